@@ -1,0 +1,29 @@
+"""The five papers that made computer vision, as Flax linen modules with their own recipes."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flax_vision.models.registry import create_model, list_models
+    from flax_vision.weights.exported import load
+
+__all__ = ["create_model", "list_models", "load"]
+__version__ = version("flax_vision")
+
+_HOMES = {
+    "create_model": "flax_vision.models.registry",
+    "list_models": "flax_vision.models.registry",
+    "load": "flax_vision.weights.exported",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # JAX takes a second to import, which a command that only prints its help need not pay.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'flax_vision' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

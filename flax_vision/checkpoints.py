@@ -1,0 +1,187 @@
+"""Everything that is written with Orbax: a run's checkpoints, and single trees of arrays."""
+
+import shutil
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from flax_vision.errors import UserError
+
+History = list[dict[str, Any]]
+"""A JSON object for each finished epoch."""
+
+
+class Checkpoints:
+    """The checkpoints of a run: the newest few, and the best.
+
+    Each is written in the background and becomes visible when it is whole. Besides the arrays it
+    holds the history and a checksum over both, as Orbax itself does not notice a flipped bit.
+    """
+
+    def __init__(self, directory: Path, keep: int, best: Callable[[], int | None]) -> None:
+        """Opens or creates the directory, and clears away what was half written.
+
+        Args:
+          directory: for these checkpoints alone.
+          keep: how many of the newest to keep.
+          best: called at each saving; the step whose checkpoint is to be kept besides.
+        """
+        self._directory = directory.absolute()
+        policies = [preservation_policy.LatestN(keep), _Step(best)]
+        self._manager = ocp.CheckpointManager(
+            self._directory,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
+                cleanup_tmp_directories=True,
+            ),
+        )
+
+    def close(self) -> None:
+        """Waits until everything is on the disk, and ends the background threads."""
+        self._manager.close()
+
+    def save(self, step: int, state: Any, history: History) -> None:
+        """Starts to save; returns when `state` may be changed again."""
+        if step in self._manager.all_steps():
+            return
+        notes = {"history": history, "crc32": _checksum(state, history)}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes)
+            ),
+        )
+
+    def wait(self) -> None:
+        """Returns when everything is on the disk; raises what went wrong there."""
+        self._manager.wait_until_finished()
+
+    def steps(self) -> Sequence[int]:
+        """Returns the steps of the whole checkpoints, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def restore(self, step: int, abstract_state: Any) -> tuple[Any, History]:
+        """Returns the state and the history of one checkpoint.
+
+        Args:
+          step: one of `steps()`.
+          abstract_state: the shapes, types and shardings of the state.
+
+        Raises:
+          Damaged: anything in the checkpoint is not as it was written.
+        """
+        try:
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(abstract_state), notes=ocp.args.JsonRestore()
+                ),
+            )
+            state, history = restored.state, restored.notes["history"]
+            if restored.notes["crc32"] != _checksum(state, history):
+                raise ValueError("its checksum does not match its contents")
+        except Exception as error:  # Orbax raises anything for a damaged file, even Exception
+            raise Damaged(step, error) from error
+        return state, history
+
+    def restore_newest(
+        self, abstract_state: Any, warn: Callable[[str], None]
+    ) -> tuple[Any, History] | None:
+        """Returns the newest whole checkpoint, or None where there is none at all.
+
+        Newer ones that are damaged are moved to `checkpoints.damaged` beside the directory.
+
+        Args:
+          abstract_state: the shapes, types and shardings of the state.
+          warn: called with a line about each damaged checkpoint.
+
+        Raises:
+          UserError: there are checkpoints, but none can be read; all stay where they are.
+        """
+        damaged: list[Damaged] = []
+        for step in reversed(self.steps()):
+            try:
+                found = self.restore(step, abstract_state)
+            except Damaged as error:
+                damaged.append(error)
+                continue
+            for damage in damaged:
+                moved = self._set_aside(damage.step)
+                warn(f"{damage}; going on from step {step:,} (it was moved to {moved})")
+            return found
+        if damaged:
+            raise UserError(
+                f"none of the {len(damaged)} checkpoints in {self._directory} can be read, and "
+                f"they were left as they are ({damaged[0]}). Give another --workdir to start "
+                "afresh."
+            )
+        return None
+
+    def _set_aside(self, step: int) -> Path:
+        target = self._directory.with_name("checkpoints.damaged") / str(step)
+        target.parent.mkdir(exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        (self._directory / str(step)).rename(target)
+        self._manager.reload()
+        return target
+
+
+class Damaged(Exception):  # noqa: N818 - a state of the checkpoint
+    """Raised for a checkpoint that is not as it was written.
+
+    Attributes:
+      step: of the checkpoint.
+    """
+
+    def __init__(self, step: int, cause: Exception) -> None:
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0][:120]
+        super().__init__(f"the checkpoint of step {step:,} is damaged ({reason})")
+        self.step = step
+
+
+class _Step(preservation_policy.PreservationPolicy):
+    """Keeps the checkpoint of the step that a function names."""
+
+    def __init__(self, step: Callable[[], int | None]) -> None:
+        self._step = step
+
+    def should_preserve(
+        self,
+        checkpoints: Sequence[Any],
+        *,
+        context: preservation_policy.PreservationContext,
+    ) -> Sequence[bool]:
+        del context
+        return [checkpoint.step == self._step() for checkpoint in checkpoints]
+
+
+def save_tree(path: Path, tree: Any) -> None:
+    """Writes a tree of arrays to a new directory that any Orbax can read."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path.absolute(), tree)
+
+
+def load_tree(path: Path) -> Any:
+    """Reads what `save_tree` wrote onto the first device, wherever it was written."""
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    with ocp.StandardCheckpointer() as checkpointer:
+        saved = checkpointer.metadata(path.absolute()).item_metadata.tree
+        abstract = jax.tree.map(
+            lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=device), saved
+        )
+        return checkpointer.restore(path.absolute(), abstract)
+
+
+def _checksum(state: Any, history: History) -> int:
+    crc = zlib.crc32(repr(history).encode())
+    for leaf in jax.tree.leaves(state):
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+        crc = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, crc)
+    return crc

@@ -1,0 +1,26 @@
+"""Mistakes of the user's, as one line that helps."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """What a user got wrong: the message names the value, what is valid, and what to do next.
+
+    The programs print it as one line and leave with exit status 2.
+    """
+
+
+def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
+    """Returns the error for a name that is not among `valid`, with the nearest one offered.
+
+    Args:
+      kind: what is named, for example `"network"`.
+      name: the name that was given.
+      valid: every name that would have been right.
+    """
+    valid = sorted(valid)
+    nearest = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    listed = ", ".join(valid) if valid else "none"
+    return UserError(f"unknown {kind} {str(name)!r}{hint} Valid: {listed}.")

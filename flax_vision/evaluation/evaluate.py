@@ -1,0 +1,38 @@
+"""How well a network does on a whole set."""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from flax_vision.data.batches import Batch, evaluation_batches
+from flax_vision.data.image_set import ImageSet
+from flax_vision.evaluation.metrics import Totals
+
+
+def evaluate(
+    eval_step: Callable[[Any, Batch], Totals],
+    variables: Any,
+    image_set: ImageSet,
+    batch_size: int,
+    poll: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Returns the averages over a set, in which every image counts once.
+
+    Args:
+      eval_step: compiled, from the variables and a batch to its totals.
+      variables: of the network.
+      image_set: with at least one image.
+      batch_size: images at once; it changes the result by rounding at the most.
+      poll: called before each batch; it may raise to leave early.
+    """
+    totals = []
+    for batch in evaluation_batches(image_set, batch_size):
+        poll()
+        totals.append(eval_step(variables, batch))
+    # Added on the host, in double precision: single would lose images in a long sum of losses.
+    sums = jax.tree.map(np.float64, jax.device_get(totals))
+    return functools.reduce(operator.add, sums).averages()

@@ -1,0 +1,1 @@
+"""The networks: pure linen, a file a paper."""

@@ -1,0 +1,217 @@
+"""LeNet-5, 1998.
+
+LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition",
+Proceedings of the IEEE 86(11): sections II.B and II.C, appendix A.
+"""
+
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from flax_vision.models.lenet_codes import digit_codes, random_codes
+from flax_vision.ops.pooling import sum_pool
+
+FIELD = 32
+"""Height and width of the input field (section II.B)."""
+
+# Table I: a row a map of S2, a column a map of C3.
+TABLE_I = np.array(
+    [
+        [1, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1],
+        [1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1],
+        [1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1],
+        [0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 1],
+        [0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 0, 1],
+        [0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 1],
+    ],
+    dtype=bool,
+)
+
+
+def squash(a: jax.Array) -> jax.Array:
+    """Returns f(a) = A tanh(S a) with A = 1.7159 and S = 2/3 (equation 6), so that f(1) is 1."""
+    return 1.7159 * jnp.tanh(a * (2 / 3))
+
+
+def uniform_fan_in(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+    """Draws weights from U(-2.4/F, 2.4/F), F the inputs of a unit (appendix A).
+
+    Args:
+      key: a PRNG key.
+      shape: kernel shape, the output axis last.
+      dtype: type of the weights.
+    """
+    bound = 2.4 / np.prod(shape[:-1])
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def extend(images: jax.Array, background: float) -> jax.Array:
+    """Centres images [N, H, W, C] of at most 32x32 in a 32x32 field of background (section II.B).
+
+    Raises:
+      ValueError: images are larger than the field, of another rank, or not floating point.
+    """
+    if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            f"images are {images.dtype}{list(images.shape)}; LeNet-5 takes floating-point images "
+            "[N, H, W, C], black and white scaled to -0.1 and 1.175."
+        )
+    height, width = images.shape[1:3]
+    if max(height, width) > FIELD:
+        raise ValueError(f"images are {height}x{width}; LeNet-5 takes at most {FIELD}x{FIELD}.")
+    top, left = (FIELD - height) // 2, (FIELD - width) // 2
+    pads = (0, 0), (top, FIELD - height - top), (left, FIELD - width - left), (0, 0)
+    return jnp.pad(images, pads, constant_values=background)
+
+
+class Subsampling(nn.Module):
+    """S2 and S4: the sum of each 2x2 block, times a coefficient, plus a bias, squashed."""
+
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        maps = x.shape[-1]
+        # A unit of a map has four inputs, so the bound is 2.4/4.
+        init = partial(jax.random.uniform, minval=-0.6, maxval=0.6)
+        coefficient = self.param("coefficient", init, (maps,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (maps,), jnp.float32)
+        x, coefficient, bias = nn.dtypes.promote_dtype(x, coefficient, bias, dtype=self.dtype)
+        shape = (1, 1, 1, maps)
+        return squash(sum_pool(x, 2) * coefficient.reshape(shape) + bias.reshape(shape))
+
+
+class PartialConvolution(nn.Module):
+    """C3: a convolution with kernels only for the links of a connection table (table I).
+
+    Attributes:
+      table: bool [input maps, output maps].
+      size: height and width of each kernel.
+    """
+
+    table: np.ndarray
+    size: int = 5
+    dtype: DTypeLike = jnp.float32
+
+    def _init_links(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        inputs = self.table.sum(axis=0)[np.nonzero(self.table)[1]]
+        bound = jnp.asarray(2.4 / (self.size**2 * inputs), dtype)
+        return jax.random.uniform(key, shape, dtype, -1, 1) * bound[None, None]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        sources, targets = np.nonzero(self.table)
+        size, maps = (self.size, self.size), self.table.shape[1]
+        links = self.param("kernel", self._init_links, (*size, len(sources)), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (maps,), jnp.float32)
+        x, links, bias = nn.dtypes.promote_dtype(x, links, bias, dtype=self.dtype)
+        kernel = jnp.zeros((*size, *self.table.shape), links.dtype)
+        kernel = kernel.at[:, :, sources, targets].set(links)
+        y = jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return y + bias.reshape(1, 1, 1, maps)
+
+
+class RadialBasis(nn.Module):
+    """OUT: y_i, the squared Euclidean distance between F6 and the code of class i (equation 7).
+
+    Attributes:
+      codes: [classes, 84], every component -1 or 1.
+      trainable: makes the codes parameters that start at `codes`.
+    """
+
+    codes: np.ndarray
+    trainable: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        codes = jnp.asarray(self.codes, jnp.float32)
+        if self.trainable:
+            codes = self.param("codes", lambda _: codes)
+        return jnp.sum((x.astype(jnp.float32)[:, None, :] - codes[None]) ** 2, axis=-1)
+
+
+class LeNet5(nn.Module):
+    """LeNet-5 as published: 60,000 trainable parameters, 340,908 connections.
+
+    Takes floating-point images [N, H, W, C] of at most 32x32, usually 28x28x1, scaled so that
+    background is -0.1 and foreground 1.175, and returns float32 logits [N, num_classes]: the
+    negated distances of equation 7, so that the largest wins. Intermediates: c1 to f6.
+
+    Attributes:
+      num_classes: classes; the paper's hand-drawn codes exist for 10.
+      codes: `"digits"` for the 7x12 bitmaps of figure 3, `"random"` for random -1 and 1
+        (the alternative that section II.B names), for any number of classes.
+      trainable_codes: lets the 84 components of each code learn.
+      background: value around the images, up to 32x32.
+      dtype: type of the arithmetic; parameters are float32.
+    """
+
+    num_classes: int = 10
+    codes: Literal["digits", "random"] = "digits"
+    trainable_codes: bool = False
+    background: float = -0.1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        del train  # no dropout and no statistics in 1998
+        conv = partial(
+            nn.Conv,
+            kernel_size=(5, 5),
+            padding="VALID",
+            kernel_init=uniform_fan_in,
+            dtype=self.dtype,
+        )
+        x = extend(images, self.background)
+        x = _keep(self, "c1", squash(conv(6, name="C1")(x)))
+        x = _keep(self, "s2", Subsampling(self.dtype, name="S2")(x))
+        x = _keep(self, "c3", squash(PartialConvolution(TABLE_I, dtype=self.dtype, name="C3")(x)))
+        x = _keep(self, "s4", Subsampling(self.dtype, name="S4")(x))
+        x = _keep(self, "c5", squash(conv(120, name="C5")(x)))
+        dense = nn.Dense(84, kernel_init=uniform_fan_in, dtype=self.dtype, name="F6")
+        x = _keep(self, "f6", squash(dense(x.reshape(x.shape[0], -1))))
+        codes = {"digits": digit_codes, "random": random_codes}[self.codes](self.num_classes)
+        return -RadialBasis(codes, self.trainable_codes, name="OUT")(x)
+
+
+class LeNet5Modern(nn.Module):
+    """LeNet-5 as it is commonly coded: 61,706 parameters.
+
+    C3 sees every map of S2, sub-sampling is average pooling without parameters, units are plain
+    tanh and the output is linear. Takes what `LeNet5` takes; returns float32 logits
+    [N, num_classes]. Intermediates: c1 to f6.
+    """
+
+    num_classes: int = 10
+    background: float = -0.1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        del train
+        conv = partial(nn.Conv, kernel_size=(5, 5), padding="VALID", dtype=self.dtype)
+        x = extend(images, self.background)
+        x = _keep(self, "c1", jnp.tanh(conv(6, name="C1")(x)))
+        x = _keep(self, "s2", sum_pool(x, 2) / 4)
+        x = _keep(self, "c3", jnp.tanh(conv(16, name="C3")(x)))
+        x = _keep(self, "s4", sum_pool(x, 2) / 4)
+        x = _keep(self, "c5", jnp.tanh(conv(120, name="C5")(x)))
+        x = x.reshape(x.shape[0], -1)
+        x = _keep(self, "f6", jnp.tanh(nn.Dense(84, dtype=self.dtype, name="F6")(x)))
+        return nn.Dense(self.num_classes, dtype=self.dtype, name="OUT")(x).astype(jnp.float32)
+
+
+def _keep(module: nn.Module, name: str, x: jax.Array) -> jax.Array:
+    """Returns `x`, the output of the layer `name`, having put it in `intermediates`."""
+    module.sow("intermediates", name, x)
+    return x
+
+
+MODELS = {"lenet5": LeNet5, "lenet5_modern": LeNet5Modern}

@@ -1,0 +1,84 @@
+"""Every network by its name."""
+
+import dataclasses
+import fnmatch
+import functools
+import typing
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, Literal
+
+from flax import linen as nn
+
+from flax_vision.errors import UserError, unknown
+from flax_vision.models import lenet
+
+_FAMILIES: tuple[ModuleType, ...] = (lenet,)
+_MODELS: dict[str, Callable[..., nn.Module]] = {
+    name: build for family in _FAMILIES for name, build in family.MODELS.items()
+}
+
+
+def list_models(pattern: str | None = None) -> list[str]:
+    """Returns the sorted names of all networks, or of those that match a shell-style pattern.
+
+    Args:
+      pattern: for example `"lenet5*"`; None for all.
+    """
+    return sorted(fnmatch.filter(_MODELS, pattern) if pattern else _MODELS)
+
+
+def create_model(name: str, *, num_classes: int | None = None, **options: Any) -> nn.Module:
+    """Returns the network `name` as a linen module.
+
+    Its `init(key, images)` and `apply(variables, images, train=False)` take float32 images
+    [N, H, W, C]; `apply` returns float32 logits [N, num_classes].
+
+    Args:
+      name: one of `list_models()`.
+      num_classes: how many classes; None for the number in the paper.
+      **options: the network's other options, by the names in `model_options(name)`.
+
+    Raises:
+      UserError: a name, an option or a value that does not exist, with the nearest that does.
+    """
+    valid = model_options(name)
+    for option, value in options.items():
+        if option not in valid:
+            raise unknown(f"option of {name}", option, ["num_classes", *valid])
+        _check_value(name, option, value)
+    if num_classes is not None:
+        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+            raise UserError(f"num_classes is {num_classes!r}; it must be an integer of at least 1.")
+        options["num_classes"] = num_classes
+    return _MODELS[name](**options)
+
+
+def model_options(name: str) -> dict[str, Any]:
+    """Returns the options of the network `name` beside `num_classes`, with their defaults.
+
+    Raises:
+      UserError: there is no such network.
+    """
+    if name not in _MODELS:
+        raise unknown("network", name, _MODELS)
+    module = _MODELS[name]()
+    hidden = {"parent", "name", "num_classes"}
+    fields = [f.name for f in dataclasses.fields(module) if f.init and f.name not in hidden]
+    return {field: getattr(module, field) for field in fields}
+
+
+def _check_value(name: str, option: str, value: Any) -> None:
+    """Raises a UserError where `value` is not of the type that the network declares."""
+    hint = _hints(_MODELS[name])[option]
+    if typing.get_origin(hint) is Literal:
+        if value not in typing.get_args(hint):
+            raise unknown(f"{option} of {name}", value, typing.get_args(hint))
+    elif hint is bool and not isinstance(value, bool):
+        raise UserError(f"{option} of {name} is {value!r}; it must be True or False.")
+    elif hint is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise UserError(f"{option} of {name} is {value!r}; it must be a number.")
+
+
+def _hints(build: Callable[..., nn.Module]) -> Mapping[str, Any]:
+    return typing.get_type_hints(build.func if isinstance(build, functools.partial) else build)

@@ -1,0 +1,1 @@
+"""Convolution, pooling and normalisation in the forms that are fast."""

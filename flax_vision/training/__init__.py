@@ -1,0 +1,1 @@
+"""The loop, the step, optimisers and schedules, run directories."""

@@ -1,0 +1,115 @@
+"""The program `train.py`."""
+
+import argparse
+import errno
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from flax_vision.errors import UserError
+from flax_vision.training.config import default_config, flatten
+
+_DESCRIPTION = """\
+Trains a network as its config file says, tests the best model once at the end, and exports it.
+
+A run that was stopped, even by kill -9, goes on when the same command is given again, and ends
+with the same parameters as if it had never been stopped."""
+
+_EXAMPLES = """\
+examples:
+  python train.py --config configs/lenet5.py                    5,000 real digits, embedded
+  python train.py --config configs/lenet5.py:fashion_mnist      a recipe of the file, by name
+  python train.py --config configs/lenet5.py --config.seed=1 --config.epochs=5
+
+Any key of a configuration can be set with --config.KEY=VALUE. The keys, with the defaults that
+config files start from (config.model has the options of its network besides):
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit status.
+
+    0 for a finished run, 2 for a mistake of the user's, 128 and the signal's number for a run
+    that was asked to stop and has saved its state.
+    """
+    try:
+        options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
+        # JAX takes a second or more to import, which --help and mistyped options need not pay.
+        from flax_vision.training.config_file import load_config
+
+        config = load_config(options.config, overrides)
+        workdir = Path(options.workdir or _default_workdir(options.config, overrides))
+        return _fit(config, workdir)
+    except UserError as error:
+        return _fail(str(error))
+
+
+def _fit(config: object, workdir: Path) -> int:
+    from flax_vision.training.fit import fit
+    from flax_vision.training.interruption import Interrupted
+
+    try:
+        fit(config, workdir)
+    except Interrupted as interrupted:
+        print(interrupted, flush=True)
+        return 128 + interrupted.signal
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            raise
+        return _fail(
+            f"{workdir}: {error.strerror}. The checkpoints saved before are whole; make room and "
+            "give the same command again to go on."
+        )
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `python train.py --help`.")
+
+
+def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    keys = (f"  {key} = {value!r}" for key, value in flatten(default_config()).items())
+    parser = _Parser(
+        prog="train.py",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES + "\n".join(keys),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", required=True, metavar="FILE[:RECIPE]", help="what to train")
+    parser.add_argument(
+        "--workdir",
+        metavar="DIR",
+        help="the run directory (default: runs/, the file's name, the recipe and what is set)",
+    )
+    options, rest = parser.parse_known_args(_joined(arguments))
+    for argument in rest:
+        if not argument.startswith("--config."):
+            parser.error(f"unknown argument {argument!r}")
+    return options, rest
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments with `--config.KEY VALUE` written as `--config.KEY=VALUE`."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and re.fullmatch(r"--config\.[^=]+", joined[-1]) and argument[:2] != "--":
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _default_workdir(spec: str, overrides: Sequence[str]) -> str:
+    path, _, recipe = spec.partition(":")
+    settings = [override.removeprefix("--config.") for override in overrides]
+    name = "-".join(filter(None, [Path(path).stem, recipe, *settings]))
+    return "runs/" + re.sub(r"[^\w.=,+-]+", "_", name)

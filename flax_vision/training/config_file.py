@@ -1,0 +1,134 @@
+"""From a config file and the overrides on a command line to a configuration."""
+
+import difflib
+import importlib.util
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from flax_vision.errors import UserError, unknown
+from flax_vision.models.registry import model_options
+from flax_vision.training.config import check, default_config, flatten
+
+
+def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
+    """Runs a config file and applies what the command line sets.
+
+    Args:
+      spec: `PATH`, or `PATH:RECIPE`.
+      overrides: arguments such as `--config.batch_size=64`.
+
+    Returns:
+      The checked configuration, complete to the last option of the network.
+
+    Raises:
+      UserError: the file, the recipe, a key or a value is wrong.
+    """
+    path, _, recipe = spec.partition(":")
+    model = _last_value("model.name", overrides)
+    config = _run(Path(path), lambda get_config: _complete(_call(get_config, recipe, model)))
+    _add_model_options(config, model or config.model.name)
+    config = _override(config, overrides)
+    check(config)
+    return config
+
+
+def _run(path: Path, use: Callable[[Callable[..., Any]], ConfigDict]) -> ConfigDict:
+    """Returns what `use` makes of the file's `get_config`, with errors that name the file."""
+    if not path.is_file():
+        raise _no_file(path)
+    module = importlib.util.module_from_spec(_file_spec(path))
+    try:
+        _file_spec(path).loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise UserError("it has no `get_config`, a function that returns a ConfigDict.")
+        return use(module.get_config)
+    except SyntaxError as error:
+        raise UserError(f"config file {str(path)!r}, line {error.lineno}: {error.msg}.") from error
+    except UserError as error:
+        raise UserError(f"config file {str(path)!r}: {error}") from error
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
+        where = f", line {lines[-1]}" if lines else ""
+        problem = f"{type(error).__name__}: {error}"
+        raise UserError(f"config file {str(path)!r}{where}: {problem}") from error
+
+
+def _file_spec(path: Path) -> Any:
+    loader = importlib.machinery.SourceFileLoader("config", str(path.absolute()))
+    return importlib.util.spec_from_loader("config", loader)
+
+
+def _no_file(path: Path) -> UserError:
+    siblings = sorted(str(file) for file in path.parent.glob("*.py"))
+    nearest = difflib.get_close_matches(str(path), siblings, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    found = ", ".join(siblings) or "no .py file"
+    return UserError(f"no config file {str(path)!r}{hint} In {path.parent}: {found}.")
+
+
+def _call(get_config: Callable[..., Any], recipe: str, model: str) -> Any:
+    """Calls `get_config` with what it takes of the recipe and of the network's name, if given."""
+    takes = inspect.signature(get_config).parameters
+    if recipe and "recipe" not in takes:
+        raise UserError(f"it has no recipes, so not {recipe!r} either.")
+    given = {"recipe": recipe, "model": model}
+    return get_config(**{name: value for name, value in given.items() if value and name in takes})
+
+
+def _complete(config: Any) -> ConfigDict:
+    """Returns the configuration with the default of every key that it does not have."""
+    if not isinstance(config, ConfigDict):
+        raise UserError(
+            f"get_config returned {type(config).__name__}; it must return a ConfigDict."
+        )
+    complete = default_config()
+    for key in flatten(config):
+        if key not in flatten(complete) and not key.startswith("model."):
+            raise unknown("key", key, flatten(complete))
+    complete.update(config)
+    return complete
+
+
+def _last_value(key: str, overrides: Sequence[str]) -> str:
+    """Returns what the overrides set a key to, empty where they do not."""
+    prefix = f"--config.{key}="
+    values = [
+        override.removeprefix(prefix) for override in overrides if override.startswith(prefix)
+    ]
+    return values[-1] if values else ""
+
+
+def _add_model_options(config: ConfigDict, model: str) -> None:
+    """Puts every option of the network into `config.model`, so that it can be overridden."""
+    for option, default in model_options(model).items():
+        if option not in config.model:
+            # A configuration is also JSON, which has no types like jnp.float32.
+            is_plain = isinstance(default, bool | int | float | str | tuple)
+            config.model[option] = default if is_plain else np.dtype(default).name
+
+
+def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    for override in overrides:
+        key = re.sub(r"^--config\.|=.*$", "", override, flags=re.DOTALL)
+        if "=" not in override:
+            raise UserError(f"{override!r} has no value; write {override}=VALUE.")
+        if key not in flatten(config):
+            raise unknown("key", f"config.{key}", [f"config.{key}" for key in flatten(config)])
+    values = flags.FlagValues()
+    arguments = ["train.py", *overrides]
+    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=arguments)
+    try:
+        values(arguments)
+    except (flags.Error, ValueError, TypeError) as error:
+        # "flag --config.epochs=x: invalid literal ..."
+        raise UserError(str(error).removeprefix("flag ")) from error
+    return values.config

@@ -1,0 +1,244 @@
+"""From a configuration to a trained, tested and exported network."""
+
+import dataclasses
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from flax_vision.checkpoints import Checkpoints, Damaged, History
+from flax_vision.data.batches import training_batches
+from flax_vision.data.image_set import ImageSet
+from flax_vision.errors import UserError
+from flax_vision.evaluation.evaluate import evaluate
+from flax_vision.evaluation.metrics import Totals
+from flax_vision.training.display import Display
+from flax_vision.training.interruption import Interrupted, Interruption
+from flax_vision.training.pace import Pace
+from flax_vision.training.run_directory import RunDirectory, open_run
+from flax_vision.training.setup import Setup, prepare
+from flax_vision.training.step import TrainState, is_finite
+from flax_vision.weights import exported
+
+
+def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """Trains, tests and exports a network, or goes on where an earlier call was stopped.
+
+    Args:
+      config: a checked configuration.
+      workdir: the run directory.
+
+    Returns:
+      What the run came to, as in the last line of `metrics.jsonl`.
+
+    Raises:
+      UserError: the directory, the data or the configuration does not allow it, or the loss was
+        not finite.
+      Interrupted: Ctrl-C or SIGTERM came, and the state was saved.
+    """
+    with open_run(workdir, config.to_dict()) as directory, Display() as display:
+        result = directory.result()
+        if result is None:
+            with Interruption() as interruption:
+                setup = prepare(config, display.reading)
+                with _Run(setup, directory, display, interruption) as run:
+                    run.start()
+                    run.train()
+                    result = run.finish()
+        else:
+            display.line("this run is finished; it came to:")
+        display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
+        return result
+
+
+class _Run:
+    """A run in progress: how far it has come, and its next moves."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        directory: RunDirectory,
+        display: Display,
+        interruption: Interruption,
+    ) -> None:
+        self._setup = setup
+        self._config = setup.config
+        self._directory = directory
+        self._display = display
+        self._interruption = interruption
+        self._history: History = []
+        self._state: TrainState
+        self._step = 0
+        self._checkpoints = Checkpoints(
+            directory.checkpoints, self._config.checkpoint.keep, self._best_step
+        )
+        self._saved_at = time.monotonic()
+
+    def __enter__(self) -> "_Run":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._checkpoints.close()
+
+    def start(self) -> None:
+        """Takes up the newest checkpoint, or begins; and compiles."""
+        program = self._setup.program
+        found = self._checkpoints.restore_newest(program.state, self._display.warning)
+        if found is None:
+            self._state = program.init(self._config.seed)
+        else:
+            self._state, self._history = found
+            self._step = int(self._state.step)
+            self._display.line(f"going on from step {self._step:,}")
+        self._directory.rewind(self._history)
+        self._display.line(self._setup.summary())
+        program.compile()
+
+    def train(self) -> None:
+        """Trains and validates the epochs that are left."""
+        for epoch in range(len(self._history), self._config.epochs):
+            record = self._train_epoch(epoch) | self._validate()
+            self._history.append(record)
+            self._state = self._state.replace(totals=Totals.zero())
+            self._directory.log(record)
+            self._display.epoch(record, self._config.epochs, self._setup.total_steps)
+            if self._best_step() == self._step or self._is_save_due:
+                self._save()
+        self._save()
+
+    def finish(self) -> dict[str, Any]:
+        """Tests the best model, exports it, and returns what the run came to."""
+        self._checkpoints.wait()
+        best, state = self._restore_best()
+        test = self._evaluate(state.variables, self._setup.parts.test)
+        seconds = sum(record["seconds"] for record in self._history)
+        waited = sum(record["seconds"] * record["waiting"] for record in self._history)
+        result = {
+            "step": self._step,
+            "best/epoch": best["epoch"],
+            **{name: value for name, value in best.items() if name.startswith("validation/")},
+            **_prefixed("test", test),
+            "test/images": len(self._setup.parts.test),
+            "seconds": seconds,
+            "waiting": waited / seconds,
+        }
+        card = dataclasses.replace(self._setup.card, metrics=result)
+        exported.save(self._directory.export, card, state.variables)
+        self._directory.finish(result)
+        return result
+
+    def _train_epoch(self, epoch: int) -> dict[str, Any]:
+        """Trains what is left of an epoch, and returns its record."""
+        done = self._step - epoch * self._setup.steps_per_epoch
+        batches = training_batches(
+            self._setup.parts.train, self._config.batch_size, self._config.seed, epoch, done
+        )
+        pace = Pace()
+        for batch in pace.clocked(batches):
+            self._stop_if_asked()
+            self._state = self._setup.program.train_step(self._state, batch)
+            self._step += 1
+            if self._display.is_due:
+                self._show(epoch, pace)
+            if self._is_save_due:
+                self._save()
+        return {
+            "epoch": epoch + 1,
+            "step": self._step,
+            "learning_rate": float(self._setup.schedule(self._step - 1)),
+            **_prefixed("train", self._finite_totals().averages()),
+            "images_per_second": pace.images_per_second,
+            "waiting": pace.waiting,
+            "seconds": pace.seconds,
+        }
+
+    def _validate(self) -> dict[str, float]:
+        validation = self._setup.parts.validation
+        if not len(validation):
+            return {}
+        return _prefixed("validation", self._evaluate(self._state.variables, validation))
+
+    def _evaluate(self, variables: Any, image_set: ImageSet) -> dict[str, float]:
+        eval_step, batch_size = self._setup.program.eval_step, self._config.batch_size
+        return evaluate(eval_step, variables, image_set, batch_size, self._stop_if_asked)
+
+    def _show(self, epoch: int, pace: Pace) -> None:
+        name = f"{epoch + 1}/{self._config.epochs}"
+        averages = self._finite_totals().averages()
+        self._display.training(name, self._step, self._setup.total_steps, averages, pace)
+
+    def _finite_totals(self) -> Totals:
+        """Returns the totals of the epoch so far, if the loss has always been finite."""
+        totals, bad_step = jax.device_get((self._state.totals, self._state.bad_step))
+        if bad_step:
+            raise self._not_finite(int(bad_step))
+        return totals
+
+    def _best_step(self) -> int | None:
+        return max(self._history, key=_rank)["step"] if self._history else None
+
+    def _restore_best(self) -> tuple[dict[str, Any], TrainState]:
+        """Returns the record and the state of the best epoch whose checkpoint is whole."""
+        for record in sorted(self._history, key=_rank, reverse=True):
+            if record["step"] in self._checkpoints.steps():
+                try:
+                    state, _ = self._checkpoints.restore(record["step"], self._setup.program.state)
+                except Damaged as damage:
+                    self._display.warning(f"{damage}; taking the next best epoch")
+                else:
+                    return record, state
+        raise UserError(
+            f"no checkpoint of a finished epoch in {self._directory.path} can be read; give "
+            "another --workdir to start afresh."
+        )
+
+    @property
+    def _is_save_due(self) -> bool:
+        return time.monotonic() - self._saved_at >= self._config.checkpoint.every_seconds
+
+    def _save(self) -> None:
+        if not is_finite(self._state):
+            raise self._not_finite(int(self._state.bad_step) or self._step)
+        self._checkpoints.save(self._step, self._state, self._history)
+        self._saved_at = time.monotonic()
+
+    def _stop_if_asked(self) -> None:
+        if self._interruption.signal is None:
+            return
+        self._save()
+        self._checkpoints.wait()
+        raise Interrupted(
+            self._interruption.signal,
+            f"stopped by {self._interruption.signal.name} after step {self._step:,} of "
+            f"{self._setup.total_steps:,}; all of it is saved in {self._directory.path}. "
+            "Give the same command again to go on.",
+        )
+
+    def _not_finite(self, step: int) -> UserError:
+        rate = self._config.schedule.learning_rate
+        self._checkpoints.wait()
+        kept = self._checkpoints.steps()
+        return UserError(
+            f"the loss is not finite at step {step:,} (epoch "
+            f"{(step - 1) // self._setup.steps_per_epoch + 1}). Likely causes: a learning rate "
+            f"that is too high (config.schedule.learning_rate is {rate}; try {rate / 10:g}), or "
+            "pixels that are not normalised (config.data.mean and std). "
+            + (f"The checkpoint of step {kept[-1]:,} is kept." if kept else "Nothing was saved.")
+        )
+
+
+def _prefixed(part: str, averages: dict[str, float]) -> dict[str, float]:
+    return {f"{part}/{name}": value for name, value in averages.items()}
+
+
+def _rank(record: dict[str, Any]) -> tuple[float, int]:
+    """Orders epochs by validation accuracy; of equals, and without validation, the latest wins."""
+    return record.get("validation/top1", 0.0), record["epoch"]

@@ -1,0 +1,40 @@
+"""What training minimises, for each image."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from flax_vision.data.batches import Array
+
+Loss = Callable[[jax.Array, Array], jax.Array]
+"""From logits float32 [N, classes] and labels int32 [N] to losses float32 [N]."""
+
+
+def map_loss(logits: jax.Array, labels: Array, rubbish: float) -> jax.Array:
+    """LeNet-5's maximum a posteriori loss, y_D + log(exp(-j) + sum_i exp(-y_i)).
+
+    The second term pushes the wrong classes away, and the constant j stands for a class of
+    rubbish, so that images far from every class are not pushed further.
+
+    Args:
+      logits: float32 [N, classes], the negated distances y.
+      labels: int32 [N], the class D of each image.
+      rubbish: the constant j.
+
+    Returns:
+      float32 [N].
+
+    Source: LeCun et al. 1998, section II.C, equation 9.
+    """
+    right = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    constant = jnp.full_like(logits[:, :1], -rubbish)
+    return jax.nn.logsumexp(jnp.concatenate([logits, constant], axis=1), axis=1) - right
+
+
+def make_loss(name: str, rubbish: float) -> Loss:
+    """Returns the loss `"map"` or `"cross_entropy"`, with j = `rubbish` for the former."""
+    if name == "map":
+        return lambda logits, labels: map_loss(logits, labels, rubbish)
+    return optax.softmax_cross_entropy_with_integer_labels

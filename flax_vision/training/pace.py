@@ -1,0 +1,47 @@
+"""How fast an epoch goes, and how much of its time is spent waiting for images."""
+
+import time
+from collections.abc import Iterator
+
+from flax_vision.data.batches import Batch
+
+
+class Pace:
+    """A clock that starts when it is made.
+
+    Attributes:
+      batches: how many have been handed out.
+    """
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._waited = 0.0
+        self._images = 0
+        self.batches = 0
+
+    def clocked(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yields the batches, and counts the time that each is waited for."""
+        while True:
+            asked = time.monotonic()
+            batch = next(batches, None)
+            self._waited += time.monotonic() - asked
+            if batch is None:
+                return
+            self.batches += 1
+            self._images += len(batch.labels)
+            yield batch
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._start
+
+    @property
+    def images_per_second(self) -> float:
+        """Images handed out in each second."""
+        return self._images / self.seconds
+
+    @property
+    def waiting(self) -> float:
+        """Share of the time, 0 to 1, in which the next batch was waited for."""
+        return self._waited / self.seconds

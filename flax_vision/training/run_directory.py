@@ -1,0 +1,175 @@
+"""The directory of a run: its lock, its configuration, its metrics, where it was started."""
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import filelock
+import jax
+import tensorboardX
+
+from flax_vision.errors import UserError
+from flax_vision.training.config import flatten
+
+_LIBRARIES = ("flax_vision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class RunDirectory:
+    """A directory that belongs to one configuration and, while it is open, to one process.
+
+    Attributes:
+      path: the directory.
+      checkpoints: the directory of the checkpoints.
+      export: the directory of the exported best model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.export = path / "export"
+        self._metrics = path / "metrics.jsonl"
+        self._result = path / "result.json"
+        self._events: tensorboardX.SummaryWriter | None = None
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        if self._events is None:
+            self._events = tensorboardX.SummaryWriter(
+                str(self.path), purge_step=record["step"], write_to_disk=True
+            )
+        for name, value in record.items():
+            if name != "step":
+                self._events.add_scalar(name, value, record["step"])
+        self._events.flush()
+
+    def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Makes `metrics.jsonl` say what the history says, and nothing that came after it."""
+        _write(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
+
+    def result(self) -> dict[str, Any] | None:
+        """Returns what a finished run came to, or None where the run is not finished."""
+        return json.loads(self._result.read_text()) if self._result.exists() else None
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Writes down what the run came to."""
+        self.log(result)
+        _write(self._result, json.dumps(result, indent=2) + "\n")
+
+    def close(self) -> None:
+        """Closes the files."""
+        if self._events is not None:
+            self._events.close()
+
+
+@contextlib.contextmanager
+def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
+    """Opens the directory of a run, and creates it where it does not exist.
+
+    Args:
+      path: the directory.
+      config: the configuration, as nested dictionaries.
+
+    Raises:
+      UserError: the directory cannot be written, another process is using it, or it belongs to
+        another configuration.
+    """
+    lock = filelock.FileLock(path / "run.lock")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        starts = json.loads((path / "starts.json").read_text() or "[]")
+        owner = f", process {starts[-1]['process']} on {starts[-1]['host']}" if starts else ""
+        raise UserError(
+            f"run directory {str(path)!r} is in use by another run{owner}; wait for it, or give "
+            "another --workdir."
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
+            "--workdir."
+        ) from error
+    run = RunDirectory(path)
+    try:
+        _claim(path, config)
+        yield run
+    finally:
+        run.close()
+        lock.release()
+
+
+def _claim(path: Path, config: Mapping[str, Any]) -> None:
+    """Writes or compares `config.json`, and adds this start to `starts.json`."""
+    file = path / "config.json"
+    if file.exists():
+        _compare(path, json.loads(file.read_text()), json.loads(json.dumps(config)))
+    elif (path / "checkpoints").exists():
+        raise UserError(
+            f"run directory {str(path)!r} has checkpoints but no config.json, so whose they are "
+            "cannot be told; give another --workdir."
+        )
+    else:
+        _write(file, json.dumps(config, indent=2) + "\n")
+    starts = path / "starts.json"
+    earlier = json.loads(starts.read_text()) if starts.exists() else []
+    _write(starts, json.dumps([*earlier, _describe_start()], indent=2) + "\n")
+
+
+def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    old, new = flatten(saved), flatten(given)
+    missing = "(none)"
+    differences = [
+        f"{key} is {old.get(key, missing)!r} there and {new.get(key, missing)!r} now"
+        for key in sorted(old | new)
+        if old.get(key, missing) != new.get(key, missing)
+    ]
+    if differences:
+        raise UserError(
+            f"run directory {str(path)!r} belongs to another configuration: "
+            f"{'; '.join(differences)}. Give another --workdir."
+        )
+
+
+def _describe_start() -> dict[str, Any]:
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": sys.argv,
+        "process": os.getpid(),
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+        "git_revision": _git_revision(),
+        "devices": [str(device) for device in jax.devices()],
+    }
+
+
+def _git_revision() -> str | None:
+    """Returns the commit of this code, `-dirty` where files differ from it; None outside git."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        home = Path(__file__).parent
+        done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _write(path: Path, text: str) -> None:
+    """Replaces a file so that a kill leaves the old one or the new one, never half of one."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with unfinished.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)

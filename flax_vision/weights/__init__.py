@@ -1,0 +1,1 @@
+"""Networks and their parameters, in and out of files."""

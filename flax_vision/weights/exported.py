@@ -1,0 +1,104 @@
+"""The export directory: a network with its parameters and all that is needed to use it."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flax import linen as nn
+
+from flax_vision import checkpoints
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
+from flax_vision.models.registry import create_model
+
+_FORMAT = 1
+_CARD = "model.json"
+_VARIABLES = "variables"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """What describes a trained network besides its parameters.
+
+    Attributes:
+      name: of the network, as in `create_model`.
+      options: its options, as in `create_model`.
+      class_names: the name of each class, in the order of the logits.
+      image_shape: height, width and channels of the images that it was trained on.
+      preprocessing: from their pixels to what the network takes.
+      metrics: what it reached, for example `"test/top1"`.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    class_names: Sequence[str]
+    image_shape: Sequence[int]
+    preprocessing: Preprocessing
+    metrics: Mapping[str, float]
+
+    def create_model(self) -> nn.Module:
+        """Returns the network, without its parameters."""
+        return create_model(self.name, num_classes=len(self.class_names), **self.options)
+
+
+def save(path: Path, card: ModelCard, variables: Any) -> None:
+    """Writes an export directory; one that stood there before is replaced by the whole new one."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    checkpoints.save_tree(unfinished / _VARIABLES, variables)
+    content = {"format": _FORMAT, **dataclasses.asdict(card)}
+    (unfinished / _CARD).write_text(json.dumps(content, indent=2) + "\n")
+    shutil.rmtree(path, ignore_errors=True)
+    unfinished.rename(path)
+
+
+def load_card(path: str | Path) -> ModelCard:
+    """Returns the description in an export directory, or in a run directory that has one.
+
+    Raises:
+      UserError: there is none, or it is of another format.
+    """
+    file = _export_directory(path) / _CARD
+    try:
+        content = json.loads(file.read_text())
+        if content.pop("format") != _FORMAT:
+            raise UserError(f"{file} was written by another version of flax_vision.")
+        preprocessing = Preprocessing(**content.pop("preprocessing"))
+        return ModelCard(preprocessing=preprocessing, **content)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}); export the model again.") from error
+
+
+def load(path: str | Path) -> tuple[nn.Module, Any]:
+    """Returns what training or an import left behind: the module and its variables.
+
+    `module.apply(variables, images)` is ready to be called; `load_card` tells what the images
+    must look like.
+
+    Args:
+      path: an export directory, or a run directory that has one.
+
+    Raises:
+      UserError: there is no export, or it is damaged.
+    """
+    card = load_card(path)
+    directory = _export_directory(path) / _VARIABLES
+    try:
+        return card.create_model(), checkpoints.load_tree(directory)
+    except Exception as error:  # Orbax raises anything for damaged files
+        raise UserError(f"{directory} cannot be read ({error}); export the model again.") from error
+
+
+def _export_directory(path: str | Path) -> Path:
+    path = Path(path)
+    for directory in (path, path / "export"):
+        if (directory / _CARD).is_file():
+            return directory
+    raise UserError(
+        f"no model in {str(path)!r}: neither it nor its export/ has a {_CARD}. Give the directory "
+        "of a finished run, or its export/."
+    )
