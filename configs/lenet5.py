@@ -26,7 +26,6 @@ def get_config(recipe: str = "", model: str = "lenet5") -> ConfigDict:
     config.data.mean = (20.0,)
     config.data.std = (200.0,)
 
-    config.optimizer.name = "sgd"
     config.optimizer.momentum = 0.9
     config.schedule.name = "cosine"
     if model == "lenet5":
@@ -47,7 +46,7 @@ def get_config(recipe: str = "", model: str = "lenet5") -> ConfigDict:
 def mnist_5k(config: ConfigDict) -> None:
     """4,000 digits of the 60,000: more passes, and a batch that is small enough for them."""
     config.data.name = "mnist_5k"
-    config.data.validation = 0.05
+    config.data.validation = 0.1
     config.batch_size = 32
     config.epochs = 40
 

@@ -1,8 +1,11 @@
 """Everything that is written with Orbax: a run's checkpoints, and single trees of arrays."""
 
+import contextlib
+import errno
+import os
 import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,18 @@ from flax_vision.errors import UserError
 
 History = list[dict[str, Any]]
 """A JSON object for each finished epoch."""
+
+
+@contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Turns Orbax's and TensorStore's errors about a full disk into what they come from."""
+    try:
+        yield
+    except Exception as error:
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number)) from error
+        raise
 
 
 class Checkpoints:
@@ -44,23 +59,31 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits until everything is on the disk, and ends the background threads."""
-        self._manager.close()
+        with _disk_errors():
+            self._manager.close()
 
     def save(self, step: int, state: Any, history: History) -> None:
-        """Starts to save; returns when `state` may be changed again."""
+        """Starts to save; returns when `state` may be changed again.
+
+        Raises:
+          OSError: there is no room for a checkpoint, or an earlier one could not be written.
+        """
         if step in self._manager.all_steps():
             return
+        self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
         notes = {"history": history, "crc32": _checksum(state, history)}
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes)
-            ),
-        )
+        items = {"state": ocp.args.StandardSave(state), "notes": ocp.args.JsonSave(notes)}
+        with _disk_errors():
+            self._manager.save(step, args=ocp.args.Composite(**items))
 
     def wait(self) -> None:
-        """Returns when everything is on the disk; raises what went wrong there."""
-        self._manager.wait_until_finished()
+        """Returns when everything is on the disk.
+
+        Raises:
+          OSError: it could not be written.
+        """
+        with _disk_errors():
+            self._manager.wait_until_finished()
 
     def steps(self) -> Sequence[int]:
         """Returns the steps of the whole checkpoints, oldest first."""
@@ -123,6 +146,13 @@ class Checkpoints:
             )
         return None
 
+    def _check_room(self, needed: int) -> None:
+        # Found out by Orbax's own threads, a full disk is a page of their tracebacks.
+        free = shutil.disk_usage(self._directory).free
+        if free < needed:
+            reason = f"a checkpoint takes {needed / 1e6:,.2f} MB, and {free / 1e6:,.2f} MB are free"
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")
+
     def _set_aside(self, step: int) -> Path:
         target = self._directory.with_name("checkpoints.damaged") / str(step)
         target.parent.mkdir(exist_ok=True)
@@ -162,8 +192,12 @@ class _Step(preservation_policy.PreservationPolicy):
 
 
 def save_tree(path: Path, tree: Any) -> None:
-    """Writes a tree of arrays to a new directory that any Orbax can read."""
-    with ocp.StandardCheckpointer() as checkpointer:
+    """Writes a tree of arrays to a new directory that any Orbax can read.
+
+    Raises:
+      OSError: it could not be written.
+    """
+    with _disk_errors(), ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path.absolute(), tree)
 
 

@@ -53,7 +53,8 @@ def _prepared_builder(name: str, directory: str) -> Any:
     try:
         builder = tfds.builder(name, data_dir=directory or None)
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
-        nearest = difflib.get_close_matches(name, ["mnist_5k", *tfds.list_builders()], n=1)
+        known = tfds.list_builders(with_community_datasets=False)  # those need a network
+        nearest = difflib.get_close_matches(name, ["mnist_5k", *known], n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
         raise UserError(
             f"unknown data set {name!r}{hint} Valid: mnist_5k, or any image classification set "
@@ -79,7 +80,8 @@ def _how_to_prepare(name: str, builder: Any, problem: str) -> str:
 
 
 def _check_features(name: str, info: Any) -> None:
-    features = dict(info.features) if isinstance(info.features, dict) else {}
+    is_dict = isinstance(info.features, tfds.features.FeaturesDict)
+    features = dict(info.features) if is_dict else {}
     image: Any = features.get("image")
     label = features.get("label")
     if not isinstance(image, tfds.features.Image) or not isinstance(

@@ -29,7 +29,7 @@ def default_config() -> ConfigDict:
                 "name": "cross_entropy",  # or map, which is LeNet-5's
                 "rubbish": 10.0,  # the constant j of the loss `map`
             },
-            "optimizer": {"name": "sgd", "momentum": 0.9, "weight_decay": 0.0},
+            "optimizer": {"momentum": 0.9, "weight_decay": 0.0},
             "schedule": {"name": "cosine", "learning_rate": 0.01},
             "checkpoint": {
                 "every_seconds": 60.0,  # the longest time that a kill can cost
@@ -95,7 +95,6 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 _CHOICES = {
-    "optimizer.name": ("adam", "sgd"),
     "schedule.name": ("constant", "cosine"),
     "loss.name": ("cross_entropy", "map"),
 }

@@ -34,7 +34,7 @@ class Display:
         )
         self._task = self._progress.add_task("", status="")
         self._shown_at = time.monotonic()
-        self._first: tuple[int, float] | None = None
+        self._first = (0, self._shown_at)
 
     def __enter__(self) -> "Display":
         self._progress.start()
@@ -54,6 +54,10 @@ class Display:
         wait = self._LIVE_SECONDS if self._is_live else self._PLAIN_SECONDS
         return time.monotonic() - self._shown_at >= wait
 
+    def begin(self, done: int) -> None:
+        """Starts the clock of the time left, with something done already."""
+        self._first = (done, time.monotonic())
+
     def line(self, text: str) -> None:
         """Prints a line that stays."""
         self._console.print(text, soft_wrap=True)
@@ -64,13 +68,11 @@ class Display:
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows how many images of a data set have been read, when it is due."""
-        if self._first is None:
-            self._first = (done, time.monotonic())
         if self.is_due:
             left = self._time_left(done, total)
             self._status(f"reading {what}", done, total, f"{done:,} of {total:,} images  {left}")
         if done == total:
-            self._first = None
+            self.begin(0)
 
     def training(
         self, epoch: str, step: int, total: int, averages: Mapping[str, float], pace: Pace
@@ -143,14 +145,12 @@ class Display:
             self.line(f"{what}  {text}")
 
     def _time_left(self, done: int, total: int) -> str:
-        """Returns the time left at the speed since this was first asked."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first = (done, now)
+        """Returns the time left at the speed since `begin`."""
         first, start = self._first
         if done == first:
-            return "time left unknown"
-        return f"{duration((now - start) / (done - first) * (total - done))} left"
+            return ""
+        seconds = (time.monotonic() - start) / (done - first) * (total - done)
+        return f"{duration(seconds)} left"
 
 
 def duration(seconds: float) -> str:

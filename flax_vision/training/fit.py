@@ -101,6 +101,7 @@ class _Run:
         self._directory.rewind(self._history)
         self._display.line(self._setup.summary())
         program.compile()
+        self._display.begin(self._step)
 
     def train(self) -> None:
         """Trains and validates the epochs that are left."""
@@ -239,6 +240,8 @@ def _prefixed(part: str, averages: dict[str, float]) -> dict[str, float]:
     return {f"{part}/{name}": value for name, value in averages.items()}
 
 
-def _rank(record: dict[str, Any]) -> tuple[float, int]:
-    """Orders epochs by validation accuracy; of equals, and without validation, the latest wins."""
-    return record.get("validation/top1", 0.0), record["epoch"]
+def _rank(record: dict[str, Any]) -> tuple[float, ...]:
+    """Orders epochs by validation accuracy, then loss; without validation the latest is best."""
+    if "validation/top1" not in record:
+        return (record["epoch"],)
+    return record["validation/top1"], -record["validation/loss"]

@@ -1,5 +1,6 @@
 """Optimisers and learning rates by name."""
 
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
@@ -12,23 +13,22 @@ def make_schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
         `learning_rate`.
       total_steps: steps of the whole run.
     """
-    if config.name == "cosine":
-        return optax.cosine_decay_schedule(config.learning_rate, total_steps)
-    return optax.constant_schedule(config.learning_rate)
+    if config.name == "constant":
+        return optax.constant_schedule(config.learning_rate)
+    cosine = optax.cosine_decay_schedule(config.learning_rate, total_steps)
+    # Given an integer it would rely on implicit promotion.
+    return lambda step: cosine(jnp.asarray(step, jnp.float32))
 
 
 def make_optimizer(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Returns an optimiser.
+    """Returns the papers' gradient descent, with the L2 decay in the gradient.
 
-    `"sgd"` is the papers' form: the L2 decay is added to the gradient before the momentum.
-    `"adam"` decays the weights apart from the gradient (AdamW).
+    g' = g + decay w; v = momentum v + g'; w = w - rate v.
 
     Args:
-      config: `name`, `momentum` (of sgd) and `weight_decay`.
+      config: `momentum` and `weight_decay`.
       schedule: the learning rate by step.
     """
-    if config.name == "adam":
-        return optax.adamw(schedule, weight_decay=config.weight_decay)
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay),
         optax.sgd(schedule, config.momentum),

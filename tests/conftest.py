@@ -1,0 +1,39 @@
+"""Two CPU devices, no network, strict types, and warnings that fail."""
+
+import os
+
+# Before JAX is imported anywhere.
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from flax_vision.data.image_set import ImageSet
+from flax_vision.training.config_file import load_config
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def digits() -> ImageSet:
+    """Forty small random images of four classes."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (40, 8, 8, 1), np.uint8)
+    return ImageSet(images, np.arange(40, dtype=np.int32) % 4, ["a", "b", "c", "d"])
+
+
+@pytest.fixture
+def config() -> ConfigDict:
+    """A run of the modern LeNet-5 on the embedded digits: three epochs of three steps."""
+    overrides = ["model.name=lenet5_modern", "batch_size=256", "epochs=3", "data.validation=0.8"]
+    return load_config(
+        str(ROOT / "configs/lenet5.py"), [f"--config.{override}" for override in overrides]
+    )

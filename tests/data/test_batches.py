@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from flax_vision.data.batches import epoch_order, evaluation_batches, training_batches
+
+
+def test_order_is_a_permutation_that_seed_and_epoch_decide():
+    order = epoch_order(1000, seed=3, epoch=5)
+    assert sorted(order.tolist()) == list(range(1000))
+    np.testing.assert_array_equal(order, epoch_order(1000, seed=3, epoch=5))
+    for other in (epoch_order(1000, 3, 6), epoch_order(1000, 4, 5), epoch_order(1000, 5, 3)):
+        assert (order != other).mean() > 0.9
+
+
+def test_training_batches_follow_the_order(digits):
+    order = epoch_order(40, seed=1, epoch=2)
+    batches = list(training_batches(digits, 16, seed=1, epoch=2))
+    assert len(batches) == 2
+    for batch, indices in zip(batches, (order[:16], order[16:32]), strict=True):
+        np.testing.assert_array_equal(batch.images, digits.images[indices])
+        np.testing.assert_array_equal(batch.labels, digits.labels[indices])
+        assert batch.mask.all()
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4])
+def test_training_batches_go_on_in_the_middle_of_an_epoch(digits, start):
+    everything = list(training_batches(digits, 10, seed=0, epoch=0))
+    rest = list(training_batches(digits, 10, seed=0, epoch=0, start=start))
+    assert len(rest) == 4 - start
+    for batch, same in zip(rest, everything[start:], strict=True):
+        np.testing.assert_array_equal(batch.images, same.images)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 16, 39, 40, 41, 100])
+def test_evaluation_counts_every_image_once(digits, batch_size):
+    batches = list(evaluation_batches(digits, batch_size))
+    assert {len(batch.images) for batch in batches} == {batch_size}
+    counted = np.concatenate([batch.images[batch.mask] for batch in batches])
+    np.testing.assert_array_equal(counted, digits.images)
+    labels = np.concatenate([batch.labels[batch.mask] for batch in batches])
+    np.testing.assert_array_equal(labels, digits.labels)

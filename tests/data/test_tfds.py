@@ -1,0 +1,136 @@
+"""The real TFDS path, on sets that the tests prepare themselves."""
+
+import io
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from flax_vision.data.tfds import load_tfds
+from flax_vision.errors import UserError
+
+RANDOM = np.random.default_rng(0)
+TRAIN = RANDOM.integers(0, 256, (2345, 4, 5, 3), np.uint8)
+TEST = RANDOM.integers(0, 256, (7, 4, 5, 3), np.uint8)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="png")
+    return file.getvalue()
+
+
+class TinyPictures(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+    PARTS: ClassVar = {"train": TRAIN, "test": TEST}
+    SHAPE: tuple[int | None, ...] = (4, 5, 3)
+    LABEL = tfds.features.ClassLabel(names=["cat", "dog", "owl"])
+
+    def _info(self):
+        features = {"image": tfds.features.Image(shape=self.SHAPE), "label": self.LABEL}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {part: self._generate_examples(images) for part, images in self.PARTS.items()}
+
+    def _generate_examples(self, images):
+        for index, image in enumerate(images):
+            yield index, {"image": png(image), "label": index % 3}
+
+
+class TinyValidated(TinyPictures):
+    PARTS: ClassVar = {"train": TEST, "validation": TEST[:3]}
+
+
+class TinyUntested(TinyPictures):
+    PARTS: ClassVar = {"train": TEST}
+
+
+class TinyOfManySizes(TinyPictures):
+    PARTS: ClassVar = {"train": TEST, "test": TEST}
+    SHAPE = (None, None, 3)
+
+
+class TinyUnlabelled(TinyPictures):
+    PARTS: ClassVar = {"train": TEST, "test": TEST}
+    LABEL = np.int64
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tfds")
+    for builder in (TinyPictures, TinyValidated, TinyUntested, TinyOfManySizes, TinyUnlabelled):
+        builder(data_dir=directory, file_format="array_record").download_and_prepare()
+    return str(directory)
+
+
+def ignore(what, done, total):
+    """No one is watching."""
+
+
+def by_content(images, labels):
+    return sorted(
+        (image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True)
+    )
+
+
+def test_every_image_arrives_with_its_label(directory):
+    train, test = load_tfds("tiny_pictures", directory, ignore)
+    for part, images in ((train, TRAIN), (test, TEST)):
+        assert part.images.dtype == np.uint8
+        # TFDS shuffles when it prepares.
+        labels = np.arange(len(images)) % 3
+        assert by_content(part.images, part.labels) == by_content(images, labels)
+    assert train.class_names == ["cat", "dog", "owl"]
+    assert "tensorflow" not in sys.modules
+
+
+def test_progress_is_reported(directory):
+    reports = []
+    load_tfds("tiny_pictures", directory, lambda *report: reports.append(report))
+    name = "tiny_pictures train"
+    assert reports[:3] == [(name, 1000, 2345), (name, 2000, 2345), (name, 2345, 2345)]
+
+
+def test_validation_stands_in_for_a_missing_test_part(directory):
+    _, test = load_tfds("tiny_validated", directory, ignore)
+    assert len(test) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tiny_pictuers", "unknown data set 'tiny_pictuers'; did you mean 'tiny_pictures'"),
+        ("mnist_5", "did you mean 'mnist_5k'"),
+        ("fashion_mnist", "not prepared.*tfds build fashion_mnist --file_format=array_record"),
+        ("tiny_untested", "no part 'validation', only train"),
+        ("tiny_of_many_sizes", "images of several sizes"),
+        ("tiny_unlabelled", "no `image` with a class as `label`.*image, label"),
+        ("not a name", "unknown data set 'not a name'"),
+        ("", "unknown data set ''"),
+    ],
+)
+def test_sets_that_cannot_be_had(name, message, directory):
+    with pytest.raises(UserError, match=message):
+        load_tfds(name, directory, ignore)
+
+
+def test_errors_say_what_needs_no_preparation(directory):
+    with pytest.raises(UserError, match=r"data.name=mnist_5k needs no download") as caught:
+        load_tfds("cifar10", directory, ignore)
+    assert directory in str(caught.value)
+
+
+def test_tfrecord_needs_another_format(directory):
+    info = next((Path(directory) / "tiny_validated").rglob("dataset_info.json"))
+    text = info.read_text()
+    info.write_text(text.replace("array_record", "tfrecord"))
+    try:
+        with pytest.raises(UserError, match="prepared as tfrecord.*--file_format=array_record"):
+            load_tfds("tiny_validated", directory, ignore)
+    finally:
+        info.write_text(text)

@@ -1,0 +1,48 @@
+import pytest
+
+import flax_vision as fv
+from flax_vision.errors import UserError
+from flax_vision.models.registry import model_options
+
+
+def test_names_are_sorted_and_filtered():
+    assert fv.list_models() == sorted(fv.list_models())
+    assert fv.list_models("lenet5*") == ["lenet5", "lenet5_modern"]
+    assert fv.list_models("nothing*") == []
+
+
+def test_unknown_network_offers_the_nearest():
+    with pytest.raises(UserError, match=r"unknown network 'lenet-5'; did you mean 'lenet5'\?"):
+        fv.create_model("lenet-5")
+
+
+def test_unknown_option_offers_the_nearest():
+    with pytest.raises(UserError, match=r"option of lenet5 'code'; did you mean 'codes'\?"):
+        fv.create_model("lenet5", code="random")
+
+
+def test_unknown_value_lists_the_valid_ones():
+    with pytest.raises(UserError, match=r"codes of lenet5 'ascii'.*Valid: digits, random"):
+        fv.create_model("lenet5", codes="ascii")
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_flag_must_be_a_bool(value):
+    with pytest.raises(UserError, match="trainable_codes of lenet5 is .*True or False"):
+        fv.create_model("lenet5", trainable_codes=value)
+
+
+def test_number_must_be_a_number():
+    with pytest.raises(UserError, match="background of lenet5 is 'black'; it must be a number"):
+        fv.create_model("lenet5", background="black")
+
+
+@pytest.mark.parametrize("classes", [0, -3, 2.5, True, "10"])
+def test_number_of_classes_must_be_positive(classes):
+    with pytest.raises(UserError, match="num_classes is .*at least 1"):
+        fv.create_model("lenet5", num_classes=classes)
+
+
+def test_options_have_their_defaults():
+    assert model_options("lenet5")["codes"] == "digits"
+    assert "num_classes" not in model_options("lenet5")

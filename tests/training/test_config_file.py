@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+
+from flax_vision.errors import UserError
+from flax_vision.training.config_file import load_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+LENET5 = str(CONFIGS / "lenet5.py")
+HEAD = "from flax_vision.training.config import default_config\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str) -> str:
+        file = tmp_path / "mine.py"
+        file.write_text(text)
+        return str(file)
+
+    return write
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.py")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("recipe", ["", "mnist", "fashion_mnist", "cifar10"])
+def test_every_config_offers_every_recipe(file, recipe):
+    config = load_config(f"{file}:{recipe}", [])
+    assert config.data.name == (recipe or "mnist_5k")
+
+
+def test_recipe_follows_the_network_that_is_asked_for():
+    config = load_config(LENET5, ["--config.model.name=lenet5_modern"])
+    assert config.model.name == "lenet5_modern"
+    assert config.loss.name == "cross_entropy"
+    assert load_config(LENET5, []).loss.name == "map"
+
+
+def test_overrides_take_the_type_of_what_they_override():
+    overrides = ["seed=7", "schedule.learning_rate=1", "data.mean=1,2.5", "data.directory=/x"]
+    config = load_config(LENET5, [f"--config.{override}" for override in overrides])
+    assert config.seed == 7
+    assert isinstance(config.schedule.learning_rate, float)
+    assert config.data.mean == (1, 2.5)
+    assert config.data.directory == "/x"
+
+
+def test_options_of_the_network_are_keys():
+    config = load_config(LENET5, ["--config.model.trainable_codes=True"])
+    assert config.model.trainable_codes is True
+    assert config.model.dtype == "float32"
+
+
+def test_file_may_leave_keys_and_recipes_out(write):
+    config = load_config(
+        write(
+            "from ml_collections import ConfigDict\n"
+            "def get_config():\n    return ConfigDict({'epochs': 2, 'model': {'name': 'lenet5'}})\n"
+        ),
+        [],
+    )
+    assert (config.epochs, config.batch_size) == (2, 128)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["--config.batch_sise=4"], "'config.batch_sise'; did you mean 'config.batch_size'"),
+        (["--config.model.code=x"], "'config.model.code'; did you mean 'config.model.codes'"),
+        (["--config.model=x"], "unknown key 'config.model'"),
+        (["--config.batch_size=many"], "config.batch_size=many"),
+        (["--config.batch_size=1.5"], "config.batch_size=1.5"),
+        (["--config.model.trainable_codes=perhaps"], "config.model.trainable_codes=perhaps"),
+        (["--config.batch_size"], "'--config.batch_size' has no value"),
+        (["--config.batch_size=0"], "config.batch_size is 0; it must be at least 1"),
+        (["--config.model.name=lenet"], "unknown network 'lenet'; did you mean 'lenet5'"),
+    ],
+)
+def test_overrides_that_are_wrong(overrides, message):
+    with pytest.raises(UserError, match=message):
+        load_config(LENET5, overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", "has no `get_config`"),
+        ("def get_config(:\n", "line 1: "),
+        (HEAD + "\ndef get_config():\n    return 1 / 0\n", "line 4: ZeroDivisionError: division"),
+        ("import nowhere_at_all\n", "line 1: ModuleNotFoundError"),
+        ("def get_config():\n    return {'epochs': 1}\n", "returned dict; it must return a Config"),
+        (
+            HEAD + "def get_config():\n    c = default_config()\n    c.epoch = 1\n    return c\n",
+            "unknown key 'epoch'; did you mean 'epochs'",
+        ),
+        (
+            HEAD
+            + "def get_config():\n    c = default_config()\n    c.epochs = 'x'\n    return c\n",
+            "line 4: TypeError",
+        ),
+    ],
+)
+def test_files_that_are_wrong(write, text, message):
+    file = write(text)
+    with pytest.raises(UserError, match=message) as caught:
+        load_config(file, [])
+    assert file in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_offers_the_nearest():
+    with pytest.raises(UserError, match=r"no config file .*lenet.py'; did you mean .*lenet5.py'"):
+        load_config(str(CONFIGS / "lenet.py"), [])
+
+
+def test_recipe_that_does_not_exist(write):
+    with pytest.raises(UserError, match="unknown recipe 'mnst'; did you mean 'mnist'"):
+        load_config(f"{LENET5}:mnst", [])
+    file = write(HEAD + "def get_config():\n    return default_config()\n")
+    with pytest.raises(UserError, match="has no recipes, so not 'mnist' either"):
+        load_config(f"{file}:mnist", [])

@@ -1,0 +1,177 @@
+"""Whole runs, in this process: what they leave behind, and how they go on."""
+
+import json
+import logging
+import os
+import signal
+
+import chex
+import jax
+import pytest
+
+import flax_vision as fv
+from flax_vision.checkpoints import Checkpoints
+from flax_vision.errors import UserError
+from flax_vision.evaluation.evaluate import evaluate
+from flax_vision.training import fit as fit_module
+from flax_vision.training.fit import fit
+from flax_vision.training.interruption import Interrupted
+from flax_vision.training.setup import prepare
+from flax_vision.training.step import Program
+
+
+def read_metrics(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def finished(config, tmp_path):
+    """A finished run and its result."""
+    return tmp_path, fit(config, tmp_path)
+
+
+def test_run_directory_tells_the_whole_story(finished):
+    workdir, result = finished
+    *epochs, last = read_metrics(workdir)
+    assert [record["epoch"] for record in epochs] == [1, 2, 3]
+    assert [record["step"] for record in epochs] == [3, 6, 9]
+    assert last == result == json.loads((workdir / "result.json").read_text())
+    assert result["test/images"] == 1000
+    best = max(epochs, key=lambda record: record["validation/top1"])
+    assert result["validation/top1"] == best["validation/top1"]
+    names = {path.name for path in workdir.iterdir() if not path.name.startswith("events")}
+    files = {"config.json", "metrics.jsonl", "result.json", "run.lock", "starts.json"}
+    assert names == files | {"checkpoints", "export"}
+
+
+def test_training_learns(finished):
+    losses = [record["train/loss"] for record in read_metrics(finished[0])[:-1]]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished):
+    workdir, result = finished
+    model, variables = fv.load(workdir)
+    setup = prepare(config, lambda *report: None)
+    setup.program.compile()
+    again = evaluate(setup.program.eval_step, variables, setup.parts.test, config.batch_size)
+    assert again["top1"] == result["test/top1"]
+    assert again["loss"] == pytest.approx(result["test/loss"], rel=1e-6)
+    assert model.num_classes == 10
+
+
+def test_finished_run_is_not_trained_again(config, finished, monkeypatch):
+    workdir, result = finished
+    monkeypatch.setattr(fit_module, "prepare", pytest.fail)
+    assert fit(config, workdir) == result
+
+
+def test_test_set_is_used_once(config, tmp_path, monkeypatch):
+    sizes = []
+
+    def counted(eval_step, variables, image_set, *rest):
+        sizes.append(len(image_set))
+        return evaluate(eval_step, variables, image_set, *rest)
+
+    monkeypatch.setattr(fit_module, "evaluate", counted)
+    fit(config, tmp_path)
+    assert sizes == [3200, 3200, 3200, 1000]
+
+
+def test_steps_are_compiled_once(config, tmp_path, caplog):
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        fit(config, tmp_path)
+    compiled = [r.getMessage() for r in caplog.records if "Finished XLA comp" in r.getMessage()]
+    for step in ("_train_step", "_eval_step"):
+        assert sum(step in message for message in compiled) == 1
+
+
+def stop_at(monkeypatch, step: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Sends this process a signal in the middle of a step."""
+    compile_steps = Program.compile
+
+    def compile_and_count(self):
+        compile_steps(self)
+        train_step = self.train_step
+
+        def counted(state, batch):
+            if int(state.step) == step - 1:
+                os.kill(os.getpid(), number)
+            return train_step(state, batch)
+
+        self.train_step = counted
+
+    monkeypatch.setattr(Program, "compile", compile_and_count)
+
+
+@pytest.mark.parametrize("step", [1, 4, 6])
+def test_stopped_run_goes_on_to_the_same_bits(step, config, tmp_path, monkeypatch, capsys):
+    whole = fit(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        message = f"stopped by SIGTERM after step {step} of 9.*same command again"
+        with pytest.raises(Interrupted, match=message):
+            fit(config, tmp_path / "stopped")
+    capsys.readouterr()
+    result = fit(config, tmp_path / "stopped")
+    assert f"going on from step {step}" in capsys.readouterr().out
+    chex.assert_trees_all_equal(fv.load(tmp_path / "stopped")[1], fv.load(tmp_path / "whole")[1])
+    timeless = [name for name in whole if name not in ("seconds", "waiting")]
+    assert {name: result[name] for name in timeless} == {name: whole[name] for name in timeless}
+    for there, here in zip(
+        read_metrics(tmp_path / "whole"), read_metrics(tmp_path / "stopped"), strict=True
+    ):
+        measured = {"seconds", "waiting", "images_per_second"}
+        assert {k: v for k, v in there.items() if k not in measured} == {
+            k: v for k, v in here.items() if k not in measured
+        }
+
+
+def test_no_validation_part_exports_the_last_epoch(config, tmp_path):
+    config.data.validation = 0.0
+    config.epochs = 1
+    result = fit(config, tmp_path)
+    assert result["best/epoch"] == 1
+    assert "validation/top1" not in result
+
+
+def test_batch_larger_than_the_set(config, tmp_path):
+    config.batch_size = 801
+    with pytest.raises(UserError, match="batch_size is 801.*only 800 images"):
+        fit(config, tmp_path)
+
+
+def test_mean_for_another_number_of_channels(config, tmp_path):
+    config.data.mean = (1.0, 2.0, 3.0)
+    with pytest.raises(UserError, match="data.mean has 3 numbers.*have 1 channels"):
+        fit(config, tmp_path)
+
+
+def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(config, tmp_path):
+    config.schedule.learning_rate = 1e38
+    config.checkpoint.every_seconds = 0.0
+    with pytest.raises(UserError, match="not finite at step .*learning rate.*step 1 is kept"):
+        fit(config, tmp_path)
+    state = prepare(config, lambda *report: None).program.state
+    checkpoints = Checkpoints(tmp_path / "checkpoints", 2, lambda: None)
+    (restored, _) = checkpoints.restore(checkpoints.steps()[-1], state)
+    checkpoints.close()
+    chex.assert_tree_all_finite(restored.params)
+
+
+def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkeypatch, capsys):
+    config.checkpoint.every_seconds = 0.0
+    restore = Checkpoints.restore
+
+    def damage_first(self, step, state):
+        if not damaged:
+            damaged.append(step)
+            (self._directory / str(step) / "state/manifest.ocdbt").write_bytes(b"nothing")
+        return restore(self, step, state)
+
+    damaged = []
+    monkeypatch.setattr(Checkpoints, "restore", damage_first)
+    result = fit(config, tmp_path)
+    assert f"step {damaged[0]} is damaged" in capsys.readouterr().err
+    assert result["best/epoch"] * 3 != damaged[0]

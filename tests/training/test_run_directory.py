@@ -1,0 +1,117 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from flax_vision.errors import UserError
+from flax_vision.training.run_directory import open_run
+
+CONFIG = {"epochs": 2, "model": {"name": "lenet5"}, "mean": (1.0, 2.0)}
+
+
+def test_new_directory_gets_its_files(tmp_path):
+    with open_run(tmp_path / "runs/a", CONFIG) as run:
+        run.log({"epoch": 1, "step": 10, "train/loss": 0.5})
+        run.log({"epoch": 2, "step": 20, "train/loss": 0.25})
+    folder = tmp_path / "runs/a"
+    assert json.loads((folder / "config.json").read_text())["mean"] == [1.0, 2.0]
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20]
+    (start,) = json.loads((folder / "starts.json").read_text())
+    assert start["libraries"]["jax"]
+    assert len(start["devices"]) == 2
+    assert {"time", "command", "python", "git_revision"} <= set(start)
+
+
+def read_events(folder):
+    """Reads the numbers out of the TFRecord framing: length, its checksum, data, its checksum."""
+    (file,) = folder.glob("events.out.tfevents.*")
+    content, numbers = file.read_bytes(), []
+    while content:
+        length = int.from_bytes(content[:8], "little")
+        event = Event.FromString(content[12 : 12 + length])
+        numbers += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        content = content[16 + length :]
+    return numbers
+
+
+def test_tensorboard_events(tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        run.log({"step": 10, "train/loss": 0.5})
+    assert read_events(tmp_path) == [("train/loss", 10, 0.5)]
+
+
+def test_same_configuration_may_come_back(tmp_path):
+    for _ in range(2):
+        with open_run(tmp_path, CONFIG):
+            pass
+    assert len(json.loads((tmp_path / "starts.json").read_text())) == 2
+
+
+def test_rewind_drops_what_came_after_the_checkpoint(tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        for step in (10, 20, 30):
+            run.log({"step": step})
+        run.rewind([{"step": 10}])
+        run.log({"step": 20})
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20]
+
+
+def test_result_is_there_when_the_run_is_finished(tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        assert run.result() is None
+        run.finish({"step": 20, "test/top1": 0.9})
+        assert run.result() == {"step": 20, "test/top1": 0.9}
+
+
+def test_another_configuration_is_refused_with_the_difference(tmp_path):
+    with open_run(tmp_path, CONFIG):
+        pass
+    other = {"epochs": 2, "model": {"name": "lenet5_modern"}, "mean": (1.0, 2.0), "seed": 0}
+    with (
+        pytest.raises(UserError, match="another configuration") as caught,
+        open_run(tmp_path, other),
+    ):
+        pass
+    assert "model.name is 'lenet5' there and 'lenet5_modern' now" in str(caught.value)
+    assert "seed is '(none)' there and 0 now" in str(caught.value)
+    assert "epochs" not in str(caught.value)
+
+
+def test_checkpoints_of_nobody_are_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="no config.json"), open_run(tmp_path, CONFIG):
+        pass
+
+
+def test_directory_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(UserError, match="cannot be written.*another --workdir"),
+        open_run(tmp_path / "file/run", CONFIG),
+    ):
+        pass
+
+
+def test_directory_in_use_by_another_process(tmp_path):
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from flax_vision.training.run_directory import open_run\n"
+        f"with open_run(Path({str(tmp_path)!r}), {CONFIG!r}):\n"
+        "    print('open', flush=True); sys.stdin.read()\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe) as other:
+        assert other.stdout.readline() == b"open\n"
+        with (
+            pytest.raises(UserError, match=f"in use by another run, process {other.pid} on"),
+            open_run(tmp_path, CONFIG),
+        ):
+            pass
+        other.kill()  # even kill -9 leaves no lock behind
+        other.wait()
+    with open_run(tmp_path, CONFIG):
+        pass
