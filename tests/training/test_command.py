@@ -1,0 +1,165 @@
+"""The program as a person types it: in this process for mistakes, as real processes for kills."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import chex
+import pytest
+
+import flax_vision as fv
+from flax_vision.training.command import main
+
+ROOT = Path(__file__).parents[2]
+LENET5 = str(ROOT / "configs/lenet5.py")
+SMALL = ["--config.batch_size=256", "--config.epochs=3", "--config.data.validation=0.8"]
+
+
+@pytest.fixture
+def fails(capsys, tmp_path, monkeypatch):
+    """Runs the program, and returns the one line with which it fails."""
+    monkeypatch.chdir(tmp_path)
+
+    def fails(*arguments: str) -> str:
+        assert main(list(arguments)) == 2
+        captured = capsys.readouterr()
+        (line,) = captured.err.splitlines()
+        assert line.startswith("error: ")
+        assert "Traceback" not in captured.out
+        return line
+
+    return fails
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--config"),
+        (["--config"], "--config"),
+        (["--config=configs/lenet.py"], "no config file 'configs/lenet.py'"),
+        ([f"--config={LENET5}:mnits"], "did you mean 'mnist'"),
+        ([f"--config={LENET5}", "--config.epoch=1"], "did you mean 'config.epochs'"),
+        ([f"--config={LENET5}", "--config.epochs", "few"], "config.epochs=few"),
+        ([f"--config={LENET5}", "--wrokdir=x"], "unknown argument '--wrokdir=x'"),
+        ([f"--config={LENET5}", "surplus"], "unknown argument 'surplus'"),
+        ([f"--config={LENET5}", "--config.data.name=mnits"], "did you mean 'mnist'"),
+        ([f"--config={LENET5}:fashion_mnist", "--config.data.directory=."], "not prepared"),
+        ([f"--config={LENET5}", "--config.batch_size=3601"], "only 3600 images"),
+        ([f"--config={LENET5}", "--config.model.name=vgg61"], "unknown network 'vgg61'"),
+        ([f"--config={LENET5}", "--config.model.codes=ascii"], "codes of lenet5 'ascii'"),
+        ([f"--config={LENET5}", "--workdir=/dev/null/run"], "cannot be written"),
+        ([f"--config={LENET5}", "--config.schedule.learning_rate=-1"], "greater than 0"),
+        ([f"--config={LENET5}", "--config.schedule.learning_rate=1e30"], "not finite at step"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(arguments, message, fails):
+    assert message in fails(*arguments)
+
+
+def test_directory_of_another_configuration(fails, tmp_path):
+    fails("--config", LENET5, "--workdir=run", "--config.schedule.learning_rate=1e30")
+    before = (tmp_path / "run/config.json").read_text()
+    line = fails("--config", LENET5, "--workdir=run", "--config.seed=1")
+    assert "seed is 0 there and 1 now" in line
+    assert (tmp_path / "run/config.json").read_text() == before
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for part in ("python train.py --config configs/lenet5.py", "schedule.learning_rate = 0.01"):
+        assert part in text
+
+
+def test_each_configuration_has_a_directory_of_its_own(fails, tmp_path):
+    diverging = "--config.schedule.learning_rate=1e30"
+    fails("--config", LENET5, diverging)
+    fails("--config", LENET5, diverging, "--config.seed", "1")
+    names = {path.name for path in (tmp_path / "runs").iterdir()}
+    name = "lenet5-schedule.learning_rate=1e30"
+    assert names == {name, f"{name}-seed=1"}
+
+
+def start(workdir: Path, *more: str) -> subprocess.Popen:
+    arguments = [sys.executable, "train.py", "--config=configs/lenet5.py", *SMALL, *more]
+    return subprocess.Popen(
+        [*arguments, f"--workdir={workdir}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+    )
+
+
+def finish(process: subprocess.Popen, status: int = 0) -> str:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == status, output
+    return output
+
+
+def wait_for_step(workdir: Path, step: int, process: subprocess.Popen) -> None:
+    """Returns when a checkpoint of that step or a later one is there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        names = [path.name for path in (workdir / "checkpoints").glob("*")]
+        if any(name.isdigit() and int(name) >= step for name in names):
+            return
+        time.sleep(0.005)
+    pytest.fail(f"no checkpoint of step {step}: {process.communicate()[0]}")
+
+
+def test_killed_run_ends_with_the_same_bits(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    every_step = "--config.checkpoint.every_seconds=0"
+    finish(start(whole, every_step))
+
+    process = start(killed, every_step)
+    wait_for_step(killed, 2, process)
+    process.kill()
+    finish(process, -signal.SIGKILL)
+
+    process = start(killed, every_step)
+    wait_for_step(killed, 5, process)
+    process.terminate()
+    output = finish(process, 128 + signal.SIGTERM)
+    assert "stopped by SIGTERM after step" in output
+    assert "Give the same command again to go on." in output
+
+    output = finish(start(killed, every_step))
+    assert "going on from step" in output
+    chex.assert_trees_all_equal(fv.load(killed)[1], fv.load(whole)[1])
+    results = [json.loads((run / "result.json").read_text()) for run in (whole, killed)]
+    assert results[0]["test/loss"] == results[1]["test/loss"]
+    assert len(json.loads((killed / "starts.json").read_text())) == 3
+
+
+def can_mount() -> bool:
+    command = ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return (
+        bool(shutil.which("unshare"))
+        and not subprocess.run(command, capture_output=True).returncode
+    )
+
+
+@pytest.mark.skipif(not can_mount(), reason="a small file system needs user namespaces")
+def test_full_disk_is_an_error_and_earlier_checkpoints_stay_whole(tmp_path):
+    script = (
+        f"mount -t tmpfs -o size=1300k tmpfs {tmp_path} || exit 9; "
+        f"{sys.executable} train.py --config=configs/lenet5.py {' '.join(SMALL)} "
+        f"--config.checkpoint.every_seconds=0 --workdir={tmp_path}/run; "
+        f"status=$?; ls {tmp_path}/run/checkpoints; exit $status"
+    )
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["1", "2"]
