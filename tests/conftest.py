@@ -2,9 +2,15 @@
 
 import os
 
+import tempfile
+
 # Before JAX is imported anywhere.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Many tests, and the programs that they start, compile the same steps.
+_CACHE = tempfile.TemporaryDirectory()
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 from pathlib import Path
 
@@ -30,10 +36,16 @@ def digits() -> ImageSet:
     return ImageSet(images, np.arange(40, dtype=np.int32) % 4, ["a", "b", "c", "d"])
 
 
-@pytest.fixture
-def config() -> ConfigDict:
+@pytest.fixture(scope="session")
+def small_config() -> ConfigDict:
     """A run of the modern LeNet-5 on the embedded digits: three epochs of three steps."""
     overrides = ["model.name=lenet5_modern", "batch_size=256", "epochs=3", "data.validation=0.8"]
     return load_config(
         str(ROOT / "configs/lenet5.py"), [f"--config.{override}" for override in overrides]
     )
+
+
+@pytest.fixture
+def config(small_config: ConfigDict) -> ConfigDict:
+    """The same, free to be changed."""
+    return small_config.copy_and_resolve_references()

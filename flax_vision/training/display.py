@@ -56,7 +56,8 @@ class Display:
 
     def begin(self, done: int) -> None:
         """Starts the clock of the time left, with something done already."""
-        self._first = (done, time.monotonic())
+        self._shown_at = time.monotonic()
+        self._first = (done, self._shown_at)
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""

@@ -75,7 +75,7 @@ class _Run:
         self._checkpoints = Checkpoints(
             directory.checkpoints, self._config.checkpoint.keep, self._best_step
         )
-        self._saved_at = time.monotonic()
+        self._saved_at = self._lapped_at = time.monotonic()
 
     def __enter__(self) -> "_Run":
         return self
@@ -102,16 +102,18 @@ class _Run:
         self._display.line(self._setup.summary())
         program.compile()
         self._display.begin(self._step)
+        self._lap()
 
     def train(self) -> None:
         """Trains and validates the epochs that are left."""
         for epoch in range(len(self._history), self._config.epochs):
-            record = self._train_epoch(epoch) | self._validate()
+            record = self._train_epoch(epoch) | self._validate() | {"seconds": self._lap()}
             self._history.append(record)
             self._state = self._state.replace(totals=Totals.zero())
             self._directory.log(record)
             self._display.epoch(record, self._config.epochs, self._setup.total_steps)
-            if self._best_step() == self._step or self._is_save_due:
+            is_best = "validation/top1" in record and self._best_step() == self._step
+            if is_best or self._is_save_due:
                 self._save()
         self._save()
 
@@ -120,16 +122,14 @@ class _Run:
         self._checkpoints.wait()
         best, state = self._restore_best()
         test = self._evaluate(state.variables, self._setup.parts.test)
-        seconds = sum(record["seconds"] for record in self._history)
-        waited = sum(record["seconds"] * record["waiting"] for record in self._history)
         result = {
             "step": self._step,
             "best/epoch": best["epoch"],
             **{name: value for name, value in best.items() if name.startswith("validation/")},
             **_prefixed("test", test),
             "test/images": len(self._setup.parts.test),
-            "seconds": seconds,
-            "waiting": waited / seconds,
+            "seconds": sum(record["seconds"] for record in self._history),
+            "waiting": sum(record["waiting"] for record in self._history) / len(self._history),
         }
         card = dataclasses.replace(self._setup.card, metrics=result)
         exported.save(self._directory.export, card, state.variables)
@@ -158,7 +158,6 @@ class _Run:
             **_prefixed("train", self._finite_totals().averages()),
             "images_per_second": pace.images_per_second,
             "waiting": pace.waiting,
-            "seconds": pace.seconds,
         }
 
     def _validate(self) -> dict[str, float]:
@@ -200,6 +199,11 @@ class _Run:
             f"no checkpoint of a finished epoch in {self._directory.path} can be read; give "
             "another --workdir to start afresh."
         )
+
+    def _lap(self) -> float:
+        """Returns the seconds since this was last called."""
+        before, self._lapped_at = self._lapped_at, time.monotonic()
+        return self._lapped_at - before
 
     @property
     def _is_save_due(self) -> bool:

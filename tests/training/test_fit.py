@@ -24,10 +24,11 @@ def read_metrics(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture
-def finished(config, tmp_path):
+@pytest.fixture(scope="module")
+def finished(small_config, tmp_path_factory):
     """A finished run and its result."""
-    return tmp_path, fit(config, tmp_path)
+    workdir = tmp_path_factory.mktemp("finished")
+    return workdir, fit(small_config, workdir)
 
 
 def test_run_directory_tells_the_whole_story(finished):
@@ -106,8 +107,10 @@ def stop_at(monkeypatch, step: int, number: signal.Signals = signal.SIGTERM) -> 
 
 
 @pytest.mark.parametrize("step", [1, 4, 6])
-def test_stopped_run_goes_on_to_the_same_bits(step, config, tmp_path, monkeypatch, capsys):
-    whole = fit(config, tmp_path / "whole")
+def test_stopped_run_goes_on_to_the_same_bits(
+    step, config, finished, tmp_path, monkeypatch, capsys
+):
+    workdir, whole = finished
     with monkeypatch.context() as patch:
         stop_at(patch, step)
         message = f"stopped by SIGTERM after step {step} of 9.*same command again"
@@ -116,12 +119,10 @@ def test_stopped_run_goes_on_to_the_same_bits(step, config, tmp_path, monkeypatc
     capsys.readouterr()
     result = fit(config, tmp_path / "stopped")
     assert f"going on from step {step}" in capsys.readouterr().out
-    chex.assert_trees_all_equal(fv.load(tmp_path / "stopped")[1], fv.load(tmp_path / "whole")[1])
+    chex.assert_trees_all_equal(fv.load(tmp_path / "stopped")[1], fv.load(workdir)[1])
     timeless = [name for name in whole if name not in ("seconds", "waiting")]
     assert {name: result[name] for name in timeless} == {name: whole[name] for name in timeless}
-    for there, here in zip(
-        read_metrics(tmp_path / "whole"), read_metrics(tmp_path / "stopped"), strict=True
-    ):
+    for there, here in zip(read_metrics(workdir), read_metrics(tmp_path / "stopped"), strict=True):
         measured = {"seconds", "waiting", "images_per_second"}
         assert {k: v for k, v in there.items() if k not in measured} == {
             k: v for k, v in here.items() if k not in measured
