@@ -1,7 +1,6 @@
 """Two CPU devices, no network, strict types, and warnings that fail."""
 
 import os
-
 import tempfile
 
 # Before JAX is imported anywhere.

@@ -3,10 +3,13 @@
 import argparse
 import errno
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
+
+from ml_collections import ConfigDict
 
 from flax_vision.errors import UserError
 from flax_vision.training.config import default_config, flatten
@@ -44,9 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fit(config, workdir)
     except UserError as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        print("stopped at once; the same command goes on from the last checkpoint", flush=True)
+        return 128 + signal.SIGINT
 
 
-def _fit(config: object, workdir: Path) -> int:
+def _fit(config: ConfigDict, workdir: Path) -> int:
     from flax_vision.training.fit import fit
     from flax_vision.training.interruption import Interrupted
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,7 +44,7 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         result = directory.result()
         if result is None:
             with Interruption() as interruption:
-                setup = prepare(config, display.reading)
+                setup = prepare(config, _reporter(display, interruption))
                 with _Run(setup, directory, display, interruption) as run:
                     run.start()
                     run.train()
@@ -52,6 +53,20 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
         return result
+
+
+def _reporter(display: Display, interruption: Interruption) -> Callable[[str, int, int], None]:
+    """Returns what shows how far the reading of the data is, and leaves when asked to stop."""
+
+    def report(what: str, done: int, total: int) -> None:
+        display.reading(what, done, total)
+        if interruption.signal is not None:
+            message = (
+                f"stopped by {interruption.signal.name} while reading the data; nothing is lost"
+            )
+            raise Interrupted(interruption.signal, message)
+
+    return report
 
 
 class _Run:
@@ -196,8 +211,8 @@ class _Run:
                 else:
                     return record, state
         raise UserError(
-            f"no checkpoint of a finished epoch in {self._directory.path} can be read; give "
-            "another --workdir to start afresh."
+            f"no checkpoint of a finished epoch in {self._directory.path} can be read; the same "
+            "command goes on from the newest that is whole."
         )
 
     def _lap(self) -> float:

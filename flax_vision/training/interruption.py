@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, noticed between two steps."""
 
+import os
 import signal
 from types import FrameType, TracebackType
 from typing import Any
@@ -45,6 +46,8 @@ class Interruption:
     def _remember(self, number: int, frame: FrameType | None) -> None:
         del frame
         self.signal = signal.Signals(number)
+        # Not print, which must not be called again in the middle of a call.
+        os.write(2, b"stopping after this step; press Ctrl-C again to stop at once\n")
         self._restore()
 
     def _restore(self) -> None:

@@ -58,7 +58,7 @@ class RunDirectory:
 
     def result(self) -> dict[str, Any] | None:
         """Returns what a finished run came to, or None where the run is not finished."""
-        return json.loads(self._result.read_text()) if self._result.exists() else None
+        return _read(self._result)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes down what the run came to."""
@@ -88,7 +88,7 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        starts = json.loads((path / "starts.json").read_text() or "[]")
+        starts = _read(path / "starts.json") or []
         owner = f", process {starts[-1]['process']} on {starts[-1]['host']}" if starts else ""
         raise UserError(
             f"run directory {str(path)!r} is in use by another run{owner}; wait for it, or give "
@@ -111,8 +111,9 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
 def _claim(path: Path, config: Mapping[str, Any]) -> None:
     """Writes or compares `config.json`, and adds this start to `starts.json`."""
     file = path / "config.json"
-    if file.exists():
-        _compare(path, json.loads(file.read_text()), json.loads(json.dumps(config)))
+    saved = _read(file)
+    if saved is not None:
+        _compare(path, saved, json.loads(json.dumps(config)))
     elif (path / "checkpoints").exists():
         raise UserError(
             f"run directory {str(path)!r} has checkpoints but no config.json, so whose they are "
@@ -121,8 +122,7 @@ def _claim(path: Path, config: Mapping[str, Any]) -> None:
     else:
         _write(file, json.dumps(config, indent=2) + "\n")
     starts = path / "starts.json"
-    earlier = json.loads(starts.read_text()) if starts.exists() else []
-    _write(starts, json.dumps([*earlier, _describe_start()], indent=2) + "\n")
+    _write(starts, json.dumps([*(_read(starts) or []), _describe_start()], indent=2) + "\n")
 
 
 def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -156,13 +156,28 @@ def _describe_start() -> dict[str, Any]:
 
 def _git_revision() -> str | None:
     """Returns the commit of this code, `-dirty` where files differ from it; None outside git."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        home = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command, home = ["git", *arguments], Path(__file__).parent
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        # Installed somewhere below another project's repository, it would name that one's commit.
+        git("ls-files", "--error-unmatch", __file__)
+        return git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+
+
+def _read(path: Path) -> Any:
+    """Returns what is in a JSON file, None where there is no file."""
+    try:
+        return json.loads(path.read_text()) if path.exists() else None
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged ({error}); mend it, or give another --workdir."
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:

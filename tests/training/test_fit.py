@@ -14,6 +14,7 @@ from flax_vision.checkpoints import Checkpoints
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.training import fit as fit_module
+from flax_vision.training import setup as training_setup
 from flax_vision.training.fit import fit
 from flax_vision.training.interruption import Interrupted
 from flax_vision.training.setup import prepare
@@ -161,6 +162,8 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(config
     chex.assert_tree_all_finite(restored.params)
 
 
+# Orbax leaves coroutines behind when a file is damaged.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkeypatch, capsys):
     config.checkpoint.every_seconds = 0.0
     restore = Checkpoints.restore
@@ -176,3 +179,14 @@ def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkey
     result = fit(config, tmp_path)
     assert f"step {damaged[0]} is damaged" in capsys.readouterr().err
     assert result["best/epoch"] * 3 != damaged[0]
+
+
+def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
+    def reading(name, directory, validation, report):
+        os.kill(os.getpid(), signal.SIGINT)
+        report(name, 1, 2)
+        pytest.fail("it went on reading")
+
+    monkeypatch.setattr(training_setup, "load_parts", reading)
+    with pytest.raises(Interrupted, match="stopped by SIGINT while reading"):
+        fit(config, tmp_path)

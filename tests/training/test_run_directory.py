@@ -1,11 +1,13 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from flax_vision.errors import UserError
+from flax_vision.training import run_directory
 from flax_vision.training.run_directory import open_run
 
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}, "mean": (1.0, 2.0)}
@@ -115,3 +117,23 @@ def test_directory_in_use_by_another_process(tmp_path):
         other.wait()
     with open_run(tmp_path, CONFIG):
         pass
+
+
+@pytest.mark.parametrize("name", ["config.json", "result.json", "starts.json"])
+def test_damaged_file_is_named(name, tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        run.finish({"step": 1})
+    (tmp_path / name).write_text("{")
+    with (
+        pytest.raises(UserError, match=f"{name} is damaged.*another --workdir"),
+        open_run(tmp_path, CONFIG) as run,
+    ):
+        run.result()
+
+
+def test_git_revision_is_that_of_this_code():
+    command = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    expected = done.stdout.strip() if done.returncode == 0 else None
+    revision = run_directory._git_revision()
+    assert (revision or "").removesuffix("-dirty") == (expected or "")
