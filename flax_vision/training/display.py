@@ -32,7 +32,7 @@ class Display:
             auto_refresh=False,
             disable=not self._is_live,
         )
-        self._task = self._progress.add_task("", status="")
+        self._task = self._progress.add_task("", status="", visible=False)
         self._shown_at = time.monotonic()
         self._first = (0, self._shown_at)
 
@@ -66,6 +66,11 @@ class Display:
     def warning(self, text: str) -> None:
         """Prints a warning to the error output."""
         print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    def compiling(self) -> None:
+        """Shows on the live line that the steps are being compiled, which has no progress."""
+        if self._is_live:
+            self._status("compiling", 0, 1, "")
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows how many images of a data set have been read, when it is due."""
@@ -133,13 +138,14 @@ class Display:
         table.add_column(overflow="fold")
         for row in rows.items():
             table.add_row(*row)
+        self._progress.stop()
         self._console.print(table)
 
     def _status(self, what: str, done: int, total: int, text: str) -> None:
         self._shown_at = time.monotonic()
         if self._is_live:
             self._progress.update(
-                self._task, description=what, completed=done, total=total, status=text
+                self._task, description=what, completed=done, total=total, status=text, visible=True
             )
             self._progress.refresh()
         else:

@@ -115,6 +115,7 @@ class _Run:
             self._display.line(f"going on from step {self._step:,}")
         self._directory.rewind(self._history)
         self._display.line(self._setup.summary())
+        self._display.compiling()
         program.compile()
         self._display.begin(self._step)
         self._lap()

@@ -1,0 +1,18 @@
+"""What the README says of results, with room for another machine's rounding."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flax_vision.training.command import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["lenet5", "lenet5_modern"])
+def test_embedded_recipe_learns_the_digits(network, tmp_path):
+    config = f"--config={ROOT}/configs/lenet5.py"
+    assert main([config, f"--config.model.name={network}", f"--workdir={tmp_path}"]) == 0
+    assert json.loads((tmp_path / "result.json").read_text())["test/top1"] > 0.955
