@@ -71,7 +71,8 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
-        notes = {"history": history, "crc32": _checksum(state, history)}
+        # A copy: Orbax turns it into JSON later, when the caller may have added to it.
+        notes = {"history": list(history), "crc32": _checksum(state, history)}
         items = {"state": ocp.args.StandardSave(state), "notes": ocp.args.JsonSave(notes)}
         with _disk_errors():
             self._manager.save(step, args=ocp.args.Composite(**items))

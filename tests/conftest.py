@@ -1,5 +1,6 @@
 """Two CPU devices, no network, strict types, and warnings that fail."""
 
+import gc
 import os
 import tempfile
 
@@ -11,6 +12,7 @@ _CACHE = tempfile.TemporaryDirectory()
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -33,6 +35,16 @@ def digits() -> ImageSet:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (40, 8, 8, 1), np.uint8)
     return ImageSet(images, np.arange(40, dtype=np.int32) % 4, ["a", "b", "c", "d"])
+
+
+@pytest.fixture
+def files_are_damaged() -> Iterator[None]:
+    """For tests that damage files: Orbax's coroutines, left in the middle, end with the test.
+
+    Ended by the garbage collector later, they can disturb whatever is running then.
+    """
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

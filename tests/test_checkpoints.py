@@ -78,6 +78,16 @@ def test_step_that_is_saved_already_is_not_saved_again(saved):
     assert_is_step(saved.restore(20, ABSTRACT), 20)
 
 
+def test_history_may_grow_while_it_is_written(open_checkpoints):
+    checkpoints, history = open_checkpoints(keep=20), []
+    for step in range(10):
+        checkpoints.save(step, make_state(step), history)
+        history.append({"step": step})
+    checkpoints.wait()
+    for step in range(10):
+        assert checkpoints.restore(step, ABSTRACT)[1] == history[:step]
+
+
 def files_of(tmp_path, step):
     """The files without which the checkpoint is not whole."""
     folder = tmp_path / "checkpoints" / str(step)
@@ -98,7 +108,7 @@ def cut_in_half(file):
 
 @pytest.mark.parametrize("which", [0, -2, -1])
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_in_half, lambda file: file.unlink()])
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("files_are_damaged")
 def test_damaged_newest_gives_way_to_the_one_before(damage, which, tmp_path, saved):
     damage(files_of(tmp_path, 20)[which])
     with pytest.raises(Damaged, match="checkpoint of step 20 is damaged"):
@@ -112,6 +122,7 @@ def test_damaged_newest_gives_way_to_the_one_before(damage, which, tmp_path, sav
     assert saved.steps() == [10]
 
 
+@pytest.mark.usefixtures("files_are_damaged")
 def test_step_can_be_saved_again_where_it_was_damaged(tmp_path, saved):
     flip_a_bit(files_of(tmp_path, 20)[0])
     saved.restore_newest(ABSTRACT, lambda warning: None)
@@ -120,6 +131,7 @@ def test_step_can_be_saved_again_where_it_was_damaged(tmp_path, saved):
     assert_is_step(saved.restore(20, ABSTRACT), 20)
 
 
+@pytest.mark.usefixtures("files_are_damaged")
 def test_nothing_is_touched_where_everything_is_damaged(tmp_path, saved):
     for step in (10, 20):
         flip_a_bit(files_of(tmp_path, step)[0])

@@ -1,9 +1,12 @@
 """Labelled images of one size that fit in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being read, how many images have been read, and how many there are."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,10 @@
 """Every data set by its name, divided into its three parts."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from flax_vision.data.image_set import ImageSet, stratified_split
+from flax_vision.data.image_set import ImageSet, Report, stratified_split
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.errors import UserError
-
-Report = Callable[[str, int, int], None]
-"""Called with what is being read, how many images have been read, and how many there are."""
 
 
 @dataclass(frozen=True)

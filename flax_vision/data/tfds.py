@@ -1,24 +1,23 @@
 """Sets of small images that TensorFlow Datasets has prepared, read without TensorFlow."""
 
+import contextlib
 import difflib
 import io
-from collections.abc import Callable
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from flax_vision.data.image_set import ImageSet
+from flax_vision.data.image_set import ImageSet, Report
 from flax_vision.errors import UserError
 
 _CHUNK = 1000
 """Images read at once; ArrayRecord is slow one by one."""
 
 EMBEDDED = "--config.data.name=mnist_5k needs no download and no preparation."
-
-Report = Callable[[str, int, int], None]
-"""Called with what is being read, how many images have been read, and how many there are."""
 
 
 def load_tfds(name: str, directory: str, report: Report) -> tuple[ImageSet, ImageSet]:
@@ -46,13 +45,20 @@ def load_tfds(name: str, directory: str, report: Report) -> tuple[ImageSet, Imag
             f"data set {name!r} has no part {missing.pop()!r}, only "
             f"{', '.join(sorted(builder.info.splits)) or 'none'}; choose another set."
         )
-    return _read(builder, "train", report), _read(builder, test, report)
+    try:
+        return _read(builder, "train", report), _read(builder, test, report)
+    except (OSError, RuntimeError, ValueError) as error:  # ArrayRecord, TFDS and Pillow
+        problem = str(error).splitlines()[0]
+        raise UserError(
+            _how_to_prepare(name, directory, f"is damaged ({problem}); prepare it again")
+        ) from error
 
 
 def _prepared_builder(name: str, directory: str) -> Any:
     try:
-        builder = tfds.builder(name, data_dir=directory or None)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        with _quiet():
+            builder = tfds.builder(name, data_dir=directory or None)
+    except (AssertionError, ImportError, ValueError) as error:  # DatasetNotFoundError is one
         known = tfds.list_builders(with_community_datasets=False)  # those need a network
         nearest = difflib.get_close_matches(name, ["mnist_5k", *known], n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
@@ -62,15 +68,27 @@ def _prepared_builder(name: str, directory: str) -> Any:
             f"{EMBEDDED}"
         ) from error
     if not builder.is_prepared():
-        raise UserError(_how_to_prepare(name, builder, "is not prepared"))
+        raise UserError(_how_to_prepare(name, directory, "is not prepared"))
     if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         found = f"is prepared as {builder.info.file_format.value}, which only TensorFlow reads"
-        raise UserError(_how_to_prepare(name, builder, found))
+        raise UserError(_how_to_prepare(name, directory, found))
     return builder
 
 
-def _how_to_prepare(name: str, builder: Any, problem: str) -> str:
-    directory = builder.data_path.parent.parent
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back what TFDS logs about every folder in which it does not find a set."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _how_to_prepare(name: str, directory: str, problem: str) -> str:
+    directory = directory or str(tfds.core.constants.DATA_DIR)
     return (
         f"data set {name!r} {problem} (looked in {directory}). TFDS needs TensorFlow to prepare "
         "it, once, in an environment of its own: `pip install tensorflow tensorflow-datasets`, "

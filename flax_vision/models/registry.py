@@ -2,17 +2,18 @@
 
 import dataclasses
 import fnmatch
-import functools
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
 
+import jax.numpy as jnp
 from flax import linen as nn
 
 from flax_vision.errors import UserError, unknown
 from flax_vision.models import lenet
 
+_DTYPES = ("bfloat16", "float16", "float32")
 _FAMILIES: tuple[ModuleType, ...] = (lenet,)
 _MODELS: dict[str, Callable[..., nn.Module]] = {
     name: build for family in _FAMILIES for name, build in family.MODELS.items()
@@ -70,7 +71,9 @@ def model_options(name: str) -> dict[str, Any]:
 
 def _check_value(name: str, option: str, value: Any) -> None:
     """Raises a UserError where `value` is not of the type that the network declares."""
-    hint = _hints(_MODELS[name])[option]
+    hint = typing.get_type_hints(_MODELS[name])[option]
+    if option == "dtype" and _dtype_name(value) not in _DTYPES:
+        raise unknown(f"dtype of {name}", value, _DTYPES)
     if typing.get_origin(hint) is Literal:
         if value not in typing.get_args(hint):
             raise unknown(f"{option} of {name}", value, typing.get_args(hint))
@@ -80,5 +83,8 @@ def _check_value(name: str, option: str, value: Any) -> None:
         raise UserError(f"{option} of {name} is {value!r}; it must be a number.")
 
 
-def _hints(build: Callable[..., nn.Module]) -> Mapping[str, Any]:
-    return typing.get_type_hints(build.func if isinstance(build, functools.partial) else build)
+def _dtype_name(value: Any) -> str:
+    try:
+        return jnp.dtype(value).name
+    except TypeError:
+        return str(value)

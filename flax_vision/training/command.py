@@ -12,7 +12,7 @@ from typing import NoReturn
 from ml_collections import ConfigDict
 
 from flax_vision.errors import UserError
-from flax_vision.training.config import default_config, flatten
+from flax_vision.training.config import default_config, flatten, split_spec
 
 _DESCRIPTION = """\
 Trains a network as its config file says, tests the best model once at the end, and exports it.
@@ -61,12 +61,12 @@ def _fit(config: ConfigDict, workdir: Path) -> int:
     except Interrupted as interrupted:
         print(interrupted, flush=True)
         return 128 + interrupted.signal
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
-            raise
+    except OSError as error:  # of the run directory: everything else is checked where it is read
+        room = errno.ENOSPC, errno.EDQUOT
+        mend = "make room" if error.errno in room else f"mend {error.filename or workdir}"
         return _fail(
-            f"{workdir}: {error.strerror}. The checkpoints saved before are whole; make room and "
-            "give the same command again to go on."
+            f"{workdir}: {error.strerror or error}. The checkpoints saved before are whole; {mend} "
+            "and give the same command again to go on."
         )
     return 0
 
@@ -115,7 +115,7 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 
 def _default_workdir(spec: str, overrides: Sequence[str]) -> str:
-    path, _, recipe = spec.partition(":")
+    path, recipe = split_spec(spec)
     settings = [override.removeprefix("--config.") for override in overrides]
     name = "-".join(filter(None, [Path(path).stem, recipe, *settings]))
     return "runs/" + re.sub(r"[^\w.=,+-]+", "_", name)

@@ -1,10 +1,11 @@
 """Configurations: the keys that every one has, and the values that make sense."""
 
 import math
+import os
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from flax_vision.errors import UserError, unknown
@@ -54,11 +55,21 @@ def check(config: ConfigDict) -> None:
     """Raises a UserError that names the first value that makes no sense."""
     flat = flatten(config)
     for key, (is_valid, rule) in _RULES.items():
-        if not is_valid(flat[key]):
+        try:
+            valid = is_valid(flat[key])
+        except (TypeError, ValueError):  # of another type than the rule compares
+            valid = False
+        if not valid:
             raise UserError(f"config.{key} is {flat[key]!r}; it must be {rule}.")
-    for key, valid in _CHOICES.items():
-        if flat[key] not in valid:
-            raise unknown(f"config.{key}", flat[key], valid)
+    for key, choices in _CHOICES.items():
+        if flat[key] not in choices:
+            raise unknown(f"config.{key}", flat[key], choices)
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """Returns the path and the recipe of `PATH` or `PATH:RECIPE`; the path may have colons."""
+    path, colon, recipe = spec.rpartition(":")
+    return (path, recipe) if colon and os.sep not in recipe else (spec, "")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -73,7 +84,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _finite_numbers(values: Any) -> bool:
-    return len(values) > 0 and bool(np.isfinite(np.asarray(values, float)).all())
+    return len(values) > 0 and all(isinstance(v, Real) and math.isfinite(v) for v in values)
 
 
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {

@@ -1,9 +1,11 @@
 """From a config file and the overrides on a command line to a configuration."""
 
 import difflib
+import importlib.machinery
 import importlib.util
 import inspect
 import re
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from ml_collections import ConfigDict, config_flags
 
 from flax_vision.errors import UserError, unknown
 from flax_vision.models.registry import model_options
-from flax_vision.training.config import check, default_config, flatten
+from flax_vision.training.config import check, default_config, flatten, split_spec
 
 
 def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
@@ -31,7 +33,7 @@ def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
     Raises:
       UserError: the file, the recipe, a key or a value is wrong.
     """
-    path, _, recipe = spec.partition(":")
+    path, recipe = split_spec(spec)
     model = _last_value("model.name", overrides)
     config = _run(Path(path), lambda get_config: _complete(_call(get_config, recipe, model)))
     _add_model_options(config, model or config.model.name)
@@ -44,27 +46,27 @@ def _run(path: Path, use: Callable[[Callable[..., Any]], ConfigDict]) -> ConfigD
     """Returns what `use` makes of the file's `get_config`, with errors that name the file."""
     if not path.is_file():
         raise _no_file(path)
-    module = importlib.util.module_from_spec(_file_spec(path))
+    loader = importlib.machinery.SourceFileLoader("config", str(path.absolute()))
+    spec = importlib.util.spec_from_loader("config", loader)
+    assert spec is not None  # a loader was given
+    # Dataclasses look their module up there.
+    module = sys.modules["config"] = importlib.util.module_from_spec(spec)
     try:
-        _file_spec(path).loader.exec_module(module)
+        loader.exec_module(module)
         if not hasattr(module, "get_config"):
             raise UserError("it has no `get_config`, a function that returns a ConfigDict.")
         return use(module.get_config)
     except SyntaxError as error:
-        raise UserError(f"config file {str(path)!r}, line {error.lineno}: {error.msg}.") from error
+        where = f", line {error.lineno}" if error.lineno else ""
+        raise UserError(f"config file {str(path)!r}{where}: {error.msg}.") from error
     except UserError as error:
         raise UserError(f"config file {str(path)!r}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
         where = f", line {lines[-1]}" if lines else ""
-        problem = f"{type(error).__name__}: {error}"
+        problem = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"config file {str(path)!r}{where}: {problem}") from error
-
-
-def _file_spec(path: Path) -> Any:
-    loader = importlib.machinery.SourceFileLoader("config", str(path.absolute()))
-    return importlib.util.spec_from_loader("config", loader)
 
 
 def _no_file(path: Path) -> UserError:

@@ -112,8 +112,9 @@ class Display:
             if f"{part}/loss" in record:
                 loss, top1 = record[f"{part}/loss"], record[f"{part}/top1"]
                 parts.append(f"{part} loss {loss:.4f} top-1 {top1:.2%}")
-        parts.append(f"{record['images_per_second']:,.0f} images/s")
-        parts.append(f"waiting {record['waiting']:.1%}")
+        if "images_per_second" in record:
+            parts.append(f"{record['images_per_second']:,.0f} images/s")
+            parts.append(f"waiting {record['waiting']:.1%}")
         parts.append(self._time_left(record["step"], total))
         self.line("  ".join(parts))
         self._shown_at = time.monotonic()

@@ -1,6 +1,7 @@
 """From a configuration to a trained, tested and exported network."""
 
 import dataclasses
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -145,7 +146,7 @@ class _Run:
             **_prefixed("test", test),
             "test/images": len(self._setup.parts.test),
             "seconds": sum(record["seconds"] for record in self._history),
-            "waiting": sum(record["waiting"] for record in self._history) / len(self._history),
+            "waiting": statistics.fmean(record.get("waiting", 0.0) for record in self._history),
         }
         card = dataclasses.replace(self._setup.card, metrics=result)
         exported.save(self._directory.export, card, state.variables)
@@ -153,7 +154,11 @@ class _Run:
         return result
 
     def _train_epoch(self, epoch: int) -> dict[str, Any]:
-        """Trains what is left of an epoch, and returns its record."""
+        """Trains what is left of an epoch, and returns its record.
+
+        Loss and accuracy are of the whole epoch; the pace is that of what this process trained of
+        it, and left out where that is nothing.
+        """
         done = self._step - epoch * self._setup.steps_per_epoch
         batches = training_batches(
             self._setup.parts.train, self._config.batch_size, self._config.seed, epoch, done
@@ -172,8 +177,7 @@ class _Run:
             "step": self._step,
             "learning_rate": float(self._setup.schedule(self._step - 1)),
             **_prefixed("train", self._finite_totals().averages()),
-            "images_per_second": pace.images_per_second,
-            "waiting": pace.waiting,
+            **pace.record(),
         }
 
     def _validate(self) -> dict[str, float]:

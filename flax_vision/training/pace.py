@@ -7,17 +7,12 @@ from flax_vision.data.batches import Batch
 
 
 class Pace:
-    """A clock that starts when it is made.
-
-    Attributes:
-      batches: how many have been handed out.
-    """
+    """A clock that starts when it is made."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._waited = 0.0
         self._images = 0
-        self.batches = 0
 
     def clocked(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Yields the batches, and counts the time that each is waited for."""
@@ -27,9 +22,14 @@ class Pace:
             self._waited += time.monotonic() - asked
             if batch is None:
                 return
-            self.batches += 1
             self._images += len(batch.labels)
             yield batch
+
+    def record(self) -> dict[str, float]:
+        """Returns `images_per_second` and `waiting`; nothing where there was no batch."""
+        if not self._images:
+            return {}
+        return {"images_per_second": self.images_per_second, "waiting": self.waiting}
 
     @property
     def seconds(self) -> float:

@@ -19,7 +19,10 @@ import tensorboardX
 from flax_vision.errors import UserError
 from flax_vision.training.config import flatten
 
-_LIBRARIES = ("flax_vision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+_LIBRARIES = (
+    *("flax_vision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
+    *("mlxtend", "pillow", "tensorflow-datasets"),
+)
 
 
 class RunDirectory:
@@ -43,18 +46,20 @@ class RunDirectory:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
         with self._metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
-        if self._events is None:
-            self._events = tensorboardX.SummaryWriter(
-                str(self.path), purge_step=record["step"], write_to_disk=True
-            )
-        for name, value in record.items():
-            if name != "step":
-                self._events.add_scalar(name, value, record["step"])
-        self._events.flush()
+        self._add_events(record)
 
     def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Makes `metrics.jsonl` say what the history says, and nothing that came after it."""
+        """Makes `metrics.jsonl` and the events say what the history says, and nothing else.
+
+        Args:
+          history: the records of the epochs up to the checkpoint from which a run goes on.
+        """
         _write(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
+        self.close()
+        for file in self.path.glob("events.out.tfevents.*"):
+            file.unlink()
+        for record in history:
+            self._add_events(record)
 
     def result(self) -> dict[str, Any] | None:
         """Returns what a finished run came to, or None where the run is not finished."""
@@ -62,13 +67,26 @@ class RunDirectory:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes down what the run came to."""
-        self.log(result)
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        # The rest of it are figures of the best epoch and of the whole run, no points of a curve.
+        test = {name: value for name, value in result.items() if name.startswith("test/")}
+        self._add_events({"step": result["step"], **test})
         _write(self._result, json.dumps(result, indent=2) + "\n")
 
     def close(self) -> None:
         """Closes the files."""
         if self._events is not None:
             self._events.close()
+            self._events = None
+
+    def _add_events(self, record: Mapping[str, Any]) -> None:
+        if self._events is None:
+            self._events = tensorboardX.SummaryWriter(str(self.path))
+        for name, value in record.items():
+            if name != "step":
+                self._events.add_scalar(name, value, record["step"])
+        self._events.flush()
 
 
 @contextlib.contextmanager
@@ -84,43 +102,47 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
         another configuration.
     """
     lock = filelock.FileLock(path / "run.lock")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        starts = _read(path / "starts.json") or []
-        owner = f", process {starts[-1]['process']} on {starts[-1]['host']}" if starts else ""
-        raise UserError(
-            f"run directory {str(path)!r} is in use by another run{owner}; wait for it, or give "
-            "another --workdir."
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
-            "--workdir."
-        ) from error
     run = RunDirectory(path)
     try:
-        _claim(path, config)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+            _claim(path, config)
+        except filelock.Timeout as error:
+            raise _in_use(path) from error
+        except OSError as error:
+            raise UserError(
+                f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
+                "--workdir."
+            ) from error
         yield run
     finally:
         run.close()
         lock.release()
 
 
+def _in_use(path: Path) -> UserError:
+    starts = _read(path / "starts.json") or []
+    owner = f", process {starts[-1]['process']} on {starts[-1]['host']}" if starts else ""
+    return UserError(
+        f"run directory {str(path)!r} is in use by another run{owner}; wait for it, or give "
+        "another --workdir."
+    )
+
+
 def _claim(path: Path, config: Mapping[str, Any]) -> None:
-    """Writes or compares `config.json`, and adds this start to `starts.json`."""
+    """Compares and writes `config.json`, and adds this start to `starts.json`."""
     file = path / "config.json"
-    saved = _read(file)
-    if saved is not None:
+    # A start that failed before its first checkpoint leaves nothing that could be lost.
+    if any((path / "checkpoints").glob("[0-9]*")) or (path / "result.json").exists():
+        saved = _read(file)
+        if saved is None:
+            raise UserError(
+                f"run directory {str(path)!r} has checkpoints but no config.json, so whose they "
+                "are cannot be told; give another --workdir."
+            )
         _compare(path, saved, json.loads(json.dumps(config)))
-    elif (path / "checkpoints").exists():
-        raise UserError(
-            f"run directory {str(path)!r} has checkpoints but no config.json, so whose they are "
-            "cannot be told; give another --workdir."
-        )
-    else:
-        _write(file, json.dumps(config, indent=2) + "\n")
+    _write(file, json.dumps(config, indent=2) + "\n")
     starts = path / "starts.json"
     _write(starts, json.dumps([*(_read(starts) or []), _describe_start()], indent=2) + "\n")
 

@@ -18,6 +18,9 @@ from flax_vision.training.optimizers import make_optimizer, make_schedule
 from flax_vision.training.step import Program
 from flax_vision.weights.exported import ModelCard
 
+_MOST_STEPS = 2**31 - 1
+"""Steps are counted in int32."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -72,6 +75,11 @@ def prepare(config: ConfigDict, report: Callable[[str, int, int], None]) -> Setu
         raise UserError(
             f"config.batch_size is {config.batch_size}, and the training set has only "
             f"{len(parts.train)} images; give a batch of at most that."
+        )
+    if config.epochs * steps_per_epoch > _MOST_STEPS:
+        raise UserError(
+            f"config.epochs is {config.epochs}, which makes {config.epochs * steps_per_epoch:,} "
+            f"steps; give at most {_MOST_STEPS // steps_per_epoch:,} epochs."
         )
     card = _describe(config, parts.train)
     schedule = make_schedule(config.schedule, config.epochs * steps_per_epoch)

@@ -69,7 +69,9 @@ def load_card(path: str | Path) -> ModelCard:
             raise UserError(f"{file} was written by another version of flax_vision.")
         preprocessing = Preprocessing(**content.pop("preprocessing"))
         return ModelCard(preprocessing=preprocessing, **content)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} is damaged ({error}); export the model again.") from error
 
 
@@ -85,10 +87,10 @@ def load(path: str | Path) -> tuple[nn.Module, Any]:
     Raises:
       UserError: there is no export, or it is damaged.
     """
-    card = load_card(path)
+    model = load_card(path).create_model()
     directory = _export_directory(path) / _VARIABLES
     try:
-        return card.create_model(), checkpoints.load_tree(directory)
+        return model, checkpoints.load_tree(directory)
     except Exception as error:  # Orbax raises anything for damaged files
         raise UserError(f"{directory} cannot be read ({error}); export the model again.") from error
 

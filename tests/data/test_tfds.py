@@ -1,6 +1,7 @@
 """The real TFDS path, on sets that the tests prepare themselves."""
 
 import io
+import shutil
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -112,11 +113,22 @@ def test_validation_stands_in_for_a_missing_test_part(directory):
         ("tiny_unlabelled", "no `image` with a class as `label`.*image, label"),
         ("not a name", "unknown data set 'not a name'"),
         ("", "unknown data set ''"),
+        ("mnist:9.9.9", "unknown data set 'mnist:9.9.9'"),
+        ("huggingface:mnist", "unknown data set 'huggingface:mnist'"),
+        ("emnist/letters", "tfds build emnist/letters .*--data_dir=DIRECTORY`"),
     ],
 )
 def test_sets_that_cannot_be_had(name, message, directory):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message.replace("DIRECTORY", directory)):
         load_tfds(name, directory, ignore)
+
+
+@pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"short")])
+def test_damaged_set(damage, directory, tmp_path):
+    shutil.copytree(Path(directory) / "tiny_pictures", tmp_path / "tiny_pictures")
+    damage(next(tmp_path.rglob("*train.array_record*")))
+    with pytest.raises(UserError, match="'tiny_pictures' is damaged .*prepare it again"):
+        load_tfds("tiny_pictures", str(tmp_path), ignore)
 
 
 def test_errors_say_what_needs_no_preparation(directory):

@@ -37,6 +37,12 @@ def test_number_must_be_a_number():
         fv.create_model("lenet5", background="black")
 
 
+@pytest.mark.parametrize("dtype", ["float64", "int8", "nonsense", 3])
+def test_dtype_must_be_one_of_arithmetic(dtype):
+    with pytest.raises(UserError, match="unknown dtype of lenet5 .*bfloat16, float16, float32"):
+        fv.create_model("lenet5", dtype=dtype)
+
+
 @pytest.mark.parametrize("classes", [0, -3, 2.5, True, "10"])
 def test_number_of_classes_must_be_positive(classes):
     with pytest.raises(UserError, match="num_classes is .*at least 1"):

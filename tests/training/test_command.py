@@ -52,6 +52,9 @@ def fails(capsys, tmp_path, monkeypatch):
         ([f"--config={LENET5}", "--config.batch_size=3601"], "only 3600 images"),
         ([f"--config={LENET5}", "--config.model.name=vgg61"], "unknown network 'vgg61'"),
         ([f"--config={LENET5}", "--config.model.codes=ascii"], "codes of lenet5 'ascii'"),
+        ([f"--config={LENET5}", "--config.epochs=100000000"], "give at most 19,173,961 epochs"),
+        ([f"--config={LENET5}", "--config.data.mean=a,b"], "config.data.mean is ('a,b',)"),
+        ([f"--config={LENET5}", "--config.model.dtype=float64"], "dtype of lenet5 'float64'"),
         ([f"--config={LENET5}", "--workdir=/dev/null/run"], "cannot be written"),
         ([f"--config={LENET5}", "--config.schedule.learning_rate=-1"], "greater than 0"),
         ([f"--config={LENET5}", "--config.schedule.learning_rate=1e30"], "not finite at step"),
@@ -62,9 +65,10 @@ def test_mistakes_are_one_line_and_status_2(arguments, message, fails):
 
 
 def test_directory_of_another_configuration(fails, tmp_path):
-    fails("--config", LENET5, "--workdir=run", "--config.schedule.learning_rate=1e30")
+    settings = ["--config.schedule.learning_rate=1e30", "--config.checkpoint.every_seconds=0"]
+    fails("--config", LENET5, "--workdir=run", *settings)
     before = (tmp_path / "run/config.json").read_text()
-    line = fails("--config", LENET5, "--workdir=run", "--config.seed=1")
+    line = fails("--config", LENET5, "--workdir=run", *settings, "--config.seed=1")
     assert "seed is 0 there and 1 now" in line
     assert (tmp_path / "run/config.json").read_text() == before
 

@@ -1,7 +1,13 @@
 import pytest
 
 from flax_vision.errors import UserError
-from flax_vision.training.config import check, choose_recipe, default_config, flatten
+from flax_vision.training.config import (
+    check,
+    choose_recipe,
+    default_config,
+    flatten,
+    split_spec,
+)
 
 
 def test_defaults_make_sense():
@@ -15,6 +21,8 @@ def test_defaults_make_sense():
         ("batch_size", -5, "at least 1"),
         ("epochs", 0, "at least 1"),
         ("seed", -1, "from 0 to"),
+        ("data.mean", ("a", "b"), "finite numbers"),
+        ("data.std", ((1.0, 2.0), (3.0, 4.0)), "finite numbers"),
         ("data.validation", 1.0, "from 0 to below 1"),
         ("data.validation", -0.1, "from 0 to below 1"),
         ("data.mean", (), "finite numbers"),
@@ -35,6 +43,27 @@ def test_values_that_make_no_sense(key, value, rule):
     config.update_from_flattened_dict({key: value})
     with pytest.raises(UserError, match=f"config.{key} is .*; it must be .*{rule}"):
         check(config)
+
+
+def test_values_of_no_type_at_all():
+    config = default_config()
+    with config.ignore_type():
+        config.seed = None
+    with pytest.raises(UserError, match="config.seed is None; it must be from 0 to"):
+        check(config)
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        ("a/b.py", ("a/b.py", "")),
+        ("a/b.py:mnist", ("a/b.py", "mnist")),
+        ("a:b/c.py", ("a:b/c.py", "")),
+        ("a:b/c.py:", ("a:b/c.py", "")),
+    ],
+)
+def test_split_spec(spec, parts):
+    assert split_spec(spec) == parts
 
 
 @pytest.mark.parametrize("key", ["loss.name", "schedule.name"])

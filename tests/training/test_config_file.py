@@ -60,6 +60,22 @@ def test_file_may_leave_keys_and_recipes_out(write):
     assert (config.epochs, config.batch_size) == (2, 128)
 
 
+def test_file_may_define_dataclasses(write):
+    lines = [
+        "from __future__ import annotations",
+        "from dataclasses import dataclass",
+        HEAD,
+        "@dataclass",
+        "class Choice:",
+        "    epochs: int = 3",
+        "def get_config():",
+        "    config = default_config()",
+        "    config.epochs = Choice().epochs",
+        "    return config",
+    ]
+    assert load_config(write("\n".join(lines)), []).epochs == 3
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -85,6 +101,8 @@ def test_overrides_that_are_wrong(overrides, message):
         ("x = 1\n", "has no `get_config`"),
         ("def get_config(:\n", "line 1: "),
         (HEAD + "\ndef get_config():\n    return 1 / 0\n", "line 4: ZeroDivisionError: division"),
+        ("def get_config():\n    raise SystemExit('no')\n", "line 2: SystemExit: no"),
+        ("def get_config():\n    raise ValueError('a\\nb')\n", "line 2: ValueError: a b"),
         ("import nowhere_at_all\n", "line 1: ModuleNotFoundError"),
         ("def get_config():\n    return {'epochs': 1}\n", "returned dict; it must return a Config"),
         (

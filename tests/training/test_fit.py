@@ -15,6 +15,7 @@ from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.training import fit as fit_module
 from flax_vision.training import setup as training_setup
+from flax_vision.training.display import Display
 from flax_vision.training.fit import fit
 from flax_vision.training.interruption import Interrupted
 from flax_vision.training.setup import prepare
@@ -118,6 +119,8 @@ def test_stopped_run_goes_on_to_the_same_bits(
         with pytest.raises(Interrupted, match=message):
             fit(config, tmp_path / "stopped")
     capsys.readouterr()
+    with (tmp_path / "stopped/metrics.jsonl").open("a") as file:
+        file.write('{"step": 999, "of": "what a kill undid"}\n')
     result = fit(config, tmp_path / "stopped")
     assert f"going on from step {step}" in capsys.readouterr().out
     chex.assert_trees_all_equal(fv.load(tmp_path / "stopped")[1], fv.load(workdir)[1])
@@ -128,6 +131,47 @@ def test_stopped_run_goes_on_to_the_same_bits(
         assert {k: v for k, v in there.items() if k not in measured} == {
             k: v for k, v in here.items() if k not in measured
         }
+
+
+@pytest.mark.parametrize("best", [1, 2, 3])
+def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "_rank", lambda record: (record["epoch"] == best,))
+    result = fit(config, tmp_path)
+    setup = prepare(config, lambda *report: None)
+    setup.program.compile()
+    _, variables = fv.load(tmp_path)
+    validated = evaluate(
+        setup.program.eval_step, variables, setup.parts.validation, config.batch_size
+    )
+    record = read_metrics(tmp_path)[best - 1]
+    assert result["best/epoch"] == best
+    assert validated["loss"] == pytest.approx(record["validation/loss"], rel=1e-6)
+
+
+def test_rank_is_accuracy_and_then_loss():
+    better = {"epoch": 1, "validation/top1": 0.9, "validation/loss": 9.0}
+    equal = {"epoch": 2, "validation/top1": 0.9, "validation/loss": 1.0}
+    worse = {"epoch": 3, "validation/top1": 0.8, "validation/loss": 0.1}
+    assert max([better, equal, worse], key=fit_module._rank) is equal
+    assert max([{"epoch": 1}, {"epoch": 2}], key=fit_module._rank) == {"epoch": 2}
+
+
+def test_averages_of_an_epoch_are_its_own(config, tmp_path):
+    config.schedule.learning_rate = 1e-30
+    fit(config, tmp_path)
+    first, second, third, _ = read_metrics(tmp_path)
+    # 768 of the same 800 images each time, and nothing is learnt.
+    for record in (second, third):
+        assert record["train/loss"] == pytest.approx(first["train/loss"], rel=0.01)
+        assert record["train/top1"] <= 1
+
+
+def test_progress_is_shown_within_an_epoch(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Display, "_PLAIN_SECONDS", 0.0)
+    config.epochs = 1
+    fit(config, tmp_path)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch 1/1")]
+    assert len(lines) == 4  # three steps and the whole
 
 
 def test_no_validation_part_exports_the_last_epoch(config, tmp_path):
@@ -162,8 +206,7 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(config
     chex.assert_tree_all_finite(restored.params)
 
 
-# Orbax leaves coroutines behind when a file is damaged.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("files_are_damaged")
 def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkeypatch, capsys):
     config.checkpoint.every_seconds = 0.0
     restore = Checkpoints.restore

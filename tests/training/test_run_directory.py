@@ -52,14 +52,22 @@ def test_same_configuration_may_come_back(tmp_path):
     assert len(json.loads((tmp_path / "starts.json").read_text())) == 2
 
 
+def test_events_of_a_result_are_of_the_test_alone(tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        run.log({"step": 10, "validation/top1": 0.5})
+        run.finish({"step": 20, "validation/top1": 0.75, "seconds": 9.0, "test/top1": 0.25})
+    assert read_events(tmp_path) == [("validation/top1", 10, 0.5), ("test/top1", 20, 0.25)]
+
+
 def test_rewind_drops_what_came_after_the_checkpoint(tmp_path):
     with open_run(tmp_path, CONFIG) as run:
         for step in (10, 20, 30):
-            run.log({"step": step})
-        run.rewind([{"step": 10}])
-        run.log({"step": 20})
+            run.log({"step": step, "a": 1.0})
+        run.rewind([{"step": 10, "a": 1.0}])
+        run.log({"step": 20, "a": 2.0})
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20]
+    assert read_events(tmp_path) == [("a", 10, 1.0), ("a", 20, 2.0)]
 
 
 def test_result_is_there_when_the_run_is_finished(tmp_path):
@@ -71,7 +79,7 @@ def test_result_is_there_when_the_run_is_finished(tmp_path):
 
 def test_another_configuration_is_refused_with_the_difference(tmp_path):
     with open_run(tmp_path, CONFIG):
-        pass
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
     other = {"epochs": 2, "model": {"name": "lenet5_modern"}, "mean": (1.0, 2.0), "seed": 0}
     with (
         pytest.raises(UserError, match="another configuration") as caught,
@@ -83,8 +91,16 @@ def test_another_configuration_is_refused_with_the_difference(tmp_path):
     assert "epochs" not in str(caught.value)
 
 
+def test_start_that_failed_claims_nothing(tmp_path):
+    with open_run(tmp_path, CONFIG):
+        pass
+    with open_run(tmp_path, {**CONFIG, "epochs": 3}):
+        pass
+    assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 3
+
+
 def test_checkpoints_of_nobody_are_refused(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/10").mkdir(parents=True)
     with pytest.raises(UserError, match="no config.json"), open_run(tmp_path, CONFIG):
         pass
 
@@ -95,6 +111,14 @@ def test_directory_that_cannot_be_written(tmp_path):
         pytest.raises(UserError, match="cannot be written.*another --workdir"),
         open_run(tmp_path / "file/run", CONFIG),
     ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["config.json", "starts.json", "run.lock"])
+def test_directory_in_the_place_of_a_file(name, tmp_path):
+    (tmp_path / name).mkdir()
+    (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="another --workdir"), open_run(tmp_path, CONFIG):
         pass
 
 

@@ -62,6 +62,13 @@ def test_step_is_gradient_descent_on_the_mean_loss(batch):
     assert (int(state.step), int(state.totals.count), int(state.bad_step)) == (1, 8, 0)
 
 
+def test_step_takes_the_memory_of_the_state_before(batch):
+    program = compiled(Linear(), batch)
+    state = program.init(0)
+    program.train_step(state, batch)
+    assert state.params["Dense_0"]["kernel"].is_deleted()
+
+
 def test_totals_add_up_over_steps(batch):
     program = compiled(Linear(), batch, rate=0.0)
     state = program.init(0)

@@ -90,6 +90,7 @@ def test_card_that_is_no_json(export):
         fv.load(export)
 
 
+@pytest.mark.usefixtures("files_are_damaged")
 def test_variables_that_are_damaged(export):
     (export / "variables/manifest.ocdbt").write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read.*export the model again"):
