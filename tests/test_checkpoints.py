@@ -93,7 +93,7 @@ def files_of(tmp_path, step):
     folder = tmp_path / "checkpoints" / str(step)
     data = [f for f in folder.rglob("*") if f.is_file() and f.stat().st_size > 10_000]
     assert data
-    return [*data, folder / "notes/metadata", folder / "state/manifest.ocdbt"]
+    return [*data, folder / "history/metadata", folder / "state/manifest.ocdbt"]
 
 
 def flip_a_bit(file):
@@ -108,7 +108,6 @@ def cut_in_half(file):
 
 @pytest.mark.parametrize("which", [0, -2, -1])
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_in_half, lambda file: file.unlink()])
-@pytest.mark.usefixtures("files_are_damaged")
 def test_damaged_newest_gives_way_to_the_one_before(damage, which, tmp_path, saved):
     damage(files_of(tmp_path, 20)[which])
     with pytest.raises(Damaged, match="checkpoint of step 20 is damaged"):
@@ -122,7 +121,19 @@ def test_damaged_newest_gives_way_to_the_one_before(damage, which, tmp_path, sav
     assert saved.steps() == [10]
 
 
-@pytest.mark.usefixtures("files_are_damaged")
+def test_checkpoint_without_its_checksums_is_damaged(tmp_path, saved):
+    (tmp_path / "checkpoints/20/sha256.json").unlink()
+    with pytest.raises(Damaged, match="it has no sha256.json"):
+        saved.restore(20, ABSTRACT)
+
+
+def test_file_is_named_and_orbax_is_not_asked(tmp_path, saved, monkeypatch):
+    flip_a_bit(tmp_path / "checkpoints/20/state/manifest.ocdbt")
+    monkeypatch.setattr(ocp.CheckpointManager, "restore", pytest.fail)
+    with pytest.raises(Damaged, match="state/manifest.ocdbt is not as it was written"):
+        saved.restore(20, ABSTRACT)
+
+
 def test_step_can_be_saved_again_where_it_was_damaged(tmp_path, saved):
     flip_a_bit(files_of(tmp_path, 20)[0])
     saved.restore_newest(ABSTRACT, lambda warning: None)
@@ -131,7 +142,6 @@ def test_step_can_be_saved_again_where_it_was_damaged(tmp_path, saved):
     assert_is_step(saved.restore(20, ABSTRACT), 20)
 
 
-@pytest.mark.usefixtures("files_are_damaged")
 def test_nothing_is_touched_where_everything_is_damaged(tmp_path, saved):
     for step in (10, 20):
         flip_a_bit(files_of(tmp_path, step)[0])

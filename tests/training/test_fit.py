@@ -206,7 +206,6 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(config
     chex.assert_tree_all_finite(restored.params)
 
 
-@pytest.mark.usefixtures("files_are_damaged")
 def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkeypatch, capsys):
     config.checkpoint.every_seconds = 0.0
     restore = Checkpoints.restore
