@@ -5,7 +5,6 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -96,12 +95,7 @@ class _Run:
     def __enter__(self) -> "_Run":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._checkpoints.close()
 
     def start(self) -> None:
