@@ -60,8 +60,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--network", default="lenet5_modern")
-    parser.add_argument("--epochs", type=int, default=10, help="of 31 steps (default: 10)")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=30, help="of 31 steps (default: 30)")
+    parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
     sides = {
         "bare compiled step": lambda: bare(configuration(options.network, 0, options.epochs)),
