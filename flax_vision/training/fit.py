@@ -3,7 +3,6 @@
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from ml_collections import ConfigDict
 
 from flax_vision.checkpoints import Checkpoints, Damaged, History
 from flax_vision.data.batches import training_batches
-from flax_vision.data.image_set import ImageSet
+from flax_vision.data.image_set import ImageSet, Report
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.evaluation.metrics import Totals
@@ -55,7 +54,7 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         return result
 
 
-def _reporter(display: Display, interruption: Interruption) -> Callable[[str, int, int], None]:
+def _reporter(display: Display, interruption: Interruption) -> Report:
     """Returns what shows how far the reading of the data is, and leaves when asked to stop."""
 
     def report(what: str, done: int, total: int) -> None:

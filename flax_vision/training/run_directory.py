@@ -44,8 +44,7 @@ class RunDirectory:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
-        with self._metrics.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        self._add_line(record)
         self._add_events(record)
 
     def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
@@ -67,8 +66,7 @@ class RunDirectory:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes down what the run came to."""
-        with self._metrics.open("a") as file:
-            file.write(json.dumps(result) + "\n")
+        self._add_line(result)
         # The rest of it are figures of the best epoch and of the whole run, no points of a curve.
         test = {name: value for name, value in result.items() if name.startswith("test/")}
         self._add_events({"step": result["step"], **test})
@@ -79,6 +77,10 @@ class RunDirectory:
         if self._events is not None:
             self._events.close()
             self._events = None
+
+    def _add_line(self, record: Mapping[str, Any]) -> None:
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(record) + "\n")
 
     def _add_events(self, record: Mapping[str, Any]) -> None:
         if self._events is None:

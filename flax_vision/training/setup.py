@@ -1,6 +1,5 @@
 """What a run is made of: data, network, and the functions that train it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -9,7 +8,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from flax_vision.data.batches import training_batches
-from flax_vision.data.image_set import ImageSet
+from flax_vision.data.image_set import ImageSet, Report
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts, load_parts
 from flax_vision.errors import UserError
@@ -58,7 +57,7 @@ class Setup:
         )
 
 
-def prepare(config: ConfigDict, report: Callable[[str, int, int], None]) -> Setup:
+def prepare(config: ConfigDict, report: Report) -> Setup:
     """Reads the data and builds everything, without compiling anything yet.
 
     Args:
