@@ -5,10 +5,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flax_vision import weights
     from flax_vision.models.registry import create_model, list_models
     from flax_vision.weights.exported import load
 
-__all__ = ["create_model", "list_models", "load"]
+__all__ = ["create_model", "list_models", "load", "weights"]
 __version__ = version("flax_vision")
 
 _HOMES = {
@@ -20,6 +21,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # JAX takes a second to import, which a command that only prints its help need not pay.
+    if name == "weights":
+        return import_module("flax_vision.weights")
     if name not in _HOMES:
         raise AttributeError(f"module 'flax_vision' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -1,24 +1,18 @@
 """The program `flax-vision`."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from flax_vision.errors import UserError
+from flax_vision.report.tables import FORMATS, print_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status: 0, or 2 for a mistake of the user's."""
-    parser = argparse.ArgumentParser(
-        prog="flax-vision",
-        description="The networks of five papers, LeNet-5 to ResNet. To train one: "
-        "`python train.py --help`.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    models = commands.add_parser("models", help="list the networks")
-    models.add_argument("pattern", nargs="?", help="only the names that match, such as 'lenet5*'")
-    models.set_defaults(run=_models)
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except UserError as error:
@@ -27,12 +21,82 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _models(options: argparse.Namespace) -> None:
-    from flax_vision.models.registry import list_models
-
-    names = list_models(options.pattern)
-    if not names:
-        raise UserError(
-            f"no network matches {options.pattern!r}; valid: {', '.join(list_models())}"
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flax-vision",
+        description="The networks of five papers, LeNet-5 to ResNet. To train one: "
+        "`python train.py --help`.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    models = commands.add_parser("models", help="list the networks")
+    models.add_argument("pattern", nargs="?", help="only the names that match, such as 'vgg*'")
+    models.set_defaults(run=_models)
+    summary = commands.add_parser(
+        "summary",
+        help="print a network as its paper's table",
+        description="Prints the layers of a network with their kernels (size/stride and number), "
+        "output, parameters and multiply-adds for one image. Nothing is compiled.",
+    )
+    summary.add_argument("name", help="a network, see `flax-vision models`")
+    summary.add_argument(
+        "--image-size", metavar="N|HxW", help="height and width of the images; the paper's"
+    )
+    summary.add_argument("--num-classes", type=int, metavar="N", help="classes; the paper's")
+    summary.add_argument(
+        "--options", nargs="+", default=[], metavar="KEY=VALUE", help="such as shortcut=A"
+    )
+    summary.set_defaults(run=_summary)
+    for command in (models, summary):
+        command.add_argument(
+            "--format", choices=FORMATS, default="table", help="table if not given"
         )
-    print("\n".join(names))
+    return parser
+
+
+def _models(options: argparse.Namespace) -> None:
+    from flax_vision.models.catalogue import find
+
+    rows = [
+        {
+            "name": name,
+            "year": str(entry.paper.year),
+            "parameters": entry.parameters,
+            "multiply-adds": entry.multiply_adds,
+            "paper": entry.paper.title,
+        }
+        for name, entry in find(options.pattern).items()
+    ]
+    print_table(rows, options.format)
+
+
+def _summary(options: argparse.Namespace) -> None:
+    from flax_vision.models.registry import create_model, find_variant
+    from flax_vision.models.summary import summarize, totals
+
+    model_options = dict(_option(text) for text in options.options)
+    model = create_model(options.name, num_classes=options.num_classes, **model_options)
+    shape = find_variant(options.name).image_shape
+    rows = summarize(model, (*_image_size(options.image_size, shape[:2]), shape[2]))
+    sums = totals(rows)
+    print_table([row.to_dict() for row in rows + sums], options.format, len(sums))
+
+
+def _option(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--options {text!r} is not KEY=VALUE, such as shortcut=A.")
+    try:
+        return key, json.loads(value.lower() if value in ("True", "False") else value)
+    except ValueError:
+        return key, value
+
+
+def _image_size(text: str | None, default: Sequence[int]) -> Sequence[int]:
+    if text is None:
+        return default
+    sides = text.split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise UserError(
+            f"--image-size is {text!r}; give one number or HxW, such as 224 or 224x320."
+        )
+    return [int(side) for side in sides] * (3 - len(sides))

@@ -1,16 +1,85 @@
+import json
+
 import pytest
 
 from flax_vision.cli import main
 
 
+def run_json(capsys, *arguments):
+    assert main([*arguments, "--format", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
 def test_models(capsys):
     assert main(["models", "lenet5*"]) == 0
-    assert capsys.readouterr().out.split() == ["lenet5", "lenet5_modern"]
+    header, first, second = capsys.readouterr().out.splitlines()
+    assert header.split() == ["name", "year", "parameters", "multiply-adds", "paper"]
+    assert first.split()[:4] == ["lenet5", "1998", "60,000", "325,680"]
+    assert second.startswith("lenet5_modern")
 
 
-def test_pattern_that_matches_nothing(capsys):
-    assert main(["models", "vgg"]) == 2
-    assert "no network matches 'vgg'; valid: lenet5" in capsys.readouterr().err
+def test_models_as_json(capsys):
+    (row,) = run_json(capsys, "models", "resnet50")
+    assert row["parameters"] == 25_557_032
+    assert row["paper"].startswith("He et al.")
+
+
+def test_summary(capsys):
+    rows = run_json(capsys, "summary", "alexnet")
+    assert rows[0] == {
+        "layer": "conv1",
+        "kernels": ["11x11/4 96"],
+        "output": [55, 55, 96],
+        "parameters": 34_944,
+        "multiply-adds": 105_415_200,
+    }
+    assert (rows[-1]["layer"], rows[-1]["parameters"]) == ("total", 60_965_224)
+
+
+def test_summary_of_another_size_number_of_classes_and_options(capsys):
+    rows = run_json(
+        capsys,
+        *("summary", "googlenet", "--image-size", "64x96", "--num-classes", "10"),
+        *("--options", "stem=separable", "auxiliary_heads=False", "dropout=0.25"),
+    )
+    outputs = {row["layer"]: row["output"] for row in rows}
+    assert outputs["conv1_depthwise"] == [32, 48, 24]
+    assert outputs["linear"] == [10]
+    assert {"layer": "dropout", "kernels": ["25%"]}.items() <= next(
+        row for row in rows if row["layer"] == "dropout"
+    ).items()
+
+
+def test_summary_in_columns(capsys):
+    assert main(["summary", "lenet5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["C1", "5x5", "6", "28x28x6", "156", "117,600"]
+    assert lines[-1].split() == ["total", "60,000", "325,680"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("models vgg", "no network matches 'vgg'; valid: alexnet"),
+        ("summary vgg17", "unknown network 'vgg17'; did you mean 'vgg19'?"),
+        ("summary vgg16 --image-size 31", "at least 32x32"),
+        ("summary vgg16 --image-size big", "--image-size is 'big'; give one number or HxW"),
+        ("summary vgg16 --image-size 0", "--image-size is '0'"),
+        ("summary vgg16 --image-size 1x2x3", "--image-size is '1x2x3'"),
+        ("summary vgg16 --num-classes 0", "num_classes is 0"),
+        ("summary vgg16 --options lrn", "--options 'lrn' is not KEY=VALUE"),
+        ("summary vgg16 --options lrn=1", "unknown option of vgg16 'lrn'"),
+        ("summary resnet50 --options shortcut=D", "unknown shortcut of resnet50 'D'"),
+        ("summary resnet50 --options depth=18", "unknown option of resnet50 'depth'"),
+    ],
+)
+def test_mistakes(arguments, message, capsys):
+    assert main(arguments.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
+    assert not printed.out
 
 
 @pytest.mark.parametrize("arguments", [[], ["modles"]])

@@ -13,8 +13,11 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from flax_vision.models.layers import Conv, check_images, keep
 from flax_vision.models.lenet_codes import digit_codes, random_codes
-from flax_vision.ops.pooling import sum_pool
+from flax_vision.models.variant import Variant
+from flax_vision.ops.convolution import convolution
+from flax_vision.ops.pooling import average_pool, sum_pool
 
 FIELD = 32
 """Height and width of the input field (section II.B)."""
@@ -56,11 +59,7 @@ def extend(images: jax.Array, background: float) -> jax.Array:
     Raises:
       ValueError: images are larger than the field, of another rank, or not floating point.
     """
-    if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(
-            f"images are {images.dtype}{list(images.shape)}; LeNet-5 takes floating-point images "
-            "[N, H, W, C], black and white scaled to -0.1 and 1.175."
-        )
+    check_images(images, "LeNet-5", smallest=1)
     height, width = images.shape[1:3]
     if max(height, width) > FIELD:
         raise ValueError(f"images are {height}x{width}; LeNet-5 takes at most {FIELD}x{FIELD}.")
@@ -83,7 +82,7 @@ class Subsampling(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (maps,), jnp.float32)
         x, coefficient, bias = nn.dtypes.promote_dtype(x, coefficient, bias, dtype=self.dtype)
         shape = (1, 1, 1, maps)
-        return squash(sum_pool(x, 2) * coefficient.reshape(shape) + bias.reshape(shape))
+        return squash(sum_pool(x, 2, 2) * coefficient.reshape(shape) + bias.reshape(shape))
 
 
 class PartialConvolution(nn.Module):
@@ -112,10 +111,7 @@ class PartialConvolution(nn.Module):
         x, links, bias = nn.dtypes.promote_dtype(x, links, bias, dtype=self.dtype)
         kernel = jnp.zeros((*size, *self.table.shape), links.dtype)
         kernel = kernel.at[:, :, sources, targets].set(links)
-        y = jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        return y + bias.reshape(1, 1, 1, maps)
+        return convolution(x, kernel) + bias.reshape(1, 1, 1, maps)
 
 
 class RadialBasis(nn.Module):
@@ -162,21 +158,15 @@ class LeNet5(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         del train  # no dropout and no statistics in 1998
-        conv = partial(
-            nn.Conv,
-            kernel_size=(5, 5),
-            padding="VALID",
-            kernel_init=uniform_fan_in,
-            dtype=self.dtype,
-        )
+        conv = partial(Conv, size=5, kernel_init=uniform_fan_in, dtype=self.dtype)
         x = extend(images, self.background)
-        x = _keep(self, "c1", squash(conv(6, name="C1")(x)))
-        x = _keep(self, "s2", Subsampling(self.dtype, name="S2")(x))
-        x = _keep(self, "c3", squash(PartialConvolution(TABLE_I, dtype=self.dtype, name="C3")(x)))
-        x = _keep(self, "s4", Subsampling(self.dtype, name="S4")(x))
-        x = _keep(self, "c5", squash(conv(120, name="C5")(x)))
+        x = keep(self, "c1", squash(conv(6, name="C1")(x)))
+        x = keep(self, "s2", Subsampling(self.dtype, name="S2")(x))
+        x = keep(self, "c3", squash(PartialConvolution(TABLE_I, dtype=self.dtype, name="C3")(x)))
+        x = keep(self, "s4", Subsampling(self.dtype, name="S4")(x))
+        x = keep(self, "c5", squash(conv(120, name="C5")(x)))
         dense = nn.Dense(84, kernel_init=uniform_fan_in, dtype=self.dtype, name="F6")
-        x = _keep(self, "f6", squash(dense(x.reshape(x.shape[0], -1))))
+        x = keep(self, "f6", squash(dense(x.reshape(x.shape[0], -1))))
         codes = {"digits": digit_codes, "random": random_codes}[self.codes](self.num_classes)
         return -RadialBasis(codes, self.trainable_codes, name="OUT")(x)
 
@@ -196,22 +186,21 @@ class LeNet5Modern(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         del train
-        conv = partial(nn.Conv, kernel_size=(5, 5), padding="VALID", dtype=self.dtype)
+        conv = partial(Conv, size=5, kernel_init=nn.initializers.lecun_normal(), dtype=self.dtype)
         x = extend(images, self.background)
-        x = _keep(self, "c1", jnp.tanh(conv(6, name="C1")(x)))
-        x = _keep(self, "s2", sum_pool(x, 2) / 4)
-        x = _keep(self, "c3", jnp.tanh(conv(16, name="C3")(x)))
-        x = _keep(self, "s4", sum_pool(x, 2) / 4)
-        x = _keep(self, "c5", jnp.tanh(conv(120, name="C5")(x)))
+        x = keep(self, "c1", jnp.tanh(conv(6, name="C1")(x)))
+        x = keep(self, "s2", average_pool(x, 2, 2))
+        x = keep(self, "c3", jnp.tanh(conv(16, name="C3")(x)))
+        x = keep(self, "s4", average_pool(x, 2, 2))
+        x = keep(self, "c5", jnp.tanh(conv(120, name="C5")(x)))
         x = x.reshape(x.shape[0], -1)
-        x = _keep(self, "f6", jnp.tanh(nn.Dense(84, dtype=self.dtype, name="F6")(x)))
+        x = keep(self, "f6", jnp.tanh(nn.Dense(84, dtype=self.dtype, name="F6")(x)))
         return nn.Dense(self.num_classes, dtype=self.dtype, name="OUT")(x).astype(jnp.float32)
 
 
-def _keep(module: nn.Module, name: str, x: jax.Array) -> jax.Array:
-    """Returns `x`, the output of the layer `name`, having put it in `intermediates`."""
-    module.sow("intermediates", name, x)
-    return x
+_IMAGE = (28, 28, 1)
 
-
-MODELS = {"lenet5": LeNet5, "lenet5_modern": LeNet5Modern}
+MODELS = {
+    "lenet5": Variant(LeNet5, image_shape=_IMAGE),
+    "lenet5_modern": Variant(LeNet5Modern, image_shape=_IMAGE),
+}

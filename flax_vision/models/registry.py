@@ -3,20 +3,19 @@
 import dataclasses
 import fnmatch
 import typing
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from flax_vision.errors import UserError, unknown
-from flax_vision.models import lenet
+from flax_vision.models import alexnet, googlenet, lenet, resnet, vgg
+from flax_vision.models.variant import Variant
 
 _DTYPES = ("bfloat16", "float16", "float32")
-_FAMILIES: tuple[ModuleType, ...] = (lenet,)
-_MODELS: dict[str, Callable[..., nn.Module]] = {
-    name: build for family in _FAMILIES for name, build in family.MODELS.items()
+_FAMILIES = (lenet, alexnet, vgg, googlenet, resnet)
+_MODELS: dict[str, Variant] = {
+    name: variant for family in _FAMILIES for name, variant in family.MODELS.items()
 }
 
 
@@ -52,7 +51,8 @@ def create_model(name: str, *, num_classes: int | None = None, **options: Any) -
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
             raise UserError(f"num_classes is {num_classes!r}; it must be an integer of at least 1.")
         options["num_classes"] = num_classes
-    return _MODELS[name](**options)
+    variant = _MODELS[name]
+    return variant.network(**{**variant.defaults, **options, **variant.fixed})
 
 
 def model_options(name: str) -> dict[str, Any]:
@@ -61,17 +61,27 @@ def model_options(name: str) -> dict[str, Any]:
     Raises:
       UserError: there is no such network.
     """
-    if name not in _MODELS:
-        raise unknown("network", name, _MODELS)
-    module = _MODELS[name]()
-    hidden = {"parent", "name", "num_classes"}
+    variant = find_variant(name)
+    module = variant.network(**variant.defaults)
+    hidden = {"parent", "name", "num_classes", *variant.fixed}
     fields = [f.name for f in dataclasses.fields(module) if f.init and f.name not in hidden]
     return {field: getattr(module, field) for field in fields}
 
 
+def find_variant(name: str) -> Variant:
+    """Returns what the network `name` is made of.
+
+    Raises:
+      UserError: there is no such network.
+    """
+    if name not in _MODELS:
+        raise unknown("network", name, _MODELS)
+    return _MODELS[name]
+
+
 def _check_value(name: str, option: str, value: Any) -> None:
     """Raises a UserError where `value` is not of the type that the network declares."""
-    hint = typing.get_type_hints(_MODELS[name])[option]
+    hint = typing.get_type_hints(_MODELS[name].network)[option]
     if option == "dtype" and _dtype_name(value) not in _DTYPES:
         raise unknown(f"dtype of {name}", value, _DTYPES)
     if typing.get_origin(hint) is Literal:

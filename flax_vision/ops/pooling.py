@@ -1,17 +1,112 @@
-"""Pooling with cheap gradients."""
+"""Pooling over windows, with cheap gradients.
+
+XLA's gradient of a maximum over windows is very slow on a CPU. A maximum over strided slices, one
+axis after the other, has the same value and, but for ties, the same gradient.
+"""
+
+import math
+from collections.abc import Callable
+from functools import reduce
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from flax_vision.ops.backend import prefers_fast_forms
+from flax_vision.ops.padding import Padding, output_size, padding_pairs
 
 
-def sum_pool(x: jax.Array, size: int) -> jax.Array:
-    """Returns the sums of the disjoint blocks of size x size pixels.
+def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -> jax.Array:
+    """Returns the largest value in each window of size x size pixels.
 
     Args:
-      x: [N, H, W, C]; H and W are multiples of `size`.
-      size: height and width of a block.
+      x: [N, H, W, C]; what is padded never wins.
+      size: height and width of the window.
+      stride: between two windows, in pixels.
+      padding: see `padding_pairs`.
 
     Returns:
-      [N, H / size, W / size, C].
+      [N, H', W', C].
     """
-    n, h, w, c = x.shape
-    return x.reshape(n, h // size, size, w // size, size, c).sum(axis=(2, 4))
+    pads = padding_pairs(padding, x.shape, (size, size), stride)
+    if prefers_fast_forms():
+        return _slices(lax.max, lax.pad(x, _lowest(x), _config(pads)), size, stride)
+    return _windows(lax.max, x, -np.inf, size, stride, pads)
+
+
+def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
+    """Returns the sum of each window of size x size pixels, without padding.
+
+    Args:
+      x: [N, H, W, C].
+      size: height and width of the window.
+      stride: between two windows, in pixels.
+
+    Returns:
+      [N, H', W', C].
+    """
+    if prefers_fast_forms():
+        return _slices(lax.add, x, size, stride)
+    return _windows(lax.add, x, 0.0, size, stride, ((0, 0), (0, 0)))
+
+
+def average_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
+    """Returns the mean of each window of size x size pixels, without padding: see `sum_pool`."""
+    return sum_pool(x, size, stride) / size**2
+
+
+def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
+    """Returns the means of size x size windows that cover the image, as PyTorch spreads them.
+
+    Args:
+      x: [N, H, W, C], of any height and width.
+      size: height and width of the result.
+
+    Returns:
+      [N, size, size, C].
+    """
+    rows, columns = (jnp.asarray(_spread(length, size), x.dtype) for length in x.shape[1:3])
+    return jnp.einsum("ih,jw,nhwc->nijc", rows, columns, x)
+
+
+def _slices(
+    combine: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array, size: int, stride: int
+) -> jax.Array:
+    for axis in (1, 2):
+        last = (output_size(x.shape[axis], size, stride, (0, 0)) - 1) * stride
+        x = reduce(
+            combine,
+            [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)],
+        )
+    return x
+
+
+def _windows(
+    combine: Callable[[jax.Array, jax.Array], jax.Array],
+    x: jax.Array,
+    identity: float,
+    size: int,
+    stride: int,
+    pads: tuple[tuple[int, int], tuple[int, int]],
+) -> jax.Array:
+    start = np.asarray(identity, x.dtype)
+    window, strides = (1, size, size, 1), (1, stride, stride, 1)
+    return lax.reduce_window(x, start, combine, window, strides, [(0, 0), *pads, (0, 0)])
+
+
+def _spread(length: int, size: int) -> np.ndarray:
+    """Returns the weights [size, length] of `size` windows over `length` pixels."""
+    weights = np.zeros((size, length))
+    for i in range(size):
+        start, end = i * length // size, math.ceil((i + 1) * length / size)
+        weights[i, start:end] = 1 / (end - start)
+    return weights
+
+
+def _lowest(x: jax.Array) -> jax.Array:
+    return jnp.asarray(-jnp.inf, x.dtype)
+
+
+def _config(pads: tuple[tuple[int, int], tuple[int, int]]) -> list[tuple[int, int, int]]:
+    return [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]

@@ -2,22 +2,81 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_arrays import random_array
 
-from flax_vision.ops.pooling import sum_pool
+from flax_vision.ops.pooling import adaptive_average_pool, average_pool, max_pool, sum_pool
+
+SHAPE = (2, 9, 12, 3)
+
+
+def value_and_gradient(pool, x):
+    """The pooled maps and the gradient of a sum with random weights."""
+
+    def both(x):
+        y, pull_back = jax.vjp(pool, x)
+        return y, *pull_back(random_array(1, y.shape))
+
+    return jax.jit(both)(x)
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME", "CEIL", 1, ((0, 1), (2, 0))])
+@pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2), (3, 1), (1, 1), (3, 3)])
+def test_forms_of_max_pool_agree(size, stride, padding, use_plain_forms):
+    x = random_array(0, SHAPE)
+    fast = value_and_gradient(lambda x: max_pool(x, size, stride, padding), x)
+    use_plain_forms()
+    plain = value_and_gradient(lambda x: max_pool(x, size, stride, padding), x)
+    np.testing.assert_array_equal(fast[0], plain[0])
+    np.testing.assert_allclose(fast[1], plain[1], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(2, 2), (5, 3), (3, 1), (1, 2)])
+def test_forms_of_sum_pool_agree(size, stride, use_plain_forms):
+    x = random_array(0, SHAPE)
+    fast = value_and_gradient(lambda x: sum_pool(x, size, stride), x)
+    use_plain_forms()
+    plain = value_and_gradient(lambda x: sum_pool(x, size, stride), x)
+    for ours, theirs in zip(fast, plain, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_max_pool_by_hand():
+    x = jnp.arange(25.0).reshape(1, 5, 5, 1)
+    np.testing.assert_array_equal(max_pool(x, 3, 2)[0, :, :, 0], [[12, 14], [22, 24]])
+    padded = max_pool(x, 3, 2, 1)[0, :, :, 0]
+    np.testing.assert_array_equal(padded, [[6, 8, 9], [16, 18, 19], [21, 23, 24]])
+
+
+def test_padding_never_wins():
+    x = jnp.full((1, 4, 4, 1), -5.0)
+    np.testing.assert_array_equal(max_pool(x, 3, 2, 1), jnp.full((1, 2, 2, 1), -5.0))
+
+
+def test_average_pool_by_hand():
+    x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    np.testing.assert_array_equal(average_pool(x, 2, 2)[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
 
 
 @pytest.mark.parametrize(
-    ("size", "shape"), [(2, (3, 8, 6, 5)), (3, (1, 9, 3, 2)), (1, (2, 4, 4, 1))]
+    ("length", "windows"),
+    [
+        # What PyTorch makes of 14 pixels, of 5, and of fewer than there are windows.
+        (14, [(0, 4), (3, 7), (7, 11), (10, 14)]),
+        (5, [(0, 2), (1, 3), (2, 4), (3, 5)]),
+        (2, [(0, 1), (0, 1), (1, 2), (1, 2)]),
+        (8, [(0, 2), (2, 4), (4, 6), (6, 8)]),
+    ],
 )
-def test_values_and_gradients_are_those_of_reduce_window(size, shape):
-    x = jax.random.normal(jax.random.key(0), shape)
-    weights = jax.random.normal(jax.random.key(1), sum_pool(x, size).shape)
+def test_adaptive_average_pool_has_pytorchs_windows(length, windows):
+    rows = np.random.default_rng(0).standard_normal(length).astype(np.float32)
+    x = jnp.asarray(rows[None, :, None, None] * np.ones((1, 1, 3, 1), np.float32))
+    expected = [rows[start:end].mean() for start, end in windows]
+    for column in range(4):
+        pooled = adaptive_average_pool(x, 4)[0, :, column, 0]
+        np.testing.assert_allclose(pooled, expected, rtol=1e-6)
 
-    def plain(x):
-        window = (1, size, size, 1)
-        return jax.lax.reduce_window(x, 0.0, jax.lax.add, window, window, "VALID")
 
-    np.testing.assert_allclose(sum_pool(x, size), plain(x), rtol=1e-5, atol=1e-5)
-    fast = jax.grad(lambda x: jnp.sum(weights * sum_pool(x, size)))(x)
-    slow = jax.grad(lambda x: jnp.sum(weights * plain(x)))(x)
-    np.testing.assert_allclose(fast, slow, rtol=1e-5, atol=1e-5)
+def test_types_are_kept():
+    x = jnp.ones((1, 8, 8, 2), jnp.bfloat16)
+    for pooled in (max_pool(x, 3, 2, 1), average_pool(x, 2, 2), adaptive_average_pool(x, 4)):
+        assert pooled.dtype == jnp.bfloat16

@@ -1,0 +1,223 @@
+"""Layers that the papers share, and what every network does with its images and outputs."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from flax_vision.ops import pooling
+from flax_vision.ops.convolution import convolution
+from flax_vision.ops.padding import Padding
+from flax_vision.ops.response_normalization import local_response_normalization
+
+Initializer = Callable[..., jax.Array]
+Maps = TypeVar("Maps", jax.Array, tuple[jax.Array, ...])
+
+normal = nn.initializers.normal
+constant = nn.initializers.constant
+variance_scaling = nn.initializers.variance_scaling
+
+SCALED_TO_INPUTS: dict[str, Callable[..., Initializer]] = {
+    # N(0, 2/n), n the inputs of a unit: He et al., "Delving Deep into Rectifiers", 2015, eq. 10.
+    "he": partial(variance_scaling, 2.0, "fan_in", "normal"),
+    # U(-a, a), a = sqrt(6 / (inputs + outputs)): Glorot and Bengio, 2010, eq. 16.
+    "glorot": partial(variance_scaling, 1.0, "fan_avg", "uniform"),
+}
+
+
+class Conv(nn.Module):
+    """A convolution with square kernels: kernel [size, size, C / groups, features], bias.
+
+    Attributes:
+      features: kernels, and so channels of the output.
+      size: height and width of each kernel.
+      stride: between two windows, in pixels.
+      padding: zeros around the image, see `ops.padding`.
+      groups: into which the channels are divided.
+      use_bias: adds a number to each channel.
+    """
+
+    features: int
+    size: int
+    stride: int = 1
+    padding: Padding = "VALID"
+    groups: int = 1
+    use_bias: bool = True
+    kernel_init: Initializer = normal(0.01)
+    bias_init: Initializer = nn.initializers.zeros
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        y = convolution(x, kernel, self.stride, self.padding, self.groups)
+        return y + bias_of(self, y) if self.use_bias else y
+
+
+class FullyConnected(nn.Module):
+    """A layer whose units see the whole of the maps: kernel [H, W, C, features], bias.
+
+    Its first application fixes the height and width of the maps. It is the convolution of VGG's
+    section 3.2, so that on larger maps the same parameters give a map of outputs.
+
+    Attributes:
+      features: units.
+      fully_convolutional: allows maps that are larger than the kernel.
+    """
+
+    features: int
+    fully_convolutional: bool = False
+    kernel_init: Initializer = normal(0.01)
+    bias_init: Initializer = nn.initializers.zeros
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        size = map_size(self, x, self.fully_convolutional)
+        shape = (*size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        y = convolution(x, kernel)
+        return y + bias_of(self, y)
+
+
+class MaxPool(nn.Module):
+    """The largest value in each window, of an array or a tuple of arrays: see `ops.pooling`."""
+
+    size: int
+    stride: int
+    padding: Padding = "VALID"
+
+    def __call__(self, x: Maps) -> Maps:
+        return jax.tree.map(lambda x: pooling.max_pool(x, self.size, self.stride, self.padding), x)
+
+
+class AveragePool(nn.Module):
+    """The mean of each window, without padding."""
+
+    size: int
+    stride: int
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return pooling.average_pool(x, self.size, self.stride)
+
+
+class AdaptiveAveragePool(nn.Module):
+    """The means of size x size windows that cover the image, as PyTorch spreads them."""
+
+    size: int
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return pooling.adaptive_average_pool(x, self.size)
+
+
+class GlobalAveragePool(nn.Module):
+    """The mean of each map: [N, H, W, C] to [N, 1, 1, C]."""
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x.mean(axis=(1, 2), keepdims=True)
+
+
+class LocalResponseNorm(nn.Module):
+    """Division by a power of the sum of squares of five neighbouring channels.
+
+    Of an array or of each in a tuple of arrays: see `ops.response_normalization`.
+
+    Attributes:
+      k: constant beside the sum.
+      alpha: factor of each term of the sum.
+    """
+
+    k: float = 2.0
+    alpha: float = 1e-4
+
+    def __call__(self, x: Maps) -> Maps:
+        return jax.tree.map(partial(local_response_normalization, k=self.k, alpha=self.alpha), x)
+
+
+class BatchNorm(nn.BatchNorm):
+    """Batch normalisation, computed in float32 at least.
+
+    The running statistics keep 0.9 of what they were at each step, PyTorch's momentum of 0.1; the
+    variance among them is that of the batch, where PyTorch takes n / (n - 1) times that.
+
+    Attributes:
+      output_dtype: type of what it returns.
+    """
+
+    momentum: float = 0.9
+    output_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        use_running_average: bool | None = None,
+        *,
+        mask: jax.Array | None = None,
+    ) -> jax.Array:
+        x = x.astype(jnp.float32 if x.dtype.itemsize < 4 else x.dtype)
+        return super().__call__(x, use_running_average, mask=mask).astype(self.output_dtype)
+
+
+def bias_of(layer: Any, y: jax.Array) -> jax.Array:
+    """Returns the layer's bias, a parameter of its own, in the shape and type to be added to y."""
+    bias = layer.param("bias", layer.bias_init, y.shape[-1:], jnp.float32)
+    return bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)
+
+
+def map_size(layer: nn.Module, x: jax.Array, fully_convolutional: bool) -> tuple[int, int]:
+    """Returns the height and width of the maps that a fully connected layer was initialised for.
+
+    Args:
+      layer: has, once it is initialised, a parameter `kernel` [..., H, W, C, K].
+      x: [N, H, W, C]; what the layer is applied to, and initialised for.
+      fully_convolutional: allows x to be larger.
+
+    Raises:
+      ValueError: x has another size than the kernel, or a smaller one where it may be larger.
+    """
+    now: tuple[int, int] = x.shape[1:3]  # type: ignore[assignment]
+    if not layer.has_variable("params", "kernel"):
+        return now
+    fixed: tuple[int, int] = layer.get_variable("params", "kernel").shape[-4:-2]
+    if now == fixed or (fully_convolutional and now[0] >= fixed[0] and now[1] >= fixed[1]):
+        return fixed
+    way_out = (
+        "larger ones to the same network with fully_convolutional=True, which takes the same "
+        "parameters"
+    )
+    raise ValueError(
+        f"{layer.name} was initialised for maps of {fixed[0]}x{fixed[1]}, and these images make "
+        f"maps of {now[0]}x{now[1]}. Give images of the size that the network was initialised "
+        f"for, or {'larger ones' if fully_convolutional else way_out}."
+    )
+
+
+def check_images(images: jax.Array, network: str, smallest: int) -> None:
+    """Raises a ValueError unless `images` are floating-point [N, H, W, C] and large enough.
+
+    Args:
+      images: what the network was given.
+      network: its name, for the message.
+      smallest: height and width that it needs.
+    """
+    given = f"{images.dtype}[{','.join(map(str, images.shape))}]"
+    if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            f"{network} takes floating-point images [N, H, W, C], preprocessed; not {given}."
+        )
+    if min(images.shape[1:3]) < smallest:
+        raise ValueError(f"{network} takes images of at least {smallest}x{smallest}; not {given}.")
+
+
+def keep(network: nn.Module, name: str, x: jax.Array) -> jax.Array:
+    """Returns x, having put it into the collection `intermediates` of the network."""
+    network.sow("intermediates", name, x)
+    return x

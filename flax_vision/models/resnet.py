@@ -1,0 +1,231 @@
+"""ResNet, 2015.
+
+He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", arXiv 1512.03385: section 3
+and table 1 for ImageNet, section 4.2 for CIFAR-10.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from flax_vision.models.layers import (
+    SCALED_TO_INPUTS,
+    BatchNorm,
+    Conv,
+    GlobalAveragePool,
+    MaxPool,
+    check_images,
+    keep,
+)
+from flax_vision.models.variant import Variant
+from flax_vision.ops.padding import Padding
+
+# Table 1: blocks in conv2_x to conv5_x, and whether they are bottlenecks of 1x1, 3x3, 1x1.
+TABLE_1 = {
+    18: ((2, 2, 2, 2), False),
+    34: ((3, 4, 6, 3), False),
+    50: ((3, 4, 6, 3), True),
+    101: ((3, 4, 23, 3), True),
+    152: ((3, 8, 36, 3), True),
+}
+
+# The paper does not say how pool1 is padded. The authors' Caffe models round up; torchvision pads
+# by one on every side. Both give 56x56.
+STEM_POOL: dict[str, Padding] = {"caffe": "CEIL", "torch": 1}
+
+Shortcut = Literal["A", "B", "C"]
+
+
+class Block(nn.Module):
+    """What the two building blocks of figure 5 share: layers beside a shortcut, then a ReLU.
+
+    Attributes:
+      width: kernels of the 3x3 convolutions.
+      stride: of the block.
+      shortcut: A, zeros for new channels; B, a projection where the shape changes; C, always.
+      conv: makes a convolution.
+      norm: makes a batch normalisation.
+      stride_in: the convolution of a bottleneck that has the stride.
+    """
+
+    width: int
+    stride: int
+    shortcut: Shortcut
+    conv: Callable[..., Conv]
+    norm: Callable[..., BatchNorm]
+    stride_in: str = "1x1"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = self.residual(x)
+        return nn.relu(self._shortcut(x, y.shape[-1]) + y)
+
+    def residual(self, x: jax.Array) -> jax.Array:
+        """Returns F(x) of equation 1."""
+        raise NotImplementedError
+
+    def _shortcut(self, x: jax.Array, channels: int) -> jax.Array:
+        changes = self.stride > 1 or x.shape[-1] != channels
+        if self.shortcut == "C" or (self.shortcut == "B" and changes):
+            x = self.conv(channels, 1, stride=self.stride, name="projection")(x)
+            return self.norm(name="projection_bn")(x)
+        x = x[:, :: self.stride, :: self.stride]
+        return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
+
+
+class BasicBlock(Block):
+    """Two 3x3 convolutions (figure 5, left)."""
+
+    def residual(self, x: jax.Array) -> jax.Array:
+        """Returns F(x) of equation 1."""
+        y = self.conv(self.width, 3, stride=self.stride, padding=1, name="conv1")(x)
+        y = nn.relu(self.norm(name="bn1")(y))
+        y = self.conv(self.width, 3, padding=1, name="conv2")(y)
+        return self.norm(name="bn2")(y)
+
+
+class Bottleneck(Block):
+    """1x1, 3x3 and 1x1 convolutions, the last with four times the kernels (figure 5, right)."""
+
+    def residual(self, x: jax.Array) -> jax.Array:
+        """Returns F(x) of equation 1."""
+        first, second = (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)
+        y = self.conv(self.width, 1, stride=first, name="conv1")(x)
+        y = nn.relu(self.norm(name="bn1")(y))
+        y = self.conv(self.width, 3, stride=second, padding=1, name="conv2")(y)
+        y = nn.relu(self.norm(name="bn2")(y))
+        y = self.conv(4 * self.width, 1, name="conv3")(y)
+        return self.norm(name="bn3")(y)
+
+
+class ResNet(nn.Module):
+    """A network of table 1.
+
+    Takes floating-point images [N, H, W, C], in the paper 224x224 of which the mean image was
+    subtracted, and returns float32 logits [N, num_classes]. Intermediates: relu1, pool1, conv2_x to
+    conv5_x, pool5.
+
+    Attributes:
+      depth: of table 1.
+      num_classes: classes.
+      shortcut: where a block changes the shape: A, zeros for the new channels; B, a projection; C,
+        a projection in every block (section 4.1). Table 2 has A for 18 and 34, table 3 all three
+        for 34 and B for the deeper ones.
+      stem_pool: padding of pool1, see `STEM_POOL`.
+      stride_in: the convolution of a bottleneck that has the stride: the first 1x1, the only one
+        that has the paper's multiply-adds, or the 3x3, known as v1.5.
+      initialization: of the kernels; `"he"` is the paper's (section 3.4).
+      dtype: type of the arithmetic; parameters and statistics are float32.
+    """
+
+    depth: int = 50
+    num_classes: int = 1000
+    shortcut: Shortcut = "B"
+    stem_pool: Literal["caffe", "torch"] = "caffe"
+    stride_in: str = "1x1"
+    initialization: Literal["he", "glorot"] = "he"
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        check_images(images, "ResNet", smallest=3 if self.stem_pool == "caffe" else 1)
+        conv, norm = _layers(self.initialization, train, self.dtype)
+        x = norm(name="bn1")(conv(64, 7, stride=2, padding=3, name="conv1")(images))
+        x = keep(self, "relu1", nn.relu(x))
+        x = keep(self, "pool1", MaxPool(3, 2, STEM_POOL[self.stem_pool])(x))
+        blocks, bottleneck = TABLE_1[self.depth]
+        make = partial(
+            Bottleneck if bottleneck else BasicBlock,
+            shortcut=self.shortcut,
+            conv=conv,
+            norm=norm,
+            stride_in=self.stride_in,
+        )
+        x = _stages(self, x, 64, blocks, make)
+        return _classifier(self, x)
+
+
+class CifarResNet(nn.Module):
+    """A network of section 4.2 for 32x32 images: 6n + 2 layers of 3x3 convolutions.
+
+    Takes floating-point images [N, H, W, C], in the paper 32x32 of which the mean image was
+    subtracted, and returns float32 logits [N, num_classes]. Intermediates: relu1, conv2_x to
+    conv4_x (the stages of 32x32, 16x16 and 8x8), pool5.
+
+    Attributes:
+      n: blocks in each of the three stages.
+      num_classes: classes.
+      shortcut: as in `ResNet`; A is the paper's.
+      initialization: of the kernels; `"he"` is the paper's.
+      dtype: type of the arithmetic; parameters and statistics are float32.
+    """
+
+    n: int = 3
+    num_classes: int = 10
+    shortcut: Shortcut = "A"
+    initialization: Literal["he", "glorot"] = "he"
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        check_images(images, "ResNet", smallest=1)
+        conv, norm = _layers(self.initialization, train, self.dtype)
+        x = norm(name="bn1")(conv(16, 3, padding=1, name="conv1")(images))
+        x = keep(self, "relu1", nn.relu(x))
+        make = partial(BasicBlock, shortcut=self.shortcut, conv=conv, norm=norm)
+        x = _stages(self, x, 16, (self.n,) * 3, make)
+        return _classifier(self, x)
+
+
+def _layers(
+    initialization: str, train: bool, dtype: DTypeLike
+) -> tuple[Callable[..., Conv], Callable[..., BatchNorm]]:
+    init = SCALED_TO_INPUTS[initialization]()
+    conv = partial(Conv, use_bias=False, kernel_init=init, dtype=dtype)
+    return conv, partial(BatchNorm, use_running_average=not train, output_dtype=dtype)
+
+
+def _stages(
+    network: nn.Module,
+    x: jax.Array,
+    width: int,
+    blocks: tuple[int, ...],
+    make: Callable[..., Block],
+) -> jax.Array:
+    """Applies conv2_x and so on, each but the first with half the size and twice the width."""
+    for stage, count in enumerate(blocks, 2):
+        for i in range(1, count + 1):
+            stride = 2 if i == 1 and stage > 2 else 1
+            x = make(width, stride, name=f"conv{stage}_{i}")(x)
+        x = keep(network, f"conv{stage}_x", x)
+        width *= 2
+    return x
+
+
+def _classifier(network: ResNet | CifarResNet, x: jax.Array) -> jax.Array:
+    x = keep(network, "pool5", GlobalAveragePool()(x))
+    init = SCALED_TO_INPUTS[network.initialization]()
+    fc = nn.Dense(network.num_classes, kernel_init=init, dtype=network.dtype, name="fc")
+    return fc(x[:, 0, 0]).astype(jnp.float32)
+
+
+_V1_5 = {"stem_pool": "torch"}
+
+MODELS = {
+    **{
+        f"resnet{depth}": Variant(ResNet, {"depth": depth, "stride_in": "1x1"}) for depth in TABLE_1
+    },
+    **{
+        f"resnet{depth}_v1_5": Variant(ResNet, {"depth": depth, "stride_in": "3x3"}, _V1_5)
+        for depth in TABLE_1
+    },
+    **{
+        f"resnet{6 * n + 2}": Variant(CifarResNet, {"n": n}, image_shape=(32, 32, 3))
+        for n in (3, 5, 7, 9, 18, 200)
+    },
+}

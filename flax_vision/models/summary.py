@@ -1,0 +1,171 @@
+"""A network as its paper's table, read from the module itself without compiling anything."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from flax_vision.errors import UserError
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+      layer: name of the layer, or what it does where it has no parameters.
+      kernels: size, stride and number of its kernels or windows; a line a building block.
+      output: shape of what it returns for one image, the channels of all columns together.
+      parameters: trainable parameters.
+      multiply_adds: of its convolutions and fully connected layers, for one image.
+    """
+
+    layer: str
+    kernels: tuple[str, ...]
+    output: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the row by the headings of the table."""
+        return {
+            "layer": self.layer,
+            "kernels": list(self.kernels),
+            "output": self.output,
+            "parameters": self.parameters,
+            "multiply-adds": self.multiply_adds,
+        }
+
+    @property
+    def is_auxiliary(self) -> bool:
+        """Whether it belongs to a classifier that is for training only."""
+        return self.layer.startswith("auxiliary")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A module that was applied, and what came out.
+
+    Attributes:
+      module: the module.
+      path: of the module in the network.
+      output: shape of what it returned for one image, the channels of all columns together.
+      parameters: of the module with all that is in it.
+      kernel: values in its own kernel, 0 if it has none.
+    """
+
+    module: nn.Module
+    path: tuple[str, ...]
+    output: tuple[int, ...]
+    parameters: int
+    kernel: int
+
+    @property
+    def multiply_adds(self) -> int:
+        """A kernel is used once at each position of the output."""
+        return math.prod(self.output[:-1]) * self.kernel
+
+
+def summarize(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Row]:
+    """Returns the rows of the network's table, from its first layer to its last.
+
+    Args:
+      model: the network.
+      image_shape: height, width and channels of the images.
+
+    Raises:
+      UserError: the network cannot take such images.
+    """
+    calls: list[_Call] = []
+    images = jax.ShapeDtypeStruct((1, *image_shape), "float32")
+    try:
+        with nn.intercept_methods(_recorder(calls)):
+            jax.eval_shape(model.init, jax.random.key(0), images)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    # A layer ends after its parts have ended.
+    layers: list[list[_Call]] = [[]]
+    for call in calls:
+        layers[-1].append(call)
+        if len(call.path) == 1:
+            layers.append([])
+    return [_row(name, list(members)) for name, members in groupby(layers[:-1], _stage)]
+
+
+def totals(rows: list[Row]) -> list[Row]:
+    """Returns the sum of the rows, and that without auxiliary classifiers if there are any."""
+    main = [row for row in rows if not row.is_auxiliary]
+    sums = [_sum("total", rows)]
+    return sums if len(main) == len(rows) else [*sums, _sum("without auxiliary heads", main)]
+
+
+def _sum(name: str, rows: list[Row]) -> Row:
+    parameters = sum(row.parameters for row in rows)
+    return Row(name, (), (), parameters, sum(row.multiply_adds for row in rows))
+
+
+def _recorder(calls: list[_Call]) -> Callable[..., Any]:
+    def record(
+        method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext
+    ) -> Any:
+        output = method(*args, **kwargs)
+        module = context.module
+        if context.method_name == "__call__" and module.path:
+            columns = jax.tree.leaves(output)
+            shape = (*columns[0].shape[1:-1], sum(column.shape[-1] for column in columns))
+            params = module.variables.get("params", {})
+            count = sum(leaf.size for leaf in jax.tree.leaves(params))
+            kernel = params["kernel"].size if "kernel" in params else 0
+            if calls and calls[-1].path == module.path:
+                calls.pop()  # its own, of the class that it extends
+            calls.append(_Call(module, module.path, shape, count, kernel))
+        return output
+
+    return record
+
+
+def _stage(layer: list[_Call]) -> str:
+    """Returns the name of a layer's row: the blocks conv2_1, conv2_2 and so on make conv2_x."""
+    name = layer[-1].path[0]
+    return re.sub(r"_\d+$", "_x", name) if len(layer) > 1 else name
+
+
+def _row(name: str, layers: list[list[_Call]]) -> Row:
+    last = layers[-1][-1]
+    # Flax names a layer that we did not name after its class.
+    automatic = re.fullmatch(rf"{type(last.module).__name__}_\d+", name)
+    return Row(
+        layer=_kind(last.module) if automatic else name,
+        kernels=_lines([", ".join(filter(None, map(_kernel, layer))) for layer in layers]),
+        output=last.output,
+        parameters=sum(layer[-1].parameters for layer in layers),
+        multiply_adds=sum(call.multiply_adds for layer in layers for call in layer),
+    )
+
+
+def _lines(blocks: list[str]) -> tuple[str, ...]:
+    """Returns one line for each run of equal blocks."""
+    runs = [(text, len(list(members))) for text, members in groupby(blocks)]
+    return tuple(text if count == 1 else f"[{text}] x {count}" for text, count in runs if text)
+
+
+def _kernel(call: _Call) -> str:
+    """Returns for example `3x3/2 64` for 64 kernels of 3x3 with stride 2."""
+    module = call.module
+    if isinstance(module, nn.Dropout):
+        return f"{module.rate:.0%}"
+    size, stride = getattr(module, "size", None), getattr(module, "stride", 1)
+    window = f"{size}x{size}" + (f"/{stride}" if stride > 1 else "") if size else ""
+    if call.kernel:
+        shortcut = "shortcut" if call.path[-1] == "projection" else ""
+        return " ".join(filter(None, (shortcut, window, str(call.output[-1]))))
+    return f"{_kind(module)} {window}" if window and len(call.path) > 1 else window
+
+
+def _kind(module: nn.Module) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(module).__name__).lower()

@@ -1,0 +1,75 @@
+"""Networks without numbers: shapes of parameters and outputs, at once and without memory."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+
+import flax_vision as fv
+from flax_vision.models.registry import find_variant
+from flax_vision.models.summary import summarize
+
+
+def quick_key(seed: int = 0) -> jax.Array:
+    """Returns a key whose generator compiles at once; the default one takes a second a shape."""
+    return jax.random.key(seed, impl="unsafe_rbg")
+
+
+def count(tree) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def abstract_images(name, batch=1, size=None):
+    height, width, channels = find_variant(name).image_shape
+    return jax.ShapeDtypeStruct((batch, size or height, size or width, channels), "float32")
+
+
+@cache
+def abstract_variables(name, size=None, **options):
+    """Shapes of the variables of a network."""
+    init = fv.create_model(name, **options).init
+    return jax.eval_shape(init, jax.random.key(0), abstract_images(name, size=size))
+
+
+def abstract_apply(model, variables, images, train=False):
+    """Shapes of the logits and of the updated collections."""
+
+    def apply(variables, images):
+        return model.apply(
+            variables,
+            images,
+            train=train,
+            rngs={"dropout": jax.random.key(0)},
+            mutable=["batch_stats", "intermediates"],
+        )
+
+    return jax.eval_shape(apply, variables, images)
+
+
+@cache
+def abstract_intermediates(name, size=None, train=False, **options):
+    """Shapes of the intermediates for one image, by name, without the axis of images."""
+    model = fv.create_model(name, **options)
+    images = abstract_images(name, size=size)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    _, updates = abstract_apply(model, variables, images, train)
+    return {key: value.shape[1:] for key, (value,) in updates["intermediates"].items()}
+
+
+@cache
+def rows_of(name, **options):
+    """The rows of a network's table by the name of the layer."""
+    rows = summarize(fv.create_model(name, **options), find_variant(name).image_shape)
+    return {row.layer: row for row in rows}
+
+
+def initial_params(name, size, *layers, **options):
+    """The initial parameters of some layers, without the time that the others take."""
+    model = fv.create_model(name, **options)
+    images = jnp.zeros((1, size, size, find_variant(name).image_shape[2]))
+
+    def init(key):
+        params = model.init(key, images)["params"]
+        return {layer: params[layer] for layer in layers or params}
+
+    return jax.jit(init)(quick_key())

@@ -1,0 +1,92 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from abstract import abstract_apply, abstract_images, abstract_variables
+
+import flax_vision as fv
+from flax_vision.models.layers import BatchNorm, Conv, LocalResponseNorm, MaxPool
+
+NETWORKS = [
+    "lenet5",
+    "lenet5_modern",
+    "alexnet",
+    "alexnet_owt",
+    "vgg_a_lrn",
+    "vgg11_bn",
+    "googlenet",
+    "googlenet_bn",
+    "googlenet_torchvision",
+    "resnet18",
+    "resnet50_v1_5",
+    "resnet20",
+]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_precision_is_for_the_arithmetic_only(name):
+    model = fv.create_model(name, dtype=jnp.bfloat16)
+    variables = abstract_variables(name, dtype=jnp.bfloat16)
+    images = abstract_images(name, batch=2)
+    logits, updates = abstract_apply(model, variables, images, train=True)
+    assert logits.dtype == jnp.float32
+    for collection in (variables, updates.get("batch_stats", {})):
+        assert {x.dtype for x in jax.tree.leaves(collection)} <= {jnp.dtype("float32")}
+    maps = {key: x.dtype for key, (x,) in updates["intermediates"].items() if "aux" not in key}
+    assert set(maps.values()) == {jnp.dtype("bfloat16")}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_number_of_classes(name):
+    variables = abstract_variables(name, num_classes=7)
+    logits, _ = abstract_apply(
+        fv.create_model(name, num_classes=7), variables, abstract_images(name, batch=3)
+    )
+    chex.assert_shape(logits, (3, 7))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((64, 64, 3), "float32"), ((2, 1, 64, 64, 3), "float32"), ((2, 64, 64, 3), "uint8")],
+)
+def test_images_must_be_floating_point_and_of_rank_four(name, shape, dtype):
+    model = fv.create_model(name)
+    given = f"{dtype}\\[{','.join(map(str, shape))}\\]"
+    with pytest.raises(ValueError, match=f"takes floating-point images .N, H, W, C.*{given}"):
+        jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct(shape, dtype))
+
+
+@pytest.mark.parametrize(
+    ("name", "smallest"),
+    [("alexnet", 64), ("alexnet_owt", 63), ("vgg_a", 32), ("vgg19_bn", 32)],
+)
+def test_smallest_image(name, smallest):
+    variables = abstract_variables(name, size=smallest)
+    assert min(min(x.shape, default=1) for x in jax.tree.leaves(variables)) > 0
+    with pytest.raises(ValueError, match=f"takes images of at least {smallest}x{smallest}; not"):
+        abstract_variables(name, size=smallest - 1)
+
+
+def test_layers_without_parameters_take_columns():
+    a, b = jnp.ones((1, 5, 5, 6)), 2 * jnp.ones((1, 5, 5, 6))
+    for layer in (MaxPool(3, 2), LocalResponseNorm()):
+        columns = layer.apply({}, (a, b))
+        chex.assert_trees_all_equal(columns, (layer.apply({}, a), layer.apply({}, b)))
+
+
+def test_convolution_without_bias():
+    layer = Conv(4, 3, use_bias=False)
+    variables = layer.init(jax.random.key(0), jnp.ones((1, 5, 5, 2)))
+    chex.assert_tree_all_finite(variables)
+    assert set(variables["params"]) == {"kernel"}
+
+
+def test_running_statistics_keep_nine_tenths():
+    layer = BatchNorm(use_running_average=False)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((4, 3, 3, 2), np.float32))
+    variables = layer.init(jax.random.key(0), x)
+    _, updates = layer.apply(variables, x, mutable=["batch_stats"])
+    expected = {"mean": 0.1 * x.mean((0, 1, 2)), "var": 0.9 + 0.1 * x.var((0, 1, 2))}
+    chex.assert_trees_all_close(updates["batch_stats"], expected, rtol=1e-5)

@@ -1,0 +1,16 @@
+"""The same operation in its two forms."""
+
+import pytest
+
+from flax_vision.ops import convolution, pooling, response_normalization
+
+
+@pytest.fixture
+def use_plain_forms(monkeypatch):
+    """Returns a function that makes the operations take their plain forms from then on."""
+
+    def use():
+        for module in (convolution, pooling, response_normalization):
+            monkeypatch.setattr(module, "prefers_fast_forms", lambda: False)
+
+    return use

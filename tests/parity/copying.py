@@ -1,0 +1,59 @@
+"""Random parameters, in the layout of a network of ours and in that of a PyTorch module."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import torch
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+
+
+def random_variables(model, image_shape, seed=0):
+    """Draws kernels that keep the variance through ReLUs, and everything else at random."""
+    random = np.random.default_rng(seed)
+    images = jax.ShapeDtypeStruct((1, *image_shape), "float32")
+    shapes = flatten_dict(jax.eval_shape(model.init, jax.random.key(0), images))
+
+    def draw(path, shape):
+        if path[-1] == "kernel":
+            inputs = np.prod(shape[-4:-1])
+            return random.standard_normal(shape, np.float32) * np.float32((2 / inputs) ** 0.5)
+        if path[-1] in ("scale", "var"):
+            return random.uniform(0.5, 1.5, shape).astype(np.float32)
+        return 0.1 * random.standard_normal(shape, np.float32)
+
+    return unflatten_dict({path: draw(path, leaf.shape) for path, leaf in shapes.items()})
+
+
+def copy_into(module: torch.nn.Module, variables, name: Callable[[tuple[str, ...]], str]) -> None:
+    """Copies variables into a PyTorch module.
+
+    Args:
+      module: takes every array, and has no parameter beside them.
+      variables: of a network of ours.
+      name: from the path of a layer to the module's name for it; where the arrays carry an axis of
+        columns, the last part of the path is the column.
+    """
+    target = module.state_dict()
+    left = {key for key in target if not key.endswith("num_batches_tracked")}
+    for (_, *layers, leaf), value in flatten_dict(variables).items():
+        columns = dict(zip("ab", value, strict=True)) if _has_columns(leaf, value) else {"": value}
+        for column, array in columns.items():
+            path = (*layers, column) if column else tuple(layers)
+            key = f"{name(path)}.{LEAVES.get(leaf, leaf)}"
+            target[key].copy_(tensor(array).reshape(target[key].shape))
+            left.remove(key)
+    assert not left
+
+
+def tensor(array) -> torch.Tensor:
+    """Returns a kernel with its outputs and then its inputs first, anything else as it is."""
+    array = np.asarray(array)
+    axes = (array.ndim - 1, array.ndim - 2, *range(array.ndim - 2)) if array.ndim > 1 else None
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(axes)))
+
+
+def _has_columns(leaf: str, array) -> bool:
+    return array.ndim == {"kernel": 5, "bias": 2}.get(leaf)

@@ -1,0 +1,126 @@
+"""Our networks against PyTorch modules that were written from the papers alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flax_vision as fv
+from flax_vision.models.registry import find_variant
+
+torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
+
+import oracle_alexnet
+import oracle_googlenet
+import oracle_resnet
+import oracle_vgg
+from copying import copy_into, random_variables
+
+
+def compare(name, oracle, layer_name, size=224, classes=10, **options):
+    """Compares the logits, and auxiliary logits, of two images."""
+    model = fv.create_model(name, num_classes=classes, **options)
+    variables = random_variables(model, (*find_variant(name).image_shape[:2], 3))
+    copy_into(oracle, variables, layer_name)
+    images = np.random.default_rng(1).standard_normal((2, size, size, 3), np.float32)
+    apply = jax.jit(lambda v, x: model.apply(v, x, mutable=["intermediates"]))
+    logits, kept = apply(variables, jnp.asarray(images))
+    with torch.inference_mode():
+        expected = oracle.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2)))
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    heads = [kept["intermediates"][aux][0] for aux in ("aux1", "aux2")[: len(expected) - 1]]
+    for ours, theirs in zip((logits, *heads), expected, strict=True):
+        assert relative(ours, theirs.numpy()) < 1e-5
+
+
+def relative(ours, theirs) -> float:
+
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def dotted(path):
+    return ".".join(path)
+
+
+@pytest.mark.parametrize("lrn", ["paper", "paper_whole_layer", "2012code", "caffe"])
+def test_alexnet(lrn):
+    compare("alexnet", oracle_alexnet.AlexNet(10, lrn), "_".join, lrn=lrn)
+
+
+def vgg_name(path):
+    (layer,) = path
+    if layer.startswith("conv"):
+        return f"convs.{layer}"
+    if layer.startswith("bn"):
+        place = layer.removeprefix("bn")
+        return f"norms.{'conv' if '_' in place else 'block'}{place}"
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("name", "configuration"), [("vgg_c", "C"), ("vgg_a_lrn", "A-LRN"), ("vgg_a", "A")]
+)
+def test_vgg(name, configuration):
+    compare(name, oracle_vgg.VGG(configuration, 10), vgg_name)
+
+
+@pytest.mark.parametrize("batch_norm", ["layer", "block"])
+def test_vgg_with_batch_normalization(batch_norm):
+    oracle = oracle_vgg.VGG("D", 10, batch_norm)
+    compare("vgg_d", oracle, vgg_name, batch_norm=batch_norm)
+
+
+@pytest.mark.parametrize("padding", ["same", "caffe", "symmetric"])
+@pytest.mark.parametrize("stem", ["conv", "separable"])
+def test_googlenet(padding, stem):
+    def name(path):
+        return "conv1_pointwise" if path == ("conv1",) and stem == "separable" else dotted(path)
+
+    oracle = oracle_googlenet.GoogLeNet(10, stem, padding=padding)
+    compare("googlenet", oracle, name, stem=stem, padding=padding)
+
+
+@pytest.mark.parametrize("size", [224, 97])
+@pytest.mark.parametrize("padding", ["same", "caffe", "symmetric"])
+def test_googlenet_with_batch_normalization(padding, size):
+    def name(path):
+        layer = dotted(path)
+        if layer == "linear":
+            return layer
+        return f"{layer.removesuffix('_bn')}.{'bn' if layer.endswith('_bn') else 'conv'}"
+
+    oracle = oracle_googlenet.GoogLeNetBN(10, padding=padding)
+    compare("googlenet_bn", oracle, name, size, padding=padding)
+
+
+def resnet_name(path):
+    return dotted(("blocks", *path) if len(path) > 1 else path)
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B", "C"])
+@pytest.mark.parametrize(
+    ("name", "size", "blocks", "bottleneck"),
+    [
+        ("resnet18", 224, [2, 2, 2, 2], False),
+        ("resnet34", 97, [3, 4, 6, 3], False),
+        ("resnet50", 97, [3, 4, 6, 3], True),
+    ],
+)
+def test_resnet(name, size, blocks, bottleneck, shortcut):
+    oracle = oracle_resnet.ResNet(blocks, bottleneck, 10, shortcut)
+    compare(name, oracle, resnet_name, size, shortcut=shortcut)
+
+
+@pytest.mark.parametrize("size", [224, 97])
+@pytest.mark.parametrize("stem_pool", ["caffe", "torch"])
+def test_stem_pool(stem_pool, size):
+    oracle = oracle_resnet.ResNet([3, 4, 6, 3], True, 10, "B", stem_pool)
+    compare("resnet50", oracle, resnet_name, size, stem_pool=stem_pool)
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+@pytest.mark.parametrize("size", [32, 27])
+def test_cifar_resnet(size, shortcut):
+    compare(
+        "resnet20", oracle_resnet.CifarResNet(3, 10, shortcut), resnet_name, size, shortcut=shortcut
+    )

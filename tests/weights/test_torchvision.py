@@ -1,0 +1,115 @@
+"""Without PyTorch: names, shapes and errors. The parity tests compare with torchvision itself."""
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+import flax_vision as fv
+from flax_vision.errors import UserError
+from flax_vision.models.registry import find_variant
+
+# Small last layers, so that little memory is taken.
+NAME, CLASSES = "resnet18_v1_5", 3
+
+
+def random_variables(name, **options):
+    model = fv.create_model(name, **options)
+    images = jax.ShapeDtypeStruct((1, *find_variant(name).image_shape), "float32")
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    random = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, np.float32), shapes)
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return random_variables(NAME, num_classes=CLASSES)
+
+
+@pytest.fixture
+def state_dict(variables):
+    return fv.weights.to_torchvision(NAME, variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("alexnet_owt", {}),
+        pytest.param("vgg11", {}, marks=pytest.mark.slow),
+        pytest.param("vgg13_bn", {}, marks=pytest.mark.slow),
+        ("googlenet_torchvision", {"auxiliary_heads": True}),
+        ("googlenet_torchvision", {"auxiliary_heads": False}),
+        ("resnet50_v1_5", {}),
+    ],
+)
+def test_round_trip_is_exact(name, options):
+    variables = random_variables(name, num_classes=CLASSES, **options)
+    state_dict = fv.weights.to_torchvision(name, variables)
+    back = fv.weights.from_torchvision(name, state_dict)
+    expected, given = flatten_dict(variables), flatten_dict(back)
+    assert expected.keys() == given.keys()
+    assert all(np.array_equal(expected[path], given[path]) for path in expected)
+    again = fv.weights.to_torchvision(name, back)
+    assert again.keys() == state_dict.keys()
+    assert all(np.array_equal(again[key], state_dict[key]) for key in again)
+
+
+def test_layouts(variables, state_dict):
+    params = variables["params"]
+    kernel = params["conv3_1"]["projection"]["kernel"]
+    np.testing.assert_array_equal(
+        state_dict["layer2.0.downsample.0.weight"][:, :, 0, 0], kernel[0, 0].T
+    )
+    np.testing.assert_array_equal(state_dict["fc.weight"], params["fc"]["kernel"].T)
+    np.testing.assert_array_equal(
+        state_dict["conv1.weight"], params["conv1"]["kernel"].transpose(3, 2, 0, 1)
+    )
+    statistics = variables["batch_stats"]["conv2_1"]["bn2"]
+    np.testing.assert_array_equal(state_dict["layer1.0.bn2.running_var"], statistics["var"])
+    assert state_dict["layer1.0.bn2.num_batches_tracked"] == 0
+
+
+def test_fully_connected_inputs_change_from_chw_to_hwc():
+    variables = random_variables("alexnet_owt", num_classes=CLASSES)
+    kernel = variables["params"]["fc6"]["kernel"]
+    weight = fv.weights.to_torchvision("alexnet_owt", variables)["classifier.1.weight"]
+    h, w, c, k = 2, 4, 100, 7
+    assert weight[k, c * 36 + h * 6 + w] == kernel[h, w, c, k]
+
+
+def test_number_of_classes_is_that_of_the_last_layer(state_dict):
+    variables = fv.weights.from_torchvision(NAME, state_dict)
+    assert variables["params"]["fc"]["kernel"].shape == (512, CLASSES)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vgg_c", "alexnet", "vgg_a_lrn", "lenet5"])
+@pytest.mark.parametrize("convert", [fv.weights.from_torchvision, fv.weights.to_torchvision])
+def test_networks_that_torchvision_does_not_have(convert, name):
+    with pytest.raises(UserError, match=f"unknown network of torchvision's '{name}'.*vgg11"):
+        convert(name, {})
+
+
+def test_differences_list_both_sides(state_dict):
+    state_dict["extra"] = np.zeros(2, np.float32)
+    state_dict["layer1.0.bn1.bias"] = np.zeros(65, np.float32)
+    del state_dict["layer2.0.conv1.weight"], state_dict["fc.bias"]
+    message = (
+        r"these are not the 102 arrays of resnet18_v1_5, but 101; "
+        r"missing: fc\.bias \[1000\], layer2\.0\.conv1\.weight \[128, 64, 3, 3\]; "
+        r"surplus: extra \[2\]; "
+        r"misshapen: fc\.weight \[3, 512\] instead of \[1000, 512\], "
+        r"layer1\.0\.bn1\.bias \[65\] instead of \[64\]"
+    )
+    with pytest.raises(UserError, match=message):
+        fv.weights.from_torchvision(NAME, state_dict)
+
+
+def test_variables_of_another_network(variables):
+    with pytest.raises(UserError, match=r"missing: .*params/conv2_3/conv1/kernel \[3, 3, 64, 64\]"):
+        fv.weights.to_torchvision("resnet34_v1_5", variables)
+
+
+@pytest.mark.parametrize("broken", [{}, {"params": 1.0}, {"params": {"fc": {"bias": 0.0}}}])
+def test_variables_that_are_none(broken):
+    with pytest.raises(UserError, match="missing"):
+        fv.weights.to_torchvision(NAME, broken)
