@@ -48,6 +48,11 @@ def copy_into(module: torch.nn.Module, variables, name: Callable[[tuple[str, ...
     assert not left
 
 
+def relative(ours, theirs) -> float:
+    """Returns the largest difference, relative to the largest value."""
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
 def tensor(array) -> torch.Tensor:
     """Returns a kernel with its outputs and then its inputs first, anything else as it is."""
     array = np.asarray(array)

@@ -14,7 +14,7 @@ import oracle_alexnet
 import oracle_googlenet
 import oracle_resnet
 import oracle_vgg
-from copying import copy_into, random_variables
+from copying import copy_into, random_variables, relative
 
 
 def compare(name, oracle, layer_name, size=224, classes=10, **options):
@@ -31,11 +31,6 @@ def compare(name, oracle, layer_name, size=224, classes=10, **options):
     heads = [kept["intermediates"][aux][0] for aux in ("aux1", "aux2")[: len(expected) - 1]]
     for ours, theirs in zip((logits, *heads), expected, strict=True):
         assert relative(ours, theirs.numpy()) < 1e-5
-
-
-def relative(ours, theirs) -> float:
-
-    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
 def dotted(path):
