@@ -75,8 +75,9 @@ def _summary(options: argparse.Namespace) -> None:
 
     model_options = dict(_option(text) for text in options.options)
     model = create_model(options.name, num_classes=options.num_classes, **model_options)
-    shape = find_variant(options.name).image_shape
-    rows = summarize(model, (*_image_size(options.image_size, shape[:2]), shape[2]))
+    *size, channels = find_variant(options.name).image_shape
+    height, width = _image_size(options.image_size) or size
+    rows = summarize(model, (height, width, channels))
     sums = totals(rows)
     print_table([row.to_dict() for row in rows + sums], options.format, len(sums))
 
@@ -91,12 +92,12 @@ def _option(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def _image_size(text: str | None, default: Sequence[int]) -> Sequence[int]:
+def _image_size(text: str | None) -> tuple[int, int] | None:
     if text is None:
-        return default
+        return None
     sides = text.split("x")
     if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
         raise UserError(
             f"--image-size is {text!r}; give one number or HxW, such as 224 or 224x320."
         )
-    return [int(side) for side in sides] * (3 - len(sides))
+    return int(sides[0]), int(sides[-1])

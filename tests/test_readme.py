@@ -11,6 +11,7 @@ import pytest
 import flax_vision as fv
 from flax_vision.cli import main as flax_vision_main
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.models.registry import model_options
 from flax_vision.training import command
 from flax_vision.training.config_file import load_config
 from flax_vision.weights import exported
@@ -34,6 +35,8 @@ def at_the_root(monkeypatch):
 
 @pytest.mark.parametrize("source", blocks("python"))
 def test_python_runs(source, tmp_path, monkeypatch):
+    if "torchvision" in source:
+        pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
     card = exported.ModelCard(
         name="lenet5",
         options={},
@@ -57,7 +60,23 @@ def test_training_commands_have_a_configuration(line):
     load_config(options.config, overrides)
 
 
-def test_other_commands(capsys):
-    assert "flax-vision models" in COMMANDS
-    assert flax_vision_main(["models"]) == 0
-    assert capsys.readouterr().out.split() == fv.list_models()
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("flax-vision ")])
+def test_other_commands(line, capsys):
+    assert flax_vision_main(shlex.split(line)[1:]) == 0
+    assert capsys.readouterr().out
+
+
+def test_table_of_a_network_is_what_the_command_prints(capsys):
+    assert flax_vision_main(["summary", "googlenet"]) == 0
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    (shown,) = re.findall(r"```\n(layer .*?)```", README, re.DOTALL)
+    assert shown.splitlines() == printed[: len(shown.splitlines())]
+
+
+def test_names_in_the_table_of_networks_exist():
+    table = README[README.index("| | names | options") : README.index("All take float32")]
+    cells = [line.split("|") for line in table.strip().splitlines()[2:]]
+    names = {name for cell in cells for name in re.findall(r"`(\w+)`", cell[2])} - {"_bn"}
+    options = {option for cell in cells for option in re.findall(r"`(\w+)`", cell[3])}
+    assert names <= set(fv.list_models())
+    assert options <= {option for name in names for option in model_options(name)}
