@@ -37,6 +37,28 @@ def test_number_must_be_a_number():
         fv.create_model("lenet5", background="black")
 
 
+@pytest.mark.parametrize("rate", [1, 1.5, -0.1, float("nan")])
+def test_dropout_must_be_a_share(rate):
+    with pytest.raises(UserError, match="auxiliary_dropout of googlenet is .*from 0 to below 1"):
+        fv.create_model("googlenet", auxiliary_dropout=rate)
+
+
+def test_what_makes_a_variant_is_no_option():
+    assert "shortcut" in model_options("resnet50")
+    for name, fixed in (("resnet50", "depth"), ("vgg16", "configuration"), ("resnet20", "n")):
+        with pytest.raises(UserError, match=f"unknown option of {name} '{fixed}'"):
+            fv.create_model(name, **{fixed: "C"})
+
+
+def test_variants_have_defaults_of_their_own():
+    assert model_options("googlenet")["auxiliary_heads"] is True
+    assert model_options("googlenet_bn")["auxiliary_heads"] is False
+    assert fv.create_model("resnet50_v1_5").stem_pool == "torch"
+    assert fv.create_model("resnet50_v1_5", stem_pool="caffe").stem_pool == "caffe"
+    assert fv.create_model("resnet20").num_classes == 10
+    assert fv.create_model("resnet20", num_classes=100).num_classes == 100
+
+
 @pytest.mark.parametrize("dtype", ["float64", "int8", "nonsense", 3])
 def test_dtype_must_be_one_of_arithmetic(dtype):
     with pytest.raises(UserError, match="unknown dtype of lenet5 .*bfloat16, float16, float32"):

