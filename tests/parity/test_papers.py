@@ -16,6 +16,8 @@ import oracle_resnet
 import oracle_vgg
 from copying import copy_into, random_variables, relative
 
+pytestmark = pytest.mark.slow
+
 
 def compare(name, oracle, layer_name, size=224, classes=10, **options):
     """Compares the logits, and auxiliary logits, of two images."""

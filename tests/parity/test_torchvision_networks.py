@@ -17,6 +17,7 @@ from copying import random_variables, relative
 from torch.nn import functional
 from torchvision import models as theirs
 
+pytestmark = pytest.mark.slow
 CLASSES = 10
 # Networks with fully connected layers take one size, the others any.
 SIZES = {
@@ -36,18 +37,7 @@ SIZES = {
     "resnet101_v1_5": (224, 97),
     "resnet152_v1_5": (224, 97),
 }
-SLOW = {"vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"} | {
-    "resnet101_v1_5",
-    "resnet152_v1_5",
-}
-
-
-def networks(sizes):
-    return [
-        pytest.param(name, size, marks=pytest.mark.slow if name in SLOW else ())
-        for name, sizes_of_it in sizes.items()
-        for size in sizes_of_it
-    ]
+EACH_SIZE = [(name, size) for name, sizes in SIZES.items() for size in sizes]
 
 
 def make_torchvision(name, **options):
@@ -76,7 +66,7 @@ def images_of(size, count=2):
     return jnp.asarray(images), torch.from_numpy(images.transpose(0, 3, 1, 2))
 
 
-@pytest.mark.parametrize(("name", "size"), networks(SIZES))
+@pytest.mark.parametrize(("name", "size"), EACH_SIZE)
 def test_evaluation(name, size):
     model, variables, module = make_pair(name)
     ours, tensors = images_of(size)
@@ -102,17 +92,15 @@ def test_weights_that_torchvision_initialised_come_back_bit_for_bit(name):
         np.testing.assert_array_equal(array, state_dict[key].numpy(), strict=True)
 
 
-@pytest.mark.parametrize(
-    ("name", "size"), networks({name: sizes[-1:] for name, sizes in SIZES.items()})
-)
-def test_training(name, size):
+@pytest.mark.parametrize("name", SIZES)
+def test_training(name):
     """Loss, gradients and running statistics of one batch, without dropout, in double precision.
 
     In single precision a rounding error that moves one value across the corner of a ReLU shows in
     the gradients.
     """
     model, variables, module = make_pair(name, **without_dropout(name))
-    images, tensors = images_of(size, len(LABELS))
+    images, tensors = images_of(SIZES[name][-1], len(LABELS))
     before = fv.weights.to_torchvision(name, variables)
     expected = train_theirs(module.double().train(), tensors.double())
     # Flax itself mixes single and double precision.
