@@ -1,20 +1,18 @@
 """Parameters to and from torchvision's state dictionaries.
 
-A table a network says which module of torchvision's holds the parameters of which of ours; shapes
-and the order of axes follow from the layers.
+Names come from `torchvision_modules`; shapes and the order of axes follow from the layers.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from flax_vision.errors import UserError, unknown
-from flax_vision.models import resnet, vgg
-from flax_vision.models.registry import create_model, find_variant, list_models
+from flax_vision.errors import UserError
+from flax_vision.models.registry import create_model, find_variant
+from flax_vision.weights.torchvision_modules import modules_of
 
 Path = tuple[str, ...]
 """Of an array in the variables: the collection, the layers, and `kernel`, `bias` and so on."""
@@ -41,14 +39,16 @@ def from_torchvision(name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]
       state_dict: arrays, or tensors on the CPU, by torchvision's names.
 
     Returns:
-      `{"params": ..., "batch_stats": ...}` of NumPy arrays, for the network's `apply`.
+      `{"params": ..., "batch_stats": ...}` of NumPy arrays, for the network's `apply`; half
+        precision becomes float32.
 
     Raises:
-      UserError: torchvision has no such network, or tensors are missing, surplus or misshapen.
+      UserError: torchvision has no such network, or tensors are missing, surplus, misshapen or not
+        to be read.
     """
-    modules = _modules(name)
-    given = {key: np.asarray(x) for key, x in state_dict.items() if not key.endswith(_COUNTER)}
-    options = _classes(given.get(f"{modules[_last_layer(modules)]}.bias"))
+    modules = modules_of(name)
+    given = _arrays(state_dict)
+    options = _classes(given.get(f"{modules[list(modules)[-1]]}.bias"))
     if name == "googlenet_torchvision":
         options["auxiliary_heads"] = any(key.startswith("aux") for key in given)
     variables = _shapes(name, options)
@@ -73,9 +73,9 @@ def to_torchvision(name: str, variables: Mapping[str, Any]) -> dict[str, np.ndar
     Raises:
       UserError: torchvision has no such network, or the variables are not those of it.
     """
-    modules = _modules(name)
+    modules = modules_of(name)
     ours = {path: np.asarray(x) for path, x in flatten_dict(dict(variables)).items()}
-    options = _classes(ours.get(("params", _last_layer(modules), "bias")))
+    options = _classes(ours.get(("params", list(modules)[-1], "bias")))
     if name == "googlenet_torchvision":
         options["auxiliary_heads"] = any("auxiliary_4a" in path for path in ours)
     shapes = {"/".join(path): shape for path, shape in _shapes(name, options).items()}
@@ -87,6 +87,29 @@ def to_torchvision(name: str, variables: Mapping[str, Any]) -> dict[str, np.ndar
         if path[-1] == "var":
             state_dict[key.replace("running_var", _COUNTER)] = np.zeros((), np.int64)
     return state_dict
+
+
+def _arrays(state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the parameters and statistics in a state dictionary as NumPy arrays."""
+    if not isinstance(state_dict, Mapping):
+        raise UserError(
+            f"the state dictionary is a {type(state_dict).__name__}; give a mapping of names to "
+            "arrays, such as torchvision's module.state_dict()."
+        )
+    return {key: _array(key, x) for key, x in state_dict.items() if not key.endswith(_COUNTER)}
+
+
+def _array(key: str, x: Any) -> np.ndarray:
+    try:
+        array = np.asarray(x)
+    except Exception as error:  # PyTorch's, of a tensor on a GPU or with a gradient
+        raise UserError(f"{key} cannot be read as an array: {error}") from error
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UserError(
+            f"{key} is a {type(x).__name__} of {array.dtype}, not an array of floating-point "
+            "numbers. If it holds the state dictionary, give that."
+        )
+    return array.astype(np.float32) if array.dtype.itemsize < 4 else array
 
 
 def _classes(bias: np.ndarray | None) -> dict[str, Any]:
@@ -116,6 +139,8 @@ def _compare(
         ),
     }
     problems = [f"{kind}: {', '.join(keys)}" for kind, keys in groups.items() if keys]
+    if given and not shared:
+        problems.insert(0, "no name agrees, so look for a prefix such as 'module.' before each")
     if problems:
         raise UserError(
             f"these are not the {len(expected)} arrays of {name}, but {len(given)}; "
@@ -154,84 +179,3 @@ def _theirs(x: np.ndarray, key: str) -> np.ndarray:
         return x
     axes = (x.ndim - 1, x.ndim - 2, *range(x.ndim - 2))
     return np.ascontiguousarray(x.transpose(axes)).reshape(_their_shape(key, x.shape))
-
-
-def _modules(name: str) -> dict[str, str]:
-    """Returns torchvision's module for each of our layers, as dotted paths; the last layer last."""
-    builders = _networks()
-    if name not in builders:
-        raise unknown("network of torchvision's", name, builders)
-    return dict(builders[name]())
-
-
-def _last_layer(modules: Mapping[str, str]) -> str:
-    return list(modules)[-1]
-
-
-def _networks() -> dict[str, Callable[[], Iterator[tuple[str, str]]]]:
-    networks = {"alexnet_owt": _alexnet, "googlenet_torchvision": _googlenet}
-    for name in list_models():
-        fixed = find_variant(name).fixed
-        if fixed.get("stride_in") == "3x3":
-            networks[name] = partial(_resnet, fixed["depth"])
-        if fixed.get("configuration") in ("A", "B", "D", "E"):
-            networks[name] = partial(_vgg, fixed["configuration"], "batch_norm" in fixed)
-    return networks
-
-
-def _alexnet() -> Iterator[tuple[str, str]]:
-    for i, place in enumerate((0, 3, 6, 8, 10), 1):
-        yield f"conv{i}", f"features.{place}"
-    for i, place in enumerate((1, 4, 6), 6):
-        yield f"fc{i}", f"classifier.{place}"
-
-
-def _vgg(configuration: str, batch_norm: bool) -> Iterator[tuple[str, str]]:
-    place = 0
-    for block, layers in enumerate(vgg.TABLE_1[configuration], 1):
-        for i, _ in enumerate(layers.split(), 1):
-            yield f"conv{block}_{i}", f"features.{place}"
-            yield f"bn{block}_{i}", f"features.{place + 1}"
-            place += 3 if batch_norm else 2  # with its ReLU
-        place += 1  # the pool
-    for i, place in enumerate((0, 3, 6), 6):
-        yield f"fc{i}", f"classifier.{place}"
-
-
-def _googlenet() -> Iterator[tuple[str, str]]:
-    for ours, theirs in {"conv1": "conv1", "conv2_reduce": "conv2", "conv2": "conv3"}.items():
-        yield from _unit(ours, theirs)
-    branches = {
-        "conv1x1": "branch1",
-        "conv3x3_reduce": "branch2.0",
-        "conv3x3": "branch2.1",
-        "conv5x5_reduce": "branch3.0",
-        "conv5x5": "branch3.1",
-        "pool_projection": "branch4.1",
-    }
-    for module in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"):
-        for ours, theirs in branches.items():
-            yield from _unit(f"inception_{module}.{ours}", f"inception{module}.{theirs}")
-    for ours, theirs in {"auxiliary_4a": "aux1", "auxiliary_4d": "aux2"}.items():
-        yield from _unit(f"{ours}.conv", f"{theirs}.conv")
-        yield f"{ours}.fc", f"{theirs}.fc1"
-        yield f"{ours}.linear", f"{theirs}.fc2"
-    yield "linear", "fc"
-
-
-def _unit(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
-    yield ours, f"{theirs}.conv"
-    yield f"{ours}_bn", f"{theirs}.bn"
-
-
-def _resnet(depth: int) -> Iterator[tuple[str, str]]:
-    yield "conv1", "conv1"
-    yield "bn1", "bn1"
-    for stage, blocks in enumerate(resnet.TABLE_1[depth][0], 1):
-        for i in range(blocks):
-            ours, theirs = f"conv{stage + 1}_{i + 1}", f"layer{stage}.{i}"
-            for layer in ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"):
-                yield f"{ours}.{layer}", f"{theirs}.{layer}"
-            yield f"{ours}.projection", f"{theirs}.downsample.0"
-            yield f"{ours}.projection_bn", f"{theirs}.downsample.1"
-    yield "fc", "fc"

@@ -13,6 +13,11 @@ from flax_vision.models.registry import find_variant
 NAME, CLASSES = "resnet18_v1_5", 3
 
 
+class Unreadable:
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("on a GPU")
+
+
 def random_variables(name, **options):
     model = fv.create_model(name, **options)
     images = jax.ShapeDtypeStruct((1, *find_variant(name).image_shape), "float32")
@@ -102,6 +107,32 @@ def test_differences_list_both_sides(state_dict):
     )
     with pytest.raises(UserError, match=message):
         fv.weights.from_torchvision(NAME, state_dict)
+
+
+def test_names_with_a_prefix(state_dict):
+    wrapped = {f"module.{key}": x for key, x in state_dict.items()}
+    with pytest.raises(UserError, match="no name agrees, so look for a prefix such as 'module.'"):
+        fv.weights.from_torchvision(NAME, wrapped)
+
+
+def test_half_precision_becomes_single(state_dict):
+    halves = {key: x.astype(np.float16) for key, x in state_dict.items()}
+    kernel = fv.weights.from_torchvision(NAME, halves)["params"]["fc"]["kernel"]
+    np.testing.assert_array_equal(kernel, np.float32(halves["fc.weight"].T), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (None, "the state dictionary is a NoneType; give a mapping"),
+        ({"state_dict": {}}, "state_dict is a dict of object, not an array of floating-point"),
+        ({"fc.bias": np.arange(3)}, "fc.bias is a ndarray of int64"),
+        ({"fc.bias": Unreadable()}, "fc.bias cannot be read as an array: on a GPU"),
+    ],
+)
+def test_what_is_not_a_state_dictionary(wrong, message):
+    with pytest.raises(UserError, match=message):
+        fv.weights.from_torchvision(NAME, wrong)
 
 
 def test_variables_of_another_network(variables):

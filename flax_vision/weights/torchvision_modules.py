@@ -1,0 +1,94 @@
+"""Which module of torchvision's holds the parameters of which layer of ours."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from flax_vision.errors import unknown
+from flax_vision.models import resnet, vgg
+from flax_vision.models.registry import find_variant, list_models
+
+
+def modules_of(name: str) -> dict[str, str]:
+    """Returns torchvision's module for each of our layers, as dotted paths, the last layer last.
+
+    Some are of layers that a form of the network does not have.
+
+    Args:
+      name: a network of ours.
+
+    Raises:
+      UserError: torchvision has no such network.
+    """
+    networks = _networks()
+    if name not in networks:
+        raise unknown("network of torchvision's", name, networks)
+    return dict(networks[name]())
+
+
+def _networks() -> dict[str, Callable[[], Iterator[tuple[str, str]]]]:
+    networks = {"alexnet_owt": _alexnet, "googlenet_torchvision": _googlenet}
+    for name in list_models():
+        fixed = find_variant(name).fixed
+        if fixed.get("stride_in") == "3x3":
+            networks[name] = partial(_resnet, fixed["depth"])
+        if fixed.get("configuration") in ("A", "B", "D", "E"):
+            networks[name] = partial(_vgg, fixed["configuration"], "batch_norm" in fixed)
+    return networks
+
+
+def _alexnet() -> Iterator[tuple[str, str]]:
+    for i, place in enumerate((0, 3, 6, 8, 10), 1):
+        yield f"conv{i}", f"features.{place}"
+    for i, place in enumerate((1, 4, 6), 6):
+        yield f"fc{i}", f"classifier.{place}"
+
+
+def _vgg(configuration: str, batch_norm: bool) -> Iterator[tuple[str, str]]:
+    place = 0
+    for block, layers in enumerate(vgg.TABLE_1[configuration], 1):
+        for i, _ in enumerate(layers.split(), 1):
+            yield f"conv{block}_{i}", f"features.{place}"
+            yield f"bn{block}_{i}", f"features.{place + 1}"
+            place += 3 if batch_norm else 2  # with its ReLU
+        place += 1  # the pool
+    for i, place in enumerate((0, 3, 6), 6):
+        yield f"fc{i}", f"classifier.{place}"
+
+
+def _googlenet() -> Iterator[tuple[str, str]]:
+    for ours, theirs in {"conv1": "conv1", "conv2_reduce": "conv2", "conv2": "conv3"}.items():
+        yield from _unit(ours, theirs)
+    branches = {
+        "conv1x1": "branch1",
+        "conv3x3_reduce": "branch2.0",
+        "conv3x3": "branch2.1",
+        "conv5x5_reduce": "branch3.0",
+        "conv5x5": "branch3.1",
+        "pool_projection": "branch4.1",
+    }
+    for module in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"):
+        for ours, theirs in branches.items():
+            yield from _unit(f"inception_{module}.{ours}", f"inception{module}.{theirs}")
+    for ours, theirs in {"auxiliary_4a": "aux1", "auxiliary_4d": "aux2"}.items():
+        yield from _unit(f"{ours}.conv", f"{theirs}.conv")
+        yield f"{ours}.fc", f"{theirs}.fc1"
+        yield f"{ours}.linear", f"{theirs}.fc2"
+    yield "linear", "fc"
+
+
+def _unit(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
+    yield ours, f"{theirs}.conv"
+    yield f"{ours}_bn", f"{theirs}.bn"
+
+
+def _resnet(depth: int) -> Iterator[tuple[str, str]]:
+    yield "conv1", "conv1"
+    yield "bn1", "bn1"
+    for stage, blocks in enumerate(resnet.TABLE_1[depth][0], 1):
+        for i in range(blocks):
+            ours, theirs = f"conv{stage + 1}_{i + 1}", f"layer{stage}.{i}"
+            for layer in ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"):
+                yield f"{ours}.{layer}", f"{theirs}.{layer}"
+            yield f"{ours}.projection", f"{theirs}.downsample.0"
+            yield f"{ours}.projection_bn", f"{theirs}.downsample.1"
+    yield "fc", "fc"
