@@ -21,6 +21,7 @@ from flax_vision.models.layers import (
     Initializer,
     LocalResponseNorm,
     MaxPool,
+    as_matrix,
     check_images,
     constant,
     keep,
@@ -94,7 +95,8 @@ class ColumnConv(nn.Module):
         x = columns[0]
         size = (self.size,) * 2 if self.size else map_size(self, x, self.fully_convolutional)
         shape = (len(columns), *size, x.shape[-1], self.features)
-        kernels = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        init = self.kernel_init if self.size else as_matrix(self.kernel_init)
+        kernels = self.param("kernel", init, shape, jnp.float32)
         biases = self.param("bias", self.bias_init, (len(columns), self.features), jnp.float32)
         layers = zip(columns, kernels, biases, strict=True)
         return tuple(self._convolve(*promote_dtype(*layer, dtype=self.dtype)) for layer in layers)
@@ -109,7 +111,7 @@ class AlexNet(nn.Module):
     Takes floating-point images [N, H, W, C], in the paper 224x224 of which the mean image was
     subtracted, and returns float32 logits [N, num_classes]. The first images fix the size, unless
     it is `fully_convolutional`. Intermediates, the maps of column a before those of column b:
-    relu1, norm1, pool1, relu2, norm2, pool2, relu3, relu4, relu5, pool5, relu6, relu7.
+    relu1, norm1, pool1, relu2, norm2, pool2, relu3, relu4, relu5, pool5, relu6, relu7, scores.
 
     Attributes:
       num_classes: classes.
@@ -157,8 +159,8 @@ class AlexNet(nn.Module):
             dtype=self.dtype,
             name="fc8",
         )
-        logits = fc8(dropout()(joined(x)))
-        return logits.mean(axis=(1, 2)).astype(jnp.float32)
+        scores = keep(self, "scores", fc8(dropout()(joined(x))))
+        return scores.mean(axis=(1, 2)).astype(jnp.float32)
 
     def _layer(
         self, name: str, maps: jax.Array | Columns, features: int, size: int | None, **settings: Any
@@ -195,7 +197,7 @@ class AlexNetOwt(nn.Module):
     After Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014: no
     normalisation, no columns, 64, 192, 384, 256 and 256 kernels, conv1 padded by 2 on every side,
     and dropout before fc6 and fc7. Takes and returns what `AlexNet` does. Intermediates: relu1,
-    pool1, relu2, pool2, relu3, relu4, relu5, pool5, relu6, relu7.
+    pool1, relu2, pool2, relu3, relu4, relu5, pool5, relu6, relu7, scores.
 
     Attributes:
       num_classes: classes.
@@ -228,8 +230,8 @@ class AlexNetOwt(nn.Module):
         fc6 = FullyConnected(4096, self.fully_convolutional, init, dtype=self.dtype, name="fc6")
         x = keep(self, "relu6", nn.relu(fc6(dropout()(x))))
         x = keep(self, "relu7", nn.relu(conv(4096, 1, name="fc7")(dropout()(x))))
-        logits = conv(self.num_classes, 1, name="fc8")(x)
-        return logits.mean(axis=(1, 2)).astype(jnp.float32)
+        scores = keep(self, "scores", conv(self.num_classes, 1, name="fc8")(x))
+        return scores.mean(axis=(1, 2)).astype(jnp.float32)
 
 
 def joined(columns: Columns) -> jax.Array:

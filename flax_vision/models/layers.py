@@ -81,7 +81,7 @@ class FullyConnected(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         size = map_size(self, x, self.fully_convolutional)
         shape = (*size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        kernel = self.param("kernel", as_matrix(self.kernel_init), shape, jnp.float32)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         y = convolution(x, kernel)
         return y + bias_of(self, y)
@@ -170,6 +170,21 @@ def bias_of(layer: Any, y: jax.Array) -> jax.Array:
     """Returns the layer's bias, a parameter of its own, in the shape and type to be added to y."""
     bias = layer.param("bias", layer.bias_init, y.shape[-1:], jnp.float32)
     return bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)
+
+
+def as_matrix(kernel_init: Initializer) -> Initializer:
+    """Returns the initialiser of a fully connected layer's kernel [..., H, W, C, K].
+
+    To it the kernel is a matrix: every unit has H W C inputs, and every input K units, where in a
+    convolution it would have H W K.
+    """
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        *columns, height, width, channels, units = shape
+        matrix = (*columns, height * width * channels, units)
+        return kernel_init(key, matrix, dtype).reshape(shape)
+
+    return init
 
 
 def map_size(layer: nn.Module, x: jax.Array, fully_convolutional: bool) -> tuple[int, int]:

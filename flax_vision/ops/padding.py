@@ -44,5 +44,9 @@ def _pair(padding: str, size: int, window: int, stride: int) -> tuple[int, int]:
         return 0, 0
     if padding == "CEIL":
         return 0, int(np.ceil((size - window) / stride)) * stride + window - size
+    if padding != "SAME":
+        raise ValueError(
+            f"padding is {padding!r}; it must be a number, pairs, VALID, SAME or CEIL."
+        )
     missing = max((int(np.ceil(size / stride)) - 1) * stride + window - size, 0)
     return missing // 2, missing - missing // 2

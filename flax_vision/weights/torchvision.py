@@ -167,15 +167,15 @@ def _their_shape(key: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _ours(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) < 2:
-        return x
+        return x.copy()  # which training the other network would change otherwise
     # A fully connected layer's inputs lie in the order C, H, W.
     *window, inputs, outputs = shape
     axes = (*range(2, len(shape)), 1, 0)
-    return np.ascontiguousarray(x.reshape(outputs, inputs, *window).transpose(axes))
+    return x.reshape(outputs, inputs, *window).transpose(axes).copy()
 
 
 def _theirs(x: np.ndarray, key: str) -> np.ndarray:
     if x.ndim < 2:
-        return x
+        return x.copy()
     axes = (x.ndim - 1, x.ndim - 2, *range(x.ndim - 2))
-    return np.ascontiguousarray(x.transpose(axes)).reshape(_their_shape(key, x.shape))
+    return x.transpose(axes).copy().reshape(_their_shape(key, x.shape))

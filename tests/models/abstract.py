@@ -4,6 +4,7 @@ from functools import cache
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 import flax_vision as fv
 from flax_vision.models.registry import find_variant
@@ -73,3 +74,21 @@ def initial_params(name, size, *layers, **options):
         return {layer: params[layer] for layer in layers or params}
 
     return jax.jit(init)(quick_key())
+
+
+def dropouts(name, train, **options):
+    """The rate of each dropout that is at work, after the name of the layer before it."""
+    model, found, last = fv.create_model(name, **options), [], [""]
+
+    def record(method, args, kwargs, context):
+        output = method(*args, **kwargs)
+        if isinstance(context.module, nn.Dropout):
+            if not context.module.deterministic:
+                found.append((last[0], context.module.rate))
+        elif context.module.path and context.method_name == "__call__":
+            last[0] = "/".join(context.module.path)
+        return output
+
+    with nn.intercept_methods(record):
+        abstract_apply(model, abstract_variables(name, **options), abstract_images(name), train)
+    return found

@@ -129,6 +129,8 @@ def test_columns_have_initial_weights_of_their_own(small):
         # conv4 has 3x3x192 inputs and as many outputs.
         ("he", {"conv4": (2 / 1728) ** 0.5, "fc8": (2 / 4096) ** 0.5}, False),
         ("glorot", {"conv4": (1 / 1728) ** 0.5, "fc7": (2 / 6144) ** 0.5}, False),
+        # With 64x64 images fc6 has 256 inputs, and 2,048 units in a column.
+        ("glorot", {"fc6": (2 / (256 + 2048)) ** 0.5}, False),
     ],
 )
 def test_initialization(initialization, stds, ones):
@@ -143,22 +145,20 @@ def test_initialization(initialization, stds, ones):
 
 @pytest.mark.parametrize("name", ["alexnet", "alexnet_owt"])
 def test_fully_convolutional_application(name):
-    ordinary = fv.create_model(name, num_classes=3)
-    convolutional = fv.create_model(name, num_classes=3, fully_convolutional=True)
-    images = np.random.default_rng(0).standard_normal((1, 96, 128, 3), np.float32)
-    small = images[:, :96, :96]
+    ordinary = fv.create_model(name, num_classes=3, initialization="he")
+    dense = fv.create_model(name, num_classes=3, initialization="he", fully_convolutional=True)
+    images = np.random.default_rng(0).standard_normal((1, 96, 160, 3), np.float32)
+    small = images[:, :, :96]
     variables = jax.jit(ordinary.init)(quick_key(), small)
-    assert_same = np.testing.assert_allclose
-    assert_same(
-        jax.jit(convolutional.apply)(variables, small),
-        jax.jit(ordinary.apply)(variables, small),
-        rtol=1e-4,
-        atol=1e-6,
+    apply = jax.jit(lambda v, x: dense.apply(v, x, mutable=["intermediates"]))
+    np.testing.assert_allclose(
+        apply(variables, small)[0], jax.jit(ordinary.apply)(variables, small), rtol=1e-4, atol=1e-5
     )
-    _, kept = abstract_apply(
-        convolutional, variables, jax.ShapeDtypeStruct((1, 96, 160, 3), "float32")
-    )
-    assert kept["intermediates"]["relu7"][0].shape == (1, 1, 3, 4096)
+    logits, kept = apply(variables, images)
+    scores = kept["intermediates"]["scores"][0]
+    chex.assert_shape(scores, (1, 1, 3, 3))
+    assert np.ptp(scores, axis=2).min() > 1e-3
+    np.testing.assert_allclose(logits, scores.mean(axis=(1, 2)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["alexnet", "alexnet_owt"])

@@ -3,10 +3,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from abstract import abstract_apply, abstract_images, abstract_variables
+from abstract import abstract_apply, abstract_images, abstract_variables, dropouts
 
 import flax_vision as fv
-from flax_vision.models.layers import BatchNorm, Conv, LocalResponseNorm, MaxPool
+from flax_vision.models.layers import BatchNorm, Conv, LocalResponseNorm, MaxPool, as_matrix
 
 NETWORKS = [
     "lenet5",
@@ -67,6 +67,40 @@ def test_smallest_image(name, smallest):
     assert min(min(x.shape, default=1) for x in jax.tree.leaves(variables)) > 0
     with pytest.raises(ValueError, match=f"takes images of at least {smallest}x{smallest}; not"):
         abstract_variables(name, size=smallest - 1)
+
+
+HEADS = [("auxiliary_4a/fc", 0.7), ("auxiliary_4d/fc", 0.7)]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("alexnet", [("fc6", 0.5), ("fc7", 0.5)]),
+        ("alexnet_owt", [("MaxPool_2", 0.5), ("fc6", 0.5)]),
+        ("vgg_a", [("fc6", 0.5), ("fc7", 0.5)]),
+        ("googlenet", [*HEADS, ("GlobalAveragePool_0", 0.4)]),
+        ("googlenet_torchvision", [*HEADS, ("GlobalAveragePool_0", 0.2)]),
+        ("resnet18", []),
+    ],
+)
+def test_dropout_is_where_the_paper_has_it_and_only_in_training(name, expected):
+    assert dropouts(name, train=True) == expected
+    assert dropouts(name, train=False) == []
+
+
+@pytest.mark.parametrize("name", ["alexnet", "alexnet_owt", "vgg_a", "googlenet_bn"])
+def test_rate_of_dropout_is_an_option(name):
+    rates = {rate for _, rate in dropouts(name, train=True, dropout=0.25)}
+    assert rates == {0.25}
+
+
+def test_scales_of_a_fully_connected_layer_are_those_of_a_matrix():
+    def init(key, shape, dtype):
+        assert shape == (2, 3 * 4 * 5, 6)
+        return jnp.arange(720, dtype=dtype).reshape(shape)
+
+    kernel = as_matrix(init)(None, (2, 3, 4, 5, 6), jnp.float32)
+    np.testing.assert_array_equal(kernel.ravel(), np.arange(720))
 
 
 def test_layers_without_parameters_take_columns():

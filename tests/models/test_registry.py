@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import pytest
 
 import flax_vision as fv
@@ -71,6 +72,57 @@ def test_number_of_classes_must_be_positive(classes):
         fv.create_model("lenet5", num_classes=classes)
 
 
-def test_options_have_their_defaults():
-    assert model_options("lenet5")["codes"] == "digits"
-    assert "num_classes" not in model_options("lenet5")
+GOOGLENET = {
+    "auxiliary_heads": True,
+    "stem": "conv",
+    "padding": "same",
+    "initialization": "caffe",
+    "dropout": 0.4,
+    "auxiliary_dropout": 0.7,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("lenet5", {"codes": "digits", "trainable_codes": False, "background": -0.1}),
+        (
+            "alexnet",
+            {
+                "lrn": "paper",
+                "initialization": "paper",
+                "fully_convolutional": False,
+                "dropout": 0.5,
+            },
+        ),
+        ("alexnet_owt", {"initialization": "he", "fully_convolutional": False, "dropout": 0.5}),
+        (
+            "vgg16",
+            {
+                "batch_norm": "none",
+                "initialization": "glorot",
+                "fully_convolutional": False,
+                "dropout": 0.5,
+            },
+        ),
+        ("googlenet", GOOGLENET),
+        (
+            "googlenet_bn",
+            {**GOOGLENET, "auxiliary_heads": False, "conv_bias": True, "initialization": "he"},
+        ),
+        (
+            "googlenet_torchvision",
+            {
+                "auxiliary_heads": True,
+                "initialization": "he",
+                "dropout": 0.2,
+                "auxiliary_dropout": 0.7,
+            },
+        ),
+        ("resnet50", {"shortcut": "B", "stem_pool": "caffe", "initialization": "he"}),
+        ("resnet50_v1_5", {"shortcut": "B", "stem_pool": "torch", "initialization": "he"}),
+        ("resnet20", {"shortcut": "A", "initialization": "he"}),
+    ],
+)
+def test_options_have_their_defaults(name, defaults):
+    assert model_options(name) == {**defaults, "dtype": jnp.float32}

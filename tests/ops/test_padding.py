@@ -34,6 +34,11 @@ def test_each_side_has_its_own_padding():
     assert padding_pairs(((0, 3), (1, 2)), (1, 8, 8, 1), (3, 3), 1) == ((0, 3), (1, 2))
 
 
+def test_padding_that_does_not_exist():
+    with pytest.raises(ValueError, match="padding is 'same'; it must be"):
+        padding_pairs("same", (1, 8, 8, 1), (3, 3), 1)
+
+
 def test_output_size():
     assert output_size(224, 11, 4, (0, 3)) == 55
     assert output_size(227, 11, 4, (0, 3)) == output_size(227, 11, 4, (0, 0)) == 55

@@ -67,6 +67,13 @@ def test_gradients_agree(use_plain_forms):
     np.testing.assert_allclose(fast, gradient(), rtol=1e-4, atol=1e-5)
 
 
+def test_forward_mode_and_batches_work_as_well():
+    a = jnp.asarray(np.random.default_rng(0).standard_normal((3, 7), np.float32))
+    normalize = partial(local_response_normalization, k=2.0, alpha=0.01)
+    by_rows = jax.jit(jax.vmap(jax.jacfwd(normalize)))(a)
+    np.testing.assert_allclose(by_rows, jax.jit(jax.vmap(jax.jacrev(normalize)))(a), atol=1e-6)
+
+
 def test_half_precision_is_computed_in_single():
     a = jnp.full((1, 1, 1, 9), 100.0, jnp.bfloat16)
     b = local_response_normalization(a, **PAPER)

@@ -20,7 +20,11 @@ def random_variables(model, image_shape, seed=0):
         if path[-1] == "kernel":
             inputs = np.prod(shape[-4:-1])
             return random.standard_normal(shape, np.float32) * np.float32((2 / inputs) ** 0.5)
-        if path[-1] in ("scale", "var"):
+        if path[-1] == "scale":
+            # Of both signs: with one, normalisation and max-pooling could change places unseen.
+            signs = random.choice([-1, 1], shape)
+            return (signs * random.uniform(0.5, 1.5, shape)).astype(np.float32)
+        if path[-1] == "var":
             return random.uniform(0.5, 1.5, shape).astype(np.float32)
         return 0.1 * random.standard_normal(shape, np.float32)
 

@@ -1,6 +1,7 @@
 """Without PyTorch: names, shapes and errors. The parity tests compare with torchvision itself."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -107,6 +108,16 @@ def test_differences_list_both_sides(state_dict):
     )
     with pytest.raises(UserError, match=message):
         fv.weights.from_torchvision(NAME, state_dict)
+
+
+@pytest.mark.parametrize("leaf", ["bn1.running_mean", "fc.bias", "conv1.weight", "fc.weight"])
+def test_nothing_is_shared_with_the_other_network(leaf, state_dict):
+    variables = fv.weights.from_torchvision(NAME, state_dict)
+    before = jax.tree.map(np.copy, variables)
+    state_dict[leaf] += 1
+    jax.tree.map(np.testing.assert_array_equal, variables, before)
+    back = fv.weights.to_torchvision(NAME, jax.tree.map(jnp.asarray, variables))
+    assert all(array.flags.writeable for array in back.values())
 
 
 def test_names_with_a_prefix(state_dict):
