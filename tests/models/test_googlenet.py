@@ -1,7 +1,10 @@
 """GoogLeNet against table 1 and section 5 of its paper."""
 
+from functools import partial
+
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from abstract import (
@@ -11,10 +14,13 @@ from abstract import (
     abstract_variables,
     count,
     initial_params,
+    quick_key,
     rows_of,
 )
 
 import flax_vision as fv
+from flax_vision.models.googlenet import AuxiliaryHead
+from flax_vision.models.layers import AveragePool, normal
 
 # Module, output, parameters with biases, multiply-adds in millions as printed in table 1; the
 # parameters that it prints follow from its own columns in few rows, 71M for 5a in none.
@@ -173,6 +179,29 @@ def test_heads_see_larger_images_as_convolutions():
     chex.assert_shape(updates["intermediates"]["aux1"][0], (1, 1000))
     with pytest.raises(ValueError, match="fc was initialised for maps of 4x4.*or larger ones"):
         abstract_apply(model, variables, abstract_images("googlenet", size=160), train=True)
+
+
+def test_a_head_averages_its_logits_over_larger_images():
+    unit = lambda x, *_, **__: x  # noqa: E731
+    head = AuxiliaryHead(3, partial(AveragePool, 5, 3), unit, 0.7, False, normal(1.0), jnp.float32)
+    maps = jnp.asarray(np.random.default_rng(0).standard_normal((1, 14, 17, 2), np.float32))
+    left, right = maps[:, :, :14], maps[:, :, 3:]
+    variables = jax.jit(head.init)(quick_key(), left)
+    logits = [jax.jit(head.apply)(variables, x) for x in (maps, left, right)]
+    np.testing.assert_allclose(logits[0], (logits[1] + logits[2]) / 2, rtol=1e-4, atol=1e-3)
+
+
+def test_heads_keep_their_statistics_in_training_even_if_nobody_sees_their_logits():
+    variables = abstract_variables("googlenet_torchvision")
+    model, images = fv.create_model("googlenet_torchvision"), abstract_images("googlenet")
+
+    def train(variables, images):
+        rngs = {"dropout": quick_key()}
+        return model.apply(variables, images, train=True, rngs=rngs, mutable=["batch_stats"])[1]
+
+    jaxpr = jax.make_jaxpr(train)(variables, images).jaxpr
+    assert len(jaxpr.outvars) == len(jax.tree.leaves(variables["batch_stats"]))
+    assert not set(jaxpr.invars) & set(jaxpr.outvars)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from abstract import abstract_apply, abstract_images, abstract_variables, dropouts
+from abstract import abstract_apply, abstract_images, abstract_variables, dropouts, quick_key
 
 import flax_vision as fv
-from flax_vision.models.layers import BatchNorm, Conv, LocalResponseNorm, MaxPool, as_matrix
+from flax_vision.models.layers import (
+    SCALED_TO_INPUTS,
+    BatchNorm,
+    Conv,
+    FullyConnected,
+    LocalResponseNorm,
+    MaxPool,
+    as_matrix,
+)
 
 NETWORKS = [
     "lenet5",
@@ -101,6 +109,28 @@ def test_scales_of_a_fully_connected_layer_are_those_of_a_matrix():
 
     kernel = as_matrix(init)(None, (2, 3, 4, 5, 6), jnp.float32)
     np.testing.assert_array_equal(kernel.ravel(), np.arange(720))
+
+
+@pytest.mark.parametrize(
+    ("name", "std"), [("he", (2 / (9 * 40)) ** 0.5), ("glorot", (2 / (9 * (40 + 160))) ** 0.5)]
+)
+def test_scale_of_a_convolution(name, std):
+    kernel = SCALED_TO_INPUTS[name]()(quick_key(), (3, 3, 40, 160), jnp.float32)
+    assert np.std(kernel) == pytest.approx(std, rel=0.02)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("size", [(6, 7), (7, 6), (6, 5)])
+def test_maps_of_a_fully_connected_layer_have_a_height_and_a_width(size, dense):
+    layer = FullyConnected(2, fully_convolutional=dense, name="fc")
+    variables = jax.eval_shape(layer.init, quick_key(), jnp.ones((1, 6, 6, 3)))
+    maps = jnp.ones((1, *size, 3))
+    if dense and min(size) >= 6:
+        outputs = jax.eval_shape(layer.apply, variables, maps)
+        chex.assert_shape(outputs, (1, size[0] - 5, size[1] - 5, 2))
+    else:
+        with pytest.raises(ValueError, match=f"maps of 6x6, .* maps of {size[0]}x{size[1]}"):
+            jax.eval_shape(layer.apply, variables, maps)
 
 
 def test_layers_without_parameters_take_columns():
