@@ -43,7 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     summary.add_argument("--num-classes", type=int, metavar="N", help="classes; the paper's")
     summary.add_argument(
-        "--options", nargs="+", default=[], metavar="KEY=VALUE", help="such as shortcut=A"
+        "--options",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="such as shortcut=A",
     )
     summary.set_defaults(run=_summary)
     for command in (models, summary):
@@ -74,6 +79,10 @@ def _summary(options: argparse.Namespace) -> None:
     from flax_vision.models.summary import summarize, totals
 
     model_options = dict(_option(text) for text in options.options)
+    if "num_classes" in model_options or "name" in model_options:
+        raise UserError(
+            "--options has num_classes or name; give --num-classes N and NAME for them."
+        )
     model = create_model(options.name, num_classes=options.num_classes, **model_options)
     *size, channels = find_variant(options.name).image_shape
     height, width = _image_size(options.image_size) or size

@@ -74,7 +74,7 @@ def test_table_of_a_network_is_what_the_command_prints(capsys):
 
 
 def test_names_in_the_table_of_networks_exist():
-    table = README[README.index("| | names | options") : README.index("All take float32")]
+    table = README[README.index("| | names | options |") : README.index("All take float32")]
     cells = [line.split("|") for line in table.strip().splitlines()[2:]]
     names = {name for cell in cells for name in re.findall(r"`(\w+)`", cell[2])} - {"_bn"}
     options = {option for cell in cells for option in re.findall(r"`(\w+)`", cell[3])}

@@ -109,8 +109,8 @@ class AlexNet(nn.Module):
     """AlexNet as published: two columns of half the kernels each, 60,965,224 parameters.
 
     Takes floating-point images [N, H, W, C], in the paper 224x224 of which the mean image was
-    subtracted, and returns float32 logits [N, num_classes]. The first images fix the size, unless
-    it is `fully_convolutional`. Intermediates, the maps of column a before those of column b:
+    subtracted, and returns float32 logits [N, num_classes]. The images at `init` fix the size;
+    with `fully_convolutional` they may be larger later. Intermediates, the maps of column a before those of column b:
     relu1, norm1, pool1, relu2, norm2, pool2, relu3, relu4, relu5, pool5, relu6, relu7, scores.
 
     Attributes:

@@ -208,8 +208,8 @@ class GoogLeNet(nn.Module):
         padding, _ = PADDING[self.padding]
         settings: dict[str, Any] = {"stride": 2, "padding": padding}
         if self.stem == "separable":
-            conv = self._conv()
-            depthwise = conv(24, 7, groups=3, use_bias=False, name="conv1_depthwise", **settings)
+            conv, c = self._conv(), images.shape[-1]
+            depthwise = conv(8 * c, 7, groups=c, use_bias=False, name="conv1_depthwise", **settings)
             x, size, settings = depthwise(images), 1, {}
         x = keep(self, "relu1", unit(x, 64, size, name="conv1", **settings))
         x = self._normalize("norm1", keep(self, "pool1", self._pool(x)))

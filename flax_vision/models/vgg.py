@@ -68,8 +68,8 @@ class VGG(nn.Module):
     """A network of table 1: 3x3 convolutions in five blocks, then three fully connected layers.
 
     Takes floating-point images [N, H, W, C], in the paper 224x224 of which the mean RGB value was
-    subtracted, and returns float32 logits [N, num_classes]. The first images fix the size, unless
-    it is `fully_convolutional`. Intermediates: relu1_1, pool1 and so on to pool5, relu6, relu7; the
+    subtracted, and returns float32 logits [N, num_classes]. The images at `init` fix the size;
+    with `fully_convolutional` they may be larger later. Intermediates: relu1_1, pool1 and so on to pool5, relu6, relu7; the
     score map of the last layer as scores.
 
     Attributes:

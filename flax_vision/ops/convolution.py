@@ -46,4 +46,5 @@ def _pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def _whole(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A convolution with kernels as large as the image: a fully connected layer."""
     n, k = x.shape[0], kernel.shape[-1]
-    return (x.reshape(n, -1) @ kernel.reshape(-1, k)).reshape(n, 1, 1, k)
+    matrix = kernel.reshape(-1, k)
+    return (x.reshape(n, matrix.shape[0]) @ matrix).reshape(n, 1, 1, k)

@@ -53,7 +53,7 @@ def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
 
 def average_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
     """Returns the mean of each window of size x size pixels, without padding: see `sum_pool`."""
-    return sum_pool(x, size, stride) / size**2
+    return (sum_pool(_wide(x), size, stride) / size**2).astype(x.dtype)
 
 
 def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
@@ -66,8 +66,9 @@ def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
     Returns:
       [N, size, size, C].
     """
-    rows, columns = (jnp.asarray(_spread(length, size), x.dtype) for length in x.shape[1:3])
-    return jnp.einsum("ih,jw,nhwc->nijc", rows, columns, x)
+    wide = _wide(x)
+    rows, columns = (jnp.asarray(_spread(length, size), wide.dtype) for length in x.shape[1:3])
+    return jnp.einsum("ih,jw,nhwc->nijc", rows, columns, wide).astype(x.dtype)
 
 
 def _slices(
@@ -102,6 +103,11 @@ def _spread(length: int, size: int) -> np.ndarray:
         start, end = i * length // size, math.ceil((i + 1) * length / size)
         weights[i, start:end] = 1 / (end - start)
     return weights
+
+
+def _wide(x: jax.Array) -> jax.Array:
+    """Sums of half precision are taken in single."""
+    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
 
 
 def _lowest(x: jax.Array) -> jax.Array:

@@ -33,6 +33,10 @@ def from_torchvision(name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]
     The number of classes is that of the last layer; for `googlenet_torchvision` the auxiliary heads
     are there if the state dictionary has them.
 
+    torchvision's pretrained GoogLeNet first maps its input from the usual mean and deviation to
+    (x - 0.5) / 0.5, its `transform_input`, of which a state dictionary knows nothing: give
+    `googlenet_torchvision` with those weights images that are normalised so.
+
     Args:
       name: `alexnet_owt`, `vgg11` to `vgg19` and their `_bn` forms, `googlenet_torchvision`, or
         `resnet18_v1_5` to `resnet152_v1_5`.

@@ -23,7 +23,7 @@ from flax_vision.models.googlenet import AuxiliaryHead
 from flax_vision.models.layers import AveragePool, normal
 
 # Module, output, parameters with biases, multiply-adds in millions as printed in table 1; the
-# parameters that it prints follow from its own columns in few rows, 71M for 5a in none.
+# parameters that it prints follow from its own columns in few rows, nor do the 54M of 5a.
 MODULES = [
     ("3a", (28, 28, 256), 163_696, 128),
     ("3b", (28, 28, 480), 388_736, 304),
@@ -124,6 +124,13 @@ def test_separable_stem_has_the_numbers_that_table_1_prints():
     rows = rows_of("googlenet", stem="separable")
     operations = rows["conv1_depthwise"].multiply_adds + rows["conv1"].multiply_adds
     assert round(operations / 1e6) == 34
+
+
+def test_separable_stem_takes_any_number_of_channels():
+    model = fv.create_model("googlenet", stem="separable")
+    images = jax.ShapeDtypeStruct((1, 224, 224, 4), "float32")
+    params = jax.eval_shape(model.init, quick_key(), images)["params"]
+    chex.assert_shape(params["conv1_depthwise"]["kernel"], (7, 7, 1, 32))
 
 
 def test_torchvisions_5x5_branch_is_3x3():

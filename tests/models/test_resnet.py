@@ -49,7 +49,7 @@ def test_totals(depth, billions, macs, macs_v1_5, parameters):
         rows = rows_of(name).values()
         assert sum(row.multiply_adds for row in rows) == expected
         assert sum(row.parameters for row in rows) == parameters
-    # The text drops digits rather than rounding them.
+    # The table drops digits in places where others would round.
     assert abs(macs / 1e9 - billions) < 0.07
     convolutions_and_fc = 2 + sum(STAGES[depth].values()) * (3 if depth >= 50 else 2)
     assert convolutions_and_fc == depth

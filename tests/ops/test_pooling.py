@@ -76,6 +76,12 @@ def test_adaptive_average_pool_has_pytorchs_windows(length, windows):
         np.testing.assert_allclose(pooled, expected, rtol=1e-6)
 
 
+def test_half_precision_is_summed_in_single():
+    x = jnp.full((1, 5, 5, 1), 60_000.0, jnp.float16)
+    assert float(average_pool(x, 5, 3)[0, 0, 0, 0]) == 60_000
+    assert float(adaptive_average_pool(x, 1)[0, 0, 0, 0]) == 60_000
+
+
 def test_types_are_kept():
     x = jnp.ones((1, 8, 8, 2), jnp.bfloat16)
     for pooled in (max_pool(x, 3, 2, 1), average_pool(x, 2, 2), adaptive_average_pool(x, 4)):

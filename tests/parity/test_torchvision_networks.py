@@ -12,6 +12,7 @@ import pytest
 import flax_vision as fv
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
+pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
 
 from copying import random_variables, relative
 from torch.nn import functional
