@@ -69,8 +69,8 @@ class VGG(nn.Module):
 
     Takes floating-point images [N, H, W, C], in the paper 224x224 of which the mean RGB value was
     subtracted, and returns float32 logits [N, num_classes]. The images at `init` fix the size;
-    with `fully_convolutional` they may be larger later. Intermediates: relu1_1, pool1 and so on to pool5, relu6, relu7; the
-    score map of the last layer as scores.
+    with `fully_convolutional` they may be larger later. Intermediates: relu1_1, pool1 and so on to
+    pool5, relu6, relu7; the score map of the last layer as scores.
 
     Attributes:
       configuration: column of table 1.
