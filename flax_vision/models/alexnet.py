@@ -111,7 +111,8 @@ class AlexNet(nn.Module):
     Takes floating-point images [N, H, W, C], in the paper 224x224 of which the mean image was
     subtracted, and returns float32 logits [N, num_classes]. The images at `init` fix the size;
     with `fully_convolutional` they may be larger later. Intermediates, the maps of column a before
-    those of column b: relu1, norm1, pool1, relu2, norm2, pool2, relu3, relu4, relu5, pool5, relu6, relu7, scores.
+    those of column b: relu1, norm1, pool1, relu2, norm2, pool2, relu3, relu4, relu5, pool5, relu6,
+    relu7; and scores, the score map of the last layer.
 
     Attributes:
       num_classes: classes.
