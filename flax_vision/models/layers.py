@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from flax_vision.ops import pooling
 from flax_vision.ops.convolution import convolution
 from flax_vision.ops.padding import Padding
+from flax_vision.ops.precision import at_least_single
 from flax_vision.ops.response_normalization import local_response_normalization
 
 Initializer = Callable[..., jax.Array]
@@ -162,8 +163,8 @@ class BatchNorm(nn.BatchNorm):
         *,
         mask: jax.Array | None = None,
     ) -> jax.Array:
-        x = x.astype(jnp.float32 if x.dtype.itemsize < 4 else x.dtype)
-        return super().__call__(x, use_running_average, mask=mask).astype(self.output_dtype)
+        y = super().__call__(at_least_single(x), use_running_average, mask=mask)
+        return y.astype(self.output_dtype)
 
 
 def bias_of(layer: Any, y: jax.Array) -> jax.Array:

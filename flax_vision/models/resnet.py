@@ -42,7 +42,7 @@ Shortcut = Literal["A", "B", "C"]
 
 
 class Block(nn.Module):
-    """What the two building blocks of figure 5 share: layers beside a shortcut, then a ReLU.
+    """What the two building blocks of figure 5 share: the shortcut beside their layers.
 
     Attributes:
       width: kernels of the 3x3 convolutions.
@@ -50,7 +50,6 @@ class Block(nn.Module):
       shortcut: A, zeros for new channels; B, a projection where the shape changes; C, always.
       conv: makes a convolution.
       norm: makes a batch normalisation.
-      stride_in: the convolution of a bottleneck that has the stride.
     """
 
     width: int
@@ -58,16 +57,6 @@ class Block(nn.Module):
     shortcut: Shortcut
     conv: Callable[..., Conv]
     norm: Callable[..., BatchNorm]
-    stride_in: str = "1x1"
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        y = self.residual(x)
-        return nn.relu(self._shortcut(x, y.shape[-1]) + y)
-
-    def residual(self, x: jax.Array) -> jax.Array:
-        """Returns F(x) of equation 1."""
-        raise NotImplementedError
 
     def _shortcut(self, x: jax.Array, channels: int) -> jax.Array:
         changes = self.stride > 1 or x.shape[-1] != channels
@@ -81,26 +70,34 @@ class Block(nn.Module):
 class BasicBlock(Block):
     """Two 3x3 convolutions (figure 5, left)."""
 
-    def residual(self, x: jax.Array) -> jax.Array:
-        """Returns F(x) of equation 1."""
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
         y = self.conv(self.width, 3, stride=self.stride, padding=1, name="conv1")(x)
         y = nn.relu(self.norm(name="bn1")(y))
         y = self.conv(self.width, 3, padding=1, name="conv2")(y)
-        return self.norm(name="bn2")(y)
+        y = self.norm(name="bn2")(y)
+        return nn.relu(self._shortcut(x, self.width) + y)
 
 
 class Bottleneck(Block):
-    """1x1, 3x3 and 1x1 convolutions, the last with four times the kernels (figure 5, right)."""
+    """1x1, 3x3 and 1x1 convolutions, the last with four times the kernels (figure 5, right).
 
-    def residual(self, x: jax.Array) -> jax.Array:
-        """Returns F(x) of equation 1."""
+    Attributes:
+      stride_in: the convolution that has the stride, `"1x1"` for the first or `"3x3"`.
+    """
+
+    stride_in: str = "1x1"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
         first, second = (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)
         y = self.conv(self.width, 1, stride=first, name="conv1")(x)
         y = nn.relu(self.norm(name="bn1")(y))
         y = self.conv(self.width, 3, stride=second, padding=1, name="conv2")(y)
         y = nn.relu(self.norm(name="bn2")(y))
         y = self.conv(4 * self.width, 1, name="conv3")(y)
-        return self.norm(name="bn3")(y)
+        y = self.norm(name="bn3")(y)
+        return nn.relu(self._shortcut(x, 4 * self.width) + y)
 
 
 class ResNet(nn.Module):
@@ -139,13 +136,8 @@ class ResNet(nn.Module):
         x = keep(self, "relu1", nn.relu(x))
         x = keep(self, "pool1", MaxPool(3, 2, STEM_POOL[self.stem_pool])(x))
         blocks, bottleneck = TABLE_1[self.depth]
-        make = partial(
-            Bottleneck if bottleneck else BasicBlock,
-            shortcut=self.shortcut,
-            conv=conv,
-            norm=norm,
-            stride_in=self.stride_in,
-        )
+        block = partial(Bottleneck, stride_in=self.stride_in) if bottleneck else BasicBlock
+        make = partial(block, shortcut=self.shortcut, conv=conv, norm=norm)
         x = _stages(self, x, 64, blocks, make)
         return _classifier(self, x)
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -55,14 +55,12 @@ class _Call:
       module: the module.
       path: of the module in the network.
       output: shape of what it returned for one image, the channels of all columns together.
-      parameters: of the module with all that is in it.
       kernel: values in its own kernel, 0 if it has none.
     """
 
     module: nn.Module
     path: tuple[str, ...]
     output: tuple[int, ...]
-    parameters: int
     kernel: int
 
     @property
@@ -85,7 +83,7 @@ def summarize(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Row]:
     images = jax.ShapeDtypeStruct((1, *image_shape), "float32")
     try:
         with nn.intercept_methods(_recorder(calls)):
-            jax.eval_shape(model.init, jax.random.key(0), images)
+            params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
     except ValueError as error:
         raise UserError(str(error)) from error
     # A layer ends after its parts have ended.
@@ -94,7 +92,8 @@ def summarize(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Row]:
         layers[-1].append(call)
         if len(call.path) == 1:
             layers.append([])
-    return [_row(name, list(members)) for name, members in groupby(layers[:-1], _stage)]
+    stages = groupby(layers[:-1], _stage)
+    return [_row(name, list(members), params) for name, members in stages]
 
 
 def totals(rows: list[Row]) -> list[Row]:
@@ -118,12 +117,11 @@ def _recorder(calls: list[_Call]) -> Callable[..., Any]:
         if context.method_name == "__call__" and module.path:
             columns = jax.tree.leaves(output)
             shape = (*columns[0].shape[1:-1], sum(column.shape[-1] for column in columns))
-            params = module.variables.get("params", {})
-            count = sum(leaf.size for leaf in jax.tree.leaves(params))
-            kernel = params["kernel"].size if "kernel" in params else 0
+            has_kernel = module.has_variable("params", "kernel")
+            kernel = module.get_variable("params", "kernel").size if has_kernel else 0
             if calls and calls[-1].path == module.path:
                 calls.pop()  # its own, of the class that it extends
-            calls.append(_Call(module, module.path, shape, count, kernel))
+            calls.append(_Call(module, module.path, shape, kernel))
         return output
 
     return record
@@ -135,15 +133,16 @@ def _stage(layer: list[_Call]) -> str:
     return re.sub(r"_\d+$", "_x", name) if len(layer) > 1 else name
 
 
-def _row(name: str, layers: list[list[_Call]]) -> Row:
+def _row(name: str, layers: list[list[_Call]], params: Mapping[str, Any]) -> Row:
     last = layers[-1][-1]
+    leaves = jax.tree.leaves([params.get(layer[-1].path[0]) for layer in layers])
     # Flax names a layer that we did not name after its class.
     automatic = re.fullmatch(rf"{type(last.module).__name__}_\d+", name)
     return Row(
         layer=_kind(last.module) if automatic else name,
         kernels=_lines([", ".join(filter(None, map(_kernel, layer))) for layer in layers]),
         output=last.output,
-        parameters=sum(layer[-1].parameters for layer in layers),
+        parameters=sum(leaf.size for leaf in leaves),
         multiply_adds=sum(call.multiply_adds for layer in layers for call in layer),
     )
 

@@ -14,7 +14,8 @@ import numpy as np
 from jax import lax
 
 from flax_vision.ops.backend import prefers_fast_forms
-from flax_vision.ops.padding import Padding, output_size, padding_pairs
+from flax_vision.ops.padding import Padding, Pairs, output_size, padding_pairs
+from flax_vision.ops.precision import at_least_single
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -> jax.Array:
@@ -31,7 +32,9 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -
     """
     pads = padding_pairs(padding, x.shape, (size, size), stride)
     if prefers_fast_forms():
-        return _slices(lax.max, lax.pad(x, _lowest(x), _config(pads)), size, stride)
+        around = [(0, 0, 0), *((before, after, 0) for before, after in pads), (0, 0, 0)]
+        padded = lax.pad(x, np.asarray(-np.inf, x.dtype), around)
+        return _slices(lax.max, padded, size, stride)
     return _windows(lax.max, x, -np.inf, size, stride, pads)
 
 
@@ -53,7 +56,7 @@ def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
 
 def average_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
     """Returns the mean of each window of size x size pixels, without padding: see `sum_pool`."""
-    return (sum_pool(_wide(x), size, stride) / size**2).astype(x.dtype)
+    return (sum_pool(at_least_single(x), size, stride) / size**2).astype(x.dtype)
 
 
 def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
@@ -66,7 +69,7 @@ def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
     Returns:
       [N, size, size, C].
     """
-    wide = _wide(x)
+    wide = at_least_single(x)
     rows, columns = (jnp.asarray(_spread(length, size), wide.dtype) for length in x.shape[1:3])
     return jnp.einsum("ih,jw,nhwc->nijc", rows, columns, wide).astype(x.dtype)
 
@@ -89,7 +92,7 @@ def _windows(
     identity: float,
     size: int,
     stride: int,
-    pads: tuple[tuple[int, int], tuple[int, int]],
+    pads: Pairs,
 ) -> jax.Array:
     start = np.asarray(identity, x.dtype)
     window, strides = (1, size, size, 1), (1, stride, stride, 1)
@@ -103,16 +106,3 @@ def _spread(length: int, size: int) -> np.ndarray:
         start, end = i * length // size, math.ceil((i + 1) * length / size)
         weights[i, start:end] = 1 / (end - start)
     return weights
-
-
-def _wide(x: jax.Array) -> jax.Array:
-    """Sums of half precision are taken in single."""
-    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
-
-
-def _lowest(x: jax.Array) -> jax.Array:
-    return jnp.asarray(-jnp.inf, x.dtype)
-
-
-def _config(pads: tuple[tuple[int, int], tuple[int, int]]) -> list[tuple[int, int, int]]:
-    return [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]

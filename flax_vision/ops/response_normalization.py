@@ -6,6 +6,7 @@ import numpy as np
 from jax import lax
 
 from flax_vision.ops.backend import prefers_fast_forms
+from flax_vision.ops.precision import at_least_single
 
 
 def local_response_normalization(
@@ -27,7 +28,7 @@ def local_response_normalization(
     Returns:
       b, of the shape and type of x.
     """
-    wide = x.astype(jnp.float32 if x.dtype.itemsize < 4 else x.dtype)
+    wide = at_least_single(x)
     sums = _banded_sums if prefers_fast_forms() else _window_sums
     scale = k + alpha * sums(wide * wide, size)
     return (wide * _inverse_power(scale, beta)).astype(x.dtype)
