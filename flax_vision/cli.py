@@ -1,17 +1,22 @@
 """The program `flax-vision`."""
 
 import argparse
+import dataclasses
+import itertools
 import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from flax_vision import process
 from flax_vision.errors import UserError
 from flax_vision.report.tables import FORMATS, print_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status: 0, or 2 for a mistake of the user's."""
+    if arguments is None:
+        process.prepare()
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -42,16 +47,35 @@ def _parser() -> argparse.ArgumentParser:
         "--image-size", metavar="N|HxW", help="height and width of the images; the paper's"
     )
     summary.add_argument("--num-classes", type=int, metavar="N", help="classes; the paper's")
-    summary.add_argument(
-        "--options",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="such as shortcut=A",
-    )
     summary.set_defaults(run=_summary)
-    for command in (models, summary):
+    bench = commands.add_parser(
+        "bench",
+        help="measure how fast networks train and infer here",
+        description="Times training steps and inference of networks on random images, each in a "
+        "process of its own, and compares them with the largest matrix product.",
+        epilog="The environment decides what is measured: FLAX_VISION_ONEDNN=0 leaves oneDNN out, "
+        "FLAX_VISION_ALLOCATOR=system leaves the allocator as it is.",
+    )
+    bench.add_argument("names", nargs="*", metavar="NAME", help="networks (one of each paper)")
+    bench.add_argument("--mode", choices=("training", "inference"), help="both if not given")
+    bench.add_argument("--batch-size", type=_positive, metavar="N", help="images in a step")
+    bench.add_argument(
+        "--image-size", type=_positive, metavar="N", help="height and width; the paper's"
+    )
+    bench.add_argument(
+        "--seconds", type=float, default=10, metavar="S", help="to time each for (default: 10)"
+    )
+    bench.set_defaults(run=_bench)
+    for command in (summary, bench):
+        command.add_argument(
+            "--options",
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="KEY=VALUE",
+            help="such as shortcut=A",
+        )
+    for command in (models, summary, bench):
         command.add_argument(
             "--format", choices=FORMATS, default="table", help="table if not given"
         )
@@ -89,6 +113,44 @@ def _summary(options: argparse.Namespace) -> None:
     rows = summarize(model, (height, width, channels))
     sums = totals(rows)
     print_table([row.to_dict() for row in rows + sums], options.format, len(sums))
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from flax_vision.benchmark import BATCH_SIZES, matrix_product_gigaflops, measure_apart
+    from flax_vision.models.registry import create_model
+    from flax_vision.ops import onednn_library
+
+    model_options = dict(_option(text) for text in options.options)
+    names = options.names or list(BATCH_SIZES)
+    for name in names:
+        create_model(name, **model_options)  # a mistake in any of them ends it at once
+    modes = [options.mode] if options.mode else ["training", "inference"]
+    print(f"{onednn_library.describe()}; {process.describe()}", file=sys.stderr)
+    limit = matrix_product_gigaflops()
+    print(f"largest matrix product: {limit:.0f} GFLOP/s", file=sys.stderr)
+    speeds = []
+    for name, mode in itertools.product(names, modes):
+        print(f"measuring {name}, {mode}", file=sys.stderr)
+        batch_size = options.batch_size or BATCH_SIZES.get(name, 16)
+        speed = measure_apart(
+            name,
+            mode,
+            batch_size,
+            image_size=options.image_size,
+            seconds=options.seconds,
+            options=model_options,
+        )
+        speeds.append(speed)
+    if options.format == "json":
+        print(json.dumps([dataclasses.asdict(speed) | {"limit": limit} for speed in speeds]))
+    else:
+        print_table([speed.row(limit) for speed in speeds], options.format)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -102,7 +102,7 @@ class ColumnConv(nn.Module):
         return tuple(self._convolve(*promote_dtype(*layer, dtype=self.dtype)) for layer in layers)
 
     def _convolve(self, x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-        return convolution(x, kernel, self.stride, self.padding) + bias.reshape(1, 1, 1, -1)
+        return convolution(x, kernel, self.stride, self.padding, bias=bias)
 
 
 class AlexNet(nn.Module):

@@ -254,9 +254,7 @@ class GoogLeNet(nn.Module):
         epsilon = self.wiring.epsilon
         if epsilon is None:
             return None
-        return partial(
-            BatchNorm, use_running_average=not train, epsilon=epsilon, output_dtype=self.dtype
-        )
+        return partial(BatchNorm, use_running_average=not train, epsilon=epsilon, dtype=self.dtype)
 
     def _smallest(self, heads: bool) -> int:
         """The size of images of which each pool has a window left."""

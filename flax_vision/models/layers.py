@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,9 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from flax_vision.ops import pooling
+from flax_vision.ops.batch_normalization import batch_statistics, normalize
 from flax_vision.ops.convolution import convolution
 from flax_vision.ops.padding import Padding
-from flax_vision.ops.precision import at_least_single
 from flax_vision.ops.response_normalization import local_response_normalization
 
 Initializer = Callable[..., jax.Array]
@@ -56,9 +56,11 @@ class Conv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        y = convolution(x, kernel, self.stride, self.padding, self.groups)
-        return y + bias_of(self, y) if self.use_bias else y
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return convolution(x, kernel, self.stride, self.padding, self.groups, bias)
 
 
 class FullyConnected(nn.Module):
@@ -83,9 +85,9 @@ class FullyConnected(nn.Module):
         size = map_size(self, x, self.fully_convolutional)
         shape = (*size, x.shape[-1], self.features)
         kernel = self.param("kernel", as_matrix(self.kernel_init), shape, jnp.float32)
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        y = convolution(x, kernel)
-        return y + bias_of(self, y)
+        bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return convolution(x, kernel, bias=bias)
 
 
 class MaxPool(nn.Module):
@@ -142,35 +144,41 @@ class LocalResponseNorm(nn.Module):
         return jax.tree.map(partial(local_response_normalization, k=self.k, alpha=self.alpha), x)
 
 
-class BatchNorm(nn.BatchNorm):
-    """Batch normalisation, computed in float32 at least.
+class BatchNorm(nn.Module):
+    """Batch normalisation, computed in float32 at least: see `ops.batch_normalization`.
 
     The running statistics keep 0.9 of what they were at each step, PyTorch's momentum of 0.1; the
     variance among them is that of the batch, where PyTorch takes n / (n - 1) times that.
 
     Attributes:
-      output_dtype: type of what it returns.
+      use_running_average: normalises by the running statistics, instead of by the batch's.
+      epsilon: added to the variance.
+      momentum: what the running statistics keep of themselves.
+      dtype: type of what it returns.
     """
 
+    use_running_average: bool
+    epsilon: float = 1e-5
     momentum: float = 0.9
-    output_dtype: DTypeLike = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,
-        use_running_average: bool | None = None,
-        *,
-        mask: jax.Array | None = None,
-    ) -> jax.Array:
-        y = super().__call__(at_least_single(x), use_running_average, mask=mask)
-        return y.astype(self.output_dtype)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        channels = x.shape[-1:]
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
+        scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+        mean, variance = running_mean.value, running_var.value
+        if not self.use_running_average:
+            mean, variance = batch_statistics(x)
+            if not self.is_initializing():
+                running_mean.value = self._updated(running_mean.value, mean)
+                running_var.value = self._updated(running_var.value, variance)
+        return normalize(x, mean, variance, scale, bias, self.epsilon).astype(self.dtype)
 
-
-def bias_of(layer: Any, y: jax.Array) -> jax.Array:
-    """Returns the layer's bias, a parameter of its own, in the shape and type to be added to y."""
-    bias = layer.param("bias", layer.bias_init, y.shape[-1:], jnp.float32)
-    return bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)
+    def _updated(self, running: jax.Array, new: jax.Array) -> jax.Array:
+        return self.momentum * running + (1 - self.momentum) * new
 
 
 def as_matrix(kernel_init: Initializer) -> Initializer:

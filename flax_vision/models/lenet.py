@@ -111,7 +111,7 @@ class PartialConvolution(nn.Module):
         x, links, bias = nn.dtypes.promote_dtype(x, links, bias, dtype=self.dtype)
         kernel = jnp.zeros((*size, *self.table.shape), links.dtype)
         kernel = kernel.at[:, :, sources, targets].set(links)
-        return convolution(x, kernel) + bias.reshape(1, 1, 1, maps)
+        return convolution(x, kernel, bias=bias)
 
 
 class RadialBasis(nn.Module):

@@ -179,7 +179,7 @@ def _layers(
 ) -> tuple[Callable[..., Conv], Callable[..., BatchNorm]]:
     init = SCALED_TO_INPUTS[initialization]()
     conv = partial(Conv, use_bias=False, kernel_init=init, dtype=dtype)
-    return conv, partial(BatchNorm, use_running_average=not train, output_dtype=dtype)
+    return conv, partial(BatchNorm, use_running_average=not train, dtype=dtype)
 
 
 def _stages(

@@ -119,8 +119,6 @@ def _recorder(calls: list[_Call]) -> Callable[..., Any]:
             shape = (*columns[0].shape[1:-1], sum(column.shape[-1] for column in columns))
             has_kernel = module.has_variable("params", "kernel")
             kernel = module.get_variable("params", "kernel").size if has_kernel else 0
-            if calls and calls[-1].path == module.path:
-                calls.pop()  # its own, of the class that it extends
             calls.append(_Call(module, module.path, shape, kernel))
         return output
 

@@ -100,7 +100,7 @@ class VGG(nn.Module):
         check_images(images, f"VGG {self.configuration}", smallest=32)
         init = INITIALIZATION[self.initialization]
         conv = partial(Conv, kernel_init=init, dtype=self.dtype)
-        norm = partial(BatchNorm, use_running_average=not train, output_dtype=self.dtype)
+        norm = partial(BatchNorm, use_running_average=not train, dtype=self.dtype)
         x = images
         for block, layers in enumerate(TABLE_1[self.configuration], 1):
             x = self._block(x, str(block), layers.split(), conv, norm)

@@ -3,12 +3,18 @@
 import jax
 from jax import lax
 
+from flax_vision.ops import onednn
 from flax_vision.ops.backend import prefers_fast_forms
-from flax_vision.ops.padding import Padding, padding_pairs
+from flax_vision.ops.padding import Padding, Pairs, padding_pairs
 
 
 def convolution(
-    x: jax.Array, kernel: jax.Array, stride: int = 1, padding: Padding = "VALID", groups: int = 1
+    x: jax.Array,
+    kernel: jax.Array,
+    stride: int = 1,
+    padding: Padding = "VALID",
+    groups: int = 1,
+    bias: jax.Array | None = None,
 ) -> jax.Array:
     """Returns the cross-correlation of images with kernels.
 
@@ -18,16 +24,26 @@ def convolution(
       stride: between two windows, in pixels.
       padding: zeros around the image, see `padding_pairs`.
       groups: into which the channels are divided; each group of kernels sees one of them.
+      bias: [K], added to every pixel of the result.
 
     Returns:
       [N, H', W', K].
     """
     pads = padding_pairs(padding, x.shape, kernel.shape[:2], stride)
-    if groups == 1 and prefers_fast_forms():
-        if kernel.shape[:2] == (1, 1) and not any(map(sum, pads)):
-            return _pointwise(x[:, ::stride, ::stride], kernel)
-        if kernel.shape[:2] == x.shape[1:3] and not any(map(sum, pads)):
-            return _whole(x, kernel)
+    is_whole = kernel.shape[:2] == x.shape[1:3] and not any(map(sum, pads))
+    fast = groups == 1 and prefers_fast_forms()
+    if fast and not is_whole and onednn.takes(x, kernel):
+        return onednn.convolution(x, kernel, bias, stride, pads)
+    if fast and is_whole:
+        y = _whole(x, kernel)
+    elif fast and kernel.shape[:2] == (1, 1) and not any(map(sum, pads)):
+        y = _pointwise(x[:, ::stride, ::stride], kernel)
+    else:
+        y = _general(x, kernel, stride, pads, groups)
+    return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+
+
+def _general(x: jax.Array, kernel: jax.Array, stride: int, pads: Pairs, groups: int) -> jax.Array:
     return lax.conv_general_dilated(
         x,
         kernel,

@@ -1,7 +1,8 @@
 """Pooling over windows, with cheap gradients.
 
-XLA's gradient of a maximum over windows is very slow on a CPU. A maximum over strided slices, one
-axis after the other, has the same value and, but for ties, the same gradient.
+XLA's gradient of a maximum over windows is very slow on a CPU. A maximum over strided slices, first
+along the rows and then down the columns, has the same value and the same gradient. Where several
+pixels of a window are the largest, both give it all to the first of them, row by row.
 """
 
 import math
@@ -34,7 +35,7 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -
     if prefers_fast_forms():
         around = [(0, 0, 0), *((before, after, 0) for before, after in pads), (0, 0, 0)]
         padded = lax.pad(x, np.asarray(-np.inf, x.dtype), around)
-        return _slices(lax.max, padded, size, stride)
+        return _slices(_larger, padded, size, stride)
     return _windows(lax.max, x, -np.inf, size, stride, pads)
 
 
@@ -50,7 +51,8 @@ def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
       [N, H', W', C].
     """
     if prefers_fast_forms():
-        return _slices(lax.add, x, size, stride)
+        # What makes x is not to be computed slice by slice: XLA would not vectorise LeNet-5's tanh.
+        return _slices(lax.add, lax.optimization_barrier(x), size, stride)
     return _windows(lax.add, x, 0.0, size, stride, ((0, 0), (0, 0)))
 
 
@@ -77,13 +79,21 @@ def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
 def _slices(
     combine: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array, size: int, stride: int
 ) -> jax.Array:
-    for axis in (1, 2):
+    for axis in (2, 1):
         last = (output_size(x.shape[axis], size, stride, (0, 0)) - 1) * stride
         x = reduce(
             combine,
             [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)],
         )
     return x
+
+
+def _larger(first: jax.Array, second: jax.Array) -> jax.Array:
+    """Returns the larger of two, the first where they are equal, and NaN where there is one.
+
+    The gradient of `lax.max` would be divided between equals, which costs several times as much.
+    """
+    return lax.select((second > first) | (second != second), second, first)
 
 
 def _windows(

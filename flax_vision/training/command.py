@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from ml_collections import ConfigDict
 
+from flax_vision import process
 from flax_vision.errors import UserError
 from flax_vision.training.config import default_config, flatten, split_spec
 
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 for a finished run, 2 for a mistake of the user's, 128 and the signal's number for a run
     that was asked to stop and has saved its state.
     """
+    if arguments is None:
+        process.prepare()
     try:
         options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
         # JAX takes a second or more to import, which --help and mistyped options need not pay.

@@ -9,12 +9,14 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from flax_vision import process
 from flax_vision.checkpoints import Checkpoints, Damaged, History
 from flax_vision.data.batches import training_batches
 from flax_vision.data.image_set import ImageSet, Report
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.evaluation.metrics import Totals
+from flax_vision.ops import onednn_library
 from flax_vision.training.display import Display
 from flax_vision.training.interruption import Interrupted, Interruption
 from flax_vision.training.pace import Pace
@@ -109,6 +111,7 @@ class _Run:
             self._display.line(f"going on from step {self._step:,}")
         self._directory.rewind(self._history)
         self._display.line(self._setup.summary())
+        self._display.line(f"{onednn_library.describe()}; {process.describe()}")
         self._display.compiling()
         program.compile()
         self._display.begin(self._step)

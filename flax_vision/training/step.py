@@ -1,5 +1,6 @@
 """The state of a run and the compiled functions that change it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -82,10 +83,18 @@ class Program:
 
     def compile(self) -> None:
         """Compiles both steps ahead of time, so that none compiles again in the middle of a run."""
+        self.train_step = self.compile_training()
+        self.eval_step = self.compile_evaluation()
+
+    def compile_training(self) -> Callable[[TrainState, Batch], TrainState]:
+        """Returns the compiled training step."""
         train_step = jax.jit(self._train_step, donate_argnums=0)
-        self.train_step = train_step.lower(self.state, self._batch).compile()
+        return train_step.lower(self.state, self._batch).compile()
+
+    def compile_evaluation(self) -> Callable[[Any, Batch], Totals]:
+        """Returns the compiled evaluation step."""
         eval_step = jax.jit(self._eval_step)
-        self.eval_step = eval_step.lower(self.state.variables, self._batch).compile()
+        return eval_step.lower(self.state.variables, self._batch).compile()
 
     def _init(self, seed: jax.Array) -> TrainState:
         init_key, run_key = jax.random.split(jax.random.key(seed))

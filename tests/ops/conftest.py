@@ -1,8 +1,8 @@
-"""The same operation in its two forms."""
+"""The same operation in its forms."""
 
 import pytest
 
-from flax_vision.ops import convolution, pooling, response_normalization
+from flax_vision.ops import convolution, onednn, pooling, response_normalization
 
 
 @pytest.fixture
@@ -14,3 +14,9 @@ def use_plain_forms(monkeypatch):
             monkeypatch.setattr(module, "prefers_fast_forms", lambda: False)
 
     return use
+
+
+@pytest.fixture
+def without_onednn(monkeypatch):
+    """Convolutions as where there is no oneDNN."""
+    monkeypatch.setattr(onednn, "takes", lambda x, kernel: False)

@@ -22,25 +22,35 @@ CASES = [
 ]
 
 
-def results(x, kernel, *settings):
+def results(x, kernel, bias, *settings):
     """The convolution and the gradients of a sum with random weights."""
 
-    def all_three(x, kernel):
-        y, pull_back = jax.vjp(lambda x, kernel: convolution(x, kernel, *settings), x, kernel)
+    def everything(x, kernel, bias):
+        y, pull_back = jax.vjp(lambda *of: convolution(*of[:2], *settings, of[2]), x, kernel, bias)
         return y, *pull_back(random_array(2, y.shape))
 
-    return jax.jit(all_three)(x, kernel)
+    return jax.jit(everything)(x, kernel, bias)
+
+
+def compare_with_plain_form(use_plain_forms, size, stride, padding, groups):
+    x = random_array(0, (2, 9, 9, 4))
+    kernel, bias = random_array(1, (size, size, 4 // groups, 8)), random_array(3, (8,))
+    fast = results(x, kernel, bias, stride, padding, groups)
+    use_plain_forms()
+    plain = results(x, kernel, bias, stride, padding, groups)
+    for ours, theirs in zip(fast, plain, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("size", "stride", "padding", "groups"), CASES)
 def test_forms_agree(size, stride, padding, groups, use_plain_forms):
-    x = random_array(0, (2, 9, 9, 4))
-    kernel = random_array(1, (size, size, 4 // groups, 8))
-    fast = results(x, kernel, stride, padding, groups)
-    use_plain_forms()
-    plain = results(x, kernel, stride, padding, groups)
-    for ours, theirs in zip(fast, plain, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    compare_with_plain_form(use_plain_forms, size, stride, padding, groups)
+
+
+@pytest.mark.parametrize(("size", "stride", "padding", "groups"), CASES)
+@pytest.mark.usefixtures("without_onednn")
+def test_forms_agree_without_onednn(size, stride, padding, groups, use_plain_forms):
+    compare_with_plain_form(use_plain_forms, size, stride, padding, groups)
 
 
 def test_it_is_a_cross_correlation():
@@ -50,11 +60,26 @@ def test_it_is_a_cross_correlation():
     np.testing.assert_array_equal(y[1:4, 1:4], kernel[::-1, ::-1, 0, 0])
 
 
-@pytest.mark.parametrize(
-    ("size", "operation"), [(1, "dot_general"), (9, "dot_general"), (3, "conv")]
-)
-def test_pointwise_and_whole_convolutions_are_matrix_products(size, operation):
-    x, kernel = jnp.ones((2, 9, 9, 4)), jnp.ones((size, size, 4, 8))
-    operations = {str(eqn.primitive) for eqn in jax.make_jaxpr(convolution)(x, kernel).eqns}
-    assert ("dot_general" in operations) == (operation == "dot_general")
-    assert ("conv_general_dilated" in operations) == (operation == "conv")
+def operations(size, groups=1, dtype=jnp.float32):
+    """What a convolution of 9x9 maps is made of."""
+    x, kernel = jnp.ones((2, 9, 9, 4), dtype), jnp.ones((size, size, 4 // groups, 8), dtype)
+    jaxpr = jax.make_jaxpr(lambda x, kernel: convolution(x, kernel, groups=groups))(x, kernel)
+    return {str(eqn.primitive) for eqn in jaxpr.eqns}
+
+
+@pytest.mark.parametrize("size", [1, 9])
+@pytest.mark.usefixtures("without_onednn")
+def test_pointwise_and_whole_convolutions_are_matrix_products(size):
+    assert "dot_general" in operations(size)
+    assert "conv_general_dilated" not in operations(size)
+    assert "conv_general_dilated" in operations(3)
+
+
+def test_onednn_has_what_it_can():
+    assert "flax_vision_convolution" in operations(3)
+    assert "flax_vision_convolution" in operations(1)
+    assert "dot_general" in operations(9)
+    assert "conv_general_dilated" in operations(3, groups=2)
+    assert "conv_general_dilated" in operations(3, dtype=jnp.bfloat16)
+    with jax.enable_x64(True):
+        assert "conv_general_dilated" in operations(3, dtype=jnp.float64)

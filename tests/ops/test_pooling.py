@@ -47,6 +47,23 @@ def test_max_pool_by_hand():
     np.testing.assert_array_equal(padded, [[6, 8, 9], [16, 18, 19], [21, 23, 24]])
 
 
+def test_forms_of_max_pool_agree_on_ties(use_plain_forms):
+    x = jnp.round(random_array(0, SHAPE) * 2)  # few values, so that windows have equals
+
+    def gradient(x):
+        return value_and_gradient(lambda x: max_pool(x, 3, 2, 1), x)[1]
+
+    fast = gradient(x)
+    use_plain_forms()
+    np.testing.assert_allclose(fast, gradient(x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_a_number_that_is_none_is_not_hidden(place):
+    x = jnp.ones((1, 2, 2, 1)).at[0, *place, 0].set(jnp.nan)
+    assert jnp.isnan(max_pool(x, 2, 2)).all()
+
+
 def test_padding_never_wins():
     x = jnp.full((1, 4, 4, 1), -5.0)
     np.testing.assert_array_equal(max_pool(x, 3, 2, 1), jnp.full((1, 2, 2, 1), -5.0))

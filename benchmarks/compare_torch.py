@@ -1,0 +1,193 @@
+"""Our networks beside PyTorch's: training steps and inference on this machine's CPU.
+
+    pip install -e '.[test,parity]'
+    python benchmarks/compare_torch.py                       # everything, about two hours
+    python benchmarks/compare_torch.py resnet50_v1_5 --rounds 1 --seconds 5
+
+Each measurement is a process of its own, and the sides take turns, so that what else the machine
+does meets all of them. A ratio compares the medians of one round; the table has the median of the
+rounds' ratios and their range. The faster of PyTorch's two forms, eager and torch.compile, counts.
+Writes every figure to results.json, the table to results.md and a picture to results.png, all in
+--output; --show makes the table and the picture again without measuring.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+ROWS = [
+    ("lenet5_modern", 128, 28),
+    ("alexnet_owt", 32, 224),
+    ("vgg16", 8, 224),
+    ("vgg16", 64, 32),
+    ("resnet20", 128, 32),
+    ("googlenet_torchvision", 16, 224),
+    ("resnet50_v1_5", 16, 224),
+    ("alexnet", 32, 224),
+    ("googlenet", 16, 224),
+    ("resnet50", 16, 224),
+]
+OURS = {"with oneDNN": {}, "pure JAX": {"FLAX_VISION_ONEDNN": "0"}}
+THEIRS = {"PyTorch": [], "torch.compile": ["--compile"]}
+WITHOUT_HEADS = {"googlenet", "googlenet_torchvision"}
+TUNABLES = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=100000000000:"
+    "glibc.malloc.trim_threshold=100000000000"
+)
+ALLOCATORS = {"keep": {"GLIBC_TUNABLES": TUNABLES}, "system": {"FLAX_VISION_ALLOCATOR": "system"}}
+TORCH_SIDE = Path(__file__).with_name("torch_side.py")
+
+
+def run(command: list[str], environment: dict[str, str]) -> Any:
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(
+    side: str, row: tuple[str, int, int], mode: str, environment: dict, seconds: float
+) -> Any:
+    name, batch_size, image_size = row
+    common = [f"--batch-size={batch_size}", f"--image-size={image_size}", f"--seconds={seconds}"]
+    if side in THEIRS:
+        return run(
+            [sys.executable, str(TORCH_SIDE), name, mode, *common, *THEIRS[side]], environment
+        )
+    command = [str(Path(sys.executable).with_name("flax-vision")), "bench", name, "--mode", mode]
+    heads = ["--options", "auxiliary_heads=false"] if name in WITHOUT_HEADS else []
+    return run([*command, *common, "--format=json", *heads], environment | OURS[side])[0]
+
+
+def measure_all(options: argparse.Namespace, output: Path) -> None:
+    rows = [row for row in ROWS if row[0] in (options.names or [row[0] for row in ROWS])]
+    sides = [side for side in (*OURS, *THEIRS) if side not in options.without]
+    plan = list(itertools.product(range(options.rounds), rows, options.modes, options.allocators))
+    file = output / "results.json"
+    figures = json.loads(file.read_text()) if file.exists() else []
+    begun, total = time.monotonic(), len(plan) * len(sides)
+    for i, ((_, row, mode, allocator), side) in enumerate(itertools.product(plan, sides)):
+        left = (time.monotonic() - begun) / i * (total - i) / 60 if i else 0
+        print(f"{i + 1} of {total}, {left:.0f} minutes left: {row} {mode} {allocator} {side}")
+        sys.stdout.flush()
+        figure = measure(side, row, mode, ALLOCATORS[allocator], options.seconds)
+        place = {"row": row, "mode": mode, "allocator": allocator, "side": side}
+        figures.append(place | figure | {"step": statistics.median(figure["step_seconds"])})
+        file.write_text(json.dumps(figures))
+
+
+def summarize(figures: list[dict]) -> list[dict]:
+    """Returns a row for each network, mode and allocator."""
+    rows = []
+    for row, mode, allocator in dict.fromkeys(
+        (tuple(figure["row"]), figure["mode"], figure["allocator"]) for figure in figures
+    ):
+        of_side = {
+            side: [
+                figure
+                for figure in figures
+                if (tuple(figure["row"]), figure["mode"], figure["allocator"], figure["side"])
+                == (row, mode, allocator, side)
+            ]
+            for side in (*OURS, *THEIRS)
+        }
+        theirs = [of_side[side] for side in THEIRS if of_side[side]]
+        faster = min(theirs, key=lambda runs: statistics.median(run["step"] for run in runs))
+        name, batch_size, image_size = row
+        cells: dict[str, Any] = {
+            "network": f"{name} {image_size}x{image_size}, {batch_size}",
+            "mode": mode,
+            "allocator": allocator,
+            "PyTorch, images/s": images_per_second(faster, batch_size),
+        }
+        for side in OURS:
+            ours = of_side[side]
+            if not ours:
+                continue
+            ratios = [b["step"] / a["step"] for a, b in zip(ours, faster, strict=False)]
+            cells |= {
+                f"{side}, images/s": images_per_second(ours, batch_size),
+                f"{side}, ratio": f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to "
+                f"{max(ratios):.2f})",
+            }
+            first = statistics.median(run["gigaflops"] / run["step"] for run in ours)
+            limit = statistics.median(run["limit"] for run in ours)
+            cells[f"{side}, GFLOP/s"] = f"{first:.0f} ({first / limit:.0%})"
+        best = of_side["with oneDNN"] or of_side["pure JAX"]
+        cells["compile, s"] = f"{max(run['compile_seconds'] for run in best):.1f}"
+        cells["second start, s"] = f"{best[-1]['ready_seconds']:.1f}"
+        cells["peak, GB, ours and theirs"] = f"{peak(best):.2f} {peak(faster):.2f}"
+        rows.append(cells)
+    return rows
+
+
+def images_per_second(runs: list[dict], batch_size: int) -> str:
+    return f"{batch_size / statistics.median(run['step'] for run in runs):,.1f}"
+
+
+def peak(runs: list[dict]) -> float:
+    return statistics.median(run["peak_bytes"] for run in runs) / 1e9
+
+
+def show(figures: list[dict], output: Path) -> None:
+    rows = summarize(figures)
+    headings = list(dict.fromkeys(heading for row in rows for heading in row))
+    lines = [headings, ["---"] * len(headings)]
+    lines += [[row.get(heading, "") for heading in headings] for row in rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    (output / "results.md").write_text(table + "\n")
+    print(table)
+    draw(rows, output / "results.png")
+
+
+def draw(rows: list[dict], file: Path) -> None:
+    rows = [row for row in rows if row["allocator"] == rows[0]["allocator"]]
+    figure, axes = plt.subplots(1, 2, figsize=(11, 0.42 * len(rows) / 2 + 1.6), sharey=True)
+    for axis, mode in zip(axes, ("training", "inference"), strict=True):
+        chosen = [row for row in rows if row["mode"] == mode]
+        for i, side in enumerate(OURS):
+            key = f"{side}, ratio"
+            ratios = [float(row[key].split()[0]) if key in row else 0.0 for row in chosen]
+            places = [place + 0.4 * i for place in range(len(chosen))]
+            axis.barh(places, ratios, 0.4, label=side)
+        axis.set_yticks(range(len(chosen)), [row["network"] for row in chosen])
+        axis.axvline(1, color="black", linewidth=1)
+        axis.set_title(f"{mode}: speed beside the faster PyTorch form (1)")
+    axes[0].invert_yaxis()
+    axes[1].legend(loc="lower right")
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="networks (default: all)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10, help="for each measurement")
+    parser.add_argument("--modes", nargs="+", default=["training", "inference"])
+    parser.add_argument("--allocators", nargs="+", default=list(ALLOCATORS), choices=ALLOCATORS)
+    parser.add_argument("--without", nargs="+", default=[], choices=[*OURS, *THEIRS])
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--show", action="store_true", help="measure nothing")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    if not options.show:
+        measure_all(options, options.output)
+    show(json.loads((options.output / "results.json").read_text()), options.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""One network of PyTorch, timed as `flax-vision bench` times ours; prints one JSON object.
+
+    python benchmarks/torch_side.py resnet50_v1_5 training --batch-size 16 --image-size 224
+
+Networks that torchvision has are torchvision's; the papers' forms are the modules that the parity
+tests compare ours with, without auxiliary heads. Images are in the channels-last format, the
+optimiser is SGD with momentum and decay, and the loss comes back to Python at every step.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional
+
+from flax_vision.benchmark import peak_bytes, timed
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/parity"))
+
+import oracle_alexnet
+import oracle_googlenet
+import oracle_resnet
+
+
+def lenet5_modern() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.Tanh(),
+        nn.Linear(120, 84),
+        nn.Tanh(),
+        nn.Linear(84, 10),
+    )
+
+
+def vgg16_for_small_images() -> nn.Module:
+    """Torchvision's convolutions, and a classifier of the 1x1 maps that 32x32 images leave."""
+    dropout = nn.Dropout
+    classifier = nn.Sequential(
+        nn.Flatten(), nn.Linear(512, 4096), nn.ReLU(), dropout(), nn.Linear(4096, 4096), nn.ReLU()
+    )
+    features = torchvision.models.vgg16(weights=None).features
+    return nn.Sequential(features, classifier, dropout(), nn.Linear(4096, 1000))
+
+
+def googlenet() -> nn.Module:
+    network = oracle_googlenet.GoogLeNet()
+    network.auxiliary_4a = network.auxiliary_4d = nn.Identity()
+    return network
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "lenet5_modern": lenet5_modern,
+    "alexnet_owt": lambda: torchvision.models.alexnet(weights=None),
+    "vgg16": lambda: torchvision.models.vgg16(weights=None),
+    "googlenet_torchvision": lambda: torchvision.models.googlenet(
+        weights=None, aux_logits=False, init_weights=False
+    ),
+    "resnet50_v1_5": lambda: torchvision.models.resnet50(weights=None),
+    "resnet20": lambda: oracle_resnet.CifarResNet(3),
+    "alexnet": oracle_alexnet.AlexNet,
+    "googlenet": googlenet,
+    "resnet50": lambda: oracle_resnet.ResNet([3, 4, 6, 3], True),
+}
+
+
+def make_step(network: nn.Module, mode: str, x: torch.Tensor, y: torch.Tensor) -> Callable:
+    def logits() -> torch.Tensor:
+        output = network(x)
+        return output[0] if isinstance(output, tuple) else output
+
+    if mode == "inference":
+        network.eval()
+        return lambda: torch.inference_mode()(logits)().argmax().item()
+    network.train()
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss = functional.cross_entropy(logits(), y)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def main() -> None:
+    started = time.monotonic()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=NETWORKS)
+    parser.add_argument("mode", choices=["training", "inference"])
+    parser.add_argument("--batch-size", type=int, required=True)
+    parser.add_argument("--image-size", type=int, required=True)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--compile", action="store_true", help="through torch.compile")
+    options = parser.parse_args()
+    small = options.name == "vgg16" and options.image_size == 32
+    network = vgg16_for_small_images() if small else NETWORKS[options.name]()
+    channels, classes = (1, 10) if options.name == "lenet5_modern" else (3, 10)
+    shape = (options.batch_size, channels, options.image_size, options.image_size)
+    x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+    y = torch.randint(classes, (options.batch_size,))
+    network = network.to(memory_format=torch.channels_last)
+    if options.compile:
+        network = torch.compile(network)
+    step = make_step(network, options.mode, x, y)
+    step()
+    ready = time.monotonic() - started
+    times = timed(step, options.seconds)
+    print(json.dumps({"step_seconds": times, "ready_seconds": ready, "peak_bytes": peak_bytes()}))
+
+
+if __name__ == "__main__":
+    main()

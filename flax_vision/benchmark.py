@@ -1,0 +1,201 @@
+"""How fast the networks train and infer on this machine."""
+
+import dataclasses
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flax_vision.data.batches import Batch
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.models.registry import create_model, find_variant
+from flax_vision.models.summary import summarize
+from flax_vision.training.config import default_config
+from flax_vision.training.losses import make_loss
+from flax_vision.training.optimizers import make_optimizer, make_schedule
+from flax_vision.training.step import Program
+
+Mode = Literal["training", "inference"]
+
+BATCH_SIZES = {
+    "lenet5_modern": 128,
+    "alexnet_owt": 32,
+    "vgg16": 8,
+    "googlenet_torchvision": 16,
+    "resnet50_v1_5": 16,
+}
+"""What is measured where nothing is named: one network of each paper."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """What was measured of one network in one mode.
+
+    Attributes:
+      network: its name.
+      mode: `"training"`, forwards, backwards and the update; or `"inference"`.
+      batch_size: images in a step.
+      image_size: their height and width.
+      step_seconds: of each step that was timed.
+      ready_seconds: from the start of the process to the end of its first step.
+      compile_seconds: of these, what tracing and compiling took.
+      gigaflops: floating-point operations of one step, two for each multiply-add, and three times
+        as many in training.
+      peak_bytes: the most memory that the process has had.
+    """
+
+    network: str
+    mode: Mode
+    batch_size: int
+    image_size: int
+    step_seconds: list[float]
+    ready_seconds: float
+    compile_seconds: float
+    gigaflops: float
+    peak_bytes: int
+
+    @property
+    def step(self) -> float:
+        """Seconds of the median step."""
+        return statistics.median(self.step_seconds)
+
+    @property
+    def images_per_second(self) -> float:
+        """Of the median step."""
+        return self.batch_size / self.step
+
+    def row(self, limit: float) -> dict[str, Any]:
+        """Returns a row for a person to read.
+
+        Args:
+          limit: GFLOP/s of the largest matrix product.
+        """
+        fastest, slowest = min(self.step_seconds), max(self.step_seconds)
+        speed = self.gigaflops / self.step
+        return {
+            "network": self.network,
+            "mode": self.mode,
+            "batch": self.batch_size,
+            "images/s": f"{self.images_per_second:,.1f}",
+            "step, ms": f"{self.step * 1e3:,.1f} ({fastest * 1e3:,.1f} to {slowest * 1e3:,.1f})",
+            "GFLOP/s": f"{speed:.0f} ({speed / limit:.0%})",
+            "compiling, s": f"{self.compile_seconds:.1f}",
+            "first step after, s": f"{self.ready_seconds:.1f}",
+            "peak, GB": f"{self.peak_bytes / 1e9:.2f}",
+        }
+
+
+def measure_apart(name: str, mode: Mode, batch_size: int, **settings: Any) -> Speed:
+    """Returns what `measure` returns, of a process of its own: memory and caches are fresh."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn) as pool:
+        task = pool.submit(measure, name, mode, batch_size, started=time.monotonic(), **settings)
+        return task.result()
+
+
+def measure(
+    name: str,
+    mode: Mode,
+    batch_size: int,
+    *,
+    image_size: int | None,
+    seconds: float,
+    started: float,
+    options: Mapping[str, Any],
+) -> Speed:
+    """Times the steps of a network on random images, in this process.
+
+    Args:
+      name: the network.
+      mode: what to time.
+      batch_size: images in a step.
+      image_size: their height and width; the paper's for None.
+      seconds: to time steps for; at least three are timed, after two that are not.
+      started: `time.monotonic()` at the start of the process.
+      options: of the network.
+    """
+    *size, channels = find_variant(name).image_shape
+    shape = (image_size or size[0], image_size or size[1], channels)
+    model = create_model(name, **options)
+    batch = _random_batch(batch_size, shape, model.num_classes)
+    begun = time.monotonic()
+    step = _steps(model, mode, batch)
+    compiled = time.monotonic()
+    step()
+    ready = time.monotonic()
+    times = timed(step, seconds)
+    main = [row for row in summarize(model, shape) if not row.is_auxiliary]
+    operations = 2 * batch_size * sum(row.multiply_adds for row in main)
+    return Speed(
+        network=name,
+        mode=mode,
+        batch_size=batch_size,
+        image_size=shape[0],
+        step_seconds=times,
+        ready_seconds=ready - started,
+        compile_seconds=compiled - begun,
+        gigaflops=operations * (3 if mode == "training" else 1) / 1e9,
+        peak_bytes=peak_bytes(),
+    )
+
+
+def timed(step: Callable[[], Any], seconds: float) -> list[float]:
+    """Returns the seconds of each call, of at least three, after one that does not count."""
+    step()
+    times: list[float] = []
+    end = time.monotonic() + seconds
+    while len(times) < 3 or time.monotonic() < end:
+        begun = time.monotonic()
+        step()
+        times.append(time.monotonic() - begun)
+    return times
+
+
+def matrix_product_gigaflops() -> float:
+    """Returns the speed of a large matrix product, the most that this machine gives."""
+    size = 3072
+    matrix = jnp.asarray(np.random.default_rng(0).standard_normal((size, size), np.float32))
+    product = jax.jit(jnp.matmul)
+    times = timed(lambda: product(matrix, matrix).block_until_ready(), 2.0)
+    return 2 * size**3 / min(times) / 1e9
+
+
+def peak_bytes() -> int:
+    """Returns the most memory that this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _random_batch(batch_size: int, shape: tuple[int, ...], num_classes: int) -> Batch:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (batch_size, *shape), np.uint8)
+    labels = random.integers(0, num_classes, batch_size, np.int32)
+    return Batch(*jax.device_put((images, labels, np.ones(batch_size, bool))))
+
+
+def _steps(model: Any, mode: Mode, batch: Batch) -> Callable[[], Any]:
+    """Compiles the trainer's own step and returns a function that does one."""
+    config = default_config()
+    config.optimizer.weight_decay = 5e-4
+    loss = make_loss("cross_entropy", config.loss.rubbish)
+    optimizer = make_optimizer(config.optimizer, make_schedule(config.schedule, 1))
+    program = Program(model, loss, optimizer, Preprocessing([127.5], [60.0]), batch)
+    if mode == "inference":
+        variables = program.init(0).variables
+        evaluate = program.compile_evaluation()
+        return lambda: jax.block_until_ready(evaluate(variables, batch))
+    train = program.compile_training()
+    states = [program.init(0)]
+
+    def step() -> None:
+        states[0] = jax.block_until_ready(train(states[0], batch))
+
+    return step

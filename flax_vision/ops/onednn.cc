@@ -1,0 +1,301 @@
+// Convolutions for XLA's CPU backend, computed by oneDNN.
+//
+// Images are [N, H, W, C] and kernels [height, width, C, K], float32 and dense, as JAX lays them
+// out. oneDNN reads images like that, but is fast only with kernels in a layout of its own choice,
+// so each call reorders the kernel; it is small beside the images.
+//
+// The images of a batch are divided among XLA's own threads, each of which calls oneDNN for its
+// share. Threads of oneDNN's own would compete with XLA's for the cores between two convolutions.
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "dnnl.hpp"
+#include "xla/ffi/api/ffi.h"
+
+// Of the OpenMP that oneDNN is linked with: for the calling thread.
+extern "C" int omp_get_max_threads();
+extern "C" void omp_set_num_threads(int);
+
+namespace {
+
+namespace ffi = xla::ffi;
+using dnnl::memory;
+using Array = ffi::Buffer<ffi::F32>;
+using Result = ffi::Result<Array>;
+using Numbers = ffi::Span<const int64_t>;
+using Arguments = std::unordered_map<int, memory>;
+
+constexpr auto kAlgorithm = dnnl::algorithm::convolution_direct;
+constexpr auto kFloat = memory::data_type::f32;
+
+// ---- Threads
+
+// Has oneDNN use some threads of its own for what the calling thread asks of it.
+class OwnThreads {
+ public:
+  explicit OwnThreads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
+  ~OwnThreads() { omp_set_num_threads(before_); }
+
+ private:
+  int before_;
+};
+
+// Calls task(0) to task(count - 1) on XLA's threads, and returns when all are done. The calling
+// thread takes part, so it waits for none that has not begun: there is no deadlock when others wait
+// in the same way on every thread.
+void InParallel(ffi::ThreadPool& threads, int64_t count, std::function<void(int64_t)> task) {
+  struct State {
+    std::function<void(int64_t)> task;
+    int64_t count;
+    std::atomic<int64_t> next{0};
+    int64_t done = 0;
+    std::exception_ptr error;
+    std::mutex mutex;
+    std::condition_variable all_done;
+  };
+  auto state = std::make_shared<State>();
+  state->task = std::move(task);
+  state->count = count;
+  auto work = [state] {
+    for (int64_t i; (i = state->next++) < state->count;) {
+      std::exception_ptr error;
+      try {
+        state->task(i);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      std::lock_guard<std::mutex> lock(state->mutex);
+      if (error) state->error = error;
+      if (++state->done == state->count) state->all_done.notify_all();
+    }
+  };
+  for (int64_t i = 1; i < count; ++i) threads.Schedule(decltype(work)(work));
+  work();
+  std::unique_lock<std::mutex> lock(state->mutex);
+  state->all_done.wait(lock, [&] { return state->done == state->count; });
+  if (state->error) std::rethrow_exception(state->error);
+}
+
+// A division of a batch into shares of equal size, but for the last.
+struct Shares {
+  int64_t images, size, count;
+  int own_threads;  // where there are fewer images than threads, oneDNN divides them further
+
+  Shares(int64_t images, int64_t threads, bool divide)
+      : images(images),
+        size(divide ? (images + threads - 1) / threads : images),
+        count((images + size - 1) / size),
+        own_threads(static_cast<int>(std::max<int64_t>(1, threads / count))) {}
+
+  // Calls share(index, first image, number of images) for each.
+  template <typename Share>
+  void ForEach(ffi::ThreadPool& threads, const Share& share) const {
+    InParallel(threads, count, [=](int64_t i) {
+      OwnThreads own(own_threads);
+      share(i, i * size, std::min(size, images - i * size));
+    });
+  }
+};
+
+int64_t ThreadsOf(const ffi::ThreadPool& pool) { return std::max<int64_t>(1, pool.num_threads()); }
+
+// ---- oneDNN's view of the arrays
+
+dnnl::engine& Cpu() {
+  static dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+void Run(const dnnl::primitive& primitive, const Arguments& arguments) {
+  dnnl::stream stream(Cpu());
+  primitive.execute(stream, arguments);
+  stream.wait();
+}
+
+void Reorder(memory from, memory to) {
+  Run(dnnl::reorder(from, to), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+}
+
+memory::desc Images(Numbers shape, int64_t count) {
+  return {{count, shape[3], shape[1], shape[2]}, kFloat, memory::format_tag::nhwc};
+}
+
+memory::desc Kernel(Numbers shape, memory::format_tag layout) {
+  return {{shape[3], shape[2], shape[0], shape[1]}, kFloat, layout};
+}
+
+memory KernelOf(const Array& array) {
+  auto desc = Kernel(array.dimensions(), memory::format_tag::hwio);
+  return memory(desc, Cpu(), array.untyped_data());
+}
+
+// Some images of an array, from the first given.
+memory Some(const Array& array, int64_t first, int64_t count) {
+  int64_t image = array.element_count() / array.dimensions()[0];
+  auto desc = Images(array.dimensions(), count);
+  return memory(desc, Cpu(), array.typed_data() + first * image);
+}
+
+// What the three computations share: the shapes of images x and y, of the kernel, and how it moves.
+struct Convolution {
+  Numbers x, kernel, y;
+  int64_t stride;
+  Numbers padding;
+  memory::desc bias = {};  // empty for none
+
+  dnnl::convolution_forward::primitive_desc Forward(int64_t n, const memory::desc& weights) const {
+    return {Cpu(),   dnnl::prop_kind::forward_training, kAlgorithm, Images(x, n), weights, bias,
+            Images(y, n), Strides(), Before(), After()};
+  }
+  dnnl::convolution_backward_data::primitive_desc InputGradient(
+      int64_t n, const memory::desc& weights) const {
+    return {Cpu(),     kAlgorithm, Images(x, n), weights,
+            Images(y, n), Strides(),  Before(),     After(), Forward(n, weights)};
+  }
+  dnnl::convolution_backward_weights::primitive_desc KernelGradient(
+      int64_t n, const memory::desc& weights) const {
+    return {Cpu(),     kAlgorithm, Images(x, n), weights,
+            Images(y, n), Strides(),  Before(),     After(), Forward(n, weights)};
+  }
+  memory::desc AnyLayout() const { return Kernel(kernel, memory::format_tag::any); }
+
+ private:
+  memory::dims Strides() const { return {stride, stride}; }
+  memory::dims Before() const { return {padding[0], padding[2]}; }
+  memory::dims After() const { return {padding[1], padding[3]}; }
+};
+
+// The kernel of JAX in the layout that oneDNN has chosen.
+memory Reordered(const Array& kernel, const memory::desc& chosen) {
+  memory given = KernelOf(kernel);
+  if (given.get_desc() == chosen) return given;
+  memory reordered(chosen, Cpu());
+  Reorder(given, reordered);
+  return reordered;
+}
+
+// ---- The three computations
+
+void ComputeForward(ffi::ThreadPool& threads, const Convolution& c, Array x, Array kernel, Result y,
+                    const Arguments& others) {
+  Shares shares(c.x[0], ThreadsOf(threads), true);
+  OwnThreads own(shares.own_threads);
+  auto chosen = c.Forward(shares.size, c.AnyLayout());
+  memory weights = Reordered(kernel, chosen.weights_desc());
+  shares.ForEach(threads, [&](int64_t, int64_t first, int64_t count) {
+    Arguments arguments = others;
+    arguments[DNNL_ARG_SRC] = Some(x, first, count);
+    arguments[DNNL_ARG_WEIGHTS] = weights;
+    arguments[DNNL_ARG_DST] = Some(*y, first, count);
+    Run(dnnl::convolution_forward(c.Forward(count, weights.get_desc())), arguments);
+  });
+}
+
+ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, Result y, int64_t stride,
+                   Numbers padding) {
+  Convolution c{x.dimensions(), kernel.dimensions(), y->dimensions(), stride, padding};
+  ComputeForward(threads, c, x, kernel, y, {});
+  return ffi::Error::Success();
+}
+
+ffi::Error ForwardWithBias(ffi::ThreadPool threads, Array x, Array kernel, Array bias, Result y,
+                           int64_t stride, Numbers padding) {
+  Convolution c{x.dimensions(), kernel.dimensions(), y->dimensions(), stride, padding};
+  c.bias = {{bias.dimensions()[0]}, kFloat, memory::format_tag::x};
+  memory added(c.bias, Cpu(), bias.untyped_data());
+  ComputeForward(threads, c, x, kernel, y, {{DNNL_ARG_BIAS, added}});
+  return ffi::Error::Success();
+}
+
+ffi::Error InputGradient(ffi::ThreadPool threads, Array y, Array kernel, Result x, int64_t stride,
+                         Numbers padding) {
+  Convolution c{x->dimensions(), kernel.dimensions(), y.dimensions(), stride, padding};
+  Shares shares(c.x[0], ThreadsOf(threads), true);
+  OwnThreads own(shares.own_threads);
+  auto chosen = c.InputGradient(shares.size, c.AnyLayout());
+  memory weights = Reordered(kernel, chosen.weights_desc());
+  shares.ForEach(threads, [&](int64_t, int64_t first, int64_t count) {
+    Run(dnnl::convolution_backward_data(c.InputGradient(count, weights.get_desc())),
+        {{DNNL_ARG_DIFF_DST, Some(y, first, count)},
+         {DNNL_ARG_WEIGHTS, weights},
+         {DNNL_ARG_DIFF_SRC, Some(*x, first, count)}});
+  });
+  return ffi::Error::Success();
+}
+
+// Adds the others to the first.
+void Sum(ffi::ThreadPool& threads, const std::vector<memory>& gradients) {
+  int64_t size = gradients[0].get_desc().get_size() / sizeof(float);
+  Shares shares(size, ThreadsOf(threads), true);
+  shares.ForEach(threads, [&](int64_t, int64_t first, int64_t count) {
+    float* sum = static_cast<float*>(gradients[0].get_data_handle()) + first;
+    for (size_t i = 1; i < gradients.size(); ++i) {
+      const float* term = static_cast<const float*>(gradients[i].get_data_handle()) + first;
+      for (int64_t j = 0; j < count; ++j) sum[j] += term[j];
+    }
+  });
+}
+
+ffi::Error KernelGradient(ffi::ThreadPool threads, Array x, Array y, Result kernel, int64_t stride,
+                          Numbers padding) {
+  Convolution c{x.dimensions(), kernel->dimensions(), y.dimensions(), stride, padding};
+  // Each share has a sum of its own, which is no gain where the kernel is larger than the images.
+  bool divide = kernel->element_count() < x.element_count();
+  Shares shares(c.x[0], ThreadsOf(threads), divide);
+  OwnThreads own(shares.own_threads);
+  auto layout = c.KernelGradient(shares.size, c.AnyLayout()).diff_weights_desc();
+  memory wanted = KernelOf(*kernel);
+  std::vector<memory> gradients;
+  for (int64_t i = 0; i < shares.count; ++i) {
+    gradients.push_back(i == 0 && layout == wanted.get_desc() ? wanted : memory(layout, Cpu()));
+  }
+  shares.ForEach(threads, [&](int64_t i, int64_t first, int64_t count) {
+    Run(dnnl::convolution_backward_weights(c.KernelGradient(count, layout)),
+        {{DNNL_ARG_SRC, Some(x, first, count)},
+         {DNNL_ARG_DIFF_DST, Some(y, first, count)},
+         {DNNL_ARG_DIFF_WEIGHTS, gradients[i]}});
+  });
+  if (shares.count > 1) Sum(threads, gradients);
+  if (layout != wanted.get_desc()) Reorder(gradients[0], wanted);
+  return ffi::Error::Success();
+}
+
+// oneDNN reports by exceptions, which must not reach XLA.
+template <auto kCompute>
+struct Guarded;
+
+template <typename... Parameters, ffi::Error (*kCompute)(Parameters...)>
+struct Guarded<kCompute> {
+  static ffi::Error Call(Parameters... parameters) {
+    try {
+      return kCompute(parameters...);
+    } catch (const std::exception& error) {
+      return ffi::Error::Internal(std::string("oneDNN: ") + error.what());
+    }
+  }
+};
+
+auto TwoArrays() { return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Array>().Arg<Array>(); }
+
+}  // namespace
+
+#define FLAX_VISION_HANDLER(name, compute, arrays)             \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, Guarded<compute>::Call,  \
+                                arrays.Ret<Array>()            \
+                                    .Attr<int64_t>("stride")   \
+                                    .Attr<Numbers>("padding"))
+
+FLAX_VISION_HANDLER(flax_vision_convolution, Forward, TwoArrays());
+FLAX_VISION_HANDLER(flax_vision_convolution_with_bias, ForwardWithBias, TwoArrays().Arg<Array>());
+FLAX_VISION_HANDLER(flax_vision_convolution_input_gradient, InputGradient, TwoArrays());
+FLAX_VISION_HANDLER(flax_vision_convolution_kernel_gradient, KernelGradient, TwoArrays());

@@ -1,0 +1,101 @@
+"""What a program settles for its process before JAX is there: memory pages and compiled code.
+
+XLA takes its buffers from the allocator anew at every step. glibc gives large ones back to the
+system at once, so that every page of every buffer is faulted in again, 4 KiB at a time: a quarter
+of a training step of ResNet-50. Its settings are read when a process starts, so the program
+replaces itself by itself with them.
+
+It is for programs: a library should leave the process of its caller alone.
+"""
+
+import hashlib
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+import platformdirs
+
+ALLOCATOR = "FLAX_VISION_ALLOCATOR"
+"""The variable of the environment that says how memory is taken: see `ALLOCATORS`."""
+
+ALLOCATORS = {
+    "keep": "kept by glibc, in huge pages where the kernel has them",
+    "system": "as the system's allocator does",
+}
+
+_TUNABLES = "GLIBC_TUNABLES"
+_KEEP = ":".join(
+    f"glibc.malloc.{setting}"
+    for setting in ("hugetlb=1", f"mmap_threshold={10**11}", f"trim_threshold={10**11}")
+)
+_CACHE_BYTES = 2 << 30
+
+
+def prepare() -> None:
+    """Settles the allocator and the compilation cache; may start the program again to do it.
+
+    To be called before anything else by a program, once. Whatever cannot be had is warned of, and
+    the program goes on without.
+    """
+    _settle_allocator(os.environ)
+    _settle_cache(os.environ)
+
+
+def describe() -> str:
+    """Returns a line about what was settled."""
+    kept = os.environ.get(_TUNABLES) == _KEEP
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or "none"
+    return f"freed memory: {ALLOCATORS['keep' if kept else 'system']}; compilation cache: {cache}"
+
+
+def _settle_allocator(environment: Mapping[str, str]) -> None:
+    wanted = environment.get(ALLOCATOR, "")
+    if wanted not in ("", *ALLOCATORS):
+        _warn(f"{ALLOCATOR} is {wanted!r}; it must be {' or '.join(ALLOCATORS)}, so it is ignored")
+    elif wanted == "keep" and not _is_glibc():
+        _warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
+    # Tunables that are there already are the user's own, or ours from before the start.
+    if wanted != "system" and _is_glibc() and _TUNABLES not in environment:
+        program = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, program, {**environment, _TUNABLES: _KEEP})
+
+
+def _is_glibc() -> bool:
+    return platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
+
+
+def _settle_cache(environment: MutableMapping[str, str]) -> None:
+    """Has JAX keep compiled programs in the user's cache directory, unless told otherwise."""
+    if "JAX_COMPILATION_CACHE_DIR" in environment:
+        return
+    path = platformdirs.user_cache_path("flax_vision") / f"xla-{_instructions()}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / ".writable").touch()
+    except OSError as error:
+        _warn(
+            f"programs are compiled anew at every start: {path} cannot be written "
+            f"({error.strerror}); set XDG_CACHE_HOME to a directory that can"
+        )
+        return
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(path)
+    environment.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_CACHE_BYTES))
+    environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+def _instructions() -> str:
+    """Returns a name for the machine's instruction set, for which XLA compiles.
+
+    A home directory may be shared among machines, and JAX's keys do not tell them apart.
+    """
+    information = Path("/proc/cpuinfo")
+    text = information.read_text() if information.exists() else platform.processor()
+    flags = re.search(r"^(flags|Features)\s*:.*$", text, re.MULTILINE)
+    return hashlib.sha256((flags[0] if flags else text).encode()).hexdigest()[:8]
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,168 @@
+"""The primitives of oneDNN against XLA's convolution."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from random_arrays import random_array
+
+from flax_vision.ops import onednn, onednn_library
+
+pytestmark = pytest.mark.skipif(
+    onednn_library.absence() is not None, reason="there is no oneDNN for this machine"
+)
+
+PADDING = ((1, 2), (0, 1))
+
+
+def xla(x, kernel, stride=2, padding=PADDING):
+    layouts = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=layouts
+    )
+
+
+def ours(x, kernel, stride=2, padding=PADDING):
+    return onednn.convolution(x, kernel, None, stride, padding)
+
+
+def loss(convolution):
+    """A function of images and kernel whose second derivatives are not constant."""
+    return lambda x, kernel: (convolution(x, kernel) ** 3).sum()
+
+
+def gradients(convolution):
+    return jax.grad(loss(convolution), (0, 1))
+
+
+def assert_close(actual, expected):
+    """Compares trees of arrays, each within 1e-5 of its largest number."""
+    scale = lambda tree: [np.asarray(x) for x in jax.tree.leaves(tree)]  # noqa: E731
+    for one, other in zip(scale(actual), scale(expected), strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * abs(other).max())
+
+
+@pytest.fixture(scope="module")
+def operands():
+    return random_array(0, (4, 8, 9, 3)), random_array(1, (3, 3, 3, 5))
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_values_and_gradients(data):
+    draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+    kernel_shape = (draw(1, 5), draw(1, 5), draw(1, 9), draw(1, 9))
+    padding = tuple((draw(0, 3), draw(0, 3)) for _ in range(2))
+    sizes = [
+        max(draw(1, 12), window - sum(pair))
+        for window, pair in zip(kernel_shape, padding, strict=False)
+    ]
+    x, kernel = (
+        random_array(0, (draw(1, 5), *sizes, kernel_shape[2])),
+        random_array(1, kernel_shape),
+    )
+    geometry = {"stride": draw(1, 3), "padding": padding}
+    both = [partial(convolution, **geometry) for convolution in (ours, xla)]
+    assert_close(both[0](x, kernel), both[1](x, kernel))
+    cotangent = random_array(2, both[1](x, kernel).shape)
+    pulled = [jax.vjp(convolution, x, kernel)[1](cotangent) for convolution in both]
+    assert_close(*pulled)
+
+
+def test_bias(operands):
+    def value_and_gradients(convolution):
+        def weighted(x, kernel, bias):
+            y = convolution(x, kernel, bias)
+            return (y * random_array(3, y.shape)).sum(), y
+
+        value = jax.value_and_grad(weighted, (0, 1, 2), has_aux=True)
+        return jax.jit(value)(*operands, random_array(2, (5,)))
+
+    added = lambda x, kernel, bias: xla(x, kernel) + bias.reshape(1, 1, 1, -1)  # noqa: E731
+    with_bias = lambda *of: onednn.convolution(*of, 2, PADDING)  # noqa: E731
+    assert_close(value_and_gradients(with_bias), value_and_gradients(added))
+
+
+def test_derivatives_along_a_direction(operands):
+    assert_close(jax.jvp(ours, operands, operands), jax.jvp(xla, operands, operands))
+
+
+def test_second_derivatives(operands):
+    def along(convolution):
+        return jax.jit(lambda *of: jax.jvp(gradients(convolution), of, of))(*operands)
+
+    def of_the_squared_gradient(convolution):
+        def squares(*of):
+            return sum((gradient**2).sum() for gradient in gradients(convolution)(*of))
+
+        return jax.jit(jax.grad(squares, (0, 1)))(*operands)
+
+    assert_close(along(ours), along(xla))
+    assert_close(of_the_squared_gradient(ours), of_the_squared_gradient(xla))
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
+def test_vmap(operands, axes):
+    many = [
+        x if axis is None else jnp.stack([x, 2 * x]) for x, axis in zip(operands, axes, strict=True)
+    ]
+    assert_close(jax.vmap(ours, axes)(*many), jax.vmap(xla, axes)(*many))
+
+
+def test_rematerialization(operands):
+    again = jax.jit(jax.grad(jax.checkpoint(loss(ours)), (0, 1)))
+    assert_close(again(*operands), gradients(xla)(*operands))
+
+
+def test_shard_map(operands, mesh):
+    data, everywhere = PartitionSpec("data"), PartitionSpec()
+
+    @partial(jax.shard_map, mesh=mesh, in_specs=(data, everywhere), out_specs=everywhere)
+    def total(x, kernel):
+        return jax.lax.psum(loss(ours)(x, kernel), "data")
+
+    expected = gradients(xla)(*operands)
+    assert_close(jax.jit(jax.grad(total, (0, 1)))(*operands), expected)
+
+    @partial(jax.shard_map, mesh=mesh, in_specs=(data, everywhere), out_specs=everywhere)
+    def kernel_gradient(x, kernel):
+        return jax.grad(lambda kernel: loss(ours)(x, kernel))(kernel)  # the sum over devices
+
+    assert_close(jax.jit(kernel_gradient)(*operands), expected[1])
+
+
+def test_images_divided_among_devices(operands, mesh):
+    x, kernel = operands
+    x = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
+    kernel = jax.device_put(kernel, NamedSharding(mesh, PartitionSpec()))
+    assert_close(jax.jit(gradients(ours))(x, kernel), gradients(xla)(*operands))
+
+
+def test_it_is_as_reproducible_as_xla(operands):
+    step = jax.jit(gradients(ours))
+    first, second = step(*operands), step(*operands)
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_another_backend_gets_the_convolution_of_xla(operands):
+    lowered = jax.jit(gradients(ours)).trace(*operands).lower(lowering_platforms=("cuda",))
+    assert "stablehlo.convolution" in lowered.as_text()
+    assert "flax_vision" not in lowered.as_text()
+
+
+def test_it_takes_single_precision_only():
+    x, kernel = jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 2))
+    assert onednn.takes(x, kernel)
+    assert not onednn.takes(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16))
+    assert not onednn.takes(x[:0], kernel)

@@ -1,0 +1,104 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flax_vision import process
+
+PROGRAM = """
+import os, sys
+from flax_vision import process
+process.prepare()
+import jax
+print(sys.argv[1:], os.environ.get("GLIBC_TUNABLES"), jax.config.jax_compilation_cache_dir)
+print(process.describe())
+jax.jit(lambda x: x + 1)(1)
+"""
+glibc = pytest.mark.skipif(not process._is_glibc(), reason="only glibc has such settings")
+
+
+def run(**environment):
+    """Runs a program that prepares its process; returns what it printed, and what it warned of."""
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("JAX_", "GLIBC_", "FLAX_VISION_"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "a", "b c"],
+        env={**inherited, "JAX_PLATFORMS": "cpu", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout, done.stderr
+
+
+@glibc
+def test_the_program_starts_again_with_its_settings_and_arguments(tmp_path):
+    output, warnings = run(XDG_CACHE_HOME=str(tmp_path))
+    assert output.startswith("['a', 'b c'] glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=")
+    assert "kept by glibc" in output
+    assert str(tmp_path / "flax_vision/xla-") in output
+    assert not warnings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"FLAX_VISION_ALLOCATOR": "system"}, {"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}],
+)
+def test_the_allocator_can_be_left_alone(settings, tmp_path):
+    output, warnings = run(XDG_CACHE_HOME=str(tmp_path), **settings)
+    assert f"] {settings.get('GLIBC_TUNABLES')} " in output
+    assert "as the system's allocator does" in output
+    assert not warnings
+
+
+def test_an_unknown_allocator_is_warned_of(tmp_path):
+    _, warnings = run(XDG_CACHE_HOME=str(tmp_path), FLAX_VISION_ALLOCATOR="fast", GLIBC_TUNABLES="")
+    assert warnings == (
+        "warning: FLAX_VISION_ALLOCATOR is 'fast'; it must be keep or system, so it is ignored\n"
+    )
+
+
+def test_an_allocator_that_the_platform_does_not_have_is_warned_of(monkeypatch, capsys):
+    monkeypatch.setattr(process, "_is_glibc", lambda: False)
+    process._settle_allocator({"FLAX_VISION_ALLOCATOR": "keep"})
+    assert "takes glibc" in capsys.readouterr().err
+    process._settle_allocator({})
+    assert not capsys.readouterr().err
+
+
+def test_a_cache_directory_that_cannot_be_written_is_warned_of(tmp_path):
+    (tmp_path / "file").touch()
+    output, warnings = run(XDG_CACHE_HOME=str(tmp_path / "file"))
+    assert "compilation cache: none" in output
+    assert warnings.count("warning: programs are compiled anew at every start") == 1
+    assert "XDG_CACHE_HOME" in warnings
+
+
+def test_a_cache_directory_of_the_users_is_kept(tmp_path):
+    output, _ = run(XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))
+    assert str(tmp_path / "mine") in output
+    assert not (tmp_path / "flax_vision").exists()
+
+
+def test_a_damaged_entry_is_warned_of_once(tmp_path):
+    settings = {
+        "XDG_CACHE_HOME": str(tmp_path),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    run(**settings)
+    (entry,) = tmp_path.rglob("*-cache")
+    entry.write_bytes(entry.read_bytes()[:100])
+    _, warnings = run(**settings)
+    assert warnings.count("Error reading persistent compilation cache entry") == 1
+    assert "Traceback" not in warnings
+
+
+def test_machines_with_other_instructions_have_another_cache(monkeypatch):
+    here = process._instructions()
+    monkeypatch.setattr(Path, "read_text", lambda self: "flags\t\t: fpu sse2\nother: 1\n")
+    assert process._instructions() != here
