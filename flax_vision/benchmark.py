@@ -13,6 +13,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
@@ -122,23 +123,21 @@ def measure(
       started: `time.monotonic()` at the start of the process.
       options: of the network.
     """
-    *size, channels = find_variant(name).image_shape
-    shape = (image_size or size[0], image_size or size[1], channels)
-    model = create_model(name, **options)
-    batch = _random_batch(batch_size, shape, model.num_classes)
+    model, batch = network_and_batch(name, batch_size, image_size, options)
     begun = time.monotonic()
-    step = _steps(model, mode, batch)
+    step, _ = compile_step(model, mode, batch)
     compiled = time.monotonic()
     step()
     ready = time.monotonic()
     times = timed(step, seconds)
-    main = [row for row in summarize(model, shape) if not row.is_auxiliary]
+    _, height, width, channels = batch.images.shape
+    main = [row for row in summarize(model, (height, width, channels)) if not row.is_auxiliary]
     operations = 2 * batch_size * sum(row.multiply_adds for row in main)
     return Speed(
         network=name,
         mode=mode,
         batch_size=batch_size,
-        image_size=shape[0],
+        image_size=height,
         step_seconds=times,
         ready_seconds=ready - started,
         compile_seconds=compiled - begun,
@@ -174,28 +173,36 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _random_batch(batch_size: int, shape: tuple[int, ...], num_classes: int) -> Batch:
+def network_and_batch(
+    name: str, batch_size: int, image_size: int | None, options: Mapping[str, Any]
+) -> tuple[nn.Module, Batch]:
+    """Returns the network, and random images and labels of its classes; see `measure`."""
+    height, width, channels = find_variant(name).image_shape
+    model: Any = create_model(name, **options)
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (batch_size, *shape), np.uint8)
-    labels = random.integers(0, num_classes, batch_size, np.int32)
-    return Batch(*jax.device_put((images, labels, np.ones(batch_size, bool))))
+    shape = (batch_size, image_size or height, image_size or width, channels)
+    images = random.integers(0, 256, shape, np.uint8)
+    labels = random.integers(0, model.num_classes, batch_size, np.int32)
+    return model, Batch(*jax.device_put((images, labels, np.ones(batch_size, bool))))
 
 
-def _steps(model: Any, mode: Mode, batch: Batch) -> Callable[[], Any]:
-    """Compiles the trainer's own step and returns a function that does one."""
+def compile_step(
+    model: nn.Module, mode: Mode, batch: Batch
+) -> tuple[Callable[[], Any], jax.stages.Compiled]:
+    """Compiles the trainer's own step; returns a function that does one, and what was compiled."""
     config = default_config()
     config.optimizer.weight_decay = 5e-4
     loss = make_loss("cross_entropy", config.loss.rubbish)
     optimizer = make_optimizer(config.optimizer, make_schedule(config.schedule, 1))
     program = Program(model, loss, optimizer, Preprocessing([127.5], [60.0]), batch)
     if mode == "inference":
-        variables = program.init(0).variables
+        variables = jax.jit(lambda: program.init(0).variables)()  # no memory for the optimiser
         evaluate = program.compile_evaluation()
-        return lambda: jax.block_until_ready(evaluate(variables, batch))
+        return lambda: jax.block_until_ready(evaluate(variables, batch)), evaluate
     train = program.compile_training()
     states = [program.init(0)]
 
     def step() -> None:
         states[0] = jax.block_until_ready(train(states[0], batch))
 
-    return step
+    return step, train

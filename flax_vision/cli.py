@@ -4,13 +4,17 @@ import argparse
 import dataclasses
 import itertools
 import json
+import math
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from flax_vision import process
 from flax_vision.errors import UserError
 from flax_vision.report.tables import FORMATS, print_table
+
+if TYPE_CHECKING:
+    from flax_vision.profiling import Time
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,15 +62,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("names", nargs="*", metavar="NAME", help="networks (one of each paper)")
     bench.add_argument("--mode", choices=("training", "inference"), help="both if not given")
-    bench.add_argument("--batch-size", type=_positive, metavar="N", help="images in a step")
     bench.add_argument(
-        "--image-size", type=_positive, metavar="N", help="height and width; the paper's"
-    )
-    bench.add_argument(
-        "--seconds", type=float, default=10, metavar="S", help="to time each for (default: 10)"
+        "--seconds", type=_seconds, default=10, metavar="S", help="to time each for (default: 10)"
     )
     bench.set_defaults(run=_bench)
-    for command in (summary, bench):
+    profile = commands.add_parser(
+        "profile",
+        help="print where the time of a step goes",
+        description="Prints the milliseconds of a step by layer and by operation. What runs side "
+        "by side on several threads counts in full.",
+    )
+    profile.add_argument("name", help="a network, see `flax-vision models`")
+    profile.add_argument("--mode", choices=("training", "inference"), default="training")
+    profile.add_argument(
+        "--by", choices=("layer", "operation"), help="one of the two tables; both if not given"
+    )
+    profile.set_defaults(run=_profile)
+    for command in (bench, profile):
+        command.add_argument("--batch-size", type=_positive, metavar="N", help="images in a step")
+        command.add_argument(
+            "--image-size", type=_positive, metavar="N", help="height and width; the paper's"
+        )
+    for command in (summary, bench, profile):
         command.add_argument(
             "--options",
             nargs="+",
@@ -75,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="KEY=VALUE",
             help="such as shortcut=A",
         )
-    for command in (models, summary, bench):
+    for command in (models, summary, bench, profile):
         command.add_argument(
             "--format", choices=FORMATS, default="table", help="table if not given"
         )
@@ -147,10 +164,48 @@ def _bench(options: argparse.Namespace) -> None:
         print_table([speed.row(limit) for speed in speeds], options.format)
 
 
+def _profile(options: argparse.Namespace) -> None:
+    from flax_vision.benchmark import BATCH_SIZES
+    from flax_vision.profiling import profile
+
+    model_options = dict(_option(text) for text in options.options)
+    batch_size = options.batch_size or BATCH_SIZES.get(options.name, 16)
+    found = profile(options.name, options.mode, batch_size, options.image_size, model_options)
+    tables = {"layer": found.layers, "operation": found.operations}
+    for heading, times in tables.items():
+        if options.by in (None, heading):
+            print_table(_rows_of_times(heading, times), options.format)
+
+
+def _rows_of_times(heading: str, times: Mapping[str, "Time"]) -> list[dict[str, Any]]:
+    total = sum(time.total for time in times.values())
+    longest = sorted(times.items(), key=lambda item: -item[1].total)
+    return [
+        {
+            heading: name,
+            "forward, ms": round(time.forward, 2),
+            "backward, ms": round(time.backward, 2),
+            "share, %": round(100 * time.total / total, 2),
+            "calls": round(time.calls),
+        }
+        for name, time in longest
+    ]
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
+    return seconds
 
 
 def _option(text: str) -> tuple[str, Any]:

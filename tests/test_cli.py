@@ -4,6 +4,8 @@ import pytest
 
 from flax_vision.cli import main
 
+BENCH = ("bench", "lenet5", "--mode=inference", "--batch-size=2", "--seconds=0.01")
+
 
 def run_json(capsys, *arguments):
     assert main([*arguments, "--format", "json"]) == 0
@@ -90,3 +92,50 @@ def test_command_that_does_not_exist(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert "COMMAND" in capsys.readouterr().err
+
+
+def test_bench(capsys):
+    (speed,) = run_json(capsys, *BENCH, "--options", "background=0.0")
+    assert (speed["network"], speed["mode"], speed["batch_size"]) == ("lenet5", "inference", 2)
+    assert len(speed["step_seconds"]) >= 3
+    assert speed["limit"] > 0
+
+
+def test_bench_as_a_table(capsys):
+    assert main([*BENCH]) == 0
+    captured = capsys.readouterr()
+    header, row = captured.out.splitlines()
+    assert header.split()[:3] == ["network", "mode", "batch"]
+    assert row.split()[:3] == ["lenet5", "inference", "2"]
+    assert "convolutions: " in captured.err
+
+
+@pytest.mark.parametrize("command", ["bench", "profile"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["lenet6"], ["unknown network", "lenet6", "lenet5"]),
+        (["lenet5", "--options", "bakground=0"], ["bakground", "background"]),
+    ],
+)
+def test_mistakes_end_before_anything_is_measured(command, arguments, words, capsys):
+    assert main([command, *arguments]) == 2
+    captured = capsys.readouterr()
+    assert not captured.out
+    assert all(word in captured.err for word in words)
+    assert "measuring" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("--batch-size", "0"), ("--seconds", "-1"), ("--seconds", "soon")]
+)
+def test_numbers_that_make_no_sense(argument, value, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "lenet5", argument, value])
+    assert repr(value) in capsys.readouterr().err
+
+
+def test_profile(capsys):
+    rows = run_json(capsys, "profile", "lenet5", "--batch-size=2", "--by=layer")
+    assert {"C1", "S2", "C3", "OUT"} <= {row["layer"] for row in rows}
+    assert sum(row["share, %"] for row in rows) == pytest.approx(100, abs=1)

@@ -15,8 +15,8 @@ def print_table(rows: Sequence[Mapping[str, Any]], form: str, totals: int = 0) -
     """Prints rows that have the same keys, which become the headings.
 
     Args:
-      rows: numbers are printed with separators and to the right, tuples of numbers as 28x28x6,
-        lists of texts a line each; in JSON everything is what it is.
+      rows: numbers are printed with separators and to the right, fractions with two places, tuples
+        of numbers as 28x28x6, lists of texts a line each; in JSON everything is what it is.
       form: one of `FORMATS`; `"json"` prints one array of objects.
       totals: how many rows at the end are sums, to be set apart.
     """
@@ -32,7 +32,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], form: str, totals: int = 0) -
 def _table(rows: Sequence[Mapping[str, Any]], totals: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, value in rows[0].items():
-        numeric = isinstance(value, int)
+        numeric = isinstance(value, int | float)
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
     for i, row in enumerate(rows):
         if totals and i == len(rows) - totals:
@@ -43,7 +43,7 @@ def _table(rows: Sequence[Mapping[str, Any]], totals: int) -> Table:
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    ruler = ["--:" if isinstance(value, int) else "---" for value in rows[0].values()]
+    ruler = ["--:" if isinstance(value, int | float) else "---" for value in rows[0].values()]
     cells = [list(rows[0]), ruler, *([_text(v, "<br>") for v in row.values()] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
@@ -51,6 +51,8 @@ def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 def _text(value: Any, newline: str) -> str:
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
     if isinstance(value, tuple):
         return "x".join(map(str, value))
     return newline.join(value) if isinstance(value, list) else str(value)

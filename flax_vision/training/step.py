@@ -1,6 +1,5 @@
 """The state of a run and the compiled functions that change it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -86,12 +85,12 @@ class Program:
         self.train_step = self.compile_training()
         self.eval_step = self.compile_evaluation()
 
-    def compile_training(self) -> Callable[[TrainState, Batch], TrainState]:
+    def compile_training(self) -> jax.stages.Compiled:
         """Returns the compiled training step."""
         train_step = jax.jit(self._train_step, donate_argnums=0)
         return train_step.lower(self.state, self._batch).compile()
 
-    def compile_evaluation(self) -> Callable[[Any, Batch], Totals]:
+    def compile_evaluation(self) -> jax.stages.Compiled:
         """Returns the compiled evaluation step."""
         eval_step = jax.jit(self._eval_step)
         return eval_step.lower(self.state.variables, self._batch).compile()
