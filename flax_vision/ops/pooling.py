@@ -1,8 +1,8 @@
 """Pooling over windows, with cheap gradients.
 
-XLA's gradient of a maximum over windows is very slow on a CPU. A maximum over strided slices, first
-along the rows and then down the columns, has the same value and the same gradient. Where several
-pixels of a window are the largest, both give it all to the first of them, row by row.
+XLA's gradient of a maximum over windows is very slow on a CPU. A maximum along the rows, and then
+down the columns, has the same value and the same gradient: where several pixels of a window are the
+largest, both give it all to the first of them, row by row.
 """
 
 import math
@@ -15,8 +15,9 @@ import numpy as np
 from jax import lax
 
 from flax_vision.ops.backend import prefers_fast_forms
-from flax_vision.ops.padding import Padding, Pairs, output_size, padding_pairs
+from flax_vision.ops.padding import Padding, Pairs, padding_pairs
 from flax_vision.ops.precision import at_least_single
+from flax_vision.ops.windows import largest, windows
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -> jax.Array:
@@ -35,7 +36,7 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -
     if prefers_fast_forms():
         around = [(0, 0, 0), *((before, after, 0) for before, after in pads), (0, 0, 0)]
         padded = lax.pad(x, np.asarray(-np.inf, x.dtype), around)
-        return _slices(_larger, padded, size, stride)
+        return largest(largest(padded, 2, size, stride), 1, size, stride)
     return _windows(lax.max, x, -np.inf, size, stride, pads)
 
 
@@ -52,7 +53,9 @@ def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
     """
     if prefers_fast_forms():
         # What makes x is not to be computed slice by slice: XLA would not vectorise LeNet-5's tanh.
-        return _slices(lax.add, lax.optimization_barrier(x), size, stride)
+        x = lax.optimization_barrier(x)
+        rows = reduce(lax.add, windows(x, 2, size, stride))
+        return reduce(lax.add, windows(rows, 1, size, stride))
     return _windows(lax.add, x, 0.0, size, stride, ((0, 0), (0, 0)))
 
 
@@ -74,26 +77,6 @@ def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
     wide = at_least_single(x)
     rows, columns = (jnp.asarray(_spread(length, size), wide.dtype) for length in x.shape[1:3])
     return jnp.einsum("ih,jw,nhwc->nijc", rows, columns, wide).astype(x.dtype)
-
-
-def _slices(
-    combine: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array, size: int, stride: int
-) -> jax.Array:
-    for axis in (2, 1):
-        last = (output_size(x.shape[axis], size, stride, (0, 0)) - 1) * stride
-        x = reduce(
-            combine,
-            [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)],
-        )
-    return x
-
-
-def _larger(first: jax.Array, second: jax.Array) -> jax.Array:
-    """Returns the larger of two, the first where they are equal, and NaN where there is one.
-
-    The gradient of `lax.max` would be divided between equals, which costs several times as much.
-    """
-    return lax.select((second > first) | (second != second), second, first)
 
 
 def _windows(

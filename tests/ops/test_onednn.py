@@ -58,7 +58,7 @@ def mesh():
     return jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_values_and_gradients(data):
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
@@ -73,11 +73,13 @@ def test_values_and_gradients(data):
         random_array(1, kernel_shape),
     )
     geometry = {"stride": draw(1, 3), "padding": padding}
-    both = [partial(convolution, **geometry) for convolution in (ours, xla)]
-    assert_close(both[0](x, kernel), both[1](x, kernel))
-    cotangent = random_array(2, both[1](x, kernel).shape)
-    pulled = [jax.vjp(convolution, x, kernel)[1](cotangent) for convolution in both]
-    assert_close(*pulled)
+
+    @partial(jax.jit, static_argnums=0)
+    def value_and_gradients(convolution, x, kernel):
+        y, pull_back = jax.vjp(partial(convolution, **geometry), x, kernel)
+        return y, pull_back(jnp.cos(y))
+
+    assert_close(value_and_gradients(ours, x, kernel), value_and_gradients(xla, x, kernel))
 
 
 def test_bias(operands):
