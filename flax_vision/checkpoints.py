@@ -16,6 +16,9 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from flax_vision.errors import UserError
 
+_SMALL_FILES = 1 << 16
+"""Bytes of a checkpoint's metadata, history and checksums, more than there are."""
+
 _SEAL = "sha256.json"
 """In each checkpoint, the checksums of its files."""
 
@@ -74,7 +77,8 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
+        self.wait()  # as Orbax would: the room that the one before takes is not free any more
+        self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _SMALL_FILES)
         # A copy: Orbax turns it into JSON later, when the caller may have added to it.
         items = {
             "state": ocp.args.StandardSave(state),
