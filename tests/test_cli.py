@@ -101,6 +101,7 @@ def test_bench(capsys):
     assert speed["limit"] > 0
 
 
+@pytest.mark.slow
 def test_bench_as_a_table(capsys):
     assert main([*BENCH]) == 0
     captured = capsys.readouterr()

@@ -119,6 +119,7 @@ def wait_for_step(workdir: Path, step: int, process: subprocess.Popen) -> None:
     pytest.fail(f"no checkpoint of step {step}: {process.communicate()[0]}")
 
 
+@pytest.mark.slow
 def test_killed_run_ends_with_the_same_bits(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     every_step = "--config.checkpoint.every_seconds=0"
