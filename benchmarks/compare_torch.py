@@ -24,6 +24,8 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
+from flax_vision import process
+
 ROWS = [
     ("lenet5_modern", 128, 28),
     ("alexnet_owt", 32, 224),
@@ -39,11 +41,10 @@ ROWS = [
 OURS = {"with oneDNN": {}, "pure JAX": {"FLAX_VISION_ONEDNN": "0"}}
 THEIRS = {"PyTorch": [], "torch.compile": ["--compile"]}
 WITHOUT_HEADS = {"googlenet", "googlenet_torchvision"}
-TUNABLES = (
-    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=100000000000:"
-    "glibc.malloc.trim_threshold=100000000000"
-)
-ALLOCATORS = {"keep": {"GLIBC_TUNABLES": TUNABLES}, "system": {"FLAX_VISION_ALLOCATOR": "system"}}
+ALLOCATORS = {
+    "keep": {process.TUNABLES: process.KEEP},
+    "system": {process.ALLOCATOR: "system"},
+}
 TORCH_SIDE = Path(__file__).with_name("torch_side.py")
 
 

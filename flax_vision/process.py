@@ -26,8 +26,8 @@ ALLOCATORS = {
     "system": "as the system's allocator does",
 }
 
-_TUNABLES = "GLIBC_TUNABLES"
-_KEEP = ":".join(
+TUNABLES = "GLIBC_TUNABLES"
+KEEP = ":".join(
     f"glibc.malloc.{setting}"
     for setting in ("hugetlb=1", f"mmap_threshold={10**11}", f"trim_threshold={10**11}")
 )
@@ -46,7 +46,7 @@ def prepare() -> None:
 
 def describe() -> str:
     """Returns a line about what was settled."""
-    kept = os.environ.get(_TUNABLES) == _KEEP
+    kept = os.environ.get(TUNABLES) == KEEP
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or "none"
     return f"freed memory: {ALLOCATORS['keep' if kept else 'system']}; compilation cache: {cache}"
 
@@ -58,9 +58,9 @@ def _settle_allocator(environment: Mapping[str, str]) -> None:
     elif wanted == "keep" and not _is_glibc():
         _warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
     # Tunables that are there already are the user's own, or ours from before the start.
-    if wanted != "system" and _is_glibc() and _TUNABLES not in environment:
+    if wanted != "system" and _is_glibc() and TUNABLES not in environment:
         program = [sys.executable, *sys.orig_argv[1:]]
-        os.execve(sys.executable, program, {**environment, _TUNABLES: _KEEP})
+        os.execve(sys.executable, program, {**environment, TUNABLES: KEEP})
 
 
 def _is_glibc() -> bool:

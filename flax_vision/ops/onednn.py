@@ -128,6 +128,25 @@ def _bind(primitive: Primitive, *operands: jax.Array, **geometry: Any) -> jax.Ar
     return primitive.bind(*operands, **geometry)
 
 
+def _define_transposes(
+    primitive: Primitive, for_left: tuple[Primitive, bool], for_right: tuple[Primitive, bool]
+) -> None:
+    """Makes it bilinear; of the operand that is asked for the shape alone is known."""
+
+    def rule(
+        of: tuple[Primitive, bool], cotangent: Any, known: Any, asked: Any, **geometry: Any
+    ) -> Any:
+        transpose, cotangent_first = of
+        operands = (cotangent, known) if cotangent_first else (known, cotangent)
+        return _bind(transpose, *operands, **geometry | {"shape": asked.aval.shape})
+
+    ad.defbilinear(
+        primitive,
+        lambda ct, left, right, **geometry: rule(for_left, ct, right, left, **geometry),
+        lambda ct, left, right, **geometry: rule(for_right, ct, left, right, **geometry),
+    )
+
+
 convolution_p = _primitive("flax_vision_convolution", _convolution)
 convolution_with_bias_p = _primitive("flax_vision_convolution_with_bias", _convolution_with_bias)
 input_gradient_p = _primitive("flax_vision_convolution_input_gradient", _input_gradient)
@@ -141,32 +160,8 @@ ad.defjvp(
     lambda db, x, kernel, bias, shape, **geometry: lax.broadcast_in_dim(db, shape, (3,)),
 )
 
-# The transposes, for the left operand and for the right: given the cotangent of the result and
-# both operands, of which the one asked for is known by its shape alone.
-ad.defbilinear(
-    convolution_p,
-    lambda y, x, kernel, shape, **geometry: _bind(
-        input_gradient_p, y, kernel, shape=x.aval.shape, **geometry
-    ),
-    lambda y, x, kernel, shape, **geometry: _bind(
-        kernel_gradient_p, x, y, shape=kernel.aval.shape, **geometry
-    ),
-)
-ad.defbilinear(
-    input_gradient_p,
-    lambda x, y, kernel, shape, **geometry: _bind(
-        convolution_p, x, kernel, shape=y.aval.shape, **geometry
-    ),
-    lambda x, y, kernel, shape, **geometry: _bind(
-        kernel_gradient_p, x, y, shape=kernel.aval.shape, **geometry
-    ),
-)
-ad.defbilinear(
-    kernel_gradient_p,
-    lambda kernel, x, y, shape, **geometry: _bind(
-        input_gradient_p, y, kernel, shape=x.aval.shape, **geometry
-    ),
-    lambda kernel, x, y, shape, **geometry: _bind(
-        convolution_p, x, kernel, shape=y.aval.shape, **geometry
-    ),
-)
+# Of each, the transpose for its left operand and for its right, and whether the cotangent of the
+# result is the left operand there.
+_define_transposes(convolution_p, (input_gradient_p, True), (kernel_gradient_p, False))
+_define_transposes(input_gradient_p, (convolution_p, True), (kernel_gradient_p, True))
+_define_transposes(kernel_gradient_p, (input_gradient_p, False), (convolution_p, False))

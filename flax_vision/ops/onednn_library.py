@@ -1,8 +1,8 @@
 """The compiled handlers of oneDNN's convolutions: built once for a machine, then loaded.
 
-They are 100 lines of C++, `onednn.cc`, between the headers of the installed jaxlib and those of the
-installed oneDNN. Compiled where they run, they fit both whatever their versions, and the package
-stays free of binaries.
+They are C++, `onednn.cc`, between the headers of the installed jaxlib and those of the installed
+oneDNN. Compiled where they run, they fit both whatever their versions, and the package stays free
+of binaries.
 """
 
 import ctypes

@@ -45,7 +45,7 @@ def _largest_jvp(
 ) -> tuple[jax.Array, jax.Array]:
     (x,), (tangent,) = primals, tangents
     y, *others = windows(x, axis, size, stride)
-    place = jnp.zeros_like(y, jnp.int8 if size < 128 else jnp.int32)
+    place = jnp.zeros_like(y, jnp.int8 if size + stride < 128 else jnp.int32)
     for i, other in enumerate(others, 1):
         is_larger = (other > y) | (other != other)
         place = lax.select(is_larger, jnp.full_like(place, i), place)

@@ -69,6 +69,10 @@ def test_windows_of_more_than_127():
     check(random_array(0, (1, 300, 1)), 1, 200, 1)
 
 
+def test_strides_of_more_than_127():
+    check(random_array(0, (1, 600, 1)), 1, 3, 257)
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_nan_is_seen(place):
     x = jnp.asarray(np.where(np.arange(3) == place, np.nan, 1), jnp.float32)
