@@ -11,12 +11,12 @@ It is for programs: a library should leave the process of its caller alone.
 import hashlib
 import os
 import platform
-import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from pathlib import Path
 
 import platformdirs
+
+from flax_vision import processor
 
 ALLOCATOR = "FLAX_VISION_ALLOCATOR"
 """The variable of the environment that says how memory is taken: see `ALLOCATORS`."""
@@ -91,10 +91,7 @@ def _instructions() -> str:
 
     A home directory may be shared among machines, and JAX's keys do not tell them apart.
     """
-    information = Path("/proc/cpuinfo")
-    text = information.read_text() if information.exists() else platform.processor()
-    flags = re.search(r"^(flags|Features)\s*:.*$", text, re.MULTILINE)
-    return hashlib.sha256((flags[0] if flags else text).encode()).hexdigest()[:8]
+    return hashlib.sha256(processor.flags().encode()).hexdigest()[:8]
 
 
 def _warn(text: str) -> None:

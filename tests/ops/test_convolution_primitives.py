@@ -1,4 +1,4 @@
-"""The primitives of oneDNN against XLA's convolution."""
+"""The primitives, lowered to oneDNN and to what there is without it, against XLA's convolution."""
 
 from functools import partial
 
@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from random_arrays import random_array
 
-from flax_vision.ops import onednn, onednn_library
-
-pytestmark = pytest.mark.skipif(
-    onednn_library.absence() is not None, reason="there is no oneDNN for this machine"
-)
+from flax_vision.ops import convolution_primitives, onednn_library
+from flax_vision.ops.padding import output_size
+from flax_vision.ops.xla_convolution import Geometry
 
 PADDING = ((1, 2), (0, 1))
 
@@ -27,8 +25,28 @@ def xla(x, kernel, stride=2, padding=PADDING):
     )
 
 
-def ours(x, kernel, stride=2, padding=PADDING):
-    return onednn.convolution(x, kernel, None, stride, padding)
+def ours(x, kernel, stride=2, padding=PADDING, bias=None):
+    shape = (
+        x.shape[0],
+        output_size(x.shape[1], kernel.shape[0], stride, padding[0]),
+        output_size(x.shape[2], kernel.shape[1], stride, padding[1]),
+        kernel.shape[3],
+    )
+    geometry = Geometry(shape, stride, padding)
+    return convolution_primitives.convolution(x, kernel, bias, geometry)
+
+
+@pytest.fixture(scope="module", params=["with oneDNN", "without"], autouse=True)
+def library(request):
+    """What the primitives are lowered to; the caches would keep the other."""
+    if request.param == "with oneDNN" and onednn_library.absence() is not None:
+        pytest.skip("there is no oneDNN for this machine")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "without":
+            patch.setattr(onednn_library, "absence", lambda: "a test wants none")
+        jax.clear_caches()
+        yield
+    jax.clear_caches()
 
 
 def loss(convolution):
@@ -92,7 +110,7 @@ def test_bias(operands):
         return jax.jit(value)(*operands, random_array(2, (5,)))
 
     added = lambda x, kernel, bias: xla(x, kernel) + bias.reshape(1, 1, 1, -1)  # noqa: E731
-    with_bias = lambda *of: onednn.convolution(*of, 2, PADDING)  # noqa: E731
+    with_bias = lambda x, kernel, bias: ours(x, kernel, bias=bias)  # noqa: E731
     assert_close(value_and_gradients(with_bias), value_and_gradients(added))
 
 
@@ -161,10 +179,3 @@ def test_another_backend_gets_the_convolution_of_xla(operands):
     lowered = jax.jit(gradients(ours)).trace(*operands).lower(lowering_platforms=("cuda",))
     assert "stablehlo.convolution" in lowered.as_text()
     assert "flax_vision" not in lowered.as_text()
-
-
-def test_it_takes_single_precision_only():
-    x, kernel = jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 2))
-    assert onednn.takes(x, kernel)
-    assert not onednn.takes(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16))
-    assert not onednn.takes(x[:0], kernel)

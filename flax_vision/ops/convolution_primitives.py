@@ -1,0 +1,163 @@
+"""Convolutions as primitives of JAX, lowered to what is fast on a CPU.
+
+A convolution is linear in the image and in the kernel. Its two transposes, the gradients for the
+image and for the kernel, are linear in both of their operands too, and the transposes of all three
+are among the three: so they have derivatives of every order, forwards and backwards. On a CPU each
+is lowered to oneDNN if that is there, or else to the form of `cpu_convolution`; on everything else
+to XLA's own convolution.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from flax_vision.ops import cpu_convolution, onednn_library, xla_convolution
+from flax_vision.ops.xla_convolution import Geometry
+
+_Function = Callable[..., jax.Array]
+
+
+def convolution(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, geometry: Geometry
+) -> jax.Array:
+    """Returns the cross-correlation of images with kernels.
+
+    Args:
+      x: float32 [N, H, W, C].
+      kernel: float32 [height, width, C, K].
+      bias: float32 [K], added to every pixel; or None.
+      geometry: its shape is [N, H', W', K].
+    """
+    shape, stride, padding = geometry
+    if kernel.shape[:2] == (1, 1) and stride > 1:
+        # oneDNN 3.2 writes beyond its buffers in the gradient of a 1x1 convolution with a stride.
+        x = jnp.pad(x, ((0, 0), *padding, (0, 0)))[:, ::stride, ::stride]
+        geometry = Geometry(shape, 1, ((0, 0), (0, 0)))
+    if bias is None:
+        return _bind(convolution_p, x, kernel, geometry=geometry)
+    return _bind(convolution_with_bias_p, x, kernel, bias, geometry=geometry)
+
+
+def _primitive(
+    target: str, plain: _Function, fast: _Function, beats_onednn: Callable[..., bool] | None
+) -> Primitive:
+    """Makes a primitive whose result has the shape of its parameter `geometry`.
+
+    Args:
+      target: the handler of oneDNN that computes it.
+      plain: the same by XLA.
+      fast: the same in the form that is fast on a CPU without oneDNN.
+      beats_onednn: whether it is fast with oneDNN too, from the shapes of operands; None for never.
+    """
+    primitive = Primitive(target)
+
+    def abstract(first: Any, *others: Any, geometry: Geometry) -> Any:
+        return first.update(shape=geometry.shape, weak_type=False)
+
+    def lower(ctx: Any, *operands: Any, geometry: Geometry) -> Any:
+        shapes = [operand.shape for operand in ctx.avals_in[:2]]
+        is_slower = beats_onednn is not None and beats_onednn(*shapes, geometry)
+        if is_slower or onednn_library.absence() is not None:
+            return mlir.lower_fun(fast, multiple_results=False)(ctx, *operands, geometry=geometry)
+        pads = np.asarray(geometry.padding, np.int64).ravel()
+        rule = jax.ffi.ffi_lowering(target)
+        return rule(ctx, *operands, stride=np.int64(geometry.stride), padding=pads)
+
+    def batch(operands: Any, axes: Any, *, geometry: Geometry) -> tuple[jax.Array, int]:
+        return jax.vmap(partial(plain, geometry=geometry), in_axes=axes)(*operands), 0
+
+    primitive.def_abstract_eval(abstract)
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames="geometry"))
+    mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=False))
+    mlir.register_lowering(primitive, lower, platform="cpu")
+    batching.primitive_batchers[primitive] = batch
+    return primitive
+
+
+def _bind(primitive: Primitive, *operands: jax.Array, geometry: Geometry) -> jax.Array:
+    """Binds the primitive; in a shard_map, to operands that vary over the same axes of the mesh."""
+    if jax.sharding.get_abstract_mesh().manual_axes:
+        varying = [jax.typeof(operand).mat.varying for operand in operands]
+        union = frozenset().union(*varying)
+        operands = tuple(
+            lax.pcast(operand, tuple(union - axes), to="varying") if union - axes else operand
+            for operand, axes in zip(operands, varying, strict=True)
+        )
+    return primitive.bind(*operands, geometry=geometry)
+
+
+def _define_transposes(
+    primitive: Primitive, for_left: tuple[Primitive, bool], for_right: tuple[Primitive, bool]
+) -> None:
+    """Makes it bilinear; of the operand that is asked for the shape alone is known."""
+
+    def rule(
+        of: tuple[Primitive, bool], cotangent: Any, known: Any, asked: Any, geometry: Geometry
+    ) -> Any:
+        transpose, cotangent_first = of
+        operands = (cotangent, known) if cotangent_first else (known, cotangent)
+        return _bind(transpose, *operands, geometry=geometry._replace(shape=asked.aval.shape))
+
+    ad.defbilinear(
+        primitive,
+        lambda ct, left, right, geometry: rule(for_left, ct, right, left, geometry),
+        lambda ct, left, right, geometry: rule(for_right, ct, left, right, geometry),
+    )
+
+
+def _plus_bias(convolution: _Function) -> _Function:
+    """Makes a convolution one that adds a bias."""
+
+    def convolution_with_bias(
+        x: jax.Array, kernel: jax.Array, bias: jax.Array, geometry: Geometry
+    ) -> jax.Array:
+        return convolution(x, kernel, geometry) + bias.reshape(1, 1, 1, -1)
+
+    return convolution_with_bias
+
+
+convolution_p = _primitive(
+    "flax_vision_convolution",
+    xla_convolution.convolution,
+    cpu_convolution.convolution,
+    cpu_convolution.beats_onednn,
+)
+convolution_with_bias_p = _primitive(
+    "flax_vision_convolution_with_bias",
+    _plus_bias(xla_convolution.convolution),
+    _plus_bias(cpu_convolution.convolution),
+    cpu_convolution.beats_onednn,
+)
+input_gradient_p = _primitive(
+    "flax_vision_convolution_input_gradient",
+    xla_convolution.input_gradient,
+    cpu_convolution.input_gradient,
+    None,
+)
+kernel_gradient_p = _primitive(
+    "flax_vision_convolution_kernel_gradient",
+    xla_convolution.kernel_gradient,
+    cpu_convolution.kernel_gradient,
+    cpu_convolution.kernel_gradient_beats_onednn,
+)
+
+# Its derivative along each operand, which is linear.
+ad.defjvp(
+    convolution_with_bias_p,
+    lambda dx, x, kernel, bias, geometry: _bind(convolution_p, dx, kernel, geometry=geometry),
+    lambda dk, x, kernel, bias, geometry: _bind(convolution_p, x, dk, geometry=geometry),
+    lambda db, x, kernel, bias, geometry: lax.broadcast_in_dim(db, geometry.shape, (3,)),
+)
+
+# Of each, the transpose for its left operand and for its right, and whether the cotangent of the
+# result is the left operand there.
+_define_transposes(convolution_p, (input_gradient_p, True), (kernel_gradient_p, False))
+_define_transposes(input_gradient_p, (convolution_p, True), (kernel_gradient_p, True))
+_define_transposes(kernel_gradient_p, (input_gradient_p, False), (convolution_p, False))

@@ -1,0 +1,112 @@
+"""A convolution and its two gradients on a CPU: for each shape the form that is fast there.
+
+The bounds come from measurements on two cores with AVX2, which `benchmarks/convolutions.py` makes
+again. The functions are those of `xla_convolution`.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from flax_vision import processor
+from flax_vision.ops import products, winograd, xla_convolution
+from flax_vision.ops.padding import Pairs
+from flax_vision.ops.xla_convolution import Geometry, Shape
+
+
+def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """Returns the cross-correlation of images with kernels."""
+    shape, stride, padding = geometry
+    if _is_pointwise(kernel.shape, stride):
+        return _pad(x, padding) @ kernel[0, 0]
+    if _suits_winograd(kernel.shape, stride):
+        return _by_winograd(x, kernel, shape, padding)
+    padded = _padded(x.shape, padding)
+    is_small = shape[1] * shape[2] <= 64 * 64 and kernel.shape[2] >= 24
+    if is_small or _is_narrow(kernel.shape, padded):
+        form = _form(kernel.shape, padded, stride)
+        return products.convolution(form, _pad(x, padding), kernel, shape, stride)
+    return xla_convolution.convolution(x, kernel, geometry)
+
+
+def input_gradient(y: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """Returns the gradient for the images."""
+    shape, stride, padding = geometry
+    (top, bottom), (left, right) = padding
+    if _is_pointwise(kernel.shape, stride):
+        return lax.dynamic_slice(y @ kernel[0, 0].T, (0, top, left, 0), shape)
+    if _suits_winograd(kernel.shape, stride) and max(top, bottom, left, right) <= 2:
+        pads = ((2 - top, 2 - bottom), (2 - left, 2 - right))
+        return _by_winograd(y, jnp.flip(kernel, (0, 1)), shape, pads, axis=1)
+    padded = _padded(shape, padding)
+    is_small = y.shape[1] * y.shape[2] <= 8 * 8 or (kernel.shape[0] >= 5 and kernel.shape[2] >= 24)
+    if is_small or _is_narrow(kernel.shape, padded):
+        gradient = products.input_gradient(_form(kernel.shape, padded, stride), y, kernel, padded)
+        return lax.dynamic_slice(gradient, (0, top, left, 0), shape)
+    return xla_convolution.input_gradient(y, kernel, geometry)
+
+
+def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array:
+    """Returns the gradient for the kernel."""
+    shape, stride, padding = geometry
+    form = _form(shape, _padded(x.shape, padding), stride)
+    return products.kernel_gradient(form, _pad(x, padding), y, shape, stride)
+
+
+def beats_onednn(x: Shape, kernel: Shape, geometry: Geometry) -> bool:
+    """Whether `convolution`, from the shapes of its operands, is faster than that of oneDNN.
+
+    Winograd's form is on small maps, by a factor of about 1.3, unless there is AVX-512.
+    """
+    is_small = geometry.shape[1] <= 14
+    return is_small and _suits_winograd(kernel, geometry.stride) and not _has_avx512()
+
+
+def kernel_gradient_beats_onednn(x: Shape, y: Shape, geometry: Geometry) -> bool:
+    """Whether `kernel_gradient`, from the shapes of its operands, is faster than oneDNN 3.2's.
+
+    Without AVX-512 that has a third to two thirds of the speed of its other convolutions. Products
+    are faster by a factor of 1.2 to 3 where there are many channels.
+    """
+    height, width, *channels = geometry.shape
+    has_many = min(channels) >= (64 if y[1] >= 56 else 128)
+    return has_many and height * width > 1 and not _has_avx512()
+
+
+def _has_avx512() -> bool:
+    return "avx512f" in processor.flags()
+
+
+def _suits_winograd(kernel: Shape, stride: int) -> bool:
+    """Whether its transforms cost less than the products that they save."""
+    return stride == 1 and kernel[:2] == (3, 3) and min(kernel[2:]) >= 256
+
+
+def _by_winograd(
+    x: jax.Array, kernel: jax.Array, shape: Shape, padding: Pairs, axis: int = 0
+) -> jax.Array:
+    (top, bottom), (left, right) = padding
+    even = ((top, bottom + shape[1] % 2), (left, right + shape[2] % 2))
+    return winograd.convolution(_pad(x, even), kernel, axis)[:, : shape[1], : shape[2]]
+
+
+def _form(kernel: Shape, padded: Shape, stride: int) -> products.Form:
+    make = products.bands if _is_narrow(kernel, padded) else products.patches
+    return make(kernel, padded[2], stride)
+
+
+def _is_narrow(kernel: Shape, padded: Shape) -> bool:
+    return kernel[2] <= 8 and padded[2] <= 7 * kernel[1]
+
+
+def _is_pointwise(kernel: Shape, stride: int) -> bool:
+    return kernel[:2] == (1, 1) and stride == 1
+
+
+def _padded(shape: Shape, padding: Pairs) -> Shape:
+    images, height, width, channels = shape
+    return images, height + sum(padding[0]), width + sum(padding[1]), channels
+
+
+def _pad(x: jax.Array, padding: Pairs) -> jax.Array:
+    return jnp.pad(x, ((0, 0), *padding, (0, 0)))

@@ -1,0 +1,147 @@
+"""Each form of a convolution on a CPU against XLA's, and which shape takes which."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_arrays import random_array
+
+from flax_vision import processor
+from flax_vision.ops import cpu_convolution, products, winograd, xla_convolution
+from flax_vision.ops.padding import output_size
+from flax_vision.ops.xla_convolution import Geometry
+
+ONE = ((1, 1), (1, 1))
+
+
+def result_shape(x, kernel, stride, padding):
+    sizes = [output_size(x[i + 1], kernel[i], stride, pair) for i, pair in enumerate(padding)]
+    return x[0], *sizes, kernel[3]
+
+
+def all_three(module, x, kernel, geometry):
+    """The convolution and, for a cotangent, its two gradients."""
+    y = module.convolution(x, kernel, geometry)
+    cotangent = random_array(2, y.shape)
+    return (
+        y,
+        module.input_gradient(cotangent, kernel, geometry._replace(shape=x.shape)),
+        module.kernel_gradient(x, cotangent, geometry._replace(shape=kernel.shape)),
+    )
+
+
+def compare(x_shape, kernel_shape, stride, padding):
+    x, kernel = random_array(0, x_shape), random_array(1, kernel_shape)
+    geometry = Geometry(result_shape(x_shape, kernel_shape, stride, padding), stride, padding)
+    ours, theirs = (
+        jax.jit(partial(all_three, module, geometry=geometry))(x, kernel)
+        for module in (cpu_convolution, xla_convolution)
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * abs(other).max())
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Some rows of an image, or some images, at a time."""
+    monkeypatch.setattr(products, "_CACHE_BYTES", 2000)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_values_and_gradients(data):
+    draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+    channels = data.draw(st.sampled_from([1, 3, 8, 9, 24]))
+    kernel = (draw(1, 5), draw(1, 5), channels, draw(1, 9))
+    padding = tuple((draw(0, 3), draw(0, 3)) for _ in range(2))
+    sizes = [
+        max(draw(1, 40), window - sum(pair)) for window, pair in zip(kernel, padding, strict=False)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "_CACHE_BYTES", data.draw(st.sampled_from([2000, 4 << 20])))
+        compare((draw(1, 6), *sizes, channels), kernel, draw(1, 3), padding)
+
+
+@pytest.mark.parametrize("channels", [2, 24], ids=["bands", "patches"])
+@pytest.mark.parametrize("size", [5, 12])
+@pytest.mark.usefixtures("small_pieces")
+def test_images_and_rows_in_pieces(channels, size):
+    compare((6, size, size, channels), (3, 3, channels, 4), 1, ONE)
+
+
+@pytest.mark.parametrize("height", [1, 2, 5])
+@pytest.mark.parametrize("padding", [ONE, ((0, 2), (1, 0)), ((3, 3), (3, 3))])
+@pytest.mark.usefixtures("small_pieces")
+def test_winograd(height, padding):
+    compare((2, height + 2, 4, 256), (3, 3, 256, 256), 1, padding)
+
+
+def test_winograd_is_exact_in_whole_numbers():
+    random = np.random.default_rng(0)
+    x = jnp.asarray(random.integers(-4, 5, (2, 8, 10, 3)), jnp.float32)
+    kernel = jnp.asarray(4 * random.integers(-4, 5, (3, 3, 3, 5)), jnp.float32)
+    geometry = Geometry((2, 6, 8, 5), 1, ((0, 0), (0, 0)))
+    expected = xla_convolution.convolution(x, kernel, geometry)
+    np.testing.assert_array_equal(winograd.convolution(x, kernel), expected)
+
+
+def form(x, kernel, stride=1, padding=ONE):
+    """Which form the forward convolution takes: what is in its jaxpr."""
+    geometry = Geometry(result_shape(x, kernel, stride, padding), stride, padding)
+    function = partial(cpu_convolution.convolution, geometry=geometry)
+    text = str(jax.make_jaxpr(function)(jnp.ones(x), jnp.ones(kernel)))
+    if "conv_general_dilated" in text:
+        return "XLA"
+    if text.count("dot_general") == 16:
+        return "Winograd"
+    return "patches or bands" if "concatenate" in text else "product"
+
+
+def test_large_maps_and_few_channels_stay_with_xla():
+    assert form((1, 224, 224, 64), (3, 3, 64, 64)) == "XLA"
+    assert form((1, 32, 32, 16), (3, 3, 16, 16)) == "XLA"
+
+
+def test_small_maps_take_products():
+    assert form((1, 32, 32, 64), (3, 3, 64, 64)) == "patches or bands"
+    assert form((1, 28, 28, 1), (5, 5, 1, 6)) == "patches or bands"
+    assert form((1, 56, 56, 64), (1, 1, 64, 256), padding=((0, 0), (0, 0))) == "product"
+
+
+def test_many_channels_take_winograd():
+    assert form((1, 14, 14, 512), (3, 3, 512, 512)) == "Winograd"
+    assert form((1, 14, 14, 512), (3, 3, 512, 512), stride=2) != "Winograd"
+
+
+def of_vgg(channels, size):
+    shape = (8, size, size, channels)
+    return shape, (3, 3, channels, channels), Geometry(shape, 1, ONE)
+
+
+def test_what_beats_onednn(monkeypatch):
+    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2")
+    assert cpu_convolution.beats_onednn(*of_vgg(512, 14))
+    assert not cpu_convolution.beats_onednn(*of_vgg(512, 28))
+    assert not cpu_convolution.beats_onednn(*of_vgg(64, 14))
+    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
+    assert not cpu_convolution.beats_onednn(*of_vgg(512, 14))
+
+
+def test_kernel_gradients_that_beat_onednn(monkeypatch):
+    def beats(channels, size=3, images=14):
+        x, _, geometry = of_vgg(channels, images)
+        kernel = geometry._replace(shape=(size, size, channels, channels))
+        return cpu_convolution.kernel_gradient_beats_onednn(x, x, kernel)
+
+    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2")
+    assert beats(128)
+    assert not beats(64)
+    assert beats(64, images=56)
+    assert not beats(128, size=1)
+    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
+    assert not beats(128)
