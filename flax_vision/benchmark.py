@@ -196,7 +196,7 @@ def compile_step(
     optimizer = make_optimizer(config.optimizer, make_schedule(config.schedule, 1))
     program = Program(model, loss, optimizer, Preprocessing([127.5], [60.0]), batch)
     if mode == "inference":
-        variables = jax.jit(lambda: program.init(0).variables)()  # no memory for the optimiser
+        variables = _variables(program)
         evaluate = program.compile_evaluation()
         return lambda: jax.block_until_ready(evaluate(variables, batch)), evaluate
     train = program.compile_training()
@@ -206,3 +206,21 @@ def compile_step(
         states[0] = jax.block_until_ready(train(states[0], batch))
 
     return step, train
+
+
+def _variables(program: Program) -> Any:
+    """Returns small random variables of the network's shapes.
+
+    They come as from a checkpoint: initialisation proper takes more memory than inference does.
+    """
+    random = np.random.default_rng(0)
+
+    def draw(like: jax.ShapeDtypeStruct) -> jax.Array:
+        if len(like.shape) < 2:  # biases; scales, means and variances of batch normalisation
+            return jnp.ones(like.shape, like.dtype)
+        array = random.random(like.shape, np.float32)
+        array -= 0.5
+        array *= 0.05
+        return jax.device_put(array)
+
+    return jax.tree.map(draw, jax.eval_shape(lambda: program.init(0).variables))

@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import warnings
 from importlib import metadata, resources
@@ -62,7 +63,7 @@ def describe() -> str:
     """Returns a line about what computes convolutions on a CPU."""
     reason = absence()
     if reason is not None:
-        return f"convolutions: XLA, for {reason}"
+        return f"convolutions: pure JAX, for {reason}"
     return f"convolutions: oneDNN {metadata.version(_LIBRARY)}"
 
 
@@ -95,6 +96,7 @@ def _build(source: bytes, headers: Path, library: Path, path: Path) -> ctypes.CD
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     if compiler is None:
         raise _MissingError("there is no C++ compiler; install g++ or set CXX")
+    print("compiling oneDNN's handlers for this machine, some seconds", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "onednn.cc").write_bytes(source)
         built = Path(folder) / "onednn.so"

@@ -122,7 +122,7 @@ def test_description(monkeypatch):
     if reason is None:
         assert onednn_library.describe().startswith("convolutions: oneDNN 20")
     monkeypatch.setattr(onednn_library, "absence", lambda: "it rains")
-    assert onednn_library.describe() == "convolutions: XLA, for it rains"
+    assert onednn_library.describe() == "convolutions: pure JAX, for it rains"
 
 
 def test_the_source_is_part_of_the_package():
