@@ -38,6 +38,7 @@ ROWS = [
     ("googlenet", 16, 224),
     ("resnet50", 16, 224),
 ]
+MODES = ["training", "inference"]
 OURS = {"with oneDNN": {}, "pure JAX": {"FLAX_VISION_ONEDNN": "0"}}
 THEIRS = {"PyTorch": [], "torch.compile": ["--compile"]}
 WITHOUT_HEADS = {"googlenet", "googlenet_torchvision"}
@@ -49,8 +50,9 @@ TORCH_SIDE = Path(__file__).with_name("torch_side.py")
 
 
 def run(command: list[str], environment: dict[str, str]) -> Any:
+    inherited = {key: value for key, value in os.environ.items() if key != process.TUNABLES}
     done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        command, env=inherited | environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
@@ -76,7 +78,7 @@ def measure_all(options: argparse.Namespace, output: Path) -> None:
     sides = [side for side in (*OURS, *THEIRS) if side not in options.without]
     plan = list(itertools.product(range(options.rounds), rows, options.modes, options.allocators))
     file = output / "results.json"
-    figures = json.loads(file.read_text()) if file.exists() else []
+    figures = []
     begun, total = time.monotonic(), len(plan) * len(sides)
     for i, ((_, row, mode, allocator), side) in enumerate(itertools.product(plan, sides)):
         left = (time.monotonic() - begun) / i * (total - i) / 60 if i else 0
@@ -155,7 +157,7 @@ def show(figures: list[dict], output: Path) -> None:
 def draw(rows: list[dict], file: Path) -> None:
     rows = [row for row in rows if row["allocator"] == rows[0]["allocator"]]
     figure, axes = plt.subplots(1, 2, figsize=(11, 0.42 * len(rows) / 2 + 1.6), sharey=True)
-    for axis, mode in zip(axes, ("training", "inference"), strict=True):
+    for axis, mode in zip(axes, MODES, strict=True):
         chosen = [row for row in rows if row["mode"] == mode]
         for i, side in enumerate(OURS):
             key = f"{side}, ratio"
@@ -175,19 +177,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="networks (default: all)")
+    names = list(dict.fromkeys(row[0] for row in ROWS))
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(names)} (default: all)"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10, help="for each measurement")
-    parser.add_argument("--modes", nargs="+", default=["training", "inference"])
+    parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
     parser.add_argument("--allocators", nargs="+", default=list(ALLOCATORS), choices=ALLOCATORS)
     parser.add_argument("--without", nargs="+", default=[], choices=[*OURS, *THEIRS])
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--show", action="store_true", help="measure nothing")
     options = parser.parse_args()
+    if unknown := set(options.names) - set(names):
+        parser.error(f"{', '.join(unknown)}: not among {', '.join(names)}")
+    if {*THEIRS} <= {*options.without} or {*OURS} <= {*options.without}:
+        parser.error("--without leaves nothing to compare")
+    results = options.output / "results.json"
+    if results.exists() != options.show:
+        state = "is not there" if options.show else "is there already; --show it"
+        parser.error(f"{results} {state}, or give another --output")
     options.output.mkdir(parents=True, exist_ok=True)
     if not options.show:
         measure_all(options, options.output)
-    show(json.loads((options.output / "results.json").read_text()), options.output)
+    show(json.loads(results.read_text()), options.output)
 
 
 if __name__ == "__main__":

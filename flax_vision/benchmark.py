@@ -6,8 +6,11 @@ import resource
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -17,6 +20,7 @@ from flax import linen as nn
 
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model, find_variant
 from flax_vision.models.summary import summarize
 from flax_vision.training.config import default_config
@@ -94,12 +98,31 @@ class Speed:
         }
 
 
+def check(name: str, image_size: int | None, options: Mapping[str, Any]) -> None:
+    """Raises a UserError unless the network can be made, and takes images of that size."""
+    height, width, channels = find_variant(name).image_shape
+    model = create_model(name, **options)
+    summarize(model, (image_size or height, image_size or width, channels))
+
+
 def measure_apart(name: str, mode: Mode, batch_size: int, **settings: Any) -> Speed:
-    """Returns what `measure` returns, of a process of its own: memory and caches are fresh."""
+    """Returns what `measure` returns, of a process of its own: memory and caches are fresh.
+
+    Raises:
+      UserError: there is not the memory for it.
+    """
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn) as pool:
+    # What this process has warned of already.
+    ignore = partial(warnings.filterwarnings, "ignore", "convolutions are slower|oneDNN's handlers")
+    with ProcessPoolExecutor(1, spawn, ignore) as pool:
         task = pool.submit(measure, name, mode, batch_size, started=time.monotonic(), **settings)
-        return task.result()
+        try:
+            return task.result()
+        except (MemoryError, BrokenProcessPool) as error:
+            raise UserError(
+                f"{name} with {batch_size:,} images in a step does not fit into memory; give a "
+                "smaller --batch-size."
+            ) from error
 
 
 def measure(

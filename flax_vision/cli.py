@@ -119,11 +119,9 @@ def _summary(options: argparse.Namespace) -> None:
     from flax_vision.models.registry import create_model, find_variant
     from flax_vision.models.summary import summarize, totals
 
-    model_options = dict(_option(text) for text in options.options)
-    if "num_classes" in model_options or "name" in model_options:
-        raise UserError(
-            "--options has num_classes or name; give --num-classes N and NAME for them."
-        )
+    model_options = _model_options(options)
+    if "num_classes" in model_options:
+        raise UserError("--options has num_classes; give --num-classes N for it.")
     model = create_model(options.name, num_classes=options.num_classes, **model_options)
     *size, channels = find_variant(options.name).image_shape
     height, width = _image_size(options.image_size) or size
@@ -133,14 +131,13 @@ def _summary(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    from flax_vision.benchmark import BATCH_SIZES, matrix_product_gigaflops, measure_apart
-    from flax_vision.models.registry import create_model
+    from flax_vision.benchmark import BATCH_SIZES, check, matrix_product_gigaflops, measure_apart
     from flax_vision.ops import onednn_library
 
-    model_options = dict(_option(text) for text in options.options)
+    model_options = _model_options(options)
     names = options.names or list(BATCH_SIZES)
     for name in names:
-        create_model(name, **model_options)  # a mistake in any of them ends it at once
+        check(name, options.image_size, model_options)
     modes = [options.mode] if options.mode else ["training", "inference"]
     print(f"{onednn_library.describe()}; {process.describe()}", file=sys.stderr)
     limit = matrix_product_gigaflops()
@@ -165,16 +162,22 @@ def _bench(options: argparse.Namespace) -> None:
 
 
 def _profile(options: argparse.Namespace) -> None:
-    from flax_vision.benchmark import BATCH_SIZES
+    from flax_vision.benchmark import BATCH_SIZES, check
+    from flax_vision.ops import onednn_library
     from flax_vision.profiling import profile
 
-    model_options = dict(_option(text) for text in options.options)
+    model_options = _model_options(options)
+    check(options.name, options.image_size, model_options)
+    print(f"{onednn_library.describe()}; {process.describe()}", file=sys.stderr)
     batch_size = options.batch_size or BATCH_SIZES.get(options.name, 16)
     found = profile(options.name, options.mode, batch_size, options.image_size, model_options)
-    tables = {"layer": found.layers, "operation": found.operations}
-    for heading, times in tables.items():
-        if options.by in (None, heading):
-            print_table(_rows_of_times(heading, times), options.format)
+    times = {"layer": found.layers, "operation": found.operations}
+    tables = {by: _rows_of_times(by, times[by]) for by in times if options.by in (None, by)}
+    if options.format == "json":
+        print(json.dumps(tables, indent=2))
+    else:
+        for rows in tables.values():
+            print_table(rows, options.format)
 
 
 def _rows_of_times(heading: str, times: Mapping[str, "Time"]) -> list[dict[str, Any]]:
@@ -190,6 +193,13 @@ def _rows_of_times(heading: str, times: Mapping[str, "Time"]) -> list[dict[str, 
         }
         for name, time in longest
     ]
+
+
+def _model_options(options: argparse.Namespace) -> dict[str, Any]:
+    found = dict(_option(text) for text in options.options)
+    if "name" in found:
+        raise UserError("--options has name; give NAME for it.")
+    return found
 
 
 def _positive(text: str) -> int:

@@ -12,7 +12,10 @@ import hashlib
 import os
 import platform
 import sys
+import tempfile
+import warnings
 from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 
 import platformdirs
 
@@ -25,6 +28,9 @@ ALLOCATORS = {
     "keep": "kept by glibc, in huge pages where the kernel has them",
     "system": "as the system's allocator does",
 }
+
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+"""JAX's own variable for where it keeps compiled programs."""
 
 TUNABLES = "GLIBC_TUNABLES"
 KEEP = ":".join(
@@ -40,6 +46,7 @@ def prepare() -> None:
     To be called before anything else by a program, once. Whatever cannot be had is warned of, and
     the program goes on without.
     """
+    warnings.formatwarning = lambda message, *place, **line: f"warning: {message}\n"
     _settle_allocator(os.environ)
     _settle_cache(os.environ)
 
@@ -47,20 +54,20 @@ def prepare() -> None:
 def describe() -> str:
     """Returns a line about what was settled."""
     kept = os.environ.get(TUNABLES) == KEEP
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or "none"
+    cache = os.environ.get(CACHE) or "none"
     return f"freed memory: {ALLOCATORS['keep' if kept else 'system']}; compilation cache: {cache}"
 
 
 def _settle_allocator(environment: Mapping[str, str]) -> None:
     wanted = environment.get(ALLOCATOR, "")
-    if wanted not in ("", *ALLOCATORS):
-        _warn(f"{ALLOCATOR} is {wanted!r}; it must be {' or '.join(ALLOCATORS)}, so it is ignored")
-    elif wanted == "keep" and not _is_glibc():
-        _warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
     # Tunables that are there already are the user's own, or ours from before the start.
     if wanted != "system" and _is_glibc() and TUNABLES not in environment:
         program = [sys.executable, *sys.orig_argv[1:]]
         os.execve(sys.executable, program, {**environment, TUNABLES: KEEP})
+    if wanted not in ("", *ALLOCATORS):
+        _warn(f"{ALLOCATOR} is {wanted!r}; it must be {' or '.join(ALLOCATORS)}, so it is ignored")
+    elif wanted == "keep" and not _is_glibc():
+        _warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
 
 
 def _is_glibc() -> bool:
@@ -69,19 +76,25 @@ def _is_glibc() -> bool:
 
 def _settle_cache(environment: MutableMapping[str, str]) -> None:
     """Has JAX keep compiled programs in the user's cache directory, unless told otherwise."""
-    if "JAX_COMPILATION_CACHE_DIR" in environment:
+    named = environment.get(CACHE)
+    if named == "" or "://" in (named or ""):  # none, or a bucket, which is JAX's business
         return
-    path = platformdirs.user_cache_path("flax_vision") / f"xla-{_instructions()}"
+    default = platformdirs.user_cache_path("flax_vision") / f"xla-{_instructions()}"
+    path = default if named is None else Path(named)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        (path / ".writable").touch()
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
+        variable = "XDG_CACHE_HOME" if named is None else CACHE
+        environment[CACHE] = ""
         _warn(
             f"programs are compiled anew at every start: {path} cannot be written "
-            f"({error.strerror}); set XDG_CACHE_HOME to a directory that can"
+            f"({error.strerror}); set {variable} to a directory that can"
         )
         return
-    environment["JAX_COMPILATION_CACHE_DIR"] = str(path)
+    if named is not None:
+        return
+    environment[CACHE] = str(path)
     environment.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_CACHE_BYTES))
     environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 

@@ -71,7 +71,7 @@ def test_summary_in_columns(capsys):
         ("summary vgg16 --num-classes 0", "num_classes is 0"),
         ("summary vgg16 --options lrn", "--options 'lrn' is not KEY=VALUE"),
         ("summary vgg16 --options num_classes=5", "give --num-classes N"),
-        ("summary vgg16 --options name=5", "give --num-classes N and NAME"),
+        ("summary vgg16 --options name=5", "give NAME"),
         ("summary vgg16 --options dropout=2 --options batch_norm=block", "dropout of vgg16 is 2"),
         ("summary vgg16 --options lrn=1", "unknown option of vgg16 'lrn'"),
         ("summary resnet50 --options shortcut=D", "unknown shortcut of resnet50 'D'"),
@@ -117,6 +117,8 @@ def test_bench_as_a_table(capsys):
     [
         (["lenet6"], ["unknown network", "lenet6", "lenet5"]),
         (["lenet5", "--options", "bakground=0"], ["bakground", "background"]),
+        (["lenet5", "--options", "name=vgg16"], ["name", "NAME"]),
+        (["vgg16", "--image-size", "16"], ["32x32", "16"]),
     ],
 )
 def test_mistakes_end_before_anything_is_measured(command, arguments, words, capsys):
@@ -125,6 +127,11 @@ def test_mistakes_end_before_anything_is_measured(command, arguments, words, cap
     assert not captured.out
     assert all(word in captured.err for word in words)
     assert "measuring" not in captured.err
+
+
+def test_more_images_than_memory(capsys):
+    assert main(["bench", "lenet5", "--mode", "inference", "--batch-size", "100000000000"]) == 2
+    assert "100,000,000,000 images in a step does not fit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -137,6 +144,6 @@ def test_numbers_that_make_no_sense(argument, value, capsys):
 
 
 def test_profile(capsys):
-    rows = run_json(capsys, "profile", "lenet5", "--batch-size=2", "--by=layer")
+    (rows,) = run_json(capsys, "profile", "lenet5", "--batch-size=2", "--by=layer").values()
     assert {"C1", "S2", "C3", "OUT"} <= {row["layer"] for row in rows}
     assert sum(row["share, %"] for row in rows) == pytest.approx(100, abs=1)

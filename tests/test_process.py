@@ -12,7 +12,7 @@ from flax_vision import process
 process.prepare()
 import jax
 print(sys.argv[1:], os.environ.get("GLIBC_TUNABLES"), jax.config.jax_compilation_cache_dir)
-print(process.describe())
+print(process.describe(), "of at most", jax.config.jax_compilation_cache_max_size, "bytes")
 jax.jit(lambda x: x + 1)(1)
 """
 glibc = pytest.mark.skipif(not process._is_glibc(), reason="only glibc has such settings")
@@ -41,6 +41,7 @@ def test_the_program_starts_again_with_its_settings_and_arguments(tmp_path):
     assert output.startswith("['a', 'b c'] glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=")
     assert "kept by glibc" in output
     assert str(tmp_path / "flax_vision/xla-") in output
+    assert f"of at most {2 << 30} bytes" in output
     assert not warnings
 
 
@@ -56,7 +57,7 @@ def test_the_allocator_can_be_left_alone(settings, tmp_path):
 
 
 def test_an_unknown_allocator_is_warned_of(tmp_path):
-    _, warnings = run(XDG_CACHE_HOME=str(tmp_path), FLAX_VISION_ALLOCATOR="fast", GLIBC_TUNABLES="")
+    _, warnings = run(XDG_CACHE_HOME=str(tmp_path), FLAX_VISION_ALLOCATOR="fast")
     assert warnings == (
         "warning: FLAX_VISION_ALLOCATOR is 'fast'; it must be keep or system, so it is ignored\n"
     )
@@ -82,6 +83,20 @@ def test_a_cache_directory_of_the_users_is_kept(tmp_path):
     output, _ = run(XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))
     assert str(tmp_path / "mine") in output
     assert not (tmp_path / "flax_vision").exists()
+
+
+def test_a_directory_of_the_users_that_cannot_be_written_is_warned_of(tmp_path):
+    (tmp_path / "file").touch()
+    output, warnings = run(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "file/mine"))
+    assert "compilation cache: none" in output
+    assert warnings.count("file/mine cannot be written") == 1
+    assert "JAX_COMPILATION_CACHE_DIR" in warnings
+
+
+def test_a_bucket_is_left_to_jax():
+    environment = {"JAX_COMPILATION_CACHE_DIR": "gs://bucket/cache"}
+    process._settle_cache(environment)
+    assert environment == {"JAX_COMPILATION_CACHE_DIR": "gs://bucket/cache"}
 
 
 def test_a_damaged_entry_is_warned_of_once(tmp_path):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax_vision.ops import convolution_primitives, xla_convolution
 from flax_vision.ops.backend import prefers_fast_forms
 from flax_vision.ops.padding import Padding, output_size, padding_pairs
-from flax_vision.ops.xla_convolution import Geometry
+from flax_vision.ops.xla_convolution import Geometry, Shape
 
 
 def convolution(
@@ -29,23 +29,35 @@ def convolution(
 
     Returns:
       [N, H', W', K].
+
+    Raises:
+      ValueError: the kernels do not fit the channels or the padded images.
     """
     pads = padding_pairs(padding, x.shape, kernel.shape[:2], stride)
     height, width = (
         output_size(size, window, stride, pair)
         for size, window, pair in zip(x.shape[1:3], kernel.shape[:2], pads, strict=True)
     )
+    if x.shape[3] != kernel.shape[2] * groups or min(height, width) < 1:
+        raise ValueError(
+            f"kernels [{_listed(kernel.shape)}] in {groups} groups do not fit images "
+            f"[{_listed(x.shape)}] with padding {pads}."
+        )
     shape = (x.shape[0], height, width, kernel.shape[3])
     geometry = Geometry(shape, stride, pads)
     is_whole = kernel.shape[:2] == x.shape[1:3] and not any(map(sum, pads))
     fast = groups == 1 and x.size > 0 and prefers_fast_forms()
     if fast and is_whole:
         y = _whole(x, kernel)
-    elif fast and x.dtype == kernel.dtype == jnp.float32:
+    elif fast and x.dtype == kernel.dtype == jnp.float32 and min(map(min, pads)) >= 0:
         return convolution_primitives.convolution(x, kernel, bias, geometry)
     else:
         y = xla_convolution.convolution(x, kernel, geometry)
     return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+
+
+def _listed(shape: Shape) -> str:
+    return ",".join(map(str, shape))
 
 
 def _whole(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -54,7 +54,8 @@ def _primitive(
       target: the handler of oneDNN that computes it.
       plain: the same by XLA.
       fast: the same in the form that is fast on a CPU without oneDNN.
-      beats_onednn: whether it is fast with oneDNN too, from the shapes of operands; None for never.
+      beats_onednn: whether that is faster than oneDNN, from the shape of the second operand and
+        the geometry; None for never.
     """
     primitive = Primitive(target)
 
@@ -62,8 +63,8 @@ def _primitive(
         return first.update(shape=geometry.shape, weak_type=False)
 
     def lower(ctx: Any, *operands: Any, geometry: Geometry) -> Any:
-        shapes = [operand.shape for operand in ctx.avals_in[:2]]
-        is_slower = beats_onednn is not None and beats_onednn(*shapes, geometry)
+        right = ctx.avals_in[1].shape
+        is_slower = beats_onednn is not None and beats_onednn(right, geometry)
         if is_slower or onednn_library.absence() is not None:
             return mlir.lower_fun(fast, multiple_results=False)(ctx, *operands, geometry=geometry)
         pads = np.asarray(geometry.padding, np.int64).ravel()

@@ -53,8 +53,8 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
     return products.kernel_gradient(form, _pad(x, padding), y, shape, stride)
 
 
-def beats_onednn(x: Shape, kernel: Shape, geometry: Geometry) -> bool:
-    """Whether `convolution`, from the shapes of its operands, is faster than that of oneDNN.
+def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
+    """Whether `convolution` with a kernel of that shape is faster than that of oneDNN.
 
     Winograd's form is on small maps, by a factor of about 1.3, unless there is AVX-512.
     """
@@ -62,8 +62,8 @@ def beats_onednn(x: Shape, kernel: Shape, geometry: Geometry) -> bool:
     return is_small and _suits_winograd(kernel, geometry.stride) and not _has_avx512()
 
 
-def kernel_gradient_beats_onednn(x: Shape, y: Shape, geometry: Geometry) -> bool:
-    """Whether `kernel_gradient`, from the shapes of its operands, is faster than oneDNN 3.2's.
+def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
+    """Whether `kernel_gradient` of a result of that shape is faster than that of oneDNN 3.2.
 
     Without AVX-512 that has a third to two thirds of the speed of its other convolutions. Products
     are faster by a factor of 1.2 to 3 where there are many channels.

@@ -17,6 +17,7 @@
 #include <mutex>
 #include <unordered_map>
 #include <utility>
+#include <string>
 #include <vector>
 
 #include "dnnl.hpp"
@@ -93,9 +94,9 @@ struct Shares {
 
   Shares(int64_t images, int64_t threads, bool divide)
       : images(images),
-        size(divide ? (images + threads - 1) / threads : images),
+        size(std::max<int64_t>(1, divide ? (images + threads - 1) / threads : images)),
         count((images + size - 1) / size),
-        own_threads(static_cast<int>(std::max<int64_t>(1, threads / count))) {}
+        own_threads(static_cast<int>(std::max<int64_t>(1, threads / std::max<int64_t>(1, count)))) {}
 
   // Calls share(index, first image, number of images) for each.
   template <typename Share>

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,9 @@ OFF = "FLAX_VISION_ONEDNN"
 _LIBRARY, _HEADERS = "onednn-cpu-gomp", "onednn-devel-cpu-gomp"
 
 
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
 class _MissingError(Exception):
     """Why oneDNN cannot be had."""
 
@@ -43,8 +47,11 @@ def absence() -> str | None:
 
     The first call builds them if need be, in some seconds, and warns if that fails.
     """
-    if os.environ.get(OFF) == "0":
+    setting = os.environ.get(OFF, "")
+    if setting == "0":
         return f"{OFF} is 0"
+    if setting not in ("", "1"):
+        warnings.warn(f"{OFF} is {setting!r}; it must be 0 or 1, so it is ignored", stacklevel=2)
     machine = f"{platform.system()} on {platform.machine()}"
     if machine != "Linux on x86_64":
         return f"there is no package of it for {machine}"
@@ -74,10 +81,21 @@ def _open() -> ctypes.CDLL:
     versions = f"{jax.lib.__version__} {metadata.version(_LIBRARY)} {library}"
     digest = hashlib.sha256(source + versions.encode()).hexdigest()
     path = platformdirs.user_cache_path("flax_vision") / f"onednn-{digest[:16]}.so"
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError:
-        return _build(source, headers, library, path)
+    if path.exists():
+        try:
+            if _is_whole(path):
+                return ctypes.CDLL(str(path))
+            reason = "it is damaged"
+        except OSError as error:
+            reason = str(error)
+        warnings.warn(f"{path} is compiled anew: {reason}", stacklevel=2)
+    return _build(source, headers, library, path)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file ends with the digest of the rest: opening a part of a library can kill."""
+    content = path.read_bytes()
+    return hashlib.sha256(content[:-_DIGEST_BYTES]).digest() == content[-_DIGEST_BYTES:]
 
 
 def _file(package: str, name: str) -> Path:
@@ -93,22 +111,30 @@ def _file(package: str, name: str) -> Path:
 
 def _build(source: bytes, headers: Path, library: Path, path: Path) -> ctypes.CDLL:
     """Compiles the handlers, loads them, and keeps them at `path` if that can be written."""
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
-    if compiler is None:
-        raise _MissingError("there is no C++ compiler; install g++ or set CXX")
+    compiler = _compiler()
     print("compiling oneDNN's handlers for this machine, some seconds", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "onednn.cc").write_bytes(source)
         built = Path(folder) / "onednn.so"
-        command = [compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-w", f"{folder}/onednn.cc"]
+        command = [*compiler, "-std=c++17", "-O3", "-fPIC", "-shared", "-w", f"{folder}/onednn.cc"]
         command += [f"-I{headers.parent}", f"-I{jax.ffi.include_dir()}", str(library)]
         command += [f"-Wl,-rpath,{library.parent}", "-o", str(built)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise _MissingError(f"{compiler} failed: {_first_error(done.stderr)}")
+            raise _MissingError(f"{compiler[0]} failed: {_first_error(done.stderr)}")
         loaded = ctypes.CDLL(str(built))
         _keep(built, path)
         return loaded
+
+
+def _compiler() -> list[str]:
+    """Returns the words that a command for the C++ compiler begins with."""
+    named = os.environ.get("CXX", "")
+    words = shlex.split(named) or [shutil.which("c++") or shutil.which("g++") or ""]
+    if shutil.which(words[0]) is None:
+        reason = f"CXX is {named!r}, which is no program" if named else "there is no C++ compiler"
+        raise _MissingError(f"{reason}; install g++ or set CXX")
+    return words
 
 
 def _first_error(output: str) -> str:
@@ -117,11 +143,16 @@ def _first_error(output: str) -> str:
 
 
 def _keep(built: Path, path: Path) -> None:
+    content = built.read_bytes()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
-            shutil.copyfile(built, temporary.name)
-        os.replace(temporary.name, path)  # whole or not at all, whoever else does the same
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            with temporary.open("wb") as file:
+                file.write(content + hashlib.sha256(content).digest())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)  # whole or not at all, whoever else does the same
     except OSError as error:
         warnings.warn(
             f"oneDNN's handlers are compiled anew at every start: {path.parent} cannot be written "

@@ -3,7 +3,7 @@
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4.1: F(2x2, 3x3).
 Tiles of 4x4 pixels, two pixels apart, and the kernels are transformed; between them are 16 matrix
 products; the transform of those is a tile of 2x2 pixels of the result. It rounds about as much as
-the sum over the window: by some 1e-6 of the largest number.
+the sum over the window: by some 1e-6 of the largest number. An infinite pixel makes its tiles NaN.
 """
 
 from collections.abc import Sequence

@@ -83,3 +83,24 @@ def test_a_convolution_of_the_whole_map_is_a_matrix_product():
 
 def test_no_images():
     assert convolution(jnp.ones((0, 9, 9, 4)), jnp.ones((3, 3, 4, 8))).shape == (0, 7, 7, 8)
+
+
+@pytest.mark.parametrize("onednn", ["with oneDNN", "without"])
+def test_negative_padding_crops(onednn, request):
+    if onednn == "without":
+        request.getfixturevalue("without_onednn")
+    x, kernel = random_array(0, (2, 6, 7, 3)), random_array(1, (3, 3, 3, 4))
+    cropped = convolution(x[:, 1:, :-1], kernel)
+    np.testing.assert_allclose(
+        convolution(x, kernel, padding=((-1, 0), (0, -1))), cropped, rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "groups"), [((3, 3, 4, 2), 1), ((3, 3, 3, 2), 3), ((7, 3, 3, 2), 1)]
+)
+def test_kernels_that_do_not_fit(kernel, groups):
+    with pytest.raises(
+        ValueError, match=r"kernels \[.*\] in . groups do not fit images \[2,6,7,3\]"
+    ):
+        convolution(jnp.ones((2, 6, 7, 3)), jnp.ones(kernel), groups=groups)

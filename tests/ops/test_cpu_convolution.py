@@ -120,7 +120,7 @@ def test_many_channels_take_winograd():
 
 def of_vgg(channels, size):
     shape = (8, size, size, channels)
-    return shape, (3, 3, channels, channels), Geometry(shape, 1, ONE)
+    return (3, 3, channels, channels), Geometry(shape, 1, ONE)
 
 
 def test_what_beats_onednn(monkeypatch):
@@ -134,9 +134,9 @@ def test_what_beats_onednn(monkeypatch):
 
 def test_kernel_gradients_that_beat_onednn(monkeypatch):
     def beats(channels, size=3, images=14):
-        x, _, geometry = of_vgg(channels, images)
-        kernel = geometry._replace(shape=(size, size, channels, channels))
-        return cpu_convolution.kernel_gradient_beats_onednn(x, x, kernel)
+        _, forward = of_vgg(channels, images)
+        geometry = forward._replace(shape=(size, size, channels, channels))
+        return cpu_convolution.kernel_gradient_beats_onednn(forward.shape, geometry)
 
     monkeypatch.setattr(processor, "flags", lambda: "flags: avx2")
     assert beats(128)

@@ -49,14 +49,31 @@ def test_it_is_compiled_once(monkeypatch):
     assert has_handlers(onednn_library._open())
 
 
+@pytest.mark.parametrize("damage", [b"not a library", 3000, -1, 0])
 @pytest.mark.usefixtures("compiler")
-def test_a_damaged_file_is_replaced(tmp_path):
+def test_a_damaged_file_is_replaced(damage, tmp_path):
+    """By something else, or cut to so many bytes, which would kill who opens it."""
     onednn_library._open()
     (path,) = tmp_path.glob("cache/flax_vision/onednn-*.so")
+    whole = path.read_bytes()
     path.unlink()
-    path.write_bytes(b"not a library")
+    path.write_bytes(damage if isinstance(damage, bytes) else whole[:damage])
+    with pytest.warns(UserWarning, match="compiled anew: it is damaged"):
+        assert has_handlers(onednn_library._open())
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("compiler")
+def test_the_compiler_may_be_a_command(monkeypatch):
+    monkeypatch.setenv("CXX", "env g++")
     assert has_handlers(onednn_library._open())
-    assert path.stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_setting_that_says_nothing_is_warned_of(monkeypatch):
+    monkeypatch.setenv("FLAX_VISION_ONEDNN", "false")
+    with pytest.warns(UserWarning, match="FLAX_VISION_ONEDNN is 'false'; it must be 0 or 1"):
+        absence()
 
 
 @pytest.mark.usefixtures("compiler")
