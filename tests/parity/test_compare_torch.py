@@ -3,13 +3,16 @@
 import importlib.util
 import sys
 
+from pathlib import Path
+
 import pytest
-from conftest import ROOT
+
+pytest.importorskip("matplotlib")
 
 
 @pytest.fixture(scope="module")
 def compare_torch():
-    file = ROOT / "benchmarks/compare_torch.py"
+    file = Path(__file__).parents[2] / "benchmarks/compare_torch.py"
     spec = importlib.util.spec_from_file_location("compare_torch", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
