@@ -69,11 +69,11 @@ def test_the_compiler_may_be_a_command(monkeypatch):
     assert has_handlers(onednn_library._open())
 
 
-@pytest.mark.usefixtures("compiler")
 def test_a_setting_that_says_nothing_is_warned_of(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     monkeypatch.setenv("FLAX_VISION_ONEDNN", "false")
     with pytest.warns(UserWarning, match="FLAX_VISION_ONEDNN is 'false'; it must be 0 or 1"):
-        absence()
+        assert absence().startswith("there is no package of it for ")
 
 
 @pytest.mark.usefixtures("compiler")
