@@ -73,11 +73,10 @@ def measure(
     return run([*command, *common, "--format=json", *heads], environment | OURS[side])[0]
 
 
-def measure_all(options: argparse.Namespace, output: Path) -> None:
+def measure_all(options: argparse.Namespace, file: Path) -> None:
     rows = [row for row in ROWS if row[0] in (options.names or [row[0] for row in ROWS])]
     sides = [side for side in (*OURS, *THEIRS) if side not in options.without]
     plan = list(itertools.product(range(options.rounds), rows, options.modes, options.allocators))
-    file = output / "results.json"
     figures = []
     begun, total = time.monotonic(), len(plan) * len(sides)
     for i, ((_, row, mode, allocator), side) in enumerate(itertools.product(plan, sides)):
@@ -199,7 +198,7 @@ def main() -> None:
         parser.error(f"{results} {state}, or give another --output")
     options.output.mkdir(parents=True, exist_ok=True)
     if not options.show:
-        measure_all(options, options.output)
+        measure_all(options, results)
     show(json.loads(results.read_text()), options.output)
 
 

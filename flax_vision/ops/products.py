@@ -97,7 +97,7 @@ def convolution(
         seen = form.gather(under(x, i, images, rows, shape[1], kernel.shape[0], stride))
         return lax.optimization_barrier(seen) @ matrix
 
-    return lax.map(one, jnp.arange(_pieces(shape, images, rows))).reshape(shape)
+    return lax.map(one, jnp.arange(pieces(shape, images, rows))).reshape(shape)
 
 
 def input_gradient(form: Form, y: jax.Array, kernel: jax.Array, shape: Shape) -> jax.Array:
@@ -125,7 +125,7 @@ def kernel_gradient(form: Form, x: jax.Array, y: jax.Array, shape: Shape, stride
         return total + _of_columns(seen, seen_by.reshape(*seen.shape[:3], -1))
 
     start = jnp.zeros_like(y, shape=matrix.shape)
-    total = lax.fori_loop(0, _pieces(y.shape, images, rows), add, start)
+    total = lax.fori_loop(0, pieces(y.shape, images, rows), add, start)
     return transpose(form.matrix, shape, total)
 
 
@@ -170,7 +170,8 @@ def _divisor(number: int, wanted: float) -> int:
     return min(divisors, key=lambda divisor: abs(math.log(divisor / wanted)))
 
 
-def _pieces(shape: Shape, images: int, rows: int) -> int:
+def pieces(shape: Shape, images: int, rows: int) -> int:
+    """Returns how many pieces of so many images and rows there are in [N, H', ...]."""
     return shape[0] // images * (shape[1] // rows)
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flax_vision.ops.products import every, piece, under
+from flax_vision.ops.products import every, piece, pieces, under
 
 _Matrix = Sequence[Sequence[float]]
 _Grid = Sequence[Sequence[jax.Array]]
@@ -51,8 +51,8 @@ def convolution(x: jax.Array, kernel: jax.Array, axis: int = 0) -> jax.Array:
         ]
         return _pixels(_transform(_RESULT, lax.optimization_barrier(products)))
 
-    pieces = lax.map(one, jnp.arange(tiles[0] // images * (tiles[1] // rows)))
-    return pieces.reshape(tiles[0], 2 * tiles[1], 2 * tiles[2], features)
+    y = lax.map(one, jnp.arange(pieces(tiles, images, rows)))
+    return y.reshape(tiles[0], 2 * tiles[1], 2 * tiles[2], features)
 
 
 def _transform(matrix: _Matrix, grid: _Grid) -> list[list[jax.Array]]:
