@@ -5,8 +5,8 @@ import jax.numpy as jnp
 
 from flax_vision.ops import convolution_primitives, xla_convolution
 from flax_vision.ops.backend import prefers_fast_forms
-from flax_vision.ops.padding import Padding, output_size, padding_pairs
-from flax_vision.ops.xla_convolution import Geometry, Shape
+from flax_vision.ops.padding import Padding, padding_pairs
+from flax_vision.ops.xla_convolution import Shape, geometry_of
 
 
 def convolution(
@@ -34,17 +34,12 @@ def convolution(
       ValueError: the kernels do not fit the channels or the padded images.
     """
     pads = padding_pairs(padding, x.shape, kernel.shape[:2], stride)
-    height, width = (
-        output_size(size, window, stride, pair)
-        for size, window, pair in zip(x.shape[1:3], kernel.shape[:2], pads, strict=True)
-    )
-    if x.shape[3] != kernel.shape[2] * groups or min(height, width) < 1:
+    geometry = geometry_of(x.shape, kernel.shape, stride, pads)
+    if x.shape[3] != kernel.shape[2] * groups or min(geometry.shape[1:3]) < 1:
         raise ValueError(
             f"kernels [{_listed(kernel.shape)}] in {groups} groups do not fit images "
             f"[{_listed(x.shape)}] with padding {pads}."
         )
-    shape = (x.shape[0], height, width, kernel.shape[3])
-    geometry = Geometry(shape, stride, pads)
     is_whole = kernel.shape[:2] == x.shape[1:3] and not any(map(sum, pads))
     fast = groups == 1 and x.size > 0 and prefers_fast_forms()
     if fast and is_whole:

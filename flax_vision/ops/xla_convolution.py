@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flax_vision.ops.padding import Pairs
+from flax_vision.ops.padding import Pairs, output_size
 
 Shape = tuple[int, ...]
 
@@ -24,6 +24,15 @@ class Geometry(NamedTuple):
     shape: Shape
     stride: int
     padding: Pairs
+
+
+def geometry_of(x: Shape, kernel: Shape, stride: int, padding: Pairs) -> Geometry:
+    """Returns the geometry of a convolution, from the shapes of its operands."""
+    height, width = (
+        output_size(size, window, stride, pair)
+        for size, window, pair in zip(x[1:3], kernel[:2], padding, strict=True)
+    )
+    return Geometry((x[0], height, width, kernel[3]), stride, padding)
 
 
 def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:

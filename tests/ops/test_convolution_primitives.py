@@ -12,8 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from random_arrays import random_array
 
 from flax_vision.ops import convolution_primitives, onednn_library
-from flax_vision.ops.padding import output_size
-from flax_vision.ops.xla_convolution import Geometry
+from flax_vision.ops.xla_convolution import geometry_of
 
 PADDING = ((1, 2), (0, 1))
 
@@ -26,13 +25,7 @@ def xla(x, kernel, stride=2, padding=PADDING):
 
 
 def ours(x, kernel, stride=2, padding=PADDING, bias=None):
-    shape = (
-        x.shape[0],
-        output_size(x.shape[1], kernel.shape[0], stride, padding[0]),
-        output_size(x.shape[2], kernel.shape[1], stride, padding[1]),
-        kernel.shape[3],
-    )
-    geometry = Geometry(shape, stride, padding)
+    geometry = geometry_of(x.shape, kernel.shape, stride, padding)
     return convolution_primitives.convolution(x, kernel, bias, geometry)
 
 

@@ -12,15 +12,9 @@ from random_arrays import random_array
 
 from flax_vision import processor
 from flax_vision.ops import cpu_convolution, products, winograd, xla_convolution
-from flax_vision.ops.padding import output_size
-from flax_vision.ops.xla_convolution import Geometry
+from flax_vision.ops.xla_convolution import Geometry, geometry_of
 
 ONE = ((1, 1), (1, 1))
-
-
-def result_shape(x, kernel, stride, padding):
-    sizes = [output_size(x[i + 1], kernel[i], stride, pair) for i, pair in enumerate(padding)]
-    return x[0], *sizes, kernel[3]
 
 
 def all_three(module, x, kernel, geometry):
@@ -36,7 +30,7 @@ def all_three(module, x, kernel, geometry):
 
 def compare(x_shape, kernel_shape, stride, padding):
     x, kernel = random_array(0, x_shape), random_array(1, kernel_shape)
-    geometry = Geometry(result_shape(x_shape, kernel_shape, stride, padding), stride, padding)
+    geometry = geometry_of(x_shape, kernel_shape, stride, padding)
     ours, theirs = (
         jax.jit(partial(all_three, module, geometry=geometry))(x, kernel)
         for module in (cpu_convolution, xla_convolution)
@@ -92,7 +86,7 @@ def test_winograd_is_exact_in_whole_numbers():
 
 def form(x, kernel, stride=1, padding=ONE):
     """Which form the forward convolution takes: what is in its jaxpr."""
-    geometry = Geometry(result_shape(x, kernel, stride, padding), stride, padding)
+    geometry = geometry_of(x, kernel, stride, padding)
     function = partial(cpu_convolution.convolution, geometry=geometry)
     text = str(jax.make_jaxpr(function)(jnp.ones(x), jnp.ones(kernel)))
     if "conv_general_dilated" in text:
