@@ -13,6 +13,9 @@ from flax_vision.ops import products, winograd, xla_convolution
 from flax_vision.ops.padding import Pairs
 from flax_vision.ops.xla_convolution import Geometry, Shape
 
+# That pay for Winograd's transforms, by the size of the kernel.
+_FEWEST_CHANNELS = {3: 256, 5: 32}
+
 
 def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the cross-correlation of images with kernels."""
@@ -35,8 +38,9 @@ def input_gradient(y: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
     (top, bottom), (left, right) = padding
     if _is_pointwise(kernel.shape, stride):
         return lax.dynamic_slice(y @ kernel[0, 0].T, (0, top, left, 0), shape)
-    if _suits_winograd(kernel.shape, stride) and max(top, bottom, left, right) <= 2:
-        pads = ((2 - top, 2 - bottom), (2 - left, 2 - right))
+    reach = kernel.shape[0] - 1
+    if _suits_winograd(kernel.shape, stride) and max(top, bottom, left, right) <= reach:
+        pads = ((reach - top, reach - bottom), (reach - left, reach - right))
         return _by_winograd(y, jnp.flip(kernel, (0, 1)), shape, pads, axis=1)
     padded = _padded(shape, padding)
     is_small = y.shape[1] * y.shape[2] <= 8 * 8 or (kernel.shape[0] >= 5 and kernel.shape[2] >= 24)
@@ -56,9 +60,9 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
 def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     """Whether `convolution` with a kernel of that shape is faster than that of oneDNN.
 
-    Winograd's form is on small maps, by a factor of about 1.3, unless there is AVX-512.
+    Winograd's form is for 3x3 on small maps, by a factor of about 1.3, unless there is AVX-512.
     """
-    is_small = geometry.shape[1] <= 14
+    is_small = geometry.shape[1] <= 14 and kernel[0] == 3
     return is_small and _suits_winograd(kernel, geometry.stride) and not _has_avx512()
 
 
@@ -79,7 +83,9 @@ def _has_avx512() -> bool:
 
 def _suits_winograd(kernel: Shape, stride: int) -> bool:
     """Whether its transforms cost less than the products that they save."""
-    return stride == 1 and kernel[:2] == (3, 3) and min(kernel[2:]) >= 256
+    height, width, *channels = kernel
+    is_square = stride == 1 and height == width
+    return is_square and height in _FEWEST_CHANNELS and min(channels) >= _FEWEST_CHANNELS[height]
 
 
 def _by_winograd(

@@ -75,10 +75,19 @@ def test_winograd(height, padding):
     compare((2, height + 2, 4, 256), (3, 3, 256, 256), 1, padding)
 
 
-def test_winograd_is_exact_in_whole_numbers():
+@pytest.mark.parametrize("height", [1, 2, 5])
+@pytest.mark.parametrize("padding", [((2, 2), (2, 2)), ((0, 4), (1, 3)), ((5, 5), (5, 5))])
+@pytest.mark.usefixtures("small_pieces")
+def test_winograd_of_larger_kernels(height, padding):
+    compare((2, height + 4, 6, 32), (5, 5, 32, 32), 1, padding)
+
+
+@pytest.mark.parametrize(("size", "factor"), [(3, 2), (5, 24)])
+def test_winograd_is_exact_in_whole_numbers(size, factor):
     random = np.random.default_rng(0)
-    x = jnp.asarray(random.integers(-4, 5, (2, 8, 10, 3)), jnp.float32)
-    kernel = jnp.asarray(4 * random.integers(-4, 5, (3, 3, 3, 5)), jnp.float32)
+    x = jnp.asarray(random.integers(-4, 5, (2, size + 5, size + 7, 3)), jnp.float32)
+    # Whole multiples of what the transform of a kernel divides by, so that nothing is rounded.
+    kernel = jnp.asarray(factor**2 * random.integers(-4, 5, (size, size, 3, 5)), jnp.float32)
     geometry = Geometry((2, 6, 8, 5), 1, ((0, 0), (0, 0)))
     expected = xla_convolution.convolution(x, kernel, geometry)
     np.testing.assert_array_equal(winograd.convolution(x, kernel), expected)
@@ -91,7 +100,7 @@ def form(x, kernel, stride=1, padding=ONE):
     text = str(jax.make_jaxpr(function)(jnp.ones(x), jnp.ones(kernel)))
     if "conv_general_dilated" in text:
         return "XLA"
-    if text.count("dot_general") == 16:
+    if text.count("dot_general") in {16, 36}:
         return "Winograd"
     return "patches or bands" if "concatenate" in text else "product"
 
@@ -110,6 +119,8 @@ def test_small_maps_take_products():
 def test_many_channels_take_winograd():
     assert form((1, 14, 14, 512), (3, 3, 512, 512)) == "Winograd"
     assert form((1, 14, 14, 512), (3, 3, 512, 512), stride=2) != "Winograd"
+    assert form((1, 27, 27, 48), (5, 5, 48, 128)) == "Winograd"
+    assert form((1, 14, 14, 16), (5, 5, 16, 48)) != "Winograd"
 
 
 def of_vgg(channels, size):
@@ -122,6 +133,7 @@ def test_what_beats_onednn(monkeypatch):
     assert cpu_convolution.beats_onednn(*of_vgg(512, 14))
     assert not cpu_convolution.beats_onednn(*of_vgg(512, 28))
     assert not cpu_convolution.beats_onednn(*of_vgg(64, 14))
+    assert not cpu_convolution.beats_onednn((5, 5, 64, 64), Geometry((8, 14, 14, 64), 1, ONE))
     monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
     assert not cpu_convolution.beats_onednn(*of_vgg(512, 14))
 
