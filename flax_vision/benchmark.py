@@ -25,8 +25,9 @@ from flax_vision.models.registry import create_model, find_variant
 from flax_vision.models.summary import summarize
 from flax_vision.training.config import default_config
 from flax_vision.training.losses import make_loss
-from flax_vision.training.optimizers import make_optimizer, make_schedule
-from flax_vision.training.step import Program
+from flax_vision.training.optimizers import make_optimizer
+from flax_vision.training.schedules import make_plateau, make_schedule
+from flax_vision.training.step import Program, Recipe
 
 Mode = Literal["training", "inference"]
 
@@ -206,7 +207,8 @@ def network_and_batch(
     shape = (batch_size, image_size or height, image_size or width, channels)
     images = random.integers(0, 256, shape, np.uint8)
     labels = random.integers(0, model.num_classes, batch_size, np.int32)
-    return model, Batch(*jax.device_put((images, labels, np.ones(batch_size, bool))))
+    index = np.arange(batch_size, dtype=np.int32)
+    return model, Batch(*jax.device_put((images, labels, np.ones(batch_size, bool), index)))
 
 
 def compile_step(
@@ -215,9 +217,13 @@ def compile_step(
     """Compiles the trainer's own step; returns a function that does one, and what was compiled."""
     config = default_config()
     config.optimizer.weight_decay = 5e-4
-    loss = make_loss("cross_entropy", config.loss.rubbish)
-    optimizer = make_optimizer(config.optimizer, make_schedule(config.schedule, 1))
-    program = Program(model, loss, optimizer, Preprocessing([127.5], [60.0]), batch)
+    recipe = Recipe(
+        make_loss("cross_entropy", config.loss.rubbish),
+        make_optimizer(config.optimizer),
+        make_schedule(config.schedule, epochs=1, steps_per_epoch=1),
+        make_plateau(config.schedule),
+    )
+    program = Program(model, recipe, Preprocessing([127.5], [60.0]), batch)
     if mode == "inference":
         variables = _variables(program)
         evaluate = program.compile_evaluation()

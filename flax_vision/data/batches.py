@@ -1,5 +1,6 @@
 """The order of the images, and their batches."""
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -19,11 +20,13 @@ class Batch(NamedTuple):
       images: uint8 [N, H, W, C].
       labels: int32 [N].
       mask: bool [N], False where an image only fills the batch up and does not count.
+      place: int32 [N], where each image is in its set.
     """
 
     images: Array
     labels: Array
     mask: Array
+    place: Array
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
@@ -47,7 +50,7 @@ def training_batches(
     everything = np.ones(batch_size, bool)
     for first in range(start * batch_size, len(order) - batch_size + 1, batch_size):
         indices = order[first : first + batch_size]
-        yield Batch(image_set.images[indices], image_set.labels[indices], everything)
+        yield _batch(image_set, indices, everything)
 
 
 def evaluation_batches(image_set: ImageSet, batch_size: int) -> Iterator[Batch]:
@@ -56,4 +59,21 @@ def evaluation_batches(image_set: ImageSet, batch_size: int) -> Iterator[Batch]:
         indices = np.arange(first, first + batch_size)
         mask = indices < len(image_set)
         indices = np.minimum(indices, len(image_set) - 1)
-        yield Batch(image_set.images[indices], image_set.labels[indices], mask)
+        yield _batch(image_set, indices, mask)
+
+
+def samples(image_set: ImageSet, size: int, seed: int, epoch: int) -> Batch:
+    """Returns the first images of an epoch, all of them where there are not so many."""
+    indices = epoch_order(len(image_set), seed, epoch)[:size]
+    return _batch(image_set, indices, np.ones(len(indices), bool))
+
+
+def stacked(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    """Yields so many batches at a time, the last time what is left, as arrays [K, N, ...]."""
+    while group := list(itertools.islice(batches, count)):
+        yield Batch(*map(np.stack, zip(*group, strict=True)))
+
+
+def _batch(image_set: ImageSet, indices: np.ndarray, mask: np.ndarray) -> Batch:
+    place = indices.astype(np.int32)
+    return Batch(image_set.images[indices], image_set.labels[indices], mask, place)

@@ -35,6 +35,9 @@ TABLE_I = np.array(
     dtype=bool,
 )
 
+# What the network's option `codes` stands for: from a number of classes to [classes, 84].
+CODES = {"digits": digit_codes, "random": random_codes}
+
 
 def squash(a: jax.Array) -> jax.Array:
     """Returns f(a) = A tanh(S a) with A = 1.7159 and S = 2/3 (equation 6), so that f(1) is 1."""
@@ -68,8 +71,19 @@ def extend(images: jax.Array, background: float) -> jax.Array:
     return jnp.pad(images, pads, constant_values=background)
 
 
+def spread_links(links: jax.Array, table: np.ndarray) -> jax.Array:
+    """Returns the dense kernel [height, width, inputs, maps] of the links of a connection table.
+
+    Args:
+      links: [height, width, links], a row of the table after the other.
+      table: bool [inputs, maps].
+    """
+    kernel = jnp.zeros((*links.shape[:2], *table.shape), links.dtype)
+    return kernel.at[:, :, *np.nonzero(table)].set(links)
+
+
 class Subsampling(nn.Module):
-    """S2 and S4: the sum of each 2x2 block, times a coefficient, plus a bias, squashed."""
+    """S2 and S4: the sum of each 2x2 block, times a coefficient, plus a bias."""
 
     dtype: DTypeLike = jnp.float32
 
@@ -82,7 +96,7 @@ class Subsampling(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (maps,), jnp.float32)
         x, coefficient, bias = nn.dtypes.promote_dtype(x, coefficient, bias, dtype=self.dtype)
         shape = (1, 1, 1, maps)
-        return squash(sum_pool(x, 2, 2) * coefficient.reshape(shape) + bias.reshape(shape))
+        return sum_pool(x, 2, 2) * coefficient.reshape(shape) + bias.reshape(shape)
 
 
 class PartialConvolution(nn.Module):
@@ -104,14 +118,11 @@ class PartialConvolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        sources, targets = np.nonzero(self.table)
         size, maps = (self.size, self.size), self.table.shape[1]
-        links = self.param("kernel", self._init_links, (*size, len(sources)), jnp.float32)
+        links = self.param("kernel", self._init_links, (*size, self.table.sum()), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (maps,), jnp.float32)
         x, links, bias = nn.dtypes.promote_dtype(x, links, bias, dtype=self.dtype)
-        kernel = jnp.zeros((*size, *self.table.shape), links.dtype)
-        kernel = kernel.at[:, :, sources, targets].set(links)
-        return convolution(x, kernel, bias=bias)
+        return convolution(x, spread_links(links, self.table), bias=bias)
 
 
 class RadialBasis(nn.Module):
@@ -161,13 +172,13 @@ class LeNet5(nn.Module):
         conv = partial(Conv, size=5, kernel_init=uniform_fan_in, dtype=self.dtype)
         x = extend(images, self.background)
         x = keep(self, "c1", squash(conv(6, name="C1")(x)))
-        x = keep(self, "s2", Subsampling(self.dtype, name="S2")(x))
+        x = keep(self, "s2", squash(Subsampling(self.dtype, name="S2")(x)))
         x = keep(self, "c3", squash(PartialConvolution(TABLE_I, dtype=self.dtype, name="C3")(x)))
-        x = keep(self, "s4", Subsampling(self.dtype, name="S4")(x))
+        x = keep(self, "s4", squash(Subsampling(self.dtype, name="S4")(x)))
         x = keep(self, "c5", squash(conv(120, name="C5")(x)))
         dense = nn.Dense(84, kernel_init=uniform_fan_in, dtype=self.dtype, name="F6")
         x = keep(self, "f6", squash(dense(x.reshape(x.shape[0], -1))))
-        codes = {"digits": digit_codes, "random": random_codes}[self.codes](self.num_classes)
+        codes = CODES[self.codes](self.num_classes)
         return -RadialBasis(codes, self.trainable_codes, name="OUT")(x)
 
 

@@ -18,20 +18,62 @@ def default_config() -> ConfigDict:
             "seed": 0,  # of parameters, dropout and the order of the images
             "batch_size": 128,
             "epochs": 10,
+            "steps_at_once": 1,  # compiled into one program: for batches of an image or so
+            "init_from": "",  # an export or a run whose layers this one begins with
+            "init_layers": ".*",  # which of them: a regular expression of their names
             "model": {"name": "lenet5"},  # and the network's own options
             "data": {
                 "name": "mnist_5k",  # or the TFDS name of a set of small images
                 "directory": "",  # where TFDS keeps its sets; empty for its default
                 "validation": 0.1,  # share of the training set that chooses the best model
+                "order": "new",  # in each epoch; or constant
+                "resize": 0,  # height and width that images are brought to; 0 to leave them
+                "channels": 0,  # how often a grey image is repeated; 3 for colour, 0 to leave it
+                "crop": 0,  # height and width of the part that the network sees; 0 for all
+                "center": "given",  # or channel, pixel: data.mean is that of the training set
                 "mean": (0.0,),  # subtracted from the pixels 0..255, one or one a channel
                 "std": (255.0,),  # divides them then
+            },
+            "augmentation": {
+                "affine": 0.0,  # strength of translation, scaling, squeezing and shearing
+                "photometric": 0.0,  # most by which contrast, brightness and colour change
+                "colour_noise": 0.0,  # deviation of multiples of the colours' components
+                "colour_components": "eigenvalues",  # scale them; or deviations, as the 2012 code
+                "pad": 0,  # pixels of zeros around an image that is cropped then
+                "flip": False,  # mirrors every other image
             },
             "loss": {
                 "name": "cross_entropy",  # or map, which is LeNet-5's
                 "rubbish": 10.0,  # the constant j of the loss `map`
+                "auxiliary": 0.3,  # weight of each auxiliary head's loss, where there are some
             },
-            "optimizer": {"momentum": 0.9, "weight_decay": 0.0},
-            "schedule": {"name": "cosine", "learning_rate": 0.01},
+            "optimizer": {
+                "name": "sgd",  # or levenberg_marquardt, which is LeNet-5's
+                "mu": 0.02,  # levenberg_marquardt: added to the curvature
+                "samples": 500,  # levenberg_marquardt: images that the curvature is estimated on
+                "momentum": 0.9,
+                "velocity": "gradient",  # or step, which contains the rate, as AlexNet's
+                "weight_decay": 0.0,  # times the weights, added to the gradient
+                "decay_biases": True,
+                "bias_rate": 1.0,  # times the rate for biases
+                "accumulate": 1,  # batches whose mean gradient makes one step
+                "average": 0.0,  # decay of Polyak's average of the parameters; 0 for none
+            },
+            "schedule": {
+                "name": "cosine",  # constant, one_cycle, exponential, steps, plateau
+                "learning_rate": 0.01,  # the first one, or the highest
+                "boundaries": (),  # steps: epochs after which the rate is another
+                "factors": (),  # steps: and what it then is, in multiples of the first
+                "factor": 0.1,  # plateau, exponential: multiplies the rate
+                "every": 8.0,  # exponential: epochs after which it does so
+                "patience": 5,  # plateau: epochs without a better one after which it does so
+                "drops": 3,  # plateau: how often at most
+                "warmup": {
+                    "epochs": 0.0,  # with which the run begins
+                    "name": "linear",  # rises to the rate; constant stays at
+                    "factor": 0.1,  # times the rate
+                },
+            },
             "checkpoint": {
                 "every_seconds": 60.0,  # the longest time that a kill can cost
                 "keep": 2,  # of the newest; the best is kept besides
@@ -64,6 +106,12 @@ def check(config: ConfigDict) -> None:
     for key, choices in _CHOICES.items():
         if flat[key] not in choices:
             raise unknown(f"config.{key}", flat[key], choices)
+    boundaries, factors = flat["schedule.boundaries"], flat["schedule.factors"]
+    if len(boundaries) != len(factors):
+        raise UserError(
+            f"config.schedule.boundaries has {len(boundaries)} epochs and config.schedule.factors "
+            f"{len(factors)}; give a factor for each."
+        )
 
 
 def split_spec(spec: str) -> tuple[str, str]:
@@ -83,29 +131,72 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _numbers(values: Any) -> bool:
+    return all(isinstance(value, Real) and math.isfinite(value) for value in values)
+
+
 def _finite_numbers(values: Any) -> bool:
-    return len(values) > 0 and all(isinstance(v, Real) and math.isfinite(v) for v in values)
+    return len(values) > 0 and _numbers(values)
 
 
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+_Rule = tuple[Callable[[Any], bool], str]
+
+_AT_LEAST_0: _Rule = (lambda value: 0 <= value < math.inf, "at least 0 and finite")
+_AT_LEAST_1: _Rule = (lambda value: value >= 1, "at least 1")
+_ABOVE_0: _Rule = (lambda value: 0 < value < math.inf, "greater than 0 and finite")
+_SHARE: _Rule = (lambda value: 0 <= value < 1, "from 0 to below 1")
+_BETWEEN_0_AND_1: _Rule = (lambda value: 0 < value < 1, "between 0 and 1")
+
+_RULES: dict[str, _Rule] = {
     "seed": (lambda value: 0 <= value < 2**31, "from 0 to 2147483647"),
-    "batch_size": (lambda value: value >= 1, "at least 1"),
-    "epochs": (lambda value: value >= 1, "at least 1"),
-    "data.validation": (lambda value: 0 <= value < 1, "from 0 to below 1"),
+    "batch_size": _AT_LEAST_1,
+    "epochs": _AT_LEAST_1,
+    "steps_at_once": _AT_LEAST_1,
+    "data.validation": _SHARE,
+    "data.resize": _AT_LEAST_0,
+    "data.channels": _AT_LEAST_0,
+    "data.crop": _AT_LEAST_0,
     "data.mean": (_finite_numbers, "finite numbers, one or one a channel"),
     "data.std": (
         lambda values: _finite_numbers(values) and all(values),
         "finite numbers other than 0, one or one a channel",
     ),
+    "augmentation.affine": _AT_LEAST_0,
+    "augmentation.photometric": (lambda value: 0 <= value <= 1, "from 0 to 1"),
+    "augmentation.colour_noise": _AT_LEAST_0,
+    "augmentation.pad": _AT_LEAST_0,
     "loss.rubbish": (math.isfinite, "finite"),
-    "optimizer.momentum": (lambda value: 0 <= value < 1, "from 0 to below 1"),
-    "optimizer.weight_decay": (lambda value: 0 <= value < math.inf, "at least 0 and finite"),
-    "schedule.learning_rate": (lambda value: 0 < value < math.inf, "greater than 0 and finite"),
-    "checkpoint.every_seconds": (lambda value: 0 <= value < math.inf, "at least 0 and finite"),
-    "checkpoint.keep": (lambda value: value >= 1, "at least 1"),
+    "loss.auxiliary": _AT_LEAST_0,
+    "optimizer.mu": _ABOVE_0,
+    "optimizer.samples": _AT_LEAST_1,
+    "optimizer.momentum": _SHARE,
+    "optimizer.weight_decay": _AT_LEAST_0,
+    "optimizer.bias_rate": _AT_LEAST_0,
+    "optimizer.accumulate": _AT_LEAST_1,
+    "optimizer.average": _SHARE,
+    "schedule.learning_rate": _ABOVE_0,
+    "schedule.boundaries": (
+        lambda values: _numbers(values) and sorted(values) == list(values),
+        "epochs, the earlier first",
+    ),
+    "schedule.factors": (_numbers, "finite numbers"),
+    "schedule.factor": _BETWEEN_0_AND_1,
+    "schedule.every": _ABOVE_0,
+    "schedule.patience": _AT_LEAST_1,
+    "schedule.drops": _AT_LEAST_0,
+    "schedule.warmup.epochs": _AT_LEAST_0,
+    "schedule.warmup.factor": _AT_LEAST_0,
+    "checkpoint.every_seconds": _AT_LEAST_0,
+    "checkpoint.keep": _AT_LEAST_1,
 }
 
 _CHOICES = {
-    "schedule.name": ("constant", "cosine"),
+    "data.order": ("new", "constant"),
+    "data.center": ("given", "channel", "pixel"),
+    "augmentation.colour_components": ("eigenvalues", "deviations"),
     "loss.name": ("cross_entropy", "map"),
+    "optimizer.name": ("sgd", "levenberg_marquardt"),
+    "optimizer.velocity": ("gradient", "step"),
+    "schedule.name": ("constant", "cosine", "one_cycle", "exponential", "steps", "plateau"),
+    "schedule.warmup.name": ("linear", "constant"),
 }

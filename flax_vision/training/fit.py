@@ -3,15 +3,17 @@
 import dataclasses
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from flax_vision import process
 from flax_vision.checkpoints import Checkpoints, Damaged, History
-from flax_vision.data.batches import training_batches
+from flax_vision.data.batches import Batch, samples, stacked, training_batches
 from flax_vision.data.image_set import ImageSet, Report
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
@@ -104,7 +106,7 @@ class _Run:
         program = self._setup.program
         found = self._checkpoints.restore_newest(program.state, self._display.warning)
         if found is None:
-            self._state = program.init(self._config.seed)
+            self._state = program.init(self._config.seed).starting_from(self._setup.initial)
         else:
             self._state, self._history = found
             self._step = int(self._state.step)
@@ -122,7 +124,8 @@ class _Run:
         for epoch in range(len(self._history), self._config.epochs):
             record = self._train_epoch(epoch) | self._validate() | {"seconds": self._lap()}
             self._history.append(record)
-            self._state = self._state.replace(totals=Totals.zero())
+            error = np.float32(1 - record.get("validation/top1", np.nan))
+            self._state = self._setup.program.end_epoch(self._state, error)
             self._directory.log(record)
             self._display.epoch(record, self._config.epochs, self._setup.total_steps)
             is_best = "validation/top1" in record and self._best_step() == self._step
@@ -155,26 +158,39 @@ class _Run:
         Loss and accuracy are of the whole epoch; the pace is that of what this process trained of
         it, and left out where that is nothing.
         """
-        done = self._step - epoch * self._setup.steps_per_epoch
-        batches = training_batches(
-            self._setup.parts.train, self._config.batch_size, self._config.seed, epoch, done
-        )
-        pace = Pace()
-        for batch in pace.clocked(batches):
+        pace, program = Pace(), self._setup.program
+        at_once = self._config.steps_at_once
+        for batch in pace.clocked(self._batches(epoch)):
             self._stop_if_asked()
-            self._state = self._setup.program.train_step(self._state, batch)
-            self._step += 1
+            if at_once == 1:
+                self._state = program.train_step(self._state, batch)
+                self._step += 1
+            else:
+                self._state = program.train_steps(self._state, batch)
+                self._step += len(batch.labels)
             if self._display.is_due:
                 self._show(epoch, pace)
             if self._is_save_due:
                 self._save()
+        last = np.int32(self._step - 1)
         return {
             "epoch": epoch + 1,
             "step": self._step,
-            "learning_rate": float(self._setup.schedule(self._step - 1)),
+            "learning_rate": float(program.learning_rate(self._state.replace(step=last))),
             **_prefixed("train", self._finite_totals().averages()),
             **pace.record(),
         }
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        """Yields what is left of an epoch, several batches at once where the run has it so."""
+        done = self._step - epoch * self._setup.steps_per_epoch
+        train, config = self._setup.parts.train, self._config
+        if config.optimizer.name == "levenberg_marquardt" and not done:
+            chosen = samples(train, config.optimizer.samples, config.seed, epoch)
+            self._state = self._setup.program.begin_epoch(self._state, chosen)
+        order = 0 if config.data.order == "constant" else epoch
+        batches = training_batches(train, config.batch_size, config.seed, order, done)
+        return batches if config.steps_at_once == 1 else stacked(batches, config.steps_at_once)
 
     def _validate(self) -> dict[str, float]:
         validation = self._setup.parts.validation

@@ -22,7 +22,7 @@ class Pace:
             self._waited += time.monotonic() - asked
             if batch is None:
                 return
-            self._images += len(batch.labels)
+            self._images += batch.labels.size
             yield batch
 
     def record(self) -> dict[str, float]:

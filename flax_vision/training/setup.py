@@ -1,20 +1,32 @@
 """What a run is made of: data, network, and the functions that train it."""
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
-import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.batches import training_batches
 from flax_vision.data.image_set import ImageSet, Report
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts, load_parts
+from flax_vision.data.statistics import colour_components, mean_image
 from flax_vision.errors import UserError
+from flax_vision.models.lenet import LeNet5
+from flax_vision.training.levenberg_marquardt import (
+    Curvature,
+    levenberg_marquardt,
+    make_curvature,
+)
 from flax_vision.training.losses import make_loss
-from flax_vision.training.optimizers import make_optimizer, make_schedule
-from flax_vision.training.step import Program
+from flax_vision.training.optimizers import make_optimizer
+from flax_vision.training.schedules import make_plateau, make_schedule
+from flax_vision.training.step import Program, Recipe
+from flax_vision.training.warm_start import layers_of
 from flax_vision.weights.exported import ModelCard
 
 _MOST_STEPS = 2**31 - 1
@@ -29,17 +41,17 @@ class Setup:
       config: the checked configuration.
       parts: the data.
       card: what the export will say of the network.
-      schedule: the learning rate by step.
       program: the compiled functions.
       steps_per_epoch: whole batches in the training set.
+      initial: layers that begin with another network's parameters, by name.
     """
 
     config: ConfigDict
     parts: Parts
     card: ModelCard
-    schedule: optax.Schedule
     program: Program
     steps_per_epoch: int
+    initial: Mapping[str, Any]
 
     @property
     def total_steps(self) -> int:
@@ -80,43 +92,117 @@ def prepare(config: ConfigDict, report: Report) -> Setup:
             f"config.epochs is {config.epochs}, which makes {config.epochs * steps_per_epoch:,} "
             f"steps; give at most {_MOST_STEPS // steps_per_epoch:,} epochs."
         )
+    if config.schedule.name == "plateau" and not len(parts.validation):
+        raise UserError(
+            "config.schedule.name is 'plateau', which needs the error on validation images, and "
+            "config.data.validation is 0; give a share above 0."
+        )
     card = _describe(config, parts.train)
-    schedule = make_schedule(config.schedule, config.epochs * steps_per_epoch)
+    model = _make_model(card)
     program = Program(
-        _make_model(card),
-        make_loss(config.loss.name, config.loss.rubbish),
-        make_optimizer(config.optimizer, schedule),
+        model,
+        _make_recipe(config, model, steps_per_epoch, parts.train, card.preprocessing),
         card.preprocessing,
         next(training_batches(parts.train, config.batch_size, config.seed, 0)),
     )
-    return Setup(config, parts, card, schedule, program, steps_per_epoch)
+    params, source = program.state.params, config.init_from
+    initial = layers_of(source, config.init_layers, params) if source else {}
+    return Setup(config, parts, card, program, steps_per_epoch, initial)
+
+
+def _make_recipe(
+    config: ConfigDict,
+    model: nn.Module,
+    steps_per_epoch: int,
+    train: ImageSet,
+    preprocessing: Preprocessing,
+) -> Recipe:
+    loss = make_loss(config.loss.name, config.loss.rubbish)
+    curvature: Curvature | None = None
+    optimizer = make_optimizer(config.optimizer)
+    if config.optimizer.name == "levenberg_marquardt":
+        if not isinstance(model, LeNet5) or model.trainable_codes:
+            raise UserError(
+                "config.optimizer.name is 'levenberg_marquardt', which is for lenet5 with fixed "
+                "codes; choose sgd."
+            )
+        curvature = make_curvature(model, loss)
+        optimizer = levenberg_marquardt(config.optimizer.mu)
+    return Recipe(
+        loss,
+        optimizer,
+        make_schedule(config.schedule, config.epochs, steps_per_epoch),
+        make_plateau(config.schedule),
+        steps_per_epoch,
+        _make_augmentation(config.augmentation, train, preprocessing),
+        config.loss.auxiliary,
+        config.optimizer.average,
+        curvature,
+    )
+
+
+def _make_augmentation(
+    config: ConfigDict, train: ImageSet, preprocessing: Preprocessing
+) -> Augmentation:
+    components: Sequence[Sequence[float]] = ()
+    if config.colour_noise:
+        found = colour_components(train.images, preprocessing, config.colour_components)
+        components = found.tolist()
+    return Augmentation(
+        config.affine,
+        config.photometric,
+        config.colour_noise,
+        components,
+        config.pad,
+        config.flip,
+    )
 
 
 def _describe(config: ConfigDict, train: ImageSet) -> ModelCard:
     options = config.model.to_dict()
-    channels = train.images.shape[-1]
-    for key in ("mean", "std"):
-        if len(config.data[key]) not in (1, channels):
-            raise UserError(
-                f"config.data.{key} has {len(config.data[key])} numbers, and the images of "
-                f"{config.data.name!r} have {channels} channels; give one number or {channels}."
-            )
     return ModelCard(
         name=options.pop("name"),
         options=options,
         class_names=train.class_names,
         image_shape=train.images.shape[1:],
-        preprocessing=Preprocessing(config.data.mean, config.data.std),
+        preprocessing=_make_preprocessing(config, train),
         metrics={},
     )
 
 
+def _make_preprocessing(config: ConfigDict, train: ImageSet) -> Preprocessing:
+    data = config.data
+    *size, channels = train.images.shape[1:]
+    if channels == 1:
+        channels = data.channels or 1
+    for key in ("mean", "std"):
+        if len(data[key]) not in (1, channels):
+            raise UserError(
+                f"config.data.{key} has {len(data[key])} numbers, and the images of "
+                f"{data.name!r} have {channels} channels; give one number or {channels}."
+            )
+    if data.crop > (smallest := data.resize or min(size)):
+        raise UserError(
+            f"config.data.crop is {data.crop}, and the images of {data.name!r} are "
+            f"{smallest} pixels high or wide; give at most that, or a larger config.data.resize."
+        )
+    given = Preprocessing(data.mean, data.std, data.resize, data.channels, data.crop)
+    if data.center == "given":
+        return given
+    mean = mean_image(train.images, given)
+    if data.center == "channel":
+        mean = mean.mean(axis=(0, 1))
+    return dataclasses.replace(given, mean=mean.round(3).tolist())
+
+
 def _make_model(card: ModelCard) -> nn.Module:
-    """Returns the network, having tried it on the shape of the images."""
+    """Returns the network, having tried it on the images as it will see them."""
     model = card.create_model()
-    images = jax.ShapeDtypeStruct((1, *card.image_shape), "float32")
+    images = jax.ShapeDtypeStruct((1, *card.image_shape), "uint8")
     try:
-        jax.eval_shape(model.init, jax.random.key(0), images)
+        jax.eval_shape(lambda x: model.init(jax.random.key(0), card.preprocessing(x)), images)
     except ValueError as error:
-        raise UserError(f"{card.name} cannot take the data set: {error}") from error
+        raise UserError(
+            f"{card.name} cannot take the data set: {error} config.data.resize=N makes images NxN."
+        ) from error
     return model

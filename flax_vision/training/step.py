@@ -1,5 +1,8 @@
 """The state of a run and the compiled functions that change it."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,10 +11,41 @@ import optax
 from flax import linen as nn
 from flax import struct
 
+from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.metrics import Totals
+from flax_vision.training.levenberg_marquardt import Curvature
 from flax_vision.training.losses import Loss
+from flax_vision.training.optimizers import running_average
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+      loss: what is minimised.
+      optimizer: how; its `update` takes the rate as `learning_rate`.
+      schedule: the learning rate by step.
+      plateau: lowers it besides; see `make_plateau`.
+      steps_per_epoch: steps in each epoch.
+      augmentation: of the training images.
+      auxiliary: weight of the loss of each auxiliary head, where the network has some.
+      average: decay of the running average of the parameters that is tested and exported in their
+        place; 0 for none.
+      curvature: estimates what the optimiser divides by, before each epoch; None where it does not.
+    """
+
+    loss: Loss
+    optimizer: optax.GradientTransformationExtraArgs
+    schedule: optax.Schedule
+    plateau: optax.GradientTransformationExtraArgs
+    steps_per_epoch: int = 1
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    auxiliary: float = 0.3
+    average: float = 0.0
+    curvature: Curvature | None = None
 
 
 class TrainState(struct.PyTreeNode):
@@ -22,6 +56,8 @@ class TrainState(struct.PyTreeNode):
       params: parameters of the network.
       statistics: its other collections, such as `batch_stats`.
       opt_state: of the optimiser.
+      average: of the parameters so far, where the recipe asks for it, else None.
+      plateau: of what lowers the rate when nothing is gained any more.
       key: PRNG key of the run, the same at every step.
       totals: of the epoch so far.
       bad_step: int32 [], the first step whose loss was not finite, counted from 1; 0 for none.
@@ -31,14 +67,24 @@ class TrainState(struct.PyTreeNode):
     params: Any
     statistics: Any
     opt_state: optax.OptState
+    average: Any
+    plateau: Any
     key: jax.Array
     totals: Totals
     bad_step: jax.Array
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What the network's `apply` takes."""
-        return {"params": self.params, **self.statistics}
+        """What the network's `apply` takes in a test."""
+        params = self.params if self.average is None else self.average
+        return {"params": params, **self.statistics}
+
+    def starting_from(self, layers: Mapping[str, Any]) -> "TrainState":
+        """Returns the state with these layers' parameters in place of its own."""
+        params = {**self.params, **layers}
+        # Copies, for a step takes the memory of each.
+        average = None if self.average is None else jax.tree.map(jnp.copy, params)
+        return self.replace(params=params, average=average)
 
 
 class Program:
@@ -48,14 +94,18 @@ class Program:
       state: shapes, types and device of the TrainState.
       init: from an int32 seed to the first TrainState.
       train_step: from a TrainState, which it consumes, and a Batch to the next TrainState.
+      train_steps: the same for several batches, each array with a leading axis [K, ...].
+      begin_epoch: from a TrainState, which it consumes, and a Batch of samples to the TrainState
+        with their curvature, where the recipe has one.
       eval_step: from the network's variables and a Batch to the Totals of the batch.
+      end_epoch: from a TrainState, which it consumes, and the validation error of the epoch
+        (float32 [], NaN for none) to the TrainState that the next begins with.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        loss: Loss,
-        optimizer: optax.GradientTransformation,
+        recipe: Recipe,
         preprocessing: Preprocessing,
         batch: Batch,
     ) -> None:
@@ -63,27 +113,31 @@ class Program:
 
         Args:
           model: the network.
-          loss: what to minimise.
-          optimizer: how.
+          recipe: how to train it.
           preprocessing: of the batch's images.
           batch: a batch such as there will be, or its shapes and types.
         """
         self._model = model
-        self._loss = loss
-        self._optimizer = optimizer
+        self._recipe = recipe
         self._preprocessing = preprocessing
         self._batch = batch
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         self.init = jax.jit(self._init)
+        self.train_steps = jax.jit(self._train_steps, donate_argnums=0)
+        self.begin_epoch = jax.jit(self._begin_epoch, donate_argnums=0)
         self.state: TrainState = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
             jax.eval_shape(self._init, jnp.int32(0)),
         )
 
     def compile(self) -> None:
-        """Compiles both steps ahead of time, so that none compiles again in the middle of a run."""
+        """Compiles them ahead of time, so that nothing is compiled in the middle of a run."""
         self.train_step = self.compile_training()
         self.eval_step = self.compile_evaluation()
+        error = jax.ShapeDtypeStruct((), jnp.float32)
+        self.end_epoch = (
+            jax.jit(self._end_epoch, donate_argnums=0).lower(self.state, error).compile()
+        )
 
     def compile_training(self) -> jax.stages.Compiled:
         """Returns the compiled training step."""
@@ -95,61 +149,110 @@ class Program:
         eval_step = jax.jit(self._eval_step)
         return eval_step.lower(self.state.variables, self._batch).compile()
 
+    def learning_rate(self, state: TrainState) -> jax.Array:
+        """Returns the rate of the next step, float32 []."""
+        return self._recipe.schedule(state.step) * state.plateau.scale
+
     def _init(self, seed: jax.Array) -> TrainState:
         init_key, run_key = jax.random.split(jax.random.key(seed))
-        images = jnp.zeros((1, *self._batch.images.shape[1:]), jnp.float32)
+        images = self._preprocessing(jnp.zeros((1, *self._batch.images.shape[1:]), jnp.uint8))
         statistics = dict(self._model.init(init_key, images))
         params = statistics.pop("params")
         return TrainState(
             step=jnp.int32(0),
             params=params,
             statistics=statistics,
-            opt_state=self._optimizer.init(params),
+            opt_state=self._recipe.optimizer.init(params),
+            average=jax.tree.map(jnp.copy, params) if self._recipe.average else None,
+            plateau=self._recipe.plateau.init(params),
             key=run_key,
             totals=Totals.zero(),
             bad_step=jnp.int32(0),
         )
 
     def _train_step(self, state: TrainState, batch: Batch) -> TrainState:
-        rngs = {"dropout": jax.random.fold_in(state.key, state.step)}
-        images = self._preprocessing(batch.images)
-
-        def objective(params: Any) -> tuple[jax.Array, tuple[Totals, Any]]:
-            logits, statistics = self._model.apply(
-                {"params": params, **state.statistics},
-                images,
-                train=True,
-                rngs=rngs,
-                mutable=list(state.statistics),
-            )
-            losses = self._loss(logits, batch.labels)
-            totals = Totals.of_batch(losses, logits, batch.labels, batch.mask)
-            return losses.mean(), (totals, statistics)
-
+        objective = self._objective(state, batch)
         grad = jax.value_and_grad(objective, has_aux=True)
         (loss, (totals, statistics)), gradient = grad(state.params)
-        updates, opt_state = self._optimizer.update(gradient, state.opt_state, state.params)
+        updates, opt_state = self._recipe.optimizer.update(
+            gradient, state.opt_state, state.params, learning_rate=self.learning_rate(state)
+        )
         step = state.step + 1
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if average is not None:
+            average = running_average(average, params, step, self._recipe.average)
         is_first_bad = (state.bad_step == 0) & ~jnp.isfinite(loss)
         return state.replace(
             step=step,
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             statistics=statistics,
             opt_state=opt_state,
+            average=average,
             totals=state.totals + totals,
             bad_step=jnp.where(is_first_bad, step, state.bad_step),
         )
 
+    def _train_steps(self, state: TrainState, batches: Batch) -> TrainState:
+        state, _ = jax.lax.scan(lambda s, batch: (self._train_step(s, batch), None), state, batches)
+        return state
+
+    def _begin_epoch(self, state: TrainState, samples: Batch) -> TrainState:
+        assert self._recipe.curvature is not None  # the caller's duty
+        images, labels = self._preprocessing(samples.images), jnp.asarray(samples.labels)
+        return state.replace(opt_state=self._recipe.curvature(state.params, images, labels))
+
+    def _objective(self, state: TrainState, batch: Batch) -> Callable[[Any], Any]:
+        """Returns the function of the parameters that a step descends."""
+        dropout_key, image_key = jax.random.split(state.key)
+        rngs = {"dropout": jax.random.fold_in(dropout_key, state.step)}
+        epoch_key = jax.random.fold_in(image_key, state.step // self._recipe.steps_per_epoch)
+        keys = jax.vmap(lambda index: jax.random.fold_in(epoch_key, index))(batch.place)
+        images = self._recipe.augmentation(batch.images, keys, self._preprocessing)
+
+        def objective(params: Any) -> tuple[jax.Array, tuple[Totals, Any]]:
+            applied: Any = self._model.apply(
+                {"params": params, **state.statistics},
+                images,
+                train=True,
+                rngs=rngs,
+                mutable=[*state.statistics, "intermediates"],
+            )
+            logits, updated = applied
+            losses = self._recipe.loss(logits, batch.labels)
+            totals = Totals.of_batch(losses, logits, batch.labels, batch.mask)
+            for head in _auxiliary_logits(updated.pop("intermediates", {})):
+                losses += self._recipe.auxiliary * self._recipe.loss(head, batch.labels)
+            return losses.mean(), (totals, updated)
+
+        return objective
+
+    def _end_epoch(self, state: TrainState, error: jax.Array) -> TrainState:
+        with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers
+            _, after = self._recipe.plateau.update({}, state.plateau, value=error)
+        plateau = jax.tree.map(partial(jnp.where, jnp.isnan(error)), state.plateau, after)
+        return state.replace(totals=Totals.zero(), plateau=plateau)
+
     def _eval_step(self, variables: Any, batch: Batch) -> Totals:
         images = self._preprocessing(batch.images)
         logits: Any = self._model.apply(variables, images, train=False)
-        losses = self._loss(logits, batch.labels)
+        losses = self._recipe.loss(logits, batch.labels)
         return Totals.of_batch(losses, logits, batch.labels, batch.mask)
+
+
+def _auxiliary_logits(intermediates: Mapping[str, Any]) -> list[jax.Array]:
+    """Returns what GoogLeNet's auxiliary heads gave; other networks have none."""
+    return [logits for name in ("aux1", "aux2") for logits in intermediates.get(name, ())]
 
 
 @jax.jit
 def is_finite(state: TrainState) -> jax.Array:
     """Returns bool [], whether every loss so far, parameter and statistic is finite."""
-    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+    # The best error of the plateau's begins with infinity.
+    floats = [
+        x
+        for x in jax.tree.leaves(state.replace(plateau=None))
+        if jnp.issubdtype(x.dtype, jnp.floating)
+    ]
     finite = jnp.stack([jnp.isfinite(x).all() for x in floats])
     return finite.all() & (state.bad_step == 0)

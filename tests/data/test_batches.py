@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from flax_vision.data.batches import epoch_order, evaluation_batches, training_batches
+from flax_vision.data.batches import (
+    epoch_order,
+    evaluation_batches,
+    samples,
+    stacked,
+    training_batches,
+)
 
 
 def test_order_is_a_permutation_that_seed_and_epoch_decide():
@@ -39,3 +45,24 @@ def test_evaluation_counts_every_image_once(digits, batch_size):
     np.testing.assert_array_equal(counted, digits.images)
     labels = np.concatenate([batch.labels[batch.mask] for batch in batches])
     np.testing.assert_array_equal(labels, digits.labels)
+
+
+def test_place_in_the_set(digits):
+    (batch,) = training_batches(digits, 40, seed=3, epoch=0)
+    assert batch.place.dtype == np.int32
+    np.testing.assert_array_equal(digits.images[batch.place], batch.images)
+
+
+def test_samples_are_the_first_of_an_epoch(digits):
+    chosen = samples(digits, 7, seed=1, epoch=2)
+    np.testing.assert_array_equal(chosen.place, epoch_order(40, seed=1, epoch=2)[:7])
+    np.testing.assert_array_equal(chosen.labels, digits.labels[chosen.place])
+    assert len(samples(digits, 500, seed=1, epoch=2).labels) == 40
+
+
+def test_stacked_batches_are_the_same_in_the_same_order(digits):
+    apart = list(training_batches(digits, 4, seed=0, epoch=0))
+    groups = list(stacked(iter(apart), 4))
+    assert [len(group.labels) for group in groups] == [4, 4, 2]
+    together = np.concatenate([group.images for group in groups])
+    np.testing.assert_array_equal(together, np.stack([batch.images for batch in apart]))

@@ -6,7 +6,12 @@ import pytest
 from flax_vision.data.batches import Batch
 from flax_vision.training.pace import Pace
 
-BATCH = Batch(np.zeros((8, 1, 1, 1), np.uint8), np.zeros(8, np.int32), np.ones(8, bool))
+BATCH = Batch(
+    np.zeros((8, 1, 1, 1), np.uint8),
+    np.zeros(8, np.int32),
+    np.ones(8, bool),
+    np.arange(8, dtype=np.int32),
+)
 
 
 def test_only_the_time_before_a_batch_is_waiting():

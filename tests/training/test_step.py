@@ -6,10 +6,14 @@ import optax
 import pytest
 from flax import linen as nn
 
+from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.training.config import default_config
 from flax_vision.training.losses import make_loss
-from flax_vision.training.step import Program, is_finite
+from flax_vision.training.optimizers import make_optimizer
+from flax_vision.training.schedules import make_plateau
+from flax_vision.training.step import Program, Recipe, is_finite
 
 RATE = 0.1
 
@@ -33,17 +37,22 @@ class Linear(nn.Module):
 
 @pytest.fixture
 def batch(digits):
-    return Batch(digits.images[:8], digits.labels[:8], np.ones(8, bool))
-
-
-def compiled(model, batch, rate=RATE) -> Program:
-    program = Program(
-        model,
-        make_loss("cross_entropy", 0.0),
-        optax.sgd(rate),
-        Preprocessing((128.0,), (64.0,)),
-        batch,
+    return Batch(
+        digits.images[:8], digits.labels[:8], np.ones(8, bool), np.arange(8, dtype=np.int32)
     )
+
+
+def compiled(model, batch, rate=RATE, **settings) -> Program:
+    config = default_config()
+    config.optimizer.momentum = 0.0
+    recipe = Recipe(
+        make_loss("cross_entropy", 0.0),
+        make_optimizer(config.optimizer),
+        optax.constant_schedule(rate),
+        make_plateau(config.schedule),
+        **settings,
+    )
+    program = Program(model, recipe, Preprocessing((128.0,), (64.0,)), batch)
     program.compile()
     return program
 
@@ -134,3 +143,89 @@ def test_parameters_that_are_not_finite_are_found_before_the_loss(batch):
     state = compiled(Linear(), batch).init(0)
     broken = jax.tree.map(lambda x: x.at[0, 0].set(jnp.nan), state.params)
     assert not is_finite(state.replace(params=broken))
+
+
+class WithHeads(nn.Module):
+    """A linear network that keeps its logits once more, as an auxiliary head."""
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        logits = Linear(name="linear")(images)
+        self.sow("intermediates", "aux1", logits)
+        return logits
+
+
+def test_auxiliary_heads_add_their_share_of_the_gradient(batch):
+    plain, headed = compiled(Linear(), batch), compiled(WithHeads(), batch, auxiliary=0.5)
+    before, after = plain.init(0), headed.init(0)
+    kernel = np.asarray(before.params["Dense_0"]["kernel"])
+    params = {"linear": {"Dense_0": {"kernel": jnp.array(kernel)}}}
+    once = plain.train_step(before, batch)
+    more = headed.train_step(after.replace(params=params), batch)
+    change = np.asarray(once.params["Dense_0"]["kernel"]) - kernel
+    np.testing.assert_allclose(
+        more.params["linear"]["Dense_0"]["kernel"], kernel + 1.5 * change, rtol=1e-5, atol=1e-7
+    )
+    # What is reported is the loss of the network proper.
+    assert float(more.totals.loss) == pytest.approx(float(once.totals.loss), rel=1e-6)
+
+
+def test_plateau_lowers_the_rate_of_the_next_epoch(batch):
+    program = compiled(Linear(), batch)
+    state = program.init(0)
+    assert float(program.learning_rate(state)) == np.float32(RATE)
+    for error in (0.5, np.nan, 0.4, 0.5):
+        state = program.end_epoch(state, np.float32(error))
+    # The schedule's name is not plateau, so nothing happens.
+    assert float(state.plateau.scale) == 1.0
+    assert float(state.plateau.best_value) == np.float32(0.4)
+    halved = state.replace(plateau=state.plateau._replace(scale=jnp.float32(0.5)))
+    assert float(program.learning_rate(halved)) == np.float32(RATE) / 2
+
+
+def test_average_is_what_is_tested(batch):
+    program = compiled(Linear(), batch, average=0.75)
+    state = program.init(0)
+    kernels = []
+    for _ in range(6):
+        state = program.train_step(state, batch)
+        kernels.append(np.asarray(state.params["Dense_0"]["kernel"]))
+    average = np.mean(kernels[:4], axis=0)
+    for kernel in kernels[4:]:
+        average = 0.75 * average + 0.25 * kernel
+    tested = state.variables["params"]["Dense_0"]["kernel"]
+    np.testing.assert_allclose(tested, average, rtol=1e-5, atol=1e-6)
+
+
+def test_several_steps_at_once_are_the_same_steps(batch):
+    program = compiled(Small(), batch)
+    one, many = program.init(0), program.init(0)
+    for _ in range(3):
+        one = program.train_step(one, batch)
+    many = program.train_steps(many, jax.tree.map(lambda x: np.stack([x] * 3), batch))
+    assert int(many.step) == 3
+    chex.assert_trees_all_close(one.params, many.params, rtol=1e-5, atol=1e-6)
+
+
+def test_augmentation_depends_on_seed_epoch_and_image_alone(batch):
+    """The same image in another place of another batch of the same epoch is the same image."""
+    seen = []
+
+    class Spy(nn.Module):
+        @nn.compact
+        def __call__(self, images, *, train=False):
+            if train:
+                jax.debug.callback(lambda x: seen.append(np.asarray(x)), images)
+            return Linear()(images)
+
+    program = compiled(
+        Spy(), batch, rate=0.0, steps_per_epoch=2, augmentation=Augmentation(pad=2, flip=True)
+    )
+    state = program.init(0)
+    turned = Batch(*(x[::-1].copy() for x in batch))
+    for step_batch in (batch, turned, batch):
+        state = program.train_step(state, step_batch)
+    jax.effects_barrier()
+    first, second, third = seen
+    np.testing.assert_array_equal(first, second[::-1])
+    assert not np.array_equal(first, third)

@@ -1,0 +1,82 @@
+"""ResNet: He, Zhang, Ren and Sun, 2015, the networks for CIFAR.
+
+    python train.py --config configs/resnet20.py                 # 5,000 real digits, embedded
+    python train.py --config configs/resnet20.py:mnist           # and other sets, from TFDS
+    python train.py --config configs/resnet20.py:fashion_mnist
+    python train.py --config configs/resnet20.py:cifar10         # the paper's, section 4.2
+
+and each of them with another depth, such as `--config.model.name=resnet110`.
+
+Section 4.2 of the paper stands in `get_config`; a recipe says what it changes and why.
+"""
+
+from ml_collections import ConfigDict
+
+from flax_vision.training.config import choose_recipe, default_config
+
+
+def get_config(recipe: str = "", model: str = "resnet20") -> ConfigDict:
+    """Returns the configuration of a recipe for `resnet20` to `resnet1202`."""
+    config = default_config()
+    config.model.name = model
+
+    # 32x32, the mean of each pixel subtracted; four pixels of padding, 32x32 of it, mirrored.
+    config.data.center = "pixel"
+    config.data.std = (64.0,)  # a scale that the first batch normalisation takes out again
+    config.augmentation.pad = 4
+    config.augmentation.flip = True
+
+    config.batch_size = 128
+    config.optimizer.momentum = 0.9
+    config.optimizer.weight_decay = 0.0001
+    config.schedule.learning_rate = 0.1
+
+    choose_recipe(recipe, RECIPES)(config)
+    return config
+
+
+def cifar10(config: ConfigDict) -> None:
+    """45,000 and 5,000 images; a tenth of the rate after 32,000 and 48,000 of 64,000 steps."""
+    config.data.name = "cifar10"
+    config.data.validation = 0.1
+    steps_per_epoch = 45_000 // config.batch_size
+    config.epochs = round(64_000 / steps_per_epoch)
+    config.schedule.name = "steps"
+    config.schedule.boundaries = (32_000 / steps_per_epoch, 48_000 / steps_per_epoch)
+    config.schedule.factors = (1 / 10, 1 / 100)
+    if config.model.name == "resnet110":
+        # A rate of 0.01 until the training error is below 80 %, about 400 steps.
+        config.schedule.warmup.epochs = 400 / steps_per_epoch
+        config.schedule.warmup.name = "constant"
+        config.schedule.warmup.factor = 1 / 10
+
+
+def mnist_5k(config: ConfigDict) -> None:
+    """4,000 digits, in minutes on two cores."""
+    config.data.name = "mnist_5k"
+    config.data.channels = 3
+    config.augmentation.pad = 2
+    config.augmentation.flip = False  # digits are not symmetric
+    config.batch_size = 64
+    config.epochs = 15
+    config.schedule.name = "one_cycle"
+
+
+def mnist(config: ConfigDict) -> None:
+    """The same digits, 60,000."""
+    mnist_5k(config)
+    config.data.name = "mnist"
+    config.data.validation = 0.05
+    config.batch_size = 128
+    config.epochs = 10
+
+
+def fashion_mnist(config: ConfigDict) -> None:
+    """Clothes in the format of the digits; most of them could be mirrored."""
+    mnist(config)
+    config.data.name = "fashion_mnist"
+    config.augmentation.flip = True
+    config.epochs = 25
+
+
+RECIPES = {"": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10}

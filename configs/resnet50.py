@@ -1,0 +1,96 @@
+"""ResNet: He, Zhang, Ren and Sun, 2015, as trained on ImageNet.
+
+    python train.py --config configs/resnet50.py                 # 5,000 real digits, embedded
+    python train.py --config configs/resnet50.py:mnist           # and other sets, from TFDS
+    python train.py --config configs/resnet50.py:fashion_mnist
+    python train.py --config configs/resnet50.py:cifar10
+
+and each of them with another depth, such as `--config.model.name=resnet18`. The networks for CIFAR
+are in `configs/resnet20.py`.
+
+The training section of the paper stands in `get_config`; a recipe says what it changes and why.
+"""
+
+from ml_collections import ConfigDict
+
+from flax_vision.training.config import choose_recipe, default_config
+
+
+def get_config(recipe: str = "", model: str = "resnet50") -> ConfigDict:
+    """Returns the configuration of a recipe for one of the ResNets."""
+    config = default_config()
+    config.model.name = model
+
+    # Section 3.4: 224x224, mirrored, the mean of each pixel subtracted, AlexNet's colours.
+    config.data.resize = 256
+    config.data.crop = 224
+    config.data.center = "pixel"
+    config.data.std = (1.0,)
+    config.augmentation.flip = True
+    config.augmentation.colour_noise = 0.1
+
+    config.batch_size = 256
+    config.epochs = 120  # "up to 60x10^4 iterations" of 256 images of 1.28 million
+    config.schedule.name = "plateau"
+    config.schedule.learning_rate = 0.1
+    config.schedule.factor = 1 / 10
+    config.optimizer.momentum = 0.9
+    config.optimizer.weight_decay = 1e-4
+
+    choose_recipe(recipe, RECIPES)(config)
+    return config
+
+
+def small(config: ConfigDict) -> None:
+    """Small images: of 64x64 the last stage has 2x2 pixels."""
+    config.data.resize = 64
+    config.data.crop = 0
+    config.data.channels = 3
+    config.data.center = "channel"
+    config.data.std = (64.0,)
+    config.augmentation.colour_noise = 0.0
+
+
+def mnist_5k(config: ConfigDict) -> None:
+    """4,000 digits, in minutes on two cores."""
+    small(config)
+    config.data.name = "mnist_5k"
+    config.data.resize = 48
+    config.augmentation.flip = False  # digits are not symmetric
+    config.augmentation.affine = 0.5
+    config.batch_size = 32
+    config.epochs = 10
+    config.schedule.name = "one_cycle"
+    config.schedule.learning_rate = 0.05
+
+
+def mnist(config: ConfigDict) -> None:
+    """The same digits, 60,000."""
+    mnist_5k(config)
+    config.data.name = "mnist"
+    config.data.validation = 0.05
+    config.batch_size = 64
+    config.epochs = 4
+
+
+def fashion_mnist(config: ConfigDict) -> None:
+    """Clothes in the format of the digits; most of them could be mirrored."""
+    mnist(config)
+    config.data.name = "fashion_mnist"
+    config.augmentation.flip = True
+    config.augmentation.affine = 0.0
+
+
+def cifar10(config: ConfigDict) -> None:
+    """Small photographs."""
+    small(config)
+    config.data.name = "cifar10"
+    config.data.resize = 72
+    config.data.crop = 64
+    config.batch_size = 128
+    config.epochs = 30
+    config.schedule.name = "one_cycle"
+    config.schedule.learning_rate = 0.1
+
+
+RECIPES = {"": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10}

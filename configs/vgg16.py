@@ -1,0 +1,98 @@
+"""VGG: Simonyan and Zisserman, 2014, configuration D of table 1.
+
+    python train.py --config configs/vgg16.py                    # 5,000 real digits, embedded
+    python train.py --config configs/vgg16.py:mnist              # and other sets, from TFDS
+    python train.py --config configs/vgg16.py:fashion_mnist
+    python train.py --config configs/vgg16.py:cifar10
+
+and each of them with another configuration, such as `--config.model.name=vgg_a`.
+
+The training section of the paper stands in `get_config`; a recipe says what it changes and why.
+"""
+
+from ml_collections import ConfigDict
+
+from flax_vision.training.config import choose_recipe, default_config
+
+
+def get_config(recipe: str = "", model: str = "vgg16") -> ConfigDict:
+    """Returns the configuration of a recipe for a network of table 1."""
+    config = default_config()
+    config.model.name = model
+
+    # Section 2.1: the mean RGB value, of the training set, is subtracted from each pixel.
+    config.data.center = "channel"
+    config.data.std = (1.0,)
+
+    # Section 3.1: 224x224 of images of 256 pixels, mirrored, with AlexNet's shift of the colours.
+    config.data.resize = 256
+    config.data.crop = 224
+    config.augmentation.flip = True
+    config.augmentation.colour_noise = 0.1
+    config.batch_size = 256
+    config.epochs = 74  # "370K iterations (74 epochs)"
+    config.optimizer.momentum = 0.9
+    config.optimizer.weight_decay = 5e-4
+    config.schedule.name = "plateau"
+    config.schedule.learning_rate = 1e-2
+    config.schedule.factor = 1 / 10
+    config.schedule.drops = 3
+
+    choose_recipe(recipe, RECIPES)(config)
+    return config
+
+
+def small(config: ConfigDict) -> None:
+    """Small images: at 32x32 the five pools leave one pixel.
+
+    Without batch normalisation, and in few steps, so deep a network learns from weights that are
+    drawn for rectifiers (He et al. 2015) and pixels divided by their deviation.
+    """
+    config.model.initialization = "he"
+    config.data.resize = 32
+    config.data.crop = 0
+    config.data.channels = 3
+    config.data.std = (64.0,)
+    config.augmentation.colour_noise = 0.0
+
+
+def mnist_5k(config: ConfigDict) -> None:
+    """4,000 digits, in minutes on two cores."""
+    small(config)
+    config.data.name = "mnist_5k"
+    config.augmentation.flip = False  # digits are not symmetric
+    config.augmentation.affine = 0.5
+    config.batch_size = 64
+    config.epochs = 8
+    config.schedule.name = "one_cycle"
+    config.schedule.learning_rate = 0.02
+
+
+def mnist(config: ConfigDict) -> None:
+    """The same digits, 60,000."""
+    mnist_5k(config)
+    config.data.name = "mnist"
+    config.data.validation = 0.05
+    config.epochs = 3
+
+
+def fashion_mnist(config: ConfigDict) -> None:
+    """Clothes in the format of the digits; most of them could be mirrored."""
+    mnist(config)
+    config.data.name = "fashion_mnist"
+    config.augmentation.flip = True
+    config.augmentation.affine = 0.0
+
+
+def cifar10(config: ConfigDict) -> None:
+    """Small photographs, shifted by up to four pixels as in the ResNet paper, section 4.2."""
+    small(config)
+    config.data.name = "cifar10"
+    config.augmentation.pad = 4
+    config.batch_size = 128
+    config.epochs = 30
+    config.schedule.name = "one_cycle"
+    config.schedule.learning_rate = 0.02
+
+
+RECIPES = {"": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10}

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from flax_vision.data import statistics
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.statistics import colour_components, mean_image
+
+PLAIN = Preprocessing((0.0,), (1.0,))
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(statistics, "_CHUNK", 7)
+
+
+def test_mean_image():
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 2), np.uint8)
+    np.testing.assert_allclose(mean_image(images, PLAIN), images.mean(axis=0), rtol=1e-6)
+
+
+def test_mean_image_is_that_of_what_the_network_sees():
+    images = np.full((9, 4, 4, 1), 80, np.uint8)
+    mean = mean_image(images, Preprocessing((0.0,), (1.0,), resize=6, channels=3))
+    np.testing.assert_allclose(mean, np.full((6, 6, 3), 80), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("scaled_by", "power"), [("eigenvalues", 1.0), ("deviations", 0.5)])
+def test_colour_components_of_a_known_covariance(scaled_by, power):
+    """Colours along (3, 4, 0) / 5 and (0, 0, 1) with known variances."""
+    random = np.random.default_rng(0)
+    along, across = random.choice([-1, 1], (2, 50, 8, 8))
+    colours = 128 + along[..., None] * np.array([30, 40, 0]) + across[..., None] * [0, 0, 20]
+    components = colour_components(colours.astype(np.uint8), PLAIN, scaled_by)
+    first = (50 / 255) ** (2 * power) * 255
+    second = (20 / 255) ** (2 * power) * 255
+    lengths = np.linalg.norm(components, axis=1)
+    assert sorted(lengths) == pytest.approx([0, second, first], rel=0.05, abs=1e-3)
+    longest = components[np.argmax(lengths)]
+    assert np.abs(longest / first) == pytest.approx([0.6, 0.8, 0.0], abs=0.02)
+
+
+def test_grey_images_vary_in_brightness_alone():
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
+    components = colour_components(images, Preprocessing((0.0,), (1.0,), channels=3), "deviations")
+    lengths = np.linalg.norm(components, axis=1)
+    assert np.sort(lengths)[:2] == pytest.approx([0, 0], abs=1e-3)
+    assert lengths.max() == pytest.approx(images.std() * 3**0.5, rel=1e-4)

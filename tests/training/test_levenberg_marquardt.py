@@ -1,0 +1,112 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import flax_vision as fv
+from flax_vision.models.lenet import CODES
+from flax_vision.training import levenberg_marquardt as module
+from flax_vision.training.levenberg_marquardt import levenberg_marquardt, make_curvature
+from flax_vision.training.losses import make_loss
+
+LOSS = make_loss("map", 10.0)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A LeNet-5, its parameters, three images and their labels."""
+    model = fv.create_model("lenet5")
+    images = np.random.default_rng(0).uniform(-0.1, 1.175, (3, 28, 28, 1)).astype(np.float32)
+    params = jax.jit(model.init)(jax.random.key(1), images)["params"]
+    return model, params, jnp.asarray(images), jnp.array([3, 1, 4])
+
+
+@pytest.fixture(scope="module")
+def curvature(network):
+    model, *operands = network
+    return jax.device_get(jax.jit(make_curvature(model, LOSS))(*operands))
+
+
+def test_layers_are_those_of_the_network(network):
+    model, params, images, _ = network
+    _, kept = model.apply({"params": params}, images, mutable=["intermediates"])
+    x = module.extend(images, model.background)
+    for layer in module._LAYERS:
+        x = layer.sums(params.get(layer.name), x)
+        x = module.squash(x) if layer.squashes else x
+    np.testing.assert_allclose(x, kept["intermediates"]["f6"][0], rtol=1e-5, atol=1e-6)
+
+
+def test_every_parameter_has_a_curvature_that_is_never_negative(network, curvature):
+    _, params, *_ = network
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, curvature)
+    for leaf in jax.tree.leaves(curvature):
+        assert leaf.min() >= 0
+        assert leaf.max() > 0
+
+
+def numeric(network, layer, name, index):
+    """Returns the second derivative by one parameter, by finite differences in double precision."""
+    model, params, images, labels = (network[0], *jax.device_get(network[1:]))
+    codes = CODES["digits"](10).astype(np.float64)
+
+    def along(step):
+        moved = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+        moved[layer][name][index] += step
+        x = module.extend(jnp.asarray(images, jnp.float64), model.background)
+        for stage in module._LAYERS:
+            x = stage.sums(moved.get(stage.name), x)
+            x = module.squash(x) if stage.squashes else x
+        return float(LOSS(-jnp.sum((x[:, None] - codes[None]) ** 2, axis=-1), labels).mean())
+
+    with jax.enable_x64(True):
+        return (along(1e-4) - 2 * along(0.0) + along(-1e-4)) / 1e-8
+
+
+@pytest.mark.parametrize("unit", [0, 7, 80])
+def test_gauss_newton_of_the_last_layer(network, curvature, unit):
+    """F6 is followed by one squashing, so only its bend is neglected: compared with it by hand."""
+    model, params, images, labels = network
+    _, kept = model.apply({"params": params}, images, mutable=["intermediates"])
+    f6 = kept["intermediates"]["f6"][0]
+    codes = jnp.asarray(CODES["digits"](10), jnp.float32)
+
+    def error(features, label):
+        return LOSS(-jnp.sum((features[None] - codes) ** 2, axis=-1)[None], label[None])[0]
+
+    first = jax.vmap(jax.grad(error))(f6, labels)[:, unit]
+    second = jax.vmap(lambda x, label: jnp.diagonal(jax.hessian(error)(x, label)))(f6, labels)
+    slope = 1.7159 * 2 / 3 * (1 - (f6[:, unit] / 1.7159) ** 2)
+    expected = float((second[:, unit] * slope**2).mean())
+    assert curvature["F6"]["bias"][unit] == pytest.approx(expected, rel=1e-4)
+    # What Gauss and Newton leave out is the gradient times the bend of the sigmoid.
+    bend = -2 * (2 / 3) * (f6[:, unit] / 1.7159) * slope
+    whole = expected + float((first * bend).mean())
+    assert numeric(network, "F6", "bias", unit) == pytest.approx(whole, rel=2e-3, abs=1e-3)
+
+
+def test_shared_weights_add_up_over_their_places(network):
+    """A convolution of one pixel's inputs: the sum over pixels of input squared times curvature."""
+    x = jnp.arange(1.0, 10.0).reshape(1, 3, 3, 1)
+    params = {"kernel": jnp.ones((1, 1, 1, 1)), "bias": jnp.zeros(1)}
+    squared = jax.tree.map(jnp.square, (params, x))
+    _, propagate = jax.vjp(module._convolve, *squared)
+    second = jnp.full((1, 3, 3, 1), 2.0)
+    by_params, by_input = propagate(second)
+    assert float(by_params["kernel"].sum()) == 2 * sum(i**2 for i in range(1, 10))
+    assert float(by_params["bias"].sum()) == 18
+    np.testing.assert_array_equal(by_input, second)
+
+
+def test_step_is_divided_by_the_curvature():
+    """Equations 18 and 21."""
+    optimizer = levenberg_marquardt(0.02)
+    params = {"w": jnp.array([1.0, 2.0])}
+    assert optimizer.init(params)["w"].tolist() == [0.0, 0.0]
+    state = {"w": jnp.array([0.0, 0.98])}
+    gradient = {"w": jnp.array([3.0, 3.0])}
+    updates, after = optimizer.update(gradient, state, params, learning_rate=jnp.float32(0.0005))
+    stepped = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(stepped["w"], [1 - 0.0005 / 0.02 * 3, 2 - 0.0005 * 3], rtol=1e-6)
+    assert after is state
