@@ -70,7 +70,7 @@ def mnist_5k(config: ConfigDict) -> None:
     config.augmentation.flip = False  # digits are not symmetric
     config.augmentation.affine = 0.5
     config.batch_size = 32
-    config.epochs = 12
+    config.epochs = 10
     config.schedule.name = "one_cycle"
     config.schedule.learning_rate = 0.02
     config.optimizer.average = 0.98
