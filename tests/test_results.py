@@ -16,9 +16,3 @@ def test_embedded_recipe_learns_the_digits(network, tmp_path):
     config = f"--config={ROOT}/configs/lenet5.py"
     assert main([config, f"--config.model.name={network}", f"--workdir={tmp_path}"]) == 0
     assert json.loads((tmp_path / "result.json").read_text())["test/top1"] > 0.955
-
-
-@pytest.mark.slow
-def test_residual_network_learns_the_digits(tmp_path):
-    assert main([f"--config={ROOT}/configs/resnet20.py", f"--workdir={tmp_path}"]) == 0
-    assert json.loads((tmp_path / "result.json").read_text())["test/top1"] > 0.96

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,14 +30,21 @@ def curvature(network):
     return jax.device_get(jax.jit(make_curvature(model, LOSS))(*operands))
 
 
+def features(network):
+    """Returns the outputs of F6."""
+    model, params, images, _ = network
+    apply = jax.jit(partial(model.apply, mutable=["intermediates"]))
+    _, kept = apply({"params": params}, images)
+    return kept["intermediates"]["f6"][0]
+
+
 def test_layers_are_those_of_the_network(network):
     model, params, images, _ = network
-    _, kept = model.apply({"params": params}, images, mutable=["intermediates"])
     x = module.extend(images, model.background)
     for layer in module._LAYERS:
         x = layer.sums(params.get(layer.name), x)
         x = module.squash(x) if layer.squashes else x
-    np.testing.assert_allclose(x, kept["intermediates"]["f6"][0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(x, features(network), rtol=1e-5, atol=1e-6)
 
 
 def test_every_parameter_has_a_curvature_that_is_never_negative(network, curvature):
@@ -67,9 +76,8 @@ def numeric(network, layer, name, index):
 @pytest.mark.parametrize("unit", [0, 7, 80])
 def test_gauss_newton_of_the_last_layer(network, curvature, unit):
     """F6 is followed by one squashing, so only its bend is neglected: compared with it by hand."""
-    model, params, images, labels = network
-    _, kept = model.apply({"params": params}, images, mutable=["intermediates"])
-    f6 = kept["intermediates"]["f6"][0]
+    *_, labels = network
+    f6 = features(network)
     codes = jnp.asarray(CODES["digits"](10), jnp.float32)
 
     def error(features, label):
