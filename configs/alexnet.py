@@ -13,6 +13,7 @@ The training section of the paper stands in `get_config`; a recipe says what it 
 from ml_collections import ConfigDict
 
 from flax_vision.training.config import choose_recipe, default_config
+from flax_vision.training.small_images import clothes, digits, one_cycle, shrink
 
 
 def get_config(recipe: str = "", model: str = "alexnet") -> ConfigDict:
@@ -53,24 +54,15 @@ def small(config: ConfigDict) -> None:
     learn: they are drawn for rectifiers (He et al. 2015), and pixels divided by their deviation.
     """
     config.model.initialization = "he"
-    config.data.resize = 64
-    config.data.crop = 0
-    config.data.channels = 3
-    config.data.center = "channel"
-    config.data.std = (64.0,)
-    config.augmentation.colour_noise = 0.0
+    shrink(config, 64)
 
 
 def mnist_5k(config: ConfigDict) -> None:
     """4,000 digits, in minutes on two cores."""
     small(config)
-    config.data.name = "mnist_5k"
-    config.augmentation.flip = False  # digits are not symmetric
-    config.augmentation.affine = 0.5
+    digits(config, "mnist_5k")
     config.batch_size = 64
-    config.epochs = 15
-    config.schedule.name = "one_cycle"
-    config.schedule.learning_rate = 0.02
+    one_cycle(config, epochs=15, learning_rate=0.02)
 
 
 def mnist(config: ConfigDict) -> None:
@@ -82,11 +74,9 @@ def mnist(config: ConfigDict) -> None:
 
 
 def fashion_mnist(config: ConfigDict) -> None:
-    """Clothes in the format of the digits; most of them could be mirrored."""
+    """Clothes in the format of the digits."""
     mnist(config)
-    config.data.name = "fashion_mnist"
-    config.augmentation.flip = True
-    config.augmentation.affine = 0.0
+    clothes(config)
 
 
 def cifar10(config: ConfigDict) -> None:
@@ -96,9 +86,7 @@ def cifar10(config: ConfigDict) -> None:
     config.data.resize = 72
     config.data.crop = 64
     config.augmentation.colour_noise = 0.1
-    config.schedule.name = "one_cycle"
-    config.schedule.learning_rate = 0.02
-    config.epochs = 30
+    one_cycle(config, epochs=30, learning_rate=0.02)
 
 
 RECIPES = {"": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10}

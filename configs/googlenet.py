@@ -14,6 +14,7 @@ of the authors helped, where the paper leaves a number open; a recipe says what 
 from ml_collections import ConfigDict
 
 from flax_vision.training.config import choose_recipe, default_config
+from flax_vision.training.small_images import clothes, digits, one_cycle, shrink
 
 
 def get_config(recipe: str = "", model: str = "googlenet") -> ConfigDict:
@@ -56,23 +57,15 @@ def small(config: ConfigDict) -> None:
     (He et al. 2015).
     """
     config.model.initialization = "he"
-    config.data.resize = 72
-    config.data.crop = 0
-    config.data.channels = 3
-    config.data.std = (64.0,)
-    config.augmentation.photometric = 0.0
+    shrink(config, 72)
 
 
 def mnist_5k(config: ConfigDict) -> None:
     """4,000 digits, in minutes on two cores."""
     small(config)
-    config.data.name = "mnist_5k"
-    config.augmentation.flip = False  # digits are not symmetric
-    config.augmentation.affine = 0.5
+    digits(config, "mnist_5k")
     config.batch_size = 32
-    config.epochs = 10
-    config.schedule.name = "one_cycle"
-    config.schedule.learning_rate = 0.02
+    one_cycle(config, epochs=10, learning_rate=0.02)
     config.optimizer.average = 0.98
 
 
@@ -86,11 +79,9 @@ def mnist(config: ConfigDict) -> None:
 
 
 def fashion_mnist(config: ConfigDict) -> None:
-    """Clothes in the format of the digits; most of them could be mirrored."""
+    """Clothes in the format of the digits."""
     mnist(config)
-    config.data.name = "fashion_mnist"
-    config.augmentation.flip = True
-    config.augmentation.affine = 0.0
+    clothes(config)
 
 
 def cifar10(config: ConfigDict) -> None:
@@ -99,9 +90,7 @@ def cifar10(config: ConfigDict) -> None:
     config.data.name = "cifar10"
     config.data.resize = 80
     config.data.crop = 72
-    config.epochs = 30
-    config.schedule.name = "one_cycle"
-    config.schedule.learning_rate = 0.02
+    one_cycle(config, epochs=30, learning_rate=0.02)
     config.optimizer.average = 0.999
 
 

@@ -14,6 +14,7 @@ The training section of the paper stands in `get_config`; a recipe says what it 
 from ml_collections import ConfigDict
 
 from flax_vision.training.config import choose_recipe, default_config
+from flax_vision.training.small_images import clothes, digits, one_cycle, shrink
 
 
 def get_config(recipe: str = "", model: str = "resnet50") -> ConfigDict:
@@ -43,25 +44,16 @@ def get_config(recipe: str = "", model: str = "resnet50") -> ConfigDict:
 
 def small(config: ConfigDict) -> None:
     """Small images: of 64x64 the last stage has 2x2 pixels."""
-    config.data.resize = 64
-    config.data.crop = 0
-    config.data.channels = 3
-    config.data.center = "channel"
-    config.data.std = (64.0,)
-    config.augmentation.colour_noise = 0.0
+    shrink(config, 64)
 
 
 def mnist_5k(config: ConfigDict) -> None:
     """4,000 digits, in minutes on two cores."""
     small(config)
-    config.data.name = "mnist_5k"
+    digits(config, "mnist_5k")
     config.data.resize = 48
-    config.augmentation.flip = False  # digits are not symmetric
-    config.augmentation.affine = 0.5
     config.batch_size = 32
-    config.epochs = 10
-    config.schedule.name = "one_cycle"
-    config.schedule.learning_rate = 0.05
+    one_cycle(config, epochs=10, learning_rate=0.05)
 
 
 def mnist(config: ConfigDict) -> None:
@@ -74,11 +66,9 @@ def mnist(config: ConfigDict) -> None:
 
 
 def fashion_mnist(config: ConfigDict) -> None:
-    """Clothes in the format of the digits; most of them could be mirrored."""
+    """Clothes in the format of the digits."""
     mnist(config)
-    config.data.name = "fashion_mnist"
-    config.augmentation.flip = True
-    config.augmentation.affine = 0.0
+    clothes(config)
 
 
 def cifar10(config: ConfigDict) -> None:
@@ -88,9 +78,7 @@ def cifar10(config: ConfigDict) -> None:
     config.data.resize = 72
     config.data.crop = 64
     config.batch_size = 128
-    config.epochs = 30
-    config.schedule.name = "one_cycle"
-    config.schedule.learning_rate = 0.1
+    one_cycle(config, epochs=30, learning_rate=0.1)
 
 
 RECIPES = {"": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10}

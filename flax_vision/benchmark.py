@@ -207,8 +207,8 @@ def network_and_batch(
     shape = (batch_size, image_size or height, image_size or width, channels)
     images = random.integers(0, 256, shape, np.uint8)
     labels = random.integers(0, model.num_classes, batch_size, np.int32)
-    index = np.arange(batch_size, dtype=np.int32)
-    return model, Batch(*jax.device_put((images, labels, np.ones(batch_size, bool), index)))
+    place = np.arange(batch_size, dtype=np.int32)
+    return model, Batch(*jax.device_put((images, labels, np.ones(batch_size, bool), place)))
 
 
 def compile_step(
