@@ -44,6 +44,8 @@ SHAPES = [
     (16, 224, 3, 64, 7, 2, 3),
     (16, 56, 64, 64, 3, 1, 1),
     (16, 56, 64, 256, 1, 1, 0),
+    (16, 56, 256, 64, 1, 1, 0),
+    (16, 28, 128, 512, 1, 1, 0),
     (16, 56, 128, 128, 3, 2, 1),
     (16, 14, 1024, 256, 1, 1, 0),
     (16, 7, 512, 512, 3, 1, 1),
@@ -63,7 +65,10 @@ def by_onednn(name: str, geometry: Geometry) -> Callable[..., jax.Array]:
     pads = np.asarray(geometry.padding, np.int64).ravel()
     result = jax.ShapeDtypeStruct(geometry.shape, np.float32)
     call = jax.ffi.ffi_call(TARGETS[name], result)
-    return lambda *of: call(*of, stride=np.int64(geometry.stride), padding=pads)
+    attributes: dict[str, Any] = {"stride": np.int64(geometry.stride), "padding": pads}
+    if name == "convolution":
+        attributes["rectify"] = False
+    return lambda *of: call(*of, **attributes)
 
 
 def gigaflops(function: Callable[..., jax.Array], operations: float, *operands: Any) -> float:

@@ -67,7 +67,7 @@ class ColumnConv(nn.Module):
     """One convolution in each column: kernel [2, size, size, C, features], bias [2, features].
 
     Two dense convolutions, not one in two groups, which XLA makes several times slower and does
-    not divide among devices.
+    not divide among devices. The layer's ReLU is part of it.
 
     Attributes:
       features: kernels of each column.
@@ -102,7 +102,7 @@ class ColumnConv(nn.Module):
         return tuple(self._convolve(*promote_dtype(*layer, dtype=self.dtype)) for layer in layers)
 
     def _convolve(self, x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-        return convolution(x, kernel, self.stride, self.padding, bias=bias)
+        return convolution(x, kernel, self.stride, self.padding, bias=bias, rectify=True)
 
 
 class AlexNet(nn.Module):
@@ -177,7 +177,7 @@ class AlexNet(nn.Module):
             name=name,
             **settings,
         )
-        return self._keep(f"relu{name[-1]}", jax.tree.map(nn.relu, layer(maps)))
+        return self._keep(f"relu{name[-1]}", layer(maps))
 
     def _normalize(self, name: str, columns: Columns) -> Columns:
         convention = LRN[self.lrn]
@@ -218,20 +218,20 @@ class AlexNetOwt(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         check_images(images, "AlexNet", smallest=63)
         init = SCALED_TO_INPUTS[self.initialization]()
-        conv = partial(Conv, kernel_init=init, dtype=self.dtype)
+        conv = partial(Conv, rectify=True, kernel_init=init, dtype=self.dtype)
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
-        x = keep(self, "relu1", nn.relu(conv(64, 11, stride=4, padding=2, name="conv1")(images)))
+        x = keep(self, "relu1", conv(64, 11, stride=4, padding=2, name="conv1")(images))
         x = keep(self, "pool1", MaxPool(3, 2)(x))
-        x = keep(self, "relu2", nn.relu(conv(192, 5, padding=2, name="conv2")(x)))
+        x = keep(self, "relu2", conv(192, 5, padding=2, name="conv2")(x))
         x = keep(self, "pool2", MaxPool(3, 2)(x))
-        x = keep(self, "relu3", nn.relu(conv(384, 3, padding=1, name="conv3")(x)))
-        x = keep(self, "relu4", nn.relu(conv(256, 3, padding=1, name="conv4")(x)))
-        x = keep(self, "relu5", nn.relu(conv(256, 3, padding=1, name="conv5")(x)))
+        x = keep(self, "relu3", conv(384, 3, padding=1, name="conv3")(x))
+        x = keep(self, "relu4", conv(256, 3, padding=1, name="conv4")(x))
+        x = keep(self, "relu5", conv(256, 3, padding=1, name="conv5")(x))
         x = keep(self, "pool5", MaxPool(3, 2)(x))
         fc6 = FullyConnected(4096, self.fully_convolutional, init, dtype=self.dtype, name="fc6")
         x = keep(self, "relu6", nn.relu(fc6(dropout()(x))))
-        x = keep(self, "relu7", nn.relu(conv(4096, 1, name="fc7")(dropout()(x))))
-        scores = keep(self, "scores", conv(self.num_classes, 1, name="fc8")(x))
+        x = keep(self, "relu7", conv(4096, 1, name="fc7")(dropout()(x)))
+        scores = keep(self, "scores", conv(self.num_classes, 1, rectify=False, name="fc8")(x))
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
 
 

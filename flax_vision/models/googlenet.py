@@ -30,6 +30,7 @@ from flax_vision.models.layers import (
     keep,
     variance_scaling,
 )
+from flax_vision.models.normalized_convolution import normalized_convolution
 from flax_vision.models.variant import Variant
 from flax_vision.ops.padding import Padding
 
@@ -275,8 +276,8 @@ def _unit(
     norm: Callable[..., BatchNorm] | None,
     **settings: Any,
 ) -> jax.Array:
-    x = conv(kernels, size, name=name, **settings)(x)
-    return nn.relu(norm(name=f"{name}_bn")(x) if norm else x)
+    layer = conv(kernels, size, rectify=norm is None, name=name, **settings)
+    return layer(x) if norm is None else normalized_convolution(x, layer, norm(name=f"{name}_bn"))
 
 
 MODELS = {

@@ -40,6 +40,7 @@ class Conv(nn.Module):
       padding: zeros around the image, see `ops.padding`.
       groups: into which the channels are divided.
       use_bias: adds a number to each channel.
+      rectify: makes negative outputs 0: the layer's ReLU.
     """
 
     features: int
@@ -48,6 +49,7 @@ class Conv(nn.Module):
     padding: Padding = "VALID"
     groups: int = 1
     use_bias: bool = True
+    rectify: bool = False
     kernel_init: Initializer = normal(0.01)
     bias_init: Initializer = nn.initializers.zeros
     dtype: DTypeLike = jnp.float32
@@ -60,7 +62,9 @@ class Conv(nn.Module):
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return convolution(x, kernel, self.stride, self.padding, self.groups, bias)
+        return convolution(
+            x, kernel, self.stride, self.padding, self.groups, bias, rectify=self.rectify
+        )
 
 
 class FullyConnected(nn.Module):

@@ -22,6 +22,7 @@ from flax_vision.models.layers import (
     check_images,
     keep,
 )
+from flax_vision.models.normalized_convolution import normalized_convolution
 from flax_vision.models.variant import Variant
 from flax_vision.ops.padding import Padding
 
@@ -61,8 +62,9 @@ class Block(nn.Module):
     def _shortcut(self, x: jax.Array, channels: int) -> jax.Array:
         changes = self.stride > 1 or x.shape[-1] != channels
         if self.shortcut == "C" or (self.shortcut == "B" and changes):
-            x = self.conv(channels, 1, stride=self.stride, name="projection")(x)
-            return self.norm(name="projection_bn")(x)
+            projection = self.conv(channels, 1, stride=self.stride, name="projection")
+            norm = self.norm(name="projection_bn")
+            return normalized_convolution(x, projection, norm, rectify=False)
         x = x[:, :: self.stride, :: self.stride]
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
 
@@ -72,11 +74,11 @@ class BasicBlock(Block):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = self.conv(self.width, 3, stride=self.stride, padding=1, name="conv1")(x)
-        y = nn.relu(self.norm(name="bn1")(y))
-        y = self.conv(self.width, 3, padding=1, name="conv2")(y)
-        y = self.norm(name="bn2")(y)
-        return nn.relu(self._shortcut(x, self.width) + y)
+        conv1 = self.conv(self.width, 3, stride=self.stride, padding=1, name="conv1")
+        y = normalized_convolution(x, conv1, self.norm(name="bn1"))
+        conv2 = self.conv(self.width, 3, padding=1, name="conv2")
+        shortcut = self._shortcut(x, self.width)
+        return normalized_convolution(y, conv2, self.norm(name="bn2"), shortcut)
 
 
 class Bottleneck(Block):
@@ -91,13 +93,13 @@ class Bottleneck(Block):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         first, second = (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)
-        y = self.conv(self.width, 1, stride=first, name="conv1")(x)
-        y = nn.relu(self.norm(name="bn1")(y))
-        y = self.conv(self.width, 3, stride=second, padding=1, name="conv2")(y)
-        y = nn.relu(self.norm(name="bn2")(y))
-        y = self.conv(4 * self.width, 1, name="conv3")(y)
-        y = self.norm(name="bn3")(y)
-        return nn.relu(self._shortcut(x, 4 * self.width) + y)
+        conv1 = self.conv(self.width, 1, stride=first, name="conv1")
+        y = normalized_convolution(x, conv1, self.norm(name="bn1"))
+        conv2 = self.conv(self.width, 3, stride=second, padding=1, name="conv2")
+        y = normalized_convolution(y, conv2, self.norm(name="bn2"))
+        conv3 = self.conv(4 * self.width, 1, name="conv3")
+        shortcut = self._shortcut(x, 4 * self.width)
+        return normalized_convolution(y, conv3, self.norm(name="bn3"), shortcut)
 
 
 class ResNet(nn.Module):
@@ -132,8 +134,8 @@ class ResNet(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         check_images(images, "ResNet", smallest=3 if self.stem_pool == "caffe" else 1)
         conv, norm = _layers(self.initialization, train, self.dtype)
-        x = norm(name="bn1")(conv(64, 7, stride=2, padding=3, name="conv1")(images))
-        x = keep(self, "relu1", nn.relu(x))
+        conv1 = conv(64, 7, stride=2, padding=3, name="conv1")
+        x = keep(self, "relu1", normalized_convolution(images, conv1, norm(name="bn1")))
         x = keep(self, "pool1", MaxPool(3, 2, STEM_POOL[self.stem_pool])(x))
         blocks, bottleneck = TABLE_1[self.depth]
         block = partial(Bottleneck, stride_in=self.stride_in) if bottleneck else BasicBlock
@@ -167,8 +169,8 @@ class CifarResNet(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         check_images(images, "ResNet", smallest=1)
         conv, norm = _layers(self.initialization, train, self.dtype)
-        x = norm(name="bn1")(conv(16, 3, padding=1, name="conv1")(images))
-        x = keep(self, "relu1", nn.relu(x))
+        conv1 = conv(16, 3, padding=1, name="conv1")
+        x = keep(self, "relu1", normalized_convolution(images, conv1, norm(name="bn1")))
         make = partial(BasicBlock, shortcut=self.shortcut, conv=conv, norm=norm)
         x = _stages(self, x, 16, (self.n,) * 3, make)
         return _classifier(self, x)

@@ -138,7 +138,7 @@ def _row(name: str, layers: list[list[_Call]], params: Mapping[str, Any]) -> Row
     automatic = re.fullmatch(rf"{type(last.module).__name__}_\d+", name)
     return Row(
         layer=_kind(last.module) if automatic else name,
-        kernels=_lines([", ".join(filter(None, map(_kernel, layer))) for layer in layers]),
+        kernels=_lines([_kernels(layer) for layer in layers]),
         output=last.output,
         parameters=sum(leaf.size for leaf in leaves),
         multiply_adds=sum(call.multiply_adds for layer in layers for call in layer),
@@ -151,6 +151,15 @@ def _lines(blocks: list[str]) -> tuple[str, ...]:
     return tuple(text if count == 1 else f"[{text}] x {count}" for text, count in runs if text)
 
 
+def _kernels(layer: list[_Call]) -> str:
+    """Returns the kernels of a layer's parts, the shortcut's last."""
+    return ", ".join(filter(None, map(_kernel, sorted(layer, key=_is_shortcut))))
+
+
+def _is_shortcut(call: _Call) -> bool:
+    return call.path[-1] == "projection"
+
+
 def _kernel(call: _Call) -> str:
     """Returns for example `3x3/2 64` for 64 kernels of 3x3 with stride 2."""
     module = call.module
@@ -159,7 +168,7 @@ def _kernel(call: _Call) -> str:
     size, stride = getattr(module, "size", None), getattr(module, "stride", 1)
     window = f"{size}x{size}" + (f"/{stride}" if stride > 1 else "") if size else ""
     if call.kernel:
-        shortcut = "shortcut" if call.path[-1] == "projection" else ""
+        shortcut = "shortcut" if _is_shortcut(call) else ""
         return " ".join(filter(None, (shortcut, window, str(call.output[-1]))))
     return f"{_kind(module)} {window}" if window and len(call.path) > 1 else window
 

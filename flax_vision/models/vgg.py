@@ -25,6 +25,7 @@ from flax_vision.models.layers import (
     keep,
     normal,
 )
+from flax_vision.models.normalized_convolution import normalized_convolution
 from flax_vision.models.variant import Variant
 
 # Table 1: a column a configuration, its five blocks of convolutions "size-kernels" one after the
@@ -108,7 +109,7 @@ class VGG(nn.Module):
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
         fc6 = FullyConnected(4096, self.fully_convolutional, init, dtype=self.dtype, name="fc6")
         x = dropout()(keep(self, "relu6", nn.relu(fc6(x))))
-        x = dropout()(keep(self, "relu7", nn.relu(conv(4096, 1, name="fc7")(x))))
+        x = dropout()(keep(self, "relu7", conv(4096, 1, rectify=True, name="fc7")(x)))
         scores = keep(self, "scores", conv(self.num_classes, 1, name="fc8")(x))
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
 
@@ -126,10 +127,12 @@ class VGG(nn.Module):
                 x = keep(self, f"norm{block}", LocalResponseNorm()(x))
                 continue
             size, features = map(int, layer.split("-"))
-            x = conv(features, size, padding=size // 2, name=f"conv{block}_{i}")(x)
+            convolve = partial(conv, features, size, padding=size // 2, name=f"conv{block}_{i}")
             if self.batch_norm == "layer":
-                x = norm(name=f"bn{block}_{i}")(x)
-            x = keep(self, f"relu{block}_{i}", nn.relu(x))
+                x = normalized_convolution(x, convolve(), norm(name=f"bn{block}_{i}"))
+            else:
+                x = convolve(rectify=True)(x)
+            keep(self, f"relu{block}_{i}", x)
         return norm(name=f"bn{block}")(x) if self.batch_norm == "block" else x
 
 

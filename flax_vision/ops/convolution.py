@@ -16,8 +16,10 @@ def convolution(
     padding: Padding = "VALID",
     groups: int = 1,
     bias: jax.Array | None = None,
+    added: jax.Array | None = None,
+    rectify: bool = False,
 ) -> jax.Array:
-    """Returns the cross-correlation of images with kernels.
+    """Returns the cross-correlation of images with kernels, and what follows it in the same pass.
 
     Args:
       x: [N, H, W, C].
@@ -26,6 +28,8 @@ def convolution(
       padding: zeros around the image, see `padding_pairs`.
       groups: into which the channels are divided; each group of kernels sees one of them.
       bias: [K], added to every pixel of the result.
+      added: [N, H', W', K], added to it besides.
+      rectify: makes what is then negative 0: a ReLU.
 
     Returns:
       [N, H', W', K].
@@ -45,10 +49,10 @@ def convolution(
     if fast and is_whole:
         y = _whole(x, kernel)
     elif fast and x.dtype == kernel.dtype == jnp.float32 and min(map(min, pads)) >= 0:
-        return convolution_primitives.convolution(x, kernel, bias, geometry)
+        return convolution_primitives.convolution(x, kernel, bias, geometry, added, rectify)
     else:
         y = xla_convolution.convolution(x, kernel, geometry)
-    return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+    return xla_convolution.finish(y, bias, added, rectify)
 
 
 def _listed(shape: Shape) -> str:

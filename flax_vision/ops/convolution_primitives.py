@@ -7,6 +7,8 @@ is lowered to oneDNN if that is there, or else to the form of `cpu_convolution`;
 to XLA's own convolution.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,15 +27,22 @@ _Function = Callable[..., jax.Array]
 
 
 def convolution(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, geometry: Geometry
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None,
+    geometry: Geometry,
+    added: jax.Array | None = None,
+    rectify: bool = False,
 ) -> jax.Array:
-    """Returns the cross-correlation of images with kernels.
+    """Returns the cross-correlation of images with kernels, with what follows it.
 
     Args:
       x: float32 [N, H, W, C].
       kernel: float32 [height, width, C, K].
       bias: float32 [K], added to every pixel; or None.
       geometry: its shape is [N, H', W', K].
+      added: float32 [N, H', W', K], added besides; or None.
+      rectify: makes negative numbers 0, at the end.
     """
     shape, stride, padding = geometry
     if kernel.shape[:2] == (1, 1) and stride > 1:
@@ -41,48 +50,59 @@ def convolution(
         x = jnp.pad(x, ((0, 0), *padding, (0, 0)))[:, ::stride, ::stride]
         geometry = Geometry(shape, 1, ((0, 0), (0, 0)))
     if bias is None:
-        return _bind(convolution_p, x, kernel, geometry=geometry)
-    return _bind(convolution_with_bias_p, x, kernel, bias, geometry=geometry)
+        y = _bind(convolution_p, x, kernel, geometry=geometry)
+        return xla_convolution.finish(y, bias, added, rectify)
+    others = (bias,) if added is None else (bias, added)
+    return _bind(finished_p, x, kernel, *others, geometry=geometry, rectify=rectify)
 
 
 def _primitive(
-    target: str, plain: _Function, fast: _Function, beats_onednn: Callable[..., bool] | None
+    name: str,
+    target: str,
+    plain: _Function,
+    fast: _Function,
+    beats_onednn: Callable[..., bool] | None = None,
+    **attributes: Any,
 ) -> Primitive:
     """Makes a primitive whose result has the shape of its parameter `geometry`.
 
     Args:
+      name: of the primitive.
       target: the handler of oneDNN that computes it.
       plain: the same by XLA.
       fast: the same in the form that is fast on a CPU without oneDNN.
       beats_onednn: whether that is faster than oneDNN, from the shape of the second operand and
         the geometry; None for never.
+      **attributes: of the handler, where they are not parameters of the primitive.
     """
-    primitive = Primitive(target)
+    primitive = Primitive(name)
 
-    def abstract(first: Any, *others: Any, geometry: Geometry) -> Any:
+    def abstract(first: Any, *others: Any, geometry: Geometry, **parameters: Any) -> Any:
         return first.update(shape=geometry.shape, weak_type=False)
 
-    def lower(ctx: Any, *operands: Any, geometry: Geometry) -> Any:
+    def lower(ctx: Any, *operands: Any, geometry: Geometry, **parameters: Any) -> Any:
         right = ctx.avals_in[1].shape
         is_slower = beats_onednn is not None and beats_onednn(right, geometry)
         if is_slower or onednn_library.absence() is not None:
-            return mlir.lower_fun(fast, multiple_results=False)(ctx, *operands, geometry=geometry)
+            rule = mlir.lower_fun(fast, multiple_results=False)
+            return rule(ctx, *operands, geometry=geometry, **parameters)
         pads = np.asarray(geometry.padding, np.int64).ravel()
         rule = jax.ffi.ffi_lowering(target)
-        return rule(ctx, *operands, stride=np.int64(geometry.stride), padding=pads)
+        settings = attributes | parameters
+        return rule(ctx, *operands, stride=np.int64(geometry.stride), padding=pads, **settings)
 
-    def batch(operands: Any, axes: Any, *, geometry: Geometry) -> tuple[jax.Array, int]:
-        return jax.vmap(partial(plain, geometry=geometry), in_axes=axes)(*operands), 0
+    def batch(operands: Any, axes: Any, **parameters: Any) -> tuple[jax.Array, int]:
+        return jax.vmap(partial(plain, **parameters), in_axes=axes)(*operands), 0
 
     primitive.def_abstract_eval(abstract)
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames="geometry"))
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("geometry", "rectify")))
     mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=False))
     mlir.register_lowering(primitive, lower, platform="cpu")
     batching.primitive_batchers[primitive] = batch
     return primitive
 
 
-def _bind(primitive: Primitive, *operands: jax.Array, geometry: Geometry) -> jax.Array:
+def _bind(primitive: Primitive, *operands: jax.Array, **parameters: Any) -> jax.Array:
     """Binds the primitive; in a shard_map, to operands that vary over the same axes of the mesh."""
     if jax.sharding.get_abstract_mesh().manual_axes:
         varying = [jax.typeof(operand).mat.varying for operand in operands]
@@ -91,7 +111,7 @@ def _bind(primitive: Primitive, *operands: jax.Array, geometry: Geometry) -> jax
             lax.pcast(operand, tuple(union - axes), to="varying") if union - axes else operand
             for operand, axes in zip(operands, varying, strict=True)
         )
-    return primitive.bind(*operands, geometry=geometry)
+    return primitive.bind(*operands, **parameters)
 
 
 def _define_transposes(
@@ -113,49 +133,72 @@ def _define_transposes(
     )
 
 
-def _plus_bias(convolution: _Function) -> _Function:
-    """Makes a convolution one that adds a bias."""
+def _finished(convolution: _Function) -> _Function:
+    """Makes a convolution one with a bias, maps that are added, and a ReLU."""
 
-    def convolution_with_bias(
-        x: jax.Array, kernel: jax.Array, bias: jax.Array, geometry: Geometry
+    def finished(
+        x: jax.Array,
+        kernel: jax.Array,
+        bias: jax.Array,
+        added: jax.Array | None = None,
+        *,
+        geometry: Geometry,
+        rectify: bool,
     ) -> jax.Array:
-        return convolution(x, kernel, geometry) + bias.reshape(1, 1, 1, -1)
+        return xla_convolution.finish(convolution(x, kernel, geometry), bias, added, rectify)
 
-    return convolution_with_bias
+    return finished
 
 
 convolution_p = _primitive(
     "flax_vision_convolution",
+    "flax_vision_convolution",
     xla_convolution.convolution,
     cpu_convolution.convolution,
     cpu_convolution.beats_onednn,
+    rectify=False,
 )
-convolution_with_bias_p = _primitive(
-    "flax_vision_convolution_with_bias",
-    _plus_bias(xla_convolution.convolution),
-    _plus_bias(cpu_convolution.convolution),
+finished_p = _primitive(
+    "flax_vision_finished_convolution",
+    "flax_vision_convolution",
+    _finished(xla_convolution.convolution),
+    _finished(cpu_convolution.convolution),
     cpu_convolution.beats_onednn,
 )
 input_gradient_p = _primitive(
     "flax_vision_convolution_input_gradient",
+    "flax_vision_convolution_input_gradient",
     xla_convolution.input_gradient,
     cpu_convolution.input_gradient,
-    None,
 )
 kernel_gradient_p = _primitive(
+    "flax_vision_convolution_kernel_gradient",
     "flax_vision_convolution_kernel_gradient",
     xla_convolution.kernel_gradient,
     cpu_convolution.kernel_gradient,
     cpu_convolution.kernel_gradient_beats_onednn,
 )
 
-# Its derivative along each operand, which is linear.
-ad.defjvp(
-    convolution_with_bias_p,
-    lambda dx, x, kernel, bias, geometry: _bind(convolution_p, dx, kernel, geometry=geometry),
-    lambda dk, x, kernel, bias, geometry: _bind(convolution_p, x, dk, geometry=geometry),
-    lambda db, x, kernel, bias, geometry: lax.broadcast_in_dim(db, geometry.shape, (3,)),
-)
+
+def _derivative_of_finished(
+    primals: Any, tangents: Any, *, geometry: Geometry, rectify: bool
+) -> tuple[jax.Array, Any]:
+    """A sum of what is linear in each operand, where the ReLU lets it through."""
+    y = _bind(finished_p, *primals, geometry=geometry, rectify=rectify)
+    x, kernel, *_ = primals
+    along = (
+        lambda dx: _bind(convolution_p, dx, kernel, geometry=geometry),
+        lambda dkernel: _bind(convolution_p, x, dkernel, geometry=geometry),
+        lambda dbias: lax.broadcast_in_dim(dbias, geometry.shape, (3,)),
+        lambda dadded: dadded,
+    )
+    pairs = zip(along, tangents, strict=False)  # there may be no maps that are added
+    terms = [linear(tangent) for linear, tangent in pairs if type(tangent) is not ad.Zero]
+    dy = functools.reduce(operator.add, terms)
+    return y, jnp.where(y > 0, dy, 0) if rectify else dy
+
+
+ad.primitive_jvps[finished_p] = _derivative_of_finished
 
 # Of each, the transpose for its left operand and for its right, and whether the cotangent of the
 # result is the left operand there.

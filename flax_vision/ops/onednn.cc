@@ -153,10 +153,12 @@ struct Convolution {
   int64_t stride;
   Numbers padding;
   memory::desc bias = {};  // empty for none
+  bool adds_maps = false;  // of the shape of y
+  bool rectifies = false;  // at the very end
 
   dnnl::convolution_forward::primitive_desc Forward(int64_t n, const memory::desc& weights) const {
     return {Cpu(),   dnnl::prop_kind::forward_training, kAlgorithm, Images(x, n), weights, bias,
-            Images(y, n), Strides(), Before(), After()};
+            Images(y, n), Strides(), Before(), After(), Afterwards(n)};
   }
   dnnl::convolution_backward_data::primitive_desc InputGradient(
       int64_t n, const memory::desc& weights) const {
@@ -174,6 +176,14 @@ struct Convolution {
   memory::dims Strides() const { return {stride, stride}; }
   memory::dims Before() const { return {padding[0], padding[2]}; }
   memory::dims After() const { return {padding[1], padding[3]}; }
+  dnnl::primitive_attr Afterwards(int64_t n) const {
+    dnnl::post_ops operations;
+    if (adds_maps) operations.append_binary(dnnl::algorithm::binary_add, Images(y, n));
+    if (rectifies) operations.append_eltwise(dnnl::algorithm::eltwise_relu, 0.f, 0.f);
+    dnnl::primitive_attr attributes;
+    attributes.set_post_ops(operations);
+    return attributes;
+  }
 };
 
 // The kernel of JAX in the layout that oneDNN has chosen.
@@ -187,8 +197,18 @@ memory Reordered(const Array& kernel, const memory::desc& chosen) {
 
 // ---- The three computations
 
-void ComputeForward(ffi::ThreadPool& threads, const Convolution& c, Array x, Array kernel, Result y,
-                    const Arguments& others) {
+// What is added to a convolution: numbers for the channels, and maps.
+ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::RemainingArgs added,
+                   Result y, int64_t stride, Numbers padding, bool rectify) {
+  Convolution c{x.dimensions(), kernel.dimensions(), y->dimensions(), stride, padding};
+  c.adds_maps = added.size() > 1;
+  c.rectifies = rectify;
+  Arguments others;
+  if (added.size() > 0) {
+    Array bias = added.get<Array>(0).value();
+    c.bias = {{bias.dimensions()[0]}, kFloat, memory::format_tag::x};
+    others[DNNL_ARG_BIAS] = memory(c.bias, Cpu(), bias.untyped_data());
+  }
   Shares shares(c.x[0], ThreadsOf(threads), true);
   OwnThreads own(shares.own_threads);
   auto chosen = c.Forward(shares.size, c.AnyLayout());
@@ -198,23 +218,12 @@ void ComputeForward(ffi::ThreadPool& threads, const Convolution& c, Array x, Arr
     arguments[DNNL_ARG_SRC] = Some(x, first, count);
     arguments[DNNL_ARG_WEIGHTS] = weights;
     arguments[DNNL_ARG_DST] = Some(*y, first, count);
+    if (c.adds_maps) {
+      Array maps = added.get<Array>(1).value();
+      arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1] = Some(maps, first, count);
+    }
     Run(dnnl::convolution_forward(c.Forward(count, weights.get_desc())), arguments);
   });
-}
-
-ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, Result y, int64_t stride,
-                   Numbers padding) {
-  Convolution c{x.dimensions(), kernel.dimensions(), y->dimensions(), stride, padding};
-  ComputeForward(threads, c, x, kernel, y, {});
-  return ffi::Error::Success();
-}
-
-ffi::Error ForwardWithBias(ffi::ThreadPool threads, Array x, Array kernel, Array bias, Result y,
-                           int64_t stride, Numbers padding) {
-  Convolution c{x.dimensions(), kernel.dimensions(), y->dimensions(), stride, padding};
-  c.bias = {{bias.dimensions()[0]}, kFloat, memory::format_tag::x};
-  memory added(c.bias, Cpu(), bias.untyped_data());
-  ComputeForward(threads, c, x, kernel, y, {{DNNL_ARG_BIAS, added}});
   return ffi::Error::Success();
 }
 
@@ -286,17 +295,24 @@ struct Guarded<kCompute> {
   }
 };
 
+#define FLAX_VISION_HANDLER(name, compute, bind)              \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, Guarded<compute>::Call, \
+                                bind.Attr<int64_t>("stride").Attr<Numbers>("padding"))
 auto TwoArrays() { return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Array>().Arg<Array>(); }
+
+template <typename Binding>
+auto WithResult(Binding binding) {
+  return std::move(binding)
+      .template Ret<Array>()
+      .template Attr<int64_t>("stride")
+      .template Attr<Numbers>("padding");
+}
 
 }  // namespace
 
-#define FLAX_VISION_HANDLER(name, compute, arrays)             \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, Guarded<compute>::Call,  \
-                                arrays.Ret<Array>()            \
-                                    .Attr<int64_t>("stride")   \
-                                    .Attr<Numbers>("padding"))
-
-FLAX_VISION_HANDLER(flax_vision_convolution, Forward, TwoArrays());
-FLAX_VISION_HANDLER(flax_vision_convolution_with_bias, ForwardWithBias, TwoArrays().Arg<Array>());
-FLAX_VISION_HANDLER(flax_vision_convolution_input_gradient, InputGradient, TwoArrays());
-FLAX_VISION_HANDLER(flax_vision_convolution_kernel_gradient, KernelGradient, TwoArrays());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_convolution, Guarded<Forward>::Call,
+                              WithResult(TwoArrays().RemainingArgs()).Attr<bool>("rectify"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_convolution_input_gradient, Guarded<InputGradient>::Call,
+                              WithResult(TwoArrays()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_convolution_kernel_gradient,
+                              Guarded<KernelGradient>::Call, WithResult(TwoArrays()));

@@ -24,7 +24,6 @@ import platformdirs
 
 TARGETS = (
     "flax_vision_convolution",
-    "flax_vision_convolution_with_bias",
     "flax_vision_convolution_input_gradient",
     "flax_vision_convolution_kernel_gradient",
 )

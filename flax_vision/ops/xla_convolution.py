@@ -62,6 +62,22 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
     return transpose(lambda kernel: convolution(x, kernel, forward), geometry.shape, y)
 
 
+def finish(
+    y: jax.Array, bias: jax.Array | None, added: jax.Array | None, rectify: bool
+) -> jax.Array:
+    """Returns the result of a convolution with what follows it.
+
+    Args:
+      y: [N, H, W, K].
+      bias: [K], added to every pixel; None for none.
+      added: [N, H, W, K], added besides; None for none.
+      rectify: makes negative numbers 0, at the end.
+    """
+    y = y if bias is None else y + bias.reshape(1, 1, 1, -1)
+    y = y if added is None else y + added
+    return jax.nn.relu(y) if rectify else y
+
+
 def transpose(linear: Callable[[jax.Array], jax.Array], shape: Shape, y: jax.Array) -> jax.Array:
     """Returns the transpose of a linear function, applied to an array like its results.
 

@@ -24,9 +24,17 @@ def xla(x, kernel, stride=2, padding=PADDING):
     )
 
 
-def ours(x, kernel, stride=2, padding=PADDING, bias=None):
+def ours(x, kernel, stride=2, padding=PADDING, bias=None, **after):
     geometry = geometry_of(x.shape, kernel.shape, stride, padding)
-    return convolution_primitives.convolution(x, kernel, bias, geometry)
+    return convolution_primitives.convolution(x, kernel, bias, geometry, **after)
+
+
+def ours_to_the_end(x, kernel, bias, *added):
+    return ours(x, kernel, bias=bias, added=added[0] if added else None, rectify=True)
+
+
+def xla_to_the_end(x, kernel, bias, *added):
+    return jax.nn.relu(sum(added, xla(x, kernel) + bias.reshape(1, 1, 1, -1)))
 
 
 @pytest.fixture(scope="module", params=["with oneDNN", "without"], autouse=True)
@@ -62,6 +70,13 @@ def assert_close(actual, expected):
 @pytest.fixture(scope="module")
 def operands():
     return random_array(0, (4, 8, 9, 3)), random_array(1, (3, 3, 3, 5))
+
+
+@pytest.fixture(scope="module", params=["with maps added", "without"])
+def more_operands(operands, request):
+    """Images, kernel, bias, and in one case maps that are added."""
+    added = (random_array(4, xla(*operands).shape),) if request.param == "with maps added" else ()
+    return *operands, random_array(2, (5,)), *added
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +120,49 @@ def test_bias(operands):
     added = lambda x, kernel, bias: xla(x, kernel) + bias.reshape(1, 1, 1, -1)  # noqa: E731
     with_bias = lambda x, kernel, bias: ours(x, kernel, bias=bias)  # noqa: E731
     assert_close(value_and_gradients(with_bias), value_and_gradients(added))
+
+
+def test_bias_maps_and_relu_in_the_same_pass(more_operands):
+    def value_and_gradients(convolution):
+        y, pull_back = jax.vjp(convolution, *more_operands)
+        return y, pull_back(random_array(3, y.shape))
+
+    assert_close(value_and_gradients(ours_to_the_end), value_and_gradients(xla_to_the_end))
+
+
+def test_maps_are_added_without_a_bias_too(operands):
+    added = random_array(4, xla(*operands).shape)
+    actual = ours(*operands, added=added, rectify=True)
+    assert_close(actual, jax.nn.relu(xla(*operands) + added))
+
+
+def test_derivative_of_all_that_is_in_the_pass(more_operands):
+    def along(convolution):
+        return jax.jvp(convolution, more_operands, more_operands)
+
+    assert_close(along(ours_to_the_end), along(xla_to_the_end))
+
+
+def test_derivative_along_the_bias_alone(more_operands):
+    x, kernel, bias, *added = more_operands
+
+    def along(convolution):
+        return jax.jvp(lambda bias: convolution(x, kernel, bias, *added), (bias,), (bias,))
+
+    assert_close(along(ours_to_the_end), along(xla_to_the_end))
+
+
+def test_where_the_relu_is_0_there_is_no_gradient(operands):
+    x, kernel = (jnp.zeros_like(of) for of in operands)
+    gradient = jax.grad(lambda bias: ours_to_the_end(x, kernel, bias).sum())(jnp.zeros(5))
+    assert_close(gradient, jnp.zeros(5))
+
+
+def test_vmap_of_all_that_is_in_the_pass(more_operands):
+    x, *others = more_operands
+    many = jnp.stack([x, 2 * x])
+    along = lambda convolution: jax.vmap(lambda x: convolution(x, *others))(many)  # noqa: E731
+    assert_close(along(ours_to_the_end), along(xla_to_the_end))
 
 
 def test_derivatives_along_a_direction(operands):

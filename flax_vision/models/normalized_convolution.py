@@ -1,0 +1,53 @@
+"""A convolution, its batch normalisation, a shortcut's maps and the ReLU: one pass where they can.
+
+By the running statistics, batch normalisation multiplies each channel by a number and adds another.
+The convolution before it does both at no cost, with other kernels and a bias.
+"""
+
+import jax
+from flax import linen as nn
+from jax import lax
+
+from flax_vision.models.layers import BatchNorm, Conv
+from flax_vision.ops.convolution import convolution
+
+
+def normalized_convolution(
+    x: jax.Array,
+    conv: Conv,
+    norm: BatchNorm,
+    added: jax.Array | None = None,
+    rectify: bool = True,
+) -> jax.Array:
+    """Returns the maps of a convolution, normalised, with others added, and rectified.
+
+    Args:
+      x: [N, H, W, C].
+      conv: the convolution, a layer of the network that calls this.
+      norm: what normalises its maps, likewise.
+      added: [N, H', W', K], added to the normalised maps; None for none.
+      rectify: makes what is then negative 0.
+
+    Returns:
+      [N, H', W', K].
+    """
+    if norm.use_running_average and not norm.is_initializing():
+        with jax.named_scope(conv.name or ""):
+            kernel, bias = _folded(conv, norm)
+            x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=conv.dtype)
+            return convolution(
+                x, kernel, conv.stride, conv.padding, conv.groups, bias, added, rectify
+            )
+    y = norm(conv(x))
+    y = y if added is None else y + added
+    return nn.relu(y) if rectify else y
+
+
+def _folded(conv: Conv, norm: BatchNorm) -> tuple[jax.Array, jax.Array]:
+    """Returns the kernel and the bias that do the work of both."""
+    linear, affine = conv.variables["params"], norm.variables["params"]
+    statistics = norm.variables["batch_stats"]
+    factor = lax.rsqrt(statistics["var"] + norm.epsilon) * affine["scale"]
+    bias = linear["bias"] if conv.use_bias else 0.0
+    bias = (bias - statistics["mean"]) * factor + affine["bias"]
+    return linear["kernel"] * factor.reshape(1, 1, 1, -1), bias
