@@ -5,12 +5,14 @@ import dataclasses
 import itertools
 import json
 import math
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flax_vision import process
 from flax_vision.errors import UserError
+from flax_vision.evaluation import command as evaluation
 from flax_vision.report.tables import FORMATS, print_table
 
 if TYPE_CHECKING:
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status: 0, or 2 for a mistake of the user's."""
+    """Runs the command line and returns the exit status.
+
+    0, 2 for a mistake of the user's, 130 for Ctrl-C.
+    """
     if arguments is None:
         process.prepare()
     options = _parser().parse_args(arguments)
@@ -27,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 
@@ -78,8 +86,12 @@ def _parser() -> argparse.ArgumentParser:
         "--by", choices=("layer", "operation"), help="one of the two tables; both if not given"
     )
     profile.set_defaults(run=_profile)
-    for command in (bench, profile):
+    evaluate = commands.add_parser("evaluate", help="test what was trained, as its paper did")
+    evaluation.add_arguments(evaluate)
+    evaluate.set_defaults(run=evaluation.run)
+    for command in (bench, profile, evaluate):
         command.add_argument("--batch-size", type=_positive, metavar="N", help="images in a step")
+    for command in (bench, profile):
         command.add_argument(
             "--image-size", type=_positive, metavar="N", help="height and width; the paper's"
         )
@@ -92,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="KEY=VALUE",
             help="such as shortcut=A",
         )
-    for command in (models, summary, bench, profile):
+    for command in (models, summary, bench, profile, evaluate):
         command.add_argument(
             "--format", choices=FORMATS, default="table", help="table if not given"
         )

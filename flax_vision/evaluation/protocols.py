@@ -1,0 +1,182 @@
+"""The papers' test protocols as data: which parts of an image the network sees, and how large.
+
+Sizes that a paper gives are for networks of 224x224; for others all are in proportion.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from flax_vision.errors import UserError, unknown
+
+CENTER = "center"
+"""The protocol of training: one view, made by the preprocessing alone."""
+
+_PAPER_SIZE = 224
+
+
+class Box(NamedTuple):
+    """A part of an image, in pixels: rows `top` to `top + height`, and so on."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def inside(self, height: int, width: int, down: float, right: float) -> "Box":
+        """Returns a box of that size in this one; `down` and `right` go from 0 to 1."""
+        top = self.top + int(down * (self.height - height))
+        left = self.left + int(right * (self.width - width))
+        return Box(top, left, height, width)
+
+
+class View(NamedTuple):
+    """What the network sees of an image.
+
+    Attributes:
+      side: shorter side to which the whole image is brought, in proportion.
+      box: the part of it.
+      shape: height and width to which the part is brought.
+      flip: whether it is mirrored, left for right.
+    """
+
+    side: int
+    box: Box
+    shape: tuple[int, int]
+    flip: bool
+
+
+Parts = Callable[[Box, int], list[Box]]
+"""From a whole image and the side of a crop to the parts that are looked at."""
+
+
+def whole(image: Box, crop: int) -> list[Box]:
+    """Returns the image itself, for networks that are convolutions from end to end."""
+    del crop
+    return [image]
+
+
+def corners_and_middle(image: Box, crop: int) -> list[Box]:
+    """Returns the crops at the corners, from the top left on, and in the middle."""
+    places = [(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)]
+    return [image.inside(crop, crop, *place) for place in places]
+
+
+def grid(image: Box, crop: int) -> list[Box]:
+    """Returns crops whose places are a regular grid of 5x5, row by row."""
+    steps = [i / 4 for i in range(5)]
+    return [image.inside(crop, crop, down, right) for down in steps for right in steps]
+
+
+def squares(image: Box, crop: int) -> list[Box]:
+    """Returns the corners, the middle and the whole of the left, middle and right square.
+
+    The squares are as large as the image allows; in one that is higher than wide they are the top,
+    middle and bottom ones.
+    """
+    side = min(image.height, image.width)
+    found = [image.inside(side, side, place, place) for place in (0, 0.5, 1)]
+    return [box for square in found for box in (*corners_and_middle(square, crop), square)]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How images are tested; every part is seen as it is and mirrored.
+
+    Attributes:
+      parts: of an image, at each scale.
+      sides: shorter sides of the images, for networks of 224x224.
+      around: the sides are added to the one of training.
+    """
+
+    parts: Parts
+    sides: tuple[int, ...] = (0,)
+    around: bool = True
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the network sees images that are larger than those of its training."""
+        return self.parts is whole
+
+
+PROTOCOLS = {
+    # Krizhevsky et al. 2012, section 4.1.
+    "ten_crop": Protocol(corners_and_middle),
+    # Simonyan and Zisserman 2014, sections 3.2 and 4.1, where the test scale Q is that of training.
+    "dense": Protocol(whole),
+    # The same, section 4.2, of networks trained at a fixed scale.
+    "multi_scale": Protocol(whole, (-32, 0, 32)),
+    # The same, sections 3.2 and 4.3; the scales of table 5.
+    "multi_crop": Protocol(grid, (256, 384, 512), around=False),
+    # Szegedy et al. 2014, section 7.
+    "googlenet_144": Protocol(squares, (256, 288, 320, 352), around=False),
+}
+
+# He et al. 2015, section 3.4, in place of VGG's: networks trained at scales from 256 to 480.
+_RESNET_MULTI_SCALE = Protocol(whole, (224, 256, 384, 480, 640), around=False)
+
+NAMES = (CENTER, *PROTOCOLS)
+
+
+def find_protocol(name: str, is_resnet: bool) -> Protocol:
+    """Returns a protocol other than `"center"`.
+
+    Args:
+      name: one of `NAMES`.
+      is_resnet: whether it is for one of the ResNets for ImageNet, which have scales of their own.
+
+    Raises:
+      UserError: there is no such protocol.
+    """
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, NAMES)
+    return _RESNET_MULTI_SCALE if is_resnet and name == "multi_scale" else PROTOCOLS[name]
+
+
+def sides_of(protocol: Protocol, crop: int, trained: int) -> tuple[int, ...]:
+    """Returns the shorter sides that images are brought to.
+
+    Args:
+      protocol: the protocol.
+      crop: height and width that the network was trained on.
+      trained: shorter side of the images that these were cropped from.
+    """
+    start = trained if protocol.around else 0
+    return tuple(start + round(side * crop / _PAPER_SIZE) for side in protocol.sides)
+
+
+def scaled(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Returns the height and width of an image whose shorter side is brought to `side`."""
+    height, width = (round(length * side / min(size)) for length in size)
+    return height, width
+
+
+def views_of(
+    protocol: Protocol, size: tuple[int, int], crop: int, sides: tuple[int, ...], flip: bool = True
+) -> Counter[View]:
+    """Returns what the network sees of each image, and how often the same.
+
+    Args:
+      protocol: the protocol.
+      size: height and width of the images.
+      crop: height and width that the network was trained on.
+      sides: shorter sides that the images are brought to.
+      flip: adds the mirror image of each view.
+
+    Raises:
+      UserError: a crop does not fit into the images.
+    """
+    if min(sides) < 1 or (not protocol.is_dense and min(sides) < crop):
+        smallest = 1 if protocol.is_dense else crop
+        raise UserError(
+            f"a scale is {min(sides)}, and the network sees {crop}x{crop} of each image; give "
+            f"--scales of at least {smallest}."
+        )
+    views = []
+    for side in sides:
+        image = Box(0, 0, *scaled(size, side))
+        for box in protocol.parts(image, crop):
+            shape = (image.height, image.width) if protocol.is_dense else (crop, crop)
+            views += [View(side, box, shape, mirrored) for mirrored in (False, True)[: 1 + flip]]
+    return Counter(views)

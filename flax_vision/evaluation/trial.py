@@ -1,0 +1,233 @@
+"""A network under a protocol, as one compiled step."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import errors as flax_errors
+from flax import linen as nn
+
+from flax_vision.data.batches import Batch
+from flax_vision.errors import UserError
+from flax_vision.evaluation.metrics import Totals
+from flax_vision.evaluation.protocols import (
+    CENTER,
+    NAMES,
+    PROTOCOLS,
+    Protocol,
+    View,
+    find_protocol,
+    sides_of,
+    views_of,
+)
+from flax_vision.evaluation.views import mean_posterior
+from flax_vision.models.googlenet import GoogLeNet
+from flax_vision.models.registry import create_model, model_options
+from flax_vision.models.resnet import CifarResNet, ResNet
+from flax_vision.weights.exported import ModelCard
+
+_FORM = "fully_convolutional"
+_MOST_IMAGES = 128
+_VIEW_PIXELS = 2**22
+"""In one view of a batch: activations of 1 GB where a layer has 64 maps."""
+_STEP_PIXELS = 2**25
+"""In all views of a batch, so that a step is one of seconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A network and what it is shown of each image.
+
+    Attributes:
+      card: of the network.
+      model: the network, in its fully convolutional form where the protocol asks for it.
+      views: what it sees of each image, and how often that counts; None for the preprocessing's.
+      image_shape: height, width and channels of the images.
+    """
+
+    card: ModelCard
+    model: nn.Module
+    views: Counter[View] | None
+    image_shape: tuple[int, ...]
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Shorter sides that images are brought to; empty for the preprocessing's."""
+        return tuple(sorted({view.side for view in self.views})) if self.views else ()
+
+    @property
+    def views_per_image(self) -> int:
+        """Views that the result is the average of."""
+        return self.views.total() if self.views else 1
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a step such that memory and the length of a step stay within bounds."""
+        areas = [height * width for height, width in self._shapes()]
+        fit = min(_VIEW_PIXELS // max(areas), _STEP_PIXELS // sum(areas))
+        return max(1, min(_MOST_IMAGES, fit))
+
+    def _shapes(self) -> list[tuple[int, int]]:
+        if self.views:
+            return [view.shape for view in self.views]
+        images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.uint8)
+        _, height, width, _ = jax.eval_shape(self.card.preprocessing, images).shape
+        return [(height, width)]
+
+    def compile(self, variables: Any, batch_size: int) -> Callable[[Any, Batch], Any]:
+        """Returns the compiled step: from variables and a Batch to its Totals and its classes.
+
+        The classes, int32 [N], are what each image was taken for; as in the Totals, no image is
+        right whose class has only as large an output as another.
+
+        Args:
+          variables: of the network, or their shapes.
+          batch_size: images in a step.
+
+        Raises:
+          UserError: the network cannot take what it would be shown.
+        """
+        count = (batch_size,)
+        batch: Any = jax.eval_shape(
+            lambda: Batch(
+                jnp.zeros((*count, *self.image_shape), jnp.uint8),
+                jnp.zeros(count, jnp.int32),
+                jnp.zeros(count, jnp.bool_),
+                jnp.zeros(count, jnp.int32),
+            )
+        )
+        try:
+            lowered = jax.jit(self._step).lower(variables, batch)
+        except (ValueError, TypeError, flax_errors.FlaxError) as error:
+            problem = str(error).splitlines()[0]
+            raise UserError(
+                f"{self.card.name} cannot take these images under this protocol: {problem} "
+                "Choose another --protocol, or other --scales."
+            ) from error
+        return lowered.compile()
+
+    def _step(self, variables: Any, batch: Batch) -> tuple[Totals, jax.Array]:
+        scores = self.scores(variables, batch.images)
+        labels = jnp.asarray(batch.labels)
+        losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+        totals = Totals.of_batch(losses, scores, labels, batch.mask)
+        return totals, _taken_for(scores, labels)
+
+    def scores(self, variables: Any, images: jax.Array | np.ndarray) -> jax.Array:
+        """Returns what the softmax of is the network's answer, float32 [N, classes]."""
+
+        def network(x: jax.Array) -> Any:
+            return self.model.apply(variables, x, train=False)
+
+        if self.views is None:
+            logits: jax.Array = network(self.card.preprocessing(images))
+            return logits
+        return mean_posterior(network, images, self.views, self.card.preprocessing)
+
+
+def _taken_for(scores: jax.Array, labels: jax.Array) -> jax.Array:
+    right = jnp.take_along_axis(scores, labels[:, None], axis=1)
+    is_right = jnp.sum(~(scores < right), axis=1) == 1
+    own = jax.nn.one_hot(labels, scores.shape[1], dtype=jnp.bool_)
+    wrong = jnp.argmax(jnp.where(own, -jnp.inf, scores), axis=1).astype(jnp.int32)
+    return jnp.where(is_right, labels, wrong)
+
+
+def prepare(
+    card: ModelCard,
+    protocol: str,
+    image_shape: tuple[int, ...],
+    scales: tuple[int, ...] | None = None,
+    flip: bool = True,
+) -> Trial:
+    """Returns a network under a protocol.
+
+    Args:
+      card: of the network.
+      protocol: one of `protocols.NAMES`.
+      image_shape: height, width and channels of the images.
+      scales: shorter sides that images are brought to; None for the paper's, in proportion.
+      flip: shows mirror images besides, where the protocol has them.
+
+    Raises:
+      UserError: the network, or the images, cannot be tested so.
+    """
+    chosen = check_protocol(card, protocol)
+    if chosen is None:
+        _check_center(card, image_shape, scales)
+        return Trial(card, card.create_model(), None, image_shape)
+    model = _fully_convolutional(card) if chosen.is_dense else card.create_model()
+    crop, trained = _sizes(card, protocol)
+    sides = scales or sides_of(chosen, crop, trained)
+    height, width = image_shape[:2]
+    return Trial(card, model, views_of(chosen, (height, width), crop, sides, flip), image_shape)
+
+
+def check_protocol(card: ModelCard, name: str) -> Protocol | None:
+    """Returns a protocol for a network, None for `"center"`.
+
+    Raises:
+      UserError: there is no such protocol, or the network cannot take it.
+    """
+    if name == CENTER:
+        return None
+    model = card.create_model()
+    protocol = find_protocol(name, isinstance(model, ResNet))
+    convolutional = isinstance(model, GoogLeNet | ResNet | CifarResNet)
+    if protocol.is_dense and not convolutional and _FORM not in model_options(card.name):
+        others = [name for name in NAMES if name == CENTER or not PROTOCOLS[name].is_dense]
+        raise UserError(
+            f"{card.name} has no fully convolutional form, which --protocol {name} takes; "
+            f"choose {', '.join(others[:-1])} or {others[-1]}."
+        )
+    return protocol
+
+
+def _check_center(card: ModelCard, image_shape: tuple[int, ...], scales: Any) -> None:
+    preprocessing = card.preprocessing
+    if scales:
+        raise UserError(
+            f"--scales is for the other protocols ({', '.join(PROTOCOLS)}); center is what the "
+            "export's own preprocessing makes."
+        )
+    size = (preprocessing.resize,) * 2 if preprocessing.resize else tuple(image_shape[:2])
+    mean = np.asarray(preprocessing.mean)
+    needed = mean.shape[:2] if mean.ndim == 3 else size
+    if needed != size or min(size) < preprocessing.crop:
+        raise UserError(
+            f"the images are {size[0]}x{size[1]}, and the preprocessing of {card.name} is for "
+            f"{'x'.join(map(str, card.image_shape[:2]))}; choose a protocol that brings them to "
+            "its size, such as ten_crop."
+        )
+
+
+def _fully_convolutional(card: ModelCard) -> nn.Module:
+    """Returns the network as a convolution from end to end, with the same parameters.
+
+    GoogLeNet and ResNet are that already. What they average before their last layer is maps, not
+    class scores, and that comes to the same, because the layer is linear.
+    """
+    form = {_FORM: True} if _FORM in model_options(card.name) else {}
+    return create_model(card.name, num_classes=len(card.class_names), **{**card.options, **form})
+
+
+def _sizes(card: ModelCard, protocol: str) -> tuple[int, int]:
+    """Returns the side of what the network was trained on, and of the images around that.
+
+    Where it was trained on whole images the second is as much larger as 256 is than 224.
+    """
+    preprocessing = card.preprocessing
+    height, width = (preprocessing.resize,) * 2 if preprocessing.resize else card.image_shape[:2]
+    if preprocessing.crop:
+        return preprocessing.crop, min(height, width)
+    if height != width:
+        raise UserError(
+            f"{card.name} was trained on images of {height}x{width}, and the crops of --protocol "
+            f"{protocol} are square; choose {CENTER}."
+        )
+    return height, round(height * 256 / 224)

@@ -1,0 +1,116 @@
+"""The views of a batch of images, and what a network makes of them, inside a compiled step."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.evaluation.protocols import View, scaled
+
+Apply = Callable[[jax.Array], Any]
+"""From images float32 [N, H, W, C], as a network takes them, to anything."""
+
+
+def mean_posterior(
+    network: Apply,
+    images: jax.Array | np.ndarray,
+    views: Mapping[View, int],
+    preprocessing: Preprocessing,
+) -> jax.Array:
+    """Returns the logarithm of the mean of the softmax outputs, float32 [N, classes].
+
+    Args:
+      network: returns logits float32 [N, classes]; those of a network that is convolutional from
+        end to end are the mean of its class scores over the image.
+      images: uint8 [N, H, W, C].
+      views: what it sees of each image, and how often that counts.
+      preprocessing: of the network.
+    """
+    frames = {side: frame(images, side, preprocessing) for side in {v.side for v in views}}
+    ordered = sorted(views, key=attrgetter("shape"))
+    logarithms = [
+        over_views(lambda x: jax.nn.log_softmax(network(x)), frames, list(alike))
+        for _, alike in itertools.groupby(ordered, key=attrgetter("shape"))
+    ]
+    counts = np.array([views[view] for view in ordered], np.float32)
+    # In logarithms, because a posterior may be too small for float32.
+    shares = jnp.asarray(counts / counts.sum())[:, None, None]
+    return jax.nn.logsumexp(jnp.concatenate(logarithms), axis=0, b=shares)
+
+
+def frame(images: jax.Array | np.ndarray, side: int, preprocessing: Preprocessing) -> jax.Array:
+    """Returns whole images, normalised, with the shorter side brought to `side`.
+
+    A mean image is brought to the same height and width as the images: resizing is linear, so that
+    it is the mean of the resized training images. Crops have its part at the same place.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      side: pixels.
+      preprocessing: what its `resize` and `crop` say is left out.
+    """
+    pixels = dataclasses.replace(preprocessing, resize=0).pixels(images)
+    shape = scaled(pixels.shape[1:3], side)  # type: ignore[arg-type]
+    mean: Any = np.asarray(preprocessing.mean, np.float32)
+    if mean.ndim == 3:
+        mean = _resize(mean[None], shape)[0]
+    return dataclasses.replace(preprocessing, mean=mean).normalize(_resize(pixels, shape))
+
+
+def over_views(function: Apply, frames: Mapping[int, jax.Array], views: Sequence[View]) -> Any:
+    """Returns what a function makes of each view of the images, stacked.
+
+    One view of all images after the other, so that the memory is that of one, and the function is
+    compiled once.
+
+    Args:
+      function: of images float32 [N, height, width, C].
+      frames: the images [N, H, W, C] at each scale, by their shorter side.
+      views: that have one shape.
+    """
+    kinds = sorted({_kind(view) for view in views})
+    cuts = [
+        partial(_cut, frames[side], size=(height, width), shape=views[0].shape)
+        for side, height, width in kinds
+    ]
+
+    def look(kind: jax.Array, top: jax.Array, left: jax.Array, flip: jax.Array) -> Any:
+        x = jax.lax.switch(kind, cuts, top, left)
+        return function(jnp.where(flip, x[:, :, ::-1], x))
+
+    rows = [(kinds.index(_kind(v)), v.box.top, v.box.left, v.flip) for v in views]
+    columns = tuple(jnp.array(column) for column in zip(*rows, strict=True))
+    return jax.lax.map(lambda row: look(*row), columns)
+
+
+def _cut(
+    images: jax.Array,
+    top: jax.Array,
+    left: jax.Array,
+    *,
+    size: tuple[int, int],
+    shape: tuple[int, int],
+) -> jax.Array:
+    """Returns a part of images [N, H, W, C], brought to another height and width."""
+    count, _, _, channels = images.shape
+    start = (0, top, left, 0)
+    return _resize(jax.lax.dynamic_slice(images, start, (count, *size, channels)), shape)
+
+
+def _resize(images: jax.Array | np.ndarray, shape: tuple[int, int]) -> jax.Array:
+    """Returns images [N, H, W, C] of another height and width, bilinearly."""
+    if images.shape[1:3] == shape:
+        return jnp.asarray(images)
+    count, _, _, channels = images.shape
+    return jax.image.resize(images, (count, *shape, channels), "linear")
+
+
+def _kind(view: View) -> tuple[int, int, int]:
+    return view.side, view.box.height, view.box.width
