@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status.
-
-    0, 2 for a mistake of the user's, 130 for Ctrl-C.
-    """
+    """Runs the command line and returns the exit status: 0, or 2 for a mistake of the user's."""
     if arguments is None:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         process.prepare()
     options = _parser().parse_args(arguments)
     try:
@@ -32,9 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 128 + signal.SIGINT
     return 0
 
 

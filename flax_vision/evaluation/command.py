@@ -42,14 +42,25 @@ examples:
   flax-vision evaluate runs/resnet20/export --data fashion_mnist --directory ~/tfds --format json
 """
 
+_KEYS = (
+    *("network", "data", "split", "protocol", "scales", "views", "views_computed", "images"),
+    *("top1", "top5", "cross_entropy", "seconds", "images_per_second", "compile_seconds"),
+    "warnings",
+)
+"""Of an Evaluation, in JSON."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = DESCRIPTION, EPILOG
-    parser.add_argument("directory_of_run", metavar="DIR", help="a run directory, or an export")
+    parser.add_argument("path", metavar="DIR", help="a run directory, or an export")
     parser.add_argument(
-        "--protocol", choices=NAMES, default=CENTER, metavar="NAME", help="see below; center"
+        "--protocol",
+        choices=NAMES,
+        default=CENTER,
+        metavar="NAME",
+        help="see below (default: center)",
     )
     parser.add_argument(
         "--scales",
@@ -58,15 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="shorter sides in pixels that images are brought to, instead of the protocol's",
     )
-    parser.add_argument("--no-flip", action="store_true", help="leave mirror images out")
+    parser.add_argument("--no-flip", action="store_true", help="leave the mirror images out")
     parser.add_argument(
-        "--split", choices=("train", "validation", "test"), default="test", help="test"
+        "--split", choices=("train", "validation", "test"), default="test", help="default: test"
     )
     parser.add_argument(
-        "--data", metavar="NAME", help="another data set with the same classes; the run's own"
+        "--data", metavar="NAME", help="another data set with the same classes (default: the run's)"
     )
     parser.add_argument(
-        "--directory", metavar="DIR", help="where TFDS keeps its sets; where the run found its own"
+        "--directory", metavar="DIR", help="where TFDS keeps its sets (default: as in the run)"
     )
     parser.add_argument(
         "--confusion",
@@ -82,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
 
     with _progress() as report:
         result = evaluate_trained(
-            options.directory_of_run,
+            options.path,
             protocol=options.protocol,
             split=options.split,
             data=options.data,
@@ -115,27 +126,22 @@ def _progress() -> Iterator["Report"]:
         transient=True,
         disable=not console.is_terminal,
     )
-    tasks: dict[str, Any] = {}
 
     def report(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            for task in tasks.values():
+        if not progress.tasks or progress.tasks[0].description != what:
+            for task in progress.task_ids:
                 progress.remove_task(task)
-            tasks.clear()
-            tasks[what] = progress.add_task(what)
-        progress.update(tasks[what], completed=done, total=total or None)
+            progress.add_task(what, total=total or None)
+        progress.update(progress.task_ids[0], completed=done)
 
     with progress:
+        console.show_cursor()  # Ctrl-C would leave none
         yield report
 
 
 def _content(result: "Evaluation", confusion: bool) -> dict[str, Any]:
     """Returns the result as an object of JSON; accuracies are from 0 to 1."""
-    keys = (
-        *("network", "data", "split", "protocol", "scales", "views", "images", "top1", "top5"),
-        *("cross_entropy", "seconds", "images_per_second", "compile_seconds", "warnings"),
-    )
-    content = {key: getattr(result, key) for key in keys}
+    content = {key: getattr(result, key) for key in _KEYS}
     if confusion:
         names, matrix = list(result.class_names), _matrix(result).tolist()
         content |= {"class_names": names, "confusion": matrix}
@@ -145,26 +151,35 @@ def _content(result: "Evaluation", confusion: bool) -> dict[str, Any]:
 def _print_tables(result: "Evaluation", form: str, confusion: bool) -> None:
     from flax_vision.evaluation.confusion import table_of
 
-    row: dict[str, Any] = {
-        "network": result.network,
-        "data": f"{result.data}, {result.split}",
-        "protocol": result.protocol,
-        "top-1, %": 100 * result.top1,
-    }
-    if result.top5 is not None:
-        row["top-5, %"] = 100 * result.top5
-    row |= {
-        "cross-entropy": f"{result.cross_entropy:.4f}",
-        "images": result.images,
-        "views": result.views,
-        "seconds": result.seconds,
-        "images/s": round(result.images_per_second),
-    }
-    print_table([row], form)
+    rows = [{"network": name, result.network: text} for name, text in _texts(result).items()]
+    print_table(rows, form)
     if confusion:
         rows = table_of(_matrix(result), result.class_names)
         print()
         print_table(rows, form) if rows else print("no image was taken for another class")
+
+
+def _texts(result: "Evaluation") -> dict[str, str]:
+    """Returns the rows of the table, for a person to read."""
+    wrong = int((result.labels != result.taken_for).sum())
+    views = f"{result.views}"
+    if result.views_computed < result.views:
+        views += f", of which {result.views_computed} differ"
+    scales = {"scales": ", ".join(map(str, result.scales))} if result.scales else {}
+    top5 = {"top-5": f"{result.top5:.2%}"} if result.top5 is not None else {}
+    return {
+        "data set": result.data,
+        "split": result.split,
+        "protocol": result.protocol,
+        **scales,
+        "views per image": views,
+        "images": f"{result.images:,}",
+        "top-1": f"{result.top1:.2%}  ({wrong:,} of {result.images:,} images wrong)",
+        **top5,
+        "cross-entropy": f"{result.cross_entropy:.4f}",
+        "seconds": f"{result.seconds:.2f}, and {result.compile_seconds:.2f} of compiling",
+        "images/s": f"{result.images_per_second:,.1f}",
+    }
 
 
 def _matrix(result: "Evaluation") -> Any:

@@ -137,13 +137,23 @@ def find_protocol(name: str, is_resnet: bool) -> Protocol:
 def sides_of(protocol: Protocol, crop: int, trained: int) -> tuple[int, ...]:
     """Returns the shorter sides that images are brought to.
 
+    A network that was trained on whole images is tested densely at their own size. Where smaller
+    parts, or smaller scales, are asked for, its images are as much larger as 256 is than 224.
+
     Args:
       protocol: the protocol.
       crop: height and width that the network was trained on.
       trained: shorter side of the images that these were cropped from.
     """
-    start = trained if protocol.around else 0
-    return tuple(start + round(side * crop / _PAPER_SIZE) for side in protocol.sides)
+
+    def in_proportion(side: int) -> int:
+        return round(side * crop / _PAPER_SIZE)
+
+    if not protocol.around:
+        return tuple(map(in_proportion, protocol.sides))
+    needs_room = not protocol.is_dense or min(protocol.sides) < 0
+    middle = in_proportion(256) if needs_room and trained == crop else trained
+    return tuple(middle + in_proportion(side) for side in protocol.sides)
 
 
 def scaled(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from flax_vision.data.image_set import ImageSet, Report
+from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.evaluation.protocols import CENTER
 from flax_vision.evaluation.subject import (
@@ -39,6 +40,7 @@ class Evaluation:
         with.
       images: number of them.
       views: of each image, those that coincide included.
+      views_computed: those that do not.
       seconds: that the images took, without compiling.
       compile_seconds: what that took.
       class_names: of the classes.
@@ -57,6 +59,7 @@ class Evaluation:
     cross_entropy: float
     images: int
     views: int
+    views_computed: int
     seconds: float
     compile_seconds: float
     class_names: Sequence[str]
@@ -109,7 +112,15 @@ def evaluate_trained(
     check_fit(card, image_set, source.name)
     trial = prepare(card, protocol, image_set.images.shape[1:], scales, flip)
     _, variables = exported.load(path)
-    measured = _measure(trial, jax.device_put(variables), image_set, batch_size, report)
+    try:
+        measured = _measure(trial, jax.device_put(variables), image_set, batch_size, report)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            raise UserError(
+                f"{card.name} does not fit into memory with {batch_size or trial.batch_size:,} "
+                "images in a step; give a smaller --batch-size, or smaller --scales."
+            ) from error
+        raise
     return Evaluation(
         network=card.name,
         data=source.name,
@@ -118,6 +129,7 @@ def evaluate_trained(
         scales=trial.sides,
         images=len(image_set),
         views=trial.views_per_image,
+        views_computed=len(trial.views or [None]),
         class_names=card.class_names,
         labels=image_set.labels,
         warnings=list(
@@ -131,7 +143,7 @@ def _measure(
     trial: Trial, variables: Any, image_set: ImageSet, batch_size: int | None, report: Report
 ) -> dict[str, Any]:
     """Returns what the images show, and how long it took."""
-    batch_size = batch_size or trial.batch_size
+    batch_size = min(batch_size or trial.batch_size, len(image_set))
     started = time.monotonic()
     report("compiling", 0, 0)
     step = trial.compile(variables, batch_size)
@@ -147,7 +159,7 @@ def _measure(
         # The step before is over, and this one's images are there: what is reported is done.
         if classes:
             classes[-1].block_until_ready()
-        report("testing", len(classes) * batch_size, len(image_set))
+        report(f"testing {trial.card.name}", len(classes) * batch_size, len(image_set))
 
     averages = evaluate(counted, variables, image_set, batch_size, wait)
     seconds = time.monotonic() - compiled

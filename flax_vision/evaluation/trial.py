@@ -217,17 +217,12 @@ def _fully_convolutional(card: ModelCard) -> nn.Module:
 
 
 def _sizes(card: ModelCard, protocol: str) -> tuple[int, int]:
-    """Returns the side of what the network was trained on, and of the images around that.
-
-    Where it was trained on whole images the second is as much larger as 256 is than 224.
-    """
+    """Returns the side of what the network was trained on, and of the images around that."""
     preprocessing = card.preprocessing
     height, width = (preprocessing.resize,) * 2 if preprocessing.resize else card.image_shape[:2]
-    if preprocessing.crop:
-        return preprocessing.crop, min(height, width)
-    if height != width:
+    if not preprocessing.crop and height != width:
         raise UserError(
             f"{card.name} was trained on images of {height}x{width}, and the crops of --protocol "
             f"{protocol} are square; choose {CENTER}."
         )
-    return height, round(height * 256 / 224)
+    return preprocessing.crop or height, min(height, width)
