@@ -1,16 +1,21 @@
 """The README's Python runs as printed, and its commands parse as printed."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import flax_vision as fv
 from flax_vision.cli import main as flax_vision_main
+from flax_vision.data.image_set import ImageSet
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.sources import Parts
+from flax_vision.evaluation import subject
 from flax_vision.models.registry import model_options
 from flax_vision.training import command
 from flax_vision.training.config_file import load_config
@@ -28,6 +33,24 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 TRAINING = [part for line in COMMANDS for part in line.split(" && ") if "train.py" in part]
 
 
+def export(run, name, channels=0):
+    """Leaves behind what a run on digits does, with the parameters that it began with."""
+    card = exported.ModelCard(
+        name=name,
+        options={},
+        class_names=list("0123456789"),
+        image_shape=[28, 28, 1],
+        preprocessing=Preprocessing([20.0], [200.0], channels=channels),
+        metrics={},
+    )
+    images = jnp.zeros((1, 28, 28, channels or 1))
+    exported.save(
+        run / "export", card, jax.jit(card.create_model().init)(jax.random.key(0), images)
+    )
+    data = {"name": "mnist_5k", "directory": "", "validation": 0.1}
+    (run / "config.json").write_text(json.dumps({"data": data}))
+
+
 @pytest.fixture
 def at_the_root(monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -37,16 +60,7 @@ def at_the_root(monkeypatch):
 def test_python_runs(source, tmp_path, monkeypatch):
     if "torchvision" in source:
         pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
-    card = exported.ModelCard(
-        name="lenet5",
-        options={},
-        class_names=list("0123456789"),
-        image_shape=[28, 28, 1],
-        preprocessing=Preprocessing([20.0], [200.0]),
-        metrics={},
-    )
-    variables = card.create_model().init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
-    exported.save(tmp_path / "runs/lenet5/export", card, variables)
+    export(tmp_path / "runs/lenet5", "lenet5")
     monkeypatch.chdir(tmp_path)
     exec(source, {})
 
@@ -60,10 +74,29 @@ def test_training_commands_have_a_configuration(line):
     load_config(options.config, overrides)
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("flax-vision ")])
+OTHERS = [line for line in COMMANDS if line.startswith("flax-vision ")]
+
+
+@pytest.mark.parametrize("line", [line for line in OTHERS if " evaluate " not in line])
 def test_other_commands(line, capsys):
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in OTHERS if " evaluate " in line and "--help" not in line]
+)
+def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
+    """Each on a few random images, with a network that has not been trained."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (4, 28, 28, 1), np.uint8)
+    few = ImageSet(images, np.arange(4, dtype=np.int32), list("0123456789"))
+    monkeypatch.setattr(subject, "load_parts", lambda *source: Parts(few, few, few))
+    name = "resnet20" if "resnet20" in line else "lenet5"
+    export(tmp_path / f"runs/{name}", name, channels=3 if name == "resnet20" else 0)
+    monkeypatch.chdir(tmp_path)
+    assert flax_vision_main(shlex.split(line)[1:]) == 0
+    assert name in capsys.readouterr().out
 
 
 def test_table_of_a_network_is_what_the_command_prints(capsys):

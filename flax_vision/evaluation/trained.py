@@ -111,13 +111,14 @@ def evaluate_trained(
     image_set = load_split(source, split, report)
     check_fit(card, image_set, source.name)
     trial = prepare(card, protocol, image_set.images.shape[1:], scales, flip)
+    batch_size = min(batch_size or trial.batch_size, len(image_set))
     _, variables = exported.load(path)
     try:
         measured = _measure(trial, jax.device_put(variables), image_set, batch_size, report)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             raise UserError(
-                f"{card.name} does not fit into memory with {batch_size or trial.batch_size:,} "
+                f"{card.name} does not fit into memory with {batch_size:,} "
                 "images in a step; give a smaller --batch-size, or smaller --scales."
             ) from error
         raise
@@ -140,10 +141,9 @@ def evaluate_trained(
 
 
 def _measure(
-    trial: Trial, variables: Any, image_set: ImageSet, batch_size: int | None, report: Report
+    trial: Trial, variables: Any, image_set: ImageSet, batch_size: int, report: Report
 ) -> dict[str, Any]:
     """Returns what the images show, and how long it took."""
-    batch_size = min(batch_size or trial.batch_size, len(image_set))
     started = time.monotonic()
     report("compiling", 0, 0)
     step = trial.compile(variables, batch_size)

@@ -60,9 +60,7 @@ def test_dense_vgg_averages_the_class_scores_of_its_convolutional_form():
     assert {view.shape for view in trial.views} == {(32, 48)}
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet20", pytest.param("googlenet_bn", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["resnet20", pytest.param("googlenet_bn", marks=pytest.mark.slow)])
 def test_average_of_maps_before_a_linear_layer_is_that_of_class_scores(name):
     """So these networks are fully convolutional as they are."""
     model = fv.create_model(name, num_classes=4)
