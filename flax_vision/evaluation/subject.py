@@ -3,15 +3,14 @@
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from flax_vision.data.image_set import ImageSet, Report
 from flax_vision.data.sources import load_parts
 from flax_vision.errors import UserError, unknown
 from flax_vision.weights.exported import ModelCard
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,10 @@ def load_split(source: Source, split: str, report: Report) -> ImageSet:
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    parts = load_parts(source.name, source.directory, source.validation, report)
+    try:
+        parts = load_parts(source.name, source.directory, source.validation, report)
+    except UserError as error:
+        raise UserError(_as_options(str(error))) from error
     image_set: ImageSet = getattr(parts, split)
     if not len(image_set):
         raise UserError(
@@ -91,6 +93,12 @@ def load_split(source: Source, split: str, report: Report) -> ImageSet:
             f"the best model is {source.validation:g}. Choose --split train or test."
         )
     return image_set
+
+
+def _as_options(message: str) -> str:
+    """Returns an error of the data with this program's options instead of train.py's."""
+    message = message.replace("--config.data.name=", "--data ")
+    return message.replace("--config.data.directory=", "--directory ")
 
 
 def check_fit(card: ModelCard, image_set: ImageSet, name: str) -> None:

@@ -20,7 +20,7 @@ from flax_vision.evaluation.subject import (
     other_names,
     run_configuration,
 )
-from flax_vision.evaluation.trial import Trial, check_protocol, prepare
+from flax_vision.evaluation.trial import Trial, prepare
 from flax_vision.weights import exported
 
 
@@ -106,7 +106,8 @@ def evaluate_trained(
     """
     path = Path(path)
     card = exported.load_card(path)
-    check_protocol(card, protocol)
+    # On images as in training, so that what is wrong with the protocol is said before any is read.
+    prepare(card, protocol, tuple(card.image_shape), scales, flip)
     source = find_source(path, data, directory)
     image_set = load_split(source, split, report)
     check_fit(card, image_set, source.name)
@@ -118,10 +119,11 @@ def evaluate_trained(
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             raise UserError(
-                f"{card.name} does not fit into memory with {batch_size:,} "
-                "images in a step; give a smaller --batch-size, or smaller --scales."
+                f"{card.name} does not fit into memory with {batch_size:,} images in a step; give "
+                " a smaller --batch-size, or smaller --scales."
             ) from error
         raise
+    warnings = other_names(card, image_set, source.name), _unseen(path, trial)
     return Evaluation(
         network=card.name,
         data=source.name,
@@ -133,9 +135,7 @@ def evaluate_trained(
         views_computed=len(trial.views or [None]),
         class_names=card.class_names,
         labels=image_set.labels,
-        warnings=list(
-            filter(None, [other_names(card, image_set, source.name), _unseen(path, trial)])
-        ),
+        warnings=[text for text in warnings if text],
         **measured,
     )
 

@@ -19,7 +19,6 @@ from flax_vision.evaluation.protocols import (
     CENTER,
     NAMES,
     PROTOCOLS,
-    Protocol,
     View,
     find_protocol,
     sides_of,
@@ -31,7 +30,6 @@ from flax_vision.models.registry import create_model, model_options
 from flax_vision.models.resnet import CifarResNet, ResNet
 from flax_vision.weights.exported import ModelCard
 
-_FORM = "fully_convolutional"
 _MOST_IMAGES = 128
 _VIEW_PIXELS = 2**22
 """In one view of a batch: activations of 1 GB where a layer has 64 maps."""
@@ -103,7 +101,7 @@ class Trial:
         )
         try:
             lowered = jax.jit(self._step).lower(variables, batch)
-        except (ValueError, TypeError, flax_errors.FlaxError) as error:
+        except (ValueError, flax_errors.FlaxError) as error:
             problem = str(error).splitlines()[0]
             raise UserError(
                 f"{self.card.name} cannot take these images under this protocol: {problem} "
@@ -157,35 +155,17 @@ def prepare(
     Raises:
       UserError: the network, or the images, cannot be tested so.
     """
-    chosen = check_protocol(card, protocol)
-    if chosen is None:
+    if protocol == CENTER:
         _check_center(card, image_shape, scales)
         return Trial(card, card.create_model(), None, image_shape)
-    model = _fully_convolutional(card) if chosen.is_dense else card.create_model()
+    model = card.create_model()
+    chosen = find_protocol(protocol, isinstance(model, ResNet))
+    if chosen.is_dense:
+        model = _fully_convolutional(card, protocol)
     crop, trained = _sizes(card, protocol)
     sides = scales or sides_of(chosen, crop, trained)
     height, width = image_shape[:2]
     return Trial(card, model, views_of(chosen, (height, width), crop, sides, flip), image_shape)
-
-
-def check_protocol(card: ModelCard, name: str) -> Protocol | None:
-    """Returns a protocol for a network, None for `"center"`.
-
-    Raises:
-      UserError: there is no such protocol, or the network cannot take it.
-    """
-    if name == CENTER:
-        return None
-    model = card.create_model()
-    protocol = find_protocol(name, isinstance(model, ResNet))
-    convolutional = isinstance(model, GoogLeNet | ResNet | CifarResNet)
-    if protocol.is_dense and not convolutional and _FORM not in model_options(card.name):
-        others = [name for name in NAMES if name == CENTER or not PROTOCOLS[name].is_dense]
-        raise UserError(
-            f"{card.name} has no fully convolutional form, which --protocol {name} takes; "
-            f"choose {', '.join(others[:-1])} or {others[-1]}."
-        )
-    return protocol
 
 
 def _check_center(card: ModelCard, image_shape: tuple[int, ...], scales: Any) -> None:
@@ -206,14 +186,23 @@ def _check_center(card: ModelCard, image_shape: tuple[int, ...], scales: Any) ->
         )
 
 
-def _fully_convolutional(card: ModelCard) -> nn.Module:
+def _fully_convolutional(card: ModelCard, protocol: str) -> nn.Module:
     """Returns the network as a convolution from end to end, with the same parameters.
 
     GoogLeNet and ResNet are that already. What they average before their last layer is maps, not
     class scores, and that comes to the same, because the layer is linear.
     """
-    form = {_FORM: True} if _FORM in model_options(card.name) else {}
-    return create_model(card.name, num_classes=len(card.class_names), **{**card.options, **form})
+    if "fully_convolutional" in model_options(card.name):
+        options = {**card.options, "fully_convolutional": True}
+        return create_model(card.name, num_classes=len(card.class_names), **options)
+    model = card.create_model()
+    if not isinstance(model, GoogLeNet | ResNet | CifarResNet):
+        others = [name for name in NAMES if name == CENTER or not PROTOCOLS[name].is_dense]
+        raise UserError(
+            f"{card.name} has no fully convolutional form, which --protocol {protocol} takes; "
+            f"choose {', '.join(others[:-1])} or {others[-1]}."
+        )
+    return model
 
 
 def _sizes(card: ModelCard, protocol: str) -> tuple[int, int]:

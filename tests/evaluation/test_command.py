@@ -127,10 +127,16 @@ def test_live_line_shows_what_is_done_and_the_time_left(monkeypatch):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_it_without_a_traceback(run):
-    program = "from flax_vision.cli import main; main()"
-    arguments = [sys.executable, "-c", program, "evaluate", str(run), "--data=mnist_5k"]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, env=os.environ, text=True)
-    time.sleep(1.5)
+    program = "from flax_vision.cli import main; print('ready', flush=True); main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "evaluate", str(run), "--data=mnist_5k"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "FLAX_VISION_ALLOCATOR": "system"},  # which needs no second start
+        text=True,
+    )
+    process.stdout.readline()
+    time.sleep(1)  # into what it imports, or reads
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT

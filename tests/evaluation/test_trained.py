@@ -93,10 +93,19 @@ def test_progress_is_what_is_done(run):
     ]
 
 
-def test_protocol_is_found_impossible_before_the_data_are_read(run, asked):
-    with pytest.raises(UserError, match="no fully convolutional form"):
-        evaluate_trained(run, protocol="dense")
+@pytest.mark.parametrize(
+    ("protocol", "scales"), [("dense", None), ("ten_crop", (7,)), ("center", (9,))]
+)
+def test_protocol_is_found_impossible_before_the_data_are_read(protocol, scales, run, asked):
+    with pytest.raises(UserError, match="no fully convolutional form|a scale is 7|--scales is for"):
+        evaluate_trained(run, protocol=protocol, scales=scales)
     assert not asked
+
+
+def test_errors_of_the_data_name_the_options_of_this_program(run):
+    with pytest.raises(UserError, match="--data mnist_5k needs no download") as caught:
+        evaluate_trained(run, data="mnits")
+    assert "--config" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("asked")

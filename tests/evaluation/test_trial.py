@@ -11,7 +11,7 @@ import flax_vision as fv
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.evaluation.trial import _taken_for, check_protocol, prepare
+from flax_vision.evaluation.trial import _taken_for, prepare
 from flax_vision.weights.exported import ModelCard
 
 
@@ -106,7 +106,7 @@ def test_batch_is_such_that_memory_and_time_are_bounded(card, protocol, expected
 def test_lenet_has_no_fully_convolutional_form(name, protocol):
     message = f"{name} has no fully .*--protocol {protocol} takes; .* center, ten_crop, multi_crop"
     with pytest.raises(UserError, match=message):
-        check_protocol(make_card(name), protocol)
+        prepare(make_card(name), protocol, (28, 28, 1))
 
 
 @pytest.mark.parametrize(
