@@ -4,7 +4,9 @@ from functools import cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 import flax_vision as fv
 from flax_vision.models.registry import find_variant
@@ -65,15 +67,30 @@ def rows_of(name, **options):
 
 
 def initial_params(name, size, *layers, **options):
-    """The initial parameters of some layers, without the time that the others take."""
+    """The initial parameters of some layers and every bias, without the time of the others."""
     model = fv.create_model(name, **options)
     images = jnp.zeros((1, size, size, find_variant(name).image_shape[2]))
 
     def init(key):
-        params = model.init(key, images)["params"]
-        return {layer: params[layer] for layer in layers or params}
+        params = flatten_dict(model.init(key, images)["params"])
+        return {path: x for path, x in params.items() if path[0] in layers or path[-1] == "bias"}
 
-    return jax.jit(init)(quick_key())
+    return unflatten_dict(jax.jit(init)(quick_key()))
+
+
+def lively_variables(model, images):
+    """Parameters that keep every layer alive, in less time than their initialisation takes."""
+    random = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        if "kernel" not in str(path):
+            return np.zeros(leaf.shape, leaf.dtype)
+        inputs = leaf.size // leaf.shape[-1]
+        array = random.random(leaf.shape, np.float32) - np.float32(0.5)
+        array *= np.float32((24 / inputs) ** 0.5)  # He's variance
+        return array
+
+    return jax.tree.map_with_path(draw, jax.eval_shape(model.init, quick_key(), images))
 
 
 def dropouts(name, train, **options):

@@ -2,7 +2,6 @@
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from abstract import (
@@ -12,6 +11,7 @@ from abstract import (
     abstract_variables,
     count,
     initial_params,
+    lively_variables,
     quick_key,
     rows_of,
 )
@@ -87,19 +87,17 @@ def test_padding_of_224_is_not_reached_with_227():
 @pytest.fixture(scope="module")
 def small():
     """AlexNet for 64x64 images, and parameters with which every layer is alive."""
-    model = fv.create_model("alexnet", num_classes=3, initialization="he", lrn="paper")
+    model = fv.create_model("alexnet", num_classes=3, lrn="paper")
     images = np.random.default_rng(0).standard_normal((2, 64, 64, 3), np.float32)
-    variables = jax.jit(model.init)(quick_key(), images)
-    apply = jax.jit(lambda v: model.apply(v, images, mutable=["intermediates"]))
-    return variables, apply
+    return model, lively_variables(model, images), images
 
 
 def test_column_b_sees_column_a_from_conv3_on(small):
-    variables, apply = small
-    perturbed = jax.tree.map(lambda x: x, variables)
+    model, variables, images = small
+    perturbed = jax.tree.map(np.copy, variables)
     for layer in ("conv1", "conv2"):
-        kernel = perturbed["params"][layer]["kernel"]
-        perturbed["params"][layer]["kernel"] = kernel.at[0].add(0.1)
+        perturbed["params"][layer]["kernel"][0] += 0.1
+    apply = jax.jit(lambda v: model.apply(v, images, mutable=["intermediates"]))
     before, after = (apply(v)[1]["intermediates"] for v in (variables, perturbed))
 
     def moved(name, column):
@@ -116,8 +114,8 @@ def test_column_b_sees_column_a_from_conv3_on(small):
         assert moved(name, 1)
 
 
-def test_columns_have_initial_weights_of_their_own(small):
-    kernels = small[0]["params"]["conv1"]["kernel"]
+def test_columns_have_initial_weights_of_their_own():
+    kernels = initial_params("alexnet", 64, "conv1")["conv1"]["kernel"]
     assert not np.array_equal(kernels[0], kernels[1])
 
 
@@ -134,7 +132,7 @@ def test_columns_have_initial_weights_of_their_own(small):
     ],
 )
 def test_initialization(initialization, stds, ones):
-    params = initial_params("alexnet", 64, initialization=initialization)
+    params = initial_params("alexnet", 64, *stds, initialization=initialization)
     for layer, std in stds.items():
         assert np.std(params[layer]["kernel"]) == pytest.approx(std, rel=0.02)
     biased = {layer for layer in params if np.all(params[layer]["bias"] == 1)}
@@ -145,11 +143,11 @@ def test_initialization(initialization, stds, ones):
 
 @pytest.mark.parametrize("name", ["alexnet", "alexnet_owt"])
 def test_fully_convolutional_application(name):
-    ordinary = fv.create_model(name, num_classes=3, initialization="he")
-    dense = fv.create_model(name, num_classes=3, initialization="he", fully_convolutional=True)
+    ordinary = fv.create_model(name, num_classes=3)
+    dense = fv.create_model(name, num_classes=3, fully_convolutional=True)
     images = np.random.default_rng(0).standard_normal((1, 96, 160, 3), np.float32)
     small = images[:, :, :96]
-    variables = jax.jit(ordinary.init)(quick_key(), small)
+    variables = jax.device_put(lively_variables(ordinary, small))
     apply = jax.jit(lambda v, x: dense.apply(v, x, mutable=["intermediates"]))
     np.testing.assert_allclose(
         apply(variables, small)[0], jax.jit(ordinary.apply)(variables, small), rtol=1e-4, atol=1e-5
@@ -175,10 +173,8 @@ def test_another_size_than_at_init_offers_the_way_out(name):
         abstract_apply(convolutional, variables, abstract_images(name, size=200))
 
 
-def test_dropout():
-    model = fv.create_model("alexnet", num_classes=2, initialization="he")
-    images = jnp.ones((1, 64, 64, 3))
-    variables = jax.jit(model.init)(quick_key(), images)
+def test_dropout(small):
+    model, variables, images = small
     train = jax.jit(lambda v, key: model.apply(v, images, train=True, rngs={"dropout": key}))
     logits = [train(variables, quick_key(seed)) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(logits[0], logits[1])

@@ -1,5 +1,7 @@
 """LeNet-5 against section II.B of its paper: every layer, table I, figure 3, the initialisation."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -25,15 +27,15 @@ IMAGES = jax.random.uniform(quick_key(7), (2, 28, 28, 1), minval=-0.1, maxval=1.
 
 @pytest.fixture(scope="module")
 def variables():
-    return fv.create_model("lenet5").init(quick_key(), IMAGES)
+    return jax.jit(fv.create_model("lenet5").init)(quick_key(), IMAGES)
 
 
 @pytest.fixture(scope="module")
 def outputs(variables):
     """The output of every layer, the extended input first."""
-    model = fv.create_model("lenet5")
-    logits, updates = model.apply(variables, IMAGES, mutable=["intermediates"])
-    kept = {name.upper(): value for name, (value,) in updates["intermediates"].items()}
+    apply = jax.jit(partial(fv.create_model("lenet5").apply, mutable=["intermediates"]))
+    logits, updates = apply(variables, IMAGES)
+    kept = {layer: updates["intermediates"][layer.lower()][0] for layer, *_ in LAYERS}
     return {"INPUT": extend(IMAGES, -0.1), **kept, "OUT": -logits}
 
 
@@ -56,7 +58,7 @@ def links(layer: str, outputs, variables) -> int:
         )
 
     shape = jax.eval_shape(units, x)
-    jacobian = jax.jacrev(lambda x: units(x).ravel())(x)
+    jacobian = jax.jit(jax.jacrev(lambda x: units(x).ravel()))(x)
     return int(jnp.count_nonzero(jacobian)) + shape.size
 
 
@@ -76,7 +78,8 @@ def test_totals(variables):
 
 
 def test_modern_totals():
-    variables = fv.create_model("lenet5_modern").init(quick_key(), IMAGES)
+    init = fv.create_model("lenet5_modern").init
+    variables = jax.eval_shape(init, quick_key(), IMAGES)
     assert count(variables) == 61_706
     assert count(variables["params"]["C3"]) == 2_416
 
@@ -159,7 +162,7 @@ def test_logits_are_negated_squared_distances(outputs):
 
 def test_trainable_codes_are_parameters_that_start_at_the_bitmaps():
     model = fv.create_model("lenet5", trainable_codes=True)
-    variables = model.init(quick_key(), IMAGES)
+    variables = jax.jit(model.init)(quick_key(), IMAGES)
     assert count(variables) == 60_840
     np.testing.assert_array_equal(variables["params"]["OUT"]["codes"], digit_codes(10))
 
@@ -169,7 +172,7 @@ def test_more_classes_than_digits_need_random_codes():
     with pytest.raises(ValueError, match=r'num_classes is 47.*codes="random"'):
         model.init(quick_key(), IMAGES)
     model = fv.create_model("lenet5", num_classes=47, codes="random")
-    logits, _ = model.init_with_output(quick_key(), IMAGES)
+    logits, _ = jax.eval_shape(model.init_with_output, quick_key(), IMAGES)
     chex.assert_shape(logits, (2, 47))
     assert set(np.unique(random_codes(47))) == {-1, 1}
 
@@ -185,7 +188,8 @@ def test_images_are_extended_with_background():
 @pytest.mark.parametrize("name", fv.list_models("lenet5*"))
 @pytest.mark.parametrize("shape", [(3, 32, 32, 1), (3, 28, 28, 1), (3, 20, 27, 3)])
 def test_smaller_images_and_other_channels(name, shape):
-    logits, _ = fv.create_model(name).init_with_output(quick_key(), jnp.zeros(shape))
+    init = fv.create_model(name).init_with_output
+    logits, _ = jax.eval_shape(init, quick_key(), jnp.zeros(shape))
     chex.assert_shape(logits, (3, 10))
     chex.assert_type(logits, jnp.float32)
 
@@ -193,9 +197,9 @@ def test_smaller_images_and_other_channels(name, shape):
 @pytest.mark.parametrize("name", fv.list_models("lenet5*"))
 def test_bfloat16_arithmetic_with_float32_parameters(name):
     half = fv.create_model(name, dtype=jnp.bfloat16)
-    logits, variables = half.init_with_output(quick_key(), IMAGES)
+    logits, variables = jax.jit(half.init_with_output)(quick_key(), IMAGES)
     chex.assert_type([logits, *jax.tree.leaves(variables)], jnp.float32)
-    full = fv.create_model(name).apply(variables, IMAGES)
+    full = jax.jit(fv.create_model(name).apply)(variables, IMAGES)
     assert 0 < float(jnp.abs(logits - full).max()) < 0.05 * float(jnp.abs(full).max())
 
 

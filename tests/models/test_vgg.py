@@ -11,7 +11,7 @@ from abstract import (
     abstract_variables,
     count,
     initial_params,
-    quick_key,
+    lively_variables,
     rows_of,
 )
 
@@ -127,7 +127,7 @@ def test_fully_convolutional_network_is_the_ordinary_one():
     dense = fv.create_model("vgg_a", num_classes=3, fully_convolutional=True)
     images = np.random.default_rng(0).standard_normal((1, 64, 96, 3), np.float32)
     left = images[:, :, :64]
-    variables = jax.jit(ordinary.init)(quick_key(), left)
+    variables = jax.device_put(lively_variables(ordinary, left))
     apply = jax.jit(lambda v, x: dense.apply(v, x, mutable=["intermediates"]))
     np.testing.assert_allclose(
         apply(variables, left)[0], jax.jit(ordinary.apply)(variables, left), rtol=1e-4, atol=1e-6

@@ -30,21 +30,22 @@ def curvature(network):
     return jax.device_get(jax.jit(make_curvature(model, LOSS))(*operands))
 
 
+@pytest.fixture(scope="module")
 def features(network):
-    """Returns the outputs of F6."""
+    """The outputs of F6."""
     model, params, images, _ = network
     apply = jax.jit(partial(model.apply, mutable=["intermediates"]))
     _, kept = apply({"params": params}, images)
     return kept["intermediates"]["f6"][0]
 
 
-def test_layers_are_those_of_the_network(network):
+def test_layers_are_those_of_the_network(network, features):
     model, params, images, _ = network
     x = module.extend(images, model.background)
     for layer in module._LAYERS:
         x = layer.sums(params.get(layer.name), x)
         x = module.squash(x) if layer.squashes else x
-    np.testing.assert_allclose(x, features(network), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(x, features, rtol=1e-5, atol=1e-6)
 
 
 def test_every_parameter_has_a_curvature_that_is_never_negative(network, curvature):
@@ -55,43 +56,58 @@ def test_every_parameter_has_a_curvature_that_is_never_negative(network, curvatu
         assert leaf.max() > 0
 
 
-def numeric(network, layer, name, index):
-    """Returns the second derivative by one parameter, by finite differences in double precision."""
+@pytest.fixture(scope="module")
+def numeric(network):
+    """Returns second derivatives by one parameter: finite differences in double precision."""
     model, params, images, labels = (network[0], *jax.device_get(network[1:]))
     codes = CODES["digits"](10).astype(np.float64)
 
-    def along(step):
-        moved = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
-        moved[layer][name][index] += step
+    @jax.jit
+    def error(params):
         x = module.extend(jnp.asarray(images, jnp.float64), model.background)
         for stage in module._LAYERS:
-            x = stage.sums(moved.get(stage.name), x)
+            x = stage.sums(params.get(stage.name), x)
             x = module.squash(x) if stage.squashes else x
-        return float(LOSS(-jnp.sum((x[:, None] - codes[None]) ** 2, axis=-1), labels).mean())
+        return LOSS(-jnp.sum((x[:, None] - codes[None]) ** 2, axis=-1), labels).mean()
 
-    with jax.enable_x64(True):
-        return (along(1e-4) - 2 * along(0.0) + along(-1e-4)) / 1e-8
+    def numeric(layer, name, index):
+        def along(step):
+            moved = jax.tree.map(lambda x: np.array(x, np.float64), params)
+            moved[layer][name][index] += step
+            return float(error(moved))
+
+        with jax.enable_x64(True):
+            return (along(1e-4) - 2 * along(0.0) + along(-1e-4)) / 1e-8
+
+    return numeric
 
 
-@pytest.mark.parametrize("unit", [0, 7, 80])
-def test_gauss_newton_of_the_last_layer(network, curvature, unit):
-    """F6 is followed by one squashing, so only its bend is neglected: compared with it by hand."""
-    *_, labels = network
-    f6 = features(network)
+@pytest.fixture(scope="module")
+def by_features(network, features):
+    """First and second derivatives of the images' losses by the outputs of F6."""
     codes = jnp.asarray(CODES["digits"](10), jnp.float32)
 
     def error(features, label):
         return LOSS(-jnp.sum((features[None] - codes) ** 2, axis=-1)[None], label[None])[0]
 
-    first = jax.vmap(jax.grad(error))(f6, labels)[:, unit]
-    second = jax.vmap(lambda x, label: jnp.diagonal(jax.hessian(error)(x, label)))(f6, labels)
-    slope = 1.7159 * 2 / 3 * (1 - (f6[:, unit] / 1.7159) ** 2)
-    expected = float((second[:, unit] * slope**2).mean())
+    def derivatives(features, label):
+        second = jnp.diagonal(jax.hessian(error)(features, label))
+        return jax.grad(error)(features, label), second
+
+    return jax.jit(jax.vmap(derivatives))(features, network[-1])
+
+
+@pytest.mark.parametrize("unit", [0, 7, 80])
+def test_gauss_newton_of_the_last_layer(features, by_features, curvature, numeric, unit):
+    """F6 is followed by one squashing, so only its bend is neglected: compared with it by hand."""
+    f6, first, second = (np.asarray(x)[:, unit] for x in (features, *by_features))
+    slope = 1.7159 * 2 / 3 * (1 - (f6 / 1.7159) ** 2)
+    expected = float((second * slope**2).mean())
     assert curvature["F6"]["bias"][unit] == pytest.approx(expected, rel=1e-4)
     # What Gauss and Newton leave out is the gradient times the bend of the sigmoid.
-    bend = -2 * (2 / 3) * (f6[:, unit] / 1.7159) * slope
+    bend = -2 * (2 / 3) * (f6 / 1.7159) * slope
     whole = expected + float((first * bend).mean())
-    assert numeric(network, "F6", "bias", unit) == pytest.approx(whole, rel=2e-3, abs=1e-3)
+    assert numeric("F6", "bias", unit) == pytest.approx(whole, rel=2e-3, abs=1e-3)
 
 
 def test_shared_weights_add_up_over_their_places(network):

@@ -24,7 +24,7 @@ def random_variables(name, **options):
     images = jax.ShapeDtypeStruct((1, *find_variant(name).image_shape), "float32")
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     random = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, np.float32), shapes)
+    return jax.tree.map(lambda leaf: random.random(leaf.shape, np.float32), shapes)
 
 
 @pytest.fixture(scope="module")
