@@ -7,7 +7,8 @@ import tempfile
 # Before JAX is imported anywhere.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Many tests, and the programs that they start, compile the same steps.
+# Many tests, and the programs that they start, compile the same steps. Each of pytest's processes
+# has a directory of its own: JAX does not write the files of its cache at one stroke.
 _CACHE = tempfile.TemporaryDirectory()
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name

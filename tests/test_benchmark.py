@@ -1,5 +1,6 @@
 import time
 
+import jax
 import pytest
 
 from flax_vision import benchmark
@@ -7,15 +8,16 @@ from flax_vision import benchmark
 
 @pytest.fixture(scope="module")
 def speed():
-    return benchmark.measure(
-        "lenet5_modern",
-        "training",
-        4,
-        image_size=None,
-        seconds=0.01,
-        started=time.monotonic(),
-        options={},
-    )
+    with jax.default_prng_impl("unsafe_rbg"):  # compiles at once
+        return benchmark.measure(
+            "lenet5_modern",
+            "training",
+            4,
+            image_size=None,
+            seconds=0.01,
+            started=time.monotonic(),
+            options={},
+        )
 
 
 def test_operations_are_two_a_multiply_add_and_thrice_as_many_in_training(speed):
@@ -46,7 +48,9 @@ def test_memory_is_in_bytes():
     assert 5e7 < benchmark.peak_bytes() < 1e12
 
 
-def test_the_speed_of_a_matrix_product_is_plausible():
+def test_the_speed_of_a_matrix_product_is_plausible(monkeypatch):
+    timed = benchmark.timed
+    monkeypatch.setattr(benchmark, "timed", lambda step, seconds: timed(step, seconds / 1000))
     assert 1 < benchmark.matrix_product_gigaflops() < 1e5
 
 

@@ -1,3 +1,4 @@
+import jax
 import pytest
 
 from flax_vision.profiling import OUTSIDE, Profile, profile
@@ -5,7 +6,8 @@ from flax_vision.profiling import OUTSIDE, Profile, profile
 
 @pytest.fixture(scope="module")
 def of_training():
-    return profile("lenet5_modern", "training", 16, None, {}, steps=2)
+    with jax.default_prng_impl("unsafe_rbg"):  # compiles at once
+        return profile("lenet5_modern", "training", 16, None, {}, steps=2)
 
 
 def test_every_layer_has_its_time(of_training):

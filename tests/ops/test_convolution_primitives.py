@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from quick_jit import quick_jit
 from random_arrays import random_array
 
 from flax_vision.ops import convolution_primitives, onednn_library
@@ -84,7 +85,7 @@ def mesh():
     return jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_values_and_gradients(data):
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
@@ -100,7 +101,7 @@ def test_values_and_gradients(data):
     )
     geometry = {"stride": draw(1, 3), "padding": padding}
 
-    @partial(jax.jit, static_argnums=0)
+    @partial(quick_jit, static_argnums=0)
     def value_and_gradients(convolution, x, kernel):
         y, pull_back = jax.vjp(partial(convolution, **geometry), x, kernel)
         return y, pull_back(jnp.cos(y))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quick_jit import quick_jit
 from random_arrays import random_array
 
 from flax_vision.ops.windows import largest, windows
@@ -35,7 +36,7 @@ def by_numpy(x, cotangent, tangent, axis, size, stride):
 
 
 def check(x, axis, size, stride):
-    @jax.jit
+    @quick_jit
     def ours(x, cotangent, tangent):
         form = partial(largest, axis=axis, size=size, stride=stride)
         y, pull = jax.vjp(form, x)
@@ -49,7 +50,7 @@ def check(x, axis, size, stride):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_values_and_derivatives(data):
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
@@ -66,7 +67,7 @@ def test_long_axes(size, stride):
 
 
 def test_windows_of_more_than_127():
-    check(random_array(0, (1, 140, 1)), 1, 129, 1)
+    check(random_array(0, (1, 160, 1)), 1, 150, 1)
 
 
 def test_strides_of_more_than_127():

@@ -1,0 +1,12 @@
+from functools import partial
+
+import jax
+
+# For what runs once, so that optimising it takes longer than it saves.
+quick_jit = partial(
+    jax.jit,
+    compiler_options={
+        "xla_backend_optimization_level": 0,
+        "xla_llvm_disable_expensive_passes": True,
+    },
+)
