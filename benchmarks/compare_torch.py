@@ -155,7 +155,9 @@ def show(figures: list[dict], output: Path) -> None:
 
 def draw(rows: list[dict], file: Path) -> None:
     rows = [row for row in rows if row["allocator"] == rows[0]["allocator"]]
-    figure, axes = plt.subplots(1, 2, figsize=(11, 0.42 * len(rows) / 2 + 1.6), sharey=True)
+    figure, axes = plt.subplots(
+        1, 2, figsize=(11, 0.42 * len(rows) / 2 + 1.6), sharey=True, layout="constrained"
+    )
     for axis, mode in zip(axes, MODES, strict=True):
         chosen = [row for row in rows if row["mode"] == mode]
         for i, side in enumerate(OURS):
@@ -167,8 +169,7 @@ def draw(rows: list[dict], file: Path) -> None:
         axis.axvline(1, color="black", linewidth=1)
         axis.set_title(f"{mode}: speed beside the faster PyTorch form (1)")
     axes[0].invert_yaxis()
-    axes[1].legend(loc="lower right")
-    figure.tight_layout()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(OURS))
     figure.savefig(file, dpi=110)
 
 

@@ -45,7 +45,9 @@ def export(run, name, channels=0):
     )
     images = jnp.zeros((1, 28, 28, channels or 1))
     exported.save(
-        run / "export", card, jax.jit(card.create_model().init)(jax.random.key(0), images)
+        run / "export",
+        card,
+        jax.jit(card.create_model().init)(jax.random.key(0, impl="unsafe_rbg"), images),
     )
     data = {"name": "mnist_5k", "directory": "", "validation": 0.1}
     (run / "config.json").write_text(json.dumps({"data": data}))
