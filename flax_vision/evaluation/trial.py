@@ -209,9 +209,10 @@ def _sizes(card: ModelCard, protocol: str) -> tuple[int, int]:
     """Returns the side of what the network was trained on, and of the images around that."""
     preprocessing = card.preprocessing
     height, width = (preprocessing.resize,) * 2 if preprocessing.resize else card.image_shape[:2]
-    if not preprocessing.crop and height != width:
+    shorter = min(height, width)
+    if not preprocessing.crop and height != width and not PROTOCOLS[protocol].is_dense:
         raise UserError(
             f"{card.name} was trained on images of {height}x{width}, and the crops of --protocol "
-            f"{protocol} are square; choose {CENTER}."
+            f"{protocol} are square; choose {CENTER}, or a dense protocol."
         )
-    return preprocessing.crop or height, min(height, width)
+    return preprocessing.crop or shorter, shorter

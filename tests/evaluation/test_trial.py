@@ -12,6 +12,8 @@ from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.evaluation.trial import _taken_for, prepare
+from flax_vision.models.googlenet import GoogLeNet
+from flax_vision.models.resnet import CifarResNet
 from flax_vision.weights.exported import ModelCard
 
 
@@ -60,20 +62,30 @@ def test_dense_vgg_averages_the_class_scores_of_its_convolutional_form():
     assert {view.shape for view in trial.views} == {(32, 48)}
 
 
-@pytest.mark.parametrize("name", ["resnet20", pytest.param("googlenet_bn", marks=pytest.mark.slow)])
-def test_average_of_maps_before_a_linear_layer_is_that_of_class_scores(name):
+@pytest.mark.parametrize(
+    ("model", "kept", "layer"),
+    [
+        (CifarResNet(n=1, num_classes=4), "conv4_x", "fc"),
+        pytest.param(GoogLeNet(num_classes=4), "5b", "linear", marks=pytest.mark.slow),
+    ],
+)
+def test_average_of_maps_before_a_linear_layer_is_that_of_class_scores(model, kept, layer):
     """So these networks are fully convolutional as they are."""
-    model = fv.create_model(name, num_classes=4)
-    images = jax.random.normal(jax.random.key(1), (1, 64, 48, 3))
+    images = jax.random.normal(jax.random.key(1), (1, 96, 80, 3))
     variables = jax.jit(model.init)(jax.random.key(0), images)
-    kept = "conv4_x" if name == "resnet20" else "5b"
-    layer = variables["params"]["fc" if name == "resnet20" else "linear"]
     apply = jax.jit(lambda v, x: model.apply(v, x, mutable=["intermediates"]))
     logits, extra = apply(variables, images)
     (maps,) = extra["intermediates"][kept]
     assert maps.shape[1] > 1
-    scores = maps @ layer["kernel"][None, None] + layer["bias"][None, None, None]
+    weights = variables["params"][layer]
+    scores = maps @ weights["kernel"][None, None] + weights["bias"][None, None, None]
     np.testing.assert_allclose(logits, scores.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+
+
+def test_dense_takes_networks_of_images_that_are_no_squares():
+    card = dataclasses.replace(make_card("resnet20", 32), image_shape=[32, 48, 3])
+    trial = prepare(card, "dense", (64, 96, 3))
+    assert {view.shape for view in trial.views} == {(32, 48)}
 
 
 def test_resnets_for_imagenet_have_scales_of_their_own():
