@@ -39,10 +39,15 @@ def card() -> exported.ModelCard:
 
 
 @pytest.fixture(scope="session")
-def run(card, tmp_path_factory):
+def variables(card):
+    """Of the network, random."""
+    return jax.jit(card.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+
+
+@pytest.fixture(scope="session")
+def run(card, variables, tmp_path_factory):
     """The directory of a run that has an export of random parameters."""
     directory = tmp_path_factory.mktemp("run")
-    variables = jax.jit(card.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     exported.save(directory / "export", card, variables)
     data = {"name": "noise", "directory": "somewhere", "validation": 0.25}
     configuration = {"data": data, "augmentation": {"flip": True}}

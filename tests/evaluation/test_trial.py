@@ -30,19 +30,17 @@ def make_card(name="lenet5", size=28, classes=3, options=None, **preprocessing):
     )
 
 
-def test_center_sees_what_the_preprocessing_makes(card, noise):
+def test_center_sees_what_the_preprocessing_makes(card, variables, noise):
     trial = prepare(card, "center", noise.images.shape[1:])
-    variables = jax.jit(trial.model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     apply = jax.jit(lambda x: trial.model.apply(variables, x, train=False))
     expected = apply(card.preprocessing(noise.images[:2]))
-    scores = trial.scores(variables, noise.images[:2])
+    scores = jax.jit(trial.scores)(variables, noise.images[:2])
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
     assert (trial.sides, trial.views_per_image) == ((), 1)
 
 
-def test_ten_crop_of_a_network_is_the_mean_of_its_posteriors(card, noise):
+def test_ten_crop_of_a_network_is_the_mean_of_its_posteriors(card, variables, noise):
     trial = prepare(card, "ten_crop", noise.images.shape[1:])
-    variables = jax.jit(trial.model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     uncropped = dataclasses.replace(card.preprocessing, crop=0)(noise.images[:2])
     crops = [uncropped[:, t : t + 8, s : s + 8] for t, s in [(0, 0), (0, 1), (1, 0), (1, 1)]]
     crops.append(crops[0])  # the middle of one pixel more is at the top left
@@ -162,13 +160,12 @@ def test_images_that_a_network_cannot_take(card, protocol, scales, message):
         trial.compile(variables, 2)
 
 
-def test_step_gives_totals_and_classes(card, noise):
+def test_step_gives_totals_and_classes(card, variables, noise):
     trial = prepare(card, "center", noise.images.shape[1:])
-    variables = jax.jit(trial.model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     mask = np.arange(4) < 3
     batch = Batch(noise.images[:4], noise.labels[:4], mask, np.arange(4, dtype=np.int32))
     totals, classes = trial.compile(variables, 4)(variables, batch)
-    scores = np.asarray(trial.scores(variables, batch.images))
+    scores = np.asarray(jax.jit(trial.scores)(variables, batch.images))
     np.testing.assert_array_equal(classes, scores.argmax(axis=1))
     assert int(totals.top1) == ((classes == batch.labels) & mask).sum()
     posterior = np.take_along_axis(np.asarray(jax.nn.softmax(scores)), batch.labels[:, None], 1)
