@@ -1,16 +1,13 @@
 """The order of the images, and their batches."""
 
 import itertools
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from flax_vision.data.image_set import ImageSet
-
-Array = jax.Array | np.ndarray
-"""Of the host before a compiled step, of the device inside it."""
+from flax_vision.data.image_set import Array, Images
 
 
 class Batch(NamedTuple):
@@ -19,7 +16,8 @@ class Batch(NamedTuple):
     Attributes:
       images: uint8 [N, H, W, C].
       labels: int32 [N].
-      mask: bool [N], False where an image only fills the batch up and does not count.
+      mask: bool [N], False where an image only fills the batch up, or could not be read,
+        and does not count.
       place: int32 [N], where each image is in its set.
     """
 
@@ -35,37 +33,55 @@ def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def training_batches(
-    image_set: ImageSet, batch_size: int, seed: int, epoch: int, start: int = 0
+    images: Images,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    constant_order: bool = False,
 ) -> Iterator[Batch]:
     """Yields the whole batches of an epoch; the images left over come in other epochs.
 
     Args:
-      image_set: the training set.
+      images: the training set.
       batch_size: images in each batch.
       seed: of the run.
       epoch: counted from 0.
       start: batches of this epoch that have been used already.
+      constant_order: whether every epoch has the order of the first.
     """
-    order = epoch_order(len(image_set), seed, epoch)
-    everything = np.ones(batch_size, bool)
-    for first in range(start * batch_size, len(order) - batch_size + 1, batch_size):
-        indices = order[first : first + batch_size]
-        yield _batch(image_set, indices, everything)
+    order = epoch_order(len(images), seed, 0 if constant_order else epoch)
+    whole = len(order) // batch_size
+    groups = list(order[: whole * batch_size].reshape(whole, batch_size)[start:])
+    yield from _batches(images, groups, (seed, epoch))
 
 
-def evaluation_batches(image_set: ImageSet, batch_size: int) -> Iterator[Batch]:
+def evaluation_batches(images: Images, batch_size: int) -> Iterator[Batch]:
     """Yields every image once, in order; the last batch is filled up and masked."""
-    for first in range(0, len(image_set), batch_size):
-        indices = np.arange(first, first + batch_size)
-        mask = indices < len(image_set)
-        indices = np.minimum(indices, len(image_set) - 1)
-        yield _batch(image_set, indices, mask)
+    places = np.arange(-(-len(images) // batch_size) * batch_size)
+    groups = list(np.minimum(places, len(images) - 1).reshape(-1, batch_size))
+    masks = (places < len(images)).reshape(-1, batch_size)
+    for batch, mask in zip(_batches(images, groups, None), masks, strict=True):
+        yield batch._replace(mask=batch.mask & mask)
 
 
-def samples(image_set: ImageSet, size: int, seed: int, epoch: int) -> Batch:
+def samples(images: Images, size: int, seed: int, epoch: int) -> Batch:
     """Returns the first images of an epoch, all of them where there are not so many."""
-    indices = epoch_order(len(image_set), seed, epoch)[:size]
-    return _batch(image_set, indices, np.ones(len(indices), bool))
+    places = epoch_order(len(images), seed, epoch)[:size]
+    (batch,) = _batches(images, [places], None)
+    return batch
+
+
+def batch_shapes(images: Images, batch_size: int) -> Batch:
+    """Returns the shapes and types of a batch, in place of its arrays."""
+    shape: Any = jax.ShapeDtypeStruct
+    one_each = (batch_size,)
+    return Batch(
+        shape((batch_size, *images.image_shape), np.uint8),
+        shape(one_each, np.int32),
+        shape(one_each, np.bool),
+        shape(one_each, np.int32),
+    )
 
 
 def stacked(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
@@ -74,6 +90,9 @@ def stacked(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
         yield Batch(*map(np.stack, zip(*group, strict=True)))
 
 
-def _batch(image_set: ImageSet, indices: np.ndarray, mask: np.ndarray) -> Batch:
-    place = indices.astype(np.int32)
-    return Batch(image_set.images[indices], image_set.labels[indices], mask, place)
+def _batches(
+    images: Images, groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
+) -> Iterator[Batch]:
+    views = images.views(groups, epoch)
+    for places, (pixels, readable) in zip(groups, views, strict=True):
+        yield Batch(pixels, images.labels[places], readable, places.astype(np.int32))

@@ -6,27 +6,37 @@ from typing import Literal
 import jax
 import numpy as np
 
+from flax_vision.data.image_set import Images, Report
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
 
-_CHUNK = 512
+_CHUNK = 128
 """Images at once."""
 
+_SAMPLE = 10_000
+"""Photographs that are looked at; of images in memory it is all."""
 
-def mean_image(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+
+def mean_image(images: Images, preprocessing: Preprocessing, report: Report) -> np.ndarray:
     """Returns the mean of the images as they are before it is subtracted, float32 [H, W, C].
 
     Args:
-      images: uint8 [N, H, W, C].
+      images: the training set; of photographs random parts are seen, as in training.
       preprocessing: that brings them to one size and number of channels.
+      report: called as it goes on with a text, the images so far and their number.
     """
-    total = sum(pixels.sum(axis=0, dtype=np.float64) for pixels in _pixels(images, preprocessing))
-    return np.asarray(total / len(images), np.float32)
+    total: np.ndarray | float = 0.0
+    count = 0
+    for pixels in _pixels(images, preprocessing, report):
+        total, count = total + pixels.sum(axis=0, dtype=np.float64), count + len(pixels)
+    return np.asarray(total / count, np.float32)
 
 
 def colour_components(
-    images: np.ndarray,
+    images: Images,
     preprocessing: Preprocessing,
     scaled_by: Literal["eigenvalues", "deviations"],
+    report: Report,
 ) -> np.ndarray:
     """Returns the principal components of the colours of all pixels, float32 [C, C], one a row.
 
@@ -35,14 +45,15 @@ def colour_components(
     hide the image), or by its standard deviation, as in the authors' code. Units: a pixel.
 
     Args:
-      images: uint8 [N, H, W, C].
+      images: the training set; of photographs random parts are seen, as in training.
       preprocessing: that brings them to one size and number of channels.
       scaled_by: which of the two.
+      report: called as it goes on with a text, the images so far and their number.
     """
     sums: np.ndarray | float = 0.0
     products: np.ndarray | float = 0.0
     count = 0
-    for pixels in _pixels(images, preprocessing):
+    for pixels in _pixels(images, preprocessing, report):
         colours = pixels.reshape(-1, pixels.shape[-1]).astype(np.float64) / 255
         sums, products = sums + colours.sum(axis=0), products + colours.T @ colours
         count += len(colours)
@@ -53,7 +64,17 @@ def colour_components(
     return np.asarray(255 * (vectors * scale).T, np.float32)
 
 
-def _pixels(images: np.ndarray, preprocessing: Preprocessing) -> Iterator[np.ndarray]:
+def _pixels(images: Images, preprocessing: Preprocessing, report: Report) -> Iterator[np.ndarray]:
+    """Yields all images, or of photographs a sample that is always the same."""
+    places = np.arange(len(images))
+    if not images.in_memory:
+        places = np.random.RandomState(0).permutation(places)[:_SAMPLE]
+    groups = [places[start : start + _CHUNK] for start in range(0, len(places), _CHUNK)]
     pixels = jax.jit(preprocessing.pixels)
-    for start in range(0, len(images), _CHUNK):
-        yield np.asarray(pixels(images[start : start + _CHUNK]))
+    done = used = 0
+    for seen, readable in images.views(groups, (0, 0)):
+        done, used = done + len(readable), used + int(readable.sum())
+        report("statistics of the training set", done, len(places))
+        yield np.asarray(pixels(seen))[readable]
+    if not used:
+        raise UserError(f"none of {done:,} training images can be read; look at one of them.")

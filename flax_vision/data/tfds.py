@@ -1,56 +1,66 @@
-"""Sets of small images that TensorFlow Datasets has prepared, read without TensorFlow."""
+"""Sets that TensorFlow Datasets has prepared, read without TensorFlow."""
 
 import contextlib
 import difflib
+import hashlib
 import io
 import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from flax_vision.data.image_set import ImageSet, Report
+from flax_vision.data.image_set import Images, ImageSet, Report
+from flax_vision.data.photographs import Photographs
+from flax_vision.data.views import Reading
 from flax_vision.errors import UserError
 
 _CHUNK = 1000
-"""Images read at once; ArrayRecord is slow one by one."""
+"""Records read at once; ArrayRecord is slow one by one."""
 
 EMBEDDED = "--config.data.name=mnist_5k needs no download and no preparation."
 
 
-def load_tfds(name: str, directory: str, report: Report) -> tuple[ImageSet, ImageSet]:
-    """Reads the training and the test part of a prepared TFDS set into memory.
+def load_tfds(
+    name: str, directory: str, report: Report, reading: Reading | None = None
+) -> tuple[Images, Images]:
+    """Reads the training and the test part of a prepared TFDS set.
 
     Args:
       name: a TFDS name such as `"fashion_mnist"`.
       directory: where TFDS keeps its sets; empty for `$TFDS_DATA_DIR` or
         `~/tensorflow_datasets`.
       report: called as the reading goes on.
+      reading: how photographs are read when they are needed; None to read all images into memory,
+        which must be of one size then.
 
     Returns:
-      The part `train`, and `test` (`validation` where there is no `test`).
+      The part `train`, and `test` (`validation` where there is no `test` with labels).
 
     Raises:
-      UserError: the set does not exist, is not prepared, or is not one of labelled images of
-        one size.
+      UserError: the set does not exist, is not prepared, or is not one of labelled images.
     """
     builder = _prepared_builder(name, directory)
-    _check_features(name, builder.info)
-    test = "test" if "test" in builder.info.splits else "validation"
-    missing = {"train", test} - set(builder.info.splits)
-    if missing:
-        raise UserError(
-            f"data set {name!r} has no part {missing.pop()!r}, only "
-            f"{', '.join(sorted(builder.info.splits)) or 'none'}; choose another set."
-        )
+    _check_features(name, builder.info, reading)
     try:
+        test = _test_part(name, builder)
+        if reading is not None:
+            return (
+                _photographs(builder, "train", reading, report),
+                _photographs(builder, test, reading, report),
+            )
         return _read(builder, "train", report), _read(builder, test, report)
     except (OSError, RuntimeError, ValueError) as error:  # ArrayRecord, TFDS and Pillow
+        if isinstance(error, UserError):
+            raise
         problem = str(error).splitlines()[0]
         raise UserError(
-            _how_to_prepare(name, directory, f"is damaged ({problem}); prepare it again")
+            _how_to_prepare(builder, name, directory, f"is damaged ({problem}); prepare it again")
         ) from error
 
 
@@ -68,10 +78,10 @@ def _prepared_builder(name: str, directory: str) -> Any:
             f"{EMBEDDED}"
         ) from error
     if not builder.is_prepared():
-        raise UserError(_how_to_prepare(name, directory, "is not prepared"))
+        raise UserError(_how_to_prepare(builder, name, directory, "is not prepared"))
     if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         found = f"is prepared as {builder.info.file_format.value}, which only TensorFlow reads"
-        raise UserError(_how_to_prepare(name, directory, found))
+        raise UserError(_how_to_prepare(builder, name, directory, found))
     return builder
 
 
@@ -87,17 +97,24 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _how_to_prepare(name: str, directory: str, problem: str) -> str:
+def _how_to_prepare(builder: Any, name: str, directory: str, problem: str) -> str:
     directory = directory or str(tfds.core.constants.DATA_DIR)
+    command = f"tfds build {name} --file_format=array_record --data_dir={directory}"
+    manual = ""
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        place = f"{directory}/downloads/manual"
+        command += f" --manual_dir={place}"
+        said = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
+        manual = f" Before that, put what it is made of into {place}; TFDS says: {said!r}."
     return (
         f"data set {name!r} {problem} (looked in {directory}). TFDS needs TensorFlow to prepare "
         "it, once, in an environment of its own: `pip install tensorflow tensorflow-datasets`, "
-        f"then `tfds build {name} --file_format=array_record --data_dir={directory}`. "
+        f"then `{command}`.{manual} "
         f"For sets elsewhere give --config.data.directory=DIR. {EMBEDDED}"
     )
 
 
-def _check_features(name: str, info: Any) -> None:
+def _check_features(name: str, info: Any, reading: Reading | None) -> None:
     is_dict = isinstance(info.features, tfds.features.FeaturesDict)
     features = dict(info.features) if is_dict else {}
     image: Any = features.get("image")
@@ -109,25 +126,100 @@ def _check_features(name: str, info: Any) -> None:
             f"data set {name!r} has no `image` with a class as `label` (its features: "
             f"{', '.join(features) or 'none'}); choose an image classification set."
         )
-    if None in image.shape:
+    if None in image.shape and reading is None:
         raise UserError(
-            f"data set {name!r} has images of several sizes; choose a set of images of one size, "
-            f"such as mnist, fashion_mnist or cifar10. {EMBEDDED}"
+            f"data set {name!r} has images of several sizes, and config.view.size is 0; give the "
+            "size of the part that the network sees, such as --config.view.size=224, and "
+            "--config.data.resize=0 --config.data.crop=0; or a recipe for photographs, such as "
+            "configs/resnet50.py:imagenet."
         )
 
 
+def _test_part(name: str, builder: Any) -> str:
+    """Returns the part to test on: ImageNet's `test` has no labels (all are -1)."""
+    parts = builder.info.splits
+    test = "test" if "test" in parts and _Records(builder, "test").label(0) >= 0 else "validation"
+    missing = {"train", test} - set(parts)
+    if missing:
+        raise UserError(
+            f"data set {name!r} has no part {missing.pop()!r}, only "
+            f"{', '.join(sorted(parts)) or 'none'}; choose another set."
+        )
+    return test
+
+
+class _Records:
+    """The records of a part, by their number."""
+
+    def __init__(self, builder: Any, part: str) -> None:
+        # TFDS would decode one image at a time and ask for OpenCV; Pillow is quicker called
+        # directly.
+        skip = {"image": tfds.decode.SkipDecoding()}
+        self._source = builder.as_data_source(split=part, decoders=skip)
+        self._title = f"{builder.name} {part}"
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> bytes:
+        """Returns an encoded image."""
+        content: bytes = self._source[index]["image"]
+        return content
+
+    def label(self, index: int) -> int:
+        """Returns the class of an image."""
+        return int(self._source[index]["label"])
+
+    def name(self, index: int) -> str:
+        """Returns what a person finds a record by."""
+        return f"{self._title}, record {index}"
+
+    def chunks(self, report: Report) -> Iterator[tuple[int, Any]]:
+        """Yields all records with their numbers."""
+        for start in range(0, len(self), _CHUNK):
+            indices = range(start, min(start + _CHUNK, len(self)))
+            yield from zip(indices, self._source.__getitems__(list(indices)), strict=True)
+            report(self._title, indices[-1] + 1, len(self))
+
+
 def _read(builder: Any, part: str, report: Report) -> ImageSet:
-    # TFDS would decode one image at a time and ask for OpenCV; Pillow is quicker called directly.
-    skip = {"image": tfds.decode.SkipDecoding()}
-    source = builder.as_data_source(split=part, decoders=skip)
-    images = np.empty((len(source), *builder.info.features["image"].shape), np.uint8)
-    labels = np.empty(len(source), np.int32)
-    for start in range(0, len(source), _CHUNK):
-        indices = range(start, min(start + _CHUNK, len(source)))
-        for index, record in zip(indices, source.__getitems__(list(indices)), strict=True):
-            images[index] = np.asarray(Image.open(io.BytesIO(record["image"]))).reshape(
-                images.shape[1:]
-            )
-            labels[index] = record["label"]
-        report(f"{builder.name} {part}", indices[-1] + 1, len(source))
+    records = _Records(builder, part)
+    images = np.empty((len(records), *builder.info.features["image"].shape), np.uint8)
+    labels = np.empty(len(records), np.int32)
+    for index, record in records.chunks(report):
+        pixels = np.asarray(Image.open(io.BytesIO(record["image"])))
+        images[index] = pixels.reshape(images.shape[1:])
+        labels[index] = record["label"]
     return ImageSet(images, labels, builder.info.features["label"].names)
+
+
+def _photographs(builder: Any, part: str, reading: Reading, report: Report) -> Photographs:
+    records = _Records(builder, part)
+    labels = _labels(builder, part, records, report)
+    names = builder.info.features["label"].names
+    return Photographs(records, np.arange(len(records)), labels, names, reading)
+
+
+def _labels(builder: Any, part: str, records: _Records, report: Report) -> np.ndarray:
+    """Returns the labels of all records, int32 [N].
+
+    A label lies beside its image, so that all 150 GB of ImageNet are read to have them; they are
+    kept in the user's cache directory, for a set as it was prepared.
+    """
+    info = Path(builder.data_path) / "dataset_info.json"
+    identity = f"{info.resolve()} {info.stat().st_mtime_ns} {part} {len(records)}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()
+    file = platformdirs.user_cache_path("flax_vision") / f"labels-{digest[:16]}.npy"
+    with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or damaged
+        kept = np.load(file)
+        if kept.shape == (len(records),):
+            return kept
+    labels = np.empty(len(records), np.int32)
+    for index, record in records.chunks(report):
+        labels[index] = record["label"]
+    with contextlib.suppress(OSError):  # without a cache it is read again
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_name(f"{file.stem}-{os.getpid()}.npy")
+        np.save(unfinished, labels)
+        unfinished.replace(file)
+    return labels

@@ -9,14 +9,17 @@ import jax
 import numpy as np
 
 from flax_vision.data.batches import Batch, evaluation_batches
-from flax_vision.data.image_set import ImageSet
+from flax_vision.data.image_set import Images
 from flax_vision.evaluation.metrics import Totals
+
+_WAITING = 2
+"""Steps at the most that are handed to the device while another runs."""
 
 
 def evaluate(
     eval_step: Callable[[Any, Batch], Totals],
     variables: Any,
-    image_set: ImageSet,
+    image_set: Images,
     batch_size: int,
     poll: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
@@ -33,6 +36,8 @@ def evaluate(
     for batch in evaluation_batches(image_set, batch_size):
         poll()
         totals.append(eval_step(variables, batch))
+        if len(totals) > _WAITING:  # for steps that wait for their turn hold their images
+            jax.block_until_ready(totals[-_WAITING])
     # Added on the host, in double precision: single would lose images in a long sum of losses.
     sums = jax.tree.map(np.float64, jax.device_get(totals))
     return functools.reduce(operator.add, sums).averages()

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from flax_vision.data.batches import Array
+from flax_vision.errors import UserError
 
 
 class Totals(struct.PyTreeNode):
@@ -58,6 +59,9 @@ class Totals(struct.PyTreeNode):
         """Returns `loss`, `top1` and `top5` for each image; the last two between 0 and 1."""
         count = int(self.count)
         if not count:
-            raise ValueError("no images were counted")
+            raise UserError(
+                "no images were counted, for none of them could be read; give "
+                "--config.data.on_error=stop to see why."
+            )
         sums: dict[str, Any] = {"loss": self.loss, "top1": self.top1, "top5": self.top5}
         return {name: float(total) / count for name, total in sums.items()}

@@ -23,9 +23,13 @@ def default_config() -> ConfigDict:
             "init_layers": ".*",  # which of them: a regular expression of their names
             "model": {"name": "lenet5"},  # and the network's own options
             "data": {
-                "name": "mnist_5k",  # or the TFDS name of a set of small images
+                "name": "mnist_5k",  # or the TFDS name of a set, or folder
                 "directory": "",  # where TFDS keeps its sets; empty for its default
+                "path": "",  # folder: a directory a class, or train/, val/ and test/ with such
                 "validation": 0.1,  # share of the training set that chooses the best model
+                "test": 0.1,  # folder: share of it that is tested on, where there is no test/
+                "on_error": "stop",  # at photographs that cannot be read; or skip and count them
+                "threads": 0,  # that decode photographs; 0 for one a core
                 "order": "new",  # in each epoch; or constant
                 "resize": 0,  # height and width that images are brought to; 0 to leave them
                 "channels": 0,  # how often a grey image is repeated; 3 for colour, 0 to leave it
@@ -33,6 +37,14 @@ def default_config() -> ConfigDict:
                 "center": "given",  # or channel, pixel: data.mean is that of the training set
                 "mean": (0.0,),  # subtracted from the pixels 0..255, one or one a channel
                 "std": (255.0,),  # divides them then
+            },
+            "view": {  # of photographs, which have any size
+                "size": 0,  # height and width of the part that is seen; 0 for small images
+                "test_scale": 256,  # length of the shorter side, in a test: the middle is seen
+                "scale": (256, 256),  # from which to which it is random in training
+                "area": (),  # in place of scale: the part's share, from which to which it is random
+                "aspect": (3 / 4, 4 / 3),  # area: width of the part in multiples of its height
+                "channels": 3,  # or 1 for grey
             },
             "augmentation": {
                 "affine": 0.0,  # strength of translation, scaling, squeezing and shearing
@@ -112,6 +124,15 @@ def check(config: ConfigDict) -> None:
             f"config.schedule.boundaries has {len(boundaries)} epochs and config.schedule.factors "
             f"{len(factors)}; give a factor for each."
         )
+    scales = {"test_scale": flat["view.test_scale"]}
+    if not flat["view.area"]:
+        scales["scale"] = flat["view.scale"][0]
+    for key, least in scales.items():
+        if flat["view.size"] > least:
+            raise UserError(
+                f"config.view.size is {flat['view.size']}, and config.view.{key} brings the "
+                f"shorter side of photographs to {least}; give it {flat['view.size']} at least."
+            )
 
 
 def split_spec(spec: str) -> tuple[str, str]:
@@ -139,6 +160,12 @@ def _finite_numbers(values: Any) -> bool:
     return len(values) > 0 and _numbers(values)
 
 
+def _range(values: Any, least: float, most: float) -> bool:
+    """Returns whether there are two numbers, the lower first, above `least` and at most `most`."""
+    low, high = values
+    return _numbers(values) and least < low <= high <= most
+
+
 _Rule = tuple[Callable[[Any], bool], str]
 
 _AT_LEAST_0: _Rule = (lambda value: 0 <= value < math.inf, "at least 0 and finite")
@@ -153,6 +180,8 @@ _RULES: dict[str, _Rule] = {
     "epochs": _AT_LEAST_1,
     "steps_at_once": _AT_LEAST_1,
     "data.validation": _SHARE,
+    "data.test": _SHARE,
+    "data.threads": _AT_LEAST_0,
     "data.resize": _AT_LEAST_0,
     "data.channels": _AT_LEAST_0,
     "data.crop": _AT_LEAST_0,
@@ -161,6 +190,21 @@ _RULES: dict[str, _Rule] = {
         lambda values: _finite_numbers(values) and all(values),
         "finite numbers other than 0, one or one a channel",
     ),
+    "view.size": _AT_LEAST_0,
+    "view.test_scale": _AT_LEAST_1,
+    "view.scale": (
+        lambda values: _range(values, 0, math.inf) and all(isinstance(x, int) for x in values),
+        "two whole numbers of pixels, the lower first",
+    ),
+    "view.area": (
+        lambda values: not values or _range(values, 0, 1),
+        "empty, or two numbers above 0 and at most 1, the lower first",
+    ),
+    "view.aspect": (
+        lambda values: _range(values, 0, math.inf),
+        "two numbers above 0, the lower first",
+    ),
+    "view.channels": (lambda value: value in (1, 3), "3, or 1 for grey"),
     "augmentation.affine": _AT_LEAST_0,
     "augmentation.photometric": (lambda value: 0 <= value <= 1, "from 0 to 1"),
     "augmentation.colour_noise": _AT_LEAST_0,
@@ -193,6 +237,7 @@ _RULES: dict[str, _Rule] = {
 _CHOICES = {
     "data.order": ("new", "constant"),
     "data.center": ("given", "channel", "pixel"),
+    "data.on_error": ("stop", "skip"),
     "augmentation.colour_components": ("eigenvalues", "deviations"),
     "loss.name": ("cross_entropy", "map"),
     "optimizer.name": ("sgd", "levenberg_marquardt"),

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from flax_vision import process
 from flax_vision.checkpoints import Checkpoints, Damaged, History
 from flax_vision.data.batches import Batch, samples, stacked, training_batches
-from flax_vision.data.image_set import ImageSet, Report
+from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.evaluation.metrics import Totals
@@ -90,6 +90,7 @@ class _Run:
         self._history: History = []
         self._state: TrainState
         self._step = 0
+        self._left_out = ""
         self._checkpoints = Checkpoints(
             directory.checkpoints, self._config.checkpoint.keep, self._best_step
         )
@@ -128,6 +129,7 @@ class _Run:
             self._state = self._setup.program.end_epoch(self._state, error)
             self._directory.log(record)
             self._display.epoch(record, self._config.epochs, self._setup.total_steps)
+            self._warn_of_images()
             is_best = "validation/top1" in record and self._best_step() == self._step
             if is_best or self._is_save_due:
                 self._save()
@@ -137,13 +139,15 @@ class _Run:
         """Tests the best model, exports it, and returns what the run came to."""
         self._checkpoints.wait()
         best, state = self._restore_best()
-        test = self._evaluate(state.variables, self._setup.parts.test)
+        tested = self._setup.parts.test
+        test = self._evaluate(state.variables, tested)
+        self._warn_of_images()
         result = {
             "step": self._step,
             "best/epoch": best["epoch"],
             **{name: value for name, value in best.items() if name.startswith("validation/")},
             **_prefixed("test", test),
-            "test/images": len(self._setup.parts.test),
+            "test/images": len(tested) - len(tested.unreadable),
             "seconds": sum(record["seconds"] for record in self._history),
             "waiting": statistics.fmean(record.get("waiting", 0.0) for record in self._history),
         }
@@ -168,6 +172,10 @@ class _Run:
             else:
                 self._state = program.train_steps(self._state, batch)
                 self._step += len(batch.labels)
+            if not self._setup.parts.train.in_memory:
+                # Steps that wait for their turn would hold their images, and hide whether the next
+                # batch is waited for.
+                jax.block_until_ready(self._state.step)
             if self._display.is_due:
                 self._show(epoch, pace)
             if self._is_save_due:
@@ -188,8 +196,8 @@ class _Run:
         if config.optimizer.name == "levenberg_marquardt" and not done:
             chosen = samples(train, config.optimizer.samples, config.seed, epoch)
             self._state = self._setup.program.begin_epoch(self._state, chosen)
-        order = 0 if config.data.order == "constant" else epoch
-        batches = training_batches(train, config.batch_size, config.seed, order, done)
+        constant = config.data.order == "constant"
+        batches = training_batches(train, config.batch_size, config.seed, epoch, done, constant)
         return batches if config.steps_at_once == 1 else stacked(batches, config.steps_at_once)
 
     def _validate(self) -> dict[str, float]:
@@ -198,9 +206,9 @@ class _Run:
             return {}
         return _prefixed("validation", self._evaluate(self._state.variables, validation))
 
-    def _evaluate(self, variables: Any, image_set: ImageSet) -> dict[str, float]:
+    def _evaluate(self, variables: Any, images: Images) -> dict[str, float]:
         eval_step, batch_size = self._setup.program.eval_step, self._config.batch_size
-        return evaluate(eval_step, variables, image_set, batch_size, self._stop_if_asked)
+        return evaluate(eval_step, variables, images, batch_size, self._stop_if_asked)
 
     def _show(self, epoch: int, pace: Pace) -> None:
         name = f"{epoch + 1}/{self._config.epochs}"
@@ -231,6 +239,13 @@ class _Run:
             f"no checkpoint of a finished epoch in {self._directory.path} can be read; the same "
             "command goes on from the newest that is whole."
         )
+
+    def _warn_of_images(self) -> None:
+        """Says which images could not be read, where it is more than was said before."""
+        left_out = self._setup.parts.left_out()
+        if left_out != self._left_out:
+            self._display.warning(left_out)
+        self._left_out = left_out
 
     def _lap(self) -> float:
         """Returns the seconds since this was last called."""

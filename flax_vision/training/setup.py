@@ -1,7 +1,6 @@
 """What a run is made of: data, network, and the functions that train it."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +9,13 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from flax_vision.data.augmentation import Augmentation
-from flax_vision.data.batches import training_batches
-from flax_vision.data.image_set import ImageSet, Report
-from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.batches import batch_shapes
+from flax_vision.data.image_set import Images, Report
 from flax_vision.data.sources import Parts, load_parts
-from flax_vision.data.statistics import colour_components, mean_image
+from flax_vision.data.views import Reading
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
+from flax_vision.training.inputs import make_augmentation, make_preprocessing, make_reading
 from flax_vision.training.levenberg_marquardt import (
     Curvature,
     levenberg_marquardt,
@@ -80,7 +79,16 @@ def prepare(config: ConfigDict, report: Report) -> Setup:
       UserError: the data cannot be had, or do not fit the configuration or the network.
     """
     data = config.data
-    parts = load_parts(data.name, data.directory, data.validation, report)
+    reading = make_reading(config)
+    parts = load_parts(
+        data.name,
+        data.directory,
+        data.validation,
+        report,
+        path=data.path,
+        test=data.test,
+        reading=reading,
+    )
     steps_per_epoch = len(parts.train) // config.batch_size
     if not steps_per_epoch:
         raise UserError(
@@ -97,13 +105,14 @@ def prepare(config: ConfigDict, report: Report) -> Setup:
             "config.schedule.name is 'plateau', which needs the error on validation images, and "
             "config.data.validation is 0; give a share above 0."
         )
-    card = _describe(config, parts.train)
+    card = _describe(config, parts.train, reading, report)
     model = _make_model(card)
+    augmentation = make_augmentation(config.augmentation, parts.train, card.preprocessing, report)
     program = Program(
         model,
-        _make_recipe(config, model, steps_per_epoch, parts.train, card.preprocessing),
+        _make_recipe(config, model, steps_per_epoch, augmentation),
         card.preprocessing,
-        next(training_batches(parts.train, config.batch_size, config.seed, 0)),
+        batch_shapes(parts.train, config.batch_size),
     )
     params, source = program.state.params, config.init_from
     initial = layers_of(source, config.init_layers, params) if source else {}
@@ -111,11 +120,7 @@ def prepare(config: ConfigDict, report: Report) -> Setup:
 
 
 def _make_recipe(
-    config: ConfigDict,
-    model: nn.Module,
-    steps_per_epoch: int,
-    train: ImageSet,
-    preprocessing: Preprocessing,
+    config: ConfigDict, model: nn.Module, steps_per_epoch: int, augmentation: Augmentation
 ) -> Recipe:
     loss = make_loss(config.loss.name, config.loss.rubbish)
     curvature: Curvature | None = None
@@ -134,65 +139,32 @@ def _make_recipe(
         make_schedule(config.schedule, config.epochs, steps_per_epoch),
         make_plateau(config.schedule),
         steps_per_epoch,
-        _make_augmentation(config.augmentation, train, preprocessing),
+        augmentation,
         config.loss.auxiliary,
         config.optimizer.average,
         curvature,
     )
 
 
-def _make_augmentation(
-    config: ConfigDict, train: ImageSet, preprocessing: Preprocessing
-) -> Augmentation:
-    components: Sequence[Sequence[float]] = ()
-    if config.colour_noise:
-        found = colour_components(train.images, preprocessing, config.colour_components)
-        components = found.tolist()
-    return Augmentation(
-        config.affine,
-        config.photometric,
-        config.colour_noise,
-        components,
-        config.pad,
-        config.flip,
-    )
-
-
-def _describe(config: ConfigDict, train: ImageSet) -> ModelCard:
+def _describe(
+    config: ConfigDict, train: Images, reading: Reading | None, report: Report
+) -> ModelCard:
     options = config.model.to_dict()
+    wanted = options.pop("num_classes", None) or len(train.class_names)
+    if wanted != len(train.class_names):
+        raise UserError(
+            f"config.model.num_classes is {wanted}, and {config.data.name!r} has "
+            f"{len(train.class_names)} classes; give that number, or leave the key out."
+        )
     return ModelCard(
         name=options.pop("name"),
         options=options,
         class_names=train.class_names,
-        image_shape=train.images.shape[1:],
-        preprocessing=_make_preprocessing(config, train),
+        image_shape=train.image_shape,
+        preprocessing=make_preprocessing(config, train, report),
         metrics={},
+        view=reading.view if reading else None,
     )
-
-
-def _make_preprocessing(config: ConfigDict, train: ImageSet) -> Preprocessing:
-    data = config.data
-    *size, channels = train.images.shape[1:]
-    if channels == 1:
-        channels = data.channels or 1
-    for key in ("mean", "std"):
-        if len(data[key]) not in (1, channels):
-            raise UserError(
-                f"config.data.{key} has {len(data[key])} numbers, and the images of "
-                f"{data.name!r} have {channels} channels; give one number or {channels}."
-            )
-    if data.crop > (smallest := data.resize or min(size)):
-        raise UserError(
-            f"config.data.crop is {data.crop}, and the images of {data.name!r} are "
-            f"{smallest} pixels high or wide; give at most that, or a larger config.data.resize."
-        )
-    given = Preprocessing(data.mean, data.std, data.resize, data.channels, data.crop)
-    if data.center == "given":
-        return given
-    mean = mean_image(train.images, given)
-    if data.center == "channel":
-        mean = mean.mean(axis=(0, 1))
-    return dataclasses.replace(given, mean=mean.round(3).tolist())
 
 
 def _make_model(card: ModelCard) -> nn.Module:
@@ -203,6 +175,7 @@ def _make_model(card: ModelCard) -> nn.Module:
         jax.eval_shape(lambda x: model.init(jax.random.key(0), card.preprocessing(x)), images)
     except ValueError as error:
         raise UserError(
-            f"{card.name} cannot take the data set: {error} config.data.resize=N makes images NxN."
+            f"{card.name} cannot take the data set: {error} config."
+            f"{'view.size' if card.view else 'data.resize'}=N makes images NxN."
         ) from error
     return model

@@ -223,7 +223,9 @@ class Program:
             totals = Totals.of_batch(losses, logits, batch.labels, batch.mask)
             for head in _auxiliary_logits(updated.pop("intermediates", {})):
                 losses += self._recipe.auxiliary * self._recipe.loss(head, batch.labels)
-            return losses.mean(), (totals, updated)
+            # The mean of those that count. Where that is all, the factor is 1, and changes no bit.
+            factor = len(batch.mask) / jnp.maximum(batch.mask.sum(), 1).astype(jnp.float32)
+            return jnp.where(batch.mask, losses * factor, 0).mean(), (totals, updated)
 
         return objective
 

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from flax_vision import checkpoints
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.views import View
 from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model
 
@@ -30,6 +31,7 @@ class ModelCard:
       image_shape: height, width and channels of the images that it was trained on.
       preprocessing: from their pixels to what the network takes.
       metrics: what it reached, for example `"test/top1"`.
+      view: how photographs become such images; None for small images, which are taken whole.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ModelCard:
     image_shape: Sequence[int]
     preprocessing: Preprocessing
     metrics: Mapping[str, float]
+    view: View | None = None
 
     def create_model(self) -> nn.Module:
         """Returns the network, without its parameters."""
@@ -68,7 +71,11 @@ def load_card(path: str | Path) -> ModelCard:
         if content.pop("format") != _FORMAT:
             raise UserError(f"{file} was written by another version of flax_vision.")
         preprocessing = Preprocessing(**content.pop("preprocessing"))
-        return ModelCard(preprocessing=preprocessing, **content)
+        view = content.pop("view", None)
+        if view is not None:
+            tuples = {name: tuple(view[name]) for name in ("scale", "area", "aspect")}
+            view = View(**{**view, **tuples})
+        return ModelCard(preprocessing=preprocessing, view=view, **content)
     except UserError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -224,7 +224,7 @@ def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkey
 
 
 def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
-    def reading(name, directory, validation, report):
+    def reading(name, directory, validation, report, **rest):
         os.kill(os.getpid(), signal.SIGINT)
         report(name, 1, 2)
         pytest.fail("it went on reading")

@@ -1,0 +1,152 @@
+"""From the bytes of an image file to the pixels of a part of it."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable
+from typing import IO
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from flax_vision.data.views import Part
+
+try:
+    import simplejpeg
+except ImportError:  # it is in the extra `fast-jpeg`
+    simplejpeg = None
+
+# Pillow only warns of images between one and two times the pixels at which it takes them for a
+# decompression bomb, and a filter for one call would not be safe in threads.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+_REDUCTIONS = (8, 4, 2)
+"""Whole factors by which decoders of JPEG can leave resolution out."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings an image upright, by the orientation that its EXIF data state."""
+
+
+class DecodingError(ValueError):
+    """An image that cannot be decoded; the message says why."""
+
+
+def decode_part(
+    content: bytes, choose: Callable[[int, int], Part], size: int, channels: int
+) -> np.ndarray:
+    """Returns a part of an image, scaled bilinearly, uint8 [size, size, channels].
+
+    Images are upright by their EXIF orientation; of several in a file the first is taken. What is
+    transparent lies on white; 16 bits are brought to 8. A JPEG is decoded at a half, a quarter or
+    an eighth of its resolution where the part has enough pixels all the same.
+
+    Args:
+      content: of a file in any format that Pillow reads.
+      choose: from the width and height of the upright image to the part.
+      size: height and width of the result.
+      channels: 3 for red, green and blue, 1 for grey.
+
+    Raises:
+      DecodingError: it is no image, damaged, of too many pixels or of 32 bits a channel.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            width, height = upright_size(image)
+            part = choose(width, height)
+            shrink = min(part.width, part.height) / size
+            pixels = _decode(content, image, shrink, "RGB" if channels == 3 else "L")
+            pixels = _upright(pixels, image)
+        across, down = pixels.width / width, pixels.height / height
+        box = (part.left * across, part.top * down, part.right * across, part.bottom * down)
+        scaled = pixels.resize((size, size), Image.Resampling.BILINEAR, box)
+    except DecodingError:
+        raise
+    except Exception as error:  # Pillow raises anything for damaged files
+        raise DecodingError(_reason(error)) from error
+    return np.asarray(scaled).reshape(size, size, channels)
+
+
+def check_header(content: IO[bytes]) -> None:
+    """Raises DecodingError where the first bytes of a file tell that it cannot be decoded."""
+    try:
+        with Image.open(content) as image:
+            _check_depth(image)
+    except DecodingError:
+        raise
+    except Exception as error:  # as above
+        raise DecodingError(_reason(error)) from error
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Returns the width and height of an image as it is looked at."""
+    width, height = image.size
+    return (height, width) if _orientation(image) in (5, 6, 7, 8) else (width, height)
+
+
+def _decode(content: bytes, image: Image.Image, shrink: float, mode: str) -> Image.Image:
+    """Returns the pixels in `mode`, with at least one for each `shrink` of the file's."""
+    if image.format not in ("JPEG", "MPO"):
+        return _converted(image, mode)
+    width, height = image.size
+    factor = next((factor for factor in _REDUCTIONS if factor <= shrink), 1)
+    if simplejpeg is not None and image.mode in ("L", "RGB"):
+        # It does not take what is only slightly out of order; Pillow judges that.
+        with contextlib.suppress(ValueError):
+            array = simplejpeg.decode_jpeg(
+                content,
+                "RGB" if mode == "RGB" else "GRAY",
+                min_height=-(-height // factor),
+                min_width=-(-width // factor),
+            )
+            return Image.fromarray(array.squeeze(axis=2) if mode == "L" else array)
+    image.draft(mode, (width // factor, height // factor))
+    return _converted(image, mode)
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    _check_depth(image)
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray(np.rint(np.asarray(image) / 257.0).astype(np.uint8))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
+
+
+def _check_depth(image: Image.Image) -> None:
+    if image.mode in ("I", "F"):
+        raise DecodingError(
+            "it has 32 bits a pixel, whose range is not known; save it with 8 or 16"
+        )
+
+
+def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
+    orientation = _orientation(image)
+    return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
+
+
+def _orientation(image: Image.Image) -> int:
+    # Without this, Pillow would decode a PNG to look for EXIF data after its pixels.
+    if "exif" not in image.info:
+        return 1
+    try:
+        orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF data, of an image that need not be
+        return 1
+    return orientation
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "it is no image of a known format"
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, as a decompression bomb would"
+    return " ".join(f"{type(error).__name__}: {error}".split())

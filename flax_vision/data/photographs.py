@@ -1,0 +1,144 @@
+"""Labelled images of any size that are read and decoded when they are needed."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import grain
+import grain.experimental
+import jax
+import numpy as np
+
+from flax_vision.data.decoding import DecodingError, decode_part
+from flax_vision.data.views import Part, Reading
+from flax_vision.errors import UserError
+
+_STREAM = 1
+"""Sets the random numbers of views apart from those of the order, of the same seed and epoch."""
+
+
+class Files(Protocol):
+    """Encoded images by their number."""
+
+    def read(self, index: int) -> bytes:
+        """Returns the content of a file."""
+
+    def name(self, index: int) -> str:
+        """Returns what a person finds it by."""
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Labelled images, as `ImageSet` has them in memory.
+
+    Attributes:
+      files: where they are read from.
+      indices: int [N], their numbers in `files`.
+      labels: int32 [N], indices into `class_names`.
+      class_names: the name of each class.
+      reading: how they are read.
+      skipped: by their place in the set, those that could not be read so far, and why.
+    """
+
+    in_memory = False
+
+    files: Files
+    indices: np.ndarray
+    labels: np.ndarray
+    class_names: Sequence[str]
+    reading: Reading
+    skipped: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the views."""
+        return self.reading.view.image_shape
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Names of the images that were skipped so far, and why."""
+        return {
+            self.files.name(self.indices[place]): self.skipped[place]
+            for place in sorted(self.skipped)
+        }
+
+    def take(self, places: np.ndarray) -> "Photographs":
+        """Returns the images at `places`, in that order."""
+        return Photographs(
+            self.files, self.indices[places], self.labels[places], self.class_names, self.reading
+        )
+
+    def views(
+        self, groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
+    ) -> Iterator[tuple[jax.Array, np.ndarray]]:
+        """Yields the views of each group of places, decoded by threads while others are used.
+
+        What is seen of an image depends on the seed, the epoch and its place alone.
+
+        Args:
+          groups: int [N] each, the last not longer.
+          epoch: seed and number of a training epoch; None for the views of a test.
+
+        Yields:
+          uint8 [N, H, W, C], on the device; and bool [N], False for images that could not be
+          read, in whose place another of the group stands, so that batch normalisation sees
+          photographs only.
+
+        Raises:
+          UserError: an image cannot be read, and it is an error.
+        """
+        if not groups:
+            return
+        device = jax.local_devices()[0]
+
+        def transferred(group: tuple[np.ndarray, np.ndarray]) -> tuple[jax.Array, np.ndarray]:
+            images, readable = group
+            images[~readable] = images[readable.argmax()]
+            return jax.device_put(images, device), readable
+
+        threads = self.reading.threads or os.cpu_count() or 1
+        options = grain.ReadOptions(threads, prefetch_buffer_size=len(groups[0]) + 2 * threads)
+        images = grain.MapDataset.source(np.concatenate(groups))
+        images = images.map(lambda place: self._view(int(place), epoch))
+        batches = images.to_iter_dataset(options).batch(len(groups[0])).map(transferred)
+        ahead = iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
+        try:
+            yield from ahead
+        finally:
+            ahead.close()
+
+    def _view(self, place: int, epoch: tuple[int, int] | None) -> tuple[np.ndarray, np.bool]:
+        """Returns the view of an image, and whether it could be read."""
+        view, index = self.reading.view, int(self.indices[place])
+
+        def choose(width: int, height: int) -> Part:
+            if epoch is None:
+                return view.test(width, height)
+            random = np.random.default_rng((*epoch, place, _STREAM))
+            return view.training(width, height, random)
+
+        try:
+            content = self.files.read(index)
+            return decode_part(content, choose, view.size, view.channels), np.True_
+        except (DecodingError, OSError) as error:
+            if self.reading.on_error == "stop":
+                raise cannot_be_read(self.files.name(index), error) from error
+            self.skipped[place] = _reason(error)
+        return np.zeros(view.image_shape, np.uint8), np.False_
+
+
+def cannot_be_read(name: str, error: Exception) -> UserError:
+    """Returns the error for an image that cannot be read."""
+    return UserError(
+        f"image {name!r} cannot be read ({_reason(error)}); mend it or take it out, or give "
+        "--config.data.on_error=skip to leave such images out and count them."
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Returns why, without the name of the file that the system's errors have."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -1,0 +1,68 @@
+"""What happens to the images of a run before the network sees them."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from flax_vision.data.augmentation import Augmentation
+from flax_vision.data.image_set import Images, Report
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.statistics import colour_components, mean_image
+from flax_vision.data.views import Reading, View
+from flax_vision.errors import UserError
+
+
+def make_reading(config: ConfigDict) -> Reading | None:
+    """Returns how photographs are read; None where images are read into memory."""
+    if not config.view.size:
+        return None
+    return Reading(View(**config.view.to_dict()), config.data.on_error, config.data.threads)
+
+
+def make_preprocessing(config: ConfigDict, train: Images, report: Report) -> Preprocessing:
+    """Returns what every image goes through, with the mean of the training set where it is asked.
+
+    Raises:
+      UserError: the configuration does not fit the images.
+    """
+    data = config.data
+    *size, channels = train.image_shape
+    if channels == 1:
+        channels = data.channels or 1
+    for key in ("mean", "std"):
+        if len(data[key]) not in (1, channels):
+            raise UserError(
+                f"config.data.{key} has {len(data[key])} numbers, and the images of "
+                f"{data.name!r} have {channels} channels; give one number or {channels}."
+            )
+    if data.crop > (smallest := data.resize or min(size)):
+        raise UserError(
+            f"config.data.crop is {data.crop}, and the images of {data.name!r} are "
+            f"{smallest} pixels high or wide; give at most that, or a larger config.data.resize."
+        )
+    given = Preprocessing(data.mean, data.std, data.resize, data.channels, data.crop)
+    if data.center == "given":
+        return given
+    mean = mean_image(train, given, report)
+    if data.center == "channel":
+        mean = mean.mean(axis=(0, 1))
+    return dataclasses.replace(given, mean=mean.round(3).tolist())
+
+
+def make_augmentation(
+    config: ConfigDict, train: Images, preprocessing: Preprocessing, report: Report
+) -> Augmentation:
+    """Returns the random changes on the device, with the colours of the training set."""
+    components: Sequence[Sequence[float]] = ()
+    if config.colour_noise:
+        found = colour_components(train, preprocessing, config.colour_components, report)
+        components = found.tolist()
+    return Augmentation(
+        config.affine,
+        config.photometric,
+        config.colour_noise,
+        components,
+        config.pad,
+        config.flip,
+    )
