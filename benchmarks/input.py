@@ -1,0 +1,124 @@
+"""How many photographs a second are read, decoded, cropped and arrive as batches.
+
+    python benchmarks/input.py
+
+Writes JPEGs as large as ImageNet's (500x375 pixels, about 110 kB) into a temporary folder, of
+smooth colours and detail like photographs, and reads them as a training epoch does. Decoders
+alternate. The time that all threads compute for an image says what is possible where others use
+the machine as well.
+"""
+
+import argparse
+import io
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from flax_vision.data import decoding
+from flax_vision.data.batches import training_batches
+from flax_vision.data.folder import load_folder
+from flax_vision.data.photographs import Photographs
+from flax_vision.data.views import Reading, View
+
+WIDTH, HEIGHT = 500, 375
+QUALITY = 90
+BYTES = 110_000
+CLASSES = 10
+
+
+def photograph(random: np.random.Generator, grain: float) -> bytes:
+    """Returns a JPEG whose amplitudes fall with the frequency, as those of photographs do."""
+    pixels = np.full((HEIGHT, WIDTH, 3), 120.0)
+    for cells, amplitude in ((4, 50), (12, 30), (36, 20), (108, 14)):
+        rough = random.normal(0, amplitude, (cells * HEIGHT // WIDTH + 1, cells, 3))
+        channels = [Image.fromarray(rough[..., c].astype(np.float32)) for c in range(3)]
+        resized = [x.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC) for x in channels]
+        pixels += np.stack([np.asarray(x) for x in resized], axis=-1)
+    pixels += random.normal(0, grain, (HEIGHT, WIDTH, 1))  # of brightness, as a sensor has it
+    file = io.BytesIO()
+    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    image.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
+
+
+def fitting_grain(random: np.random.Generator) -> float:
+    """Returns the noise with which a file has about `BYTES`."""
+    grains = np.arange(4.0, 20.0)
+    sizes = [len(photograph(random, grain)) for grain in grains]
+    return float(np.interp(BYTES, sizes, grains))
+
+
+def write(folder: Path, count: int) -> float:
+    """Writes the photographs, and returns their mean number of bytes."""
+    random = np.random.default_rng(0)
+    grain = fitting_grain(random)
+    total = 0
+    for index in range(count):
+        content = photograph(random, grain)
+        total += len(content)
+        directory = folder / f"class {index % CLASSES}"
+        directory.mkdir(exist_ok=True)
+        (directory / f"{index}.jpg").write_bytes(content)
+    return total / count
+
+
+def measure(photographs: Photographs, batch_size: int, epoch: int) -> tuple[float, float]:
+    """Returns the images a second, and the milliseconds of computing for each."""
+    start, computed = time.monotonic(), time.process_time()
+    images = sum(len(b.labels) for b in training_batches(photographs, batch_size, 0, epoch))
+    computed = time.process_time() - computed
+    return images / (time.monotonic() - start), 1000 * computed / images
+
+
+def views(size: int) -> dict[str, View]:
+    scale = round(size * 256 / 224)
+    return {
+        f"shorter side {scale}": View(size, scale, (scale, scale)),
+        "8 to 100 % of the area": View(size, scale, (scale, scale), (0.08, 1.0)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[224, 128], metavar="N")
+    parser.add_argument("--batch-size", type=int, default=50)
+    parser.add_argument("--threads", type=int, default=0, help="one a core if not given")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    fast = decoding.simplejpeg
+    decoders = {"simplejpeg": fast, "Pillow": None} if fast else {"Pillow": None}
+    with tempfile.TemporaryDirectory() as name:
+        size = write(Path(name), options.images)
+        print(
+            f"{options.images} JPEGs of {WIDTH}x{HEIGHT}, {size / 1000:.0f} kB on average; "
+            f"{os.cpu_count()} cores; images a second, median of {options.rounds} (least to most)"
+        )
+        for view_size in options.sizes:
+            for title, view in views(view_size).items():
+                reading = Reading(view, threads=options.threads)
+                photographs, _, _ = load_folder(name, reading, lambda *report: None)
+                speeds: dict[str, list[tuple[float, float]]] = {name: [] for name in decoders}
+                for epoch in range(options.rounds):
+                    for decoder, module in decoders.items():
+                        decoding.simplejpeg = module
+                        speed = measure(photographs, options.batch_size, epoch)
+                        speeds[decoder].append(speed)
+                for decoder, measured in speeds.items():
+                    found, computed = zip(*measured, strict=True)
+                    print(
+                        f"  {view_size}x{view_size}, {title:24} {decoder:12} "
+                        f"{statistics.median(found):7,.0f} ({min(found):,.0f} to {max(found):,.0f})"
+                        f"   {statistics.median(computed):.2f} ms computed for each"
+                    )
+
+
+if __name__ == "__main__":
+    main()
