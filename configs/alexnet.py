@@ -4,6 +4,8 @@
     python train.py --config configs/alexnet.py:mnist            # and other sets, from TFDS
     python train.py --config configs/alexnet.py:fashion_mnist
     python train.py --config configs/alexnet.py:cifar10
+    python train.py --config configs/alexnet.py:imagenet            # the paper's own training
+    python train.py --config configs/alexnet.py:folder --config.data.path=DIR  # your own images
 
 and each of them with `--config.model.name=alexnet_owt` for the one-column network of 2014.
 
@@ -13,6 +15,7 @@ The training section of the paper stands in `get_config`; a recipe says what it 
 from ml_collections import ConfigDict
 
 from flax_vision.training.config import choose_recipe, default_config
+from flax_vision.training.photographs import ilsvrc2012, own_images
 from flax_vision.training.small_images import clothes, digits, one_cycle, shrink
 
 
@@ -21,13 +24,14 @@ def get_config(recipe: str = "", model: str = "alexnet") -> ConfigDict:
     config = default_config()
     config.model.name = model
 
-    # Section 2: 256x256, of which the mean activity of each pixel is subtracted.
-    config.data.resize = 256
-    config.data.center = "pixel"
+    # Section 2: the shorter side of 256, the mean activity of each pixel subtracted.
+    config.view.scale = (256, 256)
+    config.view.test_scale = 256
+    config.data.center = "pixel"  # of the part that is seen; the paper's is of 256x256
     config.data.std = (1.0,)
 
     # Section 4.1: patches of 224x224, mirrored; multiples of the colours' principal components.
-    config.data.crop = 224
+    config.view.size = 224
     config.augmentation.flip = True
     config.augmentation.colour_noise = 0.1
     config.augmentation.colour_components = "eigenvalues"
@@ -89,4 +93,23 @@ def cifar10(config: ConfigDict) -> None:
     one_cycle(config, epochs=30, learning_rate=0.02)
 
 
-RECIPES = {"": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10}
+def imagenet(config: ConfigDict) -> None:
+    """The paper's set and training section, as above; it takes patches outside the middle too."""
+    ilsvrc2012(config)
+
+
+def folder(config: ConfigDict) -> None:
+    """Photographs of your own, a folder for each class; it learns as from small images."""
+    config.model.initialization = "he"
+    own_images(config, 128)
+    one_cycle(config, epochs=30, learning_rate=0.01)
+
+
+RECIPES = {
+    "": mnist_5k,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "imagenet": imagenet,
+    "folder": folder,
+}

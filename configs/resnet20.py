@@ -4,6 +4,8 @@
     python train.py --config configs/resnet20.py:mnist           # and other sets, from TFDS
     python train.py --config configs/resnet20.py:fashion_mnist
     python train.py --config configs/resnet20.py:cifar10         # the paper's, section 4.2
+    python train.py --config configs/resnet20.py:imagenet        # at 32x32, not in the paper
+    python train.py --config configs/resnet20.py:folder --config.data.path=DIR  # your own images
 
 and each of them with another depth, such as `--config.model.name=resnet110`.
 
@@ -13,6 +15,7 @@ Section 4.2 of the paper stands in `get_config`; a recipe says what it changes a
 from ml_collections import ConfigDict
 
 from flax_vision.training.config import choose_recipe, default_config
+from flax_vision.training.photographs import ilsvrc2012, own_images
 
 
 def get_config(recipe: str = "", model: str = "resnet20") -> ConfigDict:
@@ -79,4 +82,35 @@ def fashion_mnist(config: ConfigDict) -> None:
     config.epochs = 25
 
 
-RECIPES = {"": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10}
+def imagenet(config: ConfigDict) -> None:
+    """ImageNet at 32x32 with CIFAR's steps; the paper trains these networks on CIFAR alone."""
+    cifar10(config)
+    ilsvrc2012(config)
+    _see(config)
+    config.epochs = 40
+    config.schedule.boundaries = (20, 30)
+
+
+def folder(config: ConfigDict) -> None:
+    """Photographs of your own, a folder for each class, seen at 32x32."""
+    own_images(config, 32)
+    _see(config)
+    config.epochs = 30
+    config.schedule.name = "one_cycle"
+
+
+def _see(config: ConfigDict) -> None:
+    """Sees parts as large as CIFAR's images in place of shifting those."""
+    config.view.size = 32
+    config.view.scale = (32, 40)
+    config.augmentation.pad = 0
+
+
+RECIPES = {
+    "": mnist_5k,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "imagenet": imagenet,
+    "folder": folder,
+}

@@ -4,6 +4,8 @@
     python train.py --config configs/resnet50.py:mnist           # and other sets, from TFDS
     python train.py --config configs/resnet50.py:fashion_mnist
     python train.py --config configs/resnet50.py:cifar10
+    python train.py --config configs/resnet50.py:imagenet           # the paper's own training
+    python train.py --config configs/resnet50.py:folder --config.data.path=DIR  # your own images
 
 and each of them with another depth, such as `--config.model.name=resnet18`. The networks for CIFAR
 are in `configs/resnet20.py`.
@@ -14,6 +16,7 @@ The training section of the paper stands in `get_config`; a recipe says what it 
 from ml_collections import ConfigDict
 
 from flax_vision.training.config import choose_recipe, default_config
+from flax_vision.training.photographs import ilsvrc2012, own_images
 from flax_vision.training.small_images import clothes, digits, one_cycle, shrink
 
 
@@ -22,9 +25,11 @@ def get_config(recipe: str = "", model: str = "resnet50") -> ConfigDict:
     config = default_config()
     config.model.name = model
 
-    # Section 3.4: 224x224, mirrored, the mean of each pixel subtracted, AlexNet's colours.
-    config.data.resize = 256
-    config.data.crop = 224
+    # Section 3.4: 224x224 of images whose shorter side is random from 256 to 480, mirrored, the
+    # mean of each pixel subtracted, AlexNet's colours.
+    config.view.size = 224
+    config.view.scale = (256, 480)
+    config.view.test_scale = 256
     config.data.center = "pixel"
     config.data.std = (1.0,)
     config.augmentation.flip = True
@@ -81,4 +86,22 @@ def cifar10(config: ConfigDict) -> None:
     one_cycle(config, epochs=30, learning_rate=0.1)
 
 
-RECIPES = {"": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10}
+def imagenet(config: ConfigDict) -> None:
+    """The paper's set and training section, as above."""
+    ilsvrc2012(config)
+
+
+def folder(config: ConfigDict) -> None:
+    """Photographs of your own, a folder for each class."""
+    own_images(config, 128)
+    one_cycle(config, epochs=30, learning_rate=0.05)
+
+
+RECIPES = {
+    "": mnist_5k,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "imagenet": imagenet,
+    "folder": folder,
+}

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model
 from flax_vision.training.config_file import load_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(path.stem for path in CONFIGS.glob("*.py"))
-RECIPES = ["", "mnist", "fashion_mnist", "cifar10"]
+RECIPES = ["", "mnist", "fashion_mnist", "cifar10", "folder"]
 
 
 def load(name, recipe="", *overrides):
@@ -46,6 +47,64 @@ def test_lenets_own_training():
     rates = [config.schedule.learning_rate * factor for factor in factors]
     assert rates == pytest.approx([0.0005, 0.0002, 0.0001, 0.00005, 0.00001])
     assert config.schedule.boundaries == (2, 5, 8, 12)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "lenet5"])
+def test_imagenet(name):
+    config = load(name, "imagenet")
+    assert config.data.name == "imagenet2012"
+    assert (config.data.resize, config.data.crop) == (0, 0)
+    assert config.view.size == (32 if name == "resnet20" else 224)
+
+
+def test_lenet5_has_no_recipe_for_imagenet():
+    with pytest.raises(UserError, match="unknown recipe 'imagenet'"):
+        load("lenet5", "imagenet")
+
+
+def test_alexnets_training():
+    """Krizhevsky et al. 2012, sections 2, 4 and 5."""
+    config = load("alexnet", "imagenet")
+    view, optimizer, schedule = config.view, config.optimizer, config.schedule
+    assert (view.scale, view.test_scale, view.area) == ((256, 256), 256, ())
+    assert (config.data.center, config.augmentation.flip) == ("pixel", True)
+    assert config.augmentation.colour_noise == 0.1
+    assert (config.batch_size, config.epochs) == (128, 90)
+    assert (optimizer.momentum, optimizer.weight_decay, optimizer.velocity) == (0.9, 5e-4, "step")
+    assert (schedule.name, schedule.learning_rate, schedule.drops) == ("plateau", 0.01, 3)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+def test_vggs_training(name):
+    """Simonyan and Zisserman 2014, section 3.1; S can be random."""
+    config = load(name, "imagenet")
+    assert (config.view.scale, config.data.center) == ((256, 256), "channel")
+    assert (config.batch_size, config.epochs) == (256, 74)
+    assert (config.optimizer.momentum, config.optimizer.weight_decay) == (0.9, 5e-4)
+    assert (config.schedule.name, config.schedule.learning_rate) == ("plateau", 0.01)
+    jittered = load(name, "imagenet", "view.scale=256,512", "view.test_scale=384")
+    assert jittered.view.scale == (256, 512)
+
+
+def test_googlenets_training():
+    """Szegedy et al. 2014, sections 5 and 6."""
+    config = load("googlenet", "imagenet")
+    assert config.view.area == (0.08, 1.0)
+    assert config.view.aspect == (3 / 4, 4 / 3)
+    assert config.augmentation.photometric == 0.5
+    assert config.loss.auxiliary == 0.3
+    assert (config.schedule.factor, config.schedule.every) == (0.96, 8)
+    assert config.optimizer.average > 0
+
+
+def test_resnets_training():
+    """He et al. 2015, section 3.4: 60x10^4 steps of 256 images at most."""
+    config = load("resnet50", "imagenet")
+    assert config.view.scale == (256, 480)
+    assert (config.data.center, config.augmentation.colour_noise) == ("pixel", 0.1)
+    assert config.epochs * 1_281_167 / config.batch_size == pytest.approx(600_000, rel=0.01)
+    assert (config.schedule.name, config.schedule.learning_rate) == ("plateau", 0.1)
+    assert config.optimizer.weight_decay == 1e-4
 
 
 def test_cifar_networks_training():

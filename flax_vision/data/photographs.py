@@ -97,7 +97,8 @@ class Photographs:
 
         def transferred(group: tuple[np.ndarray, np.ndarray]) -> tuple[jax.Array, np.ndarray]:
             images, readable = group
-            images[~readable] = images[readable.argmax()]
+            if not readable.all():
+                images = np.where(readable[:, None, None, None], images, images[readable.argmax()])
             return jax.device_put(images, device), readable
 
         threads = self.reading.threads or os.cpu_count() or 1

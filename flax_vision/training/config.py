@@ -40,7 +40,7 @@ def default_config() -> ConfigDict:
             },
             "view": {  # of photographs, which have any size
                 "size": 0,  # height and width of the part that is seen; 0 for small images
-                "test_scale": 256,  # length of the shorter side, in a test: the middle is seen
+                "test_scale": 0,  # shorter side in a test, of which the middle is seen; 0: 8/7 size
                 "scale": (256, 256),  # from which to which it is random in training
                 "area": (),  # in place of scale: the part's share, from which to which it is random
                 "aspect": (3 / 4, 4 / 3),  # area: width of the part in multiples of its height
@@ -124,7 +124,7 @@ def check(config: ConfigDict) -> None:
             f"config.schedule.boundaries has {len(boundaries)} epochs and config.schedule.factors "
             f"{len(factors)}; give a factor for each."
         )
-    scales = {"test_scale": flat["view.test_scale"]}
+    scales = {"test_scale": flat["view.test_scale"] or math.inf}
     if not flat["view.area"]:
         scales["scale"] = flat["view.scale"][0]
     for key, least in scales.items():
@@ -191,7 +191,7 @@ _RULES: dict[str, _Rule] = {
         "finite numbers other than 0, one or one a channel",
     ),
     "view.size": _AT_LEAST_0,
-    "view.test_scale": _AT_LEAST_1,
+    "view.test_scale": _AT_LEAST_0,
     "view.scale": (
         lambda values: _range(values, 0, math.inf) and all(isinstance(x, int) for x in values),
         "two whole numbers of pixels, the lower first",

@@ -17,7 +17,10 @@ def make_reading(config: ConfigDict) -> Reading | None:
     """Returns how photographs are read; None where images are read into memory."""
     if not config.view.size:
         return None
-    return Reading(View(**config.view.to_dict()), config.data.on_error, config.data.threads)
+    view = View(**config.view.to_dict())
+    if not view.test_scale:
+        view = dataclasses.replace(view, test_scale=round(view.size * 256 / 224))
+    return Reading(view, config.data.on_error, config.data.threads)
 
 
 def make_preprocessing(config: ConfigDict, train: Images, report: Report) -> Preprocessing:

@@ -8,8 +8,8 @@ def shrink(config: ConfigDict, size: int) -> None:
 
     The mean of each channel is subtracted, and pixels are divided by about their deviation.
     """
+    config.view.size = 0
     config.data.resize = size
-    config.data.crop = 0
     config.data.channels = 3
     config.data.center = "channel"
     config.data.std = (64.0,)

@@ -1,0 +1,229 @@
+"""Files of every kind, to the pixel where they are kept without loss."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flax_vision.data import decoding
+from flax_vision.data.decoding import DecodingError, check_header, decode_part
+from flax_vision.data.views import Part
+
+RANDOM = np.random.default_rng(0)
+PIXELS = RANDOM.integers(0, 256, (6, 8, 3), np.uint8)
+ORIENTATION = 0x0112
+
+
+def smooth(height=96, width=128):
+    """Pixels that JPEG hardly changes."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 // width, y * 255 // height, 128 + 0 * x], -1).astype(np.uint8)
+
+
+def encoded(image, format="PNG", **settings):
+    file = io.BytesIO()
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    image.save(file, format, **settings)
+    return file.getvalue()
+
+
+def all_of(width, height):
+    return Part(0, 0, width, height)
+
+
+def decoded(content, channels=3):
+    """Returns the largest square at the left and the top, unscaled."""
+    size = min(Image.open(io.BytesIO(content)).size)
+    return decode_part(content, lambda *_: Part(0, 0, size, size), size, channels)
+
+
+@pytest.fixture(params=["simplejpeg", "Pillow"])
+def decoder(request, monkeypatch):
+    if request.param == "Pillow":
+        monkeypatch.setattr(decoding, "simplejpeg", None)
+    elif decoding.simplejpeg is None:
+        pytest.skip("simplejpeg is in the extra `fast-jpeg`")
+    return request.param
+
+
+@pytest.mark.parametrize(("left", "top"), [(0, 0), (3, 1), (4, 2)])
+def test_part_to_the_pixel(left, top):
+    part = Part(left, top, left + 4, top + 4)
+    view = decode_part(encoded(PIXELS), lambda *_: part, 4, 3)
+    np.testing.assert_array_equal(view, PIXELS[top : top + 4, left : left + 4])
+    assert view.dtype == np.uint8
+
+
+def test_scaled_part_is_that_of_the_scaled_image():
+    pixels = RANDOM.integers(0, 256, (60, 90, 3), np.uint8)
+    scaled = Image.fromarray(pixels).resize((45, 30), Image.Resampling.BILINEAR)
+    view = decode_part(encoded(pixels), lambda *_: Part(10, 6, 50, 46), 20, 3)
+    np.testing.assert_allclose(view, np.asarray(scaled)[3:23, 5:25], atol=1)
+
+
+def test_size_is_that_of_the_upright_image():
+    seen = []
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    content = encoded(PIXELS, "JPEG", exif=exif)
+    decode_part(content, lambda *size: seen.append(size) or all_of(*size), 4, 3)
+    assert seen == [(6, 8)]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_orientation(orientation, format, decoder):
+    """Eight files of one scene, each turned so that its tag brings it upright again."""
+    upright = Image.fromarray(smooth(64, 64))
+    turn = {
+        1: lambda x: x,
+        2: lambda x: x.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        3: lambda x: x.rotate(180),
+        4: lambda x: x.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        5: lambda x: x.transpose(Image.Transpose.TRANSPOSE),
+        6: lambda x: x.rotate(90),
+        7: lambda x: x.transpose(Image.Transpose.TRANSVERSE),
+        8: lambda x: x.rotate(-90),
+    }[orientation]
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    settings = {"lossless": True} if format == "WEBP" else {}
+    content = encoded(turn(upright), format, exif=exif, **settings)
+    np.testing.assert_allclose(decoded(content), np.asarray(upright), atol=12)
+
+
+def test_damaged_exif_data_leave_an_image_as_it_is():
+    content = encoded(smooth(), "JPEG", exif=b"Exif\0\0nothing of the kind")
+    np.testing.assert_allclose(decoded(content), smooth()[:, :96], atol=6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shrink", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_both_decoders_give_the_same_pixels(mode, shrink, channels, monkeypatch):
+    if decoding.simplejpeg is None:
+        pytest.skip("simplejpeg is in the extra `fast-jpeg`")
+    pixels = Image.fromarray(RANDOM.integers(0, 256, (95, 127, 3), np.uint8)).convert(mode)
+    content = encoded(pixels, "JPEG", quality=90)
+
+    def view():
+        part = Part(3, 1, 3 + 11 * shrink, 1 + 11 * shrink)
+        return decode_part(content, lambda *_: part, 11, channels)
+
+    fast = view()
+    monkeypatch.setattr(decoding, "simplejpeg", None)
+    np.testing.assert_array_equal(fast, view())
+    assert fast.shape == (11, 11, channels)
+
+
+@pytest.mark.parametrize(("shrink", "size"), [(1, 128), (1.9, 128), (2, 64), (5, 32), (9, 16)])
+def test_jpeg_is_decoded_no_larger_than_it_must_be(shrink, size, decoder, monkeypatch):
+    widths = []
+    upright = decoding._upright
+    spy = lambda pixels, image: widths.append(pixels.width) or upright(pixels, image)  # noqa: E731
+    monkeypatch.setattr(decoding, "_upright", spy)
+    content = encoded(smooth(), "JPEG")
+    view = decode_part(content, lambda *_: Part(0, 0, 8 * shrink, 8 * shrink), 8, 3)
+    assert widths == [size]
+    ends = round(8 * shrink)
+    plain = Image.fromarray(smooth()).resize((8, 8), Image.Resampling.BILINEAR, (0, 0, ends, ends))
+    np.testing.assert_allclose(view, np.asarray(plain), atol=8)
+
+
+def grey_16(values):
+    return Image.fromarray(np.array(values, np.uint16))
+
+
+RGBA = Image.new("RGBA", (2, 2), (200, 0, 0, 0))
+PALETTE = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), "L").convert("P")
+
+
+def transparent_palette():
+    image = Image.new("P", (2, 2), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    return encoded(image, transparency=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "colour"),
+    [
+        (encoded(Image.new("1", (2, 2), 1)), (255, 255, 255)),
+        (encoded(Image.new("L", (2, 2), 7)), (7, 7, 7)),
+        (encoded(Image.new("LA", (2, 2), (100, 255))), (100, 100, 100)),
+        (encoded(Image.new("LA", (2, 2), (100, 0))), (255, 255, 255)),
+        (encoded(RGBA), (255, 255, 255)),
+        (encoded(Image.new("RGBA", (2, 2), (0, 0, 0, 51))), (204, 204, 204)),
+        (encoded(Image.new("RGBA", (2, 2), (1, 2, 3, 255)), "WEBP", lossless=True), (1, 2, 3)),
+        (transparent_palette(), (255, 255, 255)),
+        (encoded(Image.new("RGB", (2, 2), (1, 2, 3)), "GIF"), (1, 2, 3)),
+        (encoded(Image.new("RGB", (2, 2), (1, 2, 3)), "BMP"), (1, 2, 3)),
+        (encoded(Image.new("CMYK", (2, 2), (255, 0, 0, 0)), "TIFF"), (0, 255, 255)),
+        (encoded(grey_16([[257 * 200] * 2] * 2)), (200, 200, 200)),
+        (encoded(grey_16([[65535] * 2] * 2), "TIFF"), (255, 255, 255)),
+        (encoded(grey_16([[129] * 2] * 2)), (1, 1, 1)),  # rounded
+    ],
+)
+def test_modes(content, colour):
+    np.testing.assert_array_equal(decoded(content), np.full((2, 2, 3), colour))
+
+
+def test_cmyk_jpeg(decoder):
+    content = encoded(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=95)
+    np.testing.assert_allclose(decoded(content), np.full((16, 16, 3), (0, 255, 255)), atol=3)
+
+
+def test_grey_view_of_colours():
+    content = encoded(Image.new("RGB", (2, 2), (255, 0, 0)))
+    np.testing.assert_array_equal(decoded(content, channels=1), np.full((2, 2, 1), 76))
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_first_of_several_images(format):
+    first, second = (Image.new("RGB", (2, 2), colour) for colour in ("black", "white"))
+    settings = {"lossless": True} if format == "WEBP" else {}
+    content = encoded(first, format, save_all=True, append_images=[second], **settings)
+    assert Image.open(io.BytesIO(content)).n_frames == 2
+    assert decoded(content).max() == 0
+
+
+JPEG = encoded(smooth(), "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no image of a known format"),
+        (b"text", "no image of a known format"),
+        (JPEG[:200], "."),
+        (JPEG[: len(JPEG) // 2], "truncated"),
+        (encoded(PIXELS)[:-30], "."),
+        (encoded(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"), "32 bits"),
+        (encoded(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF"), "32 bits"),
+        (encoded(Image.new("1", (10_000, 9_500))), "89,478,485 pixels.*decompression bomb"),
+        (encoded(Image.new("1", (20_000, 9_500))), "89,478,485 pixels.*decompression bomb"),
+    ],
+)
+def test_what_cannot_be_decoded(content, message, decoder):
+    with pytest.raises(DecodingError, match=message):
+        decode_part(content, all_of, 4, 3)
+
+
+@pytest.mark.parametrize(
+    "content", [b"text", encoded(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF")]
+)
+def test_header_tells(content):
+    with pytest.raises(DecodingError):
+        check_header(io.BytesIO(content))
+
+
+def test_header_does_not_tell_what_is_missing_at_the_end():
+    check_header(io.BytesIO(JPEG[: len(JPEG) // 2]))
+
+
+def test_bytes_too_many_do_not_matter(decoder):
+    """simplejpeg refuses what libjpeg warns of; Pillow, like every viewer, does not."""
+    marker = JPEG.index(b"\xff\xdb")
+    content = JPEG[:marker] + b"\0\0\0" + JPEG[marker:]
+    np.testing.assert_allclose(decoded(content), smooth()[:, :96], atol=6)

@@ -1,0 +1,169 @@
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_folders import VIEW, load, write
+
+from flax_vision.data import folder as folder_module
+from flax_vision.data.folder import load_folder
+from flax_vision.data.views import Reading
+from flax_vision.errors import UserError
+
+
+def names(images):
+    return [os.path.basename(images.files.name(index)) for index in images.indices]
+
+
+def test_a_folder_for_each_class(tmp_path):
+    train, validation, test = load(write(tmp_path))
+    assert (validation, test) == (None, None)
+    assert train.class_names == ["a", "b"]
+    assert train.labels.tolist() == [0] * 6 + [1] * 6
+    assert train.labels.dtype == np.int32
+    assert names(train) == [f"{index}.png" for index in range(6)] * 2
+
+
+@pytest.mark.parametrize("name", ["val", "validation"])
+def test_parts_of_their_own(name, tmp_path):
+    write(tmp_path / "train", "abc")
+    write(tmp_path / name, "ac", 2)
+    write(tmp_path / "test", "b", 3)
+    train, validation, test = load(tmp_path)
+    assert (len(train), len(validation), len(test)) == (18, 4, 3)
+    # Numbers are those of the training part's classes.
+    assert validation.labels.tolist() == [0, 0, 2, 2]
+    assert test.labels.tolist() == [1, 1, 1]
+    assert validation.class_names == test.class_names == ["a", "b", "c"]
+
+
+def test_only_what_is_an_image_of_a_class_counts(tmp_path):
+    write(tmp_path, count=1)
+    for name in ("a/.hidden.png", "a/notes.txt", "a/Thumbs.db", "a/noextension", "README.png"):
+        (tmp_path / name).write_bytes(b"no image")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "a/inner.png").mkdir()
+    assert len(load(tmp_path)[0]) == 2
+
+
+def test_suffixes_in_any_case(tmp_path):
+    write(tmp_path, count=1)
+    for suffix in (".JPG", ".Jpeg", ".PNG", ".webp", ".TIF", ".bmp", ".gif"):
+        Image.new("RGB", (9, 9)).save(tmp_path / f"a/x{suffix}")
+    assert len(load(tmp_path)[0]) == 9
+
+
+def test_natural_order_of_classes_and_files(tmp_path):
+    for name in ("class 10", "class 9", "Class 1", "birds"):
+        (tmp_path / name).mkdir()
+        for index in (10, 9, 1):
+            Image.new("RGB", (9, 9)).save(tmp_path / name / f"x{index}y2.png")
+    train, _, _ = load(tmp_path)
+    assert train.class_names == ["birds", "Class 1", "class 9", "class 10"]
+    assert names(train)[:3] == ["x1y2.png", "x9y2.png", "x10y2.png"]
+
+
+def test_links_are_followed(tmp_path):
+    there = write(tmp_path / "there")
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "linked").symlink_to(there / "a")
+    (here / "own").mkdir()
+    (here / "own/linked.png").symlink_to(there / "b/0.png")
+    assert len(load(here)[0]) == 7
+
+
+def no_directory(path):
+    path.write_text("a file")
+
+
+def images_without_classes(path):
+    path.mkdir()
+    Image.new("RGB", (9, 9)).save(path / "0.png")
+
+
+def one_class(path):
+    write(path, "a")
+
+
+def empty_class(path):
+    write(path)
+    (path / "c").mkdir()
+
+
+def class_of_validation_alone(path):
+    write(path / "train")
+    write(path / "val", "abc")
+
+
+def empty_validation(path):
+    write(path / "train")
+    (path / "val").mkdir()
+
+
+def empty_class_of_the_test(path):
+    write(path / "train")
+    write(path / "test", "a")
+    (path / "test/b").mkdir()
+
+
+def no_image(path):
+    write(path)
+    (path / "b/broken.jpg").write_bytes(b"<html>")
+
+
+def link_to_nowhere(path):
+    write(path)
+    (path / "b/gone.jpg").symlink_to(path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "config.data.path is '.*pictures', which does not exist"),
+        (no_directory, "pictures', which is not a directory.*--config.data.path=DIR"),
+        (lambda path: path.mkdir(), "pictures' has no classes"),
+        (images_without_classes, "no classes.*1 images outside"),
+        (one_class, "only one class, 'a'"),
+        (empty_class, "the class 'c' has no images.*pictures/c.*.jpg"),
+        (class_of_validation_alone, r"pictures/val' has the class 'c', which train/ has not.*a, b"),
+        (empty_validation, "pictures/val' has no classes"),
+        (empty_class_of_the_test, "the class 'b' has no images.*pictures/test/b"),
+        (no_image, "image '.*b/broken.jpg' cannot be read .*no image of a known.*on_error=skip"),
+        (link_to_nowhere, "image '.*b/gone.jpg' cannot be read .No such file or directory.*mend"),
+    ],
+)
+def test_folders_that_cannot_be_used(make, message, tmp_path):
+    make(tmp_path / "pictures")
+    with pytest.raises(UserError, match=message):
+        load(tmp_path / "pictures")
+
+
+def test_no_path():
+    with pytest.raises(UserError, match="config.data.path is ''.*give --config.data.path=DIR"):
+        load_folder("", Reading(VIEW), lambda *report: None)
+
+
+def test_folder_that_may_not_be_read(tmp_path, monkeypatch):
+    write(tmp_path)
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
+    with pytest.raises(UserError, match="cannot be read .Permission denied"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("make", [no_image, link_to_nowhere])
+def test_headers_are_not_looked_at_where_errors_are_counted(make, tmp_path):
+    make(tmp_path / "pictures")
+    assert len(load(tmp_path / "pictures", on_error="skip")[0]) == 13
+
+
+def test_headers_are_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_module, "_CHECKED", 5)
+    reports = []
+    load_folder(str(write(tmp_path)), Reading(VIEW), lambda *report: reports.append(report))
+    assert [done for _, done, _ in reports] == [1, 2, 3, 4, 5]
+    assert reports[0][2] == 5

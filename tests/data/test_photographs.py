@@ -1,0 +1,209 @@
+"""Views of photographs: the same whatever reads them, and what happens to those that cannot be."""
+
+import threading
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_folders import VIEW, load, write
+
+from flax_vision.data import photographs as photographs_module
+from flax_vision.data.batches import (
+    batch_shapes,
+    epoch_order,
+    evaluation_batches,
+    samples,
+    training_batches,
+)
+from flax_vision.data.image_set import stratified_split
+from flax_vision.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("pictures"), "abc", 7)
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Two of twelve images, one of each class, that only decoding finds damaged."""
+    write(tmp_path)
+    for name in ("a/2.png", "b/5.png"):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+    return tmp_path
+
+
+def pixels(batches):
+    return np.concatenate([np.asarray(batch.images) for batch in batches])
+
+
+def test_views_of_a_test_are_the_middles(folder):
+    photographs, _, _ = load(folder)
+    (batch,) = evaluation_batches(photographs, 21)
+    for index, view in enumerate(np.asarray(batch.images)):
+        image = Image.open(photographs.files.name(index))
+        scale = 10 / min(image.size)
+        size = [round(side * scale) for side in image.size]
+        left, top = ((side - 8) // 2 for side in size)
+        whole = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(view, whole[top : top + 8, left : left + 8], atol=1)
+    np.testing.assert_array_equal(batch.labels, photographs.labels)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_views_depend_on_seed_epoch_and_place_alone(folder, threads):
+    reference = list(training_batches(load(folder, threads=3)[0], 5, seed=1, epoch=2))
+    photographs, _, _ = load(folder, threads=threads)
+    again = list(training_batches(photographs, 5, seed=1, epoch=2))
+    np.testing.assert_array_equal(pixels(again), pixels(reference))
+    (whole,) = training_batches(photographs, 20, seed=1, epoch=2)
+    np.testing.assert_array_equal(pixels(again), whole.images)
+    order = epoch_order(21, 1, 2)[:20]
+    np.testing.assert_array_equal(whole.place, order)
+    np.testing.assert_array_equal(whole.labels, photographs.labels[order])
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(1, 3), (2, 2)])
+def test_views_differ_by_seed_and_epoch(folder, seed, epoch):
+    photographs, _, _ = load(folder)
+    groups = [np.arange(21)]
+    ((first, _),) = photographs.views(groups, (1, 2))
+    ((other, _),) = photographs.views(groups, (seed, epoch))
+    same = (np.asarray(first) == np.asarray(other)).all(axis=(1, 2, 3))
+    assert same.mean() < 0.5
+
+
+def test_constant_order_has_new_views(folder):
+    photographs, _, _ = load(folder)
+    first, second = (
+        next(training_batches(photographs, 21, 0, epoch, constant_order=True)) for epoch in (0, 1)
+    )
+    np.testing.assert_array_equal(first.place, second.place)
+    assert (np.asarray(first.images) != np.asarray(second.images)).any(axis=(1, 2, 3)).mean() > 0.5
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4])
+def test_an_epoch_goes_on_in_its_middle(folder, start):
+    photographs, _, _ = load(folder)
+    everything = list(training_batches(photographs, 5, 0, 0))
+    rest = list(training_batches(photographs, 5, 0, 0, start))
+    assert len(rest) == 4 - start
+    for batch, same in zip(rest, everything[start:], strict=True):
+        np.testing.assert_array_equal(batch.images, same.images)
+        np.testing.assert_array_equal(batch.place, same.place)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 21, 30])
+def test_evaluation_counts_every_photograph_once(folder, batch_size):
+    photographs, _, _ = load(folder)
+    (whole,) = evaluation_batches(photographs, 21)
+    batches = list(evaluation_batches(photographs, batch_size))
+    assert {len(batch.images) for batch in batches} == {batch_size}
+    mask = np.concatenate([batch.mask for batch in batches])
+    np.testing.assert_array_equal(pixels(batches)[mask], whole.images)
+
+
+def test_parts_keep_their_files(folder):
+    photographs, _, _ = load(folder)
+    rest, part = stratified_split(photographs, 2 / 7)
+    assert np.bincount(part.labels).tolist() == [2, 2, 2]
+    assert np.bincount(rest.labels).tolist() == [5, 5, 5]
+    assert sorted([*rest.indices, *part.indices]) == list(range(21))
+    (seen,) = evaluation_batches(part, 6)
+    (whole,) = evaluation_batches(photographs, 21)
+    np.testing.assert_array_equal(seen.images, np.asarray(whole.images)[part.indices])
+
+
+def test_batches_are_as_their_shapes_say(folder):
+    photographs, _, _ = load(folder)
+    shapes = batch_shapes(photographs, 21)
+    (batch,) = training_batches(photographs, 21, 0, 0)
+    for array, shape in zip(batch, shapes, strict=True):
+        assert (array.shape, array.dtype) == (shape.shape, shape.dtype)
+    assert photographs.image_shape == (8, 8, 3)
+
+
+def test_images_are_on_the_device_already(folder):
+    batch = next(training_batches(load(folder)[0], 5, 0, 0))
+    assert isinstance(batch.images, jax.Array)
+
+
+def test_samples(folder):
+    chosen = samples(load(folder)[0], 4, seed=1, epoch=2)
+    np.testing.assert_array_equal(chosen.place, epoch_order(21, 1, 2)[:4])
+    assert chosen.images.shape == (4, 8, 8, 3)
+
+
+def test_image_that_cannot_be_read_is_an_error_with_its_name(damaged):
+    photographs, _, _ = load(damaged)
+    with pytest.raises(UserError, match="image '.*a/2.png' cannot be read .*on_error=skip"):
+        list(evaluation_batches(photographs, 4))
+
+
+def test_image_that_has_gone_is_an_error_with_its_name(tmp_path):
+    photographs, _, _ = load(write(tmp_path))
+    (tmp_path / "a/3.png").unlink()
+    with pytest.raises(UserError, match="a/3.png' cannot be read .No such file or directory"):
+        list(evaluation_batches(photographs, 12))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_skipped_images_do_not_count(damaged, threads):
+    photographs, _, _ = load(damaged, on_error="skip", threads=threads)
+    assert photographs.unreadable == {}
+    (batch,) = training_batches(photographs, 12, 0, 0)
+    bad = np.isin(batch.place, [2, 11])
+    np.testing.assert_array_equal(batch.mask, ~bad)
+    images = np.asarray(batch.images)
+    # In their place stands the first that could be read.
+    np.testing.assert_array_equal(images[bad][0], images[~bad][0])
+    assert list(photographs.unreadable) == [str(damaged / "a/2.png"), str(damaged / "b/5.png")]
+    (tested,) = evaluation_batches(photographs, 12)
+    assert np.flatnonzero(~tested.mask).tolist() == [2, 11]
+    assert len(photographs.unreadable) == 2
+
+
+def test_batch_without_one_readable_image(damaged):
+    for file in damaged.rglob("*.png"):
+        file.write_bytes(b"nothing")
+    photographs, _, _ = load(damaged, on_error="skip")
+    (batch,) = evaluation_batches(photographs, 12)
+    assert not batch.mask.any()
+
+
+def test_threads_end_when_no_one_reads_on(folder):
+    before = threading.active_count()
+    batches = training_batches(load(folder, threads=2)[0], 2, 0, 0)
+    next(batches)
+    batches.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("grain"):
+            thread.join(timeout=5)
+    assert threading.active_count() <= before
+
+
+def test_reading_goes_on_while_a_batch_is_used(folder, monkeypatch):
+    """Two batches besides the one that is used are ready, though no one has asked for them."""
+    read = []
+    decode = photographs_module.decode_part
+
+    def counted(*arguments):
+        read.append(1)
+        return decode(*arguments)
+
+    monkeypatch.setattr(photographs_module, "decode_part", counted)
+    batches = training_batches(load(folder, threads=2)[0], 3, 0, 0)
+    next(batches)
+    deadline = threading.Event()
+    for _ in range(100):
+        if len(read) >= 9:
+            break
+        deadline.wait(0.05)
+    assert len(read) >= 9
+    batches.close()
+
+
+def test_view_of_the_set(folder):
+    assert load(folder)[0].reading.view == VIEW

@@ -1,0 +1,82 @@
+"""Parts of photographs, by hand and by their distribution."""
+
+import numpy as np
+import pytest
+
+from flax_vision.data.views import Part, View
+
+FIXED = View(size=4, test_scale=6, scale=(6, 6))
+AREA = View(size=4, test_scale=4, scale=(4, 4), area=(0.08, 1.0))
+
+
+def parts(view, width, height, count):
+    random = np.random.default_rng(0)
+    return [view.training(width, height, random) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "part"),
+    [
+        (6, 6, (1, 1, 5, 5)),
+        (10, 6, (3, 1, 7, 5)),
+        (6, 11, (1, 3, 5, 7)),  # of the places 3 and 4 the first
+        (12, 24, (2, 8, 10, 16)),  # two pixels of the file for one
+        (3, 5, (0.5, 1.5, 2.5, 3.5)),  # smaller than the view
+    ],
+)
+def test_middle(width, height, part):
+    assert FIXED.test(width, height) == part
+
+
+def test_middle_of_a_side_that_is_rounded():
+    """7x11 is brought to 6x9, of which the places 1 to 5 and 2 to 6 are taken."""
+    expected = Part(1 * 7 / 6, 2 * 11 / 9, 5 * 7 / 6, 6 * 11 / 9)
+    assert FIXED.test(7, 11) == pytest.approx(expected)
+
+
+def test_every_place_is_as_likely():
+    places = [(part.left, part.top) for part in parts(FIXED, 7, 6, 4800)]
+    found, counts = np.unique(places, axis=0, return_counts=True)
+    assert found.tolist() == [[left, top] for left in range(4) for top in range(3)]
+    assert counts == pytest.approx(np.full(12, 400), rel=0.2)
+
+
+def test_every_scale_is_as_likely():
+    view = View(size=4, test_scale=8, scale=(5, 8))
+    sizes = [round(part.width, 6) for part in parts(view, 40, 40, 4000)]
+    found, counts = np.unique(sizes, return_counts=True)
+    assert found == pytest.approx([40 * 4 / scale for scale in (8, 7, 6, 5)])
+    assert counts == pytest.approx(np.full(4, 1000), rel=0.15)
+    assert all(part.width == pytest.approx(part.height) for part in parts(view, 40, 40, 100))
+
+
+def test_areas_are_uniform_and_aspects_are_as_often_wide_as_high():
+    found = parts(AREA, 1000, 1000, 20_000)
+    areas = np.array([part.width * part.height for part in found]) / 1000**2
+    aspects = np.array([part.width / part.height for part in found])
+    assert areas.min() == pytest.approx(0.08, abs=0.002)
+    assert areas.max() > 0.95
+    # Up to 3/4 of the area every aspect has room, so that nothing is drawn again.
+    inside = areas < 0.75
+    shares, _ = np.histogram(areas[inside], bins=10, range=(0.08, 0.75))
+    assert shares / inside.sum() == pytest.approx(np.full(10, 0.1), abs=0.015)
+    logarithms = np.log(aspects[inside])
+    shares, _ = np.histogram(logarithms, bins=8, range=(np.log(3 / 4), np.log(4 / 3)))
+    assert shares / inside.sum() == pytest.approx(np.full(8, 0.125), abs=0.02)
+
+
+def test_parts_of_an_area_lie_anywhere_inside():
+    found = np.array(parts(AREA, 60, 40, 3000))
+    assert (found == np.rint(found)).all()
+    assert found[:, :2].min() == 0
+    assert (found[:, 2].max(), found[:, 3].max()) == (60, 40)
+    assert {0, 1, 2} <= set(found[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "part"),
+    [(1000, 10, (493, 0, 506, 10)), (10, 1000, (0, 493, 10, 506)), (1, 1, (0, 0, 1, 1))],
+)
+def test_middle_where_no_part_has_room(width, height, part):
+    view = View(size=4, test_scale=4, scale=(4, 4), area=(0.9, 1.0))
+    assert parts(view, width, height, 1) == [part]

@@ -1,0 +1,32 @@
+"""Folders of small photographs of several sizes, for tests."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from flax_vision.data.folder import load_folder
+from flax_vision.data.views import Reading, View
+
+VIEW = View(size=8, test_scale=10, scale=(9, 12))
+
+
+def ignore(what, done, total):
+    """No one is watching."""
+
+
+def write(folder: Path, classes: str = "ab", count: int = 6, suffix: str = ".png") -> Path:
+    """Writes so many photographs of each class, all different."""
+    random = np.random.default_rng(len(str(folder.name)))
+    for name in classes:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            height, width = random.integers(9, 30, 2)
+            pixels = random.integers(0, 256, (height, width, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}{suffix}")
+    return folder
+
+
+def load(folder: Path, **settings):
+    """Returns the three parts of a folder."""
+    return load_folder(str(folder), Reading(VIEW, **settings), ignore)
