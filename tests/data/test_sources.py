@@ -1,11 +1,10 @@
+import numpy as np
 import pytest
+from tiny_folders import VIEW, ignore, write
 
 from flax_vision.data.sources import load_parts
+from flax_vision.data.views import Reading
 from flax_vision.errors import UserError
-
-
-def ignore(what, done, total):
-    """No one is watching."""
 
 
 @pytest.mark.parametrize(("fraction", "sizes"), [(0.0, (4000, 0)), (0.05, (3800, 200))])
@@ -13,9 +12,83 @@ def test_validation_comes_out_of_the_training_set(fraction, sizes):
     parts = load_parts("mnist_5k", "", fraction, ignore)
     assert (len(parts.train), len(parts.validation)) == sizes
     assert len(parts.test) == 1000
+    assert parts.left_out() == ""
 
 
 @pytest.mark.parametrize("fraction", [0.0001, 0.9999])
 def test_parts_that_would_be_empty(fraction):
     with pytest.raises(UserError, match=f"validation is {fraction}.*into"):
         load_parts("mnist_5k", "", fraction, ignore)
+
+
+def load(path, validation=0.25, test=0.2, on_error="stop"):
+    reading = Reading(VIEW, on_error)
+    return load_parts("folder", "", validation, ignore, path=str(path), test=test, reading=reading)
+
+
+def sizes(parts):
+    return [np.bincount(p.labels).tolist() for p in (parts.train, parts.validation, parts.test)]
+
+
+def test_parts_of_a_folder_are_shares_of_each_class(tmp_path):
+    assert sizes(load(write(tmp_path, count=10))) == [[6, 6], [2, 2], [2, 2]]
+
+
+def test_parts_that_a_folder_has_stay_whole(tmp_path):
+    write(tmp_path / "train", count=10)
+    write(tmp_path / "val", count=3)
+    assert sizes(load(tmp_path)) == [[8, 8], [3, 3], [2, 2]]
+    write(tmp_path / "test", count=4)
+    assert sizes(load(tmp_path, test=0.0)) == [[10, 10], [3, 3], [4, 4]]
+
+
+def test_division_is_always_the_same(tmp_path):
+    first, again = load(write(tmp_path)), load(tmp_path)
+    np.testing.assert_array_equal(first.test.indices, again.test.indices)
+    parts = (first.train, first.validation, first.test)
+    assert sorted(np.concatenate([part.indices for part in parts])) == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"test": 0.0}, "config.data.test is 0.0, and .* has no folder test/.*share above 0"),
+        ({"test": 0.01}, "config.data.test is 0.01, which divides the 12 training images"),
+        ({"test": 0.95}, "config.data.test is 0.95"),
+        ({"validation": 0.01}, "config.data.validation is 0.01"),
+    ],
+)
+def test_shares_that_leave_nothing(settings, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        load(write(tmp_path), **settings)
+
+
+def test_class_of_which_nothing_is_left_to_learn_from(tmp_path):
+    write(tmp_path, "a", count=10)
+    write(tmp_path, "b", count=1)
+    with pytest.raises(UserError, match="test is 0.6, which takes all images of the class 'b'"):
+        load(tmp_path, test=0.6)
+
+
+def test_images_in_memory_have_no_views():
+    with pytest.raises(UserError, match="config.view.size is 8, and the images of mnist_5k"):
+        load_parts("mnist_5k", "", 0.1, ignore, reading=Reading(VIEW))
+
+
+def test_folder_without_views():
+    with pytest.raises(UserError, match="is 'folder', and config.view.size is 0.*view.size=224"):
+        load_parts("folder", "", 0.1, ignore, path="there")
+
+
+def test_sentence_about_what_was_left_out(tmp_path):
+    parts = load(write(tmp_path, count=10), on_error="skip")
+    for index in range(10):
+        (tmp_path / f"a/{index}.png").write_bytes(b"nothing")
+    groups = [np.arange(len(parts.train))]
+    list(parts.train.views(groups, None))
+    named = len(parts.train.unreadable)
+    assert named == 6
+    sentence = parts.left_out()
+    assert sentence.startswith(f"{named} images so far cannot be read and do not count: ")
+    assert sentence.count("no image of a known format") == 3
+    assert sentence.endswith(f" and {named - 3} more")

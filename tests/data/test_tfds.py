@@ -11,12 +11,17 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from flax_vision.data import tfds as tfds_module
+from flax_vision.data.batches import evaluation_batches
 from flax_vision.data.tfds import load_tfds
+from flax_vision.data.views import Reading, View
 from flax_vision.errors import UserError
 
 RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.integers(0, 256, (2345, 4, 5, 3), np.uint8)
 TEST = RANDOM.integers(0, 256, (7, 4, 5, 3), np.uint8)
+MANY = [RANDOM.integers(0, 256, (4 + i % 3, 4 + i % 5, 3), np.uint8) for i in range(12)]
+READING = Reading(View(size=4, test_scale=4, scale=(4, 4)))
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -52,8 +57,25 @@ class TinyUntested(TinyPictures):
 
 
 class TinyOfManySizes(TinyPictures):
-    PARTS: ClassVar = {"train": TEST, "test": TEST}
+    """As ImageNet: of several sizes, and `test` without labels."""
+
+    PARTS: ClassVar = {"train": MANY, "validation": MANY[:3], "test": MANY[:2]}
     SHAPE = (None, None, 3)
+
+    def _split_generators(self, dl_manager):
+        return {
+            part: self._generate_examples(images, part != "test")
+            for part, images in self.PARTS.items()
+        }
+
+    def _generate_examples(self, images, is_labelled):
+        for index, image in enumerate(images):
+            label = index % 3 if is_labelled else -1
+            yield index, {"image": png(image), "label": label}
+
+
+class TinyByHand(TinyPictures):
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "put pictures.tar there"
 
 
 class TinyUnlabelled(TinyPictures):
@@ -109,7 +131,13 @@ def test_validation_stands_in_for_a_missing_test_part(directory):
         ("mnist_5", "did you mean 'mnist_5k'"),
         ("fashion_mnist", "not prepared.*tfds build fashion_mnist --file_format=array_record"),
         ("tiny_untested", "no part 'validation', only train"),
-        ("tiny_of_many_sizes", "images of several sizes"),
+        ("tiny_of_many_sizes", "images of several sizes.*--config.view.size=224"),
+        (
+            "imagenet2012",
+            "not prepared.*tfds build imagenet2012 .*--manual_dir=DIRECTORY/downloads/manual`"
+            ".*into DIRECTORY/downloads/manual.*ILSVRC2012_img_train.tar and "
+            "ILSVRC2012_img_val.tar",
+        ),
         ("tiny_unlabelled", "no `image` with a class as `label`.*image, label"),
         ("not a name", "unknown data set 'not a name'"),
         ("", "unknown data set ''"),
@@ -129,6 +157,79 @@ def test_damaged_set(damage, directory, tmp_path):
     damage(next(tmp_path.rglob("*train.array_record*")))
     with pytest.raises(UserError, match="'tiny_pictures' is damaged .*prepare it again"):
         load_tfds("tiny_pictures", str(tmp_path), ignore)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A user's cache directory that is empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "flax_vision"
+
+
+def scaled_middles(images):
+    """What is seen of images in a test, from their own pixels."""
+    views = []
+    for image in images:
+        height, width, _ = image.shape
+        size = [round(side * 4 / min(height, width)) for side in (width, height)]
+        left, top = ((side - 4) // 2 for side in size)
+        scaled = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+        views.append(np.asarray(scaled)[top : top + 4, left : left + 4])
+    return np.stack(views)
+
+
+def test_photographs_of_several_sizes(directory, cache):
+    train, validation = load_tfds("tiny_of_many_sizes", directory, ignore, READING)
+    for part, images in ((train, MANY), (validation, MANY[:3])):
+        (batch,) = evaluation_batches(part, len(images))
+        found = np.asarray(batch.images).astype(int)
+        # TFDS shuffles when it prepares: each view is found among those of its label.
+        expected = scaled_middles(images).astype(int)
+        nearest = [int(np.abs(expected - view).max(axis=(1, 2, 3)).argmin()) for view in found]
+        assert sorted(nearest) == list(range(len(images)))
+        np.testing.assert_allclose(found, expected[nearest], atol=1)
+        np.testing.assert_array_equal(batch.labels, np.array(nearest) % 3)
+    assert train.class_names == ["cat", "dog", "owl"]
+    assert train.files.name(5) == "tiny_of_many_sizes train, record 5"
+    assert "tensorflow" not in sys.modules
+
+
+def test_labels_are_read_once(directory, cache, monkeypatch):
+    first, _ = load_tfds("tiny_of_many_sizes", directory, ignore, READING)
+    assert len(list(cache.glob("labels-*.npy"))) == 2
+    monkeypatch.setattr(tfds_module._Records, "chunks", pytest.fail)
+    again, _ = load_tfds("tiny_of_many_sizes", directory, ignore, READING)
+    np.testing.assert_array_equal(first.labels, again.labels)
+
+
+@pytest.mark.parametrize("damage", [b"", b"nothing", None])
+def test_damaged_cache_of_labels_is_read_again(damage, directory, cache):
+    first, _ = load_tfds("tiny_of_many_sizes", directory, ignore, READING)
+    for file in cache.glob("labels-*.npy"):
+        if damage is None:
+            np.save(file, np.zeros(5, np.int32))
+        else:
+            file.write_bytes(damage)
+    again, _ = load_tfds("tiny_of_many_sizes", directory, ignore, READING)
+    np.testing.assert_array_equal(first.labels, again.labels)
+
+
+def test_labels_without_a_cache_directory(directory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    train, _ = load_tfds("tiny_of_many_sizes", directory, ignore, READING)
+    assert np.bincount(train.labels).tolist() == [4, 4, 4]
+
+
+def test_images_of_one_size_can_be_photographs(directory, cache):
+    train, _ = load_tfds("tiny_validated", directory, ignore, READING)
+    assert train.image_shape == (4, 4, 3)
+    assert not train.in_memory
+
+
+def test_set_that_is_made_by_hand_says_what_it_is_made_of(tmp_path):
+    message = f"into {tmp_path}/downloads/manual; TFDS says: 'put pictures.tar there'"
+    with pytest.raises(UserError, match=message):
+        load_tfds("tiny_by_hand", str(tmp_path), ignore)
 
 
 def test_errors_say_what_needs_no_preparation(directory):

@@ -66,6 +66,43 @@ def test_split_spec(spec, parts):
     assert split_spec(spec) == parts
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"view.scale": (256,)}, "config.view.scale is .256,.; it must be two whole numbers"),
+        ({"view.scale": (300, 256)}, "config.view.scale is .300, 256."),
+        ({"view.scale": (256.0, 300.0)}, "config.view.scale is"),
+        ({"view.scale": (0, 256)}, "config.view.scale is"),
+        ({"view.area": (0.5,)}, "config.view.area is .0.5,.; it must be empty, or two numbers"),
+        ({"view.area": (0.0, 1.0)}, "config.view.area is"),
+        ({"view.area": (0.5, 1.1)}, "config.view.area is"),
+        ({"view.aspect": (1.5, 0.5)}, "config.view.aspect is .*two numbers above 0"),
+        ({"view.size": -1}, "config.view.size is -1"),
+        ({"view.channels": 2}, "config.view.channels is 2; it must be 3, or 1"),
+        ({"view.size": 300}, "config.view.size is 300, and config.view.scale brings.* to 256"),
+        (
+            {"view.size": 224, "view.test_scale": 200},
+            "config.view.size is 224, and config.view.test_scale brings .* to 200; give it 224",
+        ),
+        ({"data.threads": -1}, "config.data.threads is -1"),
+        ({"data.test": 1.0}, "config.data.test is 1.0"),
+        ({"data.on_error": "ignore"}, "unknown config.data.on_error 'ignore'.*skip, stop"),
+    ],
+)
+def test_values_of_photographs_that_make_no_sense(changes, message):
+    config = default_config().copy_and_resolve_references()
+    with config.ignore_type():
+        config.update_from_flattened_dict(changes)
+    with pytest.raises(UserError, match=message):
+        check(config)
+
+
+def test_scale_does_not_matter_where_an_area_is_given():
+    config = default_config()
+    config.update_from_flattened_dict({"view.size": 300, "view.area": (0.5, 1.0)})
+    check(config)
+
+
 @pytest.mark.parametrize("key", ["loss.name", "schedule.name"])
 def test_names_that_do_not_exist(key):
     config = default_config()

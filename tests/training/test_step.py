@@ -71,6 +71,34 @@ def test_step_is_gradient_descent_on_the_mean_loss(batch):
     assert (int(state.step), int(state.totals.count), int(state.bad_step)) == (1, 8, 0)
 
 
+def test_images_that_do_not_count_change_nothing(batch):
+    """A batch with two of its images masked is the batch without them."""
+    program = compiled(Linear(), batch)
+    mask = np.arange(8) < 6
+    other = batch._replace(images=batch.images[::-1], labels=batch.labels[::-1])
+    filled = Batch(
+        *(
+            np.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+            for a, b in zip(batch, other, strict=True)
+        )
+    )._replace(mask=mask)
+    short = Batch(*(array[:6] for array in batch))
+    state = program.train_step(program.init(0), filled)
+    alone = compiled(Linear(), short)
+    expected = alone.train_step(alone.init(0), short)
+    chex.assert_trees_all_close(state.params, expected.params, rtol=1e-5)
+    assert int(state.totals.count) == 6
+    assert float(state.totals.loss) == pytest.approx(float(expected.totals.loss), rel=1e-6)
+
+
+def test_batch_in_which_nothing_counts(batch):
+    program = compiled(Linear(), batch)
+    before = jax.device_get(program.init(0).params)
+    state = program.train_step(program.init(0), batch._replace(mask=np.zeros(8, bool)))
+    chex.assert_trees_all_equal(state.params, before)
+    assert (int(state.totals.count), int(state.bad_step)) == (0, 0)
+
+
 def test_step_takes_the_memory_of_the_state_before(batch):
     program = compiled(Linear(), batch)
     state = program.init(0)

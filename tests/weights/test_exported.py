@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import chex
@@ -7,6 +8,7 @@ import pytest
 
 import flax_vision as fv
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.views import View
 from flax_vision.errors import UserError
 from flax_vision.weights import exported
 
@@ -44,6 +46,20 @@ def test_load_takes_the_run_directory_and_a_string(export):
 
 
 def test_card_comes_back_whole(export):
+    assert exported.load_card(export) == CARD
+
+
+def test_card_of_photographs_says_what_is_seen_of_them(tmp_path, variables):
+    view = View(size=28, test_scale=32, scale=(28, 36), area=(0.5, 1.0), channels=1)
+    card = dataclasses.replace(CARD, view=view)
+    exported.save(tmp_path, card, variables)
+    assert exported.load_card(tmp_path) == card
+
+
+def test_card_without_views_is_of_small_images(export):
+    card = json.loads((export / "model.json").read_text())
+    del card["view"]
+    (export / "model.json").write_text(json.dumps(card))
     assert exported.load_card(export) == CARD
 
 

@@ -1,0 +1,126 @@
+"""Whole runs on a folder of photographs: stopped, resumed, and with damaged files."""
+
+from pathlib import Path
+
+import chex
+import pytest
+from test_fit import read_metrics, stop_at
+from tiny_folders import write
+
+import flax_vision as fv
+from flax_vision.errors import UserError
+from flax_vision.training.config_file import load_config
+from flax_vision.training.fit import fit
+from flax_vision.training.interruption import Interrupted
+from flax_vision.weights.exported import load_card
+
+CONFIG = Path(__file__).parents[2] / "configs/lenet5.py:folder"
+TIMES = {"seconds", "waiting", "images_per_second"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("pictures"), "abc", 20, ".jpg")
+
+
+def configuration(folder, **settings):
+    settings = {
+        "model.name": "lenet5_modern",
+        "data.path": folder,
+        "batch_size": 12,
+        "epochs": 2,
+        "view.scale": "32,36",
+        "data.center": "channel",
+    } | settings
+    return load_config(str(CONFIG), [f"--config.{key}={value}" for key, value in settings.items()])
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("finished")
+    return workdir, fit(configuration(folder), workdir)
+
+
+def test_run_on_a_folder(finished):
+    workdir, result = finished
+    assert result["test/images"] == 6
+    assert [record["step"] for record in read_metrics(workdir)] == [4, 8, 8]
+    card = load_card(workdir)
+    assert card.class_names == ["a", "b", "c"]
+    assert list(card.image_shape) == [32, 32, 1]
+    assert (card.view.size, card.view.test_scale, card.view.channels) == (32, 32, 1)
+
+
+@pytest.mark.parametrize("step", [2, 5])
+def test_stopped_run_goes_on_to_the_same_bits_with_other_threads(
+    step, folder, finished, tmp_path, monkeypatch
+):
+    workdir, whole = finished
+    config = configuration(folder)
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        with pytest.raises(Interrupted):
+            fit(config, tmp_path)
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    result = fit(config, tmp_path)
+    chex.assert_trees_all_equal(fv.load(tmp_path)[1], fv.load(workdir)[1])
+    assert {k: v for k, v in result.items() if k not in TIMES} == {
+        k: v for k, v in whole.items() if k not in TIMES
+    }
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Ten of sixty images are damaged where only decoding finds it."""
+    write(tmp_path / "pictures", "abc", 20)
+    for file in sorted((tmp_path / "pictures").rglob("1*.png"))[:10]:
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+    return tmp_path / "pictures"
+
+
+def test_damaged_image_stops_a_run_before_its_first_step(damaged, tmp_path):
+    with pytest.raises(UserError, match="image '.*pictures/a/1.*png' cannot be read"):
+        fit(configuration(damaged), tmp_path / "run")
+    assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+def test_damaged_images_are_left_out_and_counted(damaged, tmp_path, capsys):
+    settings = {"data.on_error": "skip", "batch_size": 16}
+    result = fit(configuration(damaged, **settings), tmp_path / "run")
+    warnings = capsys.readouterr().err.splitlines()
+    left_out = [line for line in warnings if "cannot be read and do not count" in line]
+    assert "warning: 10 images so far" in left_out[-1]
+    assert "and 7 more" in left_out[-1]
+    assert len(left_out) == len(set(left_out))
+    assert 0 < result["test/images"] <= 6
+    for part in ("train", "validation", "test"):
+        values = [r[f"{part}/top1"] for r in read_metrics(tmp_path / "run") if f"{part}/top1" in r]
+        assert all(0 <= value <= 1 for value in values)
+
+
+def test_no_image_can_be_read(damaged, tmp_path):
+    for file in damaged.rglob("*.png"):
+        file.write_bytes(b"nothing")
+    settings = {"data.on_error": "skip"}
+    with pytest.raises(UserError, match="none of 48 training images can be read"):
+        fit(configuration(damaged, **settings), tmp_path / "run")
+    settings["data.center"] = "given"
+    with pytest.raises(UserError, match="no images were counted"):
+        fit(configuration(damaged, **settings), tmp_path / "run")
+
+
+def test_network_that_cannot_take_the_views(folder, tmp_path):
+    config = configuration(
+        folder, **{"view.size": 40, "view.scale": "40,40", "view.test_scale": 40}
+    )
+    with pytest.raises(UserError, match="cannot take the data set.*config.view.size=N"):
+        fit(config, tmp_path)
+
+
+def test_number_of_classes_that_does_not_fit(folder, tmp_path):
+    config = configuration(folder)
+    with config.unlocked():
+        config.model.num_classes = 10
+    with pytest.raises(UserError, match="num_classes is 10, and 'folder' has 3 classes"):
+        fit(config, tmp_path)
