@@ -34,6 +34,7 @@ class Display:
         self._task = self._progress.add_task("", status="", visible=False)
         self._shown_at = time.monotonic()
         self._first = (0, self._shown_at)
+        self._left_out = ""
 
     def __enter__(self) -> "Display":
         self._progress.start()
@@ -60,6 +61,12 @@ class Display:
     def warning(self, text: str) -> None:
         """Prints a warning to the error output."""
         print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    def left_out(self, text: str) -> None:
+        """Warns of images that do not count, where it is not what was said before."""
+        if text not in ("", self._left_out):
+            self.warning(text)
+        self._left_out = text
 
     def compiling(self) -> None:
         """Shows on the live line that the steps are being compiled, which has no progress."""

@@ -90,7 +90,6 @@ class _Run:
         self._history: History = []
         self._state: TrainState
         self._step = 0
-        self._left_out = ""
         self._checkpoints = Checkpoints(
             directory.checkpoints, self._config.checkpoint.keep, self._best_step
         )
@@ -129,7 +128,7 @@ class _Run:
             self._state = self._setup.program.end_epoch(self._state, error)
             self._directory.log(record)
             self._display.epoch(record, self._config.epochs, self._setup.total_steps)
-            self._warn_of_images()
+            self._display.left_out(self._setup.parts.left_out())
             is_best = "validation/top1" in record and self._best_step() == self._step
             if is_best or self._is_save_due:
                 self._save()
@@ -141,7 +140,7 @@ class _Run:
         best, state = self._restore_best()
         tested = self._setup.parts.test
         test = self._evaluate(state.variables, tested)
-        self._warn_of_images()
+        self._display.left_out(self._setup.parts.left_out())
         result = {
             "step": self._step,
             "best/epoch": best["epoch"],
@@ -239,13 +238,6 @@ class _Run:
             f"no checkpoint of a finished epoch in {self._directory.path} can be read; the same "
             "command goes on from the newest that is whole."
         )
-
-    def _warn_of_images(self) -> None:
-        """Says which images could not be read, where it is more than was said before."""
-        left_out = self._setup.parts.left_out()
-        if left_out != self._left_out:
-            self._display.warning(left_out)
-        self._left_out = left_out
 
     def _lap(self) -> float:
         """Returns the seconds since this was last called."""

@@ -21,7 +21,7 @@ from flax_vision.training.config import flatten
 
 _LIBRARIES = (
     *("flax_vision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
-    *("mlxtend", "pillow", "tensorflow-datasets"),
+    *("grain", "mlxtend", "pillow", "tensorflow-datasets"),
 )
 
 
