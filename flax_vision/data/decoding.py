@@ -20,6 +20,9 @@ except ImportError:  # it is in the extra `fast-jpeg`
 # decompression bomb, and a filter for one call would not be safe in threads.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""That are opened; of others Pillow gives some to programs outside, such as EPS to Ghostscript."""
+
 _REDUCTIONS = (8, 4, 2)
 """Whole factors by which decoders of JPEG can leave resolution out."""
 
@@ -49,7 +52,7 @@ def decode_part(
     an eighth of its resolution where the part has enough pixels all the same.
 
     Args:
-      content: of a file in any format that Pillow reads.
+      content: of a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file.
       choose: from the width and height of the upright image to the part.
       size: height and width of the result.
       channels: 3 for red, green and blue, 1 for grey.
@@ -58,7 +61,7 @@ def decode_part(
       DecodingError: it is no image, damaged, of too many pixels or of 32 bits a channel.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             width, height = upright_size(image)
             part = choose(width, height)
             shrink = min(part.width, part.height) / size
@@ -77,7 +80,7 @@ def decode_part(
 def check_header(content: IO[bytes]) -> None:
     """Raises DecodingError where the first bytes of a file tell that it cannot be decoded."""
     try:
-        with Image.open(content) as image:
+        with Image.open(content, formats=_FORMATS) as image:
             _check_depth(image)
     except DecodingError:
         raise
@@ -149,4 +152,5 @@ def _reason(error: Exception) -> str:
         return "it is no image of a known format"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, as a decompression bomb would"
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())

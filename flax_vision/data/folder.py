@@ -61,10 +61,11 @@ def load_folder(
     """
     root = Path(path).expanduser()
     if not path or not root.is_dir():
-        found = "is not a directory" if path and root.exists() else "does not exist"
+        found = "is not a directory" if root.exists() else "does not exist"
+        problem = f"is {path!r}, which {found}" if path else "is not given"
         raise UserError(
-            f"config.data.path is {path!r}, which {found}; give --config.data.path=DIR, where DIR "
-            "has a folder of images for each class, or train/ and val/ with such folders in them."
+            f"config.data.path {problem}; give --config.data.path=DIR, where DIR has a folder of "
+            "images for each class, or train/ and val/ with such folders in them."
         )
     if not (root / "train").is_dir():
         return _part(root, None, reading, report), None, None

@@ -77,7 +77,9 @@ def _prepared_builder(name: str, directory: str) -> Any:
             f"that `tfds.list_builders()` names, such as mnist, fashion_mnist or cifar10. "
             f"{EMBEDDED}"
         ) from error
-    if not builder.is_prepared():
+    with _quiet():
+        is_prepared = builder.is_prepared()
+    if not is_prepared:
         raise UserError(_how_to_prepare(builder, name, directory, "is not prepared"))
     if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         found = f"is prepared as {builder.info.file_format.value}, which only TensorFlow reads"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from flax_vision.data import decoding
 from flax_vision.data.decoding import DecodingError, check_header, decode_part
-from flax_vision.data.views import Part
+from flax_vision.data.views import Part, View
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (6, 8, 3), np.uint8)
@@ -73,7 +73,7 @@ def test_size_is_that_of_the_upright_image():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_orientation(orientation, format, decoder):
     """Eight files of one scene, each turned so that its tag brings it upright again."""
     upright = Image.fromarray(smooth(64, 64))
@@ -188,6 +188,24 @@ def test_first_of_several_images(format):
     assert decoded(content).max() == 0
 
 
+def test_photograph_of_a_camera_with_a_second_image_in_the_file(decoder):
+    images = [Image.fromarray(smooth()), Image.new("RGB", (128, 96))]
+    content = encoded(images[0], "MPO", save_all=True, append_images=images[1:])
+    assert Image.open(io.BytesIO(content)).format == "MPO"
+    np.testing.assert_allclose(decoded(content), smooth()[:, :96], atol=12)
+
+
+def test_parts_of_every_size_lie_inside():
+    """Pillow takes edges in single precision, which undoes what rounding put beyond the image."""
+    view = View(size=7, test_scale=7, scale=(7, 31))
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        width, height = random.integers(1, 60, 2)
+        content = encoded(Image.new("L", (width, height)), "PPM")
+        for choose in (view.test, lambda *size: view.training(*size, random)):
+            assert decode_part(content, choose, 7, 1).shape == (7, 7, 1)
+
+
 JPEG = encoded(smooth(), "JPEG")
 
 
@@ -196,6 +214,7 @@ JPEG = encoded(smooth(), "JPEG")
     [
         (b"", "no image of a known format"),
         (b"text", "no image of a known format"),
+        (encoded(Image.new("RGB", (9, 9)), "EPS"), "no image of a known format"),
         (JPEG[:200], "."),
         (JPEG[: len(JPEG) // 2], "truncated"),
         (encoded(PIXELS)[:-30], "."),

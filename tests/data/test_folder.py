@@ -140,7 +140,9 @@ def test_folders_that_cannot_be_used(make, message, tmp_path):
 
 
 def test_no_path():
-    with pytest.raises(UserError, match="config.data.path is ''.*give --config.data.path=DIR"):
+    with pytest.raises(
+        UserError, match="config.data.path is not given; give --config.data.path=DIR"
+    ):
         load_folder("", Reading(VIEW), lambda *report: None)
 
 
