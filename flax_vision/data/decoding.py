@@ -100,8 +100,8 @@ def _decode(content: bytes, image: Image.Image, shrink: float, mode: str) -> Ima
         return _converted(image, mode)
     width, height = image.size
     factor = next((factor for factor in _REDUCTIONS if factor <= shrink), 1)
-    if simplejpeg is not None and image.mode in ("L", "RGB"):
-        # It does not take what is only slightly out of order; Pillow judges that.
+    if simplejpeg is not None:
+        # It takes neither CMYK nor what is only slightly out of order; Pillow judges that.
         with contextlib.suppress(ValueError):
             array = simplejpeg.decode_jpeg(
                 content,

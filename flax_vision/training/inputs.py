@@ -23,8 +23,8 @@ def make_reading(config: ConfigDict) -> Reading | None:
     return Reading(view, config.data.on_error, config.data.threads)
 
 
-def make_preprocessing(config: ConfigDict, train: Images, report: Report) -> Preprocessing:
-    """Returns what every image goes through, with the mean of the training set where it is asked.
+def make_preprocessing(config: ConfigDict, train: Images) -> Preprocessing:
+    """Returns what every image goes through, with the mean as it is given.
 
     Raises:
       UserError: the configuration does not fit the images.
@@ -44,11 +44,15 @@ def make_preprocessing(config: ConfigDict, train: Images, report: Report) -> Pre
             f"config.data.crop is {data.crop}, and the images of {data.name!r} are "
             f"{smallest} pixels high or wide; give at most that, or a larger config.data.resize."
         )
-    given = Preprocessing(data.mean, data.std, data.resize, data.channels, data.crop)
-    if data.center == "given":
+    return Preprocessing(data.mean, data.std, data.resize, data.channels, data.crop)
+
+
+def centered(given: Preprocessing, center: str, train: Images, report: Report) -> Preprocessing:
+    """Returns the same with the mean of the training set: of each channel, or of each pixel."""
+    if center == "given":
         return given
     mean = mean_image(train, given, report)
-    if data.center == "channel":
+    if center == "channel":
         mean = mean.mean(axis=(0, 1))
     return dataclasses.replace(given, mean=mean.round(3).tolist())
 

@@ -1,5 +1,6 @@
 """What a run is made of: data, network, and the functions that train it."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +9,18 @@ import jax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.sources import Parts, load_parts
 from flax_vision.data.views import Reading
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
-from flax_vision.training.inputs import make_augmentation, make_preprocessing, make_reading
+from flax_vision.training.inputs import (
+    centered,
+    make_augmentation,
+    make_preprocessing,
+    make_reading,
+)
 from flax_vision.training.levenberg_marquardt import (
     Curvature,
     levenberg_marquardt,
@@ -105,13 +110,17 @@ def prepare(config: ConfigDict, report: Report) -> Setup:
             "config.schedule.name is 'plateau', which needs the error on validation images, and "
             "config.data.validation is 0; give a share above 0."
         )
-    card = _describe(config, parts.train, reading, report)
+    card = _describe(config, parts.train, reading)
     model = _make_model(card)
-    augmentation = make_augmentation(config.augmentation, parts.train, card.preprocessing, report)
+    recipe = _make_recipe(config, model, steps_per_epoch)
+    # What may be wrong is found before the images are looked at, which can take a while.
+    preprocessing = centered(card.preprocessing, data.center, parts.train, report)
+    augmentation = make_augmentation(config.augmentation, parts.train, preprocessing, report)
+    card = dataclasses.replace(card, preprocessing=preprocessing)
     program = Program(
         model,
-        _make_recipe(config, model, steps_per_epoch, augmentation),
-        card.preprocessing,
+        dataclasses.replace(recipe, augmentation=augmentation),
+        preprocessing,
         batch_shapes(parts.train, config.batch_size),
     )
     params, source = program.state.params, config.init_from
@@ -119,9 +128,7 @@ def prepare(config: ConfigDict, report: Report) -> Setup:
     return Setup(config, parts, card, program, steps_per_epoch, initial)
 
 
-def _make_recipe(
-    config: ConfigDict, model: nn.Module, steps_per_epoch: int, augmentation: Augmentation
-) -> Recipe:
+def _make_recipe(config: ConfigDict, model: nn.Module, steps_per_epoch: int) -> Recipe:
     loss = make_loss(config.loss.name, config.loss.rubbish)
     curvature: Curvature | None = None
     optimizer = make_optimizer(config.optimizer)
@@ -139,16 +146,13 @@ def _make_recipe(
         make_schedule(config.schedule, config.epochs, steps_per_epoch),
         make_plateau(config.schedule),
         steps_per_epoch,
-        augmentation,
-        config.loss.auxiliary,
-        config.optimizer.average,
-        curvature,
+        auxiliary=config.loss.auxiliary,
+        average=config.optimizer.average,
+        curvature=curvature,
     )
 
 
-def _describe(
-    config: ConfigDict, train: Images, reading: Reading | None, report: Report
-) -> ModelCard:
+def _describe(config: ConfigDict, train: Images, reading: Reading | None) -> ModelCard:
     options = config.model.to_dict()
     wanted = options.pop("num_classes", None) or len(train.class_names)
     if wanted != len(train.class_names):
@@ -161,7 +165,7 @@ def _describe(
         options=options,
         class_names=train.class_names,
         image_shape=train.image_shape,
-        preprocessing=make_preprocessing(config, train, report),
+        preprocessing=make_preprocessing(config, train),
         metrics={},
         view=reading.view if reading else None,
     )

@@ -75,6 +75,15 @@ def test_views_differ_by_seed_and_epoch(folder, seed, epoch):
     assert same.mean() < 0.5
 
 
+def test_each_image_has_random_numbers_of_its_own(tmp_path):
+    """Copies of one image are seen in different parts."""
+    write(tmp_path, count=8)
+    for file in tmp_path.rglob("*.png"):
+        file.write_bytes((tmp_path / "a/0.png").read_bytes())
+    ((views, _),) = load(tmp_path)[0].views([np.arange(16)], (0, 0))
+    assert len({view.tobytes() for view in np.asarray(views)}) > 8
+
+
 def test_constant_order_has_new_views(folder):
     photographs, _, _ = load(folder)
     first, second = (
@@ -174,14 +183,15 @@ def test_batch_without_one_readable_image(damaged):
 
 
 def test_threads_end_when_no_one_reads_on(folder):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     batches = training_batches(load(folder, threads=2)[0], 2, 0, 0)
     next(batches)
+    started = set(threading.enumerate()) - before
+    assert started
     batches.close()
-    for thread in threading.enumerate():
-        if thread.name.startswith("grain"):
-            thread.join(timeout=5)
-    assert threading.active_count() <= before
+    for thread in started:
+        thread.join(timeout=2)
+    assert not any(thread.is_alive() for thread in started)
 
 
 def test_reading_goes_on_while_a_batch_is_used(folder, monkeypatch):
