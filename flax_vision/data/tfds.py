@@ -165,7 +165,10 @@ class _Records:
 
     def read(self, index: int) -> bytes:
         """Returns an encoded image."""
-        content: bytes = self._source[index]["image"]
+        try:
+            content: bytes = self._source[index]["image"]
+        except (RuntimeError, ValueError) as error:  # ArrayRecord and TFDS
+            raise OSError(f"the record is damaged: {str(error).splitlines()[0]}") from error
         return content
 
     def label(self, index: int) -> int:

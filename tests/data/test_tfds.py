@@ -220,6 +220,19 @@ def test_labels_without_a_cache_directory(directory, monkeypatch):
     assert np.bincount(train.labels).tolist() == [4, 4, 4]
 
 
+def test_record_that_is_damaged_later(directory, cache, tmp_path):
+    shutil.copytree(Path(directory) / "tiny_pictures", tmp_path / "tiny_pictures")
+    load_tfds("tiny_pictures", str(tmp_path), ignore, READING)  # labels are kept
+    file = next(tmp_path.rglob("*train.array_record*"))
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 2000] = bytes(2000)
+    file.write_bytes(content)
+    train, _ = load_tfds("tiny_pictures", str(tmp_path), ignore, READING)
+    with pytest.raises(UserError, match="image 'tiny_pictures train, record .*cannot be read"):
+        list(evaluation_batches(train, 500))
+
+
 def test_images_of_one_size_can_be_photographs(directory, cache):
     train, _ = load_tfds("tiny_validated", directory, ignore, READING)
     assert train.image_shape == (4, 4, 3)
