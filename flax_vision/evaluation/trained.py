@@ -119,7 +119,7 @@ def evaluate_trained(
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             raise UserError(
-                f"{card.name} does not fit into memory with {batch_size:,} images in a step; give "
+                f"{card.name} does not fit into memory with {batch_size:,} images in a step; give"
                 " a smaller --batch-size, or smaller --scales."
             ) from error
         raise
