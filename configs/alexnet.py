@@ -4,7 +4,7 @@
     python train.py --config configs/alexnet.py:mnist            # and other sets, from TFDS
     python train.py --config configs/alexnet.py:fashion_mnist
     python train.py --config configs/alexnet.py:cifar10
-    python train.py --config configs/alexnet.py:imagenet            # the paper's own training
+    python train.py --config configs/alexnet.py:imagenet         # the paper's own training
     python train.py --config configs/alexnet.py:folder --config.data.path=DIR  # your own images
 
 and each of them with `--config.model.name=alexnet_owt` for the one-column network of 2014.

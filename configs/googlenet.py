@@ -4,7 +4,7 @@
     python train.py --config configs/googlenet.py:mnist          # and other sets, from TFDS
     python train.py --config configs/googlenet.py:fashion_mnist
     python train.py --config configs/googlenet.py:cifar10
-    python train.py --config configs/googlenet.py:imagenet          # the paper's own training
+    python train.py --config configs/googlenet.py:imagenet       # the paper's own training
     python train.py --config configs/googlenet.py:folder --config.data.path=DIR  # your own images
 
 and each of them with `--config.model.name=googlenet_bn`, the same with batch normalisation.

@@ -4,7 +4,7 @@
     python train.py --config configs/resnet50.py:mnist           # and other sets, from TFDS
     python train.py --config configs/resnet50.py:fashion_mnist
     python train.py --config configs/resnet50.py:cifar10
-    python train.py --config configs/resnet50.py:imagenet           # the paper's own training
+    python train.py --config configs/resnet50.py:imagenet        # the paper's own training
     python train.py --config configs/resnet50.py:folder --config.data.path=DIR  # your own images
 
 and each of them with another depth, such as `--config.model.name=resnet18`. The networks for CIFAR

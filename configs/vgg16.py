@@ -4,7 +4,7 @@
     python train.py --config configs/vgg16.py:mnist              # and other sets, from TFDS
     python train.py --config configs/vgg16.py:fashion_mnist
     python train.py --config configs/vgg16.py:cifar10
-    python train.py --config configs/vgg16.py:imagenet              # the paper's own training
+    python train.py --config configs/vgg16.py:imagenet           # the paper's own training
     python train.py --config configs/vgg16.py:folder --config.data.path=DIR  # your own images
 
 and each of them with another configuration, such as `--config.model.name=vgg_a`.
