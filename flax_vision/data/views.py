@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """How a photograph of any size becomes an image of one size.
+    """How a photograph of any size becomes an image of one size; small ones are enlarged.
 
     Attributes:
       size: height and width of the image.
