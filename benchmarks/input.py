@@ -23,7 +23,7 @@ from flax_vision.data import decoding
 from flax_vision.data.batches import training_batches
 from flax_vision.data.folder import load_folder
 from flax_vision.data.photographs import Photographs
-from flax_vision.data.views import Reading, View
+from flax_vision.data.view import Reading, View
 
 WIDTH, HEIGHT = 500, 375
 QUALITY = 90

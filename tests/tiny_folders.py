@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from flax_vision.data.folder import load_folder
-from flax_vision.data.views import Reading, View
+from flax_vision.data.view import Reading, View
 
 VIEW = View(size=8, test_scale=10, scale=(9, 12))
 

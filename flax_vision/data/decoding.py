@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 from PIL import ExifTags, Image
 
-from flax_vision.data.views import Part
+from flax_vision.data.view import Part
 
 try:
     import simplejpeg

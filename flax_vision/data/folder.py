@@ -10,7 +10,7 @@ import numpy as np
 from flax_vision.data.decoding import DecodingError, check_header
 from flax_vision.data.image_set import Report
 from flax_vision.data.photographs import Photographs, cannot_be_read
-from flax_vision.data.views import Reading
+from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")

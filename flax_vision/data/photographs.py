@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from flax_vision.data.decoding import DecodingError, decode_part
-from flax_vision.data.views import Part, Reading
+from flax_vision.data.view import Part, Reading
 from flax_vision.errors import UserError
 
 _STREAM = 1

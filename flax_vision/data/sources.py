@@ -7,7 +7,7 @@ import numpy as np
 
 from flax_vision.data.image_set import Images, Report, stratified_split
 from flax_vision.data.mnist_5k import load_mnist_5k
-from flax_vision.data.views import Reading
+from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
 _NAMED = 3

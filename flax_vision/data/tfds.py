@@ -17,7 +17,7 @@ from PIL import Image
 
 from flax_vision.data.image_set import Images, ImageSet, Report
 from flax_vision.data.photographs import Photographs
-from flax_vision.data.views import Reading
+from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
 _CHUNK = 1000

@@ -9,7 +9,7 @@ from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.statistics import colour_components, mean_image
-from flax_vision.data.views import Reading, View
+from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
 
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.sources import Parts, load_parts
-from flax_vision.data.views import Reading
+from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
 from flax_vision.training.inputs import (

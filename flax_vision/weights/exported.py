@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from flax_vision import checkpoints
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.views import View
+from flax_vision.data.view import View
 from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model
 

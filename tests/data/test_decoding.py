@@ -8,7 +8,7 @@ from PIL import Image
 
 from flax_vision.data import decoding
 from flax_vision.data.decoding import DecodingError, check_header, decode_part
-from flax_vision.data.views import Part, View
+from flax_vision.data.view import Part, View
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (6, 8, 3), np.uint8)

@@ -7,7 +7,7 @@ from tiny_folders import VIEW, load, write
 
 from flax_vision.data import folder as folder_module
 from flax_vision.data.folder import load_folder
-from flax_vision.data.views import Reading
+from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
 

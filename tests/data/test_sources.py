@@ -3,7 +3,7 @@ import pytest
 from tiny_folders import VIEW, ignore, write
 
 from flax_vision.data.sources import load_parts
-from flax_vision.data.views import Reading
+from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
 

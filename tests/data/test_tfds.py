@@ -14,7 +14,7 @@ from PIL import Image
 from flax_vision.data import tfds as tfds_module
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.data.tfds import load_tfds
-from flax_vision.data.views import Reading, View
+from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
 
 RANDOM = np.random.default_rng(0)

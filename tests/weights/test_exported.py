@@ -8,7 +8,7 @@ import pytest
 
 import flax_vision as fv
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.views import View
+from flax_vision.data.view import View
 from flax_vision.errors import UserError
 from flax_vision.weights import exported
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flax_vision.data.views import Part, View
+from flax_vision.data.view import Part, View
 
 FIXED = View(size=4, test_scale=6, scale=(6, 6))
 AREA = View(size=4, test_scale=4, scale=(4, 4), area=(0.08, 1.0))
