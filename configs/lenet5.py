@@ -108,9 +108,10 @@ def paper(config: ConfigDict) -> None:
 
 
 def fashion_mnist_paper(config: ConfigDict) -> None:
-    """The same on clothes in the format of the digits."""
+    """The same on clothes in the format of the digits, with a part to see each pass by."""
     paper(config)
     config.data.name = "fashion_mnist"
+    config.data.validation = 0.05
 
 
 RECIPES = {
