@@ -42,7 +42,7 @@ def test_lenets_own_training():
     """LeCun et al. 1998, section III.B and appendix C."""
     config = load("lenet5", "paper")
     assert (config.batch_size, config.epochs, config.data.order) == (1, 20, "constant")
-    assert (config.optimizer.mu, config.optimizer.samples) == (0.02, 500)
+    assert (config.optimizer.mu, config.optimizer.samples) == (0.3, 500)
     factors = [1, *config.schedule.factors]
     rates = [config.schedule.learning_rate * factor for factor in factors]
     assert rates == pytest.approx([0.0005, 0.0002, 0.0001, 0.00005, 0.00001])

@@ -127,7 +127,8 @@ def levenberg_marquardt(mu: float) -> optax.GradientTransformationExtraArgs:
     """Returns the optimiser, whose state is the curvature.
 
     Args:
-      mu: keeps the steps small where there is no curvature; 0.02 in the paper.
+      mu: keeps the steps small where there is no curvature; 0.02 in the paper, see
+        `configs/lenet5.py`.
     """
 
     def init(params: Any) -> Any:
