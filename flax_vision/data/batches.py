@@ -1,6 +1,5 @@
 """The order of the images, and their batches."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -39,6 +38,7 @@ def training_batches(
     epoch: int,
     start: int = 0,
     constant_order: bool = False,
+    at_once: int = 1,
 ) -> Iterator[Batch]:
     """Yields the whole batches of an epoch; the images left over come in other epochs.
 
@@ -49,11 +49,17 @@ def training_batches(
       epoch: counted from 0.
       start: batches of this epoch that have been used already.
       constant_order: whether every epoch has the order of the first.
+      at_once: batches that come together, as arrays [at_once, batch_size, ...], the last time those
+        that are left; with 1, arrays are [batch_size, ...].
     """
     order = epoch_order(len(images), seed, 0 if constant_order else epoch)
-    whole = len(order) // batch_size
-    groups = list(order[: whole * batch_size].reshape(whole, batch_size)[start:])
-    yield from _batches(images, groups, (seed, epoch))
+    places = order[start * batch_size : len(order) // batch_size * batch_size]
+    size = batch_size * at_once
+    groups = [places[first : first + size] for first in range(0, len(places), size)]
+    for batch in _batches(images, groups, (seed, epoch)):
+        if at_once > 1:
+            batch = Batch(*(x.reshape(-1, batch_size, *x.shape[1:]) for x in batch))
+        yield batch
 
 
 def evaluation_batches(images: Images, batch_size: int) -> Iterator[Batch]:
@@ -82,12 +88,6 @@ def batch_shapes(images: Images, batch_size: int) -> Batch:
         shape(one_each, np.bool),
         shape(one_each, np.int32),
     )
-
-
-def stacked(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
-    """Yields so many batches at a time, the last time what is left, as arrays [K, N, ...]."""
-    while group := list(itertools.islice(batches, count)):
-        yield Batch(*map(np.stack, zip(*group, strict=True)))
 
 
 def _batches(

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from flax_vision import process
 from flax_vision.checkpoints import Checkpoints, Damaged, History
-from flax_vision.data.batches import Batch, samples, stacked, training_batches
+from flax_vision.data.batches import Batch, samples, training_batches
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
@@ -196,8 +196,8 @@ class _Run:
             chosen = samples(train, config.optimizer.samples, config.seed, epoch)
             self._state = self._setup.program.begin_epoch(self._state, chosen)
         constant = config.data.order == "constant"
-        batches = training_batches(train, config.batch_size, config.seed, epoch, done, constant)
-        return batches if config.steps_at_once == 1 else stacked(batches, config.steps_at_once)
+        size, at_once = config.batch_size, config.steps_at_once
+        return training_batches(train, size, config.seed, epoch, done, constant, at_once)
 
     def _validate(self) -> dict[str, float]:
         validation = self._setup.parts.validation

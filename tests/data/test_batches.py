@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from flax_vision.data.batches import (
+    Batch,
     epoch_order,
     evaluation_batches,
     samples,
-    stacked,
     training_batches,
 )
 
@@ -60,9 +60,11 @@ def test_samples_are_the_first_of_an_epoch(digits):
     assert len(samples(digits, 500, seed=1, epoch=2).labels) == 40
 
 
-def test_stacked_batches_are_the_same_in_the_same_order(digits):
-    apart = list(training_batches(digits, 4, seed=0, epoch=0))
-    groups = list(stacked(iter(apart), 4))
-    assert [len(group.labels) for group in groups] == [4, 4, 2]
-    together = np.concatenate([group.images for group in groups])
-    np.testing.assert_array_equal(together, np.stack([batch.images for batch in apart]))
+@pytest.mark.parametrize("start", [0, 3])
+def test_batches_that_come_together_are_the_same_in_the_same_order(digits, start):
+    apart = list(training_batches(digits, 4, seed=0, epoch=0, start=start))
+    groups = list(training_batches(digits, 4, seed=0, epoch=0, start=start, at_once=4))
+    assert [len(group.labels) for group in groups] == ([4, 4, 2] if start == 0 else [4, 3])
+    for name in Batch._fields:
+        together = np.concatenate([getattr(group, name) for group in groups])
+        np.testing.assert_array_equal(together, np.stack([getattr(x, name) for x in apart]))
