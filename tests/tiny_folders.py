@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flax_vision.data.folder import load_folder
+from flax_vision.data.folder import check_headers, find_folder
+from flax_vision.data.sources import PARTS
 from flax_vision.data.view import Reading, View
 
 VIEW = View(size=8, test_scale=10, scale=(9, 12))
@@ -28,5 +29,9 @@ def write(folder: Path, classes: str = "ab", count: int = 6, suffix: str = ".png
 
 
 def load(folder: Path, **settings):
-    """Returns the three parts of a folder."""
-    return load_folder(str(folder), Reading(VIEW, **settings), ignore)
+    """Returns the three parts of a folder, None for those that it has not."""
+    found = find_folder(str(folder), Reading(VIEW, **settings))
+    parts = [found[part]() if part in found else None for part in PARTS]
+    for part in filter(None, parts):
+        check_headers(part, ignore)
+    return parts

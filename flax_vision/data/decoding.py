@@ -43,9 +43,9 @@ class DecodingError(ValueError):
 
 
 def decode_part(
-    content: bytes, choose: Callable[[int, int], Part], size: int, channels: int
+    content: bytes, choose: Callable[[int, int], Part], shape: tuple[int, int, int]
 ) -> np.ndarray:
-    """Returns a part of an image, scaled bilinearly, uint8 [size, size, channels].
+    """Returns a part of an image, scaled bilinearly, as uint8 of a shape.
 
     Images are upright by their EXIF orientation; of several in a file the first is taken. What is
     transparent lies on white; 16 bits are brought to 8. A JPEG is decoded at a half, a quarter or
@@ -54,34 +54,39 @@ def decode_part(
     Args:
       content: of a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file.
       choose: from the width and height of the upright image to the part.
-      size: height and width of the result.
-      channels: 3 for red, green and blue, 1 for grey.
+      shape: height, width and channels of the result: 3 for red, green and blue, 1 for grey.
 
     Raises:
       DecodingError: it is no image, damaged, of too many pixels or of 32 bits a channel.
     """
+    rows, columns, channels = shape
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             width, height = upright_size(image)
             part = choose(width, height)
-            shrink = min(part.width, part.height) / size
+            shrink = min(part.width / columns, part.height / rows)
             pixels = _decode(content, image, shrink, "RGB" if channels == 3 else "L")
             pixels = _upright(pixels, image)
         across, down = pixels.width / width, pixels.height / height
         box = (part.left * across, part.top * down, part.right * across, part.bottom * down)
-        scaled = pixels.resize((size, size), Image.Resampling.BILINEAR, box)
+        scaled = pixels.resize((columns, rows), Image.Resampling.BILINEAR, box)
     except DecodingError:
         raise
     except Exception as error:  # Pillow raises anything for damaged files
         raise DecodingError(_reason(error)) from error
-    return np.asarray(scaled).reshape(size, size, channels)
+    return np.asarray(scaled).reshape(shape)
 
 
-def check_header(content: IO[bytes]) -> None:
-    """Raises DecodingError where the first bytes of a file tell that it cannot be decoded."""
+def read_header(content: IO[bytes]) -> tuple[int, int]:
+    """Returns the width and height of the upright image, from the first bytes of a file.
+
+    Raises:
+      DecodingError: they tell that it cannot be decoded.
+    """
     try:
         with Image.open(content, formats=_FORMATS) as image:
             _check_depth(image)
+            return upright_size(image)
     except DecodingError:
         raise
     except Exception as error:  # as above

@@ -1,15 +1,16 @@
 """Photographs in a folder that has a folder for each class."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from flax_vision.data.decoding import DecodingError, check_header
 from flax_vision.data.image_set import Report
-from flax_vision.data.photographs import Photographs, cannot_be_read
+from flax_vision.data.photographs import Photographs
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
@@ -31,15 +32,19 @@ class Paths:
         """Returns the content of a file."""
         return self.paths[index].read_bytes()
 
+    def open(self, index: int) -> IO[bytes]:
+        """Returns a file, open to be read."""
+        return self.paths[index].open("rb")
+
     def name(self, index: int) -> str:
         """Returns the path of a file."""
         return str(self.paths[index])
 
 
-def load_folder(
-    path: str, reading: Reading, report: Report
-) -> tuple[Photographs, Photographs | None, Photographs | None]:
-    """Finds the images of a folder, and looks at the headers of the first 10,000 of each part.
+def find_folder(
+    path: str, reading: Reading, class_names: Sequence[str] = ()
+) -> Mapping[str, Callable[[], Photographs]]:
+    """Returns what finds the images of each part that a folder has.
 
     It has either a folder for each class, or folders `train` and, if wanted, `val` or
     `validation`, and `test`, with one for each class in it. Classes and files come in natural
@@ -49,15 +54,15 @@ def load_folder(
     Args:
       path: of the folder.
       reading: how its photographs are read.
-      report: called with a text, the images looked at so far and their number.
+      class_names: in the order in which a network knows them; empty for those of `train`.
 
     Returns:
-      The parts `train` (all there is, where there is no such folder), `validation` and `test`, None
-      for those that there are not.
+      Functions by `"train"` (all there is, where there is no such folder), `"validation"` and
+      `"test"`.
 
     Raises:
-      UserError: there is no such folder, it has no classes, one is empty, a part has one that
-        `train` has not, or a header cannot be read.
+      UserError: there is no such folder, or, as from the functions, it has no classes, one is
+        empty, or a part has one that is not known.
     """
     root = Path(path).expanduser()
     if not path or not root.is_dir():
@@ -67,54 +72,69 @@ def load_folder(
             f"config.data.path {problem}; give --config.data.path=DIR, where DIR has a folder of "
             "images for each class, or train/ and val/ with such folders in them."
         )
-    if not (root / "train").is_dir():
-        return _part(root, None, reading, report), None, None
-    train = _part(root / "train", None, reading, report)
-    validation, test = (
-        next((root / name for name in names if (root / name).is_dir()), None)
-        for names in (_VALIDATION, ("test",))
-    )
+    is_divided = (root / "train").is_dir()
+    train = root / "train" if is_divided else root
+    origin = "the network" if class_names else "train/"
+    known = class_names or _class_names(train)
+    folders = {"train": train}
+    if is_divided:
+        names = {"validation": _VALIDATION, "test": ("test",)}
+        for part, candidates in names.items():
+            there = [root / name for name in candidates if (root / name).is_dir()]
+            folders |= {part: there[0]} if there else {}
+    return {part: partial(_part, folders[part], known, origin, reading) for part in folders}
 
-    def other(folder: Path | None) -> Photographs | None:
-        return _part(folder, train.class_names, reading, report) if folder else None
 
-    return train, other(validation), other(test)
+def check_headers(photographs: Photographs, report: Report) -> None:
+    """Looks at the headers of the first 10,000 images, where one that cannot be read is an error.
+
+    Args:
+      photographs: the images.
+      report: called with a text, the images looked at so far and their number.
+
+    Raises:
+      UserError: a header cannot be read.
+    """
+    if photographs.reading.on_error == "stop":  # else they are counted when they are needed
+        photographs.take(np.arange(min(len(photographs), _CHECKED))).sizes(report)
 
 
-def _part(
-    folder: Path, class_names: Sequence[str] | None, reading: Reading, report: Report
-) -> Photographs:
+def _class_names(folder: Path) -> list[str]:
+    """Returns the classes of a training part."""
+    found = _folders(folder)
+    if len(found) < 2:
+        raise UserError(_too_few_classes(folder, found))
+    return found
+
+
+def _part(folder: Path, known: Sequence[str], origin: str, reading: Reading) -> Photographs:
     """Returns the images of a part.
 
     Args:
       folder: that has the classes.
-      class_names: of the training part; None where this is it.
+      known: names of classes, in their order.
+      origin: what these are the classes of.
       reading: how its photographs are read.
-      report: called with a text, the images looked at so far and their number.
     """
-    found = _natural(entry.name for entry in _visible(folder) if entry.is_dir())
-    if class_names is None:
-        if len(found) < 2:
-            raise UserError(_too_few_classes(folder, found))
-        class_names = found
-    unknown = [name for name in found if name not in class_names]
+    found = _folders(folder)
+    unknown = [name for name in found if name not in known]
     if unknown or not found:
-        problem = f"the class {unknown[0]!r}, which train/ has not" if found else "no classes"
+        problem = f"the class {unknown[0]!r}, which {origin} has not" if found else "no classes"
         raise UserError(
-            f"{str(folder)!r} has {problem}; each part has folders with the names of those in "
-            f"train/ ({_shortened(class_names)})."
+            f"{str(folder)!r} has {problem}; it has a folder of images for each class, with the "
+            f"names that {origin} has ({_shortened(known)})."
         )
-    number = {name: label for label, name in enumerate(class_names)}
-    paths: list[Path] = []
-    labels: list[int] = []
-    for name in found:
-        images = _images(folder / name)
-        paths += images
-        labels += [number[name]] * len(images)
-    _check(folder, paths, reading, report)
+    images = {name: _images(folder / name) for name in found}
+    paths = [path for name in found for path in images[name]]
+    number = {name: label for label, name in enumerate(known)}
+    labels = [number[name] for name in found for _ in images[name]]
     return Photographs(
-        Paths(paths), np.arange(len(paths)), np.array(labels, np.int32), class_names, reading
+        Paths(paths), np.arange(len(paths)), np.array(labels, np.int32), known, reading
     )
+
+
+def _folders(folder: Path) -> list[str]:
+    return _natural(entry.name for entry in _visible(folder) if entry.is_dir())
 
 
 def _images(folder: Path) -> list[Path]:
@@ -167,16 +187,3 @@ def _shortened(names: Sequence[str]) -> str:
     most = 8
     rest = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
-
-
-def _check(folder: Path, paths: Sequence[Path], reading: Reading, report: Report) -> None:
-    if reading.on_error == "skip":  # then they are counted when they are needed
-        return
-    chosen = paths[:_CHECKED]
-    for done, path in enumerate(chosen, 1):
-        try:
-            with path.open("rb") as file:
-                check_header(file)
-        except (OSError, DecodingError) as error:
-            raise cannot_be_read(str(path), error) from error
-        report(f"headers of {folder}", done, len(chosen))

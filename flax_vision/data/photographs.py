@@ -1,17 +1,19 @@
 """Labelled images of any size that are read and decoded when they are needed."""
 
+import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 import grain
 import grain.experimental
 import jax
 import numpy as np
 
-from flax_vision.data.decoding import DecodingError, decode_part
-from flax_vision.data.view import Part, Reading
+from flax_vision.data.decoding import DecodingError, decode_part, read_header
+from flax_vision.data.image_set import Report
+from flax_vision.data.view import Middle, Part, Reading
 from flax_vision.errors import UserError
 
 _STREAM = 1
@@ -23,6 +25,9 @@ class Files(Protocol):
 
     def read(self, index: int) -> bytes:
         """Returns the content of a file."""
+
+    def open(self, index: int) -> IO[bytes]:
+        """Returns a file of which only the first bytes are wanted."""
 
     def name(self, index: int) -> str:
         """Returns what a person finds it by."""
@@ -38,6 +43,7 @@ class Photographs:
       labels: int32 [N], indices into `class_names`.
       class_names: the name of each class.
       reading: how they are read.
+      middle: what a test sees of each, where that is not the middle of `reading.view`.
       skipped: by their place in the set, those that could not be read so far, and why.
     """
 
@@ -48,6 +54,7 @@ class Photographs:
     labels: np.ndarray
     class_names: Sequence[str]
     reading: Reading
+    middle: Middle | None = None
     skipped: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -56,7 +63,7 @@ class Photographs:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the views."""
-        return self.reading.view.image_shape
+        return (self.middle or self.reading.view).image_shape
 
     @property
     def unreadable(self) -> Mapping[str, str]:
@@ -68,9 +75,27 @@ class Photographs:
 
     def take(self, places: np.ndarray) -> "Photographs":
         """Returns the images at `places`, in that order."""
-        return Photographs(
-            self.files, self.indices[places], self.labels[places], self.class_names, self.reading
-        )
+        indices, labels = self.indices[places], self.labels[places]
+        return dataclasses.replace(self, indices=indices, labels=labels, skipped={})
+
+    def tested_on(self, middle: Middle) -> "Photographs":
+        """Returns the same images, of which a test sees another part."""
+        return dataclasses.replace(self, middle=middle, skipped={})
+
+    def sizes(self, report: Report) -> list[tuple[int, int] | None]:
+        """Returns the width and height of each, from its header; None where that cannot be read.
+
+        Args:
+          report: called with a text, the headers read so far and their number.
+
+        Raises:
+          UserError: one cannot be read, and it is an error.
+        """
+        found: list[tuple[int, int] | None] = []
+        for size in self._mapped(np.arange(len(self)), self._size, 0):
+            found.append(size or None)
+            report("headers of images", len(found), len(self))
+        return found
 
     def views(
         self, groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
@@ -101,11 +126,10 @@ class Photographs:
                 images = np.where(readable[:, None, None, None], images, images[readable.argmax()])
             return jax.device_put(images, device), readable
 
-        threads = self.reading.threads or os.cpu_count() or 1
-        options = grain.ReadOptions(threads, prefetch_buffer_size=len(groups[0]) + 2 * threads)
-        images = grain.MapDataset.source(np.concatenate(groups))
-        images = images.map(lambda place: self._view(int(place), epoch))
-        batches = images.to_iter_dataset(options).batch(len(groups[0])).map(transferred)
+        images = self._mapped(
+            np.concatenate(groups), lambda place: self._view(place, epoch), len(groups[0])
+        )
+        batches = images.batch(len(groups[0])).map(transferred)
         ahead = iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
         try:
             yield from ahead
@@ -114,25 +138,51 @@ class Photographs:
 
     def _view(self, place: int, epoch: tuple[int, int] | None) -> tuple[np.ndarray, np.bool]:
         """Returns the view of an image, and whether it could be read."""
-        view, index = self.reading.view, int(self.indices[place])
+        view = self.reading.view
+        middle = self.middle or view.middle
 
         def choose(width: int, height: int) -> Part:
             if epoch is None:
-                return view.test(width, height)
+                return middle.part(width, height)
             random = np.random.default_rng((*epoch, place, _STREAM))
             return view.training(width, height, random)
 
         try:
-            content = self.files.read(index)
-            return decode_part(content, choose, view.size, view.channels), np.True_
+            content = self.files.read(int(self.indices[place]))
+            return decode_part(content, choose, self.image_shape), np.True_
         except (DecodingError, OSError) as error:
-            if self.reading.on_error == "stop":
-                raise cannot_be_read(self.files.name(index), error) from error
-            self.skipped[place] = _reason(error)
-        return np.zeros(view.image_shape, np.uint8), np.False_
+            self._skip(place, error)
+        return np.zeros(self.image_shape, np.uint8), np.False_
+
+    def _size(self, place: int) -> tuple[int, int] | tuple[()]:
+        """Returns the width and height of an image; nothing where it cannot be read."""
+        try:
+            with self.files.open(int(self.indices[place])) as content:
+                return read_header(content)
+        except (DecodingError, OSError) as error:
+            self._skip(place, error)
+        return ()  # grain would leave None out
+
+    def _skip(self, place: int, error: Exception) -> None:
+        if self.reading.on_error == "stop":
+            raise _cannot_be_read(self.files.name(int(self.indices[place])), error) from error
+        self.skipped[place] = _reason(error)
+
+    def _mapped(self, places: np.ndarray, look: Callable[[int], Any], ahead: int) -> Any:
+        """Returns what a function makes of each place, in order, by threads.
+
+        Args:
+          places: int [N].
+          look: the function.
+          ahead: results that are kept ready, and two more for each thread.
+        """
+        threads = self.reading.threads or os.cpu_count() or 1
+        options = grain.ReadOptions(threads, prefetch_buffer_size=ahead + 2 * threads)
+        mapped = grain.MapDataset.source(places).map(lambda place: look(int(place)))
+        return mapped.to_iter_dataset(options)
 
 
-def cannot_be_read(name: str, error: Exception) -> UserError:
+def _cannot_be_read(name: str, error: Exception) -> UserError:
     """Returns the error for an image that cannot be read."""
     return UserError(
         f"image {name!r} cannot be read ({_reason(error)}); mend it or take it out, or give "

@@ -1,6 +1,6 @@
 """Every data set by its name, divided into its three parts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,36 @@ from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
+PARTS = ("train", "validation", "test")
+
 _NAMED = 3
 """Images that a warning names."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from, as `config.data` says it.
+
+    Attributes:
+      name: `"mnist_5k"`, `"folder"`, or the TFDS name of a set.
+      directory: where TFDS keeps its sets; empty for its default.
+      path: of the folder.
+      validation: share of the training set, 0 to below 1, that chooses the best model, where there
+        is no part for it.
+      test: share of the folder, 0 to below 1, that is tested, where there is no part for it; or 1
+        for a folder that is there for a test alone.
+      reading: how photographs are read; None for images that are read into memory.
+      class_names: of a folder, in the order in which a network knows them; empty for those that
+        it has.
+    """
+
+    name: str
+    directory: str = ""
+    path: str = ""
+    validation: float = 0.0
+    test: float = 0.0
+    reading: Reading | None = None
+    class_names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -30,60 +58,62 @@ class Parts:
 
     def left_out(self) -> str:
         """Returns a sentence about the images that could not be read so far; empty for none."""
-        parts = (self.train, self.validation, self.test)
-        found = {name: reason for part in parts for name, reason in part.unreadable.items()}
-        if not found:
-            return ""
-        first = [f"{name} ({reason})" for name, reason in list(found.items())[:_NAMED]]
-        rest = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
-        return (
-            f"{len(found):,} images so far cannot be read and do not count: "
-            f"{', '.join(first)}{rest}"
-        )
+        return left_out((self.train, self.validation, self.test))
 
 
-def load_parts(
-    name: str,
-    directory: str,
-    validation: float,
-    report: Report,
-    *,
-    path: str = "",
-    test: float = 0.0,
-    reading: Reading | None = None,
-) -> Parts:
+def left_out(sets: Iterable[Images]) -> str:
+    """Returns a sentence about the images of sets that could not be read so far."""
+    found = {name: reason for images in sets for name, reason in images.unreadable.items()}
+    if not found:
+        return ""
+    first = [f"{name} ({reason})" for name, reason in list(found.items())[:_NAMED]]
+    rest = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+    return f"{len(found):,} images so far cannot be read and do not count: {', '.join(first)}{rest}"
+
+
+def load_parts(source: Source, report: Report) -> Parts:
     """Reads a data set: small images into memory, of photographs what there are.
 
     Args:
-      name: `"mnist_5k"`, `"folder"`, or the TFDS name of a set.
-      directory: where TFDS keeps its sets; empty for its default.
-      validation: share of the training set, 0 to below 1, that chooses the best model, where there
-        is no part for it.
+      source: the set.
       report: called with a text, the images read so far and their number.
-      path: of the folder.
-      test: share of the folder, 0 to below 1, that is tested, where there is no part for it.
-      reading: how photographs are read; None for images that are read into memory.
 
     Raises:
       UserError: the set cannot be had, or no image is left for a part.
     """
-    train, own_validation, own_test = _load(name, directory, path, reading, report)
-    if own_test is None:
-        train, own_test = _divide(train, "test", test, name)
-        if not len(own_test):
-            raise UserError(
-                f"config.data.test is {test}, and {path!r} has no folder test/, so that there is "
-                "nothing to test; give a share above 0, or such a folder."
-            )
-    if own_validation is None:
-        train, own_validation = _divide(train, "validation", validation, name)
-    return Parts(train, own_validation, own_test)
+    return Parts(**_load(source, PARTS, report))
 
 
-def _load(
-    name: str, directory: str, path: str, reading: Reading | None, report: Report
-) -> tuple[Images, Images | None, Images | None]:
-    """Returns the training, the validation and the test part, None for what there is not."""
+def load_part(source: Source, part: str, report: Report) -> Images:
+    """Reads one of `PARTS`, and of the others what is needed to know what belongs to it.
+
+    Args:
+      source: the set.
+      part: its name.
+      report: called with a text, the images read so far and their number.
+
+    Raises:
+      UserError: as from `load_parts`.
+    """
+    return _load(source, (part,), report)[part]
+
+
+def _load(source: Source, wanted: Sequence[str], report: Report) -> dict[str, Images]:
+    found = _find(source, report)
+    parts = {part: found[part]() for part in wanted if part in found and part != "train"}
+    if len(parts) < len(wanted):
+        parts |= _divided(found["train"](), found, source)
+    if source.name == "folder":
+        from flax_vision.data.folder import check_headers
+
+        for part in wanted:
+            check_headers(parts[part], report)  # type: ignore[arg-type]
+    return {part: parts[part] for part in wanted}
+
+
+def _find(source: Source, report: Report) -> Mapping[str, Callable[[], Images]]:
+    """Returns what reads each part that the set itself has."""
+    name, reading = source.name, source.reading
     if name == "mnist_5k":
         if reading is not None:
             raise UserError(
@@ -91,9 +121,9 @@ def _load(
                 "and in memory; give --config.view.size=0 (config.data.resize makes them larger)."
             )
         train, test = load_mnist_5k()
-        return train, None, test
+        return {"train": lambda: train, "test": lambda: test}
     if name == "folder":
-        from flax_vision.data.folder import load_folder
+        from flax_vision.data.folder import find_folder
 
         if reading is None:
             raise UserError(
@@ -101,12 +131,29 @@ def _load(
                 "part that the network sees, such as --config.view.size=224, or the recipe "
                 "`folder` of a config file."
             )
-        return load_folder(path, reading, report)
+        return find_folder(source.path, reading, source.class_names)
     # TFDS takes most of a second to import.
-    from flax_vision.data.tfds import load_tfds
+    from flax_vision.data.tfds import find_tfds
 
-    images, tested = load_tfds(name, directory, report, reading)
-    return images, None, tested
+    return find_tfds(name, source.directory, report, reading)
+
+
+def _divided(train: Images, found: Collection[str], source: Source) -> dict[str, Images]:
+    """Returns the training part, and those that are taken out of it because there are none."""
+    parts = {}
+    if "test" not in found:
+        if source.test == 1:
+            nothing, everything = train.take(np.arange(0)), train
+            return {"train": nothing, "validation": nothing, "test": everything}
+        train, parts["test"] = _divide(train, "test", source.test, source.name)
+        if not len(parts["test"]):
+            raise UserError(
+                f"config.data.test is {source.test}, and {source.path!r} has no folder test/, so "
+                "that there is nothing to test; give a share above 0, or such a folder."
+            )
+    if "validation" not in found:
+        train, parts["validation"] = _divide(train, "validation", source.validation, source.name)
+    return {"train": train, **parts}
 
 
 def _divide(train: Images, part: str, share: float, name: str) -> tuple[Images, Images]:

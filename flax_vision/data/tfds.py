@@ -6,9 +6,10 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import platformdirs
@@ -26,10 +27,10 @@ _CHUNK = 1000
 EMBEDDED = "--config.data.name=mnist_5k needs no download and no preparation."
 
 
-def load_tfds(
+def find_tfds(
     name: str, directory: str, report: Report, reading: Reading | None = None
-) -> tuple[Images, Images]:
-    """Reads the training and the test part of a prepared TFDS set.
+) -> Mapping[str, Callable[[], Images]]:
+    """Returns what reads the training and the test part of a prepared TFDS set.
 
     Args:
       name: a TFDS name such as `"fashion_mnist"`.
@@ -40,21 +41,32 @@ def load_tfds(
         which must be of one size then.
 
     Returns:
-      The part `train`, and `test` (`validation` where there is no `test` with labels).
+      Functions by `"train"` and `"test"` (`validation` of the set where there is no `test` with
+      labels).
 
     Raises:
-      UserError: the set does not exist, is not prepared, or is not one of labelled images.
+      UserError: the set does not exist, is not prepared, is damaged, which the functions may find
+        as well, or is not one of labelled images.
     """
     builder = _prepared_builder(name, directory)
     _check_features(name, builder.info, reading)
-    try:
+
+    def load(part: str) -> Images:
+        with _undamaged(builder, name, directory):
+            if reading is None:
+                return _read(builder, part, report)
+            return _photographs(builder, part, reading, report)
+
+    with _undamaged(builder, name, directory):
         test = _test_part(name, builder)
-        if reading is not None:
-            return (
-                _photographs(builder, "train", reading, report),
-                _photographs(builder, test, reading, report),
-            )
-        return _read(builder, "train", report), _read(builder, test, report)
+    return {"train": partial(load, "train"), "test": partial(load, test)}
+
+
+@contextlib.contextmanager
+def _undamaged(builder: Any, name: str, directory: str) -> Iterator[None]:
+    """Makes a UserError of what is raised where a set is damaged."""
+    try:
+        yield
     except (OSError, RuntimeError, ValueError) as error:  # ArrayRecord, TFDS and Pillow
         if isinstance(error, UserError):
             raise
@@ -170,6 +182,10 @@ class _Records:
         except (RuntimeError, ValueError) as error:  # ArrayRecord and TFDS
             raise OSError(f"the record is damaged: {str(error).splitlines()[0]}") from error
         return content
+
+    def open(self, index: int) -> IO[bytes]:
+        """Returns an encoded image, all of which is read."""
+        return io.BytesIO(self.read(index))
 
     def label(self, index: int) -> int:
         """Returns the class of an image."""

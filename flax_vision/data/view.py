@@ -8,6 +8,10 @@ import numpy as np
 
 _TRIES = 10
 
+_ASPECTS = (1.0, 1.12, 1.24, 1.32, 1.49, 1.76, 2.0, 2.5)
+"""Longer sides, in multiples of the shorter one, that photographs are cut to: a little below those
+that are frequent (4:3, 3:2 and 500x334, 16:9), so that these lose some pixels at the most."""
+
 
 class Part(NamedTuple):
     """A rectangle in a photograph, in its pixels; the edges may lie between two."""
@@ -26,6 +30,54 @@ class Part(NamedTuple):
     def height(self) -> float:
         """Pixels from top to bottom."""
         return self.bottom - self.top
+
+
+@dataclass(frozen=True)
+class Middle:
+    """The middle of a photograph whose shorter side has been brought to a length.
+
+    Attributes:
+      height: of the middle, in pixels.
+      width: the same.
+      scale: length of the shorter side.
+      channels: 3, or 1 for grey images.
+    """
+
+    height: int
+    width: int
+    scale: int
+    channels: int = 3
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return self.height, self.width, self.channels
+
+    def part(self, width: int, height: int) -> Part:
+        """Returns where it lies in a photograph of that size."""
+        columns, rows = _scaled(width, height, self.scale)
+        left, top = (columns - self.width) // 2, (rows - self.height) // 2
+        return _in_the_file(
+            (width, height), (columns, rows), (left, top), (self.width, self.height)
+        )
+
+
+def nearly_whole(width: int, height: int, scale: int, channels: int) -> Middle:
+    """Returns the middle that has nearly all of a photograph.
+
+    It is of one of 15 shapes, so that few steps have to be compiled: the longer side is cut to the
+    next of `_ASPECTS`, half of that at each end. A panorama is cut to 5:2.
+
+    Args:
+      width: of the photograph.
+      height: the same.
+      scale: that its shorter side is brought to.
+      channels: 3, or 1 for grey images.
+    """
+    aspect = max(width, height) / min(width, height)
+    longer = round(scale * max(least for least in _ASPECTS if least <= aspect))
+    rows, columns = (scale, longer) if width >= height else (longer, scale)
+    return Middle(rows, columns, scale, channels)
 
 
 @dataclass(frozen=True)
@@ -59,12 +111,10 @@ class View:
         """Height, width and channels of the images."""
         return self.size, self.size, self.channels
 
-    def test(self, width: int, height: int) -> Part:
-        """Returns the part of a photograph of that size that is seen in a test."""
-        columns, rows = _scaled(width, height, self.test_scale)
-        return self._square(
-            width, height, columns, rows, (columns - self.size) // 2, (rows - self.size) // 2
-        )
+    @property
+    def middle(self) -> Middle:
+        """What is seen in a test."""
+        return Middle(self.size, self.size, self.test_scale, self.channels)
 
     def training(self, width: int, height: int, random: np.random.Generator) -> Part:
         """Returns a random part of a photograph of that size."""
@@ -74,16 +124,7 @@ class View:
         columns, rows = _scaled(width, height, scale)
         left = int(random.integers(columns - self.size, endpoint=True))
         top = int(random.integers(rows - self.size, endpoint=True))
-        return self._square(width, height, columns, rows, left, top)
-
-    def _square(
-        self, width: int, height: int, columns: int, rows: int, left: int, top: int
-    ) -> Part:
-        """Returns where a square of the scaled photograph (columns x rows) lies in the original."""
-        across, down = width / columns, height / rows
-        return Part(
-            left * across, top * down, (left + self.size) * across, (top + self.size) * down
-        )
+        return _in_the_file((width, height), (columns, rows), (left, top), (self.size, self.size))
 
     def _part_of_an_area(self, width: int, height: int, random: np.random.Generator) -> Part:
         """Returns a part of random area and aspect, anywhere.
@@ -125,3 +166,22 @@ def _scaled(width: int, height: int, shorter_side: int) -> tuple[int, int]:
     """Returns the width and height of a photograph whose shorter side is brought to a length."""
     factor = shorter_side / min(width, height)
     return round(width * factor), round(height * factor)
+
+
+def _in_the_file(
+    original: tuple[int, int],
+    scaled: tuple[int, int],
+    place: tuple[int, int],
+    size: tuple[int, int],
+) -> Part:
+    """Returns where a part of the scaled photograph lies in the original.
+
+    Args:
+      original: width and height of the photograph.
+      scaled: those that it is brought to.
+      place: left and top of the part in that.
+      size: its width and height.
+    """
+    across, down = (length / brought for length, brought in zip(original, scaled, strict=True))
+    left, top = place
+    return Part(left * across, top * down, (left + size[0]) * across, (top + size[1]) * down)

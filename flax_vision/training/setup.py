@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
-from flax_vision.data.sources import Parts, load_parts
+from flax_vision.data.sources import Parts, Source, load_parts
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
@@ -85,15 +85,8 @@ def prepare(config: ConfigDict, report: Report) -> Setup:
     """
     data = config.data
     reading = make_reading(config)
-    parts = load_parts(
-        data.name,
-        data.directory,
-        data.validation,
-        report,
-        path=data.path,
-        test=data.test,
-        reading=reading,
-    )
+    source = Source(data.name, data.directory, data.path, data.validation, data.test, reading)
+    parts = load_parts(source, report)
     steps_per_epoch = len(parts.train) // config.batch_size
     if not steps_per_epoch:
         raise UserError(
@@ -123,8 +116,8 @@ def prepare(config: ConfigDict, report: Report) -> Setup:
         preprocessing,
         batch_shapes(parts.train, config.batch_size),
     )
-    params, source = program.state.params, config.init_from
-    initial = layers_of(source, config.init_layers, params) if source else {}
+    params, warm = program.state.params, config.init_from
+    initial = layers_of(warm, config.init_layers, params) if warm else {}
     return Setup(config, parts, card, program, steps_per_epoch, initial)
 
 

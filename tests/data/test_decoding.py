@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from flax_vision.data import decoding
-from flax_vision.data.decoding import DecodingError, check_header, decode_part
+from flax_vision.data.decoding import DecodingError, decode_part, read_header
 from flax_vision.data.view import Part, View
 
 RANDOM = np.random.default_rng(0)
@@ -36,7 +36,7 @@ def all_of(width, height):
 def decoded(content, channels=3):
     """Returns the largest square at the left and the top, unscaled."""
     size = min(Image.open(io.BytesIO(content)).size)
-    return decode_part(content, lambda *_: Part(0, 0, size, size), size, channels)
+    return decode_part(content, lambda *_: Part(0, 0, size, size), (size, size, channels))
 
 
 @pytest.fixture(params=["simplejpeg", "Pillow"])
@@ -51,7 +51,7 @@ def decoder(request, monkeypatch):
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (3, 1), (4, 2)])
 def test_part_to_the_pixel(left, top):
     part = Part(left, top, left + 4, top + 4)
-    view = decode_part(encoded(PIXELS), lambda *_: part, 4, 3)
+    view = decode_part(encoded(PIXELS), lambda *_: part, (4, 4, 3))
     np.testing.assert_array_equal(view, PIXELS[top : top + 4, left : left + 4])
     assert view.dtype == np.uint8
 
@@ -59,7 +59,7 @@ def test_part_to_the_pixel(left, top):
 def test_scaled_part_is_that_of_the_scaled_image():
     pixels = RANDOM.integers(0, 256, (60, 90, 3), np.uint8)
     scaled = Image.fromarray(pixels).resize((45, 30), Image.Resampling.BILINEAR)
-    view = decode_part(encoded(pixels), lambda *_: Part(10, 6, 50, 46), 20, 3)
+    view = decode_part(encoded(pixels), lambda *_: Part(10, 6, 50, 46), (20, 20, 3))
     np.testing.assert_allclose(view, np.asarray(scaled)[3:23, 5:25], atol=1)
 
 
@@ -68,7 +68,7 @@ def test_size_is_that_of_the_upright_image():
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     content = encoded(PIXELS, "JPEG", exif=exif)
-    decode_part(content, lambda *size: seen.append(size) or all_of(*size), 4, 3)
+    decode_part(content, lambda *size: seen.append(size) or all_of(*size), (4, 4, 3))
     assert seen == [(6, 8)]
 
 
@@ -110,7 +110,7 @@ def test_both_decoders_give_the_same_pixels(mode, shrink, channels, monkeypatch)
 
     def view():
         part = Part(3, 1, 3 + 11 * shrink, 1 + 11 * shrink)
-        return decode_part(content, lambda *_: part, 11, channels)
+        return decode_part(content, lambda *_: part, (11, 11, channels))
 
     fast = view()
     monkeypatch.setattr(decoding, "simplejpeg", None)
@@ -125,7 +125,7 @@ def test_jpeg_is_decoded_no_larger_than_it_must_be(shrink, size, decoder, monkey
     spy = lambda pixels, image: widths.append(pixels.width) or upright(pixels, image)  # noqa: E731
     monkeypatch.setattr(decoding, "_upright", spy)
     content = encoded(smooth(), "JPEG")
-    view = decode_part(content, lambda *_: Part(0, 0, 8 * shrink, 8 * shrink), 8, 3)
+    view = decode_part(content, lambda *_: Part(0, 0, 8 * shrink, 8 * shrink), (8, 8, 3))
     assert widths == [size]
     ends = round(8 * shrink)
     plain = Image.fromarray(smooth()).resize((8, 8), Image.Resampling.BILINEAR, (0, 0, ends, ends))
@@ -202,8 +202,8 @@ def test_parts_of_every_size_lie_inside():
     for _ in range(300):
         width, height = random.integers(1, 60, 2)
         content = encoded(Image.new("L", (width, height)), "PPM")
-        for choose in (view.test, lambda *size: view.training(*size, random)):
-            assert decode_part(content, choose, 7, 1).shape == (7, 7, 1)
+        for choose in (view.middle.part, lambda *size: view.training(*size, random)):
+            assert decode_part(content, choose, (7, 7, 1)).shape == (7, 7, 1)
 
 
 JPEG = encoded(smooth(), "JPEG")
@@ -226,7 +226,7 @@ JPEG = encoded(smooth(), "JPEG")
 )
 def test_what_cannot_be_decoded(content, message, decoder):
     with pytest.raises(DecodingError, match=message):
-        decode_part(content, all_of, 4, 3)
+        decode_part(content, all_of, (4, 4, 3))
 
 
 @pytest.mark.parametrize(
@@ -234,11 +234,11 @@ def test_what_cannot_be_decoded(content, message, decoder):
 )
 def test_header_tells(content):
     with pytest.raises(DecodingError):
-        check_header(io.BytesIO(content))
+        read_header(io.BytesIO(content))
 
 
 def test_header_does_not_tell_what_is_missing_at_the_end():
-    check_header(io.BytesIO(JPEG[: len(JPEG) // 2]))
+    read_header(io.BytesIO(JPEG[: len(JPEG) // 2]))
 
 
 def test_bytes_too_many_do_not_matter(decoder):

@@ -6,7 +6,7 @@ from PIL import Image
 from tiny_folders import VIEW, load, write
 
 from flax_vision.data import folder as folder_module
-from flax_vision.data.folder import load_folder
+from flax_vision.data.folder import check_headers, find_folder
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
@@ -143,7 +143,7 @@ def test_no_path():
     with pytest.raises(
         UserError, match="config.data.path is not given; give --config.data.path=DIR"
     ):
-        load_folder("", Reading(VIEW), lambda *report: None)
+        find_folder("", Reading(VIEW))
 
 
 def test_folder_that_may_not_be_read(tmp_path, monkeypatch):
@@ -166,6 +166,7 @@ def test_headers_are_not_looked_at_where_errors_are_counted(make, tmp_path):
 def test_headers_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(folder_module, "_CHECKED", 5)
     reports = []
-    load_folder(str(write(tmp_path)), Reading(VIEW), lambda *report: reports.append(report))
+    train, _, _ = load(write(tmp_path))
+    check_headers(train, lambda *report: reports.append(report))
     assert [done for _, done, _ in reports] == [1, 2, 3, 4, 5]
     assert reports[0][2] == 5

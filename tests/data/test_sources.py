@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from tiny_folders import VIEW, ignore, write
 
-from flax_vision.data.sources import load_parts
+from flax_vision.data.sources import Source, load_parts
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
 
 @pytest.mark.parametrize(("fraction", "sizes"), [(0.0, (4000, 0)), (0.05, (3800, 200))])
 def test_validation_comes_out_of_the_training_set(fraction, sizes):
-    parts = load_parts("mnist_5k", "", fraction, ignore)
+    parts = load_parts(Source("mnist_5k", validation=fraction), ignore)
     assert (len(parts.train), len(parts.validation)) == sizes
     assert len(parts.test) == 1000
     assert parts.left_out() == ""
@@ -18,12 +18,13 @@ def test_validation_comes_out_of_the_training_set(fraction, sizes):
 @pytest.mark.parametrize("fraction", [0.0001, 0.9999])
 def test_parts_that_would_be_empty(fraction):
     with pytest.raises(UserError, match=f"validation is {fraction}.*into"):
-        load_parts("mnist_5k", "", fraction, ignore)
+        load_parts(Source("mnist_5k", validation=fraction), ignore)
 
 
 def load(path, validation=0.25, test=0.2, on_error="stop"):
     reading = Reading(VIEW, on_error)
-    return load_parts("folder", "", validation, ignore, path=str(path), test=test, reading=reading)
+    source = Source("folder", "", str(path), validation, test, reading)
+    return load_parts(source, ignore)
 
 
 def sizes(parts):
@@ -72,12 +73,12 @@ def test_class_of_which_nothing_is_left_to_learn_from(tmp_path):
 
 def test_images_in_memory_have_no_views():
     with pytest.raises(UserError, match="config.view.size is 8, and the images of mnist_5k"):
-        load_parts("mnist_5k", "", 0.1, ignore, reading=Reading(VIEW))
+        load_parts(Source("mnist_5k", reading=Reading(VIEW)), ignore)
 
 
 def test_folder_without_views():
     with pytest.raises(UserError, match="is 'folder', and config.view.size is 0.*view.size=224"):
-        load_parts("folder", "", 0.1, ignore, path="there")
+        load_parts(Source("folder", path="there"), ignore)
 
 
 def test_sentence_about_what_was_left_out(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from flax_vision.data import tfds as tfds_module
 from flax_vision.data.batches import evaluation_batches
-from flax_vision.data.tfds import load_tfds
+from flax_vision.data.tfds import find_tfds
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
 
@@ -93,6 +93,12 @@ def directory(tmp_path_factory):
 
 def ignore(what, done, total):
     """No one is watching."""
+
+
+def load_tfds(*arguments):
+    """Returns the training and the test part."""
+    found = find_tfds(*arguments)
+    return found["train"](), found["test"]()
 
 
 def by_content(images, labels):

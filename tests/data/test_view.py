@@ -25,13 +25,13 @@ def parts(view, width, height, count):
     ],
 )
 def test_middle(width, height, part):
-    assert FIXED.test(width, height) == part
+    assert FIXED.middle.part(width, height) == part
 
 
 def test_middle_of_a_side_that_is_rounded():
     """7x11 is brought to 6x9, of which the places 1 to 5 and 2 to 6 are taken."""
     expected = Part(1 * 7 / 6, 2 * 11 / 9, 5 * 7 / 6, 6 * 11 / 9)
-    assert FIXED.test(7, 11) == pytest.approx(expected)
+    assert FIXED.middle.part(7, 11) == pytest.approx(expected)
 
 
 def test_every_place_is_as_likely():

@@ -224,9 +224,9 @@ def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkey
 
 
 def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
-    def reading(name, directory, validation, report, **rest):
+    def reading(source, report):
         os.kill(os.getpid(), signal.SIGINT)
-        report(name, 1, 2)
+        report(source.name, 1, 2)
         pytest.fail("it went on reading")
 
     monkeypatch.setattr(training_setup, "load_parts", reading)
