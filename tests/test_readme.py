@@ -14,7 +14,6 @@ import flax_vision as fv
 from flax_vision.cli import main as flax_vision_main
 from flax_vision.data.image_set import ImageSet
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.sources import Parts
 from flax_vision.evaluation import subject
 from flax_vision.models.registry import model_options
 from flax_vision.training import command
@@ -94,7 +93,7 @@ def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (4, 28, 28, 1), np.uint8)
     few = ImageSet(images, np.arange(4, dtype=np.int32), list("0123456789"))
-    monkeypatch.setattr(subject, "load_parts", lambda *source: Parts(few, few, few))
+    monkeypatch.setattr(subject, "load_part", lambda *source: few)
     name = "resnet20" if "resnet20" in line else "lenet5"
     export(tmp_path / f"runs/{name}", name, channels=3 if name == "resnet20" else 0)
     monkeypatch.chdir(tmp_path)

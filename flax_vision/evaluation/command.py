@@ -33,12 +33,16 @@ protocols; sizes are for networks of 224x224, and for others in proportion:
   googlenet_144  6 views of 3 squares at 256, 288, 320 and 352, mirrored too: 144 views
 The softmax outputs of all views are averaged. Views that coincide, as the three squares of a
 square image do, are computed once and counted as often. LeNet-5 has no fully convolutional form.
+Of photographs ten_crop sees the middle square, and the other protocols all but some pixels at the
+ends of the longer side, which is cut so that there are at most 15 shapes of images to compile for.
 
 examples:
   flax-vision evaluate runs/lenet5
   flax-vision evaluate runs/lenet5 --split validation --confusion
   flax-vision evaluate runs/resnet20 --protocol ten_crop --no-flip
   flax-vision evaluate runs/resnet20 --protocol dense --scales 28 32 40
+  flax-vision evaluate runs/resnet50-folder --protocol multi_crop
+  flax-vision evaluate runs/resnet50-folder/export --path ~/photographs
   flax-vision evaluate runs/resnet20/export --data fashion_mnist --directory ~/tfds --format json
 """
 
@@ -54,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = DESCRIPTION, EPILOG
-    parser.add_argument("path", metavar="DIR", help="a run directory, or an export")
+    parser.add_argument("trained", metavar="DIR", help="a run directory, or an export")
     parser.add_argument(
         "--protocol",
         choices=NAMES,
@@ -80,6 +84,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--directory", metavar="DIR", help="where TFDS keeps its sets (default: as in the run)"
     )
     parser.add_argument(
+        "--path",
+        metavar="DIR",
+        help="a folder of photographs to test on, with a folder for each class (default: the "
+        "run's); all of it is tested, or of train/, val/ and test/ the one that --split says",
+    )
+    parser.add_argument(
+        "--on-error",
+        choices=("stop", "skip"),
+        help="at a photograph that cannot be read; skip leaves it out (default: as in the run)",
+    )
+    parser.add_argument(
         "--confusion",
         action="store_true",
         help="print which classes were taken for which: the matrix, with a row for each true "
@@ -93,11 +108,13 @@ def run(options: argparse.Namespace) -> None:
 
     with _progress() as report:
         result = evaluate_trained(
-            options.path,
+            options.trained,
             protocol=options.protocol,
             split=options.split,
             data=options.data,
             directory=options.directory,
+            folder=options.path,
+            on_error=options.on_error,
             scales=tuple(options.scales) if options.scales else None,
             flip=not options.no_flip,
             batch_size=options.batch_size,

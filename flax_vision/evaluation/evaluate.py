@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -32,8 +32,18 @@ def evaluate(
       batch_size: images at once; it changes the result by rounding at the most.
       poll: called before each batch; it may raise to leave early.
     """
+    return average(eval_step, variables, evaluation_batches(image_set, batch_size), poll)
+
+
+def average(
+    eval_step: Callable[[Any, Batch], Totals],
+    variables: Any,
+    batches: Iterable[Batch],
+    poll: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Returns the averages over batches, as `evaluate` does over a set."""
     totals = []
-    for batch in evaluation_batches(image_set, batch_size):
+    for batch in batches:
         poll()
         totals.append(eval_step(variables, batch))
         if len(totals) > _WAITING:  # for steps that wait for their turn hold their images

@@ -88,11 +88,13 @@ class Protocol:
       parts: of an image, at each scale.
       sides: shorter sides of the images, for networks of 224x224.
       around: the sides are added to the one of training.
+      of_middle: the parts are of the middle square of a photograph.
     """
 
     parts: Parts
     sides: tuple[int, ...] = (0,)
     around: bool = True
+    of_middle: bool = False
 
     @property
     def is_dense(self) -> bool:
@@ -101,8 +103,8 @@ class Protocol:
 
 
 PROTOCOLS = {
-    # Krizhevsky et al. 2012, section 4.1.
-    "ten_crop": Protocol(corners_and_middle),
+    # Krizhevsky et al. 2012, section 4.1; section 2 has the middle square.
+    "ten_crop": Protocol(corners_and_middle, of_middle=True),
     # Simonyan and Zisserman 2014, sections 3.2 and 4.1, where the test scale Q is that of training.
     "dense": Protocol(whole),
     # The same, section 4.2, of networks trained at a fixed scale.
@@ -134,7 +136,9 @@ def find_protocol(name: str, is_resnet: bool) -> Protocol:
     return _RESNET_MULTI_SCALE if is_resnet and name == "multi_scale" else PROTOCOLS[name]
 
 
-def sides_of(protocol: Protocol, crop: int, trained: int) -> tuple[int, ...]:
+def sides_of(
+    protocol: Protocol, crop: int, trained: int, jitter: tuple[int, int] | None = None
+) -> tuple[int, ...]:
     """Returns the shorter sides that images are brought to.
 
     A network that was trained on whole images is tested densely at their own size. Where smaller
@@ -144,6 +148,8 @@ def sides_of(protocol: Protocol, crop: int, trained: int) -> tuple[int, ...]:
       protocol: the protocol.
       crop: height and width that the network was trained on.
       trained: shorter side of the images that these were cropped from.
+      jitter: the least and the greatest such side, where training took any between them, which
+        are the smaller and the larger scale then (Simonyan and Zisserman, section 4.2).
     """
 
     def in_proportion(side: int) -> int:
@@ -151,6 +157,8 @@ def sides_of(protocol: Protocol, crop: int, trained: int) -> tuple[int, ...]:
 
     if not protocol.around:
         return tuple(map(in_proportion, protocol.sides))
+    if jitter and len(protocol.sides) > 1:
+        return jitter[0], sum(jitter) // 2, jitter[1]
     needs_room = not protocol.is_dense or min(protocol.sides) < 0
     middle = in_proportion(256) if needs_room and trained == crop else trained
     return tuple(middle + in_proportion(side) for side in protocol.sides)

@@ -1,55 +1,94 @@
 """What is tested: a trained network, and the images that it is tested on."""
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from flax_vision.data.image_set import ImageSet, Report
-from flax_vision.data.sources import load_parts
+from flax_vision.data.image_set import Images, Report
+from flax_vision.data.sources import PARTS, Source, load_part
+from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError, unknown
 from flax_vision.weights.exported import ModelCard
 
-SPLITS = ("train", "validation", "test")
+_NEEDED = {"name", "directory", "validation"}
+"""Of what a run says about its data."""
+
+_OPTIONS = {
+    "--config.data.name=": "--data ",
+    "--config.data.directory=": "--directory ",
+    "--config.data.path=": "--path ",
+    "--config.data.on_error=": "--on-error ",
+    "config.data.path": "--path",
+}
+"""Of this program, for those of train.py in errors."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where images come from.
-
-    Attributes:
-      name: of the data set, as in `config.data.name`.
-      directory: as in `config.data.directory`.
-      validation: share of the training set that is its part for validation.
-    """
-
-    name: str
-    directory: str
-    validation: float
-
-
-def find_source(path: Path, name: str | None, directory: str | None) -> Source:
+def find_source(
+    path: Path,
+    card: ModelCard,
+    name: str | None,
+    directory: str | None = None,
+    folder: str | None = None,
+    on_error: Literal["stop", "skip"] | None = None,
+) -> Source:
     """Returns the data of a run, or others.
 
     Args:
       path: a run directory, its export, or another export.
+      card: of the network.
       name: of another data set than the run's.
       directory: another than the run's; that of the run is for the run's own set only.
+      folder: of photographs, in place of a set with a name.
+      on_error: what becomes of photographs that cannot be read; None for as in the run.
 
     Raises:
-      UserError: no set is named, and there is no run that says which it was trained on.
+      UserError: no set is named, and there is no run that says which it was trained on; or a
+        folder, and a set.
     """
-    data = run_configuration(path).get("data")
-    if data is None and name is None:
+    own = run_configuration(path).get("data", {})
+    wanted = name or ("folder" if folder is not None else own.get("name"))
+    if wanted is None:
         raise UserError(
             f"{str(path)!r} has no config.json that says what it was trained on; give --data NAME, "
-            "such as --data mnist_5k."
+            "such as --data mnist_5k, or --path DIR with a folder of images for each class."
         )
-    if data is None or name not in (None, data["name"]):
-        own, validation = "", data["validation"] if data else 0.0
-    else:
-        name, own, validation = data["name"], data["directory"], data["validation"]
-    return Source(str(name), own if directory is None else directory, validation)
+    if folder is not None and wanted != "folder":
+        raise UserError(f"--path is {folder!r}, and --data is {wanted!r}; give one of the two.")
+    is_own = wanted == own.get("name") and (folder is None or _is_same(folder, own.get("path")))
+    others = {"path": folder or "", "validation": own.get("validation", 0.0), "test": 1.0}
+    data = own if is_own else others
+    return Source(
+        wanted,
+        data.get("directory", "") if directory is None else directory,
+        data.get("path", ""),
+        data["validation"],
+        data.get("test", 0.0),
+        _reading(card, wanted, on_error or own.get("on_error", "stop"), own.get("threads", 0)),
+        card.class_names if wanted == "folder" else (),
+    )
+
+
+def _is_same(folder: str, other: str) -> bool:
+    first, second = (Path(path).expanduser().resolve() for path in (folder, other))
+    return first == second
+
+
+def _reading(
+    card: ModelCard, name: str, on_error: Literal["stop", "skip"], threads: int
+) -> Reading | None:
+    """Returns how the images of a set are read; None where they are small and in memory."""
+    view = card.view
+    if view is None and name == "folder":
+        height, width, channels = card.image_shape
+        if height != width:
+            raise UserError(
+                f"{card.name} was trained on images of {height}x{width}, and photographs are cut "
+                "to squares for it; give --data NAME, with images of that size."
+            )
+        view = View(height, height, (height, height), channels=channels)
+    return Reading(view, on_error, threads) if view and name != "mnist_5k" else None
 
 
 def run_configuration(path: Path) -> dict[str, Any]:
@@ -68,40 +107,56 @@ def run_configuration(path: Path) -> dict[str, Any]:
         return {}
     try:
         configuration: dict[str, Any] = json.loads(file.read_text())
-        Source(**{field.name: configuration["data"][field.name] for field in fields(Source)})
+        if missing := _NEEDED - set(configuration["data"]):
+            raise KeyError(min(missing))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} is damaged ({error!r}); mend it.") from error
     return configuration
 
 
-def load_split(source: Source, split: str, report: Report) -> ImageSet:
+def load_split(source: Source, split: str, report: Report) -> Images:
     """Reads one part of a data set.
 
     Raises:
       UserError: the set cannot be had, or the part is empty.
     """
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
-    try:
-        parts = load_parts(source.name, source.directory, source.validation, report)
-    except UserError as error:
-        raise UserError(_as_options(str(error))) from error
-    image_set: ImageSet = getattr(parts, split)
-    if not len(image_set):
+    if split not in PARTS:
+        raise unknown("split", split, PARTS)
+    images = load_part(source, split, report)
+    if not len(images):
+        if source.name == "folder" and source.test == 1:
+            raise UserError(
+                f"{source.path!r} has no {split} images: a folder without train/ and val/ is "
+                "tested whole. Choose another --split."
+            )
         raise UserError(
             f"{source.name!r} has no {split} images: the share of the training set that chooses "
             f"the best model is {source.validation:g}. Choose --split train or test."
         )
-    return image_set
+    return images
 
 
-def _as_options(message: str) -> str:
-    """Returns an error of the data with this program's options instead of train.py's."""
-    message = message.replace("--config.data.name=", "--data ")
-    return message.replace("--config.data.directory=", "--directory ")
+@contextmanager
+def named_options() -> Iterator[None]:
+    """Has errors of the data name this program's options instead of train.py's."""
+    try:
+        yield
+    except UserError as error:
+        message = str(error)
+        if "has images of several sizes" in message:
+            name = message.split("'")[1]
+            message = (
+                f"data set {name!r} has images of several sizes, and the network was trained on "
+                "small ones, in memory; give a set of such, or a folder of images, --path DIR."
+            )
+        for key, option in _OPTIONS.items():
+            message = message.replace(key, option)
+        if message == str(error):
+            raise
+        raise UserError(message) from error
 
 
-def check_fit(card: ModelCard, image_set: ImageSet, name: str) -> None:
+def check_fit(card: ModelCard, image_set: Images, name: str) -> None:
     """Raises a UserError where a network cannot tell the classes, or take the channels, of a set.
 
     Args:
@@ -117,7 +172,7 @@ def check_fit(card: ModelCard, image_set: ImageSet, name: str) -> None:
         )
     ours, theirs = (
         card.preprocessing.channels or channels if channels == 1 else channels
-        for channels in (card.image_shape[-1], image_set.images.shape[-1])
+        for channels in (card.image_shape[-1], image_set.image_shape[-1])
     )
     if ours != theirs:
         raise UserError(
@@ -126,7 +181,7 @@ def check_fit(card: ModelCard, image_set: ImageSet, name: str) -> None:
         )
 
 
-def other_names(card: ModelCard, image_set: ImageSet, name: str) -> str:
+def other_names(card: ModelCard, image_set: Images, name: str) -> str:
     """Returns a warning where the classes of a set have other names; else nothing."""
     for index, (ours, theirs) in enumerate(
         zip(card.class_names, image_set.class_names, strict=True)

@@ -1,22 +1,30 @@
 """A trained network, tested as its paper did."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from flax_vision.data.image_set import ImageSet, Report
-from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluate import evaluate
-from flax_vision.evaluation.protocols import CENTER
+from flax_vision.data.image_set import Images, Report
+from flax_vision.data.photographs import Photographs
+from flax_vision.data.sources import left_out
+from flax_vision.evaluation.measurement import Measurement, measure
+from flax_vision.evaluation.protocols import CENTER, PROTOCOLS
+from flax_vision.evaluation.showings import (
+    Showing,
+    as_they_are,
+    in_their_proportions,
+    middle_squares,
+)
 from flax_vision.evaluation.subject import (
     check_fit,
     find_source,
     load_split,
+    named_options,
     other_names,
     run_configuration,
 )
@@ -38,10 +46,10 @@ class Evaluation:
       top5: whose class was among the five largest; None where there are no more than five.
       cross_entropy: mean of -log of the right class's posterior, whatever the network was trained
         with.
-      images: number of them.
+      images: number of them that could be read.
       views: of each image, those that coincide included.
-      views_computed: those that do not.
-      seconds: that the images took, without compiling.
+      views_computed: those that do not, of the images that have the most.
+      seconds: that the images took, without compiling; reading them is part of it.
       compile_seconds: what that took.
       class_names: of the classes.
       labels: int32 [images], their classes.
@@ -80,6 +88,8 @@ def evaluate_trained(
     split: str = "test",
     data: str | None = None,
     directory: str | None = None,
+    folder: str | None = None,
+    on_error: Literal["stop", "skip"] | None = None,
     scales: tuple[int, ...] | None = None,
     flip: bool = True,
     batch_size: int | None = None,
@@ -93,6 +103,10 @@ def evaluate_trained(
       split: `"train"`, `"validation"` or `"test"`.
       data: name of a data set with the same classes; None for the run's own.
       directory: where TFDS keeps its sets; None for where the run found its own.
+      folder: of photographs, to be tested in place of a named set; all of it where it has no
+        `train` in it.
+      on_error: whether a photograph that cannot be read is an error, or is left out and named in
+        a warning; None for as in the run.
       scales: shorter sides that images are brought to; None for the paper's, in proportion to the
         size that the network was trained on.
       flip: shows mirror images besides, where the protocol has them.
@@ -106,70 +120,65 @@ def evaluate_trained(
     """
     path = Path(path)
     card = exported.load_card(path)
+    prepared = partial(prepare, card, protocol, scales=scales, flip=flip)
     # On images as in training, so that what is wrong with the protocol is said before any is read.
-    prepare(card, protocol, tuple(card.image_shape), scales, flip)
-    source = find_source(path, data, directory)
-    image_set = load_split(source, split, report)
-    check_fit(card, image_set, source.name)
-    trial = prepare(card, protocol, image_set.images.shape[1:], scales, flip)
-    batch_size = min(batch_size or trial.batch_size, len(image_set))
-    _, variables = exported.load(path)
-    try:
-        measured = _measure(trial, jax.device_put(variables), image_set, batch_size, report)
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-            raise UserError(
-                f"{card.name} does not fit into memory with {batch_size:,} images in a step; give"
-                " a smaller --batch-size, or smaller --scales."
-            ) from error
-        raise
-    warnings = other_names(card, image_set, source.name), _unseen(path, trial)
+    trial = prepared(tuple(card.image_shape))
+    source = find_source(path, card, data, directory, folder, on_error)
+    with named_options():
+        image_set = load_split(source, split, report)
+        check_fit(card, image_set, source.name)
+        showings = _shown(image_set, protocol, trial, prepared, report)
+        _, variables = exported.load(path)
+        measured = measure(showings, jax.device_put(variables), batch_size, report)
+    warnings = (
+        other_names(card, image_set, source.name),
+        _unseen(path, trial),
+        left_out([showing.images for showing in showings]),
+    )
     return Evaluation(
         network=card.name,
-        data=source.name,
+        data=source.path if source.name == "folder" else source.name,
         split=split,
         protocol=protocol,
         scales=trial.sides,
-        images=len(image_set),
         views=trial.views_per_image,
-        views_computed=len(trial.views or [None]),
+        views_computed=max(len(showing.trial.views or [None]) for showing in showings),
         class_names=card.class_names,
-        labels=image_set.labels,
         warnings=[text for text in warnings if text],
-        **measured,
+        **_result(measured, image_set),
     )
 
 
-def _measure(
-    trial: Trial, variables: Any, image_set: ImageSet, batch_size: int, report: Report
-) -> dict[str, Any]:
-    """Returns what the images show, and how long it took."""
-    started = time.monotonic()
-    report("compiling", 0, 0)
-    step = trial.compile(variables, batch_size)
-    compiled = time.monotonic()
-    classes: list[jax.Array] = []
+def _shown(
+    image_set: Images,
+    protocol: str,
+    trial: Trial,
+    prepared: Callable[[tuple[int, ...]], Trial],
+    report: Report,
+) -> list[Showing]:
+    """Returns what the network is shown of a set; `trial` has the scales."""
+    if protocol == CENTER or not isinstance(image_set, Photographs):
+        return as_they_are(image_set, prepared)
+    # They are decoded at the largest scale, and brought to the others on the device.
+    side = max(trial.sides)
+    if PROTOCOLS[protocol].of_middle:
+        return middle_squares(image_set, side, prepared)
+    return in_their_proportions(image_set, side, prepared, report)
 
-    def counted(variables: Any, batch: Any) -> Any:
-        totals, taken_for = step(variables, batch)
-        classes.append(taken_for)
-        return totals
 
-    def wait() -> None:
-        # The step before is over, and this one's images are there: what is reported is done.
-        if classes:
-            classes[-1].block_until_ready()
-        report(f"testing {trial.card.name}", len(classes) * batch_size, len(image_set))
-
-    averages = evaluate(counted, variables, image_set, batch_size, wait)
-    seconds = time.monotonic() - compiled
+def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
+    """Returns what was measured, of the images that could be read."""
+    is_read = measured.taken_for >= 0
+    has_top5 = len(image_set.class_names) > 5
     return {
-        "top1": averages["top1"],
-        "top5": averages["top5"] if len(image_set.class_names) > 5 else None,
-        "cross_entropy": averages["loss"],
-        "seconds": seconds,
-        "compile_seconds": compiled - started,
-        "taken_for": np.concatenate(jax.device_get(classes))[: len(image_set)],
+        "top1": measured.averages["top1"],
+        "top5": measured.averages["top5"] if has_top5 else None,
+        "cross_entropy": measured.averages["loss"],
+        "images": int(is_read.sum()),
+        "seconds": measured.seconds,
+        "compile_seconds": measured.compile_seconds,
+        "labels": image_set.labels[is_read],
+        "taken_for": measured.taken_for[is_read],
     }
 
 

@@ -125,7 +125,8 @@ class Trial:
         if self.views is None:
             logits: jax.Array = network(self.card.preprocessing(images))
             return logits
-        return mean_posterior(network, images, self.views, self.card.preprocessing)
+        of_views = self.card.view is not None
+        return mean_posterior(network, images, self.views, self.card.preprocessing, of_views)
 
 
 def _taken_for(scores: jax.Array, labels: jax.Array) -> jax.Array:
@@ -162,8 +163,9 @@ def prepare(
     chosen = find_protocol(protocol, isinstance(model, ResNet))
     if chosen.is_dense:
         model = _fully_convolutional(card, protocol)
-    crop, trained = _sizes(card, protocol)
-    sides = scales or sides_of(chosen, crop, trained)
+    sizes = _sizes(card, protocol)
+    crop = sizes[0]
+    sides = scales or sides_of(chosen, *sizes)
     height, width = image_shape[:2]
     return Trial(card, model, views_of(chosen, (height, width), crop, sides, flip), image_shape)
 
@@ -178,6 +180,8 @@ def _check_center(card: ModelCard, image_shape: tuple[int, ...], scales: Any) ->
     size = (preprocessing.resize,) * 2 if preprocessing.resize else tuple(image_shape[:2])
     mean = np.asarray(preprocessing.mean)
     needed = mean.shape[:2] if mean.ndim == 3 else size
+    if card.view and not preprocessing.resize:  # small images would be seen at another scale
+        needed = tuple(card.image_shape[:2])
     if needed != size or min(size) < preprocessing.crop:
         raise UserError(
             f"the images are {size[0]}x{size[1]}, and the preprocessing of {card.name} is for "
@@ -205,8 +209,8 @@ def _fully_convolutional(card: ModelCard, protocol: str) -> nn.Module:
     return model
 
 
-def _sizes(card: ModelCard, protocol: str) -> tuple[int, int]:
-    """Returns the side of what the network was trained on, and of the images around that."""
+def _sizes(card: ModelCard, protocol: str) -> tuple[int, int, tuple[int, int] | None]:
+    """Returns what `sides_of` takes: sizes of what the network was trained on."""
     preprocessing = card.preprocessing
     height, width = (preprocessing.resize,) * 2 if preprocessing.resize else card.image_shape[:2]
     shorter = min(height, width)
@@ -215,4 +219,13 @@ def _sizes(card: ModelCard, protocol: str) -> tuple[int, int]:
             f"{card.name} was trained on images of {height}x{width}, and the crops of --protocol "
             f"{protocol} are square; choose {CENTER}, or a dense protocol."
         )
-    return preprocessing.crop or shorter, shorter
+    crop, view = preprocessing.crop or shorter, card.view
+    if view is None:
+        return crop, shorter, None
+
+    def in_a_view(side: int) -> int:
+        return round(side * shorter / view.size)
+
+    least, greatest = map(in_a_view, view.scale)
+    jitter = None if view.area or least == greatest else (least, greatest)
+    return crop, in_a_view(view.test_scale), jitter

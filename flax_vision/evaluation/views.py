@@ -18,11 +18,16 @@ Apply = Callable[[jax.Array], Any]
 """From images float32 [N, H, W, C], as a network takes them, to anything."""
 
 
+def _unchanged(images: jax.Array) -> jax.Array:
+    return images
+
+
 def mean_posterior(
     network: Apply,
     images: jax.Array | np.ndarray,
     views: Mapping[View, int],
     preprocessing: Preprocessing,
+    of_views: bool = False,
 ) -> jax.Array:
     """Returns the logarithm of the mean of the softmax outputs, float32 [N, classes].
 
@@ -32,11 +37,16 @@ def mean_posterior(
       images: uint8 [N, H, W, C].
       views: what it sees of each image, and how often that counts.
       preprocessing: of the network.
+      of_views: a mean image is of what the network sees, not of whole images.
     """
-    frames = {side: frame(images, side, preprocessing) for side in {v.side for v in views}}
+    whole, as_seen = preprocessing, _unchanged
+    if of_views:
+        whole = dataclasses.replace(preprocessing, mean=(0.0,), std=(1.0,))
+        as_seen = partial(normalized, preprocessing=preprocessing)
+    frames = {side: frame(images, side, whole) for side in {v.side for v in views}}
     ordered = sorted(views, key=attrgetter("shape"))
     logarithms = [
-        over_views(lambda x: jax.nn.log_softmax(network(x)), frames, list(alike))
+        over_views(lambda x: jax.nn.log_softmax(network(x)), frames, list(alike), as_seen)
         for _, alike in itertools.groupby(ordered, key=attrgetter("shape"))
     ]
     counts = np.array([views[view] for view in ordered], np.float32)
@@ -58,13 +68,26 @@ def frame(images: jax.Array | np.ndarray, side: int, preprocessing: Preprocessin
     """
     pixels = dataclasses.replace(preprocessing, resize=0).pixels(images)
     shape = scaled(pixels.shape[1:3], side)  # type: ignore[arg-type]
+    return normalized(_resize(pixels, shape), dataclasses.replace(preprocessing, crop=0))
+
+
+def normalized(pixels: jax.Array, preprocessing: Preprocessing) -> jax.Array:
+    """Returns float32 pixels [N, H, W, C] less the mean and divided.
+
+    The part of a mean image that the network sees is brought to their height and width.
+    """
     mean: Any = np.asarray(preprocessing.mean, np.float32)
     if mean.ndim == 3:
-        mean = _resize(mean[None], shape)[0]
-    return dataclasses.replace(preprocessing, mean=mean).normalize(_resize(pixels, shape))
+        mean = _resize(preprocessing.middle(mean[None]), pixels.shape[1:3])[0]  # type: ignore[arg-type]
+    return dataclasses.replace(preprocessing, mean=mean).normalize(pixels)
 
 
-def over_views(function: Apply, frames: Mapping[int, jax.Array], views: Sequence[View]) -> Any:
+def over_views(
+    function: Apply,
+    frames: Mapping[int, jax.Array],
+    views: Sequence[View],
+    prepare: Callable[[jax.Array], jax.Array] = _unchanged,
+) -> Any:
     """Returns what a function makes of each view of the images, stacked.
 
     One view of all images after the other, so that the memory is that of one, and the function is
@@ -74,6 +97,7 @@ def over_views(function: Apply, frames: Mapping[int, jax.Array], views: Sequence
       function: of images float32 [N, height, width, C].
       frames: the images [N, H, W, C] at each scale, by their shorter side.
       views: that have one shape.
+      prepare: what views go through before they are mirrored.
     """
     kinds = sorted({_kind(view) for view in views})
     cuts = [
@@ -82,7 +106,7 @@ def over_views(function: Apply, frames: Mapping[int, jax.Array], views: Sequence
     ]
 
     def look(kind: jax.Array, top: jax.Array, left: jax.Array, flip: jax.Array) -> Any:
-        x = jax.lax.switch(kind, cuts, top, left)
+        x = prepare(jax.lax.switch(kind, cuts, top, left))
         return function(jnp.where(flip, x[:, :, ::-1], x))
 
     rows = [(kinds.index(_kind(v)), v.box.top, v.box.left, v.flip) for v in views]

@@ -10,7 +10,6 @@ import pytest
 
 from flax_vision.data.image_set import ImageSet
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.sources import Parts
 from flax_vision.evaluation import subject
 from flax_vision.weights import exported
 
@@ -60,14 +59,16 @@ def asked(noise, monkeypatch) -> list[tuple[str, str, float]]:
     """Puts the noise in the place of every data set; what was asked for is listed."""
     calls = []
 
-    def load_parts(name, directory, validation, report):
-        report(f"{name} train", 20, 20)
-        calls.append((name, directory, validation))
+    def load_part(source, part, report):
+        report(f"{source.name} {part}", 20, 20)
+        calls.append((source.name, source.directory, source.validation))
         few = noise.take(np.arange(5))
         nothing = noise.take(np.arange(0))
-        return Parts(train=few, validation=few if validation else nothing, test=noise)
+        return {"train": few, "validation": few if source.validation else nothing, "test": noise}[
+            part
+        ]
 
-    monkeypatch.setattr(subject, "load_parts", load_parts)
+    monkeypatch.setattr(subject, "load_part", load_part)
     return calls
 
 
@@ -77,7 +78,6 @@ def loaded(asked, noise, monkeypatch):
 
     def loaded(**changes):
         other = dataclasses.replace(noise, **changes)
-        parts = Parts(other, other, other)
-        monkeypatch.setattr(subject, "load_parts", lambda *arguments: parts)
+        monkeypatch.setattr(subject, "load_part", lambda *arguments: other)
 
     return loaded

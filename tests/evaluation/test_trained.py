@@ -11,7 +11,7 @@ import pytest
 
 import flax_vision as fv
 from flax_vision.errors import UserError
-from flax_vision.evaluation import trained
+from flax_vision.evaluation import trial
 from flax_vision.evaluation.trained import evaluate_trained
 from flax_vision.training.fit import fit
 from flax_vision.weights import exported
@@ -87,7 +87,7 @@ def test_progress_is_what_is_done(run):
     reports = []
     evaluate_trained(run, batch_size=8, report=lambda *report: reports.append(report))
     assert reports == [
-        ("noise train", 20, 20),
+        ("noise test", 20, 20),
         ("compiling", 0, 0),
         *(("testing lenet5_modern", done, 20) for done in (0, 8, 16)),
     ]
@@ -172,7 +172,7 @@ def test_too_little_memory(run, monkeypatch):
     def compile_step(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(trained.Trial, "compile", compile_step)
+    monkeypatch.setattr(trial.Trial, "compile", compile_step)
     with pytest.raises(UserError, match="20 images in a step.*--batch-size"):
         evaluate_trained(run)
 
