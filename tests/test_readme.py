@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_folders import write
 
 import flax_vision as fv
 from flax_vision.cli import main as flax_vision_main
@@ -89,11 +90,14 @@ def test_other_commands(line, capsys):
     "line", [line for line in OTHERS if " evaluate " in line and "--help" not in line]
 )
 def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
-    """Each on a few random images, with a network that has not been trained."""
+    """Each on a few random images, or a folder of some, with a network that has not been trained."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (4, 28, 28, 1), np.uint8)
     few = ImageSet(images, np.arange(4, dtype=np.int32), list("0123456789"))
-    monkeypatch.setattr(subject, "load_part", lambda *source: few)
+    if "--path" in line:
+        write(tmp_path / "photographs", "01", 2)
+    else:
+        monkeypatch.setattr(subject, "load_part", lambda *source: few)
     name = "resnet20" if "resnet20" in line else "lenet5"
     export(tmp_path / f"runs/{name}", name, channels=3 if name == "resnet20" else 0)
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 """Folders of small photographs of several sizes, for tests."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,18 @@ def write(folder: Path, classes: str = "ab", count: int = 6, suffix: str = ".png
             pixels = random.integers(0, 256, (height, width, 3), np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{index}{suffix}")
     return folder
+
+
+def write_sizes(folder: Path, classes: str, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    """Writes photographs of each class of those widths and heights, and returns all pixels."""
+    random = np.random.default_rng(0)
+    found = []
+    for name in classes:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index, (width, height) in enumerate(sizes):
+            found.append(random.integers(0, 256, (height, width, 3), np.uint8))
+            Image.fromarray(found[-1]).save(folder / name / f"{index}.png")
+    return found
 
 
 def load(folder: Path, **settings):

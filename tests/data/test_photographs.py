@@ -17,6 +17,7 @@ from flax_vision.data.batches import (
     training_batches,
 )
 from flax_vision.data.image_set import stratified_split
+from flax_vision.data.view import Middle
 from flax_vision.errors import UserError
 
 
@@ -217,3 +218,35 @@ def test_reading_goes_on_while_a_batch_is_used(folder, monkeypatch):
 
 def test_view_of_the_set(folder):
     assert load(folder)[0].reading.view == VIEW
+
+
+def test_other_middles_to_the_pixel(tmp_path):
+    """Where the shorter side is that of the image, a test sees its own pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 10, 17, 3), np.uint8)
+    for name, image in zip("ab", pixels, strict=True):
+        (tmp_path / name).mkdir()
+        Image.fromarray(image).save(tmp_path / name / "0.png")
+    photographs, _, _ = load(tmp_path)
+    other = photographs.tested_on(Middle(10, 13, 10))
+    (batch,) = evaluation_batches(other, 2)
+    np.testing.assert_array_equal(batch.images, pixels[:, :, 2:15])
+    assert other.image_shape == batch_shapes(other, 2).images.shape[1:] == (10, 13, 3)
+    assert photographs.image_shape == (8, 8, 3)
+
+
+def test_sizes_come_in_order_from_headers(damaged):
+    (damaged / "b/1.png").write_bytes(b"nothing")
+    photographs, _, _ = load(damaged, on_error="skip")
+    reports = []
+    sizes = photographs.take(np.arange(11, -1, -1)).sizes(lambda *report: reports.append(report))
+    assert sizes[4] is None  # of the damaged ones two have a header
+    files = [photographs.files.name(index) for index in range(11, -1, -1) if index != 7]
+    assert [size for size in sizes if size] == [Image.open(name).size for name in files]
+    assert [done for _, done, _ in reports] == list(range(1, 13))
+
+
+def test_header_that_cannot_be_read_is_an_error(tmp_path):
+    photographs, _, _ = load(write(tmp_path))
+    (tmp_path / "b/1.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="b/1.png' cannot be read"):
+        photographs.sizes(lambda *report: None)

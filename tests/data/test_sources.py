@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tiny_folders import VIEW, ignore, write
 
-from flax_vision.data.sources import Source, load_parts
+from flax_vision.data.sources import PARTS, Source, load_part, load_parts
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
@@ -93,3 +93,43 @@ def test_sentence_about_what_was_left_out(tmp_path):
     assert sentence.startswith(f"{named} images so far cannot be read and do not count: ")
     assert sentence.count("no image of a known format") == 3
     assert sentence.endswith(f" and {named - 3} more")
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("folders", [(), ("train", "val"), ("train", "val", "test")])
+def test_one_part_is_what_it_is_among_all(part, folders, tmp_path):
+    for folder in folders or (".",):
+        write(tmp_path / folder, count=10)
+    source = Source("folder", "", str(tmp_path), 0.25, 0.2, Reading(VIEW))
+    images, expected = load_part(source, part, ignore), getattr(load_parts(source, ignore), part)
+    np.testing.assert_array_equal(images.indices, expected.indices)
+    np.testing.assert_array_equal(images.labels, expected.labels)
+    assert images.files == expected.files
+
+
+def test_other_parts_are_not_looked_at(tmp_path):
+    write(tmp_path / "train")
+    write(tmp_path / "test", count=2)
+    for file in (tmp_path / "train").rglob("*.png"):
+        file.write_bytes(b"nothing")
+    source = Source("folder", "", str(tmp_path), 0.25, 0.2, Reading(VIEW))
+    assert len(load_part(source, "test", ignore)) == 4
+    with pytest.raises(UserError, match="cannot be read"):
+        load_part(source, "validation", ignore)
+
+
+def test_folder_that_is_there_for_a_test_alone(tmp_path):
+    source = Source("folder", "", str(write(tmp_path)), test=1.0, reading=Reading(VIEW))
+    assert sizes(load_parts(source, ignore)) == [[], [], [6, 6]]
+
+
+def test_classes_are_known_by_their_names(tmp_path):
+    write(tmp_path, "cb", 2)
+    reading = Reading(VIEW)
+    source = Source("folder", "", str(tmp_path), 0.0, 1.0, reading, ["c", "a", "b"])
+    images = load_part(source, "test", ignore)
+    assert images.class_names == ["c", "a", "b"]
+    assert images.labels.tolist() == [2, 2, 0, 0]
+    source = Source("folder", "", str(tmp_path), 0.0, 1.0, reading, ["a", "b"])
+    with pytest.raises(UserError, match=r"the class 'c', which the network has not.*\(a, b\)"):
+        load_part(source, "test", ignore)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flax_vision.data.view import Part, View
+from flax_vision.data.view import Part, View, nearly_whole
 
 FIXED = View(size=4, test_scale=6, scale=(6, 6))
 AREA = View(size=4, test_scale=4, scale=(4, 4), area=(0.08, 1.0))
@@ -80,3 +80,40 @@ def test_parts_of_an_area_lie_anywhere_inside():
 def test_middle_where_no_part_has_room(width, height, part):
     view = View(size=4, test_scale=4, scale=(4, 4), area=(0.9, 1.0))
     assert parts(view, width, height, 1) == [part]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shape"),
+    [
+        (300, 300, (256, 256)),
+        (500, 375, (256, 338)),  # of 341
+        (375, 500, (338, 256)),
+        (500, 333, (256, 381)),  # of 384
+        (334, 500, (381, 256)),  # of 383
+        (1920, 1080, (256, 451)),  # of 455
+        (110, 100, (256, 256)),
+        (9, 1000, (640, 256)),
+    ],
+)
+def test_nearly_all_of_a_photograph(width, height, shape):
+    middle = nearly_whole(width, height, 256, 3)
+    assert middle.image_shape == (*shape, 3)
+    part = middle.part(width, height)
+    # The shorter side is whole, and as much of the longer one is missing at each end.
+    assert (part.height if width >= height else part.width) == pytest.approx(min(width, height))
+    assert part.left + part.right == pytest.approx(width, abs=max(width, height) / 256)
+    assert part.top + part.bottom == pytest.approx(height, abs=max(width, height) / 256)
+
+
+def test_photographs_have_few_shapes_and_lose_little():
+    random = np.random.default_rng(0)
+    shapes = set()
+    for width, height in random.integers(1, 3000, (4000, 2)).tolist():
+        middle = nearly_whole(width, height, 64, 3)
+        shapes.add(middle.image_shape)
+        part = middle.part(width, height)
+        assert min(part.left, part.top) >= 0
+        assert max(part.right - width, part.bottom - height) < 1e-6
+        if max(width, height) < 2.5 * min(width, height):
+            assert part.width * part.height > 0.78 * width * height
+    assert len(shapes) == 15
