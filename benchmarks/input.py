@@ -21,7 +21,7 @@ from PIL import Image
 
 from flax_vision.data import decoding
 from flax_vision.data.batches import training_batches
-from flax_vision.data.folder import find_folder
+from flax_vision.data.folder import ALL, find_folder
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.view import Reading, View
 
@@ -104,7 +104,7 @@ def main() -> None:
         for view_size in options.sizes:
             for title, view in views(view_size).items():
                 reading = Reading(view, threads=options.threads)
-                photographs = find_folder(name, reading)["train"]()
+                photographs = find_folder(name, reading)[ALL]()
                 speeds: dict[str, list[tuple[float, float]]] = {name: [] for name in decoders}
                 for epoch in range(options.rounds):
                     for decoder, module in decoders.items():

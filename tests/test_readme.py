@@ -90,7 +90,7 @@ def test_other_commands(line, capsys):
     "line", [line for line in OTHERS if " evaluate " in line and "--help" not in line]
 )
 def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
-    """Each on a few random images, or a folder of some, with a network that has not been trained."""
+    """Each on a few random images or photographs, with a network that has not been trained."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (4, 28, 28, 1), np.uint8)
     few = ImageSet(images, np.arange(4, dtype=np.int32), list("0123456789"))

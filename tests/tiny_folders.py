@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flax_vision.data.folder import check_headers, find_folder
+from flax_vision.data.folder import ALL, check_headers, find_folder
 from flax_vision.data.sources import PARTS
 from flax_vision.data.view import Reading, View
 
@@ -45,6 +45,8 @@ def load(folder: Path, **settings):
     """Returns the three parts of a folder, None for those that it has not."""
     found = find_folder(str(folder), Reading(VIEW, **settings))
     parts = [found[part]() if part in found else None for part in PARTS]
+    if ALL in found:
+        parts[0] = found[ALL]()
     for part in filter(None, parts):
         check_headers(part, ignore)
     return parts

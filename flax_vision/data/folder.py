@@ -17,6 +17,9 @@ from flax_vision.errors import UserError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 """Of the files that are taken for images, in any case."""
 
+ALL = "all"
+"""Names what a folder has that is not divided into parts."""
+
 _VALIDATION = ("val", "validation")
 _CHECKED = 10_000
 """Files of a part whose headers are looked at before a run: about a second's worth."""
@@ -57,8 +60,8 @@ def find_folder(
       class_names: in the order in which a network knows them; empty for those of `train`.
 
     Returns:
-      Functions by `"train"` (all there is, where there is no such folder), `"validation"` and
-      `"test"`.
+      Functions by `"train"`, `"validation"` and `"test"`; or one by `ALL`, where there is no
+      folder `train`.
 
     Raises:
       UserError: there is no such folder, or, as from the functions, it has no classes, one is
@@ -72,17 +75,22 @@ def find_folder(
             f"config.data.path {problem}; give --config.data.path=DIR, where DIR has a folder of "
             "images for each class, or train/ and val/ with such folders in them."
         )
-    is_divided = (root / "train").is_dir()
-    train = root / "train" if is_divided else root
+    folders = _part_folders(root)
     origin = "the network" if class_names else "train/"
-    known = class_names or _class_names(train)
-    folders = {"train": train}
-    if is_divided:
-        names = {"validation": _VALIDATION, "test": ("test",)}
-        for part, candidates in names.items():
-            there = [root / name for name in candidates if (root / name).is_dir()]
-            folders |= {part: there[0]} if there else {}
+    known = class_names or _class_names(next(iter(folders.values())))
     return {part: partial(_part, folders[part], known, origin, reading) for part in folders}
+
+
+def _part_folders(root: Path) -> dict[str, Path]:
+    """Returns the folders of the parts, that of the training part first."""
+    if not (root / "train").is_dir():
+        return {ALL: root}
+    names = {"train": ("train",), "validation": _VALIDATION, "test": ("test",)}
+    found = {
+        part: [root / name for name in candidates if (root / name).is_dir()]
+        for part, candidates in names.items()
+    }
+    return {part: folders[0] for part, folders in found.items() if folders}
 
 
 def check_headers(photographs: Photographs, report: Report) -> None:

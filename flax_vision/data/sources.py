@@ -1,6 +1,6 @@
 """Every data set by its name, divided into its three parts."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ class Source:
       validation: share of the training set, 0 to below 1, that chooses the best model, where there
         is no part for it.
       test: share of the folder, 0 to below 1, that is tested, where there is no part for it; or 1
-        for a folder that is there for a test alone.
+        for a folder that is there for a test alone: all of it, where it has no `train`.
       reading: how photographs are read; None for images that are read into memory.
       class_names: of a folder, in the order in which a network knows them; empty for those that
         it has.
@@ -102,7 +102,7 @@ def _load(source: Source, wanted: Sequence[str], report: Report) -> dict[str, Im
     found = _find(source, report)
     parts = {part: found[part]() for part in wanted if part in found and part != "train"}
     if len(parts) < len(wanted):
-        parts |= _divided(found["train"](), found, source)
+        parts = _divided(found, source) | parts
     if source.name == "folder":
         from flax_vision.data.folder import check_headers
 
@@ -138,13 +138,17 @@ def _find(source: Source, report: Report) -> Mapping[str, Callable[[], Images]]:
     return find_tfds(name, source.directory, report, reading)
 
 
-def _divided(train: Images, found: Collection[str], source: Source) -> dict[str, Images]:
+def _divided(found: Mapping[str, Callable[[], Images]], source: Source) -> dict[str, Images]:
     """Returns the training part, and those that are taken out of it because there are none."""
+    is_whole = "train" not in found
+    (whole,) = found.values() if is_whole else (found["train"],)
+    train = whole()
     parts = {}
     if "test" not in found:
         if source.test == 1:
-            nothing, everything = train.take(np.arange(0)), train
-            return {"train": nothing, "validation": nothing, "test": everything}
+            nothing = train.take(np.arange(0))
+            train, test = (nothing, train) if is_whole else (train, nothing)
+            return {"train": train, "validation": nothing, "test": test}
         train, parts["test"] = _divide(train, "test", source.test, source.name)
         if not len(parts["test"]):
             raise UserError(

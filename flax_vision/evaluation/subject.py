@@ -56,7 +56,7 @@ def find_source(
         )
     if folder is not None and wanted != "folder":
         raise UserError(f"--path is {folder!r}, and --data is {wanted!r}; give one of the two.")
-    is_own = wanted == own.get("name") and (folder is None or _is_same(folder, own.get("path")))
+    is_own = wanted == own.get("name") and (folder is None or _is_same(folder, own.get("path", "")))
     others = {"path": folder or "", "validation": own.get("validation", 0.0), "test": 1.0}
     data = own if is_own else others
     return Source(
@@ -126,14 +126,27 @@ def load_split(source: Source, split: str, report: Report) -> Images:
     if not len(images):
         if source.name == "folder" and source.test == 1:
             raise UserError(
-                f"{source.path!r} has no {split} images: a folder without train/ and val/ is "
-                "tested whole. Choose another --split."
+                f"{source.path!r} has no {split} images, for it has no folder of that name; "
+                "without a folder train/ all of it is --split test. Choose another --split."
             )
         raise UserError(
             f"{source.name!r} has no {split} images: the share of the training set that chooses "
             f"the best model is {source.validation:g}. Choose --split train or test."
         )
     return images
+
+
+def has_moved(path: Path, source: Source) -> str:
+    """Returns a warning where a folder may be the one that a run was trained on; else nothing."""
+    own = run_configuration(path).get("data", {})
+    if not own or own["name"] != "folder" or source.name != "folder" or source.test != 1:
+        return ""
+    if Path(own["path"]).expanduser().is_dir():
+        return ""
+    return (
+        f"the run's own folder {own['path']!r} is not there; if {source.path!r} is the same one, "
+        "most of its images were trained on"
+    )
 
 
 @contextmanager

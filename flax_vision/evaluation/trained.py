@@ -23,6 +23,7 @@ from flax_vision.evaluation.showings import (
 from flax_vision.evaluation.subject import (
     check_fit,
     find_source,
+    has_moved,
     load_split,
     named_options,
     other_names,
@@ -133,6 +134,7 @@ def evaluate_trained(
     warnings = (
         other_names(card, image_set, source.name),
         _unseen(path, trial),
+        has_moved(path, source),
         left_out([showing.images for showing in showings]),
     )
     return Evaluation(

@@ -237,6 +237,13 @@ def test_header_tells(content):
         read_header(io.BytesIO(content))
 
 
+@pytest.mark.parametrize(("orientation", "size"), [(1, (8, 6)), (3, (8, 6)), (6, (6, 8))])
+def test_header_has_the_size_of_the_upright_image(orientation, size):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    assert read_header(io.BytesIO(encoded(PIXELS, "JPEG", exif=exif))) == size
+
+
 def test_header_does_not_tell_what_is_missing_at_the_end():
     read_header(io.BytesIO(JPEG[: len(JPEG) // 2]))
 

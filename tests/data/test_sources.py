@@ -123,6 +123,15 @@ def test_folder_that_is_there_for_a_test_alone(tmp_path):
     assert sizes(load_parts(source, ignore)) == [[], [], [6, 6]]
 
 
+def test_images_to_learn_from_are_not_taken_for_a_test(tmp_path):
+    write(tmp_path / "train")
+    source = Source("folder", "", str(tmp_path), test=1.0, reading=Reading(VIEW))
+    assert sizes(load_parts(source, ignore)) == [[6, 6], [], []]
+    write(tmp_path / "val", count=2)
+    assert sizes(load_parts(source, ignore)) == [[6, 6], [2, 2], []]
+    assert len(load_part(source, "train", ignore)) == 12
+
+
 def test_classes_are_known_by_their_names(tmp_path):
     write(tmp_path, "cb", 2)
     reading = Reading(VIEW)

@@ -16,6 +16,7 @@ from flax_vision.data.batches import evaluation_batches
 from flax_vision.data.tfds import find_tfds
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
+from flax_vision.evaluation.subject import named_options
 
 RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.integers(0, 256, (2345, 4, 5, 3), np.uint8)
@@ -206,6 +207,22 @@ def test_labels_are_read_once(directory, cache, monkeypatch):
     monkeypatch.setattr(tfds_module._Records, "chunks", pytest.fail)
     again, _ = load_tfds("tiny_of_many_sizes", directory, ignore, READING)
     np.testing.assert_array_equal(first.labels, again.labels)
+
+
+def test_set_of_several_sizes_is_not_for_networks_of_small_images(directory):
+    message = "'tiny_of_many_sizes' has images of several sizes, and the network was.*--path DIR"
+    with pytest.raises(UserError, match=message), named_options():
+        find_tfds("tiny_of_many_sizes", directory, ignore)
+
+
+def test_one_part_is_read_without_the_other(directory, cache):
+    found = find_tfds("tiny_of_many_sizes", directory, ignore, READING)
+    assert not list(cache.glob("labels-*.npy"))
+    validation = found["test"]()
+    assert len(list(cache.glob("labels-*.npy"))) == 1
+    # Of all records only the sizes are wanted here; TFDS has shuffled them.
+    sizes = [image.shape[1::-1] for image in MANY[:3]]
+    assert sorted(validation.sizes(ignore)) == sorted(sizes)
 
 
 @pytest.mark.parametrize("damage", [b"", b"nothing", None])

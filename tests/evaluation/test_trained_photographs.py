@@ -159,6 +159,17 @@ def test_order_of_the_classes_is_the_networks(export, pictures, tmp_path):
     assert result.labels.tolist() == [3, 3, 3]
 
 
+def test_folder_that_may_be_the_runs_own_is_warned_of(run, pictures, tmp_path):
+    shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
+    shutil.copytree(run, tmp_path / "run")
+    folder = str(tmp_path / "one")
+    assert not evaluate_trained(tmp_path / "run", folder=folder).warnings
+    config = tmp_path / "run/config.json"
+    config.write_text(config.read_text().replace(str(pictures[0]), "gone"))
+    (warning,) = evaluate_trained(tmp_path / "run", folder=folder).warnings
+    assert warning.startswith("the run's own folder 'gone' is not there")
+
+
 def test_network_for_small_images_sees_squares_of_photographs(card, variables, tmp_path):
     """Of 12x12, in grey, as the images that it was trained on."""
     pixels = write_sizes(tmp_path / "pictures", "ab", SIZES)
@@ -191,6 +202,7 @@ def test_mnist_5k_is_in_memory_for_a_network_for_photographs(network):
         (["--path=x", "--data=mnist"], "--path is 'x', and --data is 'mnist'; give one"),
         (["--path=other"], r"the class 'z', which the network has not.*\(a, b, c, d, e, f\)"),
         (["--path=good", "--split=train"], "'good' has no train images.*another --split"),
+        (["--path=divided"], "'divided' has no test images.*another --split"),
         (["--path=good", "--protocol=dense"], "no fully convolutional form"),
         (["--path=good", "--protocol=ten_crop", "--scales", "7"], "a scale is 7"),
         (["--path=spoilt", "--on-error=skip"], "no images were counted.*--on-error stop"),
@@ -200,6 +212,7 @@ def test_mistakes(arguments, message, export, pictures, tmp_path, monkeypatch, c
     damage(tmp_path / "damaged", pictures)
     write_sizes(tmp_path / "other", "abz", SIZES)
     write_sizes(tmp_path / "good", "ab", SIZES)
+    write_sizes(tmp_path / "divided/train", "ab", SIZES)
     (tmp_path / "spoilt/a").mkdir(parents=True)
     (tmp_path / "spoilt/a/0.png").write_bytes(b"nothing")
     monkeypatch.chdir(tmp_path)

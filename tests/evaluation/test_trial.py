@@ -10,6 +10,7 @@ import pytest
 import flax_vision as fv
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.view import View
 from flax_vision.errors import UserError
 from flax_vision.evaluation.trial import _taken_for, prepare
 from flax_vision.models.googlenet import GoogLeNet
@@ -184,3 +185,35 @@ def test_step_gives_totals_and_classes(card, variables, noise):
 def test_what_an_image_of_the_first_class_is_taken_for(scores, expected):
     label = jnp.zeros(1, jnp.int32)
     assert int(_taken_for(jnp.array([scores], jnp.float32), label)[0]) == expected
+
+
+def photographic(name="vgg_a", size=224, test_scale=256, scale=(256, 256), area=(), **options):
+    view = View(size, test_scale, scale, area)
+    return dataclasses.replace(make_card(name, size, **options), view=view)
+
+
+@pytest.mark.parametrize(
+    ("card", "protocol", "sides"),
+    [
+        (photographic(), "ten_crop", (256,)),
+        (photographic(), "dense", (256,)),
+        (photographic(test_scale=384), "dense", (384,)),
+        (photographic(), "multi_scale", (224, 256, 288)),
+        # Section 4.2 of the VGG paper: the least, the mean and the greatest scale of training.
+        (photographic(test_scale=384, scale=(256, 512)), "multi_scale", (256, 384, 512)),
+        (photographic(test_scale=384, scale=(256, 512)), "dense", (384,)),
+        (photographic(scale=(256, 512), area=(0.08, 1.0)), "multi_scale", (224, 256, 288)),
+        (photographic("resnet18", scale=(256, 480)), "multi_scale", (224, 256, 384, 480, 640)),
+        (photographic(), "multi_crop", (256, 384, 512)),
+        (photographic(size=112, test_scale=128), "googlenet_144", (128, 144, 160, 176)),
+        # The network sees the half of its views.
+        (photographic(resize=112), "ten_crop", (128,)),
+    ],
+)
+def test_scales_of_networks_for_photographs(card, protocol, sides):
+    assert prepare(card, protocol, tuple(card.image_shape)).sides == sides
+
+
+def test_center_of_a_network_for_photographs_is_of_its_views():
+    with pytest.raises(UserError, match="the images are 28x28, and the .*for 224x224.*ten_crop"):
+        prepare(photographic(), "center", (28, 28, 3))
