@@ -3,16 +3,19 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_folders import write_sizes
 
 import flax_vision as fv
 from flax_vision.errors import UserError
 from flax_vision.evaluation import trial
 from flax_vision.evaluation.trained import evaluate_trained
+from flax_vision.training.config_file import load_config
 from flax_vision.training.fit import fit
 from flax_vision.weights import exported
 
@@ -203,3 +206,18 @@ def test_ten_crop_is_not_below_the_centre_crop(mirrored):
     error = np.sqrt(result["test/top1"] * (1 - result["test/top1"]) / result["test/images"])
     assert result["test/top1"] > 0.8
     assert evaluate_trained(directory, protocol="ten_crop").top1 >= result["test/top1"] - error
+
+
+@pytest.mark.slow
+def test_center_is_what_a_run_on_a_folder_came_to(tmp_path):
+    write_sizes(tmp_path / "pictures", "abc", [(40 + 3 * i, 50 - i) for i in range(20)])
+    settings = {"model.name": "lenet5_modern", "data.path": tmp_path / "pictures", "epochs": 2}
+    settings |= {"batch_size": 12, "view.scale": "32,36", "data.on_error": "skip"}
+    (tmp_path / "pictures/b/3.png").write_bytes(b"nothing")
+    config_file = Path(__file__).parents[2] / "configs/lenet5.py:folder"
+    overrides = [f"--config.{key}={value}" for key, value in settings.items()]
+    result = fit(load_config(str(config_file), overrides), tmp_path / "run")
+    assert result == json.loads((tmp_path / "run/result.json").read_text())
+    again = evaluate_trained(tmp_path / "run")
+    assert (again.top1, again.images) == (result["test/top1"], result["test/images"])
+    assert again.cross_entropy == pytest.approx(result["test/loss"], rel=1e-5)

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import re
 import shutil
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +16,7 @@ from flax_vision.cli import main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Source, load_part
 from flax_vision.data.view import Reading, View
-from flax_vision.errors import UserError
-from flax_vision.evaluation.subject import _reading
 from flax_vision.evaluation.trained import evaluate_trained
-from flax_vision.training.config_file import load_config
-from flax_vision.training.fit import fit
 from flax_vision.weights import exported
 
 SIZES = [(16, 12), (12, 12), (19, 12)]
@@ -184,15 +179,6 @@ def test_network_for_small_images_sees_squares_of_photographs(card, variables, t
     np.testing.assert_array_equal(result.taken_for, expected)
 
 
-def test_mnist_5k_is_in_memory_for_a_network_for_photographs(network):
-    assert _reading(network[0], "mnist_5k", "stop", 0) is None
-    assert _reading(network[0], "imagenette", "skip", 3) == Reading(VIEW, "skip", 3)
-    card = dataclasses.replace(network[0], view=None)
-    assert _reading(card, "cifar10", "stop", 0) is None
-    with pytest.raises(UserError, match="trained on images of 8x9.*--data NAME"):
-        _reading(dataclasses.replace(card, image_shape=[8, 9, 3]), "folder", "stop", 0)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -251,18 +237,3 @@ def test_dense_sees_whole_photographs(export, pictures, tmp_path):
     for protocol, views in (("multi_scale", 6), ("multi_crop", 150), ("googlenet_144", 144)):
         result = evaluate_trained(tmp_path / "resnet", folder=path, protocol=protocol)
         assert (result.views, result.images) == (views, 18)
-
-
-@pytest.mark.slow
-def test_center_is_what_a_run_on_a_folder_came_to(tmp_path):
-    write_sizes(tmp_path / "pictures", "abc", [(40 + 3 * i, 50 - i) for i in range(20)])
-    settings = {"model.name": "lenet5_modern", "data.path": tmp_path / "pictures", "epochs": 2}
-    settings |= {"batch_size": 12, "view.scale": "32,36", "data.on_error": "skip"}
-    (tmp_path / "pictures/b/3.png").write_bytes(b"nothing")
-    config_file = Path(__file__).parents[2] / "configs/lenet5.py:folder"
-    overrides = [f"--config.{key}={value}" for key, value in settings.items()]
-    result = fit(load_config(str(config_file), overrides), tmp_path / "run")
-    assert result == json.loads((tmp_path / "run/result.json").read_text())
-    again = evaluate_trained(tmp_path / "run")
-    assert (again.top1, again.images) == (result["test/top1"], result["test/images"])
-    assert again.cross_entropy == pytest.approx(result["test/loss"], rel=1e-5)

@@ -1,0 +1,61 @@
+"""Where the images of a test come from, and how they are read."""
+
+import dataclasses
+import json
+
+import pytest
+from tiny_folders import VIEW
+
+from flax_vision.data.sources import Source
+from flax_vision.data.view import Reading, View
+from flax_vision.errors import UserError
+from flax_vision.evaluation.subject import find_source
+
+
+@pytest.fixture
+def photographic(card):
+    """The card of a network for photographs."""
+    return dataclasses.replace(card, view=VIEW)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """The directory of its run on a folder."""
+    data = {"name": "folder", "directory": "", "path": str(tmp_path / "pictures")}
+    data |= {"validation": 0.1, "test": 0.2, "on_error": "skip", "threads": 3}
+    (tmp_path / "config.json").write_text(json.dumps({"data": data}))
+    return tmp_path
+
+
+def test_folder_of_a_run_is_divided_as_in_the_run(directory, photographic):
+    path, names = str(directory / "pictures"), photographic.class_names
+    reading = Reading(VIEW, "skip", 3)
+    own = Source("folder", "", path, 0.1, 0.2, reading, names)
+    assert find_source(directory, photographic, None) == own
+    assert find_source(directory, photographic, "folder") == own
+    by_another_name = find_source(directory, photographic, None, folder=f"{path}/../pictures")
+    assert by_another_name == own
+    other = Source("folder", "", "others", 0.1, 1.0, reading, names)
+    assert find_source(directory, photographic, None, folder="others") == other
+
+
+def test_errors_can_be_had_otherwise_than_in_the_run(directory, photographic):
+    source = find_source(directory, photographic, None, on_error="stop")
+    assert source.reading == Reading(VIEW, "stop", 3)
+
+
+def test_only_photographs_are_read_when_they_are_needed(card, photographic, tmp_path):
+    def reading(card, name):
+        return find_source(tmp_path, card, name).reading
+
+    assert reading(photographic, "imagenette") == Reading(VIEW)
+    assert reading(photographic, "mnist_5k") is None
+    assert reading(card, "cifar10") is None
+    # What was trained on small images, taken whole, sees squares of photographs.
+    assert reading(card, "folder") == Reading(View(12, 12, (12, 12), channels=1))
+
+
+def test_network_for_images_that_are_no_squares(card, tmp_path):
+    wide = dataclasses.replace(card, image_shape=[8, 9, 3])
+    with pytest.raises(UserError, match="trained on images of 8x9.*--data NAME"):
+        find_source(tmp_path, wide, None, folder="pictures")
