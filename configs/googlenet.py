@@ -47,6 +47,7 @@ def get_config(recipe: str = "", model: str = "googlenet") -> ConfigDict:
     # Section 6: parts of 8 to 100 % of the area, with an aspect ratio of 3/4 to 4/3.
     config.view.area = (0.08, 1.0)
     config.view.aspect = (3 / 4, 4 / 3)
+    config.view.interpolation = "random"
     config.view.test_scale = 256  # section 7: the smallest of its four scales
 
     # Section 6: photometric distortions of Howard's (2013).

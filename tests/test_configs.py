@@ -91,6 +91,7 @@ def test_googlenets_training():
     config = load("googlenet", "imagenet")
     assert config.view.area == (0.08, 1.0)
     assert config.view.aspect == (3 / 4, 4 / 3)
+    assert config.view.interpolation == "random"
     assert config.augmentation.photometric == 0.5
     assert config.loss.auxiliary == 0.3
     assert (config.schedule.factor, config.schedule.every) == (0.96, 8)

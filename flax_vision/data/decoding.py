@@ -45,7 +45,7 @@ class DecodingError(ValueError):
 def decode_part(
     content: bytes, choose: Callable[[int, int], Part], shape: tuple[int, int, int]
 ) -> np.ndarray:
-    """Returns a part of an image, scaled bilinearly, as uint8 of a shape.
+    """Returns a part of an image, scaled as it says, as uint8 of a shape.
 
     Images are upright by their EXIF orientation; of several in a file the first is taken. What is
     transparent lies on white; 16 bits are brought to 8. A JPEG is decoded at a half, a quarter or
@@ -69,7 +69,8 @@ def decode_part(
             pixels = _upright(pixels, image)
         across, down = pixels.width / width, pixels.height / height
         box = (part.left * across, part.top * down, part.right * across, part.bottom * down)
-        scaled = pixels.resize((columns, rows), Image.Resampling.BILINEAR, box)
+        interpolation = Image.Resampling[part.interpolation.upper()]
+        scaled = pixels.resize((columns, rows), interpolation, box)
     except DecodingError:
         raise
     except Exception as error:  # Pillow raises anything for damaged files

@@ -13,13 +13,22 @@ _ASPECTS = (1.0, 1.12, 1.24, 1.32, 1.49, 1.76, 2.0, 2.5)
 that are frequent (4:3, 3:2 and 500x334, 16:9), so that these lose some pixels at the most."""
 
 
+INTERPOLATIONS = ("bilinear", "box", "nearest", "bicubic")
+"""By Pillow's names; box is the mean of an area."""
+
+
 class Part(NamedTuple):
-    """A rectangle in a photograph, in its pixels; the edges may lie between two."""
+    """A rectangle in a photograph, in its pixels; the edges may lie between two.
+
+    Attributes:
+      interpolation: one of `INTERPOLATIONS`, by which it is scaled.
+    """
 
     left: float
     top: float
     right: float
     bottom: float
+    interpolation: str = "bilinear"
 
     @property
     def width(self) -> float:
@@ -96,6 +105,7 @@ class View:
       aspect: the least and the greatest width of such a part in multiples of its height
         (GoogLeNet: from 3/4 to 4/3). Its logarithm is uniform, so that wide and high parts are as
         frequent; the paper does not say how it is drawn.
+      interpolation: of training; `"random"` for any of four, equally often (GoogLeNet, section 6).
       channels: 3, or 1 for grey images.
     """
 
@@ -104,6 +114,7 @@ class View:
     scale: tuple[int, int]
     area: tuple[float, ...] = ()
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolation: Literal["bilinear", "random"] = "bilinear"
     channels: int = 3
 
     @property
@@ -118,8 +129,13 @@ class View:
 
     def training(self, width: int, height: int, random: np.random.Generator) -> Part:
         """Returns a random part of a photograph of that size."""
-        if self.area:
-            return self._part_of_an_area(width, height, random)
+        choose = self._part_of_an_area if self.area else self._part_at_a_scale
+        part = choose(width, height, random)
+        if self.interpolation == "random":
+            return part._replace(interpolation=str(random.choice(INTERPOLATIONS)))
+        return part
+
+    def _part_at_a_scale(self, width: int, height: int, random: np.random.Generator) -> Part:
         scale = int(random.integers(self.scale[0], self.scale[1], endpoint=True))
         columns, rows = _scaled(width, height, scale)
         left = int(random.integers(columns - self.size, endpoint=True))

@@ -44,6 +44,7 @@ def default_config() -> ConfigDict:
                 "scale": (256, 256),  # from which to which it is random in training
                 "area": (),  # in place of scale: the part's share, from which to which it is random
                 "aspect": (3 / 4, 4 / 3),  # area: width of the part in multiples of its height
+                "interpolation": "bilinear",  # or random: of four, in training
                 "channels": 3,  # or 1 for grey
             },
             "augmentation": {
@@ -238,6 +239,7 @@ _CHOICES = {
     "data.order": ("new", "constant"),
     "data.center": ("given", "channel", "pixel"),
     "data.on_error": ("stop", "skip"),
+    "view.interpolation": ("bilinear", "random"),
     "augmentation.colour_components": ("eigenvalues", "deviations"),
     "loss.name": ("cross_entropy", "map"),
     "optimizer.name": ("sgd", "levenberg_marquardt"),

@@ -22,6 +22,7 @@ def own_images(config: ConfigDict, size: int) -> None:
     config.data.name = "folder"
     config.view.size = size
     config.view.area = (0.25, 1.0)
+    config.view.interpolation = "bilinear"
     config.view.test_scale = 0
     config.data.center = "channel"
     config.data.std = (64.0,)

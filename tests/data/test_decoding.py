@@ -253,3 +253,19 @@ def test_bytes_too_many_do_not_matter(decoder):
     marker = JPEG.index(b"\xff\xdb")
     content = JPEG[:marker] + b"\0\0\0" + JPEG[marker:]
     np.testing.assert_allclose(decoded(content), smooth()[:, :96], atol=6)
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "value"), [("nearest", 40), ("box", 25), ("bilinear", 25), ("bicubic", 25)]
+)
+def test_interpolation_is_that_of_the_part(interpolation, value):
+    pixels = np.array([[10, 20], [30, 40]], np.uint8)
+    part = Part(0, 0, 2, 2, interpolation)
+    assert decode_part(encoded(pixels), lambda *_: part, (1, 1, 1)).item() == value
+
+
+def test_enlarged_to_the_nearest_pixel():
+    pixels = np.array([[10, 20]], np.uint8)
+    part = Part(0, 0, 2, 1, "nearest")
+    enlarged = decode_part(encoded(pixels), lambda *_: part, (1, 4, 1))
+    assert enlarged.ravel().tolist() == [10, 10, 20, 20]

@@ -1,9 +1,12 @@
 """Parts of photographs, by hand and by their distribution."""
 
+import dataclasses
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from flax_vision.data.view import Part, View, nearly_whole
+from flax_vision.data.view import INTERPOLATIONS, Part, View, nearly_whole
 
 FIXED = View(size=4, test_scale=6, scale=(6, 6))
 AREA = View(size=4, test_scale=4, scale=(4, 4), area=(0.08, 1.0))
@@ -25,13 +28,13 @@ def parts(view, width, height, count):
     ],
 )
 def test_middle(width, height, part):
-    assert FIXED.middle.part(width, height) == part
+    assert FIXED.middle.part(width, height) == Part(*part)
 
 
 def test_middle_of_a_side_that_is_rounded():
     """7x11 is brought to 6x9, of which the places 1 to 5 and 2 to 6 are taken."""
     expected = Part(1 * 7 / 6, 2 * 11 / 9, 5 * 7 / 6, 6 * 11 / 9)
-    assert FIXED.middle.part(7, 11) == pytest.approx(expected)
+    assert FIXED.middle.part(7, 11)[:4] == pytest.approx(expected[:4])
 
 
 def test_every_place_is_as_likely():
@@ -66,7 +69,7 @@ def test_areas_are_uniform_and_aspects_are_as_often_wide_as_high():
 
 
 def test_parts_of_an_area_lie_anywhere_inside():
-    found = np.array(parts(AREA, 60, 40, 3000))
+    found = np.array([part[:4] for part in parts(AREA, 60, 40, 3000)])
     assert (found == np.rint(found)).all()
     assert found[:, :2].min() == 0
     assert (found[:, 2].max(), found[:, 3].max()) == (60, 40)
@@ -79,7 +82,7 @@ def test_parts_of_an_area_lie_anywhere_inside():
 )
 def test_middle_where_no_part_has_room(width, height, part):
     view = View(size=4, test_scale=4, scale=(4, 4), area=(0.9, 1.0))
-    assert parts(view, width, height, 1) == [part]
+    assert parts(view, width, height, 1) == [Part(*part)]
 
 
 @pytest.mark.parametrize(
@@ -117,3 +120,19 @@ def test_photographs_have_few_shapes_and_lose_little():
         if max(width, height) < 2.5 * min(width, height):
             assert part.width * part.height > 0.78 * width * height
     assert len(shapes) == 15
+
+
+@pytest.mark.parametrize("area", [(), (0.5, 1.0)])
+def test_four_interpolations_are_equally_frequent(area):
+    view = View(size=4, test_scale=4, scale=(4, 8), area=area, interpolation="random")
+    found = Counter(part.interpolation for part in parts(view, 12, 9, 2000))
+    assert set(found) == set(INTERPOLATIONS)
+    assert min(found.values()) > 430  # of 500, of which the deviation is 19
+
+
+def test_places_do_not_depend_on_the_interpolation():
+    view = View(size=4, test_scale=4, scale=(4, 8))
+    other = dataclasses.replace(view, interpolation="random")
+    (part,), (same,) = parts(view, 12, 9, 1), parts(other, 12, 9, 1)
+    assert same._replace(interpolation="bilinear") == part
+    assert view.middle.part(12, 9).interpolation == "bilinear"
