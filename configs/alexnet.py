@@ -26,6 +26,7 @@ def get_config(recipe: str = "", model: str = "alexnet") -> ConfigDict:
 
     # Section 2: the shorter side of 256, the mean activity of each pixel subtracted.
     config.view.scale = (256, 256)
+    config.view.square = True
     config.view.test_scale = 256
     config.data.center = "pixel"  # of the part that is seen; the paper's is of 256x256
     config.data.std = (1.0,)

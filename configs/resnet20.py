@@ -94,7 +94,7 @@ def imagenet(config: ConfigDict) -> None:
 def folder(config: ConfigDict) -> None:
     """Photographs of your own, a folder for each class, seen at 32x32."""
     own_images(config, 32)
-    _see(config)
+    config.augmentation.pad = 0
     config.epochs = 30
     config.schedule.name = "one_cycle"
 

@@ -39,7 +39,7 @@ def test_launch_lines_are_those_of_the_recipes(name):
 
 
 def test_lenets_own_training():
-    """LeCun et al. 1998, section III.B and appendix C."""
+    """LeCun et al. 1998, section III.B and appendix C, but for mu."""
     config = load("lenet5", "paper")
     assert (config.batch_size, config.epochs, config.data.order) == (1, 20, "constant")
     assert (config.optimizer.mu, config.optimizer.samples) == (0.3, 500)
@@ -67,6 +67,7 @@ def test_alexnets_training():
     config = load("alexnet", "imagenet")
     view, optimizer, schedule = config.view, config.optimizer, config.schedule
     assert (view.scale, view.test_scale, view.area) == ((256, 256), 256, ())
+    assert view.square
     assert (config.data.center, config.augmentation.flip) == ("pixel", True)
     assert config.augmentation.colour_noise == 0.1
     assert (config.batch_size, config.epochs) == (128, 90)

@@ -100,6 +100,8 @@ class View:
       scale: in training the shorter side is brought to a whole number, uniform from the first to
         the second of these, and any part taken (AlexNet, section 2: 256; VGG, section 3.1: 256,
         384 or from 256 to 512; ResNet, section 3.4: from 256 to 480).
+      square: of the scaled photograph training takes parts of the middle square only (AlexNet,
+        section 2).
       area: where given, training takes, in place of that, a part of a share of the photograph,
         uniform from the first to the second of these (GoogLeNet, section 6: from 0.08 to 1).
       aspect: the least and the greatest width of such a part in multiples of its height
@@ -112,6 +114,7 @@ class View:
     size: int
     test_scale: int
     scale: tuple[int, int]
+    square: bool = False
     area: tuple[float, ...] = ()
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: Literal["bilinear", "random"] = "bilinear"
@@ -138,8 +141,9 @@ class View:
     def _part_at_a_scale(self, width: int, height: int, random: np.random.Generator) -> Part:
         scale = int(random.integers(self.scale[0], self.scale[1], endpoint=True))
         columns, rows = _scaled(width, height, scale)
-        left = int(random.integers(columns - self.size, endpoint=True))
-        top = int(random.integers(rows - self.size, endpoint=True))
+        across, down = (scale, scale) if self.square else (columns, rows)
+        left = (columns - across) // 2 + int(random.integers(across - self.size, endpoint=True))
+        top = (rows - down) // 2 + int(random.integers(down - self.size, endpoint=True))
         return _in_the_file((width, height), (columns, rows), (left, top), (self.size, self.size))
 
     def _part_of_an_area(self, width: int, height: int, random: np.random.Generator) -> Part:

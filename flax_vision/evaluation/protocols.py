@@ -3,6 +3,7 @@
 Sizes that a paper gives are for networks of 224x224; for others all are in proportion.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ CENTER = "center"
 """The protocol of training: one view, made by the preprocessing alone."""
 
 _PAPER_SIZE = 224
+_MOST_PIXELS = 2**24
+"""Of one image: a gigabyte of its first maps, where there are 16."""
 
 
 class Box(NamedTuple):
@@ -89,12 +92,14 @@ class Protocol:
       sides: shorter sides of the images, for networks of 224x224.
       around: the sides are added to the one of training.
       of_middle: the parts are of the middle square of a photograph.
+      of_scores: class scores are averaged over the views; else softmax outputs.
     """
 
     parts: Parts
     sides: tuple[int, ...] = (0,)
     around: bool = True
     of_middle: bool = False
+    of_scores: bool = False
 
     @property
     def is_dense(self) -> bool:
@@ -115,8 +120,9 @@ PROTOCOLS = {
     "googlenet_144": Protocol(squares, (256, 288, 320, 352), around=False),
 }
 
-# He et al. 2015, section 3.4, in place of VGG's: networks trained at scales from 256 to 480.
-_RESNET_MULTI_SCALE = Protocol(whole, (224, 256, 384, 480, 640), around=False)
+# He et al. 2015, section 3.4, in place of VGG's: networks trained at scales from 256 to 480,
+# whose scores are averaged.
+_RESNET_MULTI_SCALE = Protocol(whole, (224, 256, 384, 480, 640), around=False, of_scores=True)
 
 NAMES = (CENTER, *PROTOCOLS)
 
@@ -190,6 +196,12 @@ def views_of(
         raise UserError(
             f"a scale is {min(sides)}, and the network sees {crop}x{crop} of each image; give "
             f"--scales of at least {smallest}."
+        )
+    height, width = scaled(size, max(sides))
+    if height * width > _MOST_PIXELS:
+        raise UserError(
+            f"a scale is {max(sides)}, which makes images of {height}x{width}; give --scales of at "
+            f"most {math.isqrt(_MOST_PIXELS * min(size) // max(size))}."
         )
     views = []
     for side in sides:

@@ -46,12 +46,14 @@ class Trial:
       model: the network, in its fully convolutional form where the protocol asks for it.
       views: what it sees of each image, and how often that counts; None for the preprocessing's.
       image_shape: height, width and channels of the images.
+      of_scores: class scores are averaged over the views; else softmax outputs.
     """
 
     card: ModelCard
     model: nn.Module
     views: Counter[View] | None
     image_shape: tuple[int, ...]
+    of_scores: bool = False
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -126,7 +128,9 @@ class Trial:
             logits: jax.Array = network(self.card.preprocessing(images))
             return logits
         of_views = self.card.view is not None
-        return mean_posterior(network, images, self.views, self.card.preprocessing, of_views)
+        return mean_posterior(
+            network, images, self.views, self.card.preprocessing, of_views, self.of_scores
+        )
 
 
 def _taken_for(scores: jax.Array, labels: jax.Array) -> jax.Array:
@@ -167,7 +171,8 @@ def prepare(
     crop = sizes[0]
     sides = scales or sides_of(chosen, *sizes)
     height, width = image_shape[:2]
-    return Trial(card, model, views_of(chosen, (height, width), crop, sides, flip), image_shape)
+    views = views_of(chosen, (height, width), crop, sides, flip)
+    return Trial(card, model, views, image_shape, chosen.of_scores)
 
 
 def _check_center(card: ModelCard, image_shape: tuple[int, ...], scales: Any) -> None:

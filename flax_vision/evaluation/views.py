@@ -28,6 +28,7 @@ def mean_posterior(
     views: Mapping[View, int],
     preprocessing: Preprocessing,
     of_views: bool = False,
+    of_scores: bool = False,
 ) -> jax.Array:
     """Returns the logarithm of the mean of the softmax outputs, float32 [N, classes].
 
@@ -38,6 +39,7 @@ def mean_posterior(
       views: what it sees of each image, and how often that counts.
       preprocessing: of the network.
       of_views: a mean image is of what the network sees, not of whole images.
+      of_scores: returns the mean of the logits instead.
     """
     whole, as_seen = preprocessing, _unchanged
     if of_views:
@@ -45,14 +47,17 @@ def mean_posterior(
         as_seen = partial(normalized, preprocessing=preprocessing)
     frames = {side: frame(images, side, whole) for side in {v.side for v in views}}
     ordered = sorted(views, key=attrgetter("shape"))
-    logarithms = [
-        over_views(lambda x: jax.nn.log_softmax(network(x)), frames, list(alike), as_seen)
+    answer = network if of_scores else lambda x: jax.nn.log_softmax(network(x))
+    answers = [
+        over_views(answer, frames, list(alike), as_seen)
         for _, alike in itertools.groupby(ordered, key=attrgetter("shape"))
     ]
     counts = np.array([views[view] for view in ordered], np.float32)
-    # In logarithms, because a posterior may be too small for float32.
     shares = jnp.asarray(counts / counts.sum())[:, None, None]
-    return jax.nn.logsumexp(jnp.concatenate(logarithms), axis=0, b=shares)
+    if of_scores:
+        return jnp.sum(shares * jnp.concatenate(answers), axis=0)
+    # In logarithms, because a posterior may be too small for float32.
+    return jax.nn.logsumexp(jnp.concatenate(answers), axis=0, b=shares)
 
 
 def frame(images: jax.Array | np.ndarray, side: int, preprocessing: Preprocessing) -> jax.Array:

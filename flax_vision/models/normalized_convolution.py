@@ -31,7 +31,7 @@ def normalized_convolution(
     Returns:
       [N, H', W', K].
     """
-    if norm.use_running_average and not norm.is_initializing():
+    if norm.use_running_average and _have_variables(conv, norm):
         with jax.named_scope(conv.name or ""):
             kernel, bias = _folded(conv, norm)
             x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=conv.dtype)
@@ -41,6 +41,12 @@ def normalized_convolution(
     y = norm(conv(x))
     y = y if added is None else y + added
     return nn.relu(y) if rectify else y
+
+
+def _have_variables(conv: Conv, norm: BatchNorm) -> bool:
+    """Whether there is something to fold; the layers make it, or name what is missing."""
+    names = (conv, "params"), (norm, "params"), (norm, "batch_stats")
+    return all(collection in layer.variables for layer, collection in names)
 
 
 def _folded(conv: Conv, norm: BatchNorm) -> tuple[jax.Array, jax.Array]:

@@ -154,7 +154,6 @@ struct Convolution {
   Numbers padding;
   memory::desc bias = {};  // empty for none
   bool adds_maps = false;  // of the shape of y
-  bool rectifies = false;  // at the very end
 
   dnnl::convolution_forward::primitive_desc Forward(int64_t n, const memory::desc& weights) const {
     return {Cpu(),   dnnl::prop_kind::forward_training, kAlgorithm, Images(x, n), weights, bias,
@@ -179,7 +178,6 @@ struct Convolution {
   dnnl::primitive_attr Afterwards(int64_t n) const {
     dnnl::post_ops operations;
     if (adds_maps) operations.append_binary(dnnl::algorithm::binary_add, Images(y, n));
-    if (rectifies) operations.append_eltwise(dnnl::algorithm::eltwise_relu, 0.f, 0.f);
     dnnl::primitive_attr attributes;
     attributes.set_post_ops(operations);
     return attributes;
@@ -197,12 +195,19 @@ memory Reordered(const Array& kernel, const memory::desc& chosen) {
 
 // ---- The three computations
 
+// oneDNN's own ReLU makes 0 of what is not a number, which would hide that a network has diverged.
+void Rectify(float* values, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) values[i] = values[i] < 0 ? 0 : values[i];
+}
+
+// How many images' results, of so many numbers each, stay in a core's cache until they are rectified.
+int64_t InCache(int64_t image) { return std::max<int64_t>(1, (1 << 17) / image); }
+
 // What is added to a convolution: numbers for the channels, and maps.
 ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::RemainingArgs added,
                    Result y, int64_t stride, Numbers padding, bool rectify) {
   Convolution c{x.dimensions(), kernel.dimensions(), y->dimensions(), stride, padding};
   c.adds_maps = added.size() > 1;
-  c.rectifies = rectify;
   Arguments others;
   if (added.size() > 0) {
     Array bias = added.get<Array>(0).value();
@@ -213,7 +218,8 @@ ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::Remainin
   OwnThreads own(shares.own_threads);
   auto chosen = c.Forward(shares.size, c.AnyLayout());
   memory weights = Reordered(kernel, chosen.weights_desc());
-  shares.ForEach(threads, [&](int64_t, int64_t first, int64_t count) {
+  int64_t image = y->element_count() / c.y[0];
+  auto convolve = [&](int64_t first, int64_t count) {
     Arguments arguments = others;
     arguments[DNNL_ARG_SRC] = Some(x, first, count);
     arguments[DNNL_ARG_WEIGHTS] = weights;
@@ -223,6 +229,13 @@ ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::Remainin
       arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1] = Some(maps, first, count);
     }
     Run(dnnl::convolution_forward(c.Forward(count, weights.get_desc())), arguments);
+    if (rectify) Rectify(y->typed_data() + first * image, count * image);
+  };
+  shares.ForEach(threads, [&](int64_t, int64_t first, int64_t count) {
+    int64_t some = rectify ? std::min(count, InCache(image)) : count;
+    for (int64_t i = first; i < first + count; i += some) {
+      convolve(i, std::min(some, first + count - i));
+    }
   });
   return ffi::Error::Success();
 }
@@ -295,9 +308,6 @@ struct Guarded<kCompute> {
   }
 };
 
-#define FLAX_VISION_HANDLER(name, compute, bind)              \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, Guarded<compute>::Call, \
-                                bind.Attr<int64_t>("stride").Attr<Numbers>("padding"))
 auto TwoArrays() { return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Array>().Arg<Array>(); }
 
 template <typename Binding>

@@ -42,6 +42,7 @@ def default_config() -> ConfigDict:
                 "size": 0,  # height and width of the part that is seen; 0 for small images
                 "test_scale": 0,  # shorter side in a test, of which the middle is seen; 0: 8/7 size
                 "scale": (256, 256),  # from which to which it is random in training
+                "square": False,  # scale: parts of the middle square only
                 "area": (),  # in place of scale: the part's share, from which to which it is random
                 "aspect": (3 / 4, 4 / 3),  # area: width of the part in multiples of its height
                 "interpolation": "bilinear",  # or random: of four, in training

@@ -147,12 +147,6 @@ def _make_recipe(config: ConfigDict, model: nn.Module, steps_per_epoch: int) -> 
 
 def _describe(config: ConfigDict, train: Images, reading: Reading | None) -> ModelCard:
     options = config.model.to_dict()
-    wanted = options.pop("num_classes", None) or len(train.class_names)
-    if wanted != len(train.class_names):
-        raise UserError(
-            f"config.model.num_classes is {wanted}, and {config.data.name!r} has "
-            f"{len(train.class_names)} classes; give that number, or leave the key out."
-        )
     return ModelCard(
         name=options.pop("name"),
         options=options,

@@ -136,3 +136,11 @@ def test_places_do_not_depend_on_the_interpolation():
     (part,), (same,) = parts(view, 12, 9, 1), parts(other, 12, 9, 1)
     assert same._replace(interpolation="bilinear") == part
     assert view.middle.part(12, 9).interpolation == "bilinear"
+
+
+def test_parts_of_the_middle_square():
+    view = View(size=4, test_scale=6, scale=(6, 6), square=True)
+    found = {(part.left, part.top) for part in parts(view, 12, 6, 300)}
+    assert found == {(left, top) for left in (3, 4, 5) for top in (0, 1, 2)}
+    found = {(part.left, part.top) for part in parts(view, 12, 16, 300)}
+    assert found == {(left, top) for left in (0, 2, 4) for top in (2, 4, 6)}

@@ -132,3 +132,13 @@ def test_scales_that_are_too_small(protocol, sides, message):
 
 def test_every_name_is_found():
     assert set(protocols.NAMES) == {"center", *protocols.PROTOCOLS}
+
+
+def test_scales_that_memory_cannot_hold():
+    with pytest.raises(UserError, match=r"200000.*--scales of at most 2896"):
+        views_of(find_protocol("dense", is_resnet=False), (30, 60), 32, (200_000,))
+
+
+def test_resnet_averages_scores():
+    assert find_protocol("multi_scale", is_resnet=True).of_scores
+    assert not find_protocol("multi_scale", is_resnet=False).of_scores

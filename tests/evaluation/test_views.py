@@ -153,3 +153,10 @@ def test_middle_of_ten_crops_is_the_centre_crop_of_training():
     protocol = find_protocol("ten_crop", False)
     views = views_of(protocol, (9, 9), 6, sides_of(protocol, 6, 9), flip=False)
     np.testing.assert_array_equal(seen(views, images, 9, preprocessing)[4], preprocessing(images))
+
+
+def test_class_scores_can_be_averaged_instead():
+    images = np.array([[[0, 4], [8, 2]]], np.uint8).reshape(1, 2, 2, 1)
+    whole, flipped = (View(2, Box(0, 0, 2, 2), (2, 2), flip) for flip in (False, True))
+    scores = mean_posterior(first_pixels, images, {whole: 3, flipped: 1}, PLAIN, of_scores=True)
+    np.testing.assert_allclose(scores, [[1, 3]])

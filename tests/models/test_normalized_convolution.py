@@ -1,5 +1,6 @@
 """The one pass against the layers one after another."""
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,3 +92,10 @@ def test_half_precision(variables):
 def test_both_layers_have_their_parameters(variables):
     assert set(variables["params"]) == {"conv", "bn"}
     assert set(variables["params"]["conv"]) == {"kernel", "bias"}
+
+
+@pytest.mark.parametrize("collection", ["params", "batch_stats"])
+def test_what_is_missing_is_named(variables, collection):
+    rest = {name: tree for name, tree in variables.items() if name != collection}
+    with pytest.raises(flax.errors.FlaxError, match=r"kernel|mean"):
+        Layers().apply(rest, IMAGES, MAPS)

@@ -159,6 +159,15 @@ def test_where_the_relu_is_0_there_is_no_gradient(operands):
     assert_close(gradient, jnp.zeros(5))
 
 
+@pytest.mark.parametrize("which", range(3))
+def test_relu_keeps_what_is_not_a_number(operands, which):
+    """So that a run whose numbers have gone is seen to have diverged."""
+    broken = [*operands, random_array(2, (5,))]
+    broken[which] = jnp.full_like(broken[which], jnp.nan)
+    assert jnp.isnan(ours_to_the_end(*broken)).all()
+    assert jnp.isnan(ours_to_the_end(*operands, jnp.zeros(5), xla(*operands) * jnp.nan)).all()
+
+
 def test_vmap_of_all_that_is_in_the_pass(more_operands):
     x, *others = more_operands
     many = jnp.stack([x, 2 * x])

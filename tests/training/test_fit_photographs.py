@@ -116,11 +116,3 @@ def test_network_that_cannot_take_the_views(folder, tmp_path):
     )
     with pytest.raises(UserError, match="cannot take the data set.*config.view.size=N"):
         fit(config, tmp_path)
-
-
-def test_number_of_classes_that_does_not_fit(folder, tmp_path):
-    config = configuration(folder)
-    with config.unlocked():
-        config.model.num_classes = 10
-    with pytest.raises(UserError, match="num_classes is 10, and 'folder' has 3 classes"):
-        fit(config, tmp_path)
