@@ -134,6 +134,8 @@ def test_ctrl_c_ends_it_without_a_traceback(run):
         stderr=subprocess.PIPE,
         env={**os.environ, "FLAX_VISION_ALLOCATOR": "system"},  # which needs no second start
         text=True,
+        # Where the tests run in the background of a shell, it has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process.stdout.readline()
     time.sleep(1)  # into what it imports, or reads
