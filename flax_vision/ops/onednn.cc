@@ -219,7 +219,7 @@ ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::Remainin
   auto chosen = c.Forward(shares.size, c.AnyLayout());
   memory weights = Reordered(kernel, chosen.weights_desc());
   int64_t image = y->element_count() / c.y[0];
-  auto convolve = [&](int64_t first, int64_t count) {
+  auto convolve = [&](const dnnl::convolution_forward& primitive, int64_t first, int64_t count) {
     Arguments arguments = others;
     arguments[DNNL_ARG_SRC] = Some(x, first, count);
     arguments[DNNL_ARG_WEIGHTS] = weights;
@@ -228,14 +228,18 @@ ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::Remainin
       Array maps = added.get<Array>(1).value();
       arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1] = Some(maps, first, count);
     }
-    Run(dnnl::convolution_forward(c.Forward(count, weights.get_desc())), arguments);
+    Run(primitive, arguments);
     if (rectify) Rectify(y->typed_data() + first * image, count * image);
+  };
+  auto primitive = [&](int64_t count) {
+    return dnnl::convolution_forward(c.Forward(count, weights.get_desc()));
   };
   shares.ForEach(threads, [&](int64_t, int64_t first, int64_t count) {
     int64_t some = rectify ? std::min(count, InCache(image)) : count;
-    for (int64_t i = first; i < first + count; i += some) {
-      convolve(i, std::min(some, first + count - i));
-    }
+    int64_t rest = count % some, end = first + count - rest;
+    auto of_some = primitive(some);
+    for (int64_t i = first; i < end; i += some) convolve(of_some, i, some);
+    if (rest > 0) convolve(primitive(rest), end, rest);
   });
   return ffi::Error::Success();
 }
