@@ -100,8 +100,6 @@ class View:
       scale: in training the shorter side is brought to a whole number, uniform from the first to
         the second of these, and any part taken (AlexNet, section 2: 256; VGG, section 3.1: 256,
         384 or from 256 to 512; ResNet, section 3.4: from 256 to 480).
-      square: of the scaled photograph training takes parts of the middle square only (AlexNet,
-        section 2).
       area: where given, training takes, in place of that, a part of a share of the photograph,
         uniform from the first to the second of these (GoogLeNet, section 6: from 0.08 to 1).
       aspect: the least and the greatest width of such a part in multiples of its height
@@ -109,16 +107,18 @@ class View:
         frequent; the paper does not say how it is drawn.
       interpolation: of training; `"random"` for any of four, equally often (GoogLeNet, section 6).
       channels: 3, or 1 for grey images.
+      square: of the scaled photograph training takes parts of the middle square only (AlexNet,
+        section 2).
     """
 
     size: int
     test_scale: int
     scale: tuple[int, int]
-    square: bool = False
     area: tuple[float, ...] = ()
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: Literal["bilinear", "random"] = "bilinear"
     channels: int = 3
+    square: bool = False
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
