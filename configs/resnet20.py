@@ -93,10 +93,8 @@ def imagenet(config: ConfigDict) -> None:
 
 def folder(config: ConfigDict) -> None:
     """Photographs of your own, a folder for each class, seen at 32x32."""
-    own_images(config, 32)
+    own_images(config, 32, learning_rate=0.1)
     config.augmentation.pad = 0
-    config.epochs = 30
-    config.schedule.name = "one_cycle"
 
 
 def _see(config: ConfigDict) -> None:

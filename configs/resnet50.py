@@ -86,15 +86,9 @@ def cifar10(config: ConfigDict) -> None:
     one_cycle(config, epochs=30, learning_rate=0.1)
 
 
-def imagenet(config: ConfigDict) -> None:
-    """The paper's set and training section, as above."""
-    ilsvrc2012(config)
-
-
 def folder(config: ConfigDict) -> None:
     """Photographs of your own, a folder for each class."""
-    own_images(config, 128)
-    one_cycle(config, epochs=30, learning_rate=0.05)
+    own_images(config, 128, learning_rate=0.05)
 
 
 RECIPES = {
@@ -102,6 +96,6 @@ RECIPES = {
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,
     "cifar10": cifar10,
-    "imagenet": imagenet,
+    "imagenet": ilsvrc2012,
     "folder": folder,
 }

@@ -78,12 +78,12 @@ def samples(images: Images, size: int, seed: int, epoch: int) -> Batch:
     return batch
 
 
-def batch_shapes(images: Images, batch_size: int) -> Batch:
-    """Returns the shapes and types of a batch, in place of its arrays."""
+def batch_shapes(image_shape: tuple[int, ...], batch_size: int) -> Batch:
+    """Returns the shapes and types of a batch of such images, in place of its arrays."""
     shape: Any = jax.ShapeDtypeStruct
     one_each = (batch_size,)
     return Batch(
-        shape((batch_size, *images.image_shape), np.uint8),
+        shape((batch_size, *image_shape), np.uint8),
         shape(one_each, np.int32),
         shape(one_each, np.bool),
         shape(one_each, np.int32),

@@ -12,7 +12,7 @@ import optax
 from flax import errors as flax_errors
 from flax import linen as nn
 
-from flax_vision.data.batches import Batch
+from flax_vision.data.batches import Batch, batch_shapes
 from flax_vision.errors import UserError
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.evaluation.protocols import (
@@ -92,15 +92,7 @@ class Trial:
         Raises:
           UserError: the network cannot take what it would be shown.
         """
-        count = (batch_size,)
-        batch: Any = jax.eval_shape(
-            lambda: Batch(
-                jnp.zeros((*count, *self.image_shape), jnp.uint8),
-                jnp.zeros(count, jnp.int32),
-                jnp.zeros(count, jnp.bool_),
-                jnp.zeros(count, jnp.int32),
-            )
-        )
+        batch = batch_shapes(self.image_shape, batch_size)
         try:
             lowered = jax.jit(self._step).lower(variables, batch)
         except (ValueError, flax_errors.FlaxError) as error:

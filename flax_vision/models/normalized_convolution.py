@@ -6,9 +6,9 @@ The convolution before it does both at no cost, with other kernels and a bias.
 
 import jax
 from flax import linen as nn
-from jax import lax
 
 from flax_vision.models.layers import BatchNorm, Conv
+from flax_vision.ops.batch_normalization import factor_and_shift
 from flax_vision.ops.convolution import convolution
 
 
@@ -53,7 +53,8 @@ def _folded(conv: Conv, norm: BatchNorm) -> tuple[jax.Array, jax.Array]:
     """Returns the kernel and the bias that do the work of both."""
     linear, affine = conv.variables["params"], norm.variables["params"]
     statistics = norm.variables["batch_stats"]
-    factor = lax.rsqrt(statistics["var"] + norm.epsilon) * affine["scale"]
-    bias = linear["bias"] if conv.use_bias else 0.0
-    bias = (bias - statistics["mean"]) * factor + affine["bias"]
+    factor, shift = factor_and_shift(
+        statistics["mean"], statistics["var"], affine["scale"], affine["bias"], norm.epsilon
+    )
+    bias = linear["bias"] * factor + shift if conv.use_bias else shift
     return linear["kernel"] * factor.reshape(1, 1, 1, -1), bias

@@ -53,7 +53,14 @@ def normalize(
     Returns:
       y, of the shape of x, in float32 at least.
     """
-    factor = lax.rsqrt(variance + epsilon) * scale
-    shift = bias - mean * factor
+    factor, shift = factor_and_shift(mean, variance, scale, bias, epsilon)
     wide = at_least_single(x)
     return wide * factor.reshape(1, 1, 1, -1) + shift.reshape(1, 1, 1, -1)
+
+
+def factor_and_shift(
+    mean: jax.Array, variance: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> tuple[jax.Array, jax.Array]:
+    """Returns by what `normalize` multiplies each channel, and what it adds then: [C] and [C]."""
+    factor = lax.rsqrt(variance + epsilon) * scale
+    return factor, bias - mean * factor

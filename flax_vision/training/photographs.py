@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from flax_vision.training.small_images import one_cycle
+
 
 def ilsvrc2012(config: ConfigDict) -> None:
     """Trains on ImageNet's 1000 classes.
@@ -13,7 +15,7 @@ def ilsvrc2012(config: ConfigDict) -> None:
     config.data.validation = 0.01
 
 
-def own_images(config: ConfigDict, size: int) -> None:
+def own_images(config: ConfigDict, size: int, learning_rate: float) -> None:
     """Trains on a folder, from parts of `size` pixels with at least a quarter of the area.
 
     A few hundred images a class do for this: the smaller size learns in a fraction of the time, the
@@ -30,3 +32,4 @@ def own_images(config: ConfigDict, size: int) -> None:
     config.augmentation.photometric = 0.2
     config.augmentation.flip = True
     config.batch_size = 32
+    one_cycle(config, epochs=30, learning_rate=learning_rate)

@@ -114,7 +114,7 @@ def prepare(config: ConfigDict, report: Report) -> Setup:
         model,
         dataclasses.replace(recipe, augmentation=augmentation),
         preprocessing,
-        batch_shapes(parts.train, config.batch_size),
+        batch_shapes(parts.train.image_shape, config.batch_size),
     )
     params, warm = program.state.params, config.init_from
     initial = layers_of(warm, config.init_layers, params) if warm else {}

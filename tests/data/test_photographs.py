@@ -128,7 +128,7 @@ def test_parts_keep_their_files(folder):
 
 def test_batches_are_as_their_shapes_say(folder):
     photographs, _, _ = load(folder)
-    shapes = batch_shapes(photographs, 21)
+    shapes = batch_shapes(photographs.image_shape, 21)
     (batch,) = training_batches(photographs, 21, 0, 0)
     for array, shape in zip(batch, shapes, strict=True):
         assert (array.shape, array.dtype) == (shape.shape, shape.dtype)
@@ -230,7 +230,7 @@ def test_other_middles_to_the_pixel(tmp_path):
     other = photographs.tested_on(Middle(10, 13, 10))
     (batch,) = evaluation_batches(other, 2)
     np.testing.assert_array_equal(batch.images, pixels[:, :, 2:15])
-    assert other.image_shape == batch_shapes(other, 2).images.shape[1:] == (10, 13, 3)
+    assert other.image_shape == batch_shapes(other.image_shape, 2).images.shape[1:] == (10, 13, 3)
     assert photographs.image_shape == (8, 8, 3)
 
 
