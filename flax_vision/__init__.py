@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flax_vision import weights
     from flax_vision.models.registry import create_model, list_models
+    from flax_vision.sharding import make_mesh
     from flax_vision.weights.exported import load
 
-__all__ = ["create_model", "list_models", "load", "weights"]
+__all__ = ["create_model", "list_models", "load", "make_mesh", "weights"]
 __version__ = version("flax_vision")
 
 _HOMES = {
     "create_model": "flax_vision.models.registry",
     "list_models": "flax_vision.models.registry",
     "load": "flax_vision.weights.exported",
+    "make_mesh": "flax_vision.sharding",
 }
 
 

@@ -1,0 +1,34 @@
+import jax
+import pytest
+
+from flax_vision.sharding import make_mesh
+
+
+@pytest.mark.parametrize(
+    ("asked", "shape"),
+    [
+        ({}, {"data": 2, "column": 1}),
+        ({"column": 2}, {"data": 1, "column": 2}),
+        ({"data": 1}, {"data": 1, "column": 1}),
+        ({"data": 2, "column": 1}, {"data": 2, "column": 1}),
+    ],
+)
+def test_shape(asked, shape):
+    assert dict(make_mesh(**asked).shape) == shape
+
+
+def test_all_axes_are_automatic():
+    assert set(make_mesh().axis_types) == {jax.sharding.AxisType.Auto}
+
+
+@pytest.mark.parametrize("asked", [{"data": 2, "column": 2}, {"column": 4}])
+def test_too_few_devices(asked):
+    with pytest.raises(ValueError, match=r"=4 in the environment emulates them") as error:
+        make_mesh(**asked)
+    assert "needs 4 devices, and JAX sees 2" in str(error.value)
+
+
+@pytest.mark.parametrize("axis", ["data", "column"])
+def test_an_axis_of_none(axis):
+    with pytest.raises(ValueError, match=f"axis '{axis}' is 0"):
+        make_mesh(**{axis: 0})
