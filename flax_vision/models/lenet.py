@@ -4,8 +4,9 @@ LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document 
 Proceedings of the IEEE 86(11): sections II.B and II.C, appendix A.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -44,15 +45,28 @@ def squash(a: jax.Array) -> jax.Array:
     return 1.7159 * jnp.tanh(a * (2 / 3))
 
 
-def uniform_fan_in(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-    """Draws weights from U(-2.4/F, 2.4/F), F the inputs of a unit (appendix A).
+# Weights are drawn from U(-b, b), and this is b by F, the inputs of a unit.
+BOUNDS: dict[str, Callable[[Any], Any]] = {
+    # Appendix A.
+    "paper": lambda inputs: 2.4 / inputs,
+    # A standard deviation of 1 / sqrt(F), so that sums vary as their inputs do: LeCun, Bottou, Orr
+    # and Mueller, "Efficient BackProp", 1998, section 4.6.
+    "efficient_backprop": lambda inputs: np.sqrt(3 / inputs),
+}
+
+
+def uniform_fan_in(
+    key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike, scheme: str = "paper"
+) -> jax.Array:
+    """Draws weights from U(-b, b), in the paper b = 2.4/F, F the inputs of a unit (appendix A).
 
     Args:
       key: a PRNG key.
       shape: kernel shape, the output axis last.
       dtype: type of the weights.
+      scheme: a key of `BOUNDS`.
     """
-    bound = 2.4 / np.prod(shape[:-1])
+    bound = BOUNDS[scheme](np.prod(shape[:-1]))
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
@@ -85,13 +99,14 @@ def spread_links(links: jax.Array, table: np.ndarray) -> jax.Array:
 class Subsampling(nn.Module):
     """S2 and S4: the sum of each 2x2 block, times a coefficient, plus a bias."""
 
+    initialization: str = "paper"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         maps = x.shape[-1]
-        # A unit of a map has four inputs, so the bound is 2.4/4.
-        init = partial(jax.random.uniform, minval=-0.6, maxval=0.6)
+        bound = BOUNDS[self.initialization](4)  # the inputs of a unit of a map
+        init = partial(jax.random.uniform, minval=-bound, maxval=bound)
         coefficient = self.param("coefficient", init, (maps,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (maps,), jnp.float32)
         x, coefficient, bias = nn.dtypes.promote_dtype(x, coefficient, bias, dtype=self.dtype)
@@ -105,15 +120,17 @@ class PartialConvolution(nn.Module):
     Attributes:
       table: bool [input maps, output maps].
       size: height and width of each kernel.
+      initialization: a key of `BOUNDS`.
     """
 
     table: np.ndarray
     size: int = 5
+    initialization: str = "paper"
     dtype: DTypeLike = jnp.float32
 
     def _init_links(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         inputs = self.table.sum(axis=0)[np.nonzero(self.table)[1]]
-        bound = jnp.asarray(2.4 / (self.size**2 * inputs), dtype)
+        bound = jnp.asarray(BOUNDS[self.initialization](self.size**2 * inputs), dtype)
         return jax.random.uniform(key, shape, dtype, -1, 1) * bound[None, None]
 
     @nn.compact
@@ -156,6 +173,8 @@ class LeNet5(nn.Module):
       codes: `"digits"` for the 7x12 bitmaps of figure 3, `"random"` for random -1 and 1
         (the alternative that section II.B names), for any number of classes.
       trainable_codes: lets the 84 components of each code learn.
+      initialization: of the weights: `"paper"`, or `"efficient_backprop"` for larger ones, see
+        `BOUNDS`; biases are 0.
       background: value around the images, up to 32x32.
       dtype: type of the arithmetic; parameters are float32.
     """
@@ -163,20 +182,25 @@ class LeNet5(nn.Module):
     num_classes: int = 10
     codes: Literal["digits", "random"] = "digits"
     trainable_codes: bool = False
+    initialization: Literal["paper", "efficient_backprop"] = "paper"
     background: float = -0.1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         del train  # no dropout and no statistics in 1998
-        conv = partial(Conv, size=5, kernel_init=uniform_fan_in, dtype=self.dtype)
+        scheme = self.initialization
+        init = partial(uniform_fan_in, scheme=scheme)
+        conv = partial(Conv, size=5, kernel_init=init, dtype=self.dtype)
+        subsample = partial(Subsampling, scheme, self.dtype)
+        c3 = PartialConvolution(TABLE_I, initialization=scheme, dtype=self.dtype, name="C3")
         x = extend(images, self.background)
         x = keep(self, "c1", squash(conv(6, name="C1")(x)))
-        x = keep(self, "s2", squash(Subsampling(self.dtype, name="S2")(x)))
-        x = keep(self, "c3", squash(PartialConvolution(TABLE_I, dtype=self.dtype, name="C3")(x)))
-        x = keep(self, "s4", squash(Subsampling(self.dtype, name="S4")(x)))
+        x = keep(self, "s2", squash(subsample(name="S2")(x)))
+        x = keep(self, "c3", squash(c3(x)))
+        x = keep(self, "s4", squash(subsample(name="S4")(x)))
         x = keep(self, "c5", squash(conv(120, name="C5")(x)))
-        dense = nn.Dense(84, kernel_init=uniform_fan_in, dtype=self.dtype, name="F6")
+        dense = nn.Dense(84, kernel_init=init, dtype=self.dtype, name="F6")
         x = keep(self, "f6", squash(dense(x.reshape(x.shape[0], -1))))
         codes = CODES[self.codes](self.num_classes)
         return -RadialBasis(codes, self.trainable_codes, name="OUT")(x)

@@ -10,7 +10,14 @@ import pytest
 from abstract import count, quick_key
 
 import flax_vision as fv
-from flax_vision.models.lenet import TABLE_I, PartialConvolution, Subsampling, extend, squash
+from flax_vision.models.lenet import (
+    TABLE_I,
+    LeNet5,
+    PartialConvolution,
+    Subsampling,
+    extend,
+    squash,
+)
 from flax_vision.models.lenet_codes import digit_codes, random_codes
 
 # Layer, output, trainable parameters, connections (section II.B).
@@ -116,6 +123,18 @@ def test_subsampling_adds_and_multiplies():
     y = Subsampling().apply({"params": params}, x)
     sums = np.array([[0 + 1 + 4 + 5, 2 + 3 + 6 + 7], [8 + 9 + 12 + 13, 10 + 11 + 14 + 15]]) / 10
     np.testing.assert_allclose(y[0, :, :, 0], 0.5 * sums - 1, rtol=1e-6, atol=1e-6)
+
+
+def test_initialisation_that_keeps_the_variance():
+    """Efficient BackProp, section 4.6: a standard deviation of 1 / sqrt(F) in every layer."""
+    model = LeNet5(initialization="efficient_backprop")
+    params = model.init(quick_key(0), IMAGES)["params"]
+    inputs = {"C1": 25, "C5": 400, "F6": 120}
+    for layer, fan_in in inputs.items():
+        largest = abs(params[layer]["kernel"]).max()
+        assert 0.95 * (3 / fan_in) ** 0.5 < largest <= (3 / fan_in) ** 0.5 * (1 + 1e-6)
+    assert abs(params["C3"]["kernel"]).max() > 0.95 * (3 / 75) ** 0.5
+    assert abs(params["S2"]["coefficient"]).max() <= (3 / 4) ** 0.5
 
 
 @pytest.mark.parametrize(
