@@ -43,6 +43,10 @@ class Paths:
         """Returns the path of a file."""
         return str(self.paths[index])
 
+    def key(self, index: int) -> str:
+        """Returns the name of a file in the folder of its class."""
+        return self.paths[index].name
+
 
 def find_folder(
     path: str, reading: Reading, class_names: Sequence[str] = ()

@@ -42,6 +42,10 @@ class Images(Protocol):
         """Returns the images at `places`, in that order."""
         ...
 
+    def fingerprints(self) -> Iterator[bytes]:
+        """Yields what tells each image from others: the name of its file, or its pixels."""
+        ...
+
     def views(
         self, groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
     ) -> Iterator[tuple[Array, np.ndarray]]:
@@ -85,6 +89,10 @@ class ImageSet:
     def take(self, places: np.ndarray) -> "ImageSet":
         """Returns the images at `places`, in that order."""
         return ImageSet(self.images[places], self.labels[places], self.class_names)
+
+    def fingerprints(self) -> Iterator[bytes]:
+        """Yields the pixels of each image."""
+        return (image.tobytes() for image in self.images)
 
     def views(
         self, groups: Sequence[np.ndarray], epoch: tuple[int, int] | None

@@ -32,6 +32,9 @@ class Files(Protocol):
     def name(self, index: int) -> str:
         """Returns what a person finds it by."""
 
+    def key(self, index: int) -> str:
+        """Returns what tells it from others of its class, wherever they all lie."""
+
 
 @dataclass(frozen=True)
 class Photographs:
@@ -77,6 +80,13 @@ class Photographs:
         """Returns the images at `places`, in that order."""
         indices, labels = self.indices[places], self.labels[places]
         return dataclasses.replace(self, indices=indices, labels=labels, skipped={})
+
+    def fingerprints(self) -> Iterator[bytes]:
+        """Yields the name of each image's file."""
+        return (
+            f"{self.files.key(int(index))}\0".encode(errors="surrogateescape")
+            for index in self.indices
+        )
 
     def tested_on(self, middle: Middle) -> "Photographs":
         """Returns the same images, of which a test sees another part."""

@@ -195,6 +195,10 @@ class _Records:
         """Returns what a person finds a record by."""
         return f"{self._title}, record {index}"
 
+    def key(self, index: int) -> str:
+        """Returns the number of a record."""
+        return str(index)
+
     def chunks(self, report: Report) -> Iterator[tuple[int, Any]]:
         """Yields all records with their numbers."""
         for start in range(0, len(self), _CHUNK):

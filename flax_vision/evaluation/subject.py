@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from flax_vision.data import identity
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.sources import PARTS, Source, load_part
 from flax_vision.data.view import Reading, View
@@ -100,9 +101,7 @@ def run_configuration(path: Path) -> dict[str, Any]:
     Raises:
       UserError: it cannot be read.
     """
-    path = path.absolute()
-    is_export = path.name == "export" and (path / "model.json").exists()
-    file = (path.parent if is_export else path) / "config.json"
+    file = _run_directory(path) / "config.json"
     if not file.exists():
         return {}
     try:
@@ -112,6 +111,12 @@ def run_configuration(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} is damaged ({error!r}); mend it.") from error
     return configuration
+
+
+def _run_directory(path: Path) -> Path:
+    path = path.absolute()
+    is_export = path.name == "export" and (path / "model.json").exists()
+    return path.parent if is_export else path
 
 
 def load_split(source: Source, split: str, report: Report) -> Images:
@@ -134,6 +139,35 @@ def load_split(source: Source, split: str, report: Report) -> Images:
             f"the best model is {source.validation:g}. Choose --split train or test."
         )
     return images
+
+
+def have_changed(path: Path, source: Source, split: str, images: Images) -> str:
+    """Returns a warning where a run had others than these images; else nothing.
+
+    Args:
+      path: as in `find_source`.
+      source: the data of the run, or others, which are compared with nothing.
+      split: the part that the images are.
+      images: what there is of it.
+
+    Raises:
+      UserError: what the run wrote down of its images cannot be read.
+    """
+    own = run_configuration(path).get("data", {})
+    file = _run_directory(path) / identity.FILE
+    is_own = (source.name, source.test) == (own.get("name"), own.get("test", 0.0))
+    if not is_own or not file.exists():
+        return ""
+    try:
+        changed = identity.changes(json.loads(file.read_text())[split], identity.identity(images))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file} is damaged ({error!r}); mend it, or take it away.") from error
+    if not changed:
+        return ""
+    return (
+        f"these are not the {split} images of the run ({changed}): the result cannot be compared "
+        "with its own, and it may have learned from some of them"
+    )
 
 
 def has_moved(path: Path, source: Source) -> str:

@@ -24,6 +24,7 @@ from flax_vision.evaluation.subject import (
     check_fit,
     find_source,
     has_moved,
+    have_changed,
     load_split,
     named_options,
     other_names,
@@ -135,6 +136,7 @@ def evaluate_trained(
         other_names(card, image_set, source.name),
         _unseen(path, trial),
         has_moved(path, source),
+        have_changed(path, source, split, image_set),
         left_out([showing.images for showing in showings]),
     )
     return Evaluation(

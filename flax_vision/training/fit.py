@@ -47,7 +47,7 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         result = directory.result()
         if result is None:
             with Interruption() as interruption:
-                setup = prepare(config, _reporter(display, interruption))
+                setup = prepare(config, _reporter(display, interruption), directory.claim_images)
                 with _Run(setup, directory, display, interruption) as run:
                     run.start()
                     run.train()

@@ -16,6 +16,8 @@ import filelock
 import jax
 import tensorboardX
 
+from flax_vision.data import identity
+from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
 from flax_vision.training.config import flatten
 
@@ -71,6 +73,24 @@ class RunDirectory:
         test = {name: value for name, value in result.items() if name.startswith("test/")}
         self._add_events({"step": result["step"], **test})
         _write(self._result, json.dumps(result, indent=2) + "\n")
+
+    def claim_images(self, parts: Parts) -> None:
+        """Writes down which images the run learns from, and is chosen and tested by.
+
+        Raises:
+          UserError: it has a checkpoint, and had others when that was written.
+        """
+        file = self.path / identity.FILE
+        kept, found = _read(file), identity.identities(parts)
+        if kept is not None and _is_begun(self.path):
+            changed = {part: identity.changes(kept.get(part, {}), found[part]) for part in found}
+            told = [f"{part}: {text}" for part, text in changed.items() if text]
+            if told:
+                raise UserError(
+                    f"run directory {str(self.path)!r} belongs to other images than there are now: "
+                    f"{'; '.join(told)}. Bring them back as they were, or give another --workdir."
+                )
+        _write(file, json.dumps(found) + "\n")
 
     def close(self) -> None:
         """Closes the files."""
@@ -135,8 +155,7 @@ def _in_use(path: Path) -> UserError:
 def _claim(path: Path, config: Mapping[str, Any]) -> None:
     """Compares and writes `config.json`, and adds this start to `starts.json`."""
     file = path / "config.json"
-    # A start that failed before its first checkpoint leaves nothing that could be lost.
-    if any((path / "checkpoints").glob("[0-9]*")) or (path / "result.json").exists():
+    if _is_begun(path):
         saved = _read(file)
         if saved is None:
             raise UserError(
@@ -147,6 +166,11 @@ def _claim(path: Path, config: Mapping[str, Any]) -> None:
     _write(file, json.dumps(config, indent=2) + "\n")
     starts = path / "starts.json"
     _write(starts, json.dumps([*(_read(starts) or []), _describe_start()], indent=2) + "\n")
+
+
+def _is_begun(path: Path) -> bool:
+    """Returns whether there is a checkpoint: a start that failed before leaves nothing to lose."""
+    return any((path / "checkpoints").glob("[0-9]*")) or (path / "result.json").exists()
 
 
 def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What a run is made of: data, network, and the functions that train it."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,12 +73,15 @@ class Setup:
         )
 
 
-def prepare(config: ConfigDict, report: Report) -> Setup:
+def prepare(
+    config: ConfigDict, report: Report, claim: Callable[[Parts], None] = lambda parts: None
+) -> Setup:
     """Reads the data and builds everything, without compiling anything yet.
 
     Args:
       config: a checked configuration.
       report: called with a text, the images read so far and their number.
+      claim: called with the data; it raises a UserError where they are not those of the run.
 
     Raises:
       UserError: the data cannot be had, or do not fit the configuration or the network.
@@ -87,6 +90,7 @@ def prepare(config: ConfigDict, report: Report) -> Setup:
     reading = make_reading(config)
     source = Source(data.name, data.directory, data.path, data.validation, data.test, reading)
     parts = load_parts(source, report)
+    claim(parts)
     steps_per_epoch = len(parts.train) // config.batch_size
     if not steps_per_epoch:
         raise UserError(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,11 @@ from PIL import Image
 from tiny_folders import ignore, write_sizes
 
 from flax_vision.cli import main
+from flax_vision.data.identity import identities
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.sources import Source, load_part
+from flax_vision.data.sources import Source, load_part, load_parts
 from flax_vision.data.view import Reading, View
+from flax_vision.errors import UserError
 from flax_vision.evaluation.trained import evaluate_trained
 from flax_vision.weights import exported
 
@@ -163,6 +166,27 @@ def test_folder_that_may_be_the_runs_own_is_warned_of(run, pictures, tmp_path):
     config.write_text(config.read_text().replace(str(pictures[0]), "gone"))
     (warning,) = evaluate_trained(tmp_path / "run", folder=folder).warnings
     assert warning.startswith("the run's own folder 'gone' is not there")
+
+
+def test_images_that_are_not_the_runs_are_warned_of(run, pictures, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copytree(pictures[0], tmp_path / "pictures")
+    config = tmp_path / "run/config.json"
+    config.write_text(config.read_text().replace(str(pictures[0]), str(tmp_path / "pictures")))
+    source = Source("folder", path=str(tmp_path / "pictures"), test=0.34, reading=Reading(VIEW))
+    kept = identities(load_parts(source, ignore))
+    (tmp_path / "run/images.json").write_text(json.dumps(kept))
+    assert not evaluate_trained(tmp_path / "run").warnings
+    (tested,) = load_part(source, "test", ignore).take(np.array([3])).indices
+    name = Path(source.path) / f"d/{tested - 9}.png"
+    name.rename(name.with_name("2b.png"))
+    assert main(["evaluate", str(tmp_path / "run/export")]) == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: these are not the test images of the run (the 1 image of")
+    assert not evaluate_trained(tmp_path / "run", folder=str(pictures[0])).warnings
+    (tmp_path / "run/images.json").write_text("[]")
+    with pytest.raises(UserError, match="images.json is damaged"):
+        evaluate_trained(tmp_path / "run")
 
 
 def test_network_for_small_images_sees_squares_of_photographs(card, variables, tmp_path):

@@ -44,6 +44,7 @@ def test_run_directory_tells_the_whole_story(finished):
     assert result["validation/top1"] == best["validation/top1"]
     names = {path.name for path in workdir.iterdir() if not path.name.startswith("events")}
     files = {"config.json", "metrics.jsonl", "result.json", "run.lock", "starts.json"}
+    files |= {"images.json"}
     assert names == files | {"checkpoints", "export"}
 
 

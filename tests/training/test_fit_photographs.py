@@ -1,5 +1,6 @@
 """Whole runs on a folder of photographs: stopped, resumed, and with damaged files."""
 
+import shutil
 from pathlib import Path
 
 import chex
@@ -67,6 +68,31 @@ def test_stopped_run_goes_on_to_the_same_bits_with_other_threads(
     assert {k: v for k, v in result.items() if k not in TIMES} == {
         k: v for k, v in whole.items() if k not in TIMES
     }
+
+
+def test_run_goes_on_with_its_own_images_only(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "pictures")
+    config = configuration(tmp_path / "pictures", epochs=1)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2)
+        with pytest.raises(Interrupted):
+            fit(config, tmp_path / "run")
+    shutil.copy(tmp_path / "pictures/a/1.jpg", tmp_path / "pictures/a/00.jpg")
+    message = "other images than there are.*train: 'a' had 16 images and has 17, .*test: the 2 im"
+    with pytest.raises(UserError, match=message):
+        fit(config, tmp_path / "run")
+    (tmp_path / "pictures/a/00.jpg").unlink()
+    assert fit(config, tmp_path / "run")["step"] == 4
+
+
+def test_start_that_failed_claims_no_images(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "pictures")
+    (tmp_path / "pictures/a/1.jpg").write_bytes(b"nothing")
+    config = configuration(tmp_path / "pictures", epochs=1)
+    with pytest.raises(UserError, match="cannot be read"):
+        fit(config, tmp_path / "run")
+    (tmp_path / "pictures/a/1.jpg").unlink()
+    assert fit(config, tmp_path / "run")["step"] == 3
 
 
 @pytest.fixture
