@@ -75,9 +75,10 @@ def find_folder(
     if not path or not root.is_dir():
         found = "is not a directory" if root.exists() else "does not exist"
         problem = f"is {path!r}, which {found}" if path else "is not given"
+        option = reading.options.path
         raise UserError(
-            f"config.data.path {problem}; give --config.data.path=DIR, where DIR has a folder of "
-            "images for each class, or train/ and val/ with such folders in them."
+            f"{option.rstrip(' =')} {problem}; give {option}DIR, where DIR has a folder of images "
+            "for each class, or train/ and val/ with such folders in them."
         )
     folders = _part_folders(root)
     origin = "the network" if class_names else "train/"

@@ -175,7 +175,11 @@ class Photographs:
 
     def _skip(self, place: int, error: Exception) -> None:
         if self.reading.on_error == "stop":
-            raise _cannot_be_read(self.files.name(int(self.indices[place])), error) from error
+            name, options = self.files.name(int(self.indices[place])), self.reading.options
+            raise UserError(
+                f"image {name!r} cannot be read ({_reason(error)}); mend it or take it out, or "
+                f"give {options.on_error}skip to leave such images out and count them."
+            ) from error
         self.skipped[place] = _reason(error)
 
     def _mapped(self, places: np.ndarray, look: Callable[[int], Any], ahead: int) -> Any:
@@ -190,14 +194,6 @@ class Photographs:
         options = grain.ReadOptions(threads, prefetch_buffer_size=ahead + 2 * threads)
         mapped = grain.MapDataset.source(places).map(lambda place: look(int(place)))
         return mapped.to_iter_dataset(options)
-
-
-def _cannot_be_read(name: str, error: Exception) -> UserError:
-    """Returns the error for an image that cannot be read."""
-    return UserError(
-        f"image {name!r} cannot be read ({_reason(error)}); mend it or take it out, or give "
-        "--config.data.on_error=skip to leave such images out and count them."
-    )
 
 
 def _reason(error: Exception) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from flax_vision.data.image_set import Images, Report, stratified_split
 from flax_vision.data.mnist_5k import load_mnist_5k
+from flax_vision.data.options import TRAINING, Options
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
@@ -31,6 +32,7 @@ class Source:
       reading: how photographs are read; None for images that are read into memory.
       class_names: of a folder, in the order in which a network knows them; empty for those that
         it has.
+      options: of the program, which errors name.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Source:
     test: float = 0.0
     reading: Reading | None = None
     class_names: Sequence[str] = ()
+    options: Options = TRAINING
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def _find(source: Source, report: Report) -> Mapping[str, Callable[[], Images]]:
     # TFDS takes most of a second to import.
     from flax_vision.data.tfds import find_tfds
 
-    return find_tfds(name, source.directory, report, reading)
+    return find_tfds(name, source.directory, report, reading, source.options)
 
 
 def _divided(found: Mapping[str, Callable[[], Images]], source: Source) -> dict[str, Images]:

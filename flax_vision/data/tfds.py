@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from flax_vision.data.image_set import Images, ImageSet, Report
+from flax_vision.data.options import TRAINING, Options
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
@@ -24,11 +25,13 @@ from flax_vision.errors import UserError
 _CHUNK = 1000
 """Records read at once; ArrayRecord is slow one by one."""
 
-EMBEDDED = "--config.data.name=mnist_5k needs no download and no preparation."
-
 
 def find_tfds(
-    name: str, directory: str, report: Report, reading: Reading | None = None
+    name: str,
+    directory: str,
+    report: Report,
+    reading: Reading | None = None,
+    options: Options = TRAINING,
 ) -> Mapping[str, Callable[[], Images]]:
     """Returns what reads the training and the test part of a prepared TFDS set.
 
@@ -39,6 +42,7 @@ def find_tfds(
       report: called as the reading goes on.
       reading: how photographs are read when they are needed; None to read all images into memory,
         which must be of one size then.
+      options: of the program, which errors name.
 
     Returns:
       Functions by `"train"` and `"test"` (`validation` of the set where there is no `test` with
@@ -48,22 +52,22 @@ def find_tfds(
       UserError: the set does not exist, is not prepared, is damaged, which the functions may find
         as well, or is not one of labelled images.
     """
-    builder = _prepared_builder(name, directory)
-    _check_features(name, builder.info, reading)
+    builder = _prepared_builder(name, directory, options)
+    _check_features(name, builder.info, reading, options)
 
     def load(part: str) -> Images:
-        with _undamaged(builder, name, directory):
+        with _undamaged(builder, name, directory, options):
             if reading is None:
                 return _read(builder, part, report)
             return _photographs(builder, part, reading, report)
 
-    with _undamaged(builder, name, directory):
+    with _undamaged(builder, name, directory, options):
         test = _test_part(name, builder)
     return {"train": partial(load, "train"), "test": partial(load, test)}
 
 
 @contextlib.contextmanager
-def _undamaged(builder: Any, name: str, directory: str) -> Iterator[None]:
+def _undamaged(builder: Any, name: str, directory: str, options: Options) -> Iterator[None]:
     """Makes a UserError of what is raised where a set is damaged."""
     try:
         yield
@@ -72,11 +76,13 @@ def _undamaged(builder: Any, name: str, directory: str) -> Iterator[None]:
             raise
         problem = str(error).splitlines()[0]
         raise UserError(
-            _how_to_prepare(builder, name, directory, f"is damaged ({problem}); prepare it again")
+            _how_to_prepare(
+                builder, name, directory, f"is damaged ({problem}); prepare it again", options
+            )
         ) from error
 
 
-def _prepared_builder(name: str, directory: str) -> Any:
+def _prepared_builder(name: str, directory: str, options: Options) -> Any:
     try:
         with _quiet():
             builder = tfds.builder(name, data_dir=directory or None)
@@ -87,15 +93,15 @@ def _prepared_builder(name: str, directory: str) -> Any:
         raise UserError(
             f"unknown data set {name!r}{hint} Valid: mnist_5k, or any image classification set "
             f"that `tfds.list_builders()` names, such as mnist, fashion_mnist or cifar10. "
-            f"{EMBEDDED}"
+            f"{_embedded(options)}"
         ) from error
     with _quiet():
         is_prepared = builder.is_prepared()
     if not is_prepared:
-        raise UserError(_how_to_prepare(builder, name, directory, "is not prepared"))
+        raise UserError(_how_to_prepare(builder, name, directory, "is not prepared", options))
     if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         found = f"is prepared as {builder.info.file_format.value}, which only TensorFlow reads"
-        raise UserError(_how_to_prepare(builder, name, directory, found))
+        raise UserError(_how_to_prepare(builder, name, directory, found, options))
     return builder
 
 
@@ -111,7 +117,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _how_to_prepare(builder: Any, name: str, directory: str, problem: str) -> str:
+def _how_to_prepare(builder: Any, name: str, directory: str, problem: str, options: Options) -> str:
     directory = directory or str(tfds.core.constants.DATA_DIR)
     command = f"tfds build {name} --file_format=array_record --data_dir={directory}"
     manual = ""
@@ -124,11 +130,15 @@ def _how_to_prepare(builder: Any, name: str, directory: str, problem: str) -> st
         f"data set {name!r} {problem} (looked in {directory}). TFDS needs TensorFlow to prepare "
         "it, once, in an environment of its own: `pip install tensorflow tensorflow-datasets`, "
         f"then `{command}`.{manual} "
-        f"For sets elsewhere give --config.data.directory=DIR. {EMBEDDED}"
+        f"For sets elsewhere give {options.directory}DIR. {_embedded(options)}"
     )
 
 
-def _check_features(name: str, info: Any, reading: Reading | None) -> None:
+def _embedded(options: Options) -> str:
+    return f"{options.name}mnist_5k needs no download and no preparation."
+
+
+def _check_features(name: str, info: Any, reading: Reading | None, options: Options) -> None:
     is_dict = isinstance(info.features, tfds.features.FeaturesDict)
     features = dict(info.features) if is_dict else {}
     image: Any = features.get("image")
@@ -141,12 +151,7 @@ def _check_features(name: str, info: Any, reading: Reading | None) -> None:
             f"{', '.join(features) or 'none'}); choose an image classification set."
         )
     if None in image.shape and reading is None:
-        raise UserError(
-            f"data set {name!r} has images of several sizes, and config.view.size is 0; give the "
-            "size of the part that the network sees, such as --config.view.size=224, and "
-            "--config.data.resize=0 --config.data.crop=0; or a recipe for photographs, such as "
-            "configs/resnet50.py:imagenet."
-        )
+        raise UserError(f"data set {name!r} has images of several sizes, and {options.one_size}")
 
 
 def _test_part(name: str, builder: Any) -> str:

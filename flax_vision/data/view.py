@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from flax_vision.data.options import TRAINING, Options
+
 _TRIES = 10
 
 _ASPECTS = (1.0, 1.12, 1.24, 1.32, 1.49, 1.76, 2.0, 2.5)
@@ -175,11 +177,13 @@ class Reading:
       view: what becomes of each.
       on_error: whether one that cannot be read is an error, or is skipped and counted.
       threads: that decode; 0 for one a core.
+      options: of the program, which errors name.
     """
 
     view: View
     on_error: Literal["stop", "skip"] = "stop"
     threads: int = 0
+    options: Options = TRAINING
 
 
 def _scaled(width: int, height: int, shorter_side: int) -> tuple[int, int]:

@@ -60,8 +60,8 @@ class Totals(struct.PyTreeNode):
         count = int(self.count)
         if not count:
             raise UserError(
-                "no images were counted, for none of them could be read; give "
-                "--config.data.on_error=stop to see why."
+                "no images were counted, for none of them could be read; look at one of them "
+                "(on_error=stop says what is wrong with the first)."
             )
         sums: dict[str, Any] = {"loss": self.loss, "top1": self.top1, "top5": self.top5}
         return {name: float(total) / count for name, total in sums.items()}

@@ -1,13 +1,12 @@
 """What is tested: a trained network, and the images that it is tested on."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from flax_vision.data import identity
 from flax_vision.data.image_set import Images, Report
+from flax_vision.data.options import Options
 from flax_vision.data.sources import PARTS, Source, load_part
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError, unknown
@@ -16,14 +15,15 @@ from flax_vision.weights.exported import ModelCard
 _NEEDED = {"name", "directory", "validation"}
 """Of what a run says about its data."""
 
-_OPTIONS = {
-    "--config.data.name=": "--data ",
-    "--config.data.directory=": "--directory ",
-    "--config.data.path=": "--path ",
-    "--config.data.on_error=": "--on-error ",
-    "config.data.path": "--path",
-}
-"""Of this program, for those of train.py in errors."""
+OPTIONS = Options(
+    name="--data ",
+    directory="--directory ",
+    path="--path ",
+    on_error="--on-error ",
+    one_size="the network was trained on small ones, in memory; give a set of such, or a folder of "
+    "images, --path DIR.",
+)
+"""Of this program."""
 
 
 def find_source(
@@ -68,6 +68,7 @@ def find_source(
         data.get("test", 0.0),
         _reading(card, wanted, on_error or own.get("on_error", "stop"), own.get("threads", 0)),
         card.class_names if wanted == "folder" else (),
+        OPTIONS,
     )
 
 
@@ -89,7 +90,7 @@ def _reading(
                 "to squares for it; give --data NAME, with images of that size."
             )
         view = View(height, height, (height, height), channels=channels)
-    return Reading(view, on_error, threads) if view and name != "mnist_5k" else None
+    return Reading(view, on_error, threads, OPTIONS) if view and name != "mnist_5k" else None
 
 
 def run_configuration(path: Path) -> dict[str, Any]:
@@ -181,26 +182,6 @@ def has_moved(path: Path, source: Source) -> str:
         f"the run's own folder {own['path']!r} is not there; if {source.path!r} is the same one, "
         "most of its images were trained on"
     )
-
-
-@contextmanager
-def named_options() -> Iterator[None]:
-    """Has errors of the data name this program's options instead of train.py's."""
-    try:
-        yield
-    except UserError as error:
-        message = str(error)
-        if "has images of several sizes" in message:
-            name = message.split("'")[1]
-            message = (
-                f"data set {name!r} has images of several sizes, and the network was trained on "
-                "small ones, in memory; give a set of such, or a folder of images, --path DIR."
-            )
-        for key, option in _OPTIONS.items():
-            message = message.replace(key, option)
-        if message == str(error):
-            raise
-        raise UserError(message) from error
 
 
 def check_fit(card: ModelCard, image_set: Images, name: str) -> None:

@@ -26,7 +26,6 @@ from flax_vision.evaluation.subject import (
     has_moved,
     have_changed,
     load_split,
-    named_options,
     other_names,
     run_configuration,
 )
@@ -126,12 +125,11 @@ def evaluate_trained(
     # On images as in training, so that what is wrong with the protocol is said before any is read.
     trial = prepared(tuple(card.image_shape))
     source = find_source(path, card, data, directory, folder, on_error)
-    with named_options():
-        image_set = load_split(source, split, report)
-        check_fit(card, image_set, source.name)
-        showings = _shown(image_set, protocol, trial, prepared, report)
-        _, variables = exported.load(path)
-        measured = measure(showings, jax.device_put(variables), batch_size, report)
+    image_set = load_split(source, split, report)
+    check_fit(card, image_set, source.name)
+    showings = _shown(image_set, protocol, trial, prepared, report)
+    _, variables = exported.load(path)
+    measured = measure(showings, jax.device_put(variables), batch_size, report)
     warnings = (
         other_names(card, image_set, source.name),
         _unseen(path, trial),

@@ -16,7 +16,7 @@ from flax_vision.data.batches import evaluation_batches
 from flax_vision.data.tfds import find_tfds
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
-from flax_vision.evaluation.subject import named_options
+from flax_vision.evaluation.subject import OPTIONS
 
 RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.integers(0, 256, (2345, 4, 5, 3), np.uint8)
@@ -211,8 +211,8 @@ def test_labels_are_read_once(directory, cache, monkeypatch):
 
 def test_set_of_several_sizes_is_not_for_networks_of_small_images(directory):
     message = "'tiny_of_many_sizes' has images of several sizes, and the network was.*--path DIR"
-    with pytest.raises(UserError, match=message), named_options():
-        find_tfds("tiny_of_many_sizes", directory, ignore)
+    with pytest.raises(UserError, match=message):
+        find_tfds("tiny_of_many_sizes", directory, ignore, None, OPTIONS)
 
 
 def test_one_part_is_read_without_the_other(directory, cache):

@@ -9,7 +9,7 @@ from tiny_folders import VIEW
 from flax_vision.data.sources import Source
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
-from flax_vision.evaluation.subject import find_source
+from flax_vision.evaluation.subject import OPTIONS, find_source
 
 
 @pytest.fixture
@@ -29,30 +29,30 @@ def directory(tmp_path):
 
 def test_folder_of_a_run_is_divided_as_in_the_run(directory, photographic):
     path, names = str(directory / "pictures"), photographic.class_names
-    reading = Reading(VIEW, "skip", 3)
-    own = Source("folder", "", path, 0.1, 0.2, reading, names)
+    reading = Reading(VIEW, "skip", 3, OPTIONS)
+    own = Source("folder", "", path, 0.1, 0.2, reading, names, OPTIONS)
     assert find_source(directory, photographic, None) == own
     assert find_source(directory, photographic, "folder") == own
     by_another_name = find_source(directory, photographic, None, folder=f"{path}/../pictures")
     assert by_another_name == own
-    other = Source("folder", "", "others", 0.1, 1.0, reading, names)
+    other = Source("folder", "", "others", 0.1, 1.0, reading, names, OPTIONS)
     assert find_source(directory, photographic, None, folder="others") == other
 
 
 def test_errors_can_be_had_otherwise_than_in_the_run(directory, photographic):
     source = find_source(directory, photographic, None, on_error="stop")
-    assert source.reading == Reading(VIEW, "stop", 3)
+    assert source.reading == Reading(VIEW, "stop", 3, OPTIONS)
 
 
 def test_only_photographs_are_read_when_they_are_needed(card, photographic, tmp_path):
     def reading(card, name):
         return find_source(tmp_path, card, name).reading
 
-    assert reading(photographic, "imagenette") == Reading(VIEW)
+    assert reading(photographic, "imagenette") == Reading(VIEW, options=OPTIONS)
     assert reading(photographic, "mnist_5k") is None
     assert reading(card, "cifar10") is None
     # What was trained on small images, taken whole, sees squares of photographs.
-    assert reading(card, "folder") == Reading(View(12, 12, (12, 12), channels=1))
+    assert reading(card, "folder") == Reading(View(12, 12, (12, 12), channels=1), options=OPTIONS)
 
 
 def test_network_for_images_that_are_no_squares(card, tmp_path):

@@ -109,6 +109,8 @@ def test_errors_of_the_data_name_the_options_of_this_program(run):
     with pytest.raises(UserError, match="--data mnist_5k needs no download") as caught:
         evaluate_trained(run, data="mnits")
     assert "--config" not in str(caught.value)
+    with pytest.raises(UserError, match="For sets elsewhere give --directory DIR"):
+        evaluate_trained(run, data="mnist", directory="nowhere")
 
 
 @pytest.mark.usefixtures("asked")

@@ -1,0 +1,30 @@
+"""How a person tells a program which data it is to have, for errors that say what to give."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """What options are called, with what stands before their value; as train.py has them.
+
+    Attributes:
+      name: of a data set.
+      directory: where TFDS keeps its sets.
+      path: of a folder of photographs.
+      on_error: what becomes of images that cannot be read.
+      one_size: a sentence on what to do where images of several sizes would be read into memory.
+    """
+
+    name: str = "--config.data.name="
+    directory: str = "--config.data.directory="
+    path: str = "--config.data.path="
+    on_error: str = "--config.data.on_error="
+    one_size: str = (
+        "config.view.size is 0; give the size of the part that the network sees, such as "
+        "--config.view.size=224, and --config.data.resize=0 --config.data.crop=0; or a recipe for "
+        "photographs, such as configs/resnet50.py:imagenet."
+    )
+
+
+TRAINING = Options()
+"""Of train.py."""
