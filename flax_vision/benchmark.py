@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from flax_vision.counts import counted
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
@@ -121,8 +122,8 @@ def measure_apart(name: str, mode: Mode, batch_size: int, **settings: Any) -> Sp
             return task.result()
         except (MemoryError, BrokenProcessPool) as error:
             raise UserError(
-                f"{name} with {batch_size:,} images in a step does not fit into memory; give a "
-                "smaller --batch-size."
+                f"{name} with {counted(batch_size, 'image')} in a step does not fit into memory; "
+                "give a smaller --batch-size."
             ) from error
 
 

@@ -14,6 +14,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from flax_vision.counts import counted
 from flax_vision.errors import UserError
 
 _SMALL_FILES = 1 << 16
@@ -148,8 +149,8 @@ class Checkpoints:
             return found
         if damaged:
             raise UserError(
-                f"none of the {len(damaged)} checkpoints in {self._directory} can be read, and "
-                f"they were left as they are ({damaged[0]}). Give another --workdir to start "
+                f"{self._directory} has {counted(len(damaged), 'checkpoint')}, of which none can "
+                f"be read; all is left as it is ({damaged[0]}). Give another --workdir to start "
                 "afresh."
             )
         return None

@@ -46,6 +46,8 @@ def prepare() -> None:
     To be called before anything else by a program, once. Whatever cannot be had is warned of, and
     the program goes on without.
     """
+    # Pillow's, of which decoding makes an error that names the file.
+    warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     warnings.formatwarning = lambda message, *place, **line: f"warning: {message}\n"
     _settle_allocator(os.environ)
     _settle_cache(os.environ)

@@ -145,7 +145,9 @@ def test_step_can_be_saved_again_where_it_was_damaged(tmp_path, saved):
 def test_nothing_is_touched_where_everything_is_damaged(tmp_path, saved):
     for step in (10, 20):
         flip_a_bit(files_of(tmp_path, step)[0])
-    with pytest.raises(UserError, match="none of the 2 checkpoints.*step 20 is damaged.*workdir"):
+    with pytest.raises(
+        UserError, match="2 checkpoints, of which none.*step 20 is damaged.*workdir"
+    ):
         saved.restore_newest(ABSTRACT, pytest.fail)
     assert saved.steps() == [10, 20]
 

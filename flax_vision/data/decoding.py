@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import warnings
 from collections.abc import Callable
 from typing import IO
 
@@ -15,10 +14,6 @@ try:
     import simplejpeg
 except ImportError:  # it is in the extra `fast-jpeg`
     simplejpeg = None
-
-# Pillow only warns of images between one and two times the pixels at which it takes them for a
-# decompression bomb, and a filter for one call would not be safe in threads.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """That are opened; of others Pillow gives some to programs outside, such as EPS to Ghostscript."""
@@ -62,6 +57,7 @@ def decode_part(
     rows, columns, channels = shape
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            _check_pixels(image)
             width, height = upright_size(image)
             part = choose(width, height)
             shrink = min(part.width / columns, part.height / rows)
@@ -86,6 +82,7 @@ def read_header(content: IO[bytes]) -> tuple[int, int]:
     """
     try:
         with Image.open(content, formats=_FORMATS) as image:
+            _check_pixels(image)
             _check_depth(image)
             return upright_size(image)
     except DecodingError:
@@ -130,6 +127,18 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
+def _check_pixels(image: Image.Image) -> None:
+    # Pillow only warns of images between one and two times the pixels at which it takes them for a
+    # decompression bomb. A filter that makes an error of that would be the whole process's.
+    width, height = image.size
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+        raise DecodingError(_too_many_pixels())
+
+
+def _too_many_pixels() -> str:
+    return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, as a decompression bomb would"
+
+
 def _check_depth(image: Image.Image) -> None:
     if image.mode in ("I", "F"):
         raise DecodingError(
@@ -157,6 +166,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return "it is no image of a known format"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, as a decompression bomb would"
+        return _too_many_pixels()
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
     return " ".join(f"{kind}{error}".split())

@@ -9,6 +9,7 @@ from typing import IO
 
 import numpy as np
 
+from flax_vision.counts import counted
 from flax_vision.data.image_set import Report
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.view import Reading
@@ -189,7 +190,7 @@ def _natural(names: Iterable[str]) -> list[str]:
 def _too_few_classes(folder: Path, found: Sequence[str]) -> str:
     count = f"only one class, {found[0]!r}" if found else "no classes"
     loose = sum(entry.suffix.lower() in SUFFIXES for entry in _visible(folder))
-    hint = f" It has {loose:,} images outside of such folders." if loose else ""
+    hint = f" It has {counted(loose, 'image')} outside of such folders." if loose else ""
     return (
         f"{str(folder)!r} has {count}; it must have a folder of images for each of two classes or "
         f"more, named after it.{hint}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flax_vision.counts import counted
 from flax_vision.data.image_set import Images, Report, stratified_split
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.data.options import TRAINING, Options
@@ -71,7 +72,8 @@ def left_out(sets: Iterable[Images]) -> str:
         return ""
     first = [f"{name} ({reason})" for name, reason in list(found.items())[:_NAMED]]
     rest = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
-    return f"{len(found):,} images so far cannot be read and do not count: {', '.join(first)}{rest}"
+    images = counted(len(found), "image")
+    return f"{images} so far cannot be read and will not count: {', '.join(first)}{rest}"
 
 
 def load_parts(source: Source, report: Report) -> Parts:
@@ -168,8 +170,9 @@ def _divide(train: Images, part: str, share: float, name: str) -> tuple[Images, 
     rest, taken = stratified_split(train, share)
     if not len(rest) or (share and not len(taken)):
         raise UserError(
-            f"config.data.{part} is {share}, which divides the {len(train)} training "
-            f"images of {name!r} into {len(rest)} and {len(taken)}; each part needs one at least."
+            f"config.data.{part} is {share}, which divides the "
+            f"{counted(len(train), 'training image')} of {name!r} into {len(rest)} and "
+            f"{len(taken)}; each part needs one at least."
         )
     lost = _classes(train) - _classes(rest)
     if lost:

@@ -6,6 +6,7 @@ from typing import Literal
 import jax
 import numpy as np
 
+from flax_vision.counts import counted
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
@@ -77,4 +78,6 @@ def _pixels(images: Images, preprocessing: Preprocessing, report: Report) -> Ite
         report("statistics of the training set", done, len(places))
         yield np.asarray(pixels(seen))[readable]
     if not used:
-        raise UserError(f"none of {done:,} training images can be read; look at one of them.")
+        raise UserError(
+            f"none of {counted(done, 'training image')} can be read; look at one of them."
+        )

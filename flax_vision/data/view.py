@@ -66,7 +66,7 @@ class Middle:
 
     def part(self, width: int, height: int) -> Part:
         """Returns where it lies in a photograph of that size."""
-        columns, rows = _scaled(width, height, self.scale)
+        columns, rows = scaled((width, height), self.scale)
         left, top = (columns - self.width) // 2, (rows - self.height) // 2
         return _in_the_file(
             (width, height), (columns, rows), (left, top), (self.width, self.height)
@@ -142,7 +142,7 @@ class View:
 
     def _part_at_a_scale(self, width: int, height: int, random: np.random.Generator) -> Part:
         scale = int(random.integers(self.scale[0], self.scale[1], endpoint=True))
-        columns, rows = _scaled(width, height, scale)
+        columns, rows = scaled((width, height), scale)
         across, down = (scale, scale) if self.square else (columns, rows)
         left = (columns - across) // 2 + int(random.integers(across - self.size, endpoint=True))
         top = (rows - down) // 2 + int(random.integers(down - self.size, endpoint=True))
@@ -186,10 +186,13 @@ class Reading:
     options: Options = TRAINING
 
 
-def _scaled(width: int, height: int, shorter_side: int) -> tuple[int, int]:
-    """Returns the width and height of a photograph whose shorter side is brought to a length."""
-    factor = shorter_side / min(width, height)
-    return round(width * factor), round(height * factor)
+def scaled(size: tuple[int, int], shorter_side: int) -> tuple[int, int]:
+    """Returns the two sides of an image, in their order, whose shorter one is brought to a length.
+
+    The longer one is rounded, halves to the even number.
+    """
+    first, second = (round(side * shorter_side / min(size)) for side in size)
+    return first, second
 
 
 def _in_the_file(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flax_vision.counts import counted
 from flax_vision.evaluation.protocols import CENTER, NAMES
 from flax_vision.report.tables import print_table
 
@@ -191,7 +192,7 @@ def _texts(result: "Evaluation") -> dict[str, str]:
         **scales,
         "views per image": views,
         "images": f"{result.images:,}",
-        "top-1": f"{result.top1:.2%}  ({wrong:,} of {result.images:,} images wrong)",
+        "top-1": f"{result.top1:.2%}  ({wrong:,} of {counted(result.images, 'image')} wrong)",
         **top5,
         "cross-entropy": f"{result.cross_entropy:.4f}",
         "seconds": f"{result.seconds:.2f}, and {result.compile_seconds:.2f} of compiling",

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from flax_vision.counts import counted
 from flax_vision.data.batches import Batch
 from flax_vision.data.image_set import Report
 from flax_vision.errors import UserError
@@ -56,8 +57,9 @@ def measure(
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             raise UserError(
-                f"{course.name} does not fit into memory with {course.batch_size:,} images in a "
-                "step; give a smaller --batch-size, or smaller --scales."
+                f"{course.name} does not fit into memory with "
+                f"{counted(course.batch_size, 'image')} in a step; give a smaller "
+                "--batch-size, or smaller --scales."
             ) from error
         raise
     seconds = time.monotonic() - started - course.compile_seconds

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from flax_vision.data.view import scaled
 from flax_vision.errors import UserError, unknown
 
 CENTER = "center"
-"""The protocol of training: one view, made by the preprocessing alone."""
+"""The protocol of training: one crop, made by the preprocessing alone."""
 
 _PAPER_SIZE = 224
 _MOST_PIXELS = 2**24
@@ -34,7 +35,7 @@ class Box(NamedTuple):
         return Box(top, left, height, width)
 
 
-class View(NamedTuple):
+class Crop(NamedTuple):
     """What the network sees of an image.
 
     Attributes:
@@ -50,8 +51,8 @@ class View(NamedTuple):
     flip: bool
 
 
-Parts = Callable[[Box, int], list[Box]]
-"""From a whole image and the side of a crop to the parts that are looked at."""
+Boxes = Callable[[Box, int], list[Box]]
+"""From a whole image and the side of a crop to the boxes of all crops."""
 
 
 def whole(image: Box, crop: int) -> list[Box]:
@@ -88,14 +89,14 @@ class Protocol:
     """How images are tested; every part is seen as it is and mirrored.
 
     Attributes:
-      parts: of an image, at each scale.
+      boxes: of an image, at each scale.
       sides: shorter sides of the images, for networks of 224x224.
       around: the sides are added to the one of training.
       of_middle: the parts are of the middle square of a photograph.
-      of_scores: class scores are averaged over the views; else softmax outputs.
+      of_scores: class scores are averaged over the crops; else softmax outputs.
     """
 
-    parts: Parts
+    boxes: Boxes
     sides: tuple[int, ...] = (0,)
     around: bool = True
     of_middle: bool = False
@@ -104,7 +105,7 @@ class Protocol:
     @property
     def is_dense(self) -> bool:
         """Whether the network sees images that are larger than those of its training."""
-        return self.parts is whole
+        return self.boxes is whole
 
 
 PROTOCOLS = {
@@ -170,15 +171,9 @@ def sides_of(
     return tuple(middle + in_proportion(side) for side in protocol.sides)
 
 
-def scaled(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Returns the height and width of an image whose shorter side is brought to `side`."""
-    height, width = (round(length * side / min(size)) for length in size)
-    return height, width
-
-
-def views_of(
+def crops_of(
     protocol: Protocol, size: tuple[int, int], crop: int, sides: tuple[int, ...], flip: bool = True
-) -> Counter[View]:
+) -> Counter[Crop]:
     """Returns what the network sees of each image, and how often the same.
 
     Args:
@@ -186,7 +181,7 @@ def views_of(
       size: height and width of the images.
       crop: height and width that the network was trained on.
       sides: shorter sides that the images are brought to.
-      flip: adds the mirror image of each view.
+      flip: adds the mirror image of each crop.
 
     Raises:
       UserError: a crop does not fit into the images.
@@ -203,10 +198,10 @@ def views_of(
             f"a scale is {max(sides)}, which makes images of {height}x{width}; give --scales of at "
             f"most {math.isqrt(_MOST_PIXELS * min(size) // max(size))}."
         )
-    views = []
+    crops = []
     for side in sides:
         image = Box(0, 0, *scaled(size, side))
-        for box in protocol.parts(image, crop):
+        for box in protocol.boxes(image, crop):
             shape = (image.height, image.width) if protocol.is_dense else (crop, crop)
-            views += [View(side, box, shape, mirrored) for mirrored in (False, True)[: 1 + flip]]
-    return Counter(views)
+            crops += [Crop(side, box, shape, mirrored) for mirrored in (False, True)[: 1 + flip]]
+    return Counter(crops)

@@ -20,7 +20,7 @@ class Showing:
     """Images of one shape, and what a network is shown of them.
 
     Attributes:
-      trial: the network and its views.
+      trial: the network and its crops.
       images: the images.
       places: int [N], where they are in the whole set.
     """

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from flax_vision.counts import counted
 from flax_vision.data import identity
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.options import Options
@@ -195,8 +196,8 @@ def check_fit(card: ModelCard, image_set: Images, name: str) -> None:
     known, given = len(card.class_names), len(image_set.class_names)
     if known != given:
         raise UserError(
-            f"{card.name} tells {known:,} classes apart, and {name!r} has {given:,}; give a set "
-            "with the same classes."
+            f"{card.name} tells {counted(known, 'class', 'classes')} apart, and {name!r} has "
+            f"{given:,}; give a set with the same classes."
         )
     ours, theirs = (
         card.preprocessing.channels or channels if channels == 1 else channels
@@ -204,8 +205,8 @@ def check_fit(card: ModelCard, image_set: Images, name: str) -> None:
     )
     if ours != theirs:
         raise UserError(
-            f"{card.name} was trained on images of {ours} channels, and those of {name!r} have "
-            f"{theirs}; give a set of the same kind."
+            f"{card.name} was trained on images of {counted(ours, 'channel')}, and those of "
+            f"{name!r} have {theirs}; give a set of the same kind."
         )
 
 

@@ -143,8 +143,8 @@ def evaluate_trained(
         split=split,
         protocol=protocol,
         scales=trial.sides,
-        views=trial.views_per_image,
-        views_computed=max(len(showing.trial.views or [None]) for showing in showings),
+        views=trial.crops_per_image,
+        views_computed=max(len(showing.trial.crops or [None]) for showing in showings),
         class_names=card.class_names,
         warnings=[text for text in warnings if text],
         **_result(measured, image_set),
@@ -186,7 +186,7 @@ def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
 
 def _unseen(path: Path, trial: Trial) -> str:
     """Returns a warning where a network is shown mirror images and never was in training."""
-    flips = any(view.flip for view in trial.views or ())
+    flips = any(crop.flip for crop in trial.crops or ())
     if flips and not run_configuration(path).get("augmentation", {}).get("flip", True):
         return (
             "this network was trained without mirror images (augmentation.flip is False), and half "

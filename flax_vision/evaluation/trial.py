@@ -14,27 +14,27 @@ from flax import linen as nn
 
 from flax_vision.data.batches import Batch, batch_shapes
 from flax_vision.errors import UserError
+from flax_vision.evaluation.crops import mean_posterior
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.evaluation.protocols import (
     CENTER,
     NAMES,
     PROTOCOLS,
-    View,
+    Crop,
+    crops_of,
     find_protocol,
     sides_of,
-    views_of,
 )
-from flax_vision.evaluation.views import mean_posterior
 from flax_vision.models.googlenet import GoogLeNet
 from flax_vision.models.registry import create_model, model_options
 from flax_vision.models.resnet import CifarResNet, ResNet
 from flax_vision.weights.exported import ModelCard
 
 _MOST_IMAGES = 128
-_VIEW_PIXELS = 2**22
-"""In one view of a batch: activations of 1 GB where a layer has 64 maps."""
+_CROP_PIXELS = 2**22
+"""In one crop of a batch: activations of 1 GB where a layer has 64 maps."""
 _STEP_PIXELS = 2**25
-"""In all views of a batch, so that a step is one of seconds."""
+"""In all crops of a batch, so that a step is one of seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,37 +44,37 @@ class Trial:
     Attributes:
       card: of the network.
       model: the network, in its fully convolutional form where the protocol asks for it.
-      views: what it sees of each image, and how often that counts; None for the preprocessing's.
+      crops: what it sees of each image, and how often that counts; None for the preprocessing's.
       image_shape: height, width and channels of the images.
-      of_scores: class scores are averaged over the views; else softmax outputs.
+      of_scores: class scores are averaged over the crops; else softmax outputs.
     """
 
     card: ModelCard
     model: nn.Module
-    views: Counter[View] | None
+    crops: Counter[Crop] | None
     image_shape: tuple[int, ...]
     of_scores: bool = False
 
     @property
     def sides(self) -> tuple[int, ...]:
         """Shorter sides that images are brought to; empty for the preprocessing's."""
-        return tuple(sorted({view.side for view in self.views})) if self.views else ()
+        return tuple(sorted({crop.side for crop in self.crops})) if self.crops else ()
 
     @property
-    def views_per_image(self) -> int:
-        """Views that the result is the average of."""
-        return self.views.total() if self.views else 1
+    def crops_per_image(self) -> int:
+        """Crops that the result is the average of."""
+        return self.crops.total() if self.crops else 1
 
     @property
     def batch_size(self) -> int:
         """Images in a step such that memory and the length of a step stay within bounds."""
         areas = [height * width for height, width in self._shapes()]
-        fit = min(_VIEW_PIXELS // max(areas), _STEP_PIXELS // sum(areas))
+        fit = min(_CROP_PIXELS // max(areas), _STEP_PIXELS // sum(areas))
         return max(1, min(_MOST_IMAGES, fit))
 
     def _shapes(self) -> list[tuple[int, int]]:
-        if self.views:
-            return [view.shape for view in self.views]
+        if self.crops:
+            return [crop.shape for crop in self.crops]
         images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.uint8)
         _, height, width, _ = jax.eval_shape(self.card.preprocessing, images).shape
         return [(height, width)]
@@ -116,12 +116,12 @@ class Trial:
         def network(x: jax.Array) -> Any:
             return self.model.apply(variables, x, train=False)
 
-        if self.views is None:
+        if self.crops is None:
             logits: jax.Array = network(self.card.preprocessing(images))
             return logits
-        of_views = self.card.view is not None
+        of_crops = self.card.view is not None
         return mean_posterior(
-            network, images, self.views, self.card.preprocessing, of_views, self.of_scores
+            network, images, self.crops, self.card.preprocessing, of_crops, self.of_scores
         )
 
 
@@ -163,8 +163,8 @@ def prepare(
     crop = sizes[0]
     sides = scales or sides_of(chosen, *sizes)
     height, width = image_shape[:2]
-    views = views_of(chosen, (height, width), crop, sides, flip)
-    return Trial(card, model, views, image_shape, chosen.of_scores)
+    crops = crops_of(chosen, (height, width), crop, sides, flip)
+    return Trial(card, model, crops, image_shape, chosen.of_scores)
 
 
 def _check_center(card: ModelCard, image_shape: tuple[int, ...], scales: Any) -> None:

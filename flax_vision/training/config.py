@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from flax_vision.counts import counted
 from flax_vision.errors import UserError, unknown
 
 
@@ -123,8 +124,8 @@ def check(config: ConfigDict) -> None:
     boundaries, factors = flat["schedule.boundaries"], flat["schedule.factors"]
     if len(boundaries) != len(factors):
         raise UserError(
-            f"config.schedule.boundaries has {len(boundaries)} epochs and config.schedule.factors "
-            f"{len(factors)}; give a factor for each."
+            f"config.schedule.boundaries has {counted(len(boundaries), 'epoch')} and "
+            f"config.schedule.factors {len(factors)}; give a factor for each."
         )
     scales = {"test_scale": flat["view.test_scale"] or math.inf}
     if not flat["view.area"]:

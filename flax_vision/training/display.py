@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from flax_vision.counts import counted
 from flax_vision.training.pace import Pace
 
 
@@ -77,7 +78,9 @@ class Display:
         """Shows how many images of a data set have been read, when it is due."""
         if self.is_due:
             left = self._time_left(done, total)
-            self._status(f"reading {what}", done, total, f"{done:,} of {total:,} images  {left}")
+            self._status(
+                f"reading {what}", done, total, f"{done:,} of {counted(total, 'image')}  {left}"
+            )
         if done == total:
             self.begin(0)
 
@@ -127,9 +130,12 @@ class Display:
         rows = {"best epoch": str(result["best/epoch"])}
         if "validation/top1" in result:
             rows["validation top-1"] = f"{result['validation/top1']:.2%}"
+        rows["test top-1"] = (
+            f"{result['test/top1']:.2%}  ({wrong:,} of {counted(images, 'image')} wrong)"
+        )
+        if "test/top5" in result:
+            rows["test top-5"] = f"{result['test/top5']:.2%}"
         rows |= {
-            "test top-1": f"{result['test/top1']:.2%}  ({wrong:,} of {images:,} images wrong)",
-            "test top-5": f"{result['test/top5']:.2%}",
             "test loss": f"{result['test/loss']:.4f}",
             "training time": duration(result["seconds"]),
             "waiting for input": f"{result['waiting']:.1%}",

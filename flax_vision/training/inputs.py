@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
+from flax_vision.counts import counted
 from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.preprocessing import Preprocessing
@@ -36,13 +37,14 @@ def make_preprocessing(config: ConfigDict, train: Images) -> Preprocessing:
     for key in ("mean", "std"):
         if len(data[key]) not in (1, channels):
             raise UserError(
-                f"config.data.{key} has {len(data[key])} numbers, and the images of "
-                f"{data.name!r} have {channels} channels; give one number or {channels}."
+                f"config.data.{key} has {counted(len(data[key]), 'number')}, and the images of "
+                f"{data.name!r} have {counted(channels, 'channel')}; give one number or {channels}."
             )
     if data.crop > (smallest := data.resize or min(size)):
         raise UserError(
             f"config.data.crop is {data.crop}, and the images of {data.name!r} are "
-            f"{smallest} pixels high or wide; give at most that, or a larger config.data.resize."
+            f"{counted(smallest, 'pixel')} high or wide; give at most that, or a larger "
+            "config.data.resize."
         )
     return Preprocessing(data.mean, data.std, data.resize, data.channels, data.crop)
 

@@ -9,6 +9,7 @@ import jax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from flax_vision.counts import counted
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.sources import Parts, Source, load_parts
@@ -69,7 +70,8 @@ class Setup:
         return (
             f"{self.card.name}: {parameters:,} parameters; {self.config.data.name}: "
             f"{len(parts.train):,} training, {len(parts.validation):,} validation, "
-            f"{len(parts.test):,} test images; {self.steps_per_epoch:,} steps an epoch"
+            f"{counted(len(parts.test), 'test image')}; "
+            f"{counted(self.steps_per_epoch, 'step')} an epoch"
         )
 
 
@@ -95,12 +97,12 @@ def prepare(
     if not steps_per_epoch:
         raise UserError(
             f"config.batch_size is {config.batch_size}, and the training set has only "
-            f"{len(parts.train)} images; give a batch of at most that."
+            f"{counted(len(parts.train), 'image')}; give a batch of at most that."
         )
     if config.epochs * steps_per_epoch > _MOST_STEPS:
         raise UserError(
             f"config.epochs is {config.epochs}, which makes {config.epochs * steps_per_epoch:,} "
-            f"steps; give at most {_MOST_STEPS // steps_per_epoch:,} epochs."
+            f"steps; give at most {counted(_MOST_STEPS // steps_per_epoch, 'epoch')}."
         )
     if config.schedule.name == "plateau" and not len(parts.validation):
         raise UserError(

@@ -1,6 +1,8 @@
 """Files of every kind, to the pixel where they are kept without loss."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -227,6 +229,26 @@ JPEG = encoded(smooth(), "JPEG")
 def test_what_cannot_be_decoded(content, message, decoder):
     with pytest.raises(DecodingError, match=message):
         decode_part(content, all_of, (4, 4, 3))
+
+
+def read_bytes(content):
+    return read_header(io.BytesIO(content))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("read", [lambda x: decode_part(x, all_of, (4, 4, 3)), read_bytes])
+def test_bombs_are_errors_whatever_becomes_of_warnings(read):
+    with pytest.raises(DecodingError, match="89,478,485 pixels.*decompression bomb"):
+        read(encoded(Image.new("1", (10_000, 9_500))))
+
+
+def test_importing_leaves_the_filters_of_warnings_alone():
+    program = (
+        "import warnings, numpy, PIL.Image; before = list(warnings.filters)\n"
+        "import flax_vision.data.decoding\n"
+        "assert warnings.filters == before, warnings.filters"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize(

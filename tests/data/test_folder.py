@@ -123,7 +123,7 @@ def link_to_nowhere(path):
         (lambda path: None, "config.data.path is '.*pictures', which does not exist"),
         (no_directory, "pictures', which is not a directory.*--config.data.path=DIR"),
         (lambda path: path.mkdir(), "pictures' has no classes"),
-        (images_without_classes, "no classes.*1 images outside"),
+        (images_without_classes, "no classes.*1 image outside"),
         (one_class, "only one class, 'a'"),
         (empty_class, "the class 'c' has no images.*pictures/c.*.jpg"),
         (class_of_validation_alone, r"pictures/val' has the class 'c', which train/ has not.*a, b"),

@@ -90,7 +90,7 @@ def test_sentence_about_what_was_left_out(tmp_path):
     named = len(parts.train.unreadable)
     assert named == 6
     sentence = parts.left_out()
-    assert sentence.startswith(f"{named} images so far cannot be read and do not count: ")
+    assert sentence.startswith(f"{named} images so far cannot be read and will not count: ")
     assert sentence.count("no image of a known format") == 3
     assert sentence.endswith(f" and {named - 3} more")
 

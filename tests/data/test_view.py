@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from flax_vision.data.view import INTERPOLATIONS, Part, View, nearly_whole
+from flax_vision.data.view import INTERPOLATIONS, Part, View, nearly_whole, scaled
 
 FIXED = View(size=4, test_scale=6, scale=(6, 6))
 AREA = View(size=4, test_scale=4, scale=(4, 4), area=(0.08, 1.0))
@@ -15,6 +15,17 @@ AREA = View(size=4, test_scale=4, scale=(4, 4), area=(0.08, 1.0))
 def parts(view, width, height, count):
     random = np.random.default_rng(0)
     return [view.training(width, height, random) for _ in range(count)]
+
+
+def test_scaled_keeps_the_proportion():
+    assert scaled((300, 400), 256) == (256, 341)
+    assert scaled((400, 300), 256) == (341, 256)
+    assert scaled((28, 28), 32) == (32, 32)
+    assert scaled((99, 88), 12) == (14, 12)  # 13.5, which 99 times 12 / 88 is just below
+
+
+def test_shorter_side_is_exact():
+    assert all(scaled((shorter, shorter + 7), 224)[0] == 224 for shorter in range(1, 300))
 
 
 @pytest.mark.parametrize(

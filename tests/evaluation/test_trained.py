@@ -141,7 +141,7 @@ def test_other_names_of_classes_are_warned_of(run, noise, loaded):
 
 def test_other_number_of_channels(run, noise, loaded):
     loaded(images=np.repeat(noise.images, 3, axis=3))
-    with pytest.raises(UserError, match="images of 1 channels, and those of 'noise' have 3"):
+    with pytest.raises(UserError, match="images of 1 channel, and those of 'noise' have 3"):
         evaluate_trained(run)
 
 

@@ -147,7 +147,7 @@ def test_photographs_that_cannot_be_read_do_not_count(protocol, export, pictures
     np.testing.assert_array_equal(result.taken_for, whole.taken_for[readable])
     assert result.top1 == (result.labels == result.taken_for).mean()
     (warning,) = result.warnings
-    assert warning.startswith("2 images so far cannot be read and do not count")
+    assert warning.startswith("2 images so far cannot be read and will not count")
     assert not whole.warnings
 
 

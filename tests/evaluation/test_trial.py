@@ -37,7 +37,7 @@ def test_center_sees_what_the_preprocessing_makes(card, variables, noise):
     expected = apply(card.preprocessing(noise.images[:2]))
     scores = jax.jit(trial.scores)(variables, noise.images[:2])
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
-    assert (trial.sides, trial.views_per_image) == ((), 1)
+    assert (trial.sides, trial.crops_per_image) == ((), 1)
 
 
 def test_ten_crop_of_a_network_is_the_mean_of_its_posteriors(card, variables, noise):
@@ -50,7 +50,7 @@ def test_ten_crop_of_a_network_is_the_mean_of_its_posteriors(card, variables, no
     expected = np.mean([apply(crop) for crop in crops], axis=0)
     scores = jax.jit(trial.scores)(variables, noise.images[:2])
     np.testing.assert_allclose(np.exp(scores), expected, rtol=1e-4)
-    assert (trial.views_per_image, len(trial.views)) == (10, 8)
+    assert (trial.crops_per_image, len(trial.crops)) == (10, 8)
 
 
 def test_dense_vgg_averages_the_class_scores_of_its_convolutional_form():
@@ -58,7 +58,7 @@ def test_dense_vgg_averages_the_class_scores_of_its_convolutional_form():
     trial = prepare(card, "dense", (64, 96, 3))
     assert trial.model == fv.create_model("vgg_a", num_classes=3, fully_convolutional=True)
     assert trial.sides == (32,)
-    assert {view.shape for view in trial.views} == {(32, 48)}
+    assert {crop.shape for crop in trial.crops} == {(32, 48)}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_average_of_maps_before_a_linear_layer_is_that_of_class_scores(model, ke
 def test_dense_takes_networks_of_images_that_are_no_squares():
     card = dataclasses.replace(make_card("resnet20", 32), image_shape=[32, 48, 3])
     trial = prepare(card, "dense", (64, 96, 3))
-    assert {view.shape for view in trial.views} == {(32, 48)}
+    assert {crop.shape for crop in trial.crops} == {(32, 48)}
 
 
 def test_resnets_for_imagenet_have_scales_of_their_own():

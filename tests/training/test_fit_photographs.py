@@ -45,6 +45,7 @@ def finished(folder, tmp_path_factory):
 def test_run_on_a_folder(finished):
     workdir, result = finished
     assert result["test/images"] == 6
+    assert "test/top5" not in result  # of three classes
     assert [record["step"] for record in read_metrics(workdir)] == [4, 8, 8]
     card = load_card(workdir)
     assert card.class_names == ["a", "b", "c"]
@@ -115,7 +116,7 @@ def test_damaged_images_are_left_out_and_counted(damaged, tmp_path, capsys):
     settings = {"data.on_error": "skip", "batch_size": 16}
     result = fit(configuration(damaged, **settings), tmp_path / "run")
     warnings = capsys.readouterr().err.splitlines()
-    left_out = [line for line in warnings if "cannot be read and do not count" in line]
+    left_out = [line for line in warnings if "cannot be read and will not count" in line]
     assert "warning: 10 images so far" in left_out[-1]
     assert "and 7 more" in left_out[-1]
     assert len(left_out) == len(set(left_out))

@@ -1,4 +1,4 @@
-"""The views of a batch of images, and what a network makes of them, inside a compiled step."""
+"""The crops of a batch of images, and what a network makes of them, inside a compiled step."""
 
 import dataclasses
 import itertools
@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.evaluation.protocols import View, scaled
+from flax_vision.data.view import scaled
+from flax_vision.evaluation.protocols import Crop
 
 Apply = Callable[[jax.Array], Any]
 """From images float32 [N, H, W, C], as a network takes them, to anything."""
@@ -25,9 +26,9 @@ def _unchanged(images: jax.Array) -> jax.Array:
 def mean_posterior(
     network: Apply,
     images: jax.Array | np.ndarray,
-    views: Mapping[View, int],
+    crops: Mapping[Crop, int],
     preprocessing: Preprocessing,
-    of_views: bool = False,
+    of_crops: bool = False,
     of_scores: bool = False,
 ) -> jax.Array:
     """Returns the logarithm of the mean of the softmax outputs, float32 [N, classes].
@@ -36,23 +37,23 @@ def mean_posterior(
       network: returns logits float32 [N, classes]; those of a network that is convolutional from
         end to end are the mean of its class scores over the image.
       images: uint8 [N, H, W, C].
-      views: what it sees of each image, and how often that counts.
+      crops: what it sees of each image, and how often that counts.
       preprocessing: of the network.
-      of_views: a mean image is of what the network sees, not of whole images.
+      of_crops: a mean image is of what the network sees, not of whole images.
       of_scores: returns the mean of the logits instead.
     """
     whole, as_seen = preprocessing, _unchanged
-    if of_views:
+    if of_crops:
         whole = dataclasses.replace(preprocessing, mean=(0.0,), std=(1.0,))
         as_seen = partial(normalized, preprocessing=preprocessing)
-    frames = {side: frame(images, side, whole) for side in {v.side for v in views}}
-    ordered = sorted(views, key=attrgetter("shape"))
+    frames = {side: frame(images, side, whole) for side in {crop.side for crop in crops}}
+    ordered = sorted(crops, key=attrgetter("shape"))
     answer = network if of_scores else lambda x: jax.nn.log_softmax(network(x))
     answers = [
-        over_views(answer, frames, list(alike), as_seen)
+        over_crops(answer, frames, list(alike), as_seen)
         for _, alike in itertools.groupby(ordered, key=attrgetter("shape"))
     ]
-    counts = np.array([views[view] for view in ordered], np.float32)
+    counts = np.array([crops[crop] for crop in ordered], np.float32)
     shares = jnp.asarray(counts / counts.sum())[:, None, None]
     if of_scores:
         return jnp.sum(shares * jnp.concatenate(answers), axis=0)
@@ -87,26 +88,26 @@ def normalized(pixels: jax.Array, preprocessing: Preprocessing) -> jax.Array:
     return dataclasses.replace(preprocessing, mean=mean).normalize(pixels)
 
 
-def over_views(
+def over_crops(
     function: Apply,
     frames: Mapping[int, jax.Array],
-    views: Sequence[View],
+    crops: Sequence[Crop],
     prepare: Callable[[jax.Array], jax.Array] = _unchanged,
 ) -> Any:
-    """Returns what a function makes of each view of the images, stacked.
+    """Returns what a function makes of each crop of the images, stacked.
 
-    One view of all images after the other, so that the memory is that of one, and the function is
+    One crop of all images after the other, so that the memory is that of one, and the function is
     compiled once.
 
     Args:
       function: of images float32 [N, height, width, C].
       frames: the images [N, H, W, C] at each scale, by their shorter side.
-      views: that have one shape.
-      prepare: what views go through before they are mirrored.
+      crops: that have one shape.
+      prepare: what crops go through before they are mirrored.
     """
-    kinds = sorted({_kind(view) for view in views})
+    kinds = sorted({_kind(crop) for crop in crops})
     cuts = [
-        partial(_cut, frames[side], size=(height, width), shape=views[0].shape)
+        partial(_cut, frames[side], size=(height, width), shape=crops[0].shape)
         for side, height, width in kinds
     ]
 
@@ -114,7 +115,7 @@ def over_views(
         x = prepare(jax.lax.switch(kind, cuts, top, left))
         return function(jnp.where(flip, x[:, :, ::-1], x))
 
-    rows = [(kinds.index(_kind(v)), v.box.top, v.box.left, v.flip) for v in views]
+    rows = [(kinds.index(_kind(crop)), crop.box.top, crop.box.left, crop.flip) for crop in crops]
     columns = tuple(jnp.array(column) for column in zip(*rows, strict=True))
     return jax.lax.map(lambda row: look(*row), columns)
 
@@ -141,5 +142,5 @@ def _resize(images: jax.Array | np.ndarray, shape: tuple[int, int]) -> jax.Array
     return jax.image.resize(images, (count, *shape, channels), "linear")
 
 
-def _kind(view: View) -> tuple[int, int, int]:
-    return view.side, view.box.height, view.box.width
+def _kind(crop: Crop) -> tuple[int, int, int]:
+    return crop.side, crop.box.height, crop.box.width
