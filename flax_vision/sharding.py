@@ -1,9 +1,11 @@
 """Meshes: which devices share a batch, and which the columns of AlexNet."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import jax
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 DATA = "data"
 """The axis of the devices that share a batch."""
@@ -42,6 +44,31 @@ def make_mesh(*, data: int | None = None, column: int = 1) -> Mesh:
     return jax.make_mesh(
         tuple(shape.values()), tuple(shape), axis_types=axis_types, devices=devices[:needed]
     )
+
+
+def parameter_shardings(tree: Any, mesh: Mesh, column_layers: Iterable[str] = ()) -> Any:
+    """Returns where on the mesh each array of a tree lies, before there is any.
+
+    With it as `out_shardings` of a compiled `init` parameters are born divided.
+
+    Args:
+      tree: parameters, variables, or what has their structure somewhere inside, such as the state
+        of an optimiser; arrays, or their shapes and types.
+      mesh: the devices.
+      column_layers: layers whose arrays have a leading axis of columns, which lies over the mesh's
+        axis `column`: the `column_layers` of a network that has some. All else is everywhere.
+
+    Returns:
+      A tree of the same structure, of `NamedSharding`.
+    """
+    layers = set(column_layers)
+
+    def of_array(path: tuple[Any, ...], array: Any) -> NamedSharding:
+        keys = {getattr(key, "key", None) for key in path}
+        is_divided = COLUMN in mesh.shape and array.ndim > 0 and not layers.isdisjoint(keys)
+        return NamedSharding(mesh, PartitionSpec(COLUMN) if is_divided else PartitionSpec())
+
+    return jax.tree.map_with_path(of_array, tree)
 
 
 def _too_few(shape: dict[str, int], needed: int, devices: list[jax.Device]) -> str:

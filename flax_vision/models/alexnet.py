@@ -6,14 +6,24 @@ option says so: github.com/computerhistory/AlexNet-Source-Code, layers/layers-14
 """
 
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
+from flax_vision.models.columns import (
+    COLUMN,
+    COLUMNS,
+    Sees,
+    check_batch,
+    check_mesh,
+    in_each_column,
+    joined,
+)
 from flax_vision.models.layers import (
     SCALED_TO_INPUTS,
     Conv,
@@ -31,9 +41,6 @@ from flax_vision.models.layers import (
 from flax_vision.models.variant import Variant
 from flax_vision.ops.convolution import convolution
 from flax_vision.ops.padding import Padding
-
-Columns = tuple[jax.Array, ...]
-"""The maps of the two columns, a and b, [N, H, W, C] each."""
 
 
 class LrnConvention(NamedTuple):
@@ -73,15 +80,16 @@ class ColumnConv(nn.Module):
       features: kernels of each column.
       size: height and width of each kernel; None for those of the maps, as in a fully connected
         layer.
+      sees: what is convolved in each column, and `mesh`: see `in_each_column`.
       stride: between two windows, in pixels.
       padding: zeros around the image.
       fully_convolutional: with `size` None, allows maps that are larger than the kernel.
-
-    Takes the maps of each column, or one array that both see.
     """
 
     features: int
     size: int | None
+    sees: Sees = "own"
+    mesh: Mesh | None = None
     stride: int = 1
     padding: Padding = "VALID"
     fully_convolutional: bool = False
@@ -90,16 +98,14 @@ class ColumnConv(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, maps: jax.Array | Columns) -> Columns:
-        columns = maps if isinstance(maps, tuple) else (maps, maps)
-        x = columns[0]
+    def __call__(self, x: jax.Array) -> jax.Array:
         size = (self.size,) * 2 if self.size else map_size(self, x, self.fully_convolutional)
-        shape = (len(columns), *size, x.shape[-1], self.features)
+        channels = x.shape[-1] // (COLUMNS if self.sees == "own" else 1)
         init = self.kernel_init if self.size else as_matrix(self.kernel_init)
-        kernels = self.param("kernel", init, shape, jnp.float32)
-        biases = self.param("bias", self.bias_init, (len(columns), self.features), jnp.float32)
-        layers = zip(columns, kernels, biases, strict=True)
-        return tuple(self._convolve(*promote_dtype(*layer, dtype=self.dtype)) for layer in layers)
+        kernels = self.param("kernel", init, (COLUMNS, *size, channels, self.features), jnp.float32)
+        biases = self.param("bias", self.bias_init, (COLUMNS, self.features), jnp.float32)
+        operands = promote_dtype(x, kernels, biases, dtype=self.dtype)
+        return in_each_column(self._convolve, self.mesh, self.sees)(*operands)
 
     def _convolve(self, x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
         return convolution(x, kernel, self.stride, self.padding, bias=bias, rectify=True)
@@ -124,6 +130,15 @@ class AlexNet(nn.Module):
         their scores (as in section 3.2 of the VGG paper).
       dropout: share of the outputs of fc6 and fc7 that is dropped (section 4.2).
       dtype: type of the arithmetic; parameters are float32.
+      mesh: with an axis `column` of 2 each column runs on its own device, as in 2012, and they
+        exchange maps before conv3, fc6, fc7 and fc8 only (section 3.2 and figure 2): the same
+        parameters and results as without. Images are divided over its axis `data`, if there is
+        one. Parameters are to lie over `column` by the leading axis of `column_layers`; fc8, which
+        has no columns, is computed on every device.
+
+    Raises:
+      ValueError: the axis `column` is not there or neither 1 nor 2; or it is 2, and `lrn` sums over
+        both columns, which would exchange more than the paper's, or a batch cannot be divided.
     """
 
     num_classes: int = 1000
@@ -132,25 +147,45 @@ class AlexNet(nn.Module):
     fully_convolutional: bool = False
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
+    mesh: Mesh | None = None
+
+    column_layers: ClassVar = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
+    """The layers whose parameters have a leading axis of 2, one for each column."""
+
+    def __post_init__(self) -> None:
+        if self.mesh is not None:
+            check_mesh(self.mesh)
+            if self.mesh.shape[COLUMN] > 1 and LRN[self.lrn].across:
+                own = ", ".join(name for name, convention in LRN.items() if not convention.across)
+                raise ValueError(
+                    f"lrn is {self.lrn!r}, which sums over both columns; on devices of their own "
+                    f"they exchange nothing there. Choose one of {own}, or give a mesh whose axis "
+                    f"{COLUMN!r} is 1."
+                )
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         check_images(images, "AlexNet", smallest=64)
+        mesh = self._mesh()
+        check_batch(images, mesh)
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
+        pool = partial(MaxPool, 3, 2, each=partial(in_each_column, mesh=mesh))
         # 224 pixels hold 54.25 windows of conv1. The authors' code rounds up and pads with zeros at
         # the right and the bottom; with 227 pixels that padding is not reached.
-        x = self._layer("conv1", images, 48, 11, stride=4, padding=((0, 3), (0, 3)))
+        x = self._layer("conv1", images, 48, 11, "images", stride=4, padding=((0, 3), (0, 3)))
         x = self._normalize("norm1", x)
-        x = self._keep("pool1", MaxPool(3, 2)(x))
+        x = keep(self, "pool1", pool()(x))
         x = self._layer("conv2", x, 128, 5, padding=2)
         x = self._normalize("norm2", x)
-        x = self._keep("pool2", MaxPool(3, 2)(x))
-        x = self._layer("conv3", joined(x), 192, 3, padding=1)
+        x = keep(self, "pool2", pool()(x))
+        x = self._layer("conv3", x, 192, 3, "all", padding=1)
         x = self._layer("conv4", x, 192, 3, padding=1)
         x = self._layer("conv5", x, 128, 3, padding=1)
-        x = self._keep("pool5", MaxPool(3, 2)(x))
-        x = self._layer("fc6", joined(x), 2048, None, fully_convolutional=self.fully_convolutional)
-        x = self._layer("fc7", dropout()(joined(x)), 2048, 1)
+        x = keep(self, "pool5", pool()(x))
+        dense = self.fully_convolutional
+        x = self._layer("fc6", x, 2048, None, "all", fully_convolutional=dense)
+        x = self._layer("fc7", dropout()(x), 2048, 1, "all")
         kernel_init, bias_init = _initializers(self.initialization, "fc8")
         fc8 = Conv(
             self.num_classes,
@@ -160,36 +195,42 @@ class AlexNet(nn.Module):
             dtype=self.dtype,
             name="fc8",
         )
-        scores = keep(self, "scores", fc8(dropout()(joined(x))))
+        scores = keep(self, "scores", fc8(joined(dropout()(x), mesh)))
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
 
+    def _mesh(self) -> Mesh | None:
+        """Returns the mesh to compute on; parameters begin from any number of images, on none."""
+        return None if self.is_initializing() else self.mesh
+
     def _layer(
-        self, name: str, maps: jax.Array | Columns, features: int, size: int | None, **settings: Any
-    ) -> Columns:
+        self,
+        name: str,
+        x: jax.Array,
+        features: int,
+        size: int | None,
+        sees: Sees = "own",
+        **settings: Any,
+    ) -> jax.Array:
         """The layer `name` of section 3.5 with its ReLU."""
         kernel_init, bias_init = _initializers(self.initialization, name)
         layer = ColumnConv(
             features,
             size,
+            sees,
+            self._mesh(),
             kernel_init=kernel_init,
             bias_init=bias_init,
             dtype=self.dtype,
             name=name,
             **settings,
         )
-        return self._keep(f"relu{name[-1]}", layer(maps))
+        return keep(self, f"relu{name[-1]}", layer(x))
 
-    def _normalize(self, name: str, columns: Columns) -> Columns:
-        convention = LRN[self.lrn]
-        norm = LocalResponseNorm(convention.k, convention.alpha)
-        if not convention.across:
-            return self._keep(name, norm(columns))
-        maps = norm(joined(columns))
-        return self._keep(name, tuple(jnp.split(maps, len(columns), axis=-1)))
-
-    def _keep(self, name: str, columns: Columns) -> Columns:
-        keep(self, name, joined(columns))
-        return columns
+    def _normalize(self, name: str, x: jax.Array) -> jax.Array:
+        k, alpha, across = LRN[self.lrn]
+        own = partial(in_each_column, mesh=self._mesh())
+        norm = LocalResponseNorm(k, alpha) if across else LocalResponseNorm(k, alpha, own)
+        return keep(self, name, norm(x))
 
 
 class AlexNetOwt(nn.Module):
@@ -233,11 +274,6 @@ class AlexNetOwt(nn.Module):
         x = keep(self, "relu7", conv(4096, 1, name="fc7")(dropout()(x)))
         scores = keep(self, "scores", conv(self.num_classes, 1, rectify=False, name="fc8")(x))
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
-
-
-def joined(columns: Columns) -> jax.Array:
-    """Returns the maps of all columns as one array, those of column a first."""
-    return jnp.concatenate(columns, axis=-1)
 
 
 def _initializers(scheme: str, layer: str) -> tuple[Initializer, Initializer]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from flax_vision.ops.padding import Padding
 from flax_vision.ops.response_normalization import local_response_normalization
 
 Initializer = Callable[..., jax.Array]
-Maps = TypeVar("Maps", jax.Array, tuple[jax.Array, ...])
+Layer = Callable[..., jax.Array]
 
 normal = nn.initializers.normal
 constant = nn.initializers.constant
@@ -95,14 +94,23 @@ class FullyConnected(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """The largest value in each window, of an array or a tuple of arrays: see `ops.pooling`."""
+    """The largest value in each window: see `ops.pooling`.
+
+    Attributes:
+      size: height and width of the window.
+      stride: between two windows, in pixels.
+      padding: of the image; what is padded never wins.
+      each: makes the layer one of columns, see `models.columns`; None where there are none.
+    """
 
     size: int
     stride: int
     padding: Padding = "VALID"
+    each: Callable[[Layer], Layer] | None = None
 
-    def __call__(self, x: Maps) -> Maps:
-        return jax.tree.map(lambda x: pooling.max_pool(x, self.size, self.stride, self.padding), x)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        pool = partial(pooling.max_pool, size=self.size, stride=self.stride, padding=self.padding)
+        return self.each(pool)(x) if self.each else pool(x)
 
 
 class AveragePool(nn.Module):
@@ -134,18 +142,21 @@ class GlobalAveragePool(nn.Module):
 class LocalResponseNorm(nn.Module):
     """Division by a power of the sum of squares of five neighbouring channels.
 
-    Of an array or of each in a tuple of arrays: see `ops.response_normalization`.
+    See `ops.response_normalization`.
 
     Attributes:
       k: constant beside the sum.
       alpha: factor of each term of the sum.
+      each: has each column its own sums, see `models.columns`; None for one over all channels.
     """
 
     k: float = 2.0
     alpha: float = 1e-4
+    each: Callable[[Layer], Layer] | None = None
 
-    def __call__(self, x: Maps) -> Maps:
-        return jax.tree.map(partial(local_response_normalization, k=self.k, alpha=self.alpha), x)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        norm = partial(local_response_normalization, k=self.k, alpha=self.alpha)
+        return self.each(norm)(x) if self.each else norm(x)
 
 
 class BatchNorm(nn.Module):

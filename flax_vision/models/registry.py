@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.sharding import Mesh
 
 from flax_vision.errors import UserError, unknown
 from flax_vision.models import alexnet, googlenet, lenet, resnet, vgg
+from flax_vision.models.columns import COLUMN
 from flax_vision.models.variant import Variant
 
 _DTYPES = ("bfloat16", "float16", "float32")
@@ -28,7 +30,9 @@ def list_models(pattern: str | None = None) -> list[str]:
     return sorted(fnmatch.filter(_MODELS, pattern) if pattern else _MODELS)
 
 
-def create_model(name: str, *, num_classes: int | None = None, **options: Any) -> nn.Module:
+def create_model(
+    name: str, *, num_classes: int | None = None, mesh: Mesh | None = None, **options: Any
+) -> nn.Module:
     """Returns the network `name` as a linen module.
 
     Its `init(key, images)` and `apply(variables, images, train=False)` take float32 images
@@ -37,6 +41,8 @@ def create_model(name: str, *, num_classes: int | None = None, **options: Any) -
     Args:
       name: one of `list_models()`.
       num_classes: how many classes; None for the number in the paper.
+      mesh: of devices; an axis `column` of 2 has each column of `alexnet` run on its own, other
+        networks take one whose axis is 1 or missing, which changes nothing. None for one device.
       **options: the network's other options, by the names in `model_options(name)`.
 
     Raises:
@@ -45,25 +51,31 @@ def create_model(name: str, *, num_classes: int | None = None, **options: Any) -
     valid = model_options(name)
     for option, value in options.items():
         if option not in valid:
-            raise unknown(f"option of {name}", option, ["num_classes", *valid])
+            raise unknown(f"option of {name}", option, ["num_classes", "mesh", *valid])
         _check_value(name, option, value)
     if num_classes is not None:
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
             raise UserError(f"num_classes is {num_classes!r}; it must be an integer of at least 1.")
         options["num_classes"] = num_classes
     variant = _MODELS[name]
+    if mesh is not None:
+        _check_mesh(name, mesh)
+        if _has_columns(variant):
+            options["mesh"] = mesh
     return variant.network(**{**variant.defaults, **options, **variant.fixed})
 
 
 def model_options(name: str) -> dict[str, Any]:
-    """Returns the options of the network `name` beside `num_classes`, with their defaults.
+    """Returns the options of the network `name`, with their defaults.
+
+    `num_classes` and `mesh`, which `create_model` takes by themselves, are not among them.
 
     Raises:
       UserError: there is no such network.
     """
     variant = find_variant(name)
     module = variant.network(**variant.defaults)
-    hidden = {"parent", "name", "num_classes", *variant.fixed}
+    hidden = {"parent", "name", "num_classes", "mesh", *variant.fixed}
     fields = [f.name for f in dataclasses.fields(module) if f.init and f.name not in hidden]
     return {field: getattr(module, field) for field in fields}
 
@@ -93,6 +105,23 @@ def _check_value(name: str, option: str, value: Any) -> None:
         raise UserError(f"{option} of {name} is {value!r}; it must be a number.")
     if option.endswith("dropout") and not 0 <= value < 1:
         raise UserError(f"{option} of {name} is {value!r}; it must be from 0 to below 1.")
+
+
+def _has_columns(variant: Variant) -> bool:
+    return hasattr(variant.network, "column_layers")
+
+
+def _check_mesh(name: str, mesh: Any) -> None:
+    """Raises a UserError where `mesh` is none, or divides columns that the network has not."""
+    if not isinstance(mesh, Mesh):
+        raise UserError(f"mesh of {name} is {mesh!r}; give one such as make_mesh(data=2).")
+    size = mesh.shape.get(COLUMN, 1)
+    if size > 1 and not _has_columns(_MODELS[name]):
+        valid = ", ".join(key for key, variant in _MODELS.items() if _has_columns(variant))
+        raise UserError(
+            f"the mesh's axis {COLUMN!r} is {size}, and {name} has no columns; give it 1, or "
+            f"choose a network that has them: {valid}."
+        )
 
 
 def _dtype_name(value: Any) -> str:

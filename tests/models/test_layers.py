@@ -1,3 +1,5 @@
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -6,6 +8,7 @@ import pytest
 from abstract import abstract_apply, abstract_images, abstract_variables, dropouts, quick_key
 
 import flax_vision as fv
+from flax_vision.models.columns import in_each_column
 from flax_vision.models.layers import (
     SCALED_TO_INPUTS,
     BatchNorm,
@@ -135,9 +138,11 @@ def test_maps_of_a_fully_connected_layer_have_a_height_and_a_width(size, dense):
 
 def test_layers_without_parameters_take_columns():
     a, b = jnp.ones((1, 5, 5, 6)), 2 * jnp.ones((1, 5, 5, 6))
-    for layer in (MaxPool(3, 2), LocalResponseNorm()):
-        columns = layer.apply({}, (a, b))
-        chex.assert_trees_all_equal(columns, (layer.apply({}, a), layer.apply({}, b)))
+    each = partial(in_each_column, mesh=None)
+    for layer in (partial(MaxPool, 3, 2), LocalResponseNorm):
+        columns = layer(each=each).apply({}, jnp.concatenate([a, b], axis=-1))
+        of_each = [layer().apply({}, column) for column in (a, b)]
+        chex.assert_trees_all_equal(columns, jnp.concatenate(of_each, axis=-1))
 
 
 def test_convolution_without_bias():

@@ -1,0 +1,121 @@
+"""AlexNet's columns on two emulated devices against the loop on one."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from abstract import abstract_variables, lively_variables
+from jax.sharding import AxisType
+
+import flax_vision as fv
+from flax_vision.errors import UserError
+from flax_vision.models.alexnet import AlexNet
+from flax_vision.sharding import make_mesh, parameter_shardings
+
+AT = {"all-gather": ["conv3", "fc6", "fc7", "AlexNet"], "reduce-scatter": ["fc7", "fc6", "conv3"]}
+
+
+@pytest.fixture(scope="module")
+def case():
+    """A network, its parameters, and images."""
+    model = fv.create_model("alexnet", num_classes=3)
+    images = np.random.default_rng(0).standard_normal((2, 64, 64, 3), np.float32)
+    return model, lively_variables(model, images), images
+
+
+def gradient_step(model, images):
+    def loss(variables):
+        logits, kept = model.apply(
+            variables,
+            images,
+            train=True,
+            rngs={"dropout": jax.random.key(0)},
+            mutable=["intermediates"],
+        )
+        return (logits**2).sum(), (logits, kept)
+
+    return jax.jit(jax.grad(loss, has_aux=True))
+
+
+@pytest.fixture(scope="module")
+def split(case):
+    """The compiled step on a device for each column, and the parameters there."""
+    model, variables, images = case
+    mesh = make_mesh(column=2)
+    placed = jax.device_put(variables, parameter_shardings(variables, mesh, AlexNet.column_layers))
+    step = gradient_step(model.clone(mesh=mesh), images).lower(placed).compile()
+    return step, placed
+
+
+def test_gradients_logits_and_intermediates_with_dropout(case, split):
+    model, variables, images = case
+    step, placed = split
+    expected, actual = gradient_step(model, images)(variables), step(placed)
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * abs(np.asarray(other)).max())
+
+
+def test_devices_exchange_before_conv3_fc6_fc7_and_fc8_only(split):
+    found = {}
+    for line in split[0].as_text().splitlines():
+        kind = re.search(
+            r" (all-\w+|reduce-scatter|collective-\w+|ragged-all-to-all)(-start)?\(", line
+        )
+        if kind:
+            found.setdefault(kind[1], []).append(re.search(r'op_name="([^"]*)"', line)[1])
+    assert {kind: len(places) for kind, places in found.items()} == {
+        kind: len(layers) for kind, layers in AT.items()
+    }
+    for kind, layers in AT.items():
+        for layer in layers:
+            assert any(layer in place for place in found[kind])
+    assert not re.search(r"(feature|batch)_group_count=(?!1\b)", split[0].as_text())
+
+
+def test_each_device_has_half_of_the_column_parameters(split):
+    params = split[1]["params"]
+    for layer in params:
+        share = 2 if layer in AlexNet.column_layers else 1
+        for array in params[layer].values():
+            assert [part.data.nbytes * share for part in array.addressable_shards] == (
+                [array.nbytes] * 2
+            )
+
+
+def test_column_layers_are_those_with_two_kernels():
+    params = abstract_variables("alexnet")["params"]
+    assert {name for name in params if params[name]["bias"].ndim == 2} == set(AlexNet.column_layers)
+
+
+def mesh_of(*axes):
+    return jax.make_mesh((1,) * len(axes), axes, axis_types=(AxisType.Auto,) * len(axes))
+
+
+def test_a_mesh_without_columns():
+    with pytest.raises(ValueError, match="the mesh of data 1 has no axis 'column'; make it with"):
+        fv.create_model("alexnet", mesh=mesh_of("data"))
+
+
+def test_three_columns():
+    mesh = jax.sharding.Mesh(np.array([jax.devices()[0]] * 3), ("column",))
+    with pytest.raises(ValueError, match="axis 'column' of 3; it must be 2"):
+        fv.create_model("alexnet", mesh=mesh)
+
+
+@pytest.mark.parametrize("lrn", ["caffe", "paper_whole_layer"])
+def test_sums_over_both_columns(lrn):
+    with pytest.raises(ValueError, match=f"lrn is '{lrn}'.*Choose one of paper, 2012code"):
+        fv.create_model("alexnet", lrn=lrn, mesh=make_mesh(column=2))
+
+
+def test_a_network_without_columns():
+    with pytest.raises(UserError, match="axis 'column' is 2, and vgg16 has no columns.*: alexnet"):
+        fv.create_model("vgg16", mesh=make_mesh(column=2))
+    assert fv.create_model("vgg16", mesh=make_mesh(data=2)) == fv.create_model("vgg16")
+
+
+def test_what_is_no_mesh():
+    with pytest.raises(UserError, match="mesh of alexnet is 'column=2'; give one such as"):
+        fv.create_model("alexnet", mesh="column=2")
