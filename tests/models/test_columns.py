@@ -1,6 +1,9 @@
 """AlexNet's columns on two emulated devices against the loop on one."""
 
+import os
 import re
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -138,3 +141,26 @@ def test_what_is_sent_for_an_image_is_what_figure_2_implies():
     sent = sorted(np.prod([int(size) for size in shape.split(",")]) // 2 for shape in gathered)
     assert sent == sorted([13 * 13 * 128, 6 * 6 * 128, 2048, 2048])
     assert not re.search(r" (all-reduce|all-to-all|reduce-scatter|collective-\w+)\S*\(", program)
+
+
+@pytest.mark.slow
+def test_columns_and_shares_of_a_batch_on_four_devices():
+    """In a process of its own, for the tests have two devices."""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    path = os.pathsep.join(filter(None, sys.path))
+    program = "import test_columns; test_columns.compare_on_four_devices()"
+    command = [sys.executable, "-c", program]
+    subprocess.run(command, env=environment | {"PYTHONPATH": path}, check=True, timeout=300)
+
+
+def compare_on_four_devices():
+    model = fv.create_model("alexnet", num_classes=3)
+    images = np.random.default_rng(0).standard_normal((4, 64, 64, 3), np.float32)
+    variables, mesh = lively_variables(model, images), make_mesh(data=2, column=2)
+    placed = jax.device_put(variables, parameter_shardings(variables, mesh, AlexNet.column_layers))
+    expected = gradient_step(model, images)(variables)
+    actual = gradient_step(model.clone(mesh=mesh), images)(placed)
+    for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * abs(np.asarray(other)).max())
+    with pytest.raises(ValueError, match="a batch of 3 images cannot be divided"):
+        jax.eval_shape(model.clone(mesh=mesh).apply, variables, images[:3])
