@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO
 
 import numpy as np
@@ -40,16 +40,26 @@ class DecodingError(ValueError):
 def decode_part(
     content: bytes, choose: Callable[[int, int], Part], shape: tuple[int, int, int]
 ) -> np.ndarray:
-    """Returns a part of an image, scaled as it says, as uint8 of a shape.
+    """Returns a part of an image, as `decode_parts` does several."""
+    (part,) = decode_parts(content, lambda width, height: [choose(width, height)], shape)
+    return part
+
+
+def decode_parts(
+    content: bytes,
+    choose: Callable[[int, int], Sequence[Part]],
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    """Returns parts of an image, each scaled as it says, as uint8 [parts, H, W, C].
 
     Images are upright by their EXIF orientation; of several in a file the first is taken. What is
     transparent lies on white; 16 bits are brought to 8. A JPEG is decoded at a half, a quarter or
-    an eighth of its resolution where the part has enough pixels all the same.
+    an eighth of its resolution where every part has enough pixels all the same.
 
     Args:
       content: of a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file.
-      choose: from the width and height of the upright image to the part.
-      shape: height, width and channels of the result: 3 for red, green and blue, 1 for grey.
+      choose: from the width and height of the upright image to the parts.
+      shape: height, width and channels of each: 3 for red, green and blue, 1 for grey.
 
     Raises:
       DecodingError: it is no image, damaged, of too many pixels or of 32 bits a channel.
@@ -59,19 +69,26 @@ def decode_part(
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             _check_pixels(image)
             width, height = upright_size(image)
-            part = choose(width, height)
-            shrink = min(part.width / columns, part.height / rows)
+            parts = choose(width, height)
+            shrink = min(min(part.width / columns, part.height / rows) for part in parts)
             pixels = _decode(content, image, shrink, "RGB" if channels == 3 else "L")
             pixels = _upright(pixels, image)
         across, down = pixels.width / width, pixels.height / height
-        box = (part.left * across, part.top * down, part.right * across, part.bottom * down)
-        interpolation = Image.Resampling[part.interpolation.upper()]
-        scaled = pixels.resize((columns, rows), interpolation, box)
+        scaled = [_scaled(pixels, part, (across, down), (columns, rows)) for part in parts]
     except DecodingError:
         raise
     except Exception as error:  # Pillow raises anything for damaged files
         raise DecodingError(_reason(error)) from error
-    return np.asarray(scaled).reshape(shape)
+    return np.stack([np.asarray(part).reshape(shape) for part in scaled])
+
+
+def _scaled(
+    pixels: Image.Image, part: Part, factors: tuple[float, float], size: tuple[int, int]
+) -> Image.Image:
+    """Returns a part of an image that was decoded at a share of its width and height."""
+    across, down = factors
+    box = (part.left * across, part.top * down, part.right * across, part.bottom * down)
+    return pixels.resize(size, Image.Resampling[part.interpolation.upper()], box)
 
 
 def read_header(content: IO[bytes]) -> tuple[int, int]:

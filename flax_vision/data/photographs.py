@@ -11,9 +11,9 @@ import grain.experimental
 import jax
 import numpy as np
 
-from flax_vision.data.decoding import DecodingError, decode_part, read_header
+from flax_vision.data.decoding import DecodingError, decode_parts, read_header
 from flax_vision.data.image_set import Report
-from flax_vision.data.view import Middle, Part, Reading
+from flax_vision.data.view import Part, Reading, Seen
 from flax_vision.errors import UserError
 
 _STREAM = 1
@@ -46,7 +46,7 @@ class Photographs:
       labels: int32 [N], indices into `class_names`.
       class_names: the name of each class.
       reading: how they are read.
-      middle: what a test sees of each, where that is not the middle of `reading.view`.
+      seen: what a test sees of each, where that is not the middle of `reading.view`.
       skipped: by their place in the set, those that could not be read so far, and why.
     """
 
@@ -57,16 +57,16 @@ class Photographs:
     labels: np.ndarray
     class_names: Sequence[str]
     reading: Reading
-    middle: Middle | None = None
+    seen: Seen | None = None
     skipped: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the views."""
-        return (self.middle or self.reading.view).image_shape
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of the views, or what `seen` says in their place."""
+        return (self.seen or self.reading.view).image_shape
 
     @property
     def unreadable(self) -> Mapping[str, str]:
@@ -88,9 +88,9 @@ class Photographs:
             for index in self.indices
         )
 
-    def tested_on(self, middle: Middle) -> "Photographs":
-        """Returns the same images, of which a test sees another part."""
-        return dataclasses.replace(self, middle=middle, skipped={})
+    def tested_on(self, seen: Seen) -> "Photographs":
+        """Returns the same images, of which a test sees something else."""
+        return dataclasses.replace(self, seen=seen, skipped={})
 
     def sizes(self, report: Report) -> list[tuple[int, int] | None]:
         """Returns the width and height of each, from its header; None where that cannot be read.
@@ -119,7 +119,7 @@ class Photographs:
           epoch: seed and number of a training epoch; None for the views of a test.
 
         Yields:
-          uint8 [N, H, W, C], on the device; and bool [N], False for images that could not be
+          uint8 [N, *image_shape], on the device; and bool [N], False for images that could not be
           read, in whose place another of the group stands, so that batch normalisation sees
           photographs only.
 
@@ -133,7 +133,7 @@ class Photographs:
         def transferred(group: tuple[np.ndarray, np.ndarray]) -> tuple[jax.Array, np.ndarray]:
             images, readable = group
             if not readable.all():
-                images = np.where(readable[:, None, None, None], images, images[readable.argmax()])
+                images[~readable] = images[readable.argmax()]
             return jax.device_put(images, device), readable
 
         images = self._mapped(
@@ -148,21 +148,21 @@ class Photographs:
 
     def _view(self, place: int, epoch: tuple[int, int] | None) -> tuple[np.ndarray, np.bool]:
         """Returns the view of an image, and whether it could be read."""
-        view = self.reading.view
-        middle = self.middle or view.middle
+        view, shape = self.reading.view, self.image_shape
+        seen = self.seen or view.middle
 
-        def choose(width: int, height: int) -> Part:
+        def choose(width: int, height: int) -> Sequence[Part]:
             if epoch is None:
-                return middle.part(width, height)
+                return seen.parts(width, height)
             random = np.random.default_rng((*epoch, place, _STREAM))
-            return view.training(width, height, random)
+            return [view.training(width, height, random)]
 
         try:
             content = self.files.read(int(self.indices[place]))
-            return decode_part(content, choose, self.image_shape), np.True_
+            return decode_parts(content, choose, shape[-3:]).reshape(shape), np.True_
         except (DecodingError, OSError) as error:
             self._skip(place, error)
-        return np.zeros(self.image_shape, np.uint8), np.False_
+        return np.zeros(shape, np.uint8), np.False_
 
     def _size(self, place: int) -> tuple[int, int] | tuple[()]:
         """Returns the width and height of an image; nothing where it cannot be read."""

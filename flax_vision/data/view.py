@@ -1,8 +1,9 @@
 """Which part of a photograph a network sees, as each paper chooses it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -43,6 +44,21 @@ class Part(NamedTuple):
         return self.bottom - self.top
 
 
+class Seen(Protocol):
+    """What a test sees of a photograph of any size.
+
+    Attributes:
+      image_shape: height, width and channels, or those of each part after the number of parts.
+    """
+
+    @property
+    def image_shape(self) -> tuple[int, ...]: ...
+
+    def parts(self, width: int, height: int) -> Sequence[Part]:
+        """Returns where the parts lie in a photograph of that size."""
+        ...
+
+
 @dataclass(frozen=True)
 class Middle:
     """The middle of a photograph whose shorter side has been brought to a length.
@@ -64,13 +80,15 @@ class Middle:
         """Height, width and channels."""
         return self.height, self.width, self.channels
 
+    def parts(self, width: int, height: int) -> list[Part]:
+        """Returns where it lies in a photograph of that size, as its only part."""
+        return [self.part(width, height)]
+
     def part(self, width: int, height: int) -> Part:
         """Returns where it lies in a photograph of that size."""
         columns, rows = scaled((width, height), self.scale)
         left, top = (columns - self.width) // 2, (rows - self.height) // 2
-        return _in_the_file(
-            (width, height), (columns, rows), (left, top), (self.width, self.height)
-        )
+        return in_the_file((width, height), (columns, rows), (left, top), (self.width, self.height))
 
 
 def nearly_whole(width: int, height: int, scale: int, channels: int) -> Middle:
@@ -146,7 +164,7 @@ class View:
         across, down = (scale, scale) if self.square else (columns, rows)
         left = (columns - across) // 2 + int(random.integers(across - self.size, endpoint=True))
         top = (rows - down) // 2 + int(random.integers(down - self.size, endpoint=True))
-        return _in_the_file((width, height), (columns, rows), (left, top), (self.size, self.size))
+        return in_the_file((width, height), (columns, rows), (left, top), (self.size, self.size))
 
     def _part_of_an_area(self, width: int, height: int, random: np.random.Generator) -> Part:
         """Returns a part of random area and aspect, anywhere.
@@ -195,7 +213,7 @@ def scaled(size: tuple[int, int], shorter_side: int) -> tuple[int, int]:
     return first, second
 
 
-def _in_the_file(
+def in_the_file(
     original: tuple[int, int],
     scaled: tuple[int, int],
     place: tuple[int, int],

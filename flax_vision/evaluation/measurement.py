@@ -1,7 +1,7 @@
 """A test of all images of a set, and how long it takes."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from flax_vision.data.image_set import Report
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import average
 from flax_vision.evaluation.showings import Showing
+from flax_vision.evaluation.trial import Step
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class _Course:
         self.batch_size = 0
         self.compile_seconds = 0.0
         self._showings, self._report = showings, report
-        self._step: Callable[[Any, Batch], Any]
+        self._step: Step
         self._found: list[tuple[np.ndarray, jax.Array]] = []
         self._done = 0
 
@@ -90,7 +91,7 @@ class _Course:
             self.batch_size = showing.batch_size(wanted)
             self._report("compiling", 0, 0)
             started = time.monotonic()
-            self._step = showing.trial.compile(variables, self.batch_size)
+            self._step = showing.compile(variables, self.batch_size)
             self.compile_seconds += time.monotonic() - started
             yield from showing.batches(self.batch_size)
 

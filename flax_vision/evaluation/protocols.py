@@ -171,20 +171,16 @@ def sides_of(
     return tuple(middle + in_proportion(side) for side in protocol.sides)
 
 
-def crops_of(
-    protocol: Protocol, size: tuple[int, int], crop: int, sides: tuple[int, ...], flip: bool = True
-) -> Counter[Crop]:
-    """Returns what the network sees of each image, and how often the same.
+def check_sides(
+    protocol: Protocol, size: tuple[int, int], crop: int, sides: tuple[int, ...]
+) -> None:
+    """Raises a UserError where a crop does not fit into the images, or memory is too small.
 
     Args:
       protocol: the protocol.
       size: height and width of the images.
       crop: height and width that the network was trained on.
       sides: shorter sides that the images are brought to.
-      flip: adds the mirror image of each crop.
-
-    Raises:
-      UserError: a crop does not fit into the images.
     """
     if min(sides) < 1 or (not protocol.is_dense and min(sides) < crop):
         smallest = 1 if protocol.is_dense else crop
@@ -198,6 +194,20 @@ def crops_of(
             f"a scale is {max(sides)}, which makes images of {height}x{width}; give --scales of at "
             f"most {math.isqrt(_MOST_PIXELS * min(size) // max(size))}."
         )
+
+
+def crops_of(
+    protocol: Protocol, size: tuple[int, int], crop: int, sides: tuple[int, ...], flip: bool = True
+) -> Counter[Crop]:
+    """Returns what the network sees of each image, and how often the same.
+
+    Args:
+      protocol: the protocol.
+      size: height and width of the images.
+      crop: height and width that the network was trained on.
+      sides: shorter sides that the images are brought to; see `check_sides`.
+      flip: adds the mirror image of each crop.
+    """
     crops = []
     for side in sides:
         image = Box(0, 0, *scaled(size, side))

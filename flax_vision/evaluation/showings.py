@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from flax_vision.data.batches import Batch, evaluation_batches
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.view import Middle, nearly_whole
-from flax_vision.evaluation.trial import Trial
+from flax_vision.evaluation.trial import Step, Trial, evenly
 
 Prepare = Callable[[tuple[int, ...]], Trial]
 """From the height, width and channels of images to the network under a protocol."""
@@ -32,10 +33,16 @@ class Showing:
     def batch_size(self, wanted: int | None) -> int:
         """Returns the images in a step: as many as are wanted, or as memory allows."""
         count = len(self.images)
-        if wanted:
-            return min(wanted, count)
-        steps = -(-count // self.trial.batch_size)
-        return -(-count // steps)  # the last step has hardly fewer than the others
+        return min(wanted, count) if wanted else evenly(count, self.trial.batch_size)
+
+    @property
+    def computed(self) -> int:
+        """Crops that are computed, of the images that have the most."""
+        return len(self.trial.crops or [None])
+
+    def compile(self, variables: Any, batch_size: int) -> Step:
+        """Returns the compiled step, as from `Trial.compile`."""
+        return self.trial.compile(variables, batch_size)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yields every image once, with its place in the whole set."""

@@ -12,6 +12,7 @@ import numpy as np
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.sources import left_out
+from flax_vision.evaluation.cutting import cut_up
 from flax_vision.evaluation.measurement import Measurement, measure
 from flax_vision.evaluation.protocols import CENTER, PROTOCOLS
 from flax_vision.evaluation.showings import (
@@ -144,7 +145,7 @@ def evaluate_trained(
         protocol=protocol,
         scales=trial.sides,
         views=trial.crops_per_image,
-        views_computed=max(len(showing.trial.crops or [None]) for showing in showings),
+        views_computed=max(showing.computed for showing in showings),
         class_names=card.class_names,
         warnings=[text for text in warnings if text],
         **_result(measured, image_set),
@@ -162,10 +163,12 @@ def _shown(
     if protocol == CENTER or not isinstance(image_set, Photographs):
         return as_they_are(image_set, prepared)
     # They are decoded at the largest scale, and brought to the others on the device.
-    side = max(trial.sides)
-    if PROTOCOLS[protocol].of_middle:
+    side, chosen = max(trial.sides), PROTOCOLS[protocol]
+    if chosen.of_middle:
         return middle_squares(image_set, side, prepared)
-    return in_their_proportions(image_set, side, prepared, report)
+    if chosen.is_dense:
+        return in_their_proportions(image_set, side, prepared, report)
+    return [cut_up(image_set, chosen, trial, report)]
 
 
 def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
@@ -186,8 +189,7 @@ def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
 
 def _unseen(path: Path, trial: Trial) -> str:
     """Returns a warning where a network is shown mirror images and never was in training."""
-    flips = any(crop.flip for crop in trial.crops or ())
-    if flips and not run_configuration(path).get("augmentation", {}).get("flip", True):
+    if trial.has_flips and not run_configuration(path).get("augmentation", {}).get("flip", True):
         return (
             "this network was trained without mirror images (augmentation.flip is False), and half "
             "of the views are mirrored; --no-flip leaves them out"

@@ -12,7 +12,7 @@ import optax
 from flax import errors as flax_errors
 from flax import linen as nn
 
-from flax_vision.data.batches import Batch, batch_shapes
+from flax_vision.data.batches import Array, Batch, batch_shapes
 from flax_vision.errors import UserError
 from flax_vision.evaluation.crops import mean_posterior
 from flax_vision.evaluation.metrics import Totals
@@ -21,6 +21,7 @@ from flax_vision.evaluation.protocols import (
     NAMES,
     PROTOCOLS,
     Crop,
+    check_sides,
     crops_of,
     find_protocol,
     sides_of,
@@ -29,6 +30,11 @@ from flax_vision.models.googlenet import GoogLeNet
 from flax_vision.models.registry import create_model, model_options
 from flax_vision.models.resnet import CifarResNet, ResNet
 from flax_vision.weights.exported import ModelCard
+
+Step = Callable[[Any, Batch], tuple[Totals, jax.Array]]
+"""Compiled: from variables and a Batch to its Totals and the class that each image was taken for.
+
+As in the Totals, no image is right whose class has only as large an output as another."""
 
 _MOST_IMAGES = 128
 _CROP_PIXELS = 2**22
@@ -47,6 +53,7 @@ class Trial:
       crops: what it sees of each image, and how often that counts; None for the preprocessing's.
       image_shape: height, width and channels of the images.
       of_scores: class scores are averaged over the crops; else softmax outputs.
+      are_cut: the images are crops already.
     """
 
     card: ModelCard
@@ -54,6 +61,7 @@ class Trial:
     crops: Counter[Crop] | None
     image_shape: tuple[int, ...]
     of_scores: bool = False
+    are_cut: bool = False
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -72,6 +80,11 @@ class Trial:
         fit = min(_CROP_PIXELS // max(areas), _STEP_PIXELS // sum(areas))
         return max(1, min(_MOST_IMAGES, fit))
 
+    @property
+    def has_flips(self) -> bool:
+        """Whether mirror images are seen."""
+        return any(crop.flip for crop in self.crops or ())
+
     def _shapes(self) -> list[tuple[int, int]]:
         if self.crops:
             return [crop.shape for crop in self.crops]
@@ -79,11 +92,8 @@ class Trial:
         _, height, width, _ = jax.eval_shape(self.card.preprocessing, images).shape
         return [(height, width)]
 
-    def compile(self, variables: Any, batch_size: int) -> Callable[[Any, Batch], Any]:
-        """Returns the compiled step: from variables and a Batch to its Totals and its classes.
-
-        The classes, int32 [N], are what each image was taken for; as in the Totals, no image is
-        right whose class has only as large an output as another.
+    def compile(self, variables: Any, batch_size: int) -> Step:
+        """Returns the compiled step.
 
         Args:
           variables: of the network, or their shapes.
@@ -92,9 +102,16 @@ class Trial:
         Raises:
           UserError: the network cannot take what it would be shown.
         """
-        batch = batch_shapes(self.image_shape, batch_size)
+        return self._compiled(self._step, variables, batch_shapes(self.image_shape, batch_size))
+
+    def compile_scores(self, variables: Any, batch_size: int) -> Callable[[Any, Any], jax.Array]:
+        """Returns `scores`, compiled as `compile` does the whole step."""
+        images = batch_shapes(self.image_shape, batch_size).images
+        return self._compiled(self.scores, variables, images)
+
+    def _compiled(self, function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         try:
-            lowered = jax.jit(self._step).lower(variables, batch)
+            lowered = jax.jit(function).lower(*arguments)
         except (ValueError, flax_errors.FlaxError) as error:
             problem = str(error).splitlines()[0]
             raise UserError(
@@ -104,11 +121,7 @@ class Trial:
         return lowered.compile()
 
     def _step(self, variables: Any, batch: Batch) -> tuple[Totals, jax.Array]:
-        scores = self.scores(variables, batch.images)
-        labels = jnp.asarray(batch.labels)
-        losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
-        totals = Totals.of_batch(losses, scores, labels, batch.mask)
-        return totals, _taken_for(scores, labels)
+        return judged(self.scores(variables, batch.images), batch.labels, batch.mask)
 
     def scores(self, variables: Any, images: jax.Array | np.ndarray) -> jax.Array:
         """Returns what the softmax of is the network's answer, float32 [N, classes]."""
@@ -119,10 +132,23 @@ class Trial:
         if self.crops is None:
             logits: jax.Array = network(self.card.preprocessing(images))
             return logits
-        of_crops = self.card.view is not None
+        of_crops = self.are_cut or self.card.view is not None
         return mean_posterior(
             network, images, self.crops, self.card.preprocessing, of_crops, self.of_scores
         )
+
+
+def evenly(count: int, most: int) -> int:
+    """Returns how many at once make as few steps as `most` would, of which all are like in size."""
+    return -(-count // -(-count // most))
+
+
+def judged(scores: jax.Array, labels: Array, mask: Array) -> tuple[Totals, jax.Array]:
+    """Returns the totals of images with these scores, and what each was taken for, int32 [N]."""
+    labels = jnp.asarray(labels)
+    losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+    totals = Totals.of_batch(losses, scores, labels, mask)
+    return totals, _taken_for(scores, labels)
 
 
 def _taken_for(scores: jax.Array, labels: jax.Array) -> jax.Array:
@@ -163,6 +189,7 @@ def prepare(
     crop = sizes[0]
     sides = scales or sides_of(chosen, *sizes)
     height, width = image_shape[:2]
+    check_sides(chosen, (height, width), crop, sides)
     crops = crops_of(chosen, (height, width), crop, sides, flip)
     return Trial(card, model, crops, image_shape, chosen.of_scores)
 

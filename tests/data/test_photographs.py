@@ -198,13 +198,13 @@ def test_threads_end_when_no_one_reads_on(folder):
 def test_reading_goes_on_while_a_batch_is_used(folder, monkeypatch):
     """Two batches besides the one that is used are ready, though no one has asked for them."""
     read = []
-    decode = photographs_module.decode_part
+    decode = photographs_module.decode_parts
 
     def counted(*arguments):
         read.append(1)
         return decode(*arguments)
 
-    monkeypatch.setattr(photographs_module, "decode_part", counted)
+    monkeypatch.setattr(photographs_module, "decode_parts", counted)
     batches = training_batches(load(folder, threads=2)[0], 3, 0, 0)
     next(batches)
     deadline = threading.Event()

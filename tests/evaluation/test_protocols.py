@@ -5,7 +5,14 @@ import pytest
 from flax_vision.data.view import Middle, Part
 from flax_vision.errors import UserError
 from flax_vision.evaluation import protocols
-from flax_vision.evaluation.protocols import Box, Crop, crops_of, find_protocol, sides_of
+from flax_vision.evaluation.protocols import (
+    Box,
+    Crop,
+    check_sides,
+    crops_of,
+    find_protocol,
+    sides_of,
+)
 
 TEN = find_protocol("ten_crop", is_resnet=False)
 DENSE = find_protocol("dense", is_resnet=False)
@@ -125,7 +132,7 @@ def test_protocol_that_does_not_exist():
 )
 def test_scales_that_are_too_small(protocol, sides, message):
     with pytest.raises(UserError, match=message):
-        crops_of(protocol, (28, 28), 28, sides)
+        check_sides(protocol, (28, 28), 28, sides)
 
 
 def test_every_name_is_found():
@@ -134,7 +141,7 @@ def test_every_name_is_found():
 
 def test_scales_that_memory_cannot_hold():
     with pytest.raises(UserError, match=r"200000.*--scales of at most 2896"):
-        crops_of(find_protocol("dense", is_resnet=False), (30, 60), 32, (200_000,))
+        check_sides(find_protocol("dense", is_resnet=False), (30, 60), 32, (200_000,))
 
 
 def test_resnet_averages_scores():

@@ -20,6 +20,7 @@ from flax_vision.data.sources import Source, load_part, load_parts
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
 from flax_vision.evaluation.trained import evaluate_trained
+from flax_vision.evaluation.trial import Trial
 from flax_vision.weights import exported
 
 SIZES = [(16, 12), (12, 12), (19, 12)]
@@ -86,8 +87,6 @@ def ten_crop(image):
 
 
 def multi_crop(image):
-    # 16 of 16 and 12 of 12 columns are seen, and 18 of 19.
-    image = middle(image, 12, min(image.shape[1], 18))
     last = image.shape[1] - 8
     return at(image, [(top, last * i // 4) for top in (0, 1, 2, 3, 4) for i in range(5)])
 
@@ -107,6 +106,19 @@ def test_crops_are_of_each_photograph(by_hand, network, export, pictures):
     expected = -np.log(posteriors[np.arange(18), labels]).mean()
     assert result.cross_entropy == pytest.approx(expected, rel=1e-5)
     assert result.images == 18
+
+
+def test_photographs_of_all_shapes_are_one_program(export, pictures, monkeypatch):
+    compiled = []
+    compile_one = Trial._compiled
+
+    def counted(*arguments):
+        compiled.append(1)
+        return compile_one(*arguments)
+
+    monkeypatch.setattr(Trial, "_compiled", counted)
+    evaluate_trained(export, folder=str(pictures[0]), protocol="googlenet_144", scales=(12,))
+    assert len(compiled) == 1
 
 
 def test_center_is_the_middle_that_the_run_tested(network, run, pictures):
@@ -135,7 +147,7 @@ def damage(folder, pictures):
     return folder
 
 
-@pytest.mark.parametrize("protocol", ["center", pytest.param("multi_crop", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("protocol", ["center", "multi_crop"])
 def test_photographs_that_cannot_be_read_do_not_count(protocol, export, pictures, tmp_path):
     options = {"protocol": protocol, "batch_size": 6, "on_error": "skip"}
     whole = evaluate_trained(export, folder=str(pictures[0]), **options)
@@ -215,6 +227,7 @@ def test_network_for_small_images_sees_squares_of_photographs(card, variables, t
         (["--path=divided"], "'divided' has no test images.*another --split"),
         (["--path=good", "--protocol=dense"], "no fully convolutional form"),
         (["--path=good", "--protocol=ten_crop", "--scales", "7"], "a scale is 7"),
+        (["--path=spoilt", "--on-error=skip", "--protocol=multi_crop"], "no images were counted"),
         (["--path=spoilt", "--on-error=skip"], "no images were counted.*on_error=stop says"),
     ],
 )
