@@ -34,9 +34,9 @@ protocols; sizes are for networks of 224x224, and for others in proportion:
   googlenet_144  6 views of 3 squares at 256, 288, 320 and 352, mirrored too: 144 views
 The softmax outputs of all views are averaged. Views that coincide, as the three squares of a
 square image do, are computed once and counted as often. LeNet-5 has no fully convolutional form.
-Of photographs ten_crop sees the middle square, multi_crop and googlenet_144 the whole, and the dense
-protocols all but some pixels at the ends of the longer side, which is cut so that there are at most
-15 shapes of images to compile for.
+Of photographs ten_crop sees the middle square, multi_crop and googlenet_144 the whole, and the
+dense protocols all but some pixels at the ends of the longer side, which is cut so that there are
+at most 15 shapes of images to compile for.
 
 examples:
   flax-vision evaluate runs/lenet5
