@@ -85,7 +85,15 @@ GOOGLENET = {
 @pytest.mark.parametrize(
     ("name", "defaults"),
     [
-        ("lenet5", {"codes": "digits", "trainable_codes": False, "background": -0.1}),
+        (
+            "lenet5",
+            {
+                "codes": "digits",
+                "trainable_codes": False,
+                "initialization": "paper",
+                "background": -0.1,
+            },
+        ),
         (
             "alexnet",
             {

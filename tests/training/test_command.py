@@ -50,7 +50,7 @@ def fails(capsys, tmp_path, monkeypatch):
         ([f"--config={LENET5}", "surplus"], "unknown argument 'surplus'"),
         ([f"--config={LENET5}", "--config.data.name=mnits"], "did you mean 'mnist'"),
         ([f"--config={LENET5}:fashion_mnist", "--config.data.directory=."], "not prepared"),
-        ([f"--config={LENET5}", "--config.batch_size=3601"], "only 3600 images"),
+        ([f"--config={LENET5}", "--config.batch_size=3601"], "only 3,600 images"),
         ([f"--config={LENET5}", "--config.model.name=vgg61"], "unknown network 'vgg61'"),
         ([f"--config={LENET5}", "--config.model.codes=ascii"], "codes of lenet5 'ascii'"),
         ([f"--config={LENET5}", "--config.epochs=100000000"], "give at most 19,173,961 epochs"),

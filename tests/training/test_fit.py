@@ -191,7 +191,7 @@ def test_batch_larger_than_the_set(config, tmp_path):
 
 def test_mean_for_another_number_of_channels(config, tmp_path):
     config.data.mean = (1.0, 2.0, 3.0)
-    with pytest.raises(UserError, match="data.mean has 3 numbers.*have 1 channels"):
+    with pytest.raises(UserError, match="data.mean has 3 numbers.*have 1 channel;"):
         fit(config, tmp_path)
 
 
