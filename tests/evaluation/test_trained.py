@@ -204,10 +204,14 @@ def test_center_is_what_the_run_itself_came_to(mirrored):
 
 @pytest.mark.slow
 def test_ten_crop_is_not_below_the_centre_crop(mirrored):
-    directory, result = mirrored
-    error = np.sqrt(result["test/top1"] * (1 - result["test/top1"]) / result["test/images"])
-    assert result["test/top1"] > 0.8
-    assert evaluate_trained(directory, protocol="ten_crop").top1 >= result["test/top1"] - error
+    """By more than noise: of the images that only one of them has right, half are either's."""
+    directory, _ = mirrored
+    center, ten_crop = (evaluate_trained(directory, protocol=p) for p in ("center", "ten_crop"))
+    assert (center.views, ten_crop.views, ten_crop.views_computed) == (1, 10, 10)
+    assert center.top1 > 0.8
+    by_center, by_ten_crop = (x.taken_for == x.labels for x in (center, ten_crop))
+    lost, won = (by_center & ~by_ten_crop).sum(), (by_ten_crop & ~by_center).sum()
+    assert lost - won <= 2 * np.sqrt(lost + won)
 
 
 @pytest.mark.slow
