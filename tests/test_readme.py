@@ -1,5 +1,6 @@
 """The README's Python runs as printed, and its commands parse as printed."""
 
+import io
 import json
 import re
 import shlex
@@ -9,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
 from tiny_folders import write
 
 import flax_vision as fv
 from flax_vision.cli import main as flax_vision_main
-from flax_vision.data.image_set import ImageSet
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.evaluation import subject
 from flax_vision.models.registry import model_options
 from flax_vision.training import command
 from flax_vision.training.config_file import load_config
@@ -86,23 +87,38 @@ def test_other_commands(line, capsys):
     assert capsys.readouterr().out
 
 
+class Mnist(tfds.builder_cls("mnist"), skip_registration=True):
+    """That set, with four random images in it."""
+
+    def _split_generators(self, dl_manager):
+        return {part: self._generate_examples() for part in ("train", "test")}
+
+    def _generate_examples(self):
+        images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
+        for label, pixels in enumerate(images):
+            file = io.BytesIO()
+            Image.fromarray(pixels).save(file, format="png")
+            yield label, {"image": file.getvalue(), "label": label}
+
+
 @pytest.mark.parametrize(
     "line", [line for line in OTHERS if " evaluate " in line and "--help" not in line]
 )
 def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
-    """Each on a few random images or photographs, with a network that has not been trained."""
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (4, 28, 28, 1), np.uint8)
-    few = ImageSet(images, np.arange(4, dtype=np.int32), list("0123456789"))
+    """As printed, with a network that has not been trained; only what they name is made here."""
     if "--path" in line:
         write(tmp_path / "photographs", "01", 2)
-    else:
-        monkeypatch.setattr(subject, "load_part", lambda *source: few)
+    if "--data mnist" in line:
+        monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
+        Mnist(data_dir=tmp_path, file_format="array_record").download_and_prepare()
     name = "resnet20" if "resnet20" in line else "lenet5"
     export(tmp_path / f"runs/{name}", name, channels=3 if name == "resnet20" else 0)
     monkeypatch.chdir(tmp_path)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
-    assert name in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert name in printed
+    images = 4 if "--path" in line or "--data" in line else 400 if "validation" in line else 1000
+    assert re.search(rf"\b{images}\b", printed.replace(",", ""))
 
 
 def test_table_of_a_network_is_what_the_command_prints(capsys):
