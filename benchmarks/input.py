@@ -30,6 +30,9 @@ QUALITY = 90
 BYTES = 110_000
 CLASSES = 10
 
+Speed = tuple[float, float]
+"""Images a second, and the milliseconds of computing for each."""
+
 
 def photograph(random: np.random.Generator, grain: float) -> bytes:
     """Returns a JPEG whose amplitudes fall with the frequency, as those of photographs do."""
@@ -67,8 +70,7 @@ def write(folder: Path, count: int) -> float:
     return total / count
 
 
-def measure(photographs: Photographs, batch_size: int, epoch: int) -> tuple[float, float]:
-    """Returns the images a second, and the milliseconds of computing for each."""
+def measure(photographs: Photographs, batch_size: int, epoch: int) -> Speed:
     start, computed = time.monotonic(), time.process_time()
     images = sum(len(b.labels) for b in training_batches(photographs, batch_size, 0, epoch))
     computed = time.process_time() - computed
@@ -83,7 +85,7 @@ def views(size: int) -> dict[str, View]:
     }
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -92,11 +94,34 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--threads", type=int, default=0, help="one a core if not given")
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def compare(photographs: Photographs, batch_size: int, rounds: int) -> dict[str, list[Speed]]:
+    """Returns what was measured in each round, by the name of the decoder."""
     fast = decoding.simplejpeg
     decoders = {"simplejpeg": fast, "Pillow": None} if fast else {"Pillow": None}
-    with tempfile.TemporaryDirectory() as name:
-        size = write(Path(name), options.images)
+    speeds: dict[str, list[Speed]] = {name: [] for name in decoders}
+    for epoch in range(rounds):
+        for name, module in decoders.items():
+            decoding.simplejpeg = module
+            speeds[name].append(measure(photographs, batch_size, epoch))
+    decoding.simplejpeg = fast
+    return speeds
+
+
+def line(speeds: list[Speed]) -> str:
+    found, computed = zip(*speeds, strict=True)
+    return (
+        f"{statistics.median(found):7,.0f} ({min(found):,.0f} to {max(found):,.0f})"
+        f"   {statistics.median(computed):.2f} ms computed for each"
+    )
+
+
+def main() -> None:
+    options = parse()
+    with tempfile.TemporaryDirectory() as folder:
+        size = write(Path(folder), options.images)
         print(
             f"{options.images} JPEGs of {WIDTH}x{HEIGHT}, {size / 1000:.0f} kB on average; "
             f"{os.cpu_count()} cores; images a second, median of {options.rounds} (least to most)"
@@ -104,20 +129,10 @@ def main() -> None:
         for view_size in options.sizes:
             for title, view in views(view_size).items():
                 reading = Reading(view, threads=options.threads)
-                photographs = find_folder(name, reading)[ALL]()
-                speeds: dict[str, list[tuple[float, float]]] = {name: [] for name in decoders}
-                for epoch in range(options.rounds):
-                    for decoder, module in decoders.items():
-                        decoding.simplejpeg = module
-                        speed = measure(photographs, options.batch_size, epoch)
-                        speeds[decoder].append(speed)
-                for decoder, measured in speeds.items():
-                    found, computed = zip(*measured, strict=True)
-                    print(
-                        f"  {view_size}x{view_size}, {title:24} {decoder:12} "
-                        f"{statistics.median(found):7,.0f} ({min(found):,.0f} to {max(found):,.0f})"
-                        f"   {statistics.median(computed):.2f} ms computed for each"
-                    )
+                photographs = find_folder(folder, reading)[ALL]()
+                measured = compare(photographs, options.batch_size, options.rounds)
+                for decoder, speeds in measured.items():
+                    print(f"  {view_size}x{view_size}, {title:24} {decoder:12} {line(speeds)}")
 
 
 if __name__ == "__main__":
