@@ -65,6 +65,12 @@ def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished
     assert model.num_classes == 10
 
 
+def test_summary_of_a_run_of_one_step_an_epoch(config):
+    config.batch_size = 800
+    summary = prepare(config, lambda *report: None).summary()
+    assert summary.endswith("800 training, 3,200 validation, 1,000 test images; 1 step an epoch")
+
+
 def test_finished_run_is_not_trained_again(config, finished, monkeypatch):
     workdir, result = finished
     monkeypatch.setattr(fit_module, "prepare", pytest.fail)
