@@ -37,14 +37,6 @@ class DecodingError(ValueError):
     """An image that cannot be decoded; the message says why."""
 
 
-def decode_part(
-    content: bytes, choose: Callable[[int, int], Part], shape: tuple[int, int, int]
-) -> np.ndarray:
-    """Returns a part of an image, as `decode_parts` does several."""
-    (part,) = decode_parts(content, lambda width, height: [choose(width, height)], shape)
-    return part
-
-
 def decode_parts(
     content: bytes,
     choose: Callable[[int, int], Sequence[Part]],

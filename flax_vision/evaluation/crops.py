@@ -53,12 +53,22 @@ def mean_posterior(
         over_crops(answer, frames, list(alike), as_seen)
         for _, alike in itertools.groupby(ordered, key=attrgetter("shape"))
     ]
-    counts = np.array([crops[crop] for crop in ordered], np.float32)
-    shares = jnp.asarray(counts / counts.sum())[:, None, None]
+    counts = jnp.array([crops[crop] for crop in ordered], jnp.float32)
     if of_scores:
-        return jnp.sum(shares * jnp.concatenate(answers), axis=0)
-    # In logarithms, because a posterior may be too small for float32.
-    return jax.nn.logsumexp(jnp.concatenate(answers), axis=0, b=shares)
+        return jnp.average(jnp.concatenate(answers), axis=0, weights=counts)
+    return log_mean(jnp.concatenate(answers), counts[:, None], axis=0)
+
+
+def log_mean(logarithms: jax.Array, counts: jax.Array, axis: int) -> jax.Array:
+    """Returns the logarithm of the mean of posteriors, which may be too small for float32.
+
+    Args:
+      logarithms: float32 [..., classes], of the posteriors.
+      counts: float32 [...], how often each counts; where none does, the result is minus infinity.
+      axis: over which the mean is.
+    """
+    shares = counts / jnp.maximum(1, counts.sum(axis, keepdims=True))
+    return jax.nn.logsumexp(logarithms, axis=axis, b=shares[..., None])
 
 
 def frame(images: jax.Array | np.ndarray, side: int, preprocessing: Preprocessing) -> jax.Array:

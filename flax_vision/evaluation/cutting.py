@@ -12,13 +12,13 @@ from functools import lru_cache, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from flax_vision.data.batches import Batch
 from flax_vision.data.image_set import Report
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.view import Part, in_the_file, scaled
+from flax_vision.evaluation.crops import log_mean
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.evaluation.protocols import Box, Crop, Protocol, crops_of
 from flax_vision.evaluation.showings import Showing
@@ -149,9 +149,7 @@ def _average(
     scores: jax.Array, counts: jax.Array, labels: jax.Array, mask: jax.Array
 ) -> tuple[Totals, jax.Array]:
     """Returns what `judged` does of the mean of posteriors, which are given as logarithms."""
-    shares = counts / jnp.maximum(1, counts.sum(axis=1, keepdims=True))
-    # In logarithms, because a posterior may be too small for float32.
-    return judged(jax.nn.logsumexp(scores, axis=1, b=shares[..., None]), labels, mask)
+    return judged(log_mean(scores, counts, axis=1), labels, mask)
 
 
 def cut_up(photographs: Photographs, protocol: Protocol, trial: Trial, report: Report) -> CutUp:

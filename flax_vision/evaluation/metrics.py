@@ -9,6 +9,14 @@ from flax import struct
 from flax_vision.data.batches import Array
 from flax_vision.errors import UserError
 
+TOP = 5
+"""An image counts as right in `top5` if its class is among so many."""
+
+
+def has_top5(classes: int) -> bool:
+    """Returns whether `top5` says anything: of no more than five classes all is right."""
+    return classes > TOP
+
 
 class Totals(struct.PyTreeNode):
     """Sums over images.
@@ -50,7 +58,7 @@ class Totals(struct.PyTreeNode):
             return jnp.sum(condition & mask, dtype=jnp.int32)
 
         loss = jnp.sum(jnp.where(mask, losses, 0))
-        return cls(loss, count(rank < 1), count(rank < 5), count(mask))
+        return cls(loss, count(rank < 1), count(rank < TOP), count(mask))
 
     def __add__(self, other: "Totals") -> "Totals":
         return jax.tree.map(lambda a, b: a + b, self, other)

@@ -14,6 +14,7 @@ from flax_vision.data.photographs import Photographs
 from flax_vision.data.sources import left_out
 from flax_vision.evaluation.cutting import cut_up
 from flax_vision.evaluation.measurement import Measurement, measure
+from flax_vision.evaluation.metrics import has_top5
 from flax_vision.evaluation.protocols import CENTER, PROTOCOLS
 from flax_vision.evaluation.showings import (
     Showing,
@@ -174,10 +175,9 @@ def _shown(
 def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
     """Returns what was measured, of the images that could be read."""
     is_read = measured.taken_for >= 0
-    has_top5 = len(image_set.class_names) > 5
     return {
         "top1": measured.averages["top1"],
-        "top5": measured.averages["top5"] if has_top5 else None,
+        "top5": measured.averages["top5"] if has_top5(len(image_set.class_names)) else None,
         "cross_entropy": measured.averages["loss"],
         "images": int(is_read.sum()),
         "seconds": measured.seconds,

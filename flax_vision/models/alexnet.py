@@ -23,6 +23,7 @@ from flax_vision.models.columns import (
     check_mesh,
     in_each_column,
     joined,
+    with_columns,
 )
 from flax_vision.models.layers import (
     SCALED_TO_INPUTS,
@@ -155,7 +156,7 @@ class AlexNet(nn.Module):
     def __post_init__(self) -> None:
         if self.mesh is not None:
             check_mesh(self.mesh)
-            if self.mesh.shape[COLUMN] > 1 and LRN[self.lrn].across:
+            if with_columns(self.mesh) and LRN[self.lrn].across:
                 own = ", ".join(name for name, convention in LRN.items() if not convention.across)
                 raise ValueError(
                     f"lrn is {self.lrn!r}, which sums over both columns; on devices of their own "
@@ -200,7 +201,7 @@ class AlexNet(nn.Module):
 
     def _mesh(self) -> Mesh | None:
         """Returns the mesh to compute on; parameters begin from any number of images, on none."""
-        return None if self.is_initializing() else self.mesh
+        return None if self.is_initializing() else with_columns(self.mesh)
 
     def _layer(
         self,

@@ -28,6 +28,11 @@ Sees = Literal["images", "own", "all"]
 """What a layer sees in each column: what has no columns, its own maps, or those of both."""
 
 
+def with_columns(mesh: Mesh | None) -> Mesh | None:
+    """Returns a mesh that has a device for each column; None for every other, as for one device."""
+    return mesh if mesh is not None and mesh.shape[COLUMN] > 1 else None
+
+
 def in_each_column(
     layer: Callable[..., jax.Array], mesh: Mesh | None, sees: Sees = "own"
 ) -> Callable[..., jax.Array]:
@@ -35,15 +40,15 @@ def in_each_column(
 
     Args:
       layer: of the maps that a column sees, and of its own parameters, to the column's maps.
-      mesh: with an axis `column` of 2 each column is computed on its own devices, and the images of
-        a batch are divided over an axis `data`; None for a loop on one device.
+      mesh: from `with_columns`; each column is computed on its own devices, and the images of a
+        batch are divided over an axis `data`. None for a loop on one device.
       sees: with `"all"` devices gather each other's maps, and in the backward pass each has the
         others' gradients for its own maps added to its own.
 
     Returns:
       The layer of maps [N, H, W, C] and parameters [2, ...], to maps [N, H', W', C'].
     """
-    if mesh is None or mesh.shape[COLUMN] == 1:
+    if mesh is None:
         return partial(_loop, layer, sees)
 
     def on_its_device(x: jax.Array, parameters: tuple[jax.Array, ...]) -> jax.Array:
@@ -66,7 +71,7 @@ def joined(x: jax.Array, mesh: Mesh | None) -> jax.Array:
 
     As every device computes the same from them, the backward pass exchanges nothing.
     """
-    if mesh is None or mesh.shape[COLUMN] == 1:
+    if mesh is None:
         return x
     gather = partial(lax.all_gather, axis_name=COLUMN, axis=3, tiled=True, to="invarying")
     return jax.shard_map(gather, mesh=mesh, in_specs=_maps(mesh), out_specs=_images(mesh))(x)
@@ -89,7 +94,7 @@ def check_mesh(mesh: Mesh) -> None:
 
 def check_batch(images: jax.Array, mesh: Mesh | None) -> None:
     """Raises a ValueError where the images cannot be divided over the mesh's axis `data`."""
-    if mesh is None or mesh.shape[COLUMN] == 1:
+    if mesh is None:
         return
     count, devices = images.shape[0], mesh.shape.get(DATA, 1)
     if count % devices:

@@ -17,7 +17,7 @@ from flax_vision.data.batches import Batch, samples, training_batches
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
-from flax_vision.evaluation.metrics import Totals
+from flax_vision.evaluation.metrics import Totals, has_top5
 from flax_vision.ops import onednn_library
 from flax_vision.training.display import Display
 from flax_vision.training.interruption import Interrupted, Interruption
@@ -140,8 +140,8 @@ class _Run:
         best, state = self._restore_best()
         tested = self._setup.parts.test
         test = self._evaluate(state.variables, tested)
-        if len(tested.class_names) <= 5:
-            del test["top5"]  # of which all is right
+        if not has_top5(len(tested.class_names)):
+            del test["top5"]
         self._display.left_out(self._setup.parts.left_out())
         result = {
             "step": self._step,

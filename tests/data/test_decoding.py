@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from flax_vision.data import decoding
-from flax_vision.data.decoding import DecodingError, decode_part, read_header
+from flax_vision.data.decoding import DecodingError, decode_parts, read_header
 from flax_vision.data.view import Part, View
 
 RANDOM = np.random.default_rng(0)
@@ -33,6 +33,12 @@ def encoded(image, format="PNG", **settings):
 
 def all_of(width, height):
     return Part(0, 0, width, height)
+
+
+def decode_part(content, choose, shape):
+    """Returns the only part."""
+    (part,) = decode_parts(content, lambda width, height: [choose(width, height)], shape)
+    return part
 
 
 def decoded(content, channels=3):

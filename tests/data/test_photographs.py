@@ -1,6 +1,7 @@
 """Views of photographs: the same whatever reads them, and what happens to those that cannot be."""
 
 import threading
+from unittest.mock import Mock
 
 import jax
 import numpy as np
@@ -197,22 +198,16 @@ def test_threads_end_when_no_one_reads_on(folder):
 
 def test_reading_goes_on_while_a_batch_is_used(folder, monkeypatch):
     """Two batches besides the one that is used are ready, though no one has asked for them."""
-    read = []
-    decode = photographs_module.decode_parts
-
-    def counted(*arguments):
-        read.append(1)
-        return decode(*arguments)
-
-    monkeypatch.setattr(photographs_module, "decode_parts", counted)
+    decode = Mock(wraps=photographs_module.decode_parts)
+    monkeypatch.setattr(photographs_module, "decode_parts", decode)
     batches = training_batches(load(folder, threads=2)[0], 3, 0, 0)
     next(batches)
     deadline = threading.Event()
     for _ in range(100):
-        if len(read) >= 9:
+        if decode.call_count >= 9:
             break
         deadline.wait(0.05)
-    assert len(read) >= 9
+    assert decode.call_count >= 9
     batches.close()
 
 

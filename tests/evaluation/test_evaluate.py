@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,13 +30,7 @@ def test_result_does_not_depend_on_the_batch_size(digits, batch_size):
 
 
 def test_poll_can_leave_early(digits):
-    calls = []
-
-    def poll():
-        calls.append(1)
-        if len(calls) == 3:
-            raise InterruptedError
-
+    poll = Mock(side_effect=[None, None, InterruptedError])
     with pytest.raises(InterruptedError):
         evaluate(eval_step, jnp.float32(1), digits, 10, poll)
-    assert len(calls) == 3
+    assert poll.call_count == 3

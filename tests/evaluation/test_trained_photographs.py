@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import jax
 import jax.numpy as jnp
@@ -109,16 +110,10 @@ def test_crops_are_of_each_photograph(by_hand, network, export, pictures):
 
 
 def test_photographs_of_all_shapes_are_one_program(export, pictures, monkeypatch):
-    compiled = []
-    compile_one = Trial._compiled
-
-    def counted(*arguments):
-        compiled.append(1)
-        return compile_one(*arguments)
-
-    monkeypatch.setattr(Trial, "_compiled", counted)
+    compiled = create_autospec(Trial._compiled, side_effect=Trial._compiled)
+    monkeypatch.setattr(Trial, "_compiled", compiled)
     evaluate_trained(export, folder=str(pictures[0]), protocol="googlenet_144", scales=(12,))
-    assert len(compiled) == 1
+    assert compiled.call_count == 1
 
 
 def test_center_is_the_middle_that_the_run_tested(network, run, pictures):

@@ -51,13 +51,18 @@ def split(case):
     return step, placed
 
 
+def assert_close(actual, expected):
+    """Compares trees of arrays, each within 1e-5 of its largest number."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * abs(np.asarray(other)).max())
+
+
 def test_gradients_logits_and_intermediates_with_dropout(case, split):
     model, variables, images = case
     step, placed = split
     expected, actual = gradient_step(model, images)(variables), step(placed)
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * abs(np.asarray(other)).max())
+    assert_close(actual, expected)
 
 
 def test_devices_exchange_before_conv3_fc6_fc7_and_fc8_only(split):
@@ -160,7 +165,6 @@ def compare_on_four_devices():
     placed = jax.device_put(variables, parameter_shardings(variables, mesh, AlexNet.column_layers))
     expected = gradient_step(model, images)(variables)
     actual = gradient_step(model.clone(mesh=mesh), images)(placed)
-    for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * abs(np.asarray(other)).max())
+    assert_close(actual, expected)
     with pytest.raises(ValueError, match="a batch of 3 images cannot be divided"):
         jax.eval_shape(model.clone(mesh=mesh).apply, variables, images[:3])
