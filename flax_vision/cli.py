@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flax_vision import process
 from flax_vision.errors import UserError
 from flax_vision.evaluation import command as evaluation
+from flax_vision.report import command as report
 from flax_vision.report.tables import FORMATS, print_table
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="test what was trained, as its paper did")
     evaluation.add_arguments(evaluate)
     evaluate.set_defaults(run=evaluation.run)
+    reporting = commands.add_parser("report", help="write a page of what a run learned")
+    report.add_arguments(reporting)
+    reporting.set_defaults(run=report.run)
     for command in (bench, profile, evaluate):
         command.add_argument("--batch-size", type=_positive, metavar="N", help="images in a step")
     for command in (bench, profile):

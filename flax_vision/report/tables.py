@@ -38,17 +38,18 @@ def _table(rows: Sequence[Mapping[str, Any]], totals: int) -> Table:
         if totals and i == len(rows) - totals:
             table.add_section()
             table.add_row()
-        table.add_row(*(_text(value, "\n") for value in row.values()))
+        table.add_row(*(text_of(value, "\n") for value in row.values()))
     return table
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     ruler = ["--:" if isinstance(value, int | float) else "---" for value in rows[0].values()]
-    cells = [list(rows[0]), ruler, *([_text(v, "<br>") for v in row.values()] for row in rows)]
+    cells = [list(rows[0]), ruler, *([text_of(v, "<br>") for v in row.values()] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
-def _text(value: Any, newline: str) -> str:
+def text_of(value: Any, newline: str) -> str:
+    """Returns a value as a table has it, several lines of it separated by `newline`."""
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):

@@ -1,0 +1,44 @@
+"""The command `flax-vision report`."""
+
+import argparse
+import sys
+
+from flax_vision.errors import UserError
+
+DESCRIPTION = """\
+Writes DIR/report/: index.html, a page that opens without a network and wherever the directory is,
+and its pictures as PNG files, each for a light and for a dark page (-dark). A run makes it at its
+end by itself, unless --config.report=False."""
+
+EPILOG = """\
+on the page:
+  loss, accuracy and learning rate by epoch; the confusion matrix of the test images; the mistakes
+  that the network was surest of; the kernels of the first layer; what each stage makes of a few
+  test images; the table of the layers; configuration, versions and times.
+  Where the test images cannot be had any more, their pictures are left out, with a warning.
+
+example:
+  flax-vision report runs/lenet5
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.add_argument("run_directory", metavar="DIR", help="a run directory")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Writes the report, and prints where it is."""
+    from flax_vision.report.run import write_report
+
+    try:
+        page, missing = write_report(options.run_directory)
+    except OSError as error:
+        raise UserError(
+            f"the report cannot be written ({error}); mend that, and give the command again."
+        ) from error
+    if missing:
+        print(f"warning: no pictures of test images: {missing}", file=sys.stderr)
+    print(page)

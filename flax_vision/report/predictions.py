@@ -1,0 +1,60 @@
+"""What a trained network takes test images for, and how sure it is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flax_vision.data.batches import evaluation_batches
+from flax_vision.data.image_set import Images
+from flax_vision.evaluation.protocols import CENTER
+from flax_vision.evaluation.trial import Trial, prepare
+from flax_vision.weights.exported import ModelCard
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of all images of a set.
+
+    Attributes:
+      labels: int32 [N], their classes.
+      taken_for: int32 [N], the classes that the network gave them; -1 where an image could not be
+        read.
+      confidence: float32 [N], the posteriors of these, 0 to 1.
+    """
+
+    labels: np.ndarray
+    taken_for: np.ndarray
+    confidence: np.ndarray
+
+
+def predict(card: ModelCard, variables: Any, images: Images) -> Predictions:
+    """Returns what a network takes images for, each seen as in the run's own test.
+
+    Args:
+      card: of the network.
+      variables: of it.
+      images: at least one.
+    """
+    trial = prepare(card, CENTER, tuple(images.image_shape))
+
+    @jax.jit
+    def step(variables: Any, pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        posteriors = jax.nn.softmax(trial.scores(variables, pixels))
+        return jnp.argmax(posteriors, axis=1), jnp.max(posteriors, axis=1)
+
+    variables = jax.device_put(variables)
+    taken_for = np.full(len(images), -1, np.int32)
+    confidence = np.zeros(len(images), np.float32)
+    for batch in evaluation_batches(images, _batch_size(trial, len(images))):
+        classes, shares = jax.device_get(step(variables, batch.images))
+        places = batch.place[batch.mask]
+        taken_for[places], confidence[places] = classes[batch.mask], shares[batch.mask]
+    return Predictions(images.labels, taken_for, confidence)
+
+
+def _batch_size(trial: Trial, count: int) -> int:
+    """Returns as many as memory allows, so that the last step has hardly fewer."""
+    return -(-count // -(-count // trial.batch_size))

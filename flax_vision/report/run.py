@@ -1,0 +1,169 @@
+"""The report of a run: a page and its pictures, from what the run left in its directory."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from flax_vision.data.image_set import Images, Report
+from flax_vision.errors import UserError
+from flax_vision.evaluation.subject import check_fit, find_source, load_split, named_options
+from flax_vision.models.summary import summarize, totals
+from flax_vision.report import sections
+from flax_vision.report.curves import Records
+from flax_vision.report.html import THEMES, Section, page
+from flax_vision.report.predictions import predict
+from flax_vision.weights import exported
+from flax_vision.weights.exported import ModelCard
+
+FOLDER = "report"
+"""In the run directory."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run left in its directory."""
+
+    path: Path
+    records: Records
+    config: Mapping[str, Any]
+    starts: Sequence[Mapping[str, Any]]
+    card: ModelCard
+    model: nn.Module
+    variables: Mapping[str, Any]
+
+
+def write_report(
+    path: str | Path,
+    images: Images | None = None,
+    report: Report = lambda what, done, total: None,
+) -> tuple[Path, str]:
+    """Writes the report of a finished run into its directory.
+
+    Args:
+      path: the run directory.
+      images: of the test; None to read them again, as the run did.
+      report: called with a text, the images read so far and their number.
+
+    Returns:
+      The page, and why there are no pictures of test images on it; empty where there are.
+
+    Raises:
+      UserError: it is no finished run, or something in it is damaged.
+      OSError: the report cannot be written.
+    """
+    run = _open(Path(path))
+    missing = ""
+    if images is None:
+        try:
+            images = _test_images(run, report)
+        except UserError as error:
+            missing = str(error)
+    rows = summarize(run.model, _seen(run.card))
+    shown = [sections.training(run.records), *_of_test(run, images, missing)]
+    shown.insert(-1, sections.first_layer(run.variables))
+    shown.append(sections.network(rows))
+    shown.append(sections.configuration(run.config, run.starts, run.records))
+    parameters = totals(rows)[0].parameters
+    return _write(run.path / FOLDER, _page(run, parameters, shown), shown), missing
+
+
+def _open(path: Path) -> _Run:
+    if not (path / "metrics.jsonl").is_file():
+        raise UserError(
+            f"no run in {str(path)!r}: it has no metrics.jsonl. Give the directory of a finished "
+            "run, such as runs/lenet5."
+        )
+    card = exported.load_card(path)
+    records = [_json(line, path / "metrics.jsonl") for line in _lines(path / "metrics.jsonl")]
+    config, starts = (
+        _json("\n".join(_lines(path / name)), path / name)
+        for name in ("config.json", "starts.json")
+    )
+    return _Run(path, records, config, starts, card, *exported.load(path))
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read ({error}); mend it.") from error
+
+
+def _json(text: str, file: Path) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); mend it.") from error
+
+
+def _test_images(run: _Run, report: Report) -> Images:
+    source = find_source(run.path, run.card, None)
+    with named_options():
+        images = load_split(source, "test", report)
+    check_fit(run.card, images, source.name)
+    return images
+
+
+def _of_test(run: _Run, images: Images | None, missing: str) -> list[Section]:
+    """Returns the sections that show test images, those of single layers last."""
+    names = run.card.class_names
+    if images is None:
+        return [Section("Test images", f"Pictures of them are left out: {missing}")]
+    tested = sections.Tested(images, predict(run.card, run.variables, images))
+    return [
+        sections.confusions(tested, names),
+        sections.most_confident_mistakes(tested, names),
+        sections.feature_maps(run.card, run.model, run.variables, tested),
+    ]
+
+
+def _seen(card: ModelCard) -> tuple[int, int, int]:
+    """Returns the height, width and channels of what the network takes."""
+    images = jax.ShapeDtypeStruct((1, *card.image_shape), "uint8")
+    _, height, width, channels = jax.eval_shape(card.preprocessing, images).shape
+    return height, width, channels
+
+
+def _page(run: _Run, parameters: int, shown: Sequence[Section]) -> str:
+    card = run.card
+    result = card.metrics
+    facts = {"parameters": f"{parameters:,}"}
+    for name, title in (("test/top1", "test top-1"), ("test/top5", "test top-5")):
+        if name in result:
+            facts[title] = f"{result[name]:.2%}"
+    if "test/images" in result:
+        images = int(result["test/images"])
+        wrong = images - round(result["test/top1"] * images)
+        facts["test images wrong"] = f"{wrong:,} of {images:,}"
+    if "best/epoch" in result:
+        facts["best epoch"] = f"{result['best/epoch']:,}"
+    if "seconds" in result:
+        facts["training"] = f"{result['seconds']:,.0f} s"
+    made = time.strftime("%Y-%m-%d %H:%M")
+    return page(
+        title=f"{card.name} on {run.config['data']['name']}",
+        subtitle=f"{len(card.class_names):,} classes; the network sees images of "
+        f"{'x'.join(map(str, _seen(card)))}.",
+        facts=facts,
+        sections=shown,
+        footer=f"Made by flax_vision {metadata.version('flax_vision')}, {made}.",
+    )
+
+
+def _write(folder: Path, content: str, shown: Sequence[Section]) -> Path:
+    """Writes the pictures, and the page last and at one stroke."""
+    folder.mkdir(exist_ok=True)
+    for section in shown:
+        for figure in section.figures:
+            for form, png in zip(THEMES, figure.pngs, strict=True):
+                (folder / f"{figure.name}{form}.png").write_bytes(png)
+    unfinished = folder / ".index.html.unfinished"
+    unfinished.write_text(content, "utf-8")
+    return unfinished.replace(folder / "index.html")
