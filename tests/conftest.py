@@ -53,6 +53,7 @@ def files_are_damaged() -> Iterator[None]:
 def small_config() -> ConfigDict:
     """A run of the modern LeNet-5 on the embedded digits: three epochs of three steps."""
     overrides = ["model.name=lenet5_modern", "batch_size=256", "epochs=3", "data.validation=0.8"]
+    overrides.append("report=False")
     return load_config(
         str(ROOT / "configs/lenet5.py"), [f"--config.{override}" for override in overrides]
     )

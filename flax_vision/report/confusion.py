@@ -48,8 +48,8 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], theme: Theme = LIG
     _colour(axes, _pooled(shares - right, width), width, theme.second, theme)
     _colour(axes, _pooled(right, width) * width, width, theme.first, theme)
     axes.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5))
-    axes.set_xlabel("taken for", fontsize=11)
-    axes.set_ylabel("true class", fontsize=11)
+    axes.set_xlabel("taken for", fontsize=13)
+    axes.set_ylabel("true class", fontsize=13)
     if classes <= _NAMED:
         _name(axes, class_names)
     if classes <= _COUNTED:
@@ -79,7 +79,7 @@ def _colour(axes: Any, shares: np.ndarray, width: int, colour: str, theme: Theme
 
 def _name(axes: Any, class_names: Sequence[str]) -> None:
     names = [label(name, 18) for name in class_names]
-    size = 10 if len(names) <= _COUNTED else 6.5
+    size = 12 if len(names) <= 12 else 10 if len(names) <= _COUNTED else 6.5
     places = range(len(names))
     upright = max(map(len, names)) <= 2
     axes.set_xticks(places, names, rotation=0 if upright else 90, fontsize=size)
@@ -88,7 +88,7 @@ def _name(axes: Any, class_names: Sequence[str]) -> None:
 
 
 def _count(axes: Any, matrix: np.ndarray, shares: np.ndarray, theme: Theme) -> None:
-    size = 10 if len(matrix) <= 12 else 7
+    size = 13 if len(matrix) <= 12 else 8
     strongest = (shares - np.diag(np.diag(shares))).max()
     for row, column in zip(*np.nonzero(matrix), strict=True):
         strength = shares[row, column] / (1 if row == column else strongest)

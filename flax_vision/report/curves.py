@@ -77,7 +77,7 @@ def _curves(records: Records, name: str, title: str, theme: Theme) -> Picture:
     if best is not None:
         axes.axvline(best, color=theme.faint, lw=1, ls=":", label="best epoch", zorder=1)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, labelcolor=theme.ink, fontsize=10.5)
+        axes.legend(frameon=False, labelcolor=theme.ink, fontsize=12)
     return picture
 
 
@@ -87,8 +87,8 @@ def _by_epoch(theme: Theme, title: str) -> tuple[Picture, Any]:
     style(axes, theme)
     axes.grid(color=theme.grid, lw=0.8)
     axes.set_axisbelow(True)
-    axes.set_xlabel("epoch", fontsize=11)
-    axes.set_title(title, loc="left", color=theme.ink, fontsize=12, fontweight="bold")
+    axes.set_xlabel("epoch", fontsize=12)
+    axes.set_title(title, loc="left", color=theme.ink, fontsize=13, fontweight="bold")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     return picture, axes
 

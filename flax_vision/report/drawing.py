@@ -111,7 +111,7 @@ class Sheet(Picture):
 def style(axes: Axes, theme: Theme) -> None:
     """Gives axes with data the colours of a theme."""
     axes.set_facecolor(theme.paper)
-    axes.tick_params(colors=theme.faint, labelsize=10)
+    axes.tick_params(colors=theme.faint, labelsize=11)
     axes.xaxis.label.set_color(theme.ink)
     axes.yaxis.label.set_color(theme.ink)
     for side, spine in axes.spines.items():

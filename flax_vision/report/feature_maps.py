@@ -11,7 +11,7 @@ from flax_vision.report.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, stre
 
 _GAP = 0.06
 """Inches between two maps."""
-_HEADING = 0.3
+_HEADING = 0.38
 """Inches for what stands above them."""
 _ACROSS = 128
 """Units in a row, of stages whose maps are single pixels."""
@@ -81,7 +81,7 @@ def draw(
     sheet = Sheet(WIDTH, sum(row.height + _HEADING for row in rows), theme)
     top = 0.0
     for row in rows:
-        sheet.write(row.title, 0, top + 0.12, fontsize=9.5)
+        sheet.write(row.title, 0, top + 0.13, fontsize=12.5)
         for place, image in enumerate(row.images):
             left = place * (row.width + _GAP)
             settings = {} if image.shape[-1] == 3 and image.ndim == 3 else {"cmap": row.colours}

@@ -39,7 +39,7 @@ def filters(variables: Mapping[str, Any], theme: Theme = LIGHT) -> Picture:
     for column in range(columns):
         if columns > 1:
             title = f"column {'ab'[column]}: {count} kernels"
-            sheet.write(title, 0, column * tall + 0.1, fontsize=11)
+            sheet.write(title, 0, column * tall + 0.1, fontsize=12.5)
         for number in range(count):
             top = column * tall + heading + number // across * cell * height / width
             kernel = stretched(kernels[column, ..., number])

@@ -6,15 +6,15 @@ import numpy as np
 
 from flax_vision.report.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, label
 
-_COLUMNS = 4
+_COLUMNS = 3
 _GAP = 0.12
 """Inches between two images."""
-_LINES = 0.6
+_LINES = 0.72
 """Inches for what stands above an image."""
 
 
 def most_confident(
-    labels: np.ndarray, taken_for: np.ndarray, confidence: np.ndarray, most: int = 16
+    labels: np.ndarray, taken_for: np.ndarray, confidence: np.ndarray, most: int = 12
 ) -> np.ndarray:
     """Returns where the mistakes are that a network was surest of, the surest first.
 
@@ -57,9 +57,9 @@ def mistakes(
     sheet = Sheet(columns * cell, rows * (height + _LINES), theme)
     for place, image in enumerate(images):
         left, top = place % columns * cell + _GAP / 2, place // columns * (height + _LINES)
-        taken, true = (label(class_names[of[place]], 16) for of in (taken_for, labels))
+        taken, true = (label(class_names[of[place]], 15) for of in (taken_for, labels))
         text = f"{taken}  {confidence[place]:.0%}"
-        sheet.write(text, left, top + 0.06, color=theme.second, fontweight="bold")
-        sheet.write(f"is {true}", left, top + 0.24)
-        sheet.put(image, left, top + 0.46, width, height, vmin=0, vmax=255)
+        sheet.write(text, left, top + 0.08, fontsize=12.5, color=theme.second, fontweight="bold")
+        sheet.write(f"is {true}", left, top + 0.3, fontsize=12.5)
+        sheet.put(image, left, top + 0.56, width, height, vmin=0, vmax=255)
     return sheet

@@ -132,9 +132,20 @@ def _seen(card: ModelCard) -> tuple[int, int, int]:
 
 
 def _page(run: _Run, parameters: int, shown: Sequence[Section]) -> str:
-    card = run.card
-    result = card.metrics
-    facts = {"parameters": f"{parameters:,}"}
+    card, made = run.card, time.strftime("%Y-%m-%d %H:%M")
+    return page(
+        title=f"{card.name} on {run.config['data']['name']}",
+        subtitle=f"{len(card.class_names):,} classes; the network sees images of "
+        f"{'x'.join(map(str, _seen(card)))}.",
+        facts=_facts(card.metrics) | {"parameters": f"{parameters:,}"},
+        sections=shown,
+        footer=f"Made by flax_vision {metadata.version('flax_vision')}, {made}.",
+    )
+
+
+def _facts(result: Mapping[str, float]) -> dict[str, str]:
+    """Returns what a run came to, for a person to read."""
+    facts = {}
     for name, title in (("test/top1", "test top-1"), ("test/top5", "test top-5")):
         if name in result:
             facts[title] = f"{result[name]:.2%}"
@@ -146,15 +157,7 @@ def _page(run: _Run, parameters: int, shown: Sequence[Section]) -> str:
         facts["best epoch"] = f"{result['best/epoch']:,}"
     if "seconds" in result:
         facts["training"] = f"{result['seconds']:,.0f} s"
-    made = time.strftime("%Y-%m-%d %H:%M")
-    return page(
-        title=f"{card.name} on {run.config['data']['name']}",
-        subtitle=f"{len(card.class_names):,} classes; the network sees images of "
-        f"{'x'.join(map(str, _seen(card)))}.",
-        facts=facts,
-        sections=shown,
-        footer=f"Made by flax_vision {metadata.version('flax_vision')}, {made}.",
-    )
+    return facts
 
 
 def _write(folder: Path, content: str, shown: Sequence[Section]) -> Path:

@@ -99,8 +99,8 @@ def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Secti
         lambda theme: mistakes(images, *of, class_names, theme),
         f"Test images with their true classes: {'; '.join(pairs)}.",
     )
-    text = "Above each test image, what it was taken for, with the posterior of that, and below it "
-    text += "what it is. Some may be labelled wrongly."
+    text = "Above each test image, what it was taken for, with the posterior of that, and what it "
+    text += "is. Some may be labelled wrongly."
     return Section(title, text, [drawn])
 
 

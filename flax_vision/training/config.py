@@ -89,6 +89,7 @@ def default_config() -> ConfigDict:
                     "factor": 0.1,  # times the rate
                 },
             },
+            "report": True,  # at the end, if matplotlib is there: a page in report/ of the run
             "checkpoint": {
                 "every_seconds": 60.0,  # the longest time that a kill can cost
                 "keep": 2,  # of the newest; the best is kept besides
@@ -178,6 +179,7 @@ _SHARE: _Rule = (lambda value: 0 <= value < 1, "from 0 to below 1")
 _BETWEEN_0_AND_1: _Rule = (lambda value: 0 < value < 1, "between 0 and 1")
 
 _RULES: dict[str, _Rule] = {
+    "report": (lambda value: isinstance(value, bool), "True or False"),
     "seed": (lambda value: 0 <= value < 2**31, "from 0 to 2147483647"),
     "batch_size": _AT_LEAST_1,
     "epochs": _AT_LEAST_1,

@@ -44,7 +44,7 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       Interrupted: Ctrl-C or SIGTERM came, and the state was saved.
     """
     with open_run(workdir, config.to_dict()) as directory, Display() as display:
-        result = directory.result()
+        result, tested = directory.result(), None
         if result is None:
             with Interruption() as interruption:
                 setup = prepare(config, _reporter(display, interruption), directory.claim_images)
@@ -52,10 +52,29 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
                     run.start()
                     run.train()
                     result = run.finish()
+            tested = setup.parts.test
         else:
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
+        if config.report and tested is not None:
+            _report(workdir, tested, display)
         return result
+
+
+def _report(workdir: Path, tested: Images, display: Display) -> None:
+    """Writes the report of a run, which is finished and whole whatever happens here."""
+    try:
+        from flax_vision.report.run import write_report
+    except UserError as error:  # for matplotlib is not there
+        display.line(f"no report: {error}, then flax-vision report {workdir}")
+        return
+    try:
+        page, _ = write_report(workdir, tested)
+    except (Exception, KeyboardInterrupt) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        display.warning(f"no report ({reason}); to try again: flax-vision report {workdir}")
+    else:
+        display.line(f"report: {page}")
 
 
 def _reporter(display: Display, interruption: Interruption) -> Report:

@@ -18,6 +18,7 @@ from flax_vision.training.command import main
 ROOT = Path(__file__).parents[2]
 LENET5 = str(ROOT / "configs/lenet5.py")
 SMALL = ["--config.batch_size=256", "--config.epochs=3", "--config.data.validation=0.8"]
+SMALL.append("--config.report=False")
 
 
 @pytest.fixture

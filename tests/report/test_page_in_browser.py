@@ -1,0 +1,89 @@
+"""The report of a run as a person opens it: in a browser, wide and narrow, light and dark."""
+
+import os
+import shutil
+
+import browser
+import pytest
+
+from flax_vision.training.fit import fit
+
+pytestmark = pytest.mark.slow
+
+PICTURES = """
+(async () => Promise.all([...document.images].map(async image => {
+  await image.decode();
+  const box = image.getBoundingClientRect();
+  return {name: image.alt, drawn: image.naturalWidth, width: box.width, height: box.height,
+          ratio: image.naturalWidth / image.naturalHeight, from: image.currentSrc.slice(-64)};
+})))()
+"""
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+LUMINANCE = """
+(() => { const rgb = getComputedStyle(document.querySelector('section')).backgroundColor;
+         return rgb.match(/[0-9]+/g).map(Number).reduce((a, b) => a + b) / 3; })()
+"""
+CORNER = """
+(async () => { const image = document.images[0]; await image.decode();
+  const canvas = document.createElement('canvas'); const context = canvas.getContext('2d');
+  context.drawImage(image, 0, 0);
+  return [...context.getImageData(1, 1, 1, 1).data].slice(0, 3).reduce((a, b) => a + b) / 3; })()
+"""
+
+
+@pytest.fixture(scope="module")
+def page(small_config, tmp_path_factory):
+    """The report of a run whose directory was moved away afterwards."""
+    config = small_config.copy_and_resolve_references()
+    config.report = True
+    made = tmp_path_factory.mktemp("made") / "run"
+    fit(config, made)
+    moved = tmp_path_factory.mktemp("moved") / "elsewhere"
+    shutil.move(made, moved)
+    return moved / "report/index.html"
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory):
+    program = browser.find()
+    if program is None:
+        assert not os.environ.get("CI"), "chromium is not installed: apt-get install chromium"
+        pytest.skip("no chromium is installed")
+    with browser.opened(program, tmp_path_factory.mktemp("profile")) as tab:
+        yield tab
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_picture_is_drawn_and_nothing_is_wrong(page, tab, width, scheme):
+    tab.call(
+        "Emulation.setDeviceMetricsOverride",
+        **{"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    scheme_wanted = [{"name": "prefers-color-scheme", "value": scheme}]
+    tab.call("Emulation.setEmulatedMedia", features=scheme_wanted)
+    tab.open(page)
+    pictures = tab.evaluate(PICTURES)
+    assert len(pictures) == 9
+    for picture in pictures:
+        assert picture["drawn"] > 0
+        assert 0 < picture["width"] <= width
+        assert picture["width"] / picture["height"] == pytest.approx(picture["ratio"], rel=0.02)
+        assert picture["name"]
+    assert tab.evaluate(OVERFLOW) == 0
+    assert tab.errors() == []
+    assert tab.asked_for() <= {"file", "data"}
+    is_dark = scheme == "dark"
+    assert (tab.evaluate(LUMINANCE) < 128) == is_dark
+    assert (tab.evaluate(CORNER) < 128) == is_dark
+
+
+def test_what_the_browser_finds_wrong_is_seen(page, tab, tmp_path):
+    broken = tmp_path / "broken.html"
+    content = page.read_text().replace('<img src="data:image/png;base64,iVBOR', '<img src="x')
+    broken.write_text(content + "<script>nothing.there()</script><div style='width:9000px'>x</div>")
+    tab.call("Emulation.setEmulatedMedia", features=[])
+    tab.open(broken)
+    assert tab.evaluate("[...document.images].every(image => image.naturalWidth === 0)")
+    assert len(tab.errors()) >= 2
+    assert tab.evaluate(OVERFLOW) > 0
