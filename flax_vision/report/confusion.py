@@ -4,10 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
 from flax_vision.errors import UserError
-from flax_vision.report.drawing import LIGHT, WIDTH, Picture, Theme, label, style
+from flax_vision.report.drawing import (
+    LIGHT,
+    WIDTH,
+    LinearSegmentedColormap,
+    Picture,
+    PowerNorm,
+    Theme,
+    label,
+    style,
+)
 
 _COUNTED = 20
 """Classes up to which every number of images is printed."""

@@ -4,9 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-from flax_vision.report.drawing import LIGHT, WIDTH, Picture, Theme, style
+from flax_vision.report.drawing import (
+    LIGHT,
+    WIDTH,
+    MaxNLocator,
+    PercentFormatter,
+    Picture,
+    Theme,
+    style,
+)
 
 Records = Sequence[Mapping[str, Any]]
 """The objects in a run's `metrics.jsonl`: one for each epoch, and a last one with the test."""

@@ -1,4 +1,4 @@
-"""What all pictures share: their size, colours and letters, for a light and for a dark page.
+"""What all pictures share: matplotlib, their size, colours and letters, on light and dark pages.
 
 No picture touches pyplot: each is a figure of its own, which a notebook shows where it is the last
 value of a cell, and `savefig` writes to a file.
@@ -16,13 +16,31 @@ from flax_vision.errors import UserError
 try:
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 except ModuleNotFoundError as error:
-    if error.name != "matplotlib":
+    if (error.name or "").split(".")[0] != "matplotlib":
         raise
     raise UserError(
         "pictures are drawn with matplotlib, which is not installed: pip install 'matplotlib>=3.8'"
     ) from error
+
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "WIDTH",
+    "LinearSegmentedColormap",
+    "MaxNLocator",
+    "PercentFormatter",
+    "Picture",
+    "PowerNorm",
+    "Sheet",
+    "Theme",
+    "label",
+    "stretched",
+    "style",
+]
 
 WIDTH = 6.4
 """Inches of a picture: as wide as a phone at the letters' smallest legible size."""

@@ -59,6 +59,7 @@ def write_report(
       OSError: the report cannot be written.
     """
     run = _open(Path(path))
+    (run.path / FOLDER).mkdir(exist_ok=True)  # or fail before anything takes long
     missing = ""
     if images is None:
         try:
@@ -162,7 +163,6 @@ def _facts(result: Mapping[str, float]) -> dict[str, str]:
 
 def _write(folder: Path, content: str, shown: Sequence[Section]) -> Path:
     """Writes the pictures, and the page last and at one stroke."""
-    folder.mkdir(exist_ok=True)
     for section in shown:
         for figure in section.figures:
             for form, png in zip(THEMES, figure.pngs, strict=True):

@@ -218,6 +218,7 @@ def test_ten_crop_is_not_below_the_centre_crop(mirrored):
 def test_center_is_what_a_run_on_a_folder_came_to(tmp_path):
     write_sizes(tmp_path / "pictures", "abc", [(40 + 3 * i, 50 - i) for i in range(20)])
     settings = {"model.name": "lenet5_modern", "data.path": tmp_path / "pictures", "epochs": 2}
+    settings["report"] = False
     settings |= {"batch_size": 12, "view.scale": "32,36", "data.on_error": "skip"}
     (tmp_path / "pictures/b/3.png").write_bytes(b"nothing")
     config_file = Path(__file__).parents[2] / "configs/lenet5.py:folder"

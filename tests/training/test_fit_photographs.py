@@ -32,6 +32,7 @@ def configuration(folder, **settings):
         "epochs": 2,
         "view.scale": "32,36",
         "data.center": "channel",
+        "report": False,
     } | settings
     return load_config(str(CONFIG), [f"--config.{key}={value}" for key, value in settings.items()])
 

@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from flax_vision.report.mistakes import mistakes, most_confident
+
+LABELS = np.array([0, 1, 2, 0, 1])
+TAKEN_FOR = np.array([1, 1, 0, -1, 2])
+CONFIDENCE = np.array([0.5, 1.0, 0.75, 0.9, 0.25])
+
+
+def test_the_surest_come_first_and_what_is_right_or_unreadable_does_not():
+    assert most_confident(LABELS, TAKEN_FOR, CONFIDENCE).tolist() == [2, 0, 4]
+    assert most_confident(LABELS, TAKEN_FOR, CONFIDENCE, 1).tolist() == [2]
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8, 1), (3, 8, 16, 3)])
+def test_each_image_has_its_classes(shape):
+    images = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    places = np.array([2, 0, 4])
+    of = LABELS[places], TAKEN_FOR[places], CONFIDENCE[places]
+    (axes,) = mistakes(images, *of, ["cat", "dog", "owl"]).axes
+    texts = [text.get_text() for text in axes.texts]
+    assert texts == ["cat  75%", "is owl", "dog  50%", "is cat", "owl  25%", "is dog"]
+    for shown, image in zip(axes.images, images, strict=True):
+        np.testing.assert_array_equal(shown.get_array().reshape(image.shape), image)

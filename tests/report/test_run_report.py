@@ -1,0 +1,182 @@
+"""The report of a run on small random images, without its training."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flax_vision.cli import main
+from flax_vision.data.image_set import ImageSet
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.report.run import write_report
+from flax_vision.training import fit as fit_module
+from flax_vision.training.display import Display
+from flax_vision.weights import exported
+
+CLASSES = ["<cat>", "dog & $co", "owl", "ant"]
+RESULT = {"best/epoch": 2, "test/top1": 0.25, "test/top5": 1.0, "test/images": 12, "seconds": 3.0}
+
+
+@pytest.fixture(scope="module")
+def images():
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 28, 28, 1), np.uint8)
+    return ImageSet(pixels, np.arange(12, dtype=np.int32) % 4, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    card = exported.ModelCard(
+        name="lenet5_modern",
+        options={},
+        class_names=CLASSES,
+        image_shape=[28, 28, 1],
+        preprocessing=Preprocessing([120.0], [70.0]),
+        metrics=RESULT,
+    )
+    init = jax.jit(card.create_model().init)
+    exported.save(path / "export", card, init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
+    epochs = [
+        {"epoch": i, "train/loss": 1 / i, "train/top1": 1 - 1 / i, "learning_rate": 0.1}
+        | {"seconds": 1.5, "images_per_second": 1e3, "waiting": 0.25}
+        for i in (1, 2)
+    ]
+    (path / "metrics.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in [*epochs, RESULT]))
+    data = {"name": "noise", "directory": "", "validation": 0.25}
+    (path / "config.json").write_text(json.dumps({"seed": 7, "data": data}))
+    start = {"time": "2025", "host": "here", "devices": ["cpu:0"], "command": ["train.py", "<x>"]}
+    start |= {"python": "3", "platform": "p", "git_revision": None, "libraries": {"jax": "1.2.3"}}
+    (path / "starts.json").write_text(json.dumps([start]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(run, images):
+    return write_report(run, images)[0].read_text()
+
+
+class Reader(HTMLParser):
+    """Collects what a page has, and whether what is opened is closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in ("meta", "link", "img", "source", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def read(page):
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    return reader
+
+
+def test_page_has_its_sections_in_order(read):
+    headings = [text for text in read.text if text in page_sections()]
+    assert headings[len(headings) // 2 :] == page_sections()  # after the links to them
+    assert "lenet5_modern on noise" in read.text
+
+
+def page_sections():
+    return [
+        *("Training", "Confusion", "Most confident mistakes", "First layer", "Feature maps"),
+        *("Network", "Run"),
+    ]
+
+
+def test_pictures_are_inside_in_both_themes_and_beside(read, run):
+    pictures = [attributes for tag, attributes in read.tags if tag in ("img", "source")]
+    assert len(pictures) == 2 * 9
+    inside = {
+        base64.b64decode(picture.get("src", picture.get("srcset")).partition(",")[2])
+        for picture in pictures
+    }
+    beside = {file.read_bytes() for file in (run / "report").glob("*.png")}
+    assert inside == beside
+    assert all(picture["alt"] for picture in pictures if "alt" in picture or "src" in picture)
+
+
+def test_nothing_is_asked_of_a_network(page):
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r"base64,[\w+/=]+", "", page))
+
+
+def test_names_are_escaped(page, read):
+    assert "<cat>" not in page
+    assert "<x>" not in page
+    assert any("class <cat>" in text for text in read.text)
+
+
+def test_configuration_versions_and_table_are_there(read):
+    for text in ("seed", "data.validation", "1.2.3", "train.py <x>", "61,196", "0.25", "12"):
+        assert any(text in part for part in read.text), text
+
+
+def test_without_test_images_the_rest_is_there_with_a_warning(run, capsys):
+    assert main(["report", str(run)]) == 0  # there is no set `noise`
+    captured = capsys.readouterr()
+    assert captured.out == f"{run}/report/index.html\n"
+    assert captured.err.startswith("warning: no pictures of test images: ")
+    page = (run / "report/index.html").read_text()
+    assert "Pictures of them are left out" in page
+    assert page.count("<img") == 4
+
+
+@pytest.mark.parametrize("what", ["nothing", "export"])
+def test_what_is_no_run_is_one_error(what, run, tmp_path, capsys):
+    path = run / "export" if what == "export" else tmp_path
+    assert main(["report", str(path)]) == 2
+    assert re.fullmatch("error: no run in .*has no metrics.jsonl.*\n", capsys.readouterr().err)
+
+
+def test_damaged_metrics_are_one_error(run, tmp_path, capsys):
+    (tmp_path / "metrics.jsonl").write_text("{")
+    (tmp_path / "export").symlink_to(run / "export")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "metrics.jsonl is damaged" in capsys.readouterr().err
+
+
+def test_damaged_start_is_one_error(run, tmp_path, capsys):
+    for file in run.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "starts.json").unlink()
+    assert main(["report", str(tmp_path)]) == 2
+    assert "starts.json cannot be read" in capsys.readouterr().err
+
+
+def test_report_that_cannot_be_written_is_one_error(run, tmp_path, capsys):
+    for file in run.iterdir():
+        if file.name != "report":
+            (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "report").write_text("in the way")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "the report cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "failure", [ValueError("no\nink"), KeyboardInterrupt(), OSError(28, "full")]
+)
+def test_a_run_survives_a_report_that_fails(failure, tmp_path, images, monkeypatch, capsys):
+    def fail(*arguments):
+        raise failure
+
+    monkeypatch.setattr("flax_vision.report.run.write_report", fail)
+    fit_module._report(tmp_path, images, Display())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: no report (")
+    assert line.endswith(f"to try again: flax-vision report {tmp_path}")
