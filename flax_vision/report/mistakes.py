@@ -9,7 +9,7 @@ from flax_vision.report.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, labe
 _COLUMNS = 3
 _GAP = 0.12
 """Inches between two images."""
-_LINES = 0.72
+_LINES = 0.9
 """Inches for what stands above an image."""
 
 
@@ -57,9 +57,10 @@ def mistakes(
     sheet = Sheet(columns * cell, rows * (height + _LINES), theme)
     for place, image in enumerate(images):
         left, top = place % columns * cell + _GAP / 2, place // columns * (height + _LINES)
-        taken, true = (label(class_names[of[place]], 15) for of in (taken_for, labels))
-        text = f"{taken}  {confidence[place]:.0%}"
-        sheet.write(text, left, top + 0.08, fontsize=12.5, color=theme.second, fontweight="bold")
+        taken, true = (label(class_names[of[place]], 16) for of in (taken_for, labels))
+        sheet.write(taken, left, top + 0.08, fontsize=12.5, color=theme.second, fontweight="bold")
         sheet.write(f"is {true}", left, top + 0.3, fontsize=12.5)
-        sheet.put(image, left, top + 0.56, width, height, vmin=0, vmax=255)
+        sure = f"{confidence[place]:.0%} sure"
+        sheet.write(sure, left, top + 0.52, fontsize=11, color=theme.faint)
+        sheet.put(image, left, top + 0.76, width, height, vmin=0, vmax=255)
     return sheet

@@ -19,7 +19,10 @@ def test_each_image_has_its_classes(shape):
     places = np.array([2, 0, 4])
     of = LABELS[places], TAKEN_FOR[places], CONFIDENCE[places]
     (axes,) = mistakes(images, *of, ["cat", "dog", "owl"]).axes
-    texts = [text.get_text() for text in axes.texts]
-    assert texts == ["cat  75%", "is owl", "dog  50%", "is cat", "owl  25%", "is dog"]
+    assert [text.get_text() for text in axes.texts] == [
+        *("cat", "is owl", "75% sure"),
+        *("dog", "is cat", "50% sure"),
+        *("owl", "is dog", "25% sure"),
+    ]
     for shown, image in zip(axes.images, images, strict=True):
         np.testing.assert_array_equal(shown.get_array().reshape(image.shape), image)
