@@ -15,6 +15,7 @@ from flax_vision.errors import UserError
 from flax_vision.evaluation import command as evaluation
 from flax_vision.report import command as report
 from flax_vision.report.tables import FORMATS, print_table
+from flax_vision.weights import export_command as export
 
 if TYPE_CHECKING:
     from flax_vision.profiling import Time
@@ -90,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     reporting = commands.add_parser("report", help="write a page of what a run learned")
     report.add_arguments(reporting)
     reporting.set_defaults(run=report.run)
+    exporting = commands.add_parser("export", help="write a trained network for other programs")
+    export.add_arguments(exporting)
+    exporting.set_defaults(run=export.run)
     for command in (bench, profile, evaluate):
         command.add_argument("--batch-size", type=_positive, metavar="N", help="images in a step")
     for command in (bench, profile):

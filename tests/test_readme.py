@@ -21,6 +21,7 @@ from flax_vision.models.registry import model_options
 from flax_vision.training import command
 from flax_vision.training.config_file import load_config
 from flax_vision.weights import exported
+from flax_vision.weights.export import export
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,7 +35,7 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 TRAINING = [part for line in COMMANDS for part in line.split(" && ") if "train.py" in part]
 
 
-def export(run, name, channels=0):
+def leave_behind(run, name, channels=0):
     """Leaves behind what a run on digits does, with the parameters that it began with."""
     card = exported.ModelCard(
         name=name,
@@ -52,6 +53,8 @@ def export(run, name, channels=0):
     )
     data = {"name": "mnist_5k", "directory": "", "validation": 0.1}
     (run / "config.json").write_text(json.dumps({"data": data}))
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "train/top1": 0.5, "seconds": 1}\n')
+    (run / "starts.json").write_text("[]")
 
 
 @pytest.fixture
@@ -63,8 +66,10 @@ def at_the_root(monkeypatch):
 def test_python_runs(source, tmp_path, monkeypatch):
     if "torchvision" in source:
         pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
-    export(tmp_path / "runs/lenet5", "lenet5")
+    leave_behind(tmp_path / "runs/lenet5", "lenet5")
     monkeypatch.chdir(tmp_path)
+    if "lenet5.stablehlo" in source:
+        export("runs/lenet5", "stablehlo", "lenet5.stablehlo", preprocessing=True)
     with jax.default_prng_impl("unsafe_rbg"):  # compiles at once
         exec(source, {})
 
@@ -78,10 +83,13 @@ def test_training_commands_have_a_configuration(line):
     load_config(options.config, overrides)
 
 
-OTHERS = [line for line in COMMANDS if line.startswith("flax-vision ")]
+OTHERS = [
+    part for line in COMMANDS for part in line.split(" && ") if part.startswith("flax-vision ")
+]
+OF_A_RUN = re.compile(" (evaluate|export|report) ")
 
 
-@pytest.mark.parametrize("line", [line for line in OTHERS if " evaluate " not in line])
+@pytest.mark.parametrize("line", [line for line in OTHERS if not OF_A_RUN.search(line)])
 def test_other_commands(line, capsys):
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     assert capsys.readouterr().out
@@ -112,13 +120,23 @@ def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
         Mnist(data_dir=tmp_path, file_format="array_record").download_and_prepare()
     name = "resnet20" if "resnet20" in line else "lenet5"
-    export(tmp_path / f"runs/{name}", name, channels=3 if name == "resnet20" else 0)
+    leave_behind(tmp_path / f"runs/{name}", name, channels=3 if name == "resnet20" else 0)
     monkeypatch.chdir(tmp_path)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     printed = capsys.readouterr().out
     assert name in printed
     images = 4 if "--path" in line or "--data" in line else 400 if "validation" in line else 1000
     assert re.search(rf"\b{images}\b", printed.replace(",", ""))
+
+
+@pytest.mark.parametrize("line", [line for line in OTHERS if re.search(" (export|report) ", line)])
+def test_commands_that_write_what_was_trained(line, tmp_path, monkeypatch, capsys):
+    name = "resnet18_v1_5" if "resnet18" in line else "lenet5"
+    run = tmp_path / f"runs/{name.removesuffix('_v1_5')}"
+    leave_behind(run, name, channels=3 if name != "lenet5" else 0)
+    monkeypatch.chdir(tmp_path)
+    assert flax_vision_main(shlex.split(line)[1:]) == 0
+    assert Path(capsys.readouterr().out.strip()).exists()
 
 
 def test_table_of_a_network_is_what_the_command_prints(capsys):

@@ -8,7 +8,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
 from flax import linen as nn
 
 from flax_vision.data.image_set import Images, Report
@@ -66,7 +65,7 @@ def write_report(
             images = _test_images(run, report)
         except UserError as error:
             missing = str(error)
-    rows = summarize(run.model, _seen(run.card))
+    rows = summarize(run.model, run.card.seen_shape)
     shown = [sections.training(run.records), *_of_test(run, images, missing)]
     shown.insert(-1, sections.first_layer(run.variables))
     shown.append(sections.network(rows))
@@ -125,19 +124,12 @@ def _of_test(run: _Run, images: Images | None, missing: str) -> list[Section]:
     ]
 
 
-def _seen(card: ModelCard) -> tuple[int, int, int]:
-    """Returns the height, width and channels of what the network takes."""
-    images = jax.ShapeDtypeStruct((1, *card.image_shape), "uint8")
-    _, height, width, channels = jax.eval_shape(card.preprocessing, images).shape
-    return height, width, channels
-
-
 def _page(run: _Run, parameters: int, shown: Sequence[Section]) -> str:
     card, made = run.card, time.strftime("%Y-%m-%d %H:%M")
     return page(
         title=f"{card.name} on {run.config['data']['name']}",
         subtitle=f"{len(card.class_names):,} classes; the network sees images of "
-        f"{'x'.join(map(str, _seen(card)))}.",
+        f"{'x'.join(map(str, card.seen_shape))}.",
         facts=_facts(card.metrics) | {"parameters": f"{parameters:,}"},
         sections=shown,
         footer=f"Made by flax_vision {metadata.version('flax_vision')}, {made}.",

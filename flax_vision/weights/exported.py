@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from flax import linen as nn
 
 from flax_vision import checkpoints
@@ -46,6 +47,17 @@ class ModelCard:
         """Returns the network, without its parameters."""
         return create_model(self.name, num_classes=len(self.class_names), **self.options)
 
+    @property
+    def seen_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what the network takes, which preprocessing makes."""
+        images = jax.ShapeDtypeStruct((1, *self.image_shape), "uint8")
+        _, height, width, channels = jax.eval_shape(self.preprocessing, images).shape
+        return height, width, channels
+
+    def to_json(self) -> str:
+        """Returns it as the JSON that `load_card` reads."""
+        return json.dumps({"format": _FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
+
 
 def save(path: Path, card: ModelCard, variables: Any) -> None:
     """Writes an export directory; one that stood there before is replaced by the whole new one."""
@@ -53,8 +65,7 @@ def save(path: Path, card: ModelCard, variables: Any) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     checkpoints.save_tree(unfinished / _VARIABLES, variables)
-    content = {"format": _FORMAT, **dataclasses.asdict(card)}
-    (unfinished / _CARD).write_text(json.dumps(content, indent=2) + "\n")
+    (unfinished / _CARD).write_text(card.to_json())
     shutil.rmtree(path, ignore_errors=True)
     unfinished.rename(path)
 

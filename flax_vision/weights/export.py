@@ -1,0 +1,153 @@
+"""A trained network, handed on to other programs."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from flax_vision.errors import UserError, unknown
+from flax_vision.ops.backend import plain_forms
+from flax_vision.weights import exported
+from flax_vision.weights.exported import ModelCard
+from flax_vision.weights.torchvision import to_torchvision
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+"""For which a program is lowered."""
+
+
+class Program(NamedTuple):
+    """A network with its parameters as one function.
+
+    Attributes:
+      function: from images to logits.
+      shape: height, width and channels of the images.
+      dtype: of them.
+    """
+
+    function: Callable[[Any], jax.Array]
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def export(path: str | Path, form: str, output: str | Path, preprocessing: bool = False) -> None:
+    """Writes what training or an import left behind in another format.
+
+    Args:
+      path: a run directory, or an export.
+      form: `"orbax"`, `"safetensors"`, `"torchvision"`, `"stablehlo"` or `"onnx"`.
+      output: of the new file, or directory for Orbax, where nothing is yet.
+      preprocessing: makes it a part of the network, which then takes uint8 images of the size of
+        the data set; for StableHLO.
+
+    Raises:
+      UserError: there is no network at `path`, it cannot be had in that format, what that takes is
+        not installed, or the output exists or cannot be written.
+    """
+    output = Path(output)
+    card = exported.load_card(path)
+    write = _check(form, output, preprocessing)
+    model, variables = exported.load(path)
+    unfinished = output.with_name(f".unfinished-{output.name}")
+    try:
+        if form in _PROGRAMS:
+            write(unfinished, _program(card, model, variables, preprocessing))
+        else:
+            write(unfinished, card, variables)
+        unfinished.rename(output)
+    except OSError as error:
+        raise UserError(
+            f"{str(output)!r} cannot be written ({error.strerror or error}); give another -o."
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if unfinished.is_file():
+            unfinished.unlink()
+
+
+def _check(form: str, output: Path, preprocessing: bool) -> Callable[..., None]:
+    """Returns what writes a format, if everything for it is there."""
+    if form not in _FORMATS:
+        raise unknown("format", form, _FORMATS)
+    write, suffixes, packages = _FORMATS[form]
+    if preprocessing and form != "stablehlo":
+        raise UserError(f"--preprocessing is for --format stablehlo, not {form}; leave it out.")
+    if suffixes and output.suffix not in suffixes:
+        raise UserError(
+            f"-o is {str(output)!r}, and a file in the format {form} ends with "
+            f"{' or '.join(suffixes)}; give such a name."
+        )
+    if output.exists() or output.is_symlink():
+        raise UserError(f"{str(output)!r} exists; give another -o, or take it away first.")
+    if not output.absolute().parent.is_dir():
+        raise UserError(f"there is no directory {str(output.parent)!r}; make it, or give another.")
+    needed = [*packages, *(["safetensors"] if output.suffix == ".safetensors" else [])]
+    needed += ["torch"] if output.suffix in (".pth", ".pt") else []
+    missing = [name for name in dict.fromkeys(needed) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"{output.name} takes {' and '.join(missing)}, which is not installed: "
+            f"pip install {' '.join(missing)}"
+        )
+    return write
+
+
+def _program(card: ModelCard, model: Any, variables: Any, preprocessing: bool) -> Program:
+    if not preprocessing:
+        return Program(partial(model.apply, variables), card.seen_shape, "float32")
+
+    def function(images: Any) -> jax.Array:
+        logits: jax.Array = model.apply(variables, card.preprocessing(images))
+        return logits
+
+    return Program(function, tuple(card.image_shape), "uint8")
+
+
+def _write_safetensors(path: Path, card: ModelCard, variables: Mapping[str, Any]) -> None:
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.asarray(x) for name, x in flatten_dict(variables, sep="/").items()}
+    save_file(arrays, path, metadata={"model.json": card.to_json()})
+
+
+def _write_torchvision(path: Path, card: ModelCard, variables: Mapping[str, Any]) -> None:
+    state_dict = to_torchvision(card.name, variables)
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import save_file
+
+        save_file({key: np.ascontiguousarray(x) for key, x in state_dict.items()}, path)
+        return
+    import torch
+
+    torch.save({key: torch.from_numpy(x) for key, x in state_dict.items()}, path)
+
+
+def _write_stablehlo(path: Path, program: Program) -> None:
+    (batch,) = jax.export.symbolic_shape("batch")
+    images = jax.ShapeDtypeStruct((batch, *program.shape), program.dtype)
+    with plain_forms():
+        lowered = jax.export.export(jax.jit(program.function), platforms=PLATFORMS)(images)
+    path.write_bytes(lowered.serialize())
+
+
+def _write_onnx(path: Path, program: Program) -> None:
+    from flax_vision.weights.onnx_graph import write_onnx
+
+    write_onnx(path, program.function, program.shape, program.dtype)
+
+
+_PROGRAMS = ("stablehlo", "onnx")
+
+_FORMATS: dict[str, tuple[Callable[..., None], Sequence[str], Sequence[str]]] = {
+    "orbax": (exported.save, (), ()),
+    "safetensors": (_write_safetensors, (".safetensors",), ()),
+    "torchvision": (_write_torchvision, (".pth", ".pt", ".safetensors"), ()),
+    "stablehlo": (_write_stablehlo, (".stablehlo",), ("flatbuffers",)),
+    "onnx": (_write_onnx, (".onnx",), ("jax2onnx",)),
+}
+"""What writes each, how its files may end, and the packages that it takes."""

@@ -1,0 +1,79 @@
+"""Exported networks in torchvision and in ONNX Runtime, in processes without flax_vision."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
+pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
+pytest.importorskip("onnxruntime", reason="ONNX Runtime is in the extra `parity`")
+pytest.importorskip("jax2onnx", reason="jax2onnx is in the extra `parity`")
+
+from copying import random_variables, relative
+
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.weights import exported
+from flax_vision.weights.export import export
+
+pytestmark = pytest.mark.slow
+READER = Path(__file__).parents[1] / "weights/read_elsewhere.py"
+
+
+def check(name, shape, form, file, folder, theirs="", **options):
+    """Exports a network with random parameters, and compares the logits of three images."""
+    card = exported.ModelCard(
+        name=name,
+        options=options,
+        class_names=list("0123456789"),
+        image_shape=list(shape),
+        preprocessing=Preprocessing([0.0], [255.0]),
+        metrics={},
+    )
+    model = card.create_model()
+    variables = random_variables(model, shape)
+    exported.save(folder / "export", card, variables)
+    export(folder, form, folder / file)
+    images = np.random.default_rng(0).standard_normal((3, *shape), np.float32)
+    np.save(folder / "images.npy", images)
+    files = [str(folder / each) for each in (file, "images.npy", "logits.npy")]
+    subprocess.run([sys.executable, READER, form, *files, theirs], check=True)
+    expected = jax.jit(model.apply)(variables, images)
+    assert relative(np.load(folder / "logits.npy"), np.asarray(expected)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "file"),
+    [
+        ("alexnet_owt", "alexnet", "net.pth"),
+        ("vgg11_bn", "vgg11_bn", "net.safetensors"),
+        ("googlenet_torchvision", "googlenet", "net.pth"),
+        ("resnet18_v1_5", "resnet18", "net.pth"),
+    ],
+)
+def test_torchvision_loads_it_strictly(name, theirs, file, tmp_path):
+    options = {"auxiliary_heads": False} if theirs == "googlenet" else {}
+    check(name, (224, 224, 3), "torchvision", file, tmp_path, theirs, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("lenet5", (28, 28, 1)),
+        ("lenet5_modern", (28, 28, 1)),
+        ("alexnet", (64, 64, 3)),
+        ("alexnet_owt", (64, 64, 3)),
+        ("vgg_a_lrn", (32, 32, 3)),
+        ("vgg11_bn", (32, 32, 3)),
+        ("googlenet", (80, 80, 3)),
+        ("googlenet_torchvision", (80, 80, 3)),
+        ("resnet20", (32, 32, 3)),
+        ("resnet50", (64, 64, 3)),
+        ("resnet18_v1_5", (64, 64, 3)),
+    ],
+)
+def test_onnx_runtime_gets_the_same_logits(name, shape, tmp_path):
+    check(name, shape, "onnx", "net.onnx", tmp_path)

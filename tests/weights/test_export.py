@@ -1,0 +1,169 @@
+"""What is written for other programs, read by them in processes of their own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flax_vision as fv
+from flax_vision.cli import main
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
+from flax_vision.ops import backend
+from flax_vision.weights import export, exported
+
+CARD = exported.ModelCard(
+    name="lenet5_modern",
+    options={},
+    class_names=["cat", "dog", "owl"],
+    image_shape=[20, 24, 1],
+    preprocessing=Preprocessing([120.0], [70.0], resize=30, crop=28),
+    metrics={"test/top1": 0.5},
+)
+READER = Path(__file__).parent / "read_elsewhere.py"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    init = jax.jit(CARD.create_model().init)
+    exported.save(path / "export", CARD, init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
+    return path
+
+
+def logits_elsewhere(form, path, images, folder):
+    """Returns what another process makes of images, without flax_vision."""
+    np.save(folder / "images.npy", images)
+    files = [str(path), str(folder / "images.npy"), str(folder / "logits.npy")]
+    subprocess.run([sys.executable, READER, form, *files], check=True)
+    return np.load(folder / "logits.npy")
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [("orbax", "net"), ("safetensors", "net.safetensors"), ("stablehlo", "net.stablehlo")],
+)
+def test_another_program_gets_the_same_logits(form, name, run, tmp_path, capsys):
+    path = tmp_path / name
+    assert main(["export", str(run), "--format", form, "-o", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+    images = np.random.default_rng(0).standard_normal((3, 28, 28, 1), np.float32)
+    model, variables = fv.load(run)
+    expected = np.asarray(model.apply(variables, images))
+    found = logits_elsewhere(form, path, images, tmp_path)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+def test_preprocessing_is_a_part_of_it_on_request(run, tmp_path):
+    path = tmp_path / "net.stablehlo"
+    export.export(run, "stablehlo", path, preprocessing=True)
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 24, 1), np.uint8)
+    model, variables = fv.load(run)
+    expected = np.asarray(model.apply(variables, CARD.preprocessing(images)))
+    found = logits_elsewhere("stablehlo", path, images, tmp_path)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "vgg_a_lrn", "resnet20"])
+def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
+    shape = (80, 80, 3)
+    model = fv.create_model(name, num_classes=2)
+    images = jax.ShapeDtypeStruct((1, *shape), "float32")
+    abstract = jax.eval_shape(model.init, jax.random.key(0), images)
+    variables = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), abstract)
+    lowered = []
+    original = jax.export.export
+
+    def kept(function, **settings):
+        return lambda x: lowered.append(original(function, **settings)(x)) or lowered[-1]
+
+    monkeypatch.setattr(jax.export, "export", kept)
+    monkeypatch.setattr(jax.export.Exported, "serialize", lambda self: b"")
+    program = export.Program(lambda x: model.apply(variables, x), shape, "float32")
+    export._write_stablehlo(tmp_path / "net", program)
+    text = lowered[0].mlir_module()
+    calls = {
+        line.split("@")[1].split("(")[0] for line in text.splitlines() if "custom_call" in line
+    }
+    assert calls <= {"shape_assertion"}  # that there is at least one image
+    assert "stablehlo.convolution" in text
+
+
+def test_plain_forms_are_for_a_while():
+    fast = backend.prefers_fast_forms()
+    with backend.plain_forms():
+        assert not backend.prefers_fast_forms()
+    assert backend.prefers_fast_forms() == fast
+
+
+def test_safetensors_have_our_names_and_the_card(run, tmp_path):
+    from safetensors import safe_open
+
+    path = tmp_path / "net.safetensors"
+    export.export(run, "safetensors", path)
+    with safe_open(path, "np") as file:
+        names, metadata = set(file.keys()), file.metadata()
+        kernel = file.get_tensor("params/C1/kernel")
+    assert {"params/C1/kernel", "params/C1/bias", "params/F6/kernel"} <= names
+    assert json.loads(metadata["model.json"])["class_names"] == ["cat", "dog", "owl"]
+    np.testing.assert_array_equal(kernel, fv.load(run)[1]["params"]["C1"]["kernel"])
+
+
+def test_orbax_is_what_load_takes(run, tmp_path):
+    export.export(run, "orbax", tmp_path / "net")
+    assert exported.load_card(tmp_path / "net") == CARD
+    assert fv.load(tmp_path / "net")[0] == fv.load(run)[0]
+
+
+MISTAKES = [
+    (["--format", "orbax", "-o", "{there}"], "exists; give another -o"),
+    (["--format", "safetensors", "-o", "{new}.pth"], "ends with .safetensors"),
+    (["--format", "torchvision", "-o", "{new}.onnx"], "ends with .pth or .pt or .safetensors"),
+    (["--format", "torchvision", "-o", "{new}.safetensors"], "torchvision's 'lenet5_modern'"),
+    (["--format", "safetensors", "-o", "{new}/x.safetensors"], "there is no directory"),
+    (["--format", "orbax", "--preprocessing", "-o", "{new}"], "is for --format stablehlo"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_mistakes_are_one_line_and_leave_nothing(arguments, message, run, tmp_path, capsys):
+    (tmp_path / "there").mkdir()
+    names = {"there": tmp_path / "there", "new": tmp_path / "new"}
+    given = [argument.format(**names) for argument in arguments]
+    assert main(["export", str(run), *given]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert [file.name for file in tmp_path.iterdir()] == ["there"]
+
+
+def test_unknown_format_and_no_network(run, tmp_path):
+    with pytest.raises(UserError, match="did you mean 'orbax'"):
+        export.export(run, "orbaks", tmp_path / "net")
+    with pytest.raises(UserError, match="no model in"):
+        export.export(tmp_path, "orbax", tmp_path / "net")
+
+
+def test_what_is_not_installed_is_named(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install flatbuffers"):
+        export.export(run, "stablehlo", tmp_path / "net.stablehlo")
+    with pytest.raises(UserError, match="pip install torch$"):
+        export.export(run, "torchvision", tmp_path / "net.pth")
+
+
+def test_disk_that_is_full_leaves_nothing(run, tmp_path, monkeypatch):
+    def fail(path, card, variables):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(export._FORMATS, "safetensors", (fail, (".safetensors",), ()))
+    with pytest.raises(UserError, match="No space left"):
+        export.export(run, "safetensors", tmp_path / "net.safetensors")
+    assert list(tmp_path.iterdir()) == []
