@@ -46,7 +46,11 @@ def logits_elsewhere(form, path, images, folder):
 
 @pytest.mark.parametrize(
     ("form", "name"),
-    [("orbax", "net"), ("safetensors", "net.safetensors"), ("stablehlo", "net.stablehlo")],
+    [
+        pytest.param("orbax", "net", marks=pytest.mark.slow),
+        pytest.param("safetensors", "net.safetensors", marks=pytest.mark.slow),
+        ("stablehlo", "net.stablehlo"),
+    ],
 )
 def test_another_program_gets_the_same_logits(form, name, run, tmp_path, capsys):
     path = tmp_path / name
