@@ -34,11 +34,11 @@ def run(options: argparse.Namespace) -> None:
     from flax_vision.report.run import write_report
 
     try:
-        page, missing = write_report(options.run_directory)
+        page, warning = write_report(options.run_directory)
     except OSError as error:
         raise UserError(
             f"the report cannot be written ({error}); mend that, and give the command again."
         ) from error
-    if missing:
-        print(f"warning: no pictures of test images: {missing}", file=sys.stderr)
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
     print(page)

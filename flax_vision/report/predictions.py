@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flax_vision.data.batches import evaluation_batches
+from flax_vision.data.batches import Batch, evaluation_batches
 from flax_vision.data.image_set import Images
 from flax_vision.evaluation.protocols import CENTER
-from flax_vision.evaluation.trial import Trial, prepare
+from flax_vision.evaluation.trial import evenly, judged, prepare
 from flax_vision.weights.exported import ModelCard
 
 
@@ -41,20 +41,17 @@ def predict(card: ModelCard, variables: Any, images: Images) -> Predictions:
     trial = prepare(card, CENTER, tuple(images.image_shape))
 
     @jax.jit
-    def step(variables: Any, pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        posteriors = jax.nn.softmax(trial.scores(variables, pixels))
-        return jnp.argmax(posteriors, axis=1), jnp.max(posteriors, axis=1)
+    def step(variables: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        scores = trial.scores(variables, batch.images)
+        _, classes = judged(scores, batch.labels, batch.mask)
+        shares = jnp.take_along_axis(jax.nn.softmax(scores), classes[:, None], axis=1)
+        return classes, shares[:, 0]
 
     variables = jax.device_put(variables)
     taken_for = np.full(len(images), -1, np.int32)
     confidence = np.zeros(len(images), np.float32)
-    for batch in evaluation_batches(images, _batch_size(trial, len(images))):
-        classes, shares = jax.device_get(step(variables, batch.images))
+    for batch in evaluation_batches(images, evenly(len(images), trial.batch_size)):
+        classes, shares = jax.device_get(step(variables, batch))
         places = batch.place[batch.mask]
         taken_for[places], confidence[places] = classes[batch.mask], shares[batch.mask]
     return Predictions(images.labels, taken_for, confidence)
-
-
-def _batch_size(trial: Trial, count: int) -> int:
-    """Returns as many as memory allows, so that the last step has hardly fewer."""
-    return -(-count // -(-count // trial.batch_size))

@@ -2,18 +2,19 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import jax
 from flax import linen as nn
 
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
-from flax_vision.evaluation.subject import check_fit, find_source, load_split, named_options
-from flax_vision.models.summary import summarize, totals
+from flax_vision.evaluation.subject import check_fit, find_source, have_changed, load_split
+from flax_vision.models.summary import summarize
 from flax_vision.report import sections
 from flax_vision.report.curves import Records
 from flax_vision.report.html import THEMES, Section, page
@@ -51,7 +52,7 @@ def write_report(
       report: called with a text, the images read so far and their number.
 
     Returns:
-      The page, and why there are no pictures of test images on it; empty where there are.
+      The page, and what stands on it as a warning; empty for nothing.
 
     Raises:
       UserError: it is no finished run, or something in it is damaged.
@@ -59,19 +60,31 @@ def write_report(
     """
     run = _open(Path(path))
     (run.path / FOLDER).mkdir(exist_ok=True)  # or fail before anything takes long
-    missing = ""
+    warning = ""
     if images is None:
         try:
-            images = _test_images(run, report)
+            images, warning = _test_images(run, report)
         except UserError as error:
-            missing = str(error)
-    rows = summarize(run.model, run.card.seen_shape)
-    shown = [sections.training(run.records), *_of_test(run, images, missing)]
-    shown.insert(-1, sections.first_layer(run.variables))
-    shown.append(sections.network(rows))
-    shown.append(sections.configuration(run.config, run.starts, run.records))
-    parameters = totals(rows)[0].parameters
-    return _write(run.path / FOLDER, _page(run, parameters, shown), shown), missing
+            warning = f"pictures of test images are left out: {error}"
+    shown = list(_sections(run, images, warning))
+    return _write(run.path / FOLDER, _page(run, shown), shown), warning
+
+
+def _sections(run: _Run, images: Images | None, warning: str) -> Iterator[Section]:
+    names = run.card.class_names
+    yield sections.training(run.records)
+    if warning:
+        yield Section("Test images", f"{warning[:1].upper()}{warning[1:].rstrip('.')}.")
+    tested = None
+    if images is not None:
+        tested = sections.Tested(images, predict(run.card, run.variables, images))
+        yield sections.confusions(tested, names)
+        yield sections.most_confident_mistakes(tested, names)
+    yield sections.first_layer(run.variables)
+    if tested is not None:
+        yield sections.feature_maps(run.card, run.model, run.variables, tested)
+    yield sections.network(summarize(run.model, run.card.seen_shape))
+    yield sections.configuration(run.config, run.starts, run.records)
 
 
 def _open(path: Path) -> _Run:
@@ -103,29 +116,16 @@ def _json(text: str, file: Path) -> Any:
         raise UserError(f"{file} is damaged ({error}); mend it.") from error
 
 
-def _test_images(run: _Run, report: Report) -> Images:
+def _test_images(run: _Run, report: Report) -> tuple[Images, str]:
     source = find_source(run.path, run.card, None)
-    with named_options():
-        images = load_split(source, "test", report)
+    images = load_split(source, "test", report)
     check_fit(run.card, images, source.name)
-    return images
+    return images, have_changed(run.path, source, "test", images)
 
 
-def _of_test(run: _Run, images: Images | None, missing: str) -> list[Section]:
-    """Returns the sections that show test images, those of single layers last."""
-    names = run.card.class_names
-    if images is None:
-        return [Section("Test images", f"Pictures of them are left out: {missing}")]
-    tested = sections.Tested(images, predict(run.card, run.variables, images))
-    return [
-        sections.confusions(tested, names),
-        sections.most_confident_mistakes(tested, names),
-        sections.feature_maps(run.card, run.model, run.variables, tested),
-    ]
-
-
-def _page(run: _Run, parameters: int, shown: Sequence[Section]) -> str:
+def _page(run: _Run, shown: Sequence[Section]) -> str:
     card, made = run.card, time.strftime("%Y-%m-%d %H:%M")
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(run.variables["params"]))
     return page(
         title=f"{card.name} on {run.config['data']['name']}",
         subtitle=f"{len(card.class_names):,} classes; the network sees images of "

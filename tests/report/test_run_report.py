@@ -13,6 +13,8 @@ import pytest
 from flax_vision.cli import main
 from flax_vision.data.image_set import ImageSet
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.evaluation import subject
+from flax_vision.report import run as run_module
 from flax_vision.report.run import write_report
 from flax_vision.training import fit as fit_module
 from flax_vision.training.display import Display
@@ -131,10 +133,22 @@ def test_without_test_images_the_rest_is_there_with_a_warning(run, capsys):
     assert main(["report", str(run)]) == 0  # there is no set `noise`
     captured = capsys.readouterr()
     assert captured.out == f"{run}/report/index.html\n"
-    assert captured.err.startswith("warning: no pictures of test images: ")
+    assert captured.err.startswith("warning: pictures of test images are left out: ")
     page = (run / "report/index.html").read_text()
-    assert "Pictures of them are left out" in page
+    assert "Pictures of test images are left out" in page
     assert page.count("<img") == 4
+
+
+def test_images_that_are_not_those_of_the_run_are_said_to_be_others(
+    run, images, monkeypatch, capsys
+):
+    monkeypatch.setattr(subject, "load_part", lambda *source: images)
+    monkeypatch.setattr(run_module, "have_changed", lambda *of: "these are not the test images")
+    assert main(["report", str(run)]) == 0
+    assert capsys.readouterr().err == "warning: these are not the test images\n"
+    page = (run / "report/index.html").read_text()
+    assert "<p>These are not the test images.</p>" in page
+    assert page.count("<img") == 9
 
 
 @pytest.mark.parametrize("what", ["nothing", "export"])
