@@ -17,8 +17,9 @@ on the page:
   test images; the table of the layers; configuration, versions and times.
   Where the test images cannot be had any more, their pictures are left out, with a warning.
 
-example:
+examples:
   flax-vision report runs/lenet5
+  flax-vision report runs/resnet50-folder --path ~/photographs
 """
 
 
@@ -27,6 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument("run_directory", metavar="DIR", help="a run directory")
+    parser.add_argument(
+        "--directory", metavar="DIR", help="where TFDS keeps its sets (default: as in the run)"
+    )
+    parser.add_argument(
+        "--path",
+        metavar="DIR",
+        help="where the run's folder of photographs is now, or another with the same classes",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -34,7 +43,9 @@ def run(options: argparse.Namespace) -> None:
     from flax_vision.report.run import write_report
 
     try:
-        page, warning = write_report(options.run_directory)
+        page, warning = write_report(
+            options.run_directory, directory=options.directory, folder=options.path
+        )
     except OSError as error:
         raise UserError(
             f"the report cannot be written ({error}); mend that, and give the command again."

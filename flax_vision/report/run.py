@@ -13,7 +13,13 @@ from flax import linen as nn
 
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
-from flax_vision.evaluation.subject import check_fit, find_source, have_changed, load_split
+from flax_vision.evaluation.subject import (
+    check_fit,
+    find_source,
+    has_moved,
+    have_changed,
+    load_split,
+)
 from flax_vision.models.summary import summarize
 from flax_vision.report import sections
 from flax_vision.report.curves import Records
@@ -42,6 +48,8 @@ class _Run:
 def write_report(
     path: str | Path,
     images: Images | None = None,
+    directory: str | None = None,
+    folder: str | None = None,
     report: Report = lambda what, done, total: None,
 ) -> tuple[Path, str]:
     """Writes the report of a finished run into its directory.
@@ -49,6 +57,8 @@ def write_report(
     Args:
       path: the run directory.
       images: of the test; None to read them again, as the run did.
+      directory: where TFDS keeps its sets; None for where the run found its own.
+      folder: of photographs, to be shown in place of the run's own.
       report: called with a text, the images read so far and their number.
 
     Returns:
@@ -63,7 +73,7 @@ def write_report(
     warning = ""
     if images is None:
         try:
-            images, warning = _test_images(run, report)
+            images, warning = _test_images(run, directory, folder, report)
         except UserError as error:
             warning = f"pictures of test images are left out: {error}"
     shown = list(_sections(run, images, warning))
@@ -116,11 +126,15 @@ def _json(text: str, file: Path) -> Any:
         raise UserError(f"{file} is damaged ({error}); mend it.") from error
 
 
-def _test_images(run: _Run, report: Report) -> tuple[Images, str]:
-    source = find_source(run.path, run.card, None)
+def _test_images(
+    run: _Run, directory: str | None, folder: str | None, report: Report
+) -> tuple[Images, str]:
+    """Returns the images of the test, and a warning where they are others than the run's."""
+    source = find_source(run.path, run.card, None, directory, folder)
     images = load_split(source, "test", report)
     check_fit(run.card, images, source.name)
-    return images, have_changed(run.path, source, "test", images)
+    warnings = have_changed(run.path, source, "test", images), has_moved(run.path, source)
+    return images, "; ".join(filter(None, warnings))
 
 
 def _page(run: _Run, shown: Sequence[Section]) -> str:
