@@ -25,6 +25,8 @@ _LIBRARIES = (
     *("flax_vision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
     *("grain", "mlxtend", "pillow", "tensorflow-datasets"),
 )
+# What a run may go on with in another way: none of it changes what is learned.
+_FREE = ("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report")
 
 
 class RunDirectory:
@@ -178,7 +180,7 @@ def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> 
     missing = "(none)"
     differences = [
         f"{key} is {old.get(key, missing)!r} there and {new.get(key, missing)!r} now"
-        for key in sorted(old | new)
+        for key in sorted((old | new).keys() - set(_FREE))
         if old.get(key, missing) != new.get(key, missing)
     ]
     if differences:

@@ -91,6 +91,14 @@ def test_another_configuration_is_refused_with_the_difference(tmp_path):
     assert "epochs" not in str(caught.value)
 
 
+def test_what_changes_nothing_learned_may_be_another(tmp_path):
+    with open_run(tmp_path, {"data": {"on_error": "stop", "name": "folder"}}):
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    other = {"data": {"on_error": "skip", "name": "folder"}, "report": False}
+    with open_run(tmp_path, other):
+        assert json.loads((tmp_path / "config.json").read_text()) == other
+
+
 def test_start_that_failed_claims_nothing(tmp_path):
     with open_run(tmp_path, CONFIG):
         pass
