@@ -10,6 +10,7 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
+from flax_vision.counts import counted
 from flax_vision.data.image_set import Images
 from flax_vision.evaluation.confusion import confusion_matrix, table_of
 from flax_vision.models.summary import Row, totals
@@ -107,7 +108,7 @@ def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Secti
 def first_layer(variables: Mapping[str, Any]) -> Section:
     """Returns the kernels of the first layer."""
     columns, height, width, channels, count = first_kernels(variables).shape
-    kinds = f"{columns * count} kernels of {height}x{width} for {channels} channels"
+    kinds = f"{columns * count} kernels of {height}x{width} for {counted(channels, 'channel')}"
     drawn = _figure(
         "filters", lambda theme: filters(variables, theme), f"The {kinds} of the first layer."
     )
