@@ -3,6 +3,7 @@
 import dataclasses
 import fnmatch
 import typing
+from numbers import Integral
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -54,9 +55,10 @@ def create_model(
             raise unknown(f"option of {name}", option, ["num_classes", "mesh", *valid])
         _check_value(name, option, value)
     if num_classes is not None:
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        is_integer = isinstance(num_classes, Integral) and not isinstance(num_classes, bool)
+        if not is_integer or num_classes < 1:
             raise UserError(f"num_classes is {num_classes!r}; it must be an integer of at least 1.")
-        options["num_classes"] = num_classes
+        options["num_classes"] = int(num_classes)
     variant = _MODELS[name]
     if mesh is not None:
         _check_mesh(name, mesh)

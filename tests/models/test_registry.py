@@ -1,4 +1,5 @@
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import flax_vision as fv
@@ -58,6 +59,8 @@ def test_variants_have_defaults_of_their_own():
     assert fv.create_model("resnet50_v1_5", stem_pool="caffe").stem_pool == "caffe"
     assert fv.create_model("resnet20").num_classes == 10
     assert fv.create_model("resnet20", num_classes=100).num_classes == 100
+    counted = fv.create_model("resnet20", num_classes=np.int64(100))
+    assert type(counted.num_classes) is int  # so that the module can be hashed and saved as any
 
 
 @pytest.mark.parametrize("dtype", ["float64", "int8", "nonsense", 3])
