@@ -8,7 +8,8 @@ Each measurement is a process of its own, and the sides take turns, so that what
 does meets all of them. A ratio compares the medians of one round; the table has the median of the
 rounds' ratios and their range. The faster of PyTorch's two forms, eager and torch.compile, counts.
 Writes every figure to results.json, the table to results.md and a picture to results.png, all in
---output; --show makes the table and the picture again without measuring.
+--output. Where it was stopped it goes on when it is started again with the same words; --show makes
+the table and the picture of what there is without measuring.
 """
 
 import argparse
@@ -59,9 +60,7 @@ def run(command: list[str], environment: dict[str, str]) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(
-    side: str, row: tuple[str, int, int], mode: str, environment: dict, seconds: float
-) -> Any:
+def measure(side: str, row: list, mode: str, environment: dict, seconds: float) -> Any:
     name, batch_size, image_size = row
     common = [f"--batch-size={batch_size}", f"--image-size={image_size}", f"--seconds={seconds}"]
     if side in THEIRS:
@@ -73,18 +72,35 @@ def measure(
     return run([*command, *common, "--format=json", *heads], environment | OURS[side])[0]
 
 
-def measure_all(options: argparse.Namespace, file: Path) -> None:
+def planned(options: argparse.Namespace) -> list[dict]:
+    """Returns what is measured, in this order: the sides take turns, and so do the rounds."""
     rows = [row for row in ROWS if row[0] in (options.names or [row[0] for row in ROWS])]
     sides = [side for side in (*OURS, *THEIRS) if side not in options.without]
-    plan = list(itertools.product(range(options.rounds), rows, options.modes, options.allocators))
-    figures = []
-    begun, total = time.monotonic(), len(plan) * len(sides)
-    for i, ((_, row, mode, allocator), side) in enumerate(itertools.product(plan, sides)):
-        left = (time.monotonic() - begun) / i * (total - i) / 60 if i else 0
-        print(f"{i + 1} of {total}, {left:.0f} minutes left: {row} {mode} {allocator} {side}")
-        sys.stdout.flush()
-        figure = measure(side, row, mode, ALLOCATORS[allocator], options.seconds)
-        place = {"row": row, "mode": mode, "allocator": allocator, "side": side}
+    rounds = range(options.rounds)
+    plan = itertools.product(rounds, rows, options.modes, options.allocators, sides)
+    return [
+        {"row": list(row), "mode": mode, "allocator": allocator, "side": side}
+        for _, row, mode, allocator, side in plan
+    ]
+
+
+def goes_on(plan: list[dict], file: Path) -> bool:
+    """Returns whether what the file has, if it is there, is how the plan begins."""
+    figures = json.loads(file.read_text()) if file.exists() else []
+    places = [{key: figure[key] for key in plan[0]} for figure in figures]
+    return places == plan[: len(places)]
+
+
+def measure_all(plan: list[dict], seconds: float, file: Path) -> None:
+    """Measures what of the plan is not in the file yet, and adds it there."""
+    figures = json.loads(file.read_text()) if file.exists() else []
+    begun, first = time.monotonic(), len(figures)
+    for i, place in enumerate(plan[first:], first):
+        left = (time.monotonic() - begun) / (i - first) * (len(plan) - i) if i > first else 0
+        what = " ".join(map(str, place.values()))
+        print(f"{i + 1} of {len(plan)}, {left / 60:.0f} minutes left: {what}", flush=True)
+        environment = ALLOCATORS[place["allocator"]]
+        figure = measure(place["side"], place["row"], place["mode"], environment, seconds)
         figures.append(place | figure | {"step": statistics.median(figure["step_seconds"])})
         file.write_text(json.dumps(figures))
 
@@ -105,6 +121,8 @@ def summarize(figures: list[dict]) -> list[dict]:
             for side in (*OURS, *THEIRS)
         }
         theirs = [of_side[side] for side in THEIRS if of_side[side]]
+        if not theirs:
+            continue  # stopped before
         faster = min(theirs, key=lambda runs: statistics.median(run["step"] for run in runs))
         name, batch_size, image_size = row
         cells: dict[str, Any] = {
@@ -194,12 +212,14 @@ def main() -> None:
     if {*THEIRS} <= {*options.without} or {*OURS} <= {*options.without}:
         parser.error("--without leaves nothing to compare")
     results = options.output / "results.json"
-    if results.exists() != options.show:
-        state = "is not there" if options.show else "is there already; --show it"
-        parser.error(f"{results} {state}, or give another --output")
+    plan = planned(options)
+    if options.show and not results.exists():
+        parser.error(f"{results} is not there; give another --output")
+    if not options.show and not goes_on(plan, results):
+        parser.error(f"{results} has other measurements; --show them, or give another --output")
     options.output.mkdir(parents=True, exist_ok=True)
     if not options.show:
-        measure_all(options, results)
+        measure_all(plan, options.seconds, results)
     show(json.loads(results.read_text()), options.output)
 
 
