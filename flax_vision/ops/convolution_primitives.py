@@ -4,7 +4,8 @@ A convolution is linear in the image and in the kernel. Its two transposes, the 
 image and for the kernel, are linear in both of their operands too, and the transposes of all three
 are among the three: so they have derivatives of every order, forwards and backwards. On a CPU each
 is lowered to oneDNN if that is there, or else to the form of `cpu_convolution`; on everything else
-to XLA's own convolution.
+to XLA's own convolution. What XLA cannot look into it cannot divide among devices either, so on a
+CPU each is divided by hand: see `batch_partitioning`.
 """
 
 import functools
@@ -20,7 +21,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from flax_vision.ops import cpu_convolution, onednn_library, xla_convolution
+from flax_vision.ops import batch_partitioning, cpu_convolution, onednn_library, xla_convolution
 from flax_vision.ops.xla_convolution import Geometry
 
 _Function = Callable[..., jax.Array]
@@ -61,6 +62,7 @@ def _primitive(
     target: str,
     plain: _Function,
     fast: _Function,
+    have_images: tuple[bool, ...],
     beats_onednn: Callable[..., bool] | None = None,
     **attributes: Any,
 ) -> Primitive:
@@ -71,6 +73,7 @@ def _primitive(
       target: the handler of oneDNN that computes it.
       plain: the same by XLA.
       fast: the same in the form that is fast on a CPU without oneDNN.
+      have_images: of each operand, whether its first axis is that of the images.
       beats_onednn: whether that is faster than oneDNN, from the shape of the second operand and
         the geometry; None for never.
       **attributes: of the handler, where they are not parameters of the primitive.
@@ -81,6 +84,11 @@ def _primitive(
         return first.update(shape=geometry.shape, weak_type=False)
 
     def lower(ctx: Any, *operands: Any, geometry: Geometry, **parameters: Any) -> Any:
+        bind, images = partial(_bind, primitive), ctx.avals_in[0].shape[0]
+        divided = batch_partitioning.divided(bind, have_images, geometry, images)
+        if divided is not None:
+            rule = mlir.lower_fun(divided, multiple_results=False)
+            return rule(ctx, *operands, **parameters)
         right = ctx.avals_in[1].shape
         is_slower = beats_onednn is not None and beats_onednn(right, geometry)
         if is_slower or onednn_library.absence() is not None:
@@ -155,6 +163,7 @@ convolution_p = _primitive(
     "flax_vision_convolution",
     xla_convolution.convolution,
     cpu_convolution.convolution,
+    (True, False),
     cpu_convolution.beats_onednn,
     rectify=False,
 )
@@ -163,6 +172,7 @@ finished_p = _primitive(
     "flax_vision_convolution",
     _finished(xla_convolution.convolution),
     _finished(cpu_convolution.convolution),
+    (True, False, False, True),
     cpu_convolution.beats_onednn,
 )
 input_gradient_p = _primitive(
@@ -170,12 +180,14 @@ input_gradient_p = _primitive(
     "flax_vision_convolution_input_gradient",
     xla_convolution.input_gradient,
     cpu_convolution.input_gradient,
+    (True, False),
 )
 kernel_gradient_p = _primitive(
     "flax_vision_convolution_kernel_gradient",
     "flax_vision_convolution_kernel_gradient",
     xla_convolution.kernel_gradient,
     cpu_convolution.kernel_gradient,
+    (True, True),
     cpu_convolution.kernel_gradient_beats_onednn,
 )
 

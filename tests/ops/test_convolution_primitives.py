@@ -1,5 +1,6 @@
 """The primitives, lowered to oneDNN and to what there is without it, against XLA's convolution."""
 
+import re
 from functools import partial
 
 import jax
@@ -240,3 +241,26 @@ def test_another_backend_gets_the_convolution_of_xla(operands):
     lowered = jax.jit(gradients(ours)).trace(*operands).lower(lowering_platforms=("cuda",))
     assert "stablehlo.convolution" in lowered.as_text()
     assert "flax_vision" not in lowered.as_text()
+
+
+def test_each_device_convolves_its_own_images(more_operands, mesh):
+    """The maps are nowhere gathered, and the gradients for kernel and bias are sums."""
+
+    def value_and_gradients(convolution):
+        def run(*operands):
+            y, pull_back = jax.vjp(convolution, *operands)
+            return y, pull_back(random_array(3, y.shape))
+
+        return run
+
+    data, everywhere = (
+        NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec())
+    )
+    shardings = (data, everywhere, everywhere, data)[: len(more_operands)]
+    operands = jax.device_put(tuple(more_operands), shardings)
+    with jax.set_mesh(mesh):
+        step = jax.jit(value_and_gradients(ours_to_the_end)).lower(*operands).compile()
+    assert_close(step(*operands), value_and_gradients(xla_to_the_end)(*more_operands))
+    program = step.as_text()
+    assert "all-reduce" in program
+    assert not re.search("all-gather|all-to-all|collective-permute", program)

@@ -1,0 +1,54 @@
+"""Primitives of convolution, divided among the devices that share a batch.
+
+XLA gathers the operands of what it cannot look into on every device. So in a program for a mesh,
+which is one that is lowered under `jax.set_mesh`, each device is given its own images. A gradient
+for the kernel is then a sum over the devices, the one place where they communicate.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+from jax import lax
+from jax.sharding import PartitionSpec
+
+from flax_vision.ops.xla_convolution import Geometry
+
+AXIS = "data"
+"""The axis of the mesh along which images are divided."""
+
+
+def divided(
+    bind: Callable[..., jax.Array], have_images: Sequence[bool], geometry: Geometry, images: int
+) -> Callable[..., jax.Array] | None:
+    """Returns the primitive on each device's own images; None where nothing is to be divided.
+
+    Args:
+      bind: the primitive; takes its operands, and its geometry by keyword.
+      have_images: of each operand, whether its first axis is that of the images. Where the second
+        one has it, the result is a sum over the images, else it has it too.
+      geometry: of the result of all devices.
+      images: how many there are.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    devices = mesh.shape.get(AXIS, 1)
+    if devices == 1 or AXIS in mesh.manual_axes or images % devices:
+        return None
+    is_sum = have_images[1]
+    shape = geometry.shape if is_sum else (images // devices, *geometry.shape[1:])
+    spec = {True: PartitionSpec(AXIS), False: PartitionSpec()}
+
+    def on_own(*operands: jax.Array, **parameters: Any) -> jax.Array:
+        result = bind(*operands, geometry=geometry._replace(shape=shape), **parameters)
+        return lax.psum(result, AXIS) if is_sum else result
+
+    def on_all(*operands: jax.Array, **parameters: Any) -> jax.Array:
+        in_specs = tuple(spec[has] for has in have_images[: len(operands)])
+        function = partial(on_own, **parameters)
+        divided = jax.shard_map(
+            function, in_specs=in_specs, out_specs=spec[not is_sum], axis_names={AXIS}
+        )
+        return divided(*operands)
+
+    return on_all
