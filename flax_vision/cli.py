@@ -8,9 +8,11 @@ import math
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flax_vision import process
+from flax_vision import arguments, process
+from flax_vision.counts import counted
 from flax_vision.errors import UserError
 from flax_vision.evaluation import command as evaluation
 from flax_vision.report import command as report
@@ -21,14 +23,14 @@ if TYPE_CHECKING:
     from flax_vision.profiling import Time
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(typed: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status: 0, or 2 for a mistake of the user's."""
-    if arguments is None:
+    if typed is None:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         process.prepare()
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(typed)
     try:
         options.run(options)
     except UserError as error:
@@ -51,13 +53,27 @@ def _parser() -> argparse.ArgumentParser:
         "summary",
         help="print a network as its paper's table",
         description="Prints the layers of a network with their kernels (size/stride and number), "
-        "output, parameters and multiply-adds for one image. Nothing is compiled.",
+        "output, parameters and multiply-adds for one image. Nothing is compiled, but with --mesh "
+        "the gradients, for as many emulated devices: what each has and sends to others is read "
+        "from that program, and from the one where they share nothing but batches.",
     )
     summary.add_argument("name", help="a network, see `flax-vision models`")
     summary.add_argument(
         "--image-size", metavar="N|HxW", help="height and width of the images; the paper's"
     )
     summary.add_argument("--num-classes", type=int, metavar="N", help="classes; the paper's")
+    summary.add_argument(
+        "--mesh",
+        metavar="AXIS=N[,AXIS=N]",
+        help="devices that share a batch, data=N, or AlexNet's columns, column=2, or both",
+    )
+    summary.add_argument(
+        "--batch-size",
+        type=arguments.positive,
+        default=128,
+        metavar="N",
+        help="images in a step, on all devices together (default: 128)",
+    )
     summary.set_defaults(run=_summary)
     bench = commands.add_parser(
         "bench",
@@ -70,7 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("names", nargs="*", metavar="NAME", help="networks (one of each paper)")
     bench.add_argument("--mode", choices=("training", "inference"), help="both if not given")
     bench.add_argument(
-        "--seconds", type=_seconds, default=10, metavar="S", help="to time each for (default: 10)"
+        "--seconds",
+        type=arguments.seconds,
+        default=10,
+        metavar="S",
+        help="to time each for (default: 10)",
     )
     bench.set_defaults(run=_bench)
     profile = commands.add_parser(
@@ -95,10 +115,15 @@ def _parser() -> argparse.ArgumentParser:
     export.add_arguments(exporting)
     exporting.set_defaults(run=export.run)
     for command in (bench, profile, evaluate):
-        command.add_argument("--batch-size", type=_positive, metavar="N", help="images in a step")
+        command.add_argument(
+            "--batch-size", type=arguments.positive, metavar="N", help="images in a step"
+        )
     for command in (bench, profile):
         command.add_argument(
-            "--image-size", type=_positive, metavar="N", help="height and width; the paper's"
+            "--image-size",
+            type=arguments.positive,
+            metavar="N",
+            help="height and width; the paper's",
         )
     for command in (summary, bench, profile):
         command.add_argument(
@@ -133,25 +158,44 @@ def _models(options: argparse.Namespace) -> None:
 
 
 def _summary(options: argparse.Namespace) -> None:
+    axes = arguments.mesh_axes(options.mesh) if options.mesh is not None else {}
+    if axes:
+        process.emulate_devices(math.prod(axes.values()))
     from flax_vision.models.registry import create_model, find_variant
     from flax_vision.models.summary import summarize, totals
 
-    model_options = _model_options(options)
+    model_options = arguments.model_options(options.options)
     if "num_classes" in model_options:
         raise UserError("--options has num_classes; give --num-classes N for it.")
-    model = create_model(options.name, num_classes=options.num_classes, **model_options)
+    create = partial(create_model, options.name, num_classes=options.num_classes, **model_options)
     *size, channels = find_variant(options.name).image_shape
-    height, width = _image_size(options.image_size) or size
-    rows = summarize(model, (height, width, channels))
+    shape = (*(arguments.image_size(options.image_size) or size), channels)
+    rows = summarize(create(), shape)
     sums = totals(rows)
-    print_table([row.to_dict() for row in rows + sums], options.format, len(sums))
+    layers = [row.to_dict() for row in rows + sums]
+    if not axes:
+        print_table(layers, options.format, len(sums))
+        return
+    from flax_vision import traffic
+
+    meshes = traffic.beside_data(create, axes, rows, shape, options.batch_size)
+    if options.format == "json":
+        print(json.dumps({"layers": layers, "batch_size": options.batch_size, **meshes}, indent=2))
+        return
+    print_table(layers, options.format, len(sums))
+    for mesh, table in meshes.items():
+        print(
+            f"\n{mesh}: bytes on each device, and that it sends in a step of "
+            f"{counted(options.batch_size, 'image')}\n"
+        )
+        print_table(table, options.format, 1)
 
 
 def _bench(options: argparse.Namespace) -> None:
     from flax_vision.benchmark import BATCH_SIZES, check, matrix_product_gigaflops, measure_apart
     from flax_vision.ops import onednn_library
 
-    model_options = _model_options(options)
+    model_options = arguments.model_options(options.options)
     names = options.names or list(BATCH_SIZES)
     for name in names:
         check(name, options.image_size, model_options)
@@ -183,7 +227,7 @@ def _profile(options: argparse.Namespace) -> None:
     from flax_vision.ops import onednn_library
     from flax_vision.profiling import profile
 
-    model_options = _model_options(options)
+    model_options = arguments.model_options(options.options)
     check(options.name, options.image_size, model_options)
     print(f"{onednn_library.describe()}; {process.describe()}", file=sys.stderr)
     batch_size = options.batch_size or BATCH_SIZES.get(options.name, 16)
@@ -210,47 +254,3 @@ def _rows_of_times(heading: str, times: Mapping[str, "Time"]) -> list[dict[str, 
         }
         for name, time in longest
     ]
-
-
-def _model_options(options: argparse.Namespace) -> dict[str, Any]:
-    found = dict(_option(text) for text in options.options)
-    if "name" in found:
-        raise UserError("--options has name; give NAME for it.")
-    return found
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
-    return seconds
-
-
-def _option(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise UserError(f"--options {text!r} is not KEY=VALUE, such as shortcut=A.")
-    try:
-        return key, json.loads(value.lower() if value in ("True", "False") else value)
-    except ValueError:
-        return key, value
-
-
-def _image_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    sides = text.split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
-        raise UserError(
-            f"--image-size is {text!r}; give one number or HxW, such as 224 or 224x320."
-        )
-    return int(sides[0]), int(sides[-1])

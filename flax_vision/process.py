@@ -53,6 +53,16 @@ def prepare() -> None:
     _settle_cache(os.environ)
 
 
+def emulate_devices(count: int) -> None:
+    """Has JAX show so many devices, all of them this CPU.
+
+    Where a caller has imported JAX already it stays as it is: its devices are the caller's.
+    """
+    if "jax" not in sys.modules:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        os.environ["JAX_NUM_CPU_DEVICES"] = str(count)
+
+
 def describe() -> str:
     """Returns a line about what was settled."""
     kept = os.environ.get(TUNABLES) == KEEP

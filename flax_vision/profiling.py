@@ -13,8 +13,7 @@ from flax import linen as nn
 from jax.profiler import ProfileData
 
 from flax_vision.benchmark import Mode, compile_step, network_and_batch
-
-OUTSIDE = "(loss, update, input)"
+from flax_vision.places import own_names, place_of
 
 
 @dataclass
@@ -58,9 +57,9 @@ class Profile:
           milliseconds: that it took.
           calls: how many times it ran.
         """
-        layer, operation = _place(name, network)
-        for time in (self.layers[layer], self.operations[operation]):
-            if "transpose(" in name:
+        place = place_of(name, network)
+        for time in (self.layers[place.layer], self.operations[place.operation]):
+            if place.is_backward:
                 time.backward += milliseconds
             else:
                 time.forward += milliseconds
@@ -89,7 +88,8 @@ def profile(
       steps: to take the mean of.
     """
     model, batch = network_and_batch(name, batch_size, image_size, options)
-    step, compiled = compile_step(model, mode, batch)
+    with own_names():
+        step, compiled = compile_step(model, mode, batch)
     step()
     places = dict(_places(compiled.as_text() or ""))
     return _collect(places, model, lambda: [step() for _ in range(steps)], steps)
@@ -120,14 +120,3 @@ def _collect(
                     milliseconds = event.duration_ns / 1e6 / steps
                     result.add(place, type(model).__name__, milliseconds, 1 / steps)
     return result
-
-
-def _place(name: str, network: str) -> tuple[str, str]:
-    """Returns the layer and the operation of a place such as `.../jvp(VGG)/conv1_1/add`."""
-    *parts, operation = name.split("/")
-    inside = [i for i, part in enumerate(parts) if re.fullmatch(rf"(\w+\()*{network}\)*", part)]
-    if not inside:
-        return OUTSIDE, re.sub(r"\.\d+$", "", operation)  # what XLA made has numbers
-    # Methods of the network are among the parts, with a dot in their name.
-    layers = [part for part in parts[inside[-1] + 1 :] if not re.search(r"[.()]", part)]
-    return layers[0] if layers else "(between layers)", operation

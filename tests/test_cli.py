@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+from functools import partial
 
 import jax
 import pytest
@@ -61,6 +64,40 @@ def test_summary_in_columns(capsys):
     assert lines[-1].split() == ["total", "60,000", "325,680"]
 
 
+def test_summary_on_a_mesh(capsys):
+    arguments = ("summary", "lenet5_modern", "--mesh", "data=2", "--batch-size", "4")
+    found = run_json(capsys, *arguments)
+    assert list(found) == ["layers", "batch_size", "data=2"]
+    assert found["layers"] == run_json(capsys, "summary", "lenet5_modern")
+    assert found["batch_size"] == 4
+    assert found["data=2"][-1] == {
+        "layer": "total",
+        "parameters, bytes": 4 * 61_706,
+        "forward, bytes": 0,
+        "backward, bytes": 4 * 61_706,
+        "forward, an image": 0,
+        "backward, an image": 61_706,
+    }
+
+
+@pytest.mark.slow
+def test_summary_on_more_devices_than_there_are():
+    """In a process of its own, as a person starts it."""
+    command = [sys.executable, "-c", "import sys, flax_vision.cli as c; sys.exit(c.main())"]
+    run = partial(subprocess.run, capture_output=True, text=True, check=False)
+    done = run([*command, *["summary", "alexnet", "--mesh", "data=2,column=2", "--format", "json"]])
+    found = json.loads(done.stdout)
+    assert list(found) == ["layers", "batch_size", "data=2,column=2", "data=4"]
+    sent = {row["layer"]: row["forward, an image"] for row in found["data=2,column=2"]}
+    # Each device sends for half of the images.
+    assert sent["conv3"] == 13 * 13 * 128 * 4 // 2
+    assert sent["total"] == (13 * 13 * 128 + 6 * 6 * 128 + 2048 + 2048) * 4 // 2
+    done = run([*command, *["summary", "alexnet", "--mesh", "column=3"]])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: the mesh of data 1 x column 3 has an axis 'column' of 3")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -76,6 +113,10 @@ def test_summary_in_columns(capsys):
         ("summary vgg16 --options name=5", "give NAME"),
         ("summary vgg16 --options dropout=2 --options batch_norm=block", "dropout of vgg16 is 2"),
         ("summary vgg16 --options lrn=1", "unknown option of vgg16 'lrn'"),
+        ("summary vgg16 --mesh column=2", "vgg16 has no columns; give it 1, or choose"),
+        ("summary vgg16 --mesh rows=2", "unknown axis of --mesh 'rows'"),
+        ("summary vgg16 --mesh data=many", "'data=many' is not AXIS=N"),
+        ("summary vgg16 --mesh data=2 --batch-size 3", "a batch of 3 images cannot be divided"),
         ("summary resnet50 --options shortcut=D", "unknown shortcut of resnet50 'D'"),
         ("summary resnet50 --options depth=18", "unknown option of resnet50 'depth'"),
     ],

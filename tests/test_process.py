@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from flax_vision import process, processor
@@ -97,6 +98,21 @@ def test_a_bucket_is_left_to_jax():
     environment = {"JAX_COMPILATION_CACHE_DIR": "gs://bucket/cache"}
     process._settle_cache(environment)
     assert environment == {"JAX_COMPILATION_CACHE_DIR": "gs://bucket/cache"}
+
+
+@pytest.mark.parametrize(
+    ("before", "devices"),
+    [("import jax", len(jax.devices())), ("import flax_vision.cli", 3)],
+)
+def test_devices_are_emulated_unless_jax_is_there_already(before, devices):
+    program = (
+        f"{before}\nfrom flax_vision import process; process.emulate_devices(3)\n"
+        "import jax; print(len(jax.devices()), jax.default_backend())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{devices} cpu\n"
 
 
 def test_a_damaged_entry_is_warned_of_once(tmp_path):

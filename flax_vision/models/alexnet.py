@@ -196,7 +196,10 @@ class AlexNet(nn.Module):
             dtype=self.dtype,
             name="fc8",
         )
-        scores = keep(self, "scores", fc8(joined(dropout()(x), mesh)))
+        x = dropout()(x)
+        with jax.named_scope("fc8"):  # it is for this layer that they are exchanged
+            x = joined(x, mesh)
+        scores = keep(self, "scores", fc8(x))
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
 
     def _mesh(self) -> Mesh | None:

@@ -23,6 +23,7 @@ class Row:
       output: shape of what it returns for one image, the channels of all columns together.
       parameters: trainable parameters.
       multiply_adds: of its convolutions and fully connected layers, for one image.
+      modules: names of the network's modules that it is made of.
     """
 
     layer: str
@@ -30,6 +31,7 @@ class Row:
     output: tuple[int, ...]
     parameters: int
     multiply_adds: int
+    modules: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the row by the headings of the table."""
@@ -133,7 +135,8 @@ def _stage(layer: list[_Call]) -> str:
 
 def _row(name: str, layers: list[list[_Call]], params: Mapping[str, Any]) -> Row:
     last = layers[-1][-1]
-    leaves = jax.tree.leaves([params.get(layer[-1].path[0]) for layer in layers])
+    modules = tuple(layer[-1].path[0] for layer in layers)
+    leaves = jax.tree.leaves([params.get(module) for module in modules])
     # Flax names a layer that we did not name after its class.
     automatic = re.fullmatch(rf"{type(last.module).__name__}_\d+", name)
     return Row(
@@ -142,6 +145,7 @@ def _row(name: str, layers: list[list[_Call]], params: Mapping[str, Any]) -> Row
         output=last.output,
         parameters=sum(leaf.size for leaf in leaves),
         multiply_adds=sum(call.multiply_adds for layer in layers for call in layer),
+        modules=modules,
     )
 
 

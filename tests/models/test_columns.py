@@ -16,7 +16,7 @@ from flax_vision.errors import UserError
 from flax_vision.models.alexnet import AlexNet
 from flax_vision.sharding import make_mesh, parameter_shardings
 
-AT = {"all-gather": ["conv3", "fc6", "fc7", "AlexNet"], "reduce-scatter": ["fc7", "fc6", "conv3"]}
+AT = {"all-gather": ["conv3", "fc6", "fc7", "fc8"], "reduce-scatter": ["fc7", "fc6", "conv3"]}
 
 
 @pytest.fixture(scope="module")
@@ -127,25 +127,6 @@ def test_a_network_without_columns():
 def test_what_is_no_mesh():
     with pytest.raises(UserError, match="mesh of alexnet is 'column=2'; give one such as"):
         fv.create_model("alexnet", mesh="column=2")
-
-
-def test_what_is_sent_for_an_image_is_what_figure_2_implies():
-    """Each device has half of what is gathered, and sends it to the other."""
-    mesh = make_mesh(column=2)
-    model = fv.create_model("alexnet", mesh=mesh)
-    variables = abstract_variables("alexnet")
-    shardings = parameter_shardings(variables, mesh, AlexNet.column_layers)
-    placed = jax.tree.map(
-        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
-        variables,
-        shardings,
-    )
-    images = jax.ShapeDtypeStruct((1, 224, 224, 3), "float32")
-    program = jax.jit(model.apply).lower(placed, images).compile().as_text()
-    gathered = re.findall(r"= f32\[([\d,]+)\]\S* all-gather\(", program)
-    sent = sorted(np.prod([int(size) for size in shape.split(",")]) // 2 for shape in gathered)
-    assert sent == sorted([13 * 13 * 128, 6 * 6 * 128, 2048, 2048])
-    assert not re.search(r" (all-reduce|all-to-all|reduce-scatter|collective-\w+)\S*\(", program)
 
 
 @pytest.mark.slow

@@ -9,10 +9,10 @@ from flax_vision.models.summary import Row, summarize, totals
 def test_rows_of_lenet():
     rows = rows_of("lenet5")
     assert list(rows) == ["C1", "S2", "C3", "S4", "C5", "F6", "OUT"]
-    assert rows["C1"] == Row("C1", ("5x5 6",), (28, 28, 6), 156, 117_600)
+    assert rows["C1"] == Row("C1", ("5x5 6",), (28, 28, 6), 156, 117_600, ("C1",))
     # 60 links of table I, each of 5x5 weights at 10x10 places.
-    assert rows["C3"] == Row("C3", ("5x5 16",), (10, 10, 16), 1_516, 150_000)
-    assert rows["F6"] == Row("F6", ("84",), (84,), 10_164, 10_080)
+    assert rows["C3"] == Row("C3", ("5x5 16",), (10, 10, 16), 1_516, 150_000, ("C3",))
+    assert rows["F6"] == Row("F6", ("84",), (84,), 10_164, 10_080, ("F6",))
 
 
 def test_layers_without_parameters_are_rows():
@@ -24,6 +24,7 @@ def test_layers_without_parameters_are_rows():
 
 def test_blocks_of_a_stage_are_a_row():
     row = rows_of("resnet50")["conv3_x"]
+    assert row.modules == ("conv3_1", "conv3_2", "conv3_3", "conv3_4")
     assert row.kernels == (
         "1x1/2 128, 3x3 128, 1x1 512, shortcut 1x1/2 512",
         "[1x1 128, 3x3 128, 1x1 512] x 3",

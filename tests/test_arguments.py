@@ -1,0 +1,64 @@
+import argparse
+import inspect
+
+import pytest
+
+from flax_vision import arguments
+from flax_vision.errors import UserError
+from flax_vision.sharding import make_mesh
+
+
+def test_axes_are_those_of_a_mesh():
+    assert set(arguments.AXES) == set(inspect.signature(make_mesh).parameters)
+
+
+def test_mesh():
+    assert arguments.mesh_axes("column=2") == {"column": 2}
+    assert list(arguments.mesh_axes("column=2,data=16").items()) == [("column", 2), ("data", 16)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "--mesh is '', of which '' is not AXIS=N"),
+        ("2", "'2' is not AXIS=N"),
+        ("column", "'column' is not AXIS=N"),
+        ("column=", "'column=' is not AXIS=N"),
+        ("column=two", "'column=two' is not AXIS=N"),
+        ("data=2,column=0", "of which 'column=0' is not AXIS=N"),
+        ("data=-2", "'data=-2' is not AXIS=N"),
+        ("data=1.5", "'data=1.5' is not AXIS=N"),
+        ("data=2,", "--mesh is 'data=2,', of which '' is not AXIS=N"),
+        ("colum=2", "unknown axis of --mesh 'colum'; did you mean 'column'"),
+        ("data=2,data=2", "has the axis 'data' twice"),
+        ("data=1024,column=2", "takes 2,048 devices; at most 1,024"),
+    ],
+)
+def test_what_is_no_mesh(text, message):
+    with pytest.raises(UserError, match=message):
+        arguments.mesh_axes(text)
+
+
+def test_options_of_a_network():
+    texts = ["a=1", "b=True", "c=C", "d=0.5"]
+    assert arguments.model_options(texts) == {"a": 1, "b": True, "c": "C", "d": 0.5}
+
+
+def test_size_of_images():
+    assert arguments.image_size(None) is None
+    assert arguments.image_size("64") == (64, 64)
+    assert arguments.image_size("64x96") == (64, 96)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "²"])
+def test_what_is_no_whole_number(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a whole number"):
+        arguments.positive(text)
+    assert arguments.positive("12") == 12
+
+
+@pytest.mark.parametrize("text", ["0", "nan", "inf", "soon"])
+def test_what_is_no_time(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a number of seconds"):
+        arguments.seconds(text)
+    assert arguments.seconds("0.5") == 0.5
