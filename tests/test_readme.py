@@ -146,6 +146,15 @@ def test_table_of_a_network_is_what_the_command_prints(capsys):
     assert shown.splitlines() == printed[: len(shown.splitlines())]
 
 
+def test_table_of_two_columns_is_what_the_command_prints(capsys):
+    assert flax_vision_main(["summary", "alexnet", "--mesh", "column=2"]) == 0
+    printed = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
+    (shown,) = re.findall(r"```\n(column=2: .*?)```", README, re.DOTALL)
+    assert shown in printed
+    (bytes_of_data,) = re.findall(r"gradients, ([\d,]+) bytes a step", README)
+    assert f" {bytes_of_data} " in printed.splitlines()[-1]
+
+
 def test_names_in_the_table_of_networks_exist():
     table = README[README.index("| | names | options |") : README.index("All take float32")]
     cells = [line.split("|") for line in table.strip().splitlines()[2:]]
