@@ -96,6 +96,7 @@ def paper(config: ConfigDict) -> None:
     config.data.validation = 0.0  # all 60,000
     config.data.order = "constant"  # "presented in a constant random order"
     config.batch_size = 1
+    config.mesh.data = 1  # which cannot be divided
     config.steps_at_once = 500
     config.epochs = 20
     config.optimizer.name = "levenberg_marquardt"

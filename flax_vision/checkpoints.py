@@ -14,6 +14,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from flax_vision import peers
 from flax_vision.counts import counted
 from flax_vision.errors import UserError
 
@@ -170,10 +171,13 @@ class Checkpoints:
     def _set_aside(self, step: int) -> Path:
         target = self._directory.with_name("checkpoints.damaged") / str(step)
         target.parent.mkdir(exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        (self._directory / str(step)).rename(target)
+        peers.first_only(lambda: self._move(step, target))
         self._manager.reload()
         return target
+
+    def _move(self, step: int, target: Path) -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        (self._directory / str(step)).rename(target)
 
 
 class Damaged(Exception):  # noqa: N818 - a state of the checkpoint
@@ -206,12 +210,22 @@ class _Step(preservation_policy.PreservationPolicy):
 
 
 def save_tree(path: Path, tree: Any) -> None:
-    """Writes a tree of arrays to a new directory that any Orbax can read.
+    """Writes a tree of arrays to a new directory that any Orbax can read, from one process alone.
 
     Raises:
       OSError: it could not be written.
     """
-    with _disk_errors(), ocp.StandardCheckpointer() as checkpointer:
+    options = ocp.options.MultiprocessingOptions()
+    if peers.count() > 1:
+        own = jax.process_index()
+        options = ocp.options.MultiprocessingOptions(
+            primary_host=own, active_processes={own}, barrier_sync_key_prefix="save_tree"
+        )
+        tree = jax.device_get(tree)
+    with (
+        _disk_errors(),
+        ocp.StandardCheckpointer(multiprocessing_options=options) as checkpointer,
+    ):
         checkpointer.save(path.absolute(), tree)
 
 

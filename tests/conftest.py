@@ -1,11 +1,12 @@
-"""Two CPU devices, no network, strict types, and warnings that fail."""
+"""Four CPU devices, no network, strict types, and warnings that fail."""
 
 import gc
 import os
+import socket
 import tempfile
 
 # Before JAX is imported anywhere.
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Many tests, and the programs that they start, compile the same steps. Each of pytest's processes
 # has a directory of its own: JAX does not write the files of its cache at one stroke.
@@ -49,11 +50,19 @@ def files_are_damaged() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine that nothing listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
 @pytest.fixture(scope="session")
 def small_config() -> ConfigDict:
     """A run of the modern LeNet-5 on the embedded digits: three epochs of three steps."""
     overrides = ["model.name=lenet5_modern", "batch_size=256", "epochs=3", "data.validation=0.8"]
-    overrides.append("report=False")
+    overrides += ["report=False", "mesh.data=1"]
     return load_config(
         str(ROOT / "configs/lenet5.py"), [f"--config.{override}" for override in overrides]
     )

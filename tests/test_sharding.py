@@ -7,8 +7,8 @@ from flax_vision.sharding import make_mesh
 @pytest.mark.parametrize(
     ("asked", "shape"),
     [
-        ({}, {"data": 2, "column": 1}),
-        ({"column": 2}, {"data": 1, "column": 2}),
+        ({}, {"data": 4, "column": 1}),
+        ({"column": 2}, {"data": 2, "column": 2}),
         ({"data": 1}, {"data": 1, "column": 1}),
         ({"data": 2, "column": 1}, {"data": 2, "column": 1}),
     ],
@@ -21,11 +21,11 @@ def test_all_axes_are_automatic():
     assert set(make_mesh().axis_types) == {jax.sharding.AxisType.Auto}
 
 
-@pytest.mark.parametrize("asked", [{"data": 2, "column": 2}, {"column": 4}])
+@pytest.mark.parametrize("asked", [{"data": 4, "column": 2}, {"column": 8}])
 def test_too_few_devices(asked):
-    with pytest.raises(ValueError, match=r"=4 in the environment emulates them") as error:
+    with pytest.raises(ValueError, match=r"=8 in the environment emulates them") as error:
         make_mesh(**asked)
-    assert "needs 4 devices, and JAX sees 2" in str(error.value)
+    assert "needs 8 devices, and JAX sees 4" in str(error.value)
 
 
 @pytest.mark.parametrize("axis", ["data", "column"])

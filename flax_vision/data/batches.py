@@ -39,6 +39,7 @@ def training_batches(
     start: int = 0,
     constant_order: bool = False,
     at_once: int = 1,
+    rows: np.ndarray | None = None,
 ) -> Iterator[Batch]:
     """Yields the whole batches of an epoch; the images left over come in other epochs.
 
@@ -51,24 +52,37 @@ def training_batches(
       constant_order: whether every epoch has the order of the first.
       at_once: batches that come together, as arrays [at_once, batch_size, ...], the last time those
         that are left; with 1, arrays are [batch_size, ...].
+      rows: int [n], which images of each batch are wanted; None for all.
     """
     order = epoch_order(len(images), seed, 0 if constant_order else epoch)
     places = order[start * batch_size : len(order) // batch_size * batch_size]
-    size = batch_size * at_once
-    groups = [places[first : first + size] for first in range(0, len(places), size)]
+    grid = _wanted(places.reshape(-1, batch_size), rows)
+    groups = [grid[first : first + at_once].ravel() for first in range(0, len(grid), at_once)]
     for batch in _batches(images, groups, (seed, epoch)):
         if at_once > 1:
-            batch = Batch(*(x.reshape(-1, batch_size, *x.shape[1:]) for x in batch))
+            batch = Batch(*(x.reshape(-1, grid.shape[1], *x.shape[1:]) for x in batch))
         yield batch
 
 
-def evaluation_batches(images: Images, batch_size: int) -> Iterator[Batch]:
-    """Yields every image once, in order; the last batch is filled up and masked."""
+def evaluation_batches(
+    images: Images, batch_size: int, rows: np.ndarray | None = None
+) -> Iterator[Batch]:
+    """Yields every image once, in order; the last batch is filled up and masked.
+
+    Args:
+      images: the set.
+      batch_size: images in each batch.
+      rows: int [n], which images of each batch are wanted; None for all.
+    """
     places = np.arange(-(-len(images) // batch_size) * batch_size)
-    groups = list(np.minimum(places, len(images) - 1).reshape(-1, batch_size))
-    masks = (places < len(images)).reshape(-1, batch_size)
+    wanted = _wanted(places.reshape(-1, batch_size), rows)
+    groups, masks = list(np.minimum(wanted, len(images) - 1)), wanted < len(images)
     for batch, mask in zip(_batches(images, groups, None), masks, strict=True):
         yield batch._replace(mask=batch.mask & mask)
+
+
+def _wanted(places: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+    return places if rows is None else places[:, rows]
 
 
 def samples(images: Images, size: int, seed: int, epoch: int) -> Batch:

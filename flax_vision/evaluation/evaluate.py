@@ -42,6 +42,16 @@ def average(
     poll: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Returns the averages over batches, as `evaluate` does over a set."""
+    return total(eval_step, variables, batches, poll).averages()
+
+
+def total(
+    eval_step: Callable[[Any, Batch], Totals],
+    variables: Any,
+    batches: Iterable[Batch],
+    poll: Callable[[], None] = lambda: None,
+) -> Totals:
+    """Returns the sums over batches, float64 []."""
     totals = []
     for batch in batches:
         poll()
@@ -50,4 +60,4 @@ def average(
             jax.block_until_ready(totals[-_WAITING])
     # Added on the host, in double precision: single would lose images in a long sum of losses.
     sums = jax.tree.map(np.float64, jax.device_get(totals))
-    return functools.reduce(operator.add, sums).averages()
+    return functools.reduce(operator.add, sums)

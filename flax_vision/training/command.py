@@ -5,6 +5,7 @@ import errno
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -35,8 +36,8 @@ config files start from (config.model has the options of its network besides):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status.
 
-    0 for a finished run, 2 for a mistake of the user's, 128 and the signal's number for a run
-    that was asked to stop and has saved its state.
+    0 for a finished run, 1 for one that has lost another of its processes, 2 for a mistake of the
+    user's, 128 and the signal's number for a run that was asked to stop and has saved its state.
     """
     if arguments is None:
         process.prepare()
@@ -47,12 +48,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         config = load_config(options.config, overrides)
         workdir = Path(options.workdir or _default_workdir(options.config, overrides))
-        return _fit(config, workdir)
+        return _fit_with_others(options, config, workdir)
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        print("stopped at once; the same command goes on from the last checkpoint", flush=True)
-        return 128 + signal.SIGINT
+        return _stopped_at_once()
+
+
+def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: Path) -> int:
+    from jax.errors import JaxRuntimeError
+
+    from flax_vision import peers
+
+    peers.join(options.coordinator, options.num_processes, options.process_id)
+    if peers.count() == 1:
+        return _fit(config, workdir)
+    try:
+        return peers.leave(_fit(config, workdir))
+    except UserError as error:
+        return peers.leave(_fail(str(error)))
+    except KeyboardInterrupt:
+        return peers.leave(_stopped_at_once())
+    except JaxRuntimeError as error:
+        _fail(
+            "another process of this run has ended, or cannot be reached any more "
+            f"({str(error).splitlines()[0]}). Start all of them again with the same commands to go "
+            "on from the last checkpoint."
+        )
+        return peers.leave(1)
+    except BaseException:  # for which the others would wait, as JAX would here for them
+        traceback.print_exc()
+        return peers.leave(1)
 
 
 def _fit(config: ConfigDict, workdir: Path) -> int:
@@ -72,6 +98,11 @@ def _fit(config: ConfigDict, workdir: Path) -> int:
             "and give the same command again to go on."
         )
     return 0
+
+
+def _stopped_at_once() -> int:
+    print("stopped at once; the same command goes on from the last checkpoint", flush=True)
+    return 128 + signal.SIGINT
 
 
 def _fail(message: str) -> int:
@@ -99,6 +130,12 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         metavar="DIR",
         help="the run directory (default: runs/, the file's name, the recipe and what is set)",
     )
+    others = parser.add_argument_group(
+        "many processes", "found by themselves on SLURM, Kubernetes, Open MPI and TPUs"
+    )
+    others.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 is found")
+    others.add_argument("--num_processes", type=int, metavar="N", help="how many there are")
+    others.add_argument("--process_id", type=int, metavar="I", help="which this is, from 0")
     options, rest = parser.parse_known_args(_joined(arguments))
     for argument in rest:
         if not argument.startswith("--config."):
@@ -120,5 +157,7 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 def _default_workdir(spec: str, overrides: Sequence[str]) -> str:
     path, recipe = split_spec(spec)
     settings = [override.removeprefix("--config.") for override in overrides]
+    # On other devices it is the same run, and goes on.
+    settings = [setting for setting in settings if not setting.startswith("mesh.")]
     name = "-".join(filter(None, [Path(path).stem, recipe, *settings]))
     return "runs/" + re.sub(r"[^\w.=,+-]+", "_", name)

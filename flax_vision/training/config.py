@@ -90,6 +90,11 @@ def default_config() -> ConfigDict:
                 },
             },
             "report": True,  # at the end, if matplotlib is there: a page in report/ of the run
+            "mesh": {  # of devices; it is not part of what a run is, which may go on on another
+                "data": 0,  # devices that share each batch; 0 for all that there are
+                "column": 1,  # devices that share AlexNet's columns: 1 or 2
+                "fsdp": False,  # large parameters are divided among the devices that share a batch
+            },
             "checkpoint": {
                 "every_seconds": 60.0,  # the longest time that a kill can cost
                 "keep": 2,  # of the newest; the best is kept besides
@@ -235,6 +240,8 @@ _RULES: dict[str, _Rule] = {
     "schedule.drops": _AT_LEAST_0,
     "schedule.warmup.epochs": _AT_LEAST_0,
     "schedule.warmup.factor": _AT_LEAST_0,
+    "mesh.data": _AT_LEAST_0,
+    "mesh.column": (lambda value: value in (1, 2), "1, or 2 for AlexNet's columns"),
     "checkpoint.every_seconds": _AT_LEAST_0,
     "checkpoint.keep": _AT_LEAST_1,
 }

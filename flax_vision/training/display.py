@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from flax_vision import peers
 from flax_vision.counts import counted
 from flax_vision.training.pace import Pace
 
@@ -21,7 +22,9 @@ class Display:
     _PLAIN_SECONDS = 10.0
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, markup=False)
+        # Of many processes the first speaks; warnings are of each one's own images.
+        quiet = not peers.is_first()
+        self._console = console or Console(highlight=False, markup=False, quiet=quiet)
         self._is_live = self._console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),

@@ -1,6 +1,7 @@
 """From a configuration to a trained, tested and exported network."""
 
 import dataclasses
+import signal
 import statistics
 import time
 from collections.abc import Iterator
@@ -9,16 +10,18 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.errors import JaxRuntimeError
 from ml_collections import ConfigDict
 
-from flax_vision import process
+from flax_vision import peers, process
 from flax_vision.checkpoints import Checkpoints, Damaged, History
-from flax_vision.data.batches import Batch, samples, training_batches
+from flax_vision.data.batches import Batch, evaluation_batches, samples, training_batches
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluate import evaluate
+from flax_vision.evaluation.evaluate import total
 from flax_vision.evaluation.metrics import Totals, has_top5
 from flax_vision.ops import onednn_library
+from flax_vision.training.config import flatten
 from flax_vision.training.display import Display
 from flax_vision.training.interruption import Interrupted, Interruption
 from flax_vision.training.pace import Pace
@@ -43,6 +46,7 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         not finite.
       Interrupted: Ctrl-C or SIGTERM came, and the state was saved.
     """
+    peers.check_same({**flatten(config.to_dict(), "config."), "--workdir": str(workdir)})
     with open_run(workdir, config.to_dict()) as directory, Display() as display:
         result, tested = directory.result(), None
         if result is None:
@@ -56,7 +60,7 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         else:
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
-        if config.report and tested is not None:
+        if config.report and tested is not None and peers.is_first():
             _report(workdir, tested, display)
         return result
 
@@ -103,6 +107,7 @@ class _Run:
     ) -> None:
         self._setup = setup
         self._config = setup.config
+        self._placement = setup.program.placement
         self._directory = directory
         self._display = display
         self._interruption = interruption
@@ -117,8 +122,10 @@ class _Run:
     def __enter__(self) -> "_Run":
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._checkpoints.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        is_lost = kind is not None and issubclass(kind, JaxRuntimeError)
+        if not is_lost or peers.count() == 1:  # else a save may wait for a process that is dead
+            self._checkpoints.close()
 
     def start(self) -> None:
         """Takes up the newest checkpoint, or begins; and compiles."""
@@ -133,6 +140,7 @@ class _Run:
         self._directory.rewind(self._history)
         self._display.line(self._setup.summary())
         self._display.line(f"{onednn_library.describe()}; {process.describe()}")
+        self._display.line(f"mesh: {self._placement}")
         self._display.compiling()
         program.compile()
         self._display.begin(self._step)
@@ -149,7 +157,8 @@ class _Run:
             self._display.epoch(record, self._config.epochs, self._setup.total_steps)
             self._display.left_out(self._setup.parts.left_out())
             is_best = "validation/top1" in record and self._best_step() == self._step
-            if is_best or self._is_save_due:
+            (saves,) = peers.agreed(is_best or self._is_save_due)
+            if saves:
                 self._save()
         self._save()
 
@@ -158,7 +167,8 @@ class _Run:
         self._checkpoints.wait()
         best, state = self._restore_best()
         tested = self._setup.parts.test
-        test = self._evaluate(state.variables, tested)
+        totals = self._evaluate(state.variables, tested)
+        test = totals.averages()
         if not has_top5(len(tested.class_names)):
             del test["top5"]
         self._display.left_out(self._setup.parts.left_out())
@@ -167,12 +177,14 @@ class _Run:
             "best/epoch": best["epoch"],
             **{name: value for name, value in best.items() if name.startswith("validation/")},
             **_prefixed("test", test),
-            "test/images": len(tested) - len(tested.unreadable),
+            "test/images": int(totals.count),
             "seconds": sum(record["seconds"] for record in self._history),
             "waiting": statistics.fmean(record.get("waiting", 0.0) for record in self._history),
         }
         card = dataclasses.replace(self._setup.card, metrics=result)
-        exported.save(self._directory.export, card, state.variables)
+        variables = self._placement.gathered(state.variables)
+        if peers.is_first():
+            exported.save(self._directory.export, card, variables)
         self._directory.finish(result)
         return result
 
@@ -191,20 +203,23 @@ class _Run:
                 self._step += 1
             else:
                 self._state = program.train_steps(self._state, batch)
-                self._step += len(batch.labels)
+                self._step += batch.labels.shape[0]
             if not self._setup.parts.train.in_memory:
                 # Steps that wait for their turn would hold their images, and hide whether the next
                 # batch is waited for.
                 jax.block_until_ready(self._state.step)
-            if self._display.is_due:
+            shows, saves = peers.agreed(self._display.is_due, self._is_save_due)
+            if shows:
                 self._show(epoch, pace)
-            if self._is_save_due:
+            if saves:
                 self._save()
-        last = np.int32(self._step - 1)
+        # On the host, for the step is not on the devices of all processes.
+        plateau = jax.device_get(self._state.plateau)
+        last = self._state.replace(step=np.int32(self._step - 1), plateau=plateau)
         return {
             "epoch": epoch + 1,
             "step": self._step,
-            "learning_rate": float(program.learning_rate(self._state.replace(step=last))),
+            "learning_rate": float(program.learning_rate(last)),
             **_prefixed("train", self._finite_totals().averages()),
             **pace.record(),
         }
@@ -215,20 +230,25 @@ class _Run:
         train, config = self._setup.parts.train, self._config
         if config.optimizer.name == "levenberg_marquardt" and not done:
             chosen = samples(train, config.optimizer.samples, config.seed, epoch)
+            chosen = self._placement.put_everywhere(chosen)
             self._state = self._setup.program.begin_epoch(self._state, chosen)
         constant = config.data.order == "constant"
         size, at_once = config.batch_size, config.steps_at_once
-        return training_batches(train, size, config.seed, epoch, done, constant, at_once)
+        rows = self._placement.rows(size)
+        batches = training_batches(train, size, config.seed, epoch, done, constant, at_once, rows)
+        return map(self._placement.put, batches)
 
     def _validate(self) -> dict[str, float]:
         validation = self._setup.parts.validation
         if not len(validation):
             return {}
-        return _prefixed("validation", self._evaluate(self._state.variables, validation))
+        totals = self._evaluate(self._state.variables, validation)
+        return _prefixed("validation", totals.averages())
 
-    def _evaluate(self, variables: Any, images: Images) -> dict[str, float]:
-        eval_step, batch_size = self._setup.program.eval_step, self._config.batch_size
-        return evaluate(eval_step, variables, images, batch_size, self._stop_if_asked)
+    def _evaluate(self, variables: Any, images: Images) -> Totals:
+        size, placement = self._config.batch_size, self._placement
+        batches = map(placement.put, evaluation_batches(images, size, placement.rows(size)))
+        return total(self._setup.program.eval_step, variables, batches, self._stop_if_asked)
 
     def _show(self, epoch: int, pace: Pace) -> None:
         name = f"{epoch + 1}/{self._config.epochs}"
@@ -276,13 +296,15 @@ class _Run:
         self._saved_at = time.monotonic()
 
     def _stop_if_asked(self) -> None:
-        if self._interruption.signal is None:
+        (number,) = peers.agreed(self._interruption.signal or 0)
+        if not number:
             return
         self._save()
         self._checkpoints.wait()
+        stopped_by = signal.Signals(number)
         raise Interrupted(
-            self._interruption.signal,
-            f"stopped by {self._interruption.signal.name} after step {self._step:,} of "
+            stopped_by,
+            f"stopped by {stopped_by.name} after step {self._step:,} of "
             f"{self._setup.total_steps:,}; all of it is saved in {self._directory.path}. "
             "Give the same command again to go on.",
         )

@@ -16,6 +16,7 @@ import filelock
 import jax
 import tensorboardX
 
+from flax_vision import peers
 from flax_vision.data import identity
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
@@ -26,11 +27,16 @@ _LIBRARIES = (
     *("grain", "mlxtend", "pillow", "tensorflow-datasets"),
 )
 # What a run may go on with in another way: none of it changes what is learned.
-_FREE = ("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report")
+_FREE = (
+    *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
+    *("mesh.data", "mesh.column", "mesh.fsdp"),
+)
 
 
 class RunDirectory:
-    """A directory that belongs to one configuration and, while it is open, to one process.
+    """A directory that belongs to one configuration and, while it is open, to one run.
+
+    Of the run's processes the first alone writes into it, but for the checkpoints.
 
     Attributes:
       path: the directory.
@@ -48,6 +54,8 @@ class RunDirectory:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
+        if not peers.is_first():
+            return
         self._add_line(record)
         self._add_events(record)
 
@@ -57,6 +65,8 @@ class RunDirectory:
         Args:
           history: the records of the epochs up to the checkpoint from which a run goes on.
         """
+        if not peers.is_first():
+            return
         _write(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
         self.close()
         for file in self.path.glob("events.out.tfevents.*"):
@@ -70,6 +80,8 @@ class RunDirectory:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes down what the run came to."""
+        if not peers.is_first():
+            return
         self._add_line(result)
         # The rest of it are figures of the best epoch and of the whole run, no points of a curve.
         test = {name: value for name, value in result.items() if name.startswith("test/")}
@@ -82,6 +94,15 @@ class RunDirectory:
         Raises:
           UserError: it has a checkpoint, and had others when that was written.
         """
+        peers.first_only(lambda: self._claim_images(parts))
+
+    def close(self) -> None:
+        """Closes the files."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def _claim_images(self, parts: Parts) -> None:
         file = self.path / identity.FILE
         kept, found = _read(file), identity.identities(parts)
         if kept is not None and _is_begun(self.path):
@@ -93,12 +114,6 @@ class RunDirectory:
                     f"{'; '.join(told)}. Bring them back as they were, or give another --workdir."
                 )
         _write(file, json.dumps(found) + "\n")
-
-    def close(self) -> None:
-        """Closes the files."""
-        if self._events is not None:
-            self._events.close()
-            self._events = None
 
     def _add_line(self, record: Mapping[str, Any]) -> None:
         with self._metrics.open("a") as file:
@@ -128,21 +143,25 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     lock = filelock.FileLock(path / "run.lock")
     run = RunDirectory(path)
     try:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-            _claim(path, config)
-        except filelock.Timeout as error:
-            raise _in_use(path) from error
-        except OSError as error:
-            raise UserError(
-                f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
-                "--workdir."
-            ) from error
+        peers.first_only(lambda: _take(path, lock, config))
         yield run
     finally:
         run.close()
         lock.release()
+
+
+def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        _claim(path, config)
+    except filelock.Timeout as error:
+        raise _in_use(path) from error
+    except OSError as error:
+        raise UserError(
+            f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
+            "--workdir."
+        ) from error
 
 
 def _in_use(path: Path) -> UserError:

@@ -1,6 +1,7 @@
 """What a run is made of: data, network, and the functions that train it."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import jax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from flax_vision import peers
 from flax_vision.counts import counted
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
@@ -16,6 +18,8 @@ from flax_vision.data.sources import Parts, Source, load_parts
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
+from flax_vision.models.registry import create_model
+from flax_vision.sharding import DATA, make_mesh
 from flax_vision.training.inputs import (
     centered,
     make_augmentation,
@@ -29,6 +33,7 @@ from flax_vision.training.levenberg_marquardt import (
 )
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
+from flax_vision.training.placement import Placement
 from flax_vision.training.schedules import make_plateau, make_schedule
 from flax_vision.training.step import Program, Recipe
 from flax_vision.training.warm_start import layers_of
@@ -89,6 +94,7 @@ def prepare(
       UserError: the data cannot be had, or do not fit the configuration or the network.
     """
     data = config.data
+    placement = make_placement(config)
     reading = make_reading(config)
     source = Source(data.name, data.directory, data.path, data.validation, data.test, reading)
     parts = load_parts(source, report)
@@ -110,7 +116,7 @@ def prepare(
             "config.data.validation is 0; give a share above 0."
         )
     card = _describe(config, parts.train, reading)
-    model = _make_model(card)
+    model = _make_model(card, placement)
     recipe = _make_recipe(config, model, steps_per_epoch)
     # What may be wrong is found before the images are looked at, which can take a while.
     preprocessing = centered(card.preprocessing, data.center, parts.train, report)
@@ -121,10 +127,38 @@ def prepare(
         dataclasses.replace(recipe, augmentation=augmentation),
         preprocessing,
         batch_shapes(parts.train.image_shape, config.batch_size),
+        placement,
     )
     params, warm = program.state.params, config.init_from
     initial = layers_of(warm, config.init_layers, params) if warm else {}
     return Setup(config, parts, card, program, steps_per_epoch, initial)
+
+
+def make_placement(config: ConfigDict) -> Placement:
+    """Returns which devices have what, as the configuration says it.
+
+    Raises:
+      UserError: there are not such devices, or the batch or the network cannot be divided so.
+    """
+    asked, batch_size = config.mesh, config.batch_size
+    try:
+        mesh = make_mesh(data=asked.data or None, column=asked.column)
+        model = create_model(mesh=mesh, **config.model.to_dict())
+    except ValueError as error:
+        raise UserError(f"config.mesh: {error}") from error
+    if peers.count() > 1 and mesh.size < jax.device_count():
+        raise UserError(
+            f"config.mesh has {mesh.size} of the {jax.device_count()} devices of {peers.count()} "
+            "processes, and each must take part; give --config.mesh.data=0 for all."
+        )
+    devices = mesh.shape[DATA]
+    if batch_size % devices:
+        raise UserError(
+            f"config.batch_size is {batch_size}, which cannot be divided among {devices} devices; "
+            f"give --config.mesh.data={math.gcd(batch_size, devices)} or "
+            f"--config.batch_size={-(-batch_size // devices) * devices}."
+        )
+    return Placement(mesh, asked.fsdp, getattr(model, "column_layers", ()))
 
 
 def _make_recipe(config: ConfigDict, model: nn.Module, steps_per_epoch: int) -> Recipe:
@@ -164,9 +198,9 @@ def _describe(config: ConfigDict, train: Images, reading: Reading | None) -> Mod
     )
 
 
-def _make_model(card: ModelCard) -> nn.Module:
+def _make_model(card: ModelCard, placement: Placement) -> nn.Module:
     """Returns the network, having tried it on the images as it will see them."""
-    model = card.create_model()
+    model = card.create_model(placement.mesh)
     images = jax.ShapeDtypeStruct((1, *card.image_shape), "uint8")
     try:
         jax.eval_shape(lambda x: model.init(jax.random.key(0), card.preprocessing(x)), images)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
@@ -18,6 +19,7 @@ from flax_vision.evaluation.metrics import Totals
 from flax_vision.training.levenberg_marquardt import Curvature
 from flax_vision.training.losses import Loss
 from flax_vision.training.optimizers import running_average
+from flax_vision.training.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,11 @@ class TrainState(struct.PyTreeNode):
 
     def starting_from(self, layers: Mapping[str, Any]) -> "TrainState":
         """Returns the state with these layers' parameters in place of its own."""
+        layers = jax.tree.map(
+            lambda layer, own: jax.device_put(np.asarray(layer), own.sharding),
+            dict(layers),
+            {name: self.params[name] for name in layers},
+        )
         params = {**self.params, **layers}
         # Copies, for a step takes the memory of each.
         average = None if self.average is None else jax.tree.map(jnp.copy, params)
@@ -91,7 +98,8 @@ class Program:
     """The functions of a run, each compiled once, for one batch size.
 
     Attributes:
-      state: shapes, types and device of the TrainState.
+      state: shapes, types and shardings of the TrainState.
+      placement: which devices have what of the state and of a batch.
       init: from an int32 seed to the first TrainState.
       train_step: from a TrainState, which it consumes, and a Batch to the next TrainState.
       train_steps: the same for several batches, each array with a leading axis [K, ...].
@@ -108,6 +116,7 @@ class Program:
         recipe: Recipe,
         preprocessing: Preprocessing,
         batch: Batch,
+        placement: Placement | None = None,
     ) -> None:
         """Prepares the functions; nothing is compiled before `compile`.
 
@@ -116,38 +125,54 @@ class Program:
           recipe: how to train it.
           preprocessing: of the batch's images.
           batch: a batch such as there will be, or its shapes and types.
+          placement: which devices have what; None for the first of this process.
         """
         self._model = model
         self._recipe = recipe
         self._preprocessing = preprocessing
-        self._batch = batch
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        self.init = jax.jit(self._init)
-        self.train_steps = jax.jit(self._train_steps, donate_argnums=0)
-        self.begin_epoch = jax.jit(self._begin_epoch, donate_argnums=0)
+        self.placement = placement or Placement()
+        shape: Any = jax.ShapeDtypeStruct
+        on_devices, everywhere = self.placement.of_batch(), self.placement.everywhere
+        self._batch = Batch(*(shape(x.shape, x.dtype, sharding=on_devices) for x in batch))
+        abstract = jax.eval_shape(self._init, jnp.int32(0))
+        shardings = self.placement.of_state(abstract)
         self.state: TrainState = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
-            jax.eval_shape(self._init, jnp.int32(0)),
+            lambda x, sharding: shape(x.shape, x.dtype, sharding=sharding), abstract, shardings
         )
+        self._next_state = partial(jax.jit, donate_argnums=0, out_shardings=shardings)
+        self.init = self._on_mesh(jax.jit(self._init, out_shardings=shardings))
+        self.train_steps = self._on_mesh(self._next_state(self._train_steps))
+        self.begin_epoch = self._on_mesh(self._next_state(self._begin_epoch))
+        self._evaluation = jax.jit(self._eval_step, out_shardings=everywhere)
+
+    def _on_mesh(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Has a function traced for the mesh, for what divides itself among its devices."""
+
+        @wraps(function)
+        def traced(*operands: Any) -> Any:
+            with jax.set_mesh(self.placement.mesh):
+                return function(*operands)
+
+        return traced
 
     def compile(self) -> None:
         """Compiles them ahead of time, so that nothing is compiled in the middle of a run."""
         self.train_step = self.compile_training()
         self.eval_step = self.compile_evaluation()
         error = jax.ShapeDtypeStruct((), jnp.float32)
-        self.end_epoch = (
-            jax.jit(self._end_epoch, donate_argnums=0).lower(self.state, error).compile()
-        )
+        self.end_epoch = self._compiled(self._next_state(self._end_epoch), self.state, error)
 
     def compile_training(self) -> jax.stages.Compiled:
         """Returns the compiled training step."""
-        train_step = jax.jit(self._train_step, donate_argnums=0)
-        return train_step.lower(self.state, self._batch).compile()
+        return self._compiled(self._next_state(self._train_step), self.state, self._batch)
 
     def compile_evaluation(self) -> jax.stages.Compiled:
         """Returns the compiled evaluation step."""
-        eval_step = jax.jit(self._eval_step)
-        return eval_step.lower(self.state.variables, self._batch).compile()
+        return self._compiled(self._evaluation, self.state.variables, self._batch)
+
+    def _compiled(self, function: Any, *operands: Any) -> jax.stages.Compiled:
+        compiled: jax.stages.Compiled = self._on_mesh(function.lower)(*operands).compile()
+        return compiled
 
     def learning_rate(self, state: TrainState) -> jax.Array:
         """Returns the rate of the next step, float32 []."""
@@ -173,7 +198,8 @@ class Program:
     def _train_step(self, state: TrainState, batch: Batch) -> TrainState:
         objective = self._objective(state, batch)
         grad = jax.value_and_grad(objective, has_aux=True)
-        (loss, (totals, statistics)), gradient = grad(state.params)
+        (loss, (totals, statistics)), gradient = grad(self._gathered(state.params))
+        gradient = jax.lax.with_sharding_constraint(gradient, self.placement.of_state(gradient))
         updates, opt_state = self._recipe.optimizer.update(
             gradient, state.opt_state, state.params, learning_rate=self.learning_rate(state)
         )
@@ -193,6 +219,13 @@ class Program:
             bad_step=jnp.where(is_first_bad, step, state.bad_step),
         )
 
+    def _gathered(self, params: Any) -> Any:
+        """Returns the parameters with all of each on every device, as a batch needs them.
+
+        XLA, left to itself, may gather the images instead.
+        """
+        return jax.lax.with_sharding_constraint(params, self.placement.everywhere)
+
     def _train_steps(self, state: TrainState, batches: Batch) -> TrainState:
         state, _ = jax.lax.scan(lambda s, batch: (self._train_step(s, batch), None), state, batches)
         return state
@@ -200,7 +233,8 @@ class Program:
     def _begin_epoch(self, state: TrainState, samples: Batch) -> TrainState:
         assert self._recipe.curvature is not None  # the caller's duty
         images, labels = self._preprocessing(samples.images), jnp.asarray(samples.labels)
-        return state.replace(opt_state=self._recipe.curvature(state.params, images, labels))
+        params = self._gathered(state.params)
+        return state.replace(opt_state=self._recipe.curvature(params, images, labels))
 
     def _objective(self, state: TrainState, batch: Batch) -> Callable[[Any], Any]:
         """Returns the function of the parameters that a step descends."""
@@ -237,7 +271,7 @@ class Program:
 
     def _eval_step(self, variables: Any, batch: Batch) -> Totals:
         images = self._preprocessing(batch.images)
-        logits: Any = self._model.apply(variables, images, train=False)
+        logits: Any = self._model.apply(self._gathered(variables), images, train=False)
         losses = self._recipe.loss(logits, batch.labels)
         return Totals.of_batch(losses, logits, batch.labels, batch.mask)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.sharding import Mesh
 
 from flax_vision import checkpoints
 from flax_vision.data.preprocessing import Preprocessing
@@ -43,9 +44,10 @@ class ModelCard:
     metrics: Mapping[str, float]
     view: View | None = None
 
-    def create_model(self) -> nn.Module:
-        """Returns the network, without its parameters."""
-        return create_model(self.name, num_classes=len(self.class_names), **self.options)
+    def create_model(self, mesh: Mesh | None = None) -> nn.Module:
+        """Returns the network, without its parameters; with a mesh, divided as that allows."""
+        classes = len(self.class_names)
+        return create_model(self.name, num_classes=classes, mesh=mesh, **self.options)
 
     @property
     def seen_shape(self) -> tuple[int, int, int]:

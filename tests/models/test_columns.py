@@ -42,7 +42,7 @@ def gradient_step(model, images):
 def split(case):
     """The compiled step on a device for each column, and the parameters there."""
     model, variables, images = case
-    mesh = make_mesh(column=2)
+    mesh = make_mesh(data=1, column=2)
     placed = jax.device_put(variables, parameter_shardings(variables, mesh, AlexNet.column_layers))
     step = gradient_step(model.clone(mesh=mesh), images).lower(placed).compile()
     return step, placed
@@ -112,12 +112,12 @@ def test_three_columns():
 @pytest.mark.parametrize("lrn", ["caffe", "paper_whole_layer"])
 def test_sums_over_both_columns(lrn):
     with pytest.raises(ValueError, match=f"lrn is '{lrn}'.*Choose one of paper, 2012code"):
-        fv.create_model("alexnet", lrn=lrn, mesh=make_mesh(column=2))
+        fv.create_model("alexnet", lrn=lrn, mesh=make_mesh(data=1, column=2))
 
 
 def test_a_network_without_columns():
     with pytest.raises(UserError, match="axis 'column' is 2, and vgg16 has no columns.*: alexnet"):
-        fv.create_model("vgg16", mesh=make_mesh(column=2))
+        fv.create_model("vgg16", mesh=make_mesh(data=1, column=2))
     assert fv.create_model("vgg16", mesh=make_mesh(data=2)) == fv.create_model("vgg16")
 
 

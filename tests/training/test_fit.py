@@ -11,6 +11,7 @@ import pytest
 
 import flax_vision as fv
 from flax_vision.checkpoints import Checkpoints
+from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.training import fit as fit_module
@@ -80,11 +81,11 @@ def test_finished_run_is_not_trained_again(config, finished, monkeypatch):
 def test_test_set_is_used_once(config, tmp_path, monkeypatch):
     sizes = []
 
-    def counted(eval_step, variables, image_set, *rest):
-        sizes.append(len(image_set))
-        return evaluate(eval_step, variables, image_set, *rest)
+    def counted(images, *rest):
+        sizes.append(len(images))
+        return evaluation_batches(images, *rest)
 
-    monkeypatch.setattr(fit_module, "evaluate", counted)
+    monkeypatch.setattr(fit_module, "evaluation_batches", counted)
     fit(config, tmp_path)
     assert sizes == [3200, 3200, 3200, 1000]
 

@@ -23,7 +23,7 @@ def test_new_directory_gets_its_files(tmp_path):
     assert [json.loads(line)["step"] for line in lines] == [10, 20]
     (start,) = json.loads((folder / "starts.json").read_text())
     assert start["libraries"]["jax"]
-    assert len(start["devices"]) == 2
+    assert len(start["devices"]) == 4
     assert {"time", "command", "python", "git_revision"} <= set(start)
 
 
