@@ -20,6 +20,7 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import model_options
 from flax_vision.training import command
 from flax_vision.training.config_file import load_config
+from flax_vision.training.setup import make_placement
 from flax_vision.weights import exported
 from flax_vision.weights.export import export
 
@@ -77,10 +78,13 @@ def test_python_runs(source, tmp_path, monkeypatch):
 @pytest.mark.parametrize("line", [part for part in TRAINING if "--help" not in part])
 @pytest.mark.usefixtures("at_the_root")
 def test_training_commands_have_a_configuration(line):
-    _, script, *arguments = shlex.split(line)
-    assert script == "train.py"
-    options, overrides = command._parse(arguments)
-    load_config(options.config, overrides)
+    program, arguments = line.split(" train.py ")
+    assert program.split()[-1] == "python"
+    options, overrides = command._parse(shlex.split(arguments))
+    config = load_config(options.config, overrides)
+    if "XLA_FLAGS" in program:
+        assert f"count={jax.device_count()}" in program
+        make_placement(config)
 
 
 OTHERS = [
