@@ -44,12 +44,15 @@ class Placement:
 
     def of_state(self, state: Any) -> Any:
         """Returns the shardings of a tree of parameters and such, or of their shapes."""
-        columns = parameter_shardings(state, self.mesh, self.column_layers)
         return jax.tree.map(
             lambda leaf, own: own if own.spec else NamedSharding(self.mesh, self._spec(leaf.shape)),
             state,
-            columns,
+            self.of_use(state),
         )
+
+    def of_use(self, state: Any) -> Any:
+        """Returns the shardings of the same while it is used: whole, or the column's own part."""
+        return parameter_shardings(state, self.mesh, self.column_layers)
 
     def rows(self, batch_size: int) -> np.ndarray:
         """Returns which images of a batch the devices of this process have: int [n], ascending."""

@@ -147,6 +147,8 @@ class Program:
 
     def _on_mesh(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Has a function traced for the mesh, for what divides itself among its devices."""
+        if self.placement.mesh.size == 1:
+            return function
 
         @wraps(function)
         def traced(*operands: Any) -> Any:
@@ -199,7 +201,7 @@ class Program:
         objective = self._objective(state, batch)
         grad = jax.value_and_grad(objective, has_aux=True)
         (loss, (totals, statistics)), gradient = grad(self._gathered(state.params))
-        gradient = jax.lax.with_sharding_constraint(gradient, self.placement.of_state(gradient))
+        gradient = self._placed(gradient, self.placement.of_state(gradient))
         updates, opt_state = self._recipe.optimizer.update(
             gradient, state.opt_state, state.params, learning_rate=self.learning_rate(state)
         )
@@ -220,11 +222,16 @@ class Program:
         )
 
     def _gathered(self, params: Any) -> Any:
-        """Returns the parameters with all of each on every device, as a batch needs them.
+        """Returns the parameters as each share of a batch needs them.
 
         XLA, left to itself, may gather the images instead.
         """
-        return jax.lax.with_sharding_constraint(params, self.placement.everywhere)
+        return self._placed(params, self.placement.of_use(params))
+
+    def _placed(self, tree: Any, shardings: Any) -> Any:
+        if self.placement.mesh.size == 1:
+            return tree
+        return jax.lax.with_sharding_constraint(tree, shardings)
 
     def _train_steps(self, state: TrainState, batches: Batch) -> TrainState:
         state, _ = jax.lax.scan(lambda s, batch: (self._train_step(s, batch), None), state, batches)

@@ -101,5 +101,8 @@ def test_ten_steps_on_two_columns_are_those_on_one_device(data):
     divided = program_of("alexnet", shape, Placement(mesh, column_layers=layers), mesh=mesh)
     state = after_steps(divided, shape)
     kernel = state.params["conv1"]["kernel"]
+    # Nowhere, and at no moment, are both columns' kernels.
+    whole = f"f32[{','.join(map(str, kernel.shape))}]"
+    assert whole not in divided.compile_training().as_text()
     assert kernel.addressable_shards[0].data.nbytes * 2 == kernel.nbytes
     assert_close(state, after_steps(program_of("alexnet", shape, placed(1)), shape))
