@@ -184,14 +184,22 @@ def _check(coordinator: str, processes: int, process: int) -> None:
         )
 
 
-def _connect(where: str, seconds: float, *address: Any) -> None:
+def _connect(
+    where: str,
+    seconds: float,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+) -> None:
     # JAX's own time-out is the end of the process, with a page of C++.
     timer = threading.Timer(seconds, _give_up, (where, seconds))
     timer.daemon = True
     timer.start()
     try:
         jax.distributed.initialize(
-            *address,
+            coordinator,
+            processes,
+            process,
             initialization_timeout=int(seconds) + 60,
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
