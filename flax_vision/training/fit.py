@@ -140,7 +140,8 @@ class _Run:
         self._directory.rewind(self._history)
         self._display.line(self._setup.summary())
         self._display.line(f"{onednn_library.describe()}; {process.describe()}")
-        self._display.line(f"mesh: {self._placement}")
+        if self._placement.mesh.size > 1:
+            self._display.line(f"mesh: {self._placement}")
         self._display.compiling()
         program.compile()
         self._display.begin(self._step)

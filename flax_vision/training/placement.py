@@ -34,9 +34,8 @@ class Placement:
         self.everywhere = NamedSharding(self.mesh, PartitionSpec())
 
     def __str__(self) -> str:
-        shape = self.mesh.shape.items()
-        axes = " x ".join(f"{axis} {size}" for axis, size in shape if size > 1)
-        return f"{axes or 'one device'}{', parameters divided' if self.fsdp else ''}"
+        axes = " x ".join(f"{axis} {size}" for axis, size in self.mesh.shape.items() if size > 1)
+        return f"{axes}{', parameters divided' if self.fsdp else ''}"
 
     def of_batch(self, dimensions: int = 1) -> NamedSharding:
         """Returns the sharding of batches whose labels have so many dimensions: [N] or [K, N]."""
