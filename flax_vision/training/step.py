@@ -141,7 +141,7 @@ class Program:
         )
         self._next_state = partial(jax.jit, donate_argnums=0, out_shardings=shardings)
         self.init = self._on_mesh(jax.jit(self._init, out_shardings=shardings))
-        self.train_steps = self._on_mesh(self._next_state(self._train_steps))
+        self.train_steps = self._in_turn(self._on_mesh(self._next_state(self._train_steps)))
         self.begin_epoch = self._on_mesh(self._next_state(self._begin_epoch))
         self._evaluation = jax.jit(self._eval_step, out_shardings=everywhere)
 
@@ -157,10 +157,19 @@ class Program:
 
         return traced
 
+    def _in_turn(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Has the devices that a CPU emulates begin a step when all are through with the last one.
+
+        Else one that is ahead may take the thread that another needs to come to a communication.
+        """
+        if self.placement.mesh.size == 1 or jax.default_backend() != "cpu":
+            return function
+        return lambda *operands: jax.block_until_ready(function(*operands))
+
     def compile(self) -> None:
         """Compiles them ahead of time, so that nothing is compiled in the middle of a run."""
-        self.train_step = self.compile_training()
-        self.eval_step = self.compile_evaluation()
+        self.train_step = self._in_turn(self.compile_training())
+        self.eval_step = self._in_turn(self.compile_evaluation())
         error = jax.ShapeDtypeStruct((), jnp.float32)
         self.end_epoch = self._compiled(self._next_state(self._end_epoch), self.state, error)
 

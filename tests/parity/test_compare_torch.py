@@ -1,12 +1,16 @@
 """The arithmetic of the comparison with PyTorch, on figures that were never measured."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("matplotlib")
+
+
+MEASURED = {"gigaflops": 100.0, "limit": 200.0, "compile_seconds": 3.0, "ready_seconds": 4.0}
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +24,7 @@ def compare_torch():
 
 def figure(side, step, mode="training"):
     place = {"row": ["vgg16", 8, 224], "mode": mode, "allocator": "keep", "side": side}
-    ours = {"gigaflops": 100.0, "limit": 200.0, "compile_seconds": 3.0, "ready_seconds": 4.0}
-    return place | ours | {"step": step, "peak_bytes": 1e9}
+    return place | MEASURED | {"step": step, "peak_bytes": 1e9}
 
 
 def test_the_faster_form_of_pytorch_counts_round_by_round(compare_torch):
@@ -56,9 +59,32 @@ def test_mistakes(arguments, message, compare_torch, monkeypatch, tmp_path, caps
     assert message in capsys.readouterr().err
 
 
-def test_earlier_results_are_not_mixed_in(compare_torch, monkeypatch, tmp_path, capsys):
-    (tmp_path / "results.json").touch()
-    monkeypatch.setattr(sys, "argv", ["compare_torch.py", "--output", str(tmp_path)])
+def run(compare_torch, monkeypatch, tmp_path, *arguments):
+    """Runs it with measurements of 1 s each, and returns which were made."""
+    made = []
+
+    def measure(side, row, mode, environment, seconds):
+        made.append((row[0], mode, side))
+        return MEASURED | {"step_seconds": [1.0], "peak_bytes": 1e9}
+
+    monkeypatch.setattr(compare_torch, "measure", measure)
+    common = ["--rounds=1", "--allocators=keep", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["compare_torch.py", *common, *arguments])
+    compare_torch.main()
+    return made
+
+
+def test_it_goes_on_where_it_was_stopped(compare_torch, monkeypatch, tmp_path):
+    assert len(run(compare_torch, monkeypatch, tmp_path, "resnet20")) == 8
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps(json.loads(results.read_text())[:6]))
+    made = run(compare_torch, monkeypatch, tmp_path, "resnet20")
+    assert made == [("resnet20", "inference", side) for side in ("PyTorch", "torch.compile")]
+    assert len(json.loads(results.read_text())) == 8
+
+
+def test_other_results_are_not_mixed_in(compare_torch, monkeypatch, tmp_path, capsys):
+    run(compare_torch, monkeypatch, tmp_path, "resnet20")
     with pytest.raises(SystemExit, match="2"):
-        compare_torch.main()
-    assert "is there already" in capsys.readouterr().err
+        run(compare_torch, monkeypatch, tmp_path, "vgg16")
+    assert "has other measurements" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -175,7 +176,7 @@ def test_full_disk_is_an_error_and_earlier_checkpoints_stay_whole(tmp_path):
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ")
-    assert "No space left on device" in done.stderr
+    # The first in a process may say before that oneDNN's handlers are compiled.
+    assert re.search("^error: .*No space left on device", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
     assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["1", "2"]
