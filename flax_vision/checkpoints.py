@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint import type_handlers
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from flax_vision import peers
@@ -20,6 +22,9 @@ from flax_vision.errors import UserError
 
 _SMALL_FILES = 1 << 16
 """Bytes of a checkpoint's metadata, history and checksums, more than there are."""
+
+_CHUNK_BYTES, _FILE_BYTES = 1 << 23, 1 << 25
+"""Of a tree: what is compressed in one piece, and what is gathered before it is written."""
 
 _SEAL = "sha256.json"
 """In each checkpoint, the checksums of its files."""
@@ -212,21 +217,31 @@ class _Step(preservation_policy.PreservationPolicy):
 def save_tree(path: Path, tree: Any) -> None:
     """Writes a tree of arrays to a new directory that any Orbax can read, from one process alone.
 
+    Arrays of NumPy's are neither copied nor read at once, so that views of a mapped file take
+    little memory.
+
     Raises:
       OSError: it could not be written.
     """
-    options = ocp.options.MultiprocessingOptions()
+    alone = ocp.options.MultiprocessingOptions()
     if peers.count() > 1:
         own = jax.process_index()
-        options = ocp.options.MultiprocessingOptions(
+        alone = ocp.options.MultiprocessingOptions(
             primary_host=own, active_processes={own}, barrier_sync_key_prefix="save_tree"
         )
         tree = jax.device_get(tree)
-    with (
-        _disk_errors(),
-        ocp.StandardCheckpointer(multiprocessing_options=options) as checkpointer,
-    ):
-        checkpointer.save(path.absolute(), tree)
+    # Orbax would copy each array, for it may be changed while it writes in the background.
+    registry = type_handlers.create_type_handler_registry(
+        (np.ndarray, type_handlers.NumpyHandler(deepcopy_host_arrays=False)),
+        (jax.Array, type_handlers.ArrayHandler()),
+    )
+    handler = ocp.PyTreeCheckpointHandler(
+        type_handler_registry=registry, multiprocessing_options=alone
+    )
+    pieces = jax.tree.map(lambda _: ocp.SaveArgs(chunk_byte_size=_CHUNK_BYTES), tree)
+    args = ocp.args.PyTreeSave(tree, pieces, ocdbt_target_data_file_size=_FILE_BYTES)
+    with _disk_errors(), ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
+        checkpointer.save(path.absolute(), args=args)
 
 
 def load_tree(path: Path) -> Any:

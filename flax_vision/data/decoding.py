@@ -59,14 +59,13 @@ def decode_parts(
     rows, columns, channels = shape
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            _check_pixels(image)
+            _check_pixels(image.size)
             width, height = upright_size(image)
             parts = choose(width, height)
-            shrink = min(min(part.width / columns, part.height / rows) for part in parts)
+            shrink = min(_shrink(part, (columns, rows)) for part in parts)
             pixels = _decode(content, image, shrink, "RGB" if channels == 3 else "L")
             pixels = _upright(pixels, image)
-        across, down = pixels.width / width, pixels.height / height
-        scaled = [_scaled(pixels, part, (across, down), (columns, rows)) for part in parts]
+        scaled = [_scaled(pixels, part, (width, height), (columns, rows)) for part in parts]
     except DecodingError:
         raise
     except Exception as error:  # Pillow raises anything for damaged files
@@ -74,13 +73,22 @@ def decode_parts(
     return np.stack([np.asarray(part).reshape(shape) for part in scaled])
 
 
+def _shrink(part: Part, size: tuple[int, int]) -> float:
+    """Returns at what share of its width and height an image may be decoded for a part of it."""
+    return 1.0 if part.brought_to else min(part.width / size[0], part.height / size[1])
+
+
 def _scaled(
-    pixels: Image.Image, part: Part, factors: tuple[float, float], size: tuple[int, int]
+    pixels: Image.Image, part: Part, original: tuple[int, int], size: tuple[int, int]
 ) -> Image.Image:
-    """Returns a part of an image that was decoded at a share of its width and height."""
-    across, down = factors
+    """Returns a part of an image of an original size, decoded at a share of it."""
+    method = Image.Resampling[part.interpolation.upper()]
+    if part.brought_to:
+        _check_pixels(part.brought_to, "scaled it has")
+        pixels, original = pixels.resize(part.brought_to, method), part.brought_to
+    across, down = pixels.width / original[0], pixels.height / original[1]
     box = (part.left * across, part.top * down, part.right * across, part.bottom * down)
-    return pixels.resize(size, Image.Resampling[part.interpolation.upper()], box)
+    return pixels.resize(size, method, box)
 
 
 def read_header(content: IO[bytes]) -> tuple[int, int]:
@@ -91,7 +99,7 @@ def read_header(content: IO[bytes]) -> tuple[int, int]:
     """
     try:
         with Image.open(content, formats=_FORMATS) as image:
-            _check_pixels(image)
+            _check_pixels(image.size)
             _check_depth(image)
             return upright_size(image)
     except DecodingError:
@@ -136,16 +144,16 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _check_pixels(image: Image.Image) -> None:
+def _check_pixels(size: tuple[int, int], what: str = "it has") -> None:
     # Pillow only warns of images between one and two times the pixels at which it takes them for a
     # decompression bomb. A filter that makes an error of that would be the whole process's.
-    width, height = image.size
+    width, height = size
     if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
-        raise DecodingError(_too_many_pixels())
+        raise DecodingError(_too_many_pixels(what))
 
 
-def _too_many_pixels() -> str:
-    return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, as a decompression bomb would"
+def _too_many_pixels(what: str = "it has") -> str:
+    return f"{what} more than {Image.MAX_IMAGE_PIXELS:,} pixels, as a decompression bomb would"
 
 
 def _check_depth(image: Image.Image) -> None:

@@ -148,7 +148,7 @@ def _part(folder: Path, known: Sequence[str], origin: str, reading: Reading) -> 
 
 
 def _folders(folder: Path) -> list[str]:
-    return _natural(entry.name for entry in _visible(folder) if entry.is_dir())
+    return natural(entry.name for entry in _visible(folder) if entry.is_dir())
 
 
 def _images(folder: Path) -> list[Path]:
@@ -159,7 +159,7 @@ def _images(folder: Path) -> list[Path]:
         for entry in _visible(folder)
         if entry.suffix.lower() in SUFFIXES and not entry.is_dir()
     )
-    images = [folder / name for name in _natural(names)]
+    images = [folder / name for name in natural(names)]
     if not images:
         raise UserError(
             f"the folder of the class {folder.name!r} has no images in it ({str(folder)!r}); put "
@@ -177,7 +177,7 @@ def _visible(folder: Path) -> list[Path]:
         ) from error
 
 
-def _natural(names: Iterable[str]) -> list[str]:
+def natural(names: Iterable[str]) -> list[str]:
     """Returns names in the order in which people count: 9 before 10."""
 
     def key(name: str) -> tuple[list[int | str], str]:

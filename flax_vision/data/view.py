@@ -25,6 +25,8 @@ class Part(NamedTuple):
 
     Attributes:
       interpolation: one of `INTERPOLATIONS`, by which it is scaled.
+      brought_to: width and height that all of the photograph, in all its resolution, is brought to
+        first; the rectangle is one of that then, in whole pixels. None to scale the part alone.
     """
 
     left: float
@@ -32,6 +34,7 @@ class Part(NamedTuple):
     right: float
     bottom: float
     interpolation: str = "bilinear"
+    brought_to: tuple[int, int] | None = None
 
     @property
     def width(self) -> float:
@@ -68,12 +71,14 @@ class Middle:
       width: the same.
       scale: length of the shorter side.
       channels: 3, or 1 for grey images.
+      as_torchvision: gives the pixels that torchvision's transforms do, to the bit: see `View`.
     """
 
     height: int
     width: int
     scale: int
     channels: int = 3
+    as_torchvision: bool = False
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -86,9 +91,19 @@ class Middle:
 
     def part(self, width: int, height: int) -> Part:
         """Returns where it lies in a photograph of that size."""
+        if self.as_torchvision:
+            return self._torchvisions_part(width, height)
         columns, rows = scaled((width, height), self.scale)
         left, top = (columns - self.width) // 2, (rows - self.height) // 2
         return in_the_file((width, height), (columns, rows), (left, top), (self.width, self.height))
+
+    def _torchvisions_part(self, width: int, height: int) -> Part:
+        """Returns what `Resize(scale)` and `CenterCrop` leave, which round in their own ways."""
+        shorter = min(width, height)
+        columns, rows = (self.scale * side // shorter for side in (width, height))
+        left, top = round((columns - self.width) / 2), round((rows - self.height) / 2)
+        right, bottom = left + self.width, top + self.height
+        return Part(left, top, right, bottom, brought_to=(columns, rows))
 
 
 def nearly_whole(width: int, height: int, scale: int, channels: int) -> Middle:
@@ -129,6 +144,9 @@ class View:
       channels: 3, or 1 for grey images.
       square: of the scaled photograph training takes parts of the middle square only (AlexNet,
         section 2).
+      as_torchvision: in a test the whole photograph is scaled, from all its resolution, and cut
+        then, with torchvision's rounding of the longer side and the margins. Else the part alone is
+        scaled, of a JPEG from no more resolution than it takes, which is faster.
     """
 
     size: int
@@ -139,6 +157,7 @@ class View:
     interpolation: Literal["bilinear", "random"] = "bilinear"
     channels: int = 3
     square: bool = False
+    as_torchvision: bool = False
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -148,7 +167,7 @@ class View:
     @property
     def middle(self) -> Middle:
         """What is seen in a test."""
-        return Middle(self.size, self.size, self.test_scale, self.channels)
+        return Middle(self.size, self.size, self.test_scale, self.channels, self.as_torchvision)
 
     def training(self, width: int, height: int, random: np.random.Generator) -> Part:
         """Returns a random part of a photograph of that size."""

@@ -71,6 +71,21 @@ def test_scaled_part_is_that_of_the_scaled_image():
     np.testing.assert_allclose(view, np.asarray(scaled)[3:23, 5:25], atol=1)
 
 
+def test_whole_image_can_be_scaled_first(decoder):
+    """All of its resolution and of its pixels count, those beside the part too."""
+    content = encoded(smooth(200, 260), "JPEG")
+    scaled = Image.open(io.BytesIO(content)).resize((26, 20), Image.Resampling.BILINEAR)
+    part = Part(3, 2, 11, 10, brought_to=(26, 20))
+    view = decode_part(content, lambda *_: part, (8, 8, 3))
+    np.testing.assert_array_equal(view, np.asarray(scaled)[2:10, 3:11])
+
+
+def test_what_an_image_is_scaled_to_has_a_bound():
+    part = Part(0, 0, 8, 8, brought_to=(8, 10**8))
+    with pytest.raises(DecodingError, match="^scaled it has more than 89,478,485 pixels"):
+        decode_part(encoded(PIXELS), lambda *_: part, (8, 8, 3))
+
+
 def test_size_is_that_of_the_upright_image():
     seen = []
     exif = Image.Exif()

@@ -48,6 +48,22 @@ def test_middle_of_a_side_that_is_rounded():
     assert FIXED.middle.part(7, 11)[:4] == pytest.approx(expected[:4])
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "brought_to", "place"),
+    [
+        (7, 11, (6, 9), (1, 2)),  # 2.5 is rounded to the even number
+        (11, 13, (6, 7), (1, 2)),  # 7.09 is cut; 1.5 is rounded to the even number
+        (29, 20, (8, 6), (2, 1)),  # 8.7 is cut, not rounded
+        (3, 3, (6, 6), (1, 1)),  # small ones are enlarged
+    ],
+)
+def test_middle_as_torchvisions_resize_and_center_crop_have_it(width, height, brought_to, place):
+    view = dataclasses.replace(FIXED, as_torchvision=True)
+    left, top = place
+    expected = Part(left, top, left + 4, top + 4, brought_to=brought_to)
+    assert view.middle.part(width, height) == expected
+
+
 def test_every_place_is_as_likely():
     places = [(part.left, part.top) for part in parts(FIXED, 7, 6, 4800)]
     found, counts = np.unique(places, axis=0, return_counts=True)
