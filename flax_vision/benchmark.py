@@ -25,6 +25,7 @@ from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model, find_variant
 from flax_vision.models.summary import summarize
 from flax_vision.training.config import default_config
+from flax_vision.training.freezing import frozen_layers
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.schedules import make_plateau, make_schedule
@@ -213,9 +214,16 @@ def network_and_batch(
 
 
 def compile_step(
-    model: nn.Module, mode: Mode, batch: Batch
+    model: nn.Module, mode: Mode, batch: Batch, freeze: str = ""
 ) -> tuple[Callable[[], Any], jax.stages.Compiled]:
-    """Compiles the trainer's own step; returns a function that does one, and what was compiled."""
+    """Compiles the trainer's own step; returns a function that does one, and what was compiled.
+
+    Args:
+      model: the network.
+      mode: which step.
+      batch: a batch such as it takes.
+      freeze: regular expression of the layers that are not trained; empty for none.
+    """
     config = default_config()
     config.optimizer.weight_decay = 5e-4
     recipe = Recipe(
@@ -224,6 +232,9 @@ def compile_step(
         make_schedule(config.schedule, epochs=1, steps_per_epoch=1),
         make_plateau(config.schedule),
     )
+    if freeze:
+        params = jax.eval_shape(partial(model.init, jax.random.key(0)), _as_floats(batch))["params"]
+        recipe = dataclasses.replace(recipe, frozen=frozen_layers(freeze, params))
     program = Program(model, recipe, Preprocessing([127.5], [60.0]), batch)
     if mode == "inference":
         variables = _variables(program)
@@ -236,6 +247,10 @@ def compile_step(
         states[0] = jax.block_until_ready(train(states[0], batch))
 
     return step, train
+
+
+def _as_floats(batch: Batch) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, *batch.images.shape[1:]), jnp.float32)
 
 
 def _variables(program: Program) -> Any:

@@ -163,7 +163,9 @@ class BatchNorm(nn.Module):
     """Batch normalisation, computed in float32 at least: see `ops.batch_normalization`.
 
     The running statistics keep 0.9 of what they were at each step, PyTorch's momentum of 0.1; the
-    variance among them is that of the batch, where PyTorch takes n / (n - 1) times that.
+    variance among them is that of the batch, where PyTorch takes n / (n - 1) times that. They stay
+    what they are, and are used in training too, where the collection `frozen` has an entry
+    `statistics` for the layer.
 
     Attributes:
       use_running_average: normalises by the running statistics, instead of by the batch's.
@@ -185,12 +187,17 @@ class BatchNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
         mean, variance = running_mean.value, running_var.value
-        if not self.use_running_average:
+        if not self.uses_running_statistics:
             mean, variance = batch_statistics(x)
             if not self.is_initializing():
                 running_mean.value = self._updated(running_mean.value, mean)
                 running_var.value = self._updated(running_var.value, variance)
         return normalize(x, mean, variance, scale, bias, self.epsilon).astype(self.dtype)
+
+    @property
+    def uses_running_statistics(self) -> bool:
+        """Whether it normalises by these, in a test or because it is frozen."""
+        return self.use_running_average or self.has_variable("frozen", "statistics")
 
     def _updated(self, running: jax.Array, new: jax.Array) -> jax.Array:
         return self.momentum * running + (1 - self.momentum) * new

@@ -31,7 +31,7 @@ def normalized_convolution(
     Returns:
       [N, H', W', K].
     """
-    if norm.use_running_average and _have_variables(conv, norm):
+    if norm.uses_running_statistics and _have_variables(conv, norm):
         with jax.named_scope(conv.name or ""):
             kernel, bias = _folded(conv, norm)
             x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=conv.dtype)

@@ -22,6 +22,8 @@ def default_config() -> ConfigDict:
             "steps_at_once": 1,  # compiled into one program: for batches of an image or so
             "init_from": "",  # an export or a run whose layers this one begins with
             "init_layers": ".*",  # which of them: a regular expression of their names
+            "init_preprocessing": True,  # and whether its mean and std replace those of data
+            "freeze": "",  # layers that are not trained: a regular expression of their names
             "model": {"name": "lenet5"},  # and the network's own options
             "data": {
                 "name": "mnist_5k",  # or the TFDS name of a set, or folder

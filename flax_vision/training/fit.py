@@ -139,6 +139,8 @@ class _Run:
             self._display.line(f"going on from step {self._step:,}")
         self._directory.rewind(self._history)
         self._display.line(self._setup.summary())
+        for note in self._setup.notes:
+            self._display.line(note)
         self._display.line(f"{onednn_library.describe()}; {process.describe()}")
         if self._placement.mesh.size > 1:
             self._display.line(f"mesh: {self._placement}")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
 from flax_vision.models.registry import create_model
 from flax_vision.sharding import DATA, make_mesh
+from flax_vision.training.freezing import Layer, frozen_layers, trained
 from flax_vision.training.inputs import (
     centered,
     make_augmentation,
@@ -36,7 +37,7 @@ from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.placement import Placement
 from flax_vision.training.schedules import make_plateau, make_schedule
 from flax_vision.training.step import Program, Recipe
-from flax_vision.training.warm_start import layers_of
+from flax_vision.training.warm_start import Start, preprocessing_of, start_from
 from flax_vision.weights.exported import ModelCard
 
 _MOST_STEPS = 2**31 - 1
@@ -53,7 +54,8 @@ class Setup:
       card: what the export will say of the network.
       program: the compiled functions.
       steps_per_epoch: whole batches in the training set.
-      initial: layers that begin with another network's parameters, by name.
+      initial: parameters and statistics that begin as another network's.
+      notes: lines about what that network has given, and what is frozen.
     """
 
     config: ConfigDict
@@ -62,6 +64,7 @@ class Setup:
     program: Program
     steps_per_epoch: int
     initial: Mapping[str, Any]
+    notes: Sequence[str] = ()
 
     @property
     def total_steps(self) -> int:
@@ -116,10 +119,14 @@ def prepare(
             "config.data.validation is 0; give a share above 0."
         )
     card = _describe(config, parts.train, reading)
-    model = _make_model(card, placement)
-    recipe = _make_recipe(config, model, steps_per_epoch)
+    model, shapes = _make_model(card, placement)
+    recipe = _make_recipe(config, model, shapes["params"], steps_per_epoch)
+    start = _make_start(config, shapes, len(card.class_names))
     # What may be wrong is found before the images are looked at, which can take a while.
-    preprocessing = centered(card.preprocessing, data.center, parts.train, report)
+    if start and config.init_preprocessing:
+        preprocessing = preprocessing_of(start.card, card.preprocessing)
+    else:
+        preprocessing = centered(card.preprocessing, data.center, parts.train, report)
     augmentation = make_augmentation(config.augmentation, parts.train, preprocessing, report)
     card = dataclasses.replace(card, preprocessing=preprocessing)
     program = Program(
@@ -129,9 +136,9 @@ def prepare(
         batch_shapes(parts.train.image_shape, config.batch_size),
         placement,
     )
-    params, warm = program.state.params, config.init_from
-    initial = layers_of(warm, config.init_layers, params) if warm else {}
-    return Setup(config, parts, card, program, steps_per_epoch, initial)
+    initial = start.variables if start else {}
+    notes = _notes(config, card, start, recipe.frozen, shapes["params"])
+    return Setup(config, parts, card, program, steps_per_epoch, initial, notes)
 
 
 def make_placement(config: ConfigDict) -> Placement:
@@ -161,11 +168,48 @@ def make_placement(config: ConfigDict) -> Placement:
     return Placement(mesh, asked.fsdp, getattr(model, "column_layers", ()))
 
 
-def _make_recipe(config: ConfigDict, model: nn.Module, steps_per_epoch: int) -> Recipe:
+def _make_start(config: ConfigDict, shapes: Mapping[str, Any], classes: int) -> Start | None:
+    """Returns what the network begins with of another, where the configuration has it so."""
+    if not config.init_from:
+        return None
+    return start_from(config.init_from, config.init_layers, shapes, classes)
+
+
+def _notes(
+    config: ConfigDict,
+    card: ModelCard,
+    start: Start | None,
+    frozen: frozenset[Layer],
+    params: Mapping[str, Any],
+) -> list[str]:
+    notes = []
+    if start:
+        notes.append(start.describe(config.init_from, card.name))
+    if start and config.init_preprocessing:
+        mean, std = list(card.preprocessing.mean), list(card.preprocessing.std)
+        notes.append(
+            f"the images are normalised as for it, less {mean}, over {std}, in place of "
+            "config.data (config.init_preprocessing=False for that)"
+        )
+    if frozen:
+        kept = sum(x.size for x in jax.tree.leaves(trained(params, frozen)))
+        notes.append(f"{len(frozen):,} layers are frozen; {kept:,} parameters are trained")
+    return notes
+
+
+def _make_recipe(
+    config: ConfigDict, model: nn.Module, params: Mapping[str, Any], steps_per_epoch: int
+) -> Recipe:
     loss = make_loss(config.loss.name, config.loss.rubbish)
     curvature: Curvature | None = None
     optimizer = make_optimizer(config.optimizer)
+    frozen = frozen_layers(config.freeze, params)
     if config.optimizer.name == "levenberg_marquardt":
+        if frozen:
+            raise UserError(
+                "config.freeze is set, and config.optimizer.name is 'levenberg_marquardt', which "
+                "trains all layers; choose sgd."
+            )
         if not isinstance(model, LeNet5) or model.trainable_codes:
             raise UserError(
                 "config.optimizer.name is 'levenberg_marquardt', which is for lenet5 with fixed "
@@ -182,6 +226,7 @@ def _make_recipe(config: ConfigDict, model: nn.Module, steps_per_epoch: int) -> 
         auxiliary=config.loss.auxiliary,
         average=config.optimizer.average,
         curvature=curvature,
+        frozen=frozen,
     )
 
 
@@ -198,15 +243,17 @@ def _describe(config: ConfigDict, train: Images, reading: Reading | None) -> Mod
     )
 
 
-def _make_model(card: ModelCard, placement: Placement) -> nn.Module:
-    """Returns the network, having tried it on the images as it will see them."""
+def _make_model(card: ModelCard, placement: Placement) -> tuple[nn.Module, Mapping[str, Any]]:
+    """Returns the network and its variables' shapes, for the images as it will see them."""
     model = card.create_model(placement.mesh)
     images = jax.ShapeDtypeStruct((1, *card.image_shape), "uint8")
     try:
-        jax.eval_shape(lambda x: model.init(jax.random.key(0), card.preprocessing(x)), images)
+        shapes = jax.eval_shape(
+            lambda x: model.init(jax.random.key(0), card.preprocessing(x)), images
+        )
     except ValueError as error:
         raise UserError(
             f"{card.name} cannot take the data set: {error} config."
             f"{'view.size' if card.view else 'data.resize'}=N makes images NxN."
         ) from error
-    return model
+    return model, shapes

@@ -11,11 +11,13 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.metrics import Totals
+from flax_vision.training.freezing import Layer, marks, overlaid, trained
 from flax_vision.training.levenberg_marquardt import Curvature
 from flax_vision.training.losses import Loss
 from flax_vision.training.optimizers import running_average
@@ -37,6 +39,7 @@ class Recipe:
       average: decay of the running average of the parameters that is tested and exported in their
         place; 0 for none.
       curvature: estimates what the optimiser divides by, before each epoch; None where it does not.
+      frozen: layers that keep their parameters and statistics.
     """
 
     loss: Loss
@@ -48,6 +51,7 @@ class Recipe:
     auxiliary: float = 0.3
     average: float = 0.0
     curvature: Curvature | None = None
+    frozen: frozenset[Layer] = frozenset()
 
 
 class TrainState(struct.PyTreeNode):
@@ -58,7 +62,7 @@ class TrainState(struct.PyTreeNode):
       params: parameters of the network.
       statistics: its other collections, such as `batch_stats`.
       opt_state: of the optimiser.
-      average: of the parameters so far, where the recipe asks for it, else None.
+      average: of the trained parameters so far, where the recipe asks for it, else None.
       plateau: of what lowers the rate when nothing is gained any more.
       key: PRNG key of the run, the same at every step.
       totals: of the epoch so far.
@@ -78,20 +82,25 @@ class TrainState(struct.PyTreeNode):
     @property
     def variables(self) -> dict[str, Any]:
         """What the network's `apply` takes in a test."""
-        params = self.params if self.average is None else self.average
+        params = self.params if self.average is None else overlaid(self.params, self.average)
         return {"params": params, **self.statistics}
 
-    def starting_from(self, layers: Mapping[str, Any]) -> "TrainState":
-        """Returns the state with these layers' parameters in place of its own."""
-        layers = jax.tree.map(
-            lambda layer, own: jax.device_put(np.asarray(layer), own.sharding),
-            dict(layers),
-            {name: self.params[name] for name in layers},
-        )
-        params = {**self.params, **layers}
-        # Copies, for a step takes the memory of each.
-        average = None if self.average is None else jax.tree.map(jnp.copy, params)
-        return self.replace(params=params, average=average)
+    def starting_from(self, variables: Mapping[str, Any]) -> "TrainState":
+        """Returns the state with these parameters and statistics in place of its own."""
+        own = {"params": self.params, **self.statistics}
+        places = {path: x.sharding for path, x in flatten_dict(own).items()}
+        placed = {
+            path: jax.device_put(np.asarray(x), places[path])
+            for path, x in flatten_dict(variables).items()
+        }
+        statistics = dict(overlaid(own, unflatten_dict(placed)))
+        params = statistics.pop("params")
+        average = self.average
+        if average is not None:
+            # Copies, for a step takes the memory of each.
+            flat = flatten_dict(params)
+            average = unflatten_dict({path: jnp.copy(flat[path]) for path in flatten_dict(average)})
+        return self.replace(params=params, statistics=statistics, average=average)
 
 
 class Program:
@@ -194,12 +203,13 @@ class Program:
         images = self._preprocessing(jnp.zeros((1, *self._batch.images.shape[1:]), jnp.uint8))
         statistics = dict(self._model.init(init_key, images))
         params = statistics.pop("params")
+        trainable = trained(params, self._recipe.frozen)
         return TrainState(
             step=jnp.int32(0),
             params=params,
             statistics=statistics,
-            opt_state=self._recipe.optimizer.init(params),
-            average=jax.tree.map(jnp.copy, params) if self._recipe.average else None,
+            opt_state=self._recipe.optimizer.init(trainable),
+            average=jax.tree.map(jnp.copy, trainable) if self._recipe.average else None,
             plateau=self._recipe.plateau.init(params),
             key=run_key,
             totals=Totals.zero(),
@@ -209,20 +219,21 @@ class Program:
     def _train_step(self, state: TrainState, batch: Batch) -> TrainState:
         objective = self._objective(state, batch)
         grad = jax.value_and_grad(objective, has_aux=True)
-        (loss, (totals, statistics)), gradient = grad(self._gathered(state.params))
+        params = trained(state.params, self._recipe.frozen)
+        (loss, (totals, statistics)), gradient = grad(self._gathered(params))
         gradient = self._placed(gradient, self.placement.of_state(gradient))
         updates, opt_state = self._recipe.optimizer.update(
-            gradient, state.opt_state, state.params, learning_rate=self.learning_rate(state)
+            gradient, state.opt_state, params, learning_rate=self.learning_rate(state)
         )
         step = state.step + 1
-        params = optax.apply_updates(state.params, updates)
+        params = optax.apply_updates(params, updates)
         average = state.average
         if average is not None:
             average = running_average(average, params, step, self._recipe.average)
         is_first_bad = (state.bad_step == 0) & ~jnp.isfinite(loss)
         return state.replace(
             step=step,
-            params=params,
+            params=overlaid(state.params, params) if self._recipe.frozen else params,
             statistics=statistics,
             opt_state=opt_state,
             average=average,
@@ -253,16 +264,22 @@ class Program:
         return state.replace(opt_state=self._recipe.curvature(params, images, labels))
 
     def _objective(self, state: TrainState, batch: Batch) -> Callable[[Any], Any]:
-        """Returns the function of the parameters that a step descends."""
+        """Returns the function of the trained parameters that a step descends."""
         dropout_key, image_key = jax.random.split(state.key)
         rngs = {"dropout": jax.random.fold_in(dropout_key, state.step)}
         epoch_key = jax.random.fold_in(image_key, state.step // self._recipe.steps_per_epoch)
         keys = jax.vmap(lambda index: jax.random.fold_in(epoch_key, index))(batch.place)
         images = self._recipe.augmentation(batch.images, keys, self._preprocessing)
 
+        frozen = self._recipe.frozen
+
         def objective(params: Any) -> tuple[jax.Array, tuple[Totals, Any]]:
+            # Nothing is differentiated by what is frozen, so that no gradient goes through layers
+            # before which nothing is trained.
+            whole = overlaid(self._gathered(state.params), params) if frozen else params
+            marked = {"frozen": marks(frozen)} if frozen else {}
             applied: Any = self._model.apply(
-                {"params": params, **state.statistics},
+                {"params": whole, **state.statistics, **marked},
                 images,
                 train=True,
                 rngs=rngs,

@@ -1,62 +1,123 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model
-from flax_vision.training.warm_start import layers_of
+from flax_vision.training.warm_start import preprocessing_of, start_from
 from flax_vision.weights import exported
 
 
-def shapes(name):
-    init = create_model(name, num_classes=3).init
-    images = jax.ShapeDtypeStruct((1, 28, 28, 1), "float32")
-    return jax.eval_shape(init, jax.random.key(0), images)["params"]
+def variables(name, classes=3, size=28, channels=1, **options):
+    """Shapes of a network's."""
+    init = create_model(name, num_classes=classes, **options).init
+    images = jax.ShapeDtypeStruct((1, size, size, channels), "float32")
+    return jax.eval_shape(init, jax.random.key(0), images)
+
+
+def export(path, name, **settings):
+    """Writes a network for three classes whose parameters and statistics are all 7."""
+    card = exported.ModelCard(
+        name, {}, ["a", "b", "c"], [28, 28, 1], Preprocessing([20.0], [30.0]), {}
+    )
+    sevens = jax.tree.map(lambda x: np.full(x.shape, 7.0, np.float32), variables(name, **settings))
+    exported.save(path, card, sevens)
+    return str(path)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The export of a modern LeNet-5 whose parameters are all 7."""
-    path = tmp_path_factory.mktemp("trained") / "export"
-    card = exported.ModelCard(
-        "lenet5_modern", {}, ["a", "b", "c"], [28, 28, 1], Preprocessing([0.0], [1.0]), {}
-    )
-    params = jax.tree.map(lambda x: jnp.full(x.shape, 7.0), shapes("lenet5_modern"))
-    exported.save(path, card, {"params": params})
-    return str(path)
+    return export(tmp_path_factory.mktemp("trained") / "export", "lenet5_modern")
+
+
+@pytest.fixture(scope="module")
+def residual(tmp_path_factory):
+    """One that has batch statistics."""
+    path = tmp_path_factory.mktemp("residual") / "export"
+    return export(path, "resnet20", size=32, channels=3)
 
 
 def test_chosen_layers_and_no_others(trained):
-    layers = layers_of(trained, "C1|F.*", shapes("lenet5_modern"))
-    assert sorted(layers) == ["C1", "F6"]
-    np.testing.assert_array_equal(layers["F6"]["kernel"], np.full((120, 84), 7.0))
+    start = start_from(trained, "C1|F.*", variables("lenet5_modern"), 3)
+    assert sorted(start.variables["params"]) == ["C1", "F6"]
+    np.testing.assert_array_equal(start.variables["params"]["F6"]["kernel"], np.full((120, 84), 7))
 
 
 def test_name_is_matched_whole(trained):
     with pytest.raises(UserError, match="init_layers is 'C', and no layer in .* C1, C3, C5"):
-        layers_of(trained, "C", shapes("lenet5_modern"))
+        start_from(trained, "C", variables("lenet5_modern"), 3)
 
 
 def test_pattern_that_is_none(trained):
     with pytest.raises(UserError, match="init_layers is '\\(', which is no regular expression"):
-        layers_of(trained, "(", shapes("lenet5_modern"))
+        start_from(trained, "(", variables("lenet5_modern"), 3)
 
 
 def test_layer_of_another_shape(trained):
-    with pytest.raises(UserError, match="layer 'C3' in .* has .*5, 5, 6, 16.*choose others"):
-        layers_of(trained, "C.*", shapes("lenet5"))
+    with pytest.raises(UserError, match=r"C3/.* is \[5, 5, 6, 16\] there .*choose layers"):
+        start_from(trained, "C.*", variables("lenet5"), 3)
 
 
 def test_layer_that_the_network_does_not_have(trained):
-    with pytest.raises(UserError, match="layer 'OUT' in .* no such layer"):
-        layers_of(trained, "OUT", shapes("lenet5"))
+    with pytest.raises(UserError, match="OUT/kernel is .* there and not in the network here"):
+        start_from(trained, "OUT", variables("lenet5"), 3)
 
 
 def test_no_export():
     with pytest.raises(UserError, match="no model in 'nowhere'"):
-        layers_of("nowhere", ".*", shapes("lenet5"))
+        start_from("nowhere", ".*", variables("lenet5"), 3)
+
+
+def test_layers_of_other_classes_begin_afresh(residual):
+    start = start_from(residual, ".*", variables("resnet20", 5, 32, 3), 5)
+    assert start.afresh == ["fc"]
+    assert "fc" not in start.variables["params"]
+    assert "conv4_3" in start.variables["params"]
+    line = start.describe(residual, "resnet20")
+    assert "; fc begin afresh, for other classes" in line
+    assert "another network" not in line
+
+
+def test_batch_statistics_are_taken_as_well(residual):
+    start = start_from(residual, ".*", variables("resnet20", 5, 32, 3), 5)
+    assert start.variables["batch_stats"]["bn1"]["var"].tolist() == [7.0] * 16
+
+
+def test_all_layers_are_taken_where_the_classes_are_as_many(residual):
+    start = start_from(residual, ".*", variables("resnet20", 3, 32, 3), 3)
+    assert not start.afresh
+    assert "fc" in start.variables["params"]
+
+
+def test_network_that_has_more_layers(residual):
+    with pytest.raises(UserError, match="conv2_4/.* is not there and .* and .* more. Give the"):
+        start_from(residual, ".*", variables("resnet32", 3, 32, 3), 3)
+
+
+def test_heads_of_other_classes_begin_afresh_but_for_their_first_layers(tmp_path):
+    """The classifiers beside GoogLeNet's trunk are for as many classes as its last layer."""
+    path = export(tmp_path / "export", "googlenet_torchvision", size=96, channels=3)
+    start = start_from(path, ".*", variables("googlenet_torchvision", 5, 96, 3), 5)
+    assert start.afresh == ["auxiliary_4a/linear", "auxiliary_4d/linear", "linear"]
+    assert "fc" in start.variables["params"]["auxiliary_4a"]
+
+
+def test_network_of_the_same_shapes_is_named(trained):
+    start = start_from(trained, ".*", variables("lenet5_modern"), 3)
+    assert "lenet5_modern in" in start.describe(trained, "another")
+    assert "another network than another" in start.describe(trained, "another")
+
+
+def test_mean_and_deviation_are_those_of_the_other_network(trained):
+    given = Preprocessing([0.0], [255.0], resize=32)
+    assert preprocessing_of(exported.load_card(trained), given) == Preprocessing([20.0], [30.0], 32)
+
+
+def test_mean_image_becomes_that_of_each_channel():
+    image = [[[1.0, 2.0], [3.0, 6.0]]]
+    card = exported.ModelCard("x", {}, ["a"], [1, 2, 2], Preprocessing(image, [30.0]), {})
+    assert preprocessing_of(card, Preprocessing([0.0], [1.0])).mean == [2.0, 4.0]
 
 
 def test_vggs_deeper_networks_have_the_layers_of_a():
