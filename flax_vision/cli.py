@@ -15,16 +15,21 @@ from flax_vision import arguments, process
 from flax_vision.counts import counted
 from flax_vision.errors import UserError
 from flax_vision.evaluation import command as evaluation
+from flax_vision.prediction import command as prediction
 from flax_vision.report import command as report
 from flax_vision.report.tables import FORMATS, print_table
 from flax_vision.weights import export_command as export
+from flax_vision.weights import import_command
 
 if TYPE_CHECKING:
     from flax_vision.profiling import Time
 
 
 def main(typed: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status: 0, or 2 for a mistake of the user's."""
+    """Runs the command line and returns the exit status: 0, or 2 for a mistake of the user's.
+
+    A command that could do only a part of its work returns 1.
+    """
     if typed is None:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
@@ -32,11 +37,10 @@ def main(typed: Sequence[str] | None = None) -> int:
         process.prepare()
     options = _parser().parse_args(typed)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,13 +112,19 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="test what was trained, as its paper did")
     evaluation.add_arguments(evaluate)
     evaluate.set_defaults(run=evaluation.run)
+    importing = commands.add_parser("import-weights", help="take over torchvision's weights")
+    import_command.add_arguments(importing)
+    importing.set_defaults(run=import_command.run)
+    predict = commands.add_parser("predict", help="tell what is in photographs")
+    prediction.add_arguments(predict)
+    predict.set_defaults(run=prediction.run)
     reporting = commands.add_parser("report", help="write a page of what a run learned")
     report.add_arguments(reporting)
     reporting.set_defaults(run=report.run)
     exporting = commands.add_parser("export", help="write a trained network for other programs")
     export.add_arguments(exporting)
     exporting.set_defaults(run=export.run)
-    for command in (bench, profile, evaluate):
+    for command in (bench, profile, evaluate, predict):
         command.add_argument(
             "--batch-size", type=arguments.positive, metavar="N", help="images in a step"
         )

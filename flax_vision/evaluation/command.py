@@ -3,19 +3,14 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flax_vision.counts import counted
 from flax_vision.evaluation.protocols import CENTER, NAMES
+from flax_vision.report.progress import progress
 from flax_vision.report.tables import print_table
 
 if TYPE_CHECKING:
-    from flax_vision.data.image_set import Report
     from flax_vision.evaluation.trained import Evaluation
 
 DESCRIPTION = """\
@@ -108,7 +103,7 @@ def run(options: argparse.Namespace) -> None:
     """Tests, and prints the result."""
     from flax_vision.evaluation.trained import evaluate_trained
 
-    with _progress() as report:
+    with progress() as report:
         result = evaluate_trained(
             options.trained,
             protocol=options.protocol,
@@ -128,34 +123,6 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(_content(result, options.confusion)))
     else:
         _print_tables(result, options.format, options.confusion)
-
-
-@contextmanager
-def _progress() -> Iterator["Report"]:
-    """Yields what shows how far it has come: a live line, where there is a terminal for it."""
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=16),
-        MofNCompleteColumn(),
-        TextColumn("images "),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-    def report(what: str, done: int, total: int) -> None:
-        if not progress.tasks or progress.tasks[0].description != what:
-            for task in progress.task_ids:
-                progress.remove_task(task)
-            progress.add_task(what, total=total or None)
-        progress.update(progress.task_ids[0], completed=done)
-
-    with progress:
-        console.show_cursor()  # Ctrl-C would leave none
-        yield report
 
 
 def _content(result: "Evaluation", confusion: bool) -> dict[str, Any]:

@@ -82,16 +82,23 @@ def _reading(
     card: ModelCard, name: str, on_error: Literal["stop", "skip"], threads: int
 ) -> Reading | None:
     """Returns how the images of a set are read; None where they are small and in memory."""
-    view = card.view
-    if view is None and name == "folder":
-        height, width, channels = card.image_shape
-        if height != width:
-            raise UserError(
-                f"{card.name} was trained on images of {height}x{width}, and photographs are cut "
-                "to squares for it; give --data NAME, with images of that size."
-            )
-        view = View(height, height, (height, height), channels=channels)
+    view = view_of(card) if name == "folder" else card.view
     return Reading(view, on_error, threads, OPTIONS) if view and name != "mnist_5k" else None
+
+
+def view_of(card: ModelCard) -> View:
+    """Returns what a network sees of photographs, where it was trained on small images too.
+
+    Raises:
+      UserError: these were no squares.
+    """
+    height, width, channels = card.image_shape
+    if card.view is None and height != width:
+        raise UserError(
+            f"{card.name} was trained on images of {height}x{width}, and photographs are cut "
+            "to squares for it; give --data NAME, with images of that size."
+        )
+    return card.view or View(height, height, (height, height), channels=channels)
 
 
 def run_configuration(path: Path) -> dict[str, Any]:

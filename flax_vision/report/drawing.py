@@ -30,6 +30,7 @@ __all__ = [
     "DARK",
     "LIGHT",
     "WIDTH",
+    "Axes",
     "LinearSegmentedColormap",
     "MaxNLocator",
     "PercentFormatter",
@@ -85,11 +86,15 @@ class Picture(Figure):
     def png(self) -> bytes:
         """Returns the picture as the content of a PNG file."""
         file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+    def savefig(self, *arguments: Any, **settings: Any) -> None:
+        """Writes it to a file, as matplotlib's figures do."""
         with warnings.catch_warnings():
             # Names of classes may be in letters that matplotlib's own font has not.
             warnings.filterwarnings("ignore", "Glyph .* missing from")
-            self.savefig(file, format="png")
-        return file.getvalue()
+            super().savefig(*arguments, **settings)
 
     def _repr_png_(self) -> bytes:
         return self.png()

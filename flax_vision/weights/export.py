@@ -86,9 +86,8 @@ def _check(form: str, output: Path, preprocessing: bool) -> Callable[..., None]:
         raise UserError(f"{str(output)!r} exists; give another -o, or take it away first.")
     if not output.absolute().parent.is_dir():
         raise UserError(f"there is no directory {str(output.parent)!r}; make it, or give another.")
-    needed = [*packages, *(["safetensors"] if output.suffix == ".safetensors" else [])]
-    needed += ["torch"] if output.suffix in (".pth", ".pt") else []
-    missing = [name for name in dict.fromkeys(needed) if importlib.util.find_spec(name) is None]
+    needed = [*packages, *(["torch"] if output.suffix in (".pth", ".pt") else [])]
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
             f"{output.name} takes {' and '.join(missing)}, which is not installed: "

@@ -66,10 +66,13 @@ def save(path: Path, card: ModelCard, variables: Any) -> None:
     unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    checkpoints.save_tree(unfinished / _VARIABLES, variables)
-    (unfinished / _CARD).write_text(card.to_json())
-    shutil.rmtree(path, ignore_errors=True)
-    unfinished.rename(path)
+    try:
+        checkpoints.save_tree(unfinished / _VARIABLES, variables)
+        (unfinished / _CARD).write_text(card.to_json())
+        shutil.rmtree(path, ignore_errors=True)
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load_card(path: str | Path) -> ModelCard:
@@ -81,8 +84,11 @@ def load_card(path: str | Path) -> ModelCard:
     file = _export_directory(path) / _CARD
     try:
         content = json.loads(file.read_text())
-        if content.pop("format") != _FORMAT:
-            raise UserError(f"{file} was written by another version of flax_vision.")
+        if (form := content.pop("format")) != _FORMAT:
+            raise UserError(
+                f"{file} is of format {form!r}, which another version of flax_vision wrote, and "
+                f"this one reads {_FORMAT}; use that version, or export or import the model again."
+            )
         preprocessing = Preprocessing(**content.pop("preprocessing"))
         view = content.pop("view", None)
         if view is not None:

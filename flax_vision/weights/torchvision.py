@@ -4,7 +4,7 @@ Names come from `torchvision_modules`; shapes and the order of axes follow from 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -50,6 +50,27 @@ def from_torchvision(name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]
       UserError: torchvision has no such network, or tensors are missing, surplus, misshapen or not
         to be read.
     """
+    # Copies, which training the other network would change otherwise.
+    return jax.tree.map(np.copy, mapped(name, state_dict).variables)
+
+
+class Mapped(NamedTuple):
+    """A state dictionary, as a network of ours has it.
+
+    Attributes:
+      variables: `{"params": ..., "batch_stats": ...}`, views of the state dictionary's arrays where
+        their type allows it.
+      options: of the network: the number of classes, and whether there are auxiliary heads.
+      names: torchvision's name of each array, by its path in the variables.
+    """
+
+    variables: dict[str, Any]
+    options: dict[str, Any]
+    names: dict[Path, str]
+
+
+def mapped(name: str, state_dict: Mapping[str, Any]) -> Mapped:
+    """Returns what a state dictionary is to the network `name`; see `from_torchvision`."""
     modules = modules_of(name)
     given = _arrays(state_dict)
     options = _classes(given.get(f"{modules[list(modules)[-1]]}.bias"))
@@ -59,9 +80,8 @@ def from_torchvision(name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]
     expected = {_their_name(modules, path): path for path in variables}
     shapes = {key: _their_shape(key, variables[path]) for key, path in expected.items()}
     _compare(name, shapes, {key: x.shape for key, x in given.items()})
-    return unflatten_dict(
-        {path: _ours(given[key], variables[path]) for key, path in expected.items()}
-    )
+    ours = {path: _ours(given[key], variables[path]) for key, path in expected.items()}
+    return Mapped(unflatten_dict(ours), options, {path: key for key, path in expected.items()})
 
 
 def to_torchvision(name: str, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -105,10 +125,11 @@ def _arrays(state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def _array(key: str, x: Any) -> np.ndarray:
     try:
-        array = np.asarray(x)
+        is_bfloat16 = str(getattr(x, "dtype", "")) == "torch.bfloat16"  # which NumPy has not
+        array = np.asarray(x.float() if is_bfloat16 else x)
     except Exception as error:  # PyTorch's, of a tensor on a GPU or with a gradient
         raise UserError(f"{key} cannot be read as an array: {error}") from error
-    if not np.issubdtype(array.dtype, np.floating):
+    if not jax.numpy.issubdtype(array.dtype, np.floating):  # bfloat16 among them
         raise UserError(
             f"{key} is a {type(x).__name__} of {array.dtype}, not an array of floating-point "
             "numbers. If it holds the state dictionary, give that."
@@ -171,11 +192,11 @@ def _their_shape(key: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _ours(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) < 2:
-        return x.copy()  # which training the other network would change otherwise
+        return x
     # A fully connected layer's inputs lie in the order C, H, W.
     *window, inputs, outputs = shape
     axes = (*range(2, len(shape)), 1, 0)
-    return x.reshape(outputs, inputs, *window).transpose(axes).copy()
+    return x.reshape(outputs, inputs, *window).transpose(axes)
 
 
 def _theirs(x: np.ndarray, key: str) -> np.ndarray:

@@ -25,6 +25,20 @@ def modules_of(name: str) -> dict[str, str]:
     return dict(networks[name]())
 
 
+def builder_of(name: str) -> str:
+    """Returns the name of the function of torchvision's that makes the network.
+
+    Raises:
+      UserError: torchvision has no such network.
+    """
+    modules_of(name)
+    fixed = find_variant(name).fixed
+    if "configuration" in fixed:
+        depth = {"A": 11, "B": 13, "D": 16, "E": 19}[fixed["configuration"]]
+        return f"vgg{depth}_bn" if "batch_norm" in fixed else f"vgg{depth}"
+    return name.removesuffix("_owt").removesuffix("_torchvision").removesuffix("_v1_5")
+
+
 def _networks() -> dict[str, Callable[[], Iterator[tuple[str, str]]]]:
     networks = {"alexnet_owt": _alexnet, "googlenet_torchvision": _googlenet}
     for name in list_models():

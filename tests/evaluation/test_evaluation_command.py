@@ -13,6 +13,7 @@ from rich.console import Console
 
 from flax_vision.cli import main
 from flax_vision.evaluation import command
+from flax_vision.report import progress
 
 
 def evaluate(run, *arguments):
@@ -113,8 +114,8 @@ def test_help_explains_every_protocol(capsys):
 def test_live_line_shows_what_is_done_and_the_time_left(monkeypatch):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120)
-    monkeypatch.setattr(command, "Console", lambda **options: console)
-    with command._progress() as report:
+    monkeypatch.setattr(progress, "Console", lambda **options: console)
+    with progress.progress() as report:
         report("compiling", 0, 0)
         for done in (0, 10, 20):
             report("testing lenet5", done, 1000)

@@ -86,7 +86,10 @@ def test_directory_without_an_export(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda card: card.update(format=99), "another version"),
+        (
+            lambda card: card.update(format=99),
+            "is of format 99, which another version .* reads 1; use",
+        ),
         (lambda card: card.pop("format"), "damaged"),
         (lambda card: card.pop("name"), "damaged"),
         (lambda card: card.update(name="lenet6"), "unknown network 'lenet6'"),

@@ -1,0 +1,146 @@
+"""The command `flax-vision predict`."""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from flax_vision.counts import counted
+from flax_vision.errors import UserError
+from flax_vision.report.progress import progress
+from flax_vision.report.tables import print_table
+
+if TYPE_CHECKING:
+    from flax_vision.prediction.classifier import Classifier, Predictions
+
+FORMATS = ("table", "json", "csv")
+
+DESCRIPTION = """\
+Tells what is in photographs: the most probable classes of each, as the network sees it in its own
+test. Those that cannot be read are named; then the exit status is 1."""
+
+EPILOG = """\
+Photographs are of any format, size and mode, and upright by their EXIF orientation; in folders they
+may lie at any depth. Where a folder is named after a class, that is the truth about what is in it.
+
+examples:
+  flax-vision predict runs/lenet5 photographs
+  flax-vision predict exports/resnet50 cat.jpg dog.jpg --top 3 --format json
+  flax-vision predict exports/resnet50 photographs --picture photographs.png
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.add_argument("trained", metavar="DIR", help="a run directory, or an export")
+    parser.add_argument(
+        "photographs", nargs="+", metavar="FILE_OR_FOLDER", help="photographs, or folders of them"
+    )
+    parser.add_argument(
+        "--top", type=int, default=5, metavar="N", help="classes to name of each (default: 5)"
+    )
+    parser.add_argument(
+        "--picture",
+        metavar="FILE",
+        help="draw the photographs with a bar for each class, into a .png, .pdf or .svg file",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="the picture, where it exists")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="table if not given")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predicts, prints what was found, and returns the exit status."""
+    from flax_vision.prediction.files import find_photographs
+
+    paths = find_photographs(options.photographs)
+    if options.picture:
+        _check_picture(Path(options.picture), options.overwrite, len(paths))
+    from flax_vision.prediction.classifier import Classifier
+
+    classifier = Classifier(options.trained)
+    with progress() as report:
+        predictions = classifier.predict(
+            paths, options.top, batch_size=options.batch_size, report=report
+        )
+    for name, reason in predictions.unreadable.items():
+        print(f"error: {name!r} cannot be read: {reason}", file=sys.stderr)
+    _print(predictions, options.format)
+    share = predictions.network_seconds / predictions.seconds
+    print(
+        f"{counted(len(predictions), 'photograph')} in {predictions.seconds:.2f} s, {share:.0%} of "
+        "it in the network",
+        file=sys.stderr,
+    )
+    if options.picture and predictions:
+        _draw(classifier, predictions, Path(options.picture))
+    return 1 if predictions.unreadable else 0
+
+
+def _check_picture(path: Path, overwrite: bool, count: int) -> None:
+    """Raises a UserError where the picture could not be drawn in the end."""
+    from flax_vision.prediction.figure import MOST
+
+    if path.exists() and not overwrite:
+        raise UserError(f"--picture {str(path)!r} exists; give --overwrite, or another name.")
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise UserError(
+            f"--picture is {str(path)!r}; give a name that ends with .png, .pdf or .svg."
+        )
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"--picture {str(path)!r} is in a folder that does not exist; create it.")
+    if count > MOST:
+        raise UserError(
+            f"--picture shows at most {MOST} photographs, and there are {count:,}; give fewer, or "
+            "leave it out."
+        )
+
+
+def _draw(classifier: "Classifier", predictions: "Predictions", path: Path) -> None:
+    from flax_vision.prediction.figure import draw
+
+    picture = draw(classifier, predictions)
+    try:
+        picture.savefig(path)
+    except OSError as error:
+        raise UserError(f"--picture {str(path)!r} cannot be written ({error.strerror}).") from error
+
+
+def _print(predictions: "Predictions", form: str) -> None:
+    if form == "json":
+        print(json.dumps([_content(prediction) for prediction in predictions], indent=2))
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(("file", "truth", "rank", "class", "probability"))
+        for prediction in predictions:
+            for rank, (name, share) in enumerate(_ranked(prediction), 1):
+                writer.writerow(
+                    (prediction.path, prediction.truth or "", rank, name, f"{share:.6f}")
+                )
+    elif predictions:
+        print_table([_row(prediction) for prediction in predictions], form)
+
+
+def _content(prediction: Any) -> dict[str, Any]:
+    top = [{"class": name, "probability": share} for name, share in _ranked(prediction)]
+    return {"file": str(prediction.path), "truth": prediction.truth, "top": top}
+
+
+def _row(prediction: Any) -> dict[str, Any]:
+    ranked = _ranked(prediction)
+    return {
+        "file": escape(str(prediction.path)),
+        "truth": escape(prediction.truth or ""),
+        "class": [escape(name) for name, _ in ranked],
+        "probability": [f"{share:7.2%}" for _, share in ranked],
+    }
+
+
+def _ranked(prediction: Any) -> list[tuple[str, float]]:
+    shares: list[float] = prediction.probabilities.tolist()
+    return list(zip(prediction.classes, shares, strict=True))

@@ -1,0 +1,134 @@
+"""From another library's weights to an export directory."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flax.traverse_util import flatten_dict
+
+from flax_vision.errors import UserError
+from flax_vision.weights import exported
+from flax_vision.weights.exported import ModelCard
+from flax_vision.weights.published import Published, Transforms, names_of_imagenet, published
+from flax_vision.weights.state_dicts import read_state_dict
+from flax_vision.weights.torchvision import mapped
+from flax_vision.weights.torchvision_modules import modules_of
+
+_PUBLISHED = "torchvision:"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was imported.
+
+    Attributes:
+      card: of the network.
+      arrays: for each array its path in our variables and its shape, and torchvision's name and
+        shape.
+      class_names_from: where the names of the classes come from.
+    """
+
+    card: ModelCard
+    arrays: list[dict[str, Any]]
+    class_names_from: str
+
+
+def import_weights(
+    name: str,
+    source: str,
+    directory: Path,
+    *,
+    class_names: Sequence[str] | None = None,
+    resize: int | None = None,
+    transform_input: bool | None = None,
+) -> Imported:
+    """Writes an export directory with the weights of torchvision's form of a network.
+
+    It takes torchvision's preprocessing: the shorter side of a photograph is brought to 256, the
+    middle 224x224 is seen, and ImageNet's mean is subtracted and its deviation divides.
+
+    Args:
+      name: the network, such as `"resnet50_v1_5"`.
+      source: path of a `.safetensors` or `.pth` file; or `torchvision:` and the name of weights
+        that torchvision publishes.
+      directory: to be created.
+      class_names: in the order of the logits; None for ImageNet's, where there are 1000 and
+        torchvision is installed to name them, and else for their numbers.
+      resize: length that the shorter side is brought to; None for torchvision's.
+      transform_input: whether GoogLeNet maps pixels to (x - 0.5) / 0.5; None for yes, which is
+        right for the weights that torchvision publishes.
+
+    Raises:
+      UserError: torchvision has no such network, the source cannot be read or does not fit it, the
+        names are of another number, or the directory exists or cannot be written.
+    """
+    modules_of(name)
+    if directory.exists() or directory.is_symlink():
+        raise UserError(f"{str(directory)!r} exists already; give a directory that does not.")
+    is_googlenet = name == "googlenet_torchvision"
+    if transform_input and not is_googlenet:
+        raise UserError(f"transform_input is GoogLeNet's, and not of {name}; leave it out.")
+    with _writing(directory):
+        directory.absolute().parent.mkdir(parents=True, exist_ok=True)
+    if source.startswith(_PUBLISHED):
+        found = published(name, source.removeprefix(_PUBLISHED))
+    else:
+        found = Published(read_state_dict(Path(source)), Transforms(), None)
+    transforms = dataclasses.replace(
+        found.transforms,
+        resize=resize or found.transforms.resize,
+        transform_input=is_googlenet and transform_input is not False,
+    )
+    if transforms.resize < transforms.crop:
+        raise UserError(f"resize is {resize}; give at least {transforms.crop}, what is seen.")
+    ours = mapped(name, found.state_dict)
+    options = dict(ours.options)
+    names, origin = _class_names(options.pop("num_classes"), class_names, found.class_names)
+    view, preprocessing = transforms.view, transforms.preprocessing
+    card = ModelCard(name, options, names, view.image_shape, preprocessing, {}, view)
+    arrays = flatten_dict(ours.variables)
+    rows = [
+        {
+            "array": "/".join(path),
+            "shape": tuple(x.shape),
+            "torchvision": ours.names[path],
+            "its shape": tuple(found.state_dict[ours.names[path]].shape),
+        }
+        for path, x in arrays.items()
+    ]
+    with _writing(directory):
+        exported.save(directory, card, ours.variables)
+    return Imported(card, rows, origin)
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Makes what the system says against writing a directory an error of the user's."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{str(directory)!r} cannot be written ({error.strerror or error}); give another "
+            "directory, or make room."
+        ) from error
+
+
+def _class_names(
+    count: int, given: Sequence[str] | None, known: Sequence[str] | None
+) -> tuple[list[str], str]:
+    """Returns the names of so many classes, and where they come from."""
+    if given is not None:
+        if len(given) != count:
+            raise UserError(
+                f"{len(given):,} class names are given, and the last layer tells {count:,} classes "
+                "apart; give a name for each, in the order of its outputs."
+            )
+        return list(given), "as given"
+    if known is None and count == 1000:
+        known = names_of_imagenet()
+    if known is not None and len(known) == count:
+        return list(known), "torchvision's, of ImageNet"
+    return [str(number) for number in range(count)], "their numbers"

@@ -1,0 +1,122 @@
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flax_vision.cli import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two photographs of cats, and one of which nobody knows."""
+    path = tmp_path_factory.mktemp("photographs")
+    (path / "cat").mkdir()
+    random = np.random.default_rng(0)
+    for name in ("cat/1.png", "cat/[b]2.png", "3.png"):
+        Image.fromarray(random.integers(0, 256, (40, 50, 3), np.uint8)).save(path / name)
+    return path
+
+
+def predict(capsys, *arguments):
+    """Returns the status, and what was printed and said."""
+    status = main(["predict", *map(str, arguments)])
+    output = capsys.readouterr()
+    return status, output.out, output.err
+
+
+def test_json(export, folder, capsys):
+    status, printed, said = predict(capsys, export, folder, "--format", "json", "--top", "2")
+    found = json.loads(printed)
+    assert status == 0
+    files = [(str(folder / "3.png"), None)]
+    files += [(str(folder / f"cat/{name}"), "cat") for name in ("1.png", "[b]2.png")]
+    assert [(row["file"], row["truth"]) for row in found] == files
+    for row in found:
+        first, second = (each["probability"] for each in row["top"])
+        assert 1 > first >= second > 0
+        assert {each["class"] for each in row["top"]} < {"cat", "dog", "owl"}
+    assert re.fullmatch(r"3 photographs in .* s, \d+% of it in the network\n", said)
+
+
+def test_csv(export, folder, capsys):
+    _, printed, _ = predict(capsys, export, folder / "cat/1.png", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(printed)))
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert {row["file"] for row in rows} == {str(folder / "cat/1.png")}
+    assert {row["truth"] for row in rows} == {"cat"}
+    assert sum(float(row["probability"]) for row in rows) == pytest.approx(1, abs=1e-5)
+
+
+def test_table_has_names_as_they_are(export, folder, capsys):
+    _, printed, _ = predict(capsys, export, folder / "cat", "--top", "1")
+    assert "[b]2.png" in printed
+    assert re.search(r"cat +(cat|dog|owl) +\d+\.\d\d%", printed)
+
+
+def test_what_cannot_be_read_is_named_and_the_status_is_1(export, folder, tmp_path, capsys):
+    (tmp_path / "damaged.jpg").write_bytes(b"\xff\xd8\xff damaged")
+    files = tmp_path / "damaged.jpg", folder / "3.png"
+    status, printed, said = predict(capsys, export, *files, "--format", "json")
+    assert status == 1
+    assert [row["file"] for row in json.loads(printed)] == [str(folder / "3.png")]
+    first, last = said.splitlines()
+    assert first.startswith(f"error: '{tmp_path}/damaged.jpg' cannot be read: ")
+    assert last.startswith("1 photograph in ")
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_none_of_which_can_be_read(form, export, tmp_path, capsys):
+    (tmp_path / "a.png").touch()
+    status, printed, said = predict(capsys, export, tmp_path, "--format", form)
+    assert status == 1
+    assert (
+        printed == {"table": "", "json": "[]\n", "csv": "file,truth,rank,class,probability\n"}[form]
+    )
+    assert "a.png' cannot be read" in said
+
+
+def test_picture(export, folder, tmp_path, capsys):
+    path = tmp_path / "picture.png"
+    status, _, _ = predict(capsys, export, folder, "--picture", path)
+    assert status == 0
+    width, height = Image.open(path).size
+    assert width == 3 * 390  # pixels of a column
+    assert height > 390
+    status, _, said = predict(capsys, export, folder, "--picture", path)
+    assert status == 2
+    assert "exists; give --overwrite, or another name" in said
+    path.write_bytes(b"")
+    assert predict(capsys, export, folder, "--picture", path, "--overwrite")[0] == 0
+    assert path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{export}", "{folder}", "--top", "0"], "top is 0; give at least 1"),
+        (["{export}", "nowhere.jpg"], "'nowhere.jpg' does not exist; give files, or folders"),
+        (["{export}", "{export}"], "has no images in it"),
+        (["nowhere", "{folder}"], "no model in 'nowhere'"),
+        (["{export}", "{folder}", "--picture", "x.jpg"], "'x.jpg'; give a name that ends with"),
+        (["{export}", "{folder}", "--picture", "x/x.png"], "'x/x.png' is in a folder that does n"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, export, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    filled = [part.format(export=export, folder=folder) for part in arguments]
+    status, printed, said = predict(capsys, *filled)
+    assert (status, printed) == (2, "")
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_picture_of_too_many(export, tmp_path, capsys):
+    for number in range(65):
+        (tmp_path / f"{number}.png").touch()
+    status, _, said = predict(capsys, export, tmp_path, "--picture", tmp_path / "p.pdf")
+    assert status == 2
+    assert "shows at most 64 photographs, and there are 65" in said

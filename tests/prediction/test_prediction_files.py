@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from flax_vision.errors import UserError
+from flax_vision.prediction.files import find_photographs, truth_of
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("10.jpg", "9.JPG", "b/c/d.png", ".hidden.png", ".no/x.png", "notes.txt", "raw"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    return tmp_path
+
+
+def test_folder_at_any_depth_in_natural_order(folder):
+    found = find_photographs([folder])
+    assert found == [folder / name for name in ("9.JPG", "10.jpg", "b/c/d.png")]
+
+
+def test_files_of_any_name_in_the_order_given_each_once(folder):
+    named = [str(folder / "raw"), folder / "10.jpg", folder, folder / "raw"]
+    found = find_photographs(named)
+    assert found == [folder / name for name in ("raw", "10.jpg", "9.JPG", "b/c/d.png")]
+
+
+def test_home(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    assert find_photographs(["~/9.JPG"]) == [folder / "9.JPG"]
+
+
+def test_nothing_named():
+    with pytest.raises(UserError, match="no photographs are named; give files, or folders"):
+        find_photographs([])
+
+
+def test_what_does_not_exist(folder):
+    with pytest.raises(UserError, match="gone.jpg' does not exist; give files, or folders"):
+        find_photographs([folder, folder / "gone.jpg"])
+
+
+def test_folder_without_images(folder):
+    with pytest.raises(UserError, match=r"folder.png' has no images in it; .*\.jpg, \.jpeg"):
+        find_photographs([folder / "folder.png"])
+
+
+def test_truth_is_a_folder_named_after_a_class(tmp_path, monkeypatch):
+    assert truth_of(Path("set/cat/1.jpg"), ["cat", "dog"]) == "cat"
+    assert truth_of(Path("cat/more/1.jpg"), ["cat", "dog"]) is None
+    (tmp_path / "dog").mkdir()
+    monkeypatch.chdir(tmp_path / "dog")
+    assert truth_of(Path("1.jpg"), ["cat", "dog"]) == "dog"

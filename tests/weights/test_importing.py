@@ -1,0 +1,200 @@
+"""From a state dictionary in a file to an export directory."""
+
+import errno
+import json
+import os
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from safetensors.numpy import save_file
+
+import flax_vision as fv
+from flax_vision.cli import main
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.view import View
+from flax_vision.errors import UserError
+from flax_vision.models.registry import find_variant
+from flax_vision.weights import exported, importing, published
+from flax_vision.weights.importing import import_weights
+
+NAME, CLASSES = "resnet18_v1_5", ["cat", "dog", "owl"]
+
+
+def random_file(path, name=NAME, **options):
+    """Writes torchvision's state dictionary of a network, whose random variables it returns."""
+    model = fv.create_model(name, num_classes=len(CLASSES), **options)
+    images = jax.ShapeDtypeStruct((1, *find_variant(name).image_shape), "float32")
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    random = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: random.random(leaf.shape, np.float32), shapes)
+    save_file(fv.weights.to_torchvision(name, variables), path)
+    return variables
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return tmp_path_factory.mktemp("source") / "net.safetensors"
+
+
+@pytest.fixture(scope="module")
+def variables(source):
+    return random_file(source)
+
+
+@pytest.fixture(scope="module")
+def names(source):
+    path = source.with_name("names.txt")
+    path.write_text("\ncat\n dog \nowl\n\n")
+    return path
+
+
+@pytest.fixture
+def unwritten(monkeypatch):
+    """Imports that write nothing, and are quick."""
+    monkeypatch.setattr(exported, "save", lambda path, card, variables: None)
+
+
+def test_import_is_an_export_directory_with_all_that_is_needed(
+    source, variables, names, tmp_path, capsys
+):
+    target = tmp_path / "imports/net"
+    command = ["import-weights", NAME, str(source), str(target), "--classes", str(names)]
+    assert main([*command, "--format", "json"]) == 0
+    output = capsys.readouterr()
+    card = exported.load_card(target)
+    assert card.name == NAME
+    assert card.class_names == CLASSES
+    assert card.image_shape == [224, 224, 3]
+    assert card.view == View(224, 256, (256, 256), as_torchvision=True)
+    assert card.preprocessing == Preprocessing([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    model, loaded = fv.load(target)
+    assert model == fv.create_model(NAME, num_classes=3)
+    jax.tree.map(np.testing.assert_array_equal, loaded, variables)
+    printed = json.loads(output.out)
+    assert printed["class_names"] == CLASSES
+    assert len(printed["arrays"]) == len(flatten_dict(variables)) == 102
+    assert {
+        "array": "params/conv3_1/projection/kernel",
+        "shape": [1, 1, 64, 128],
+        "torchvision": "layer2.0.downsample.0.weight",
+        "its shape": [128, 64, 1, 1],
+    } in printed["arrays"]
+    assert "102 arrays, 3 classes (names: as given); sees the middle 224x224 at 256" in output.err
+
+
+@pytest.mark.usefixtures("variables", "unwritten")
+def test_table_has_a_line_for_each_array(source, tmp_path, capsys):
+    assert main(["import-weights", NAME, str(source), str(tmp_path / "net")]) == 0
+    output = capsys.readouterr()
+    (line,) = [line for line in output.out.splitlines() if "params/fc/bias" in line]
+    assert line.split() == ["params/fc/bias", "3", "fc.bias", "3"]
+    assert "(names: their numbers)" in output.err
+
+
+@pytest.mark.usefixtures("variables", "unwritten")
+def test_classes_without_names_have_their_numbers(source, tmp_path):
+    imported = import_weights(NAME, str(source), tmp_path / "net")
+    assert imported.card.class_names == ["0", "1", "2"]
+    assert imported.class_names_from == "their numbers"
+
+
+def test_a_thousand_classes_are_imagenets(monkeypatch):
+    thousand = [f"n{number}" for number in range(1000)]
+    monkeypatch.setattr(importing, "names_of_imagenet", lambda: thousand)
+    assert importing._class_names(1000, None, None) == (thousand, "torchvision's, of ImageNet")
+    assert importing._class_names(999, None, None)[1] == "their numbers"
+    assert importing._class_names(1000, None, ["x"] * 1000)[0] == ["x"] * 1000
+
+
+@pytest.mark.usefixtures("variables", "unwritten")
+def test_another_scale(source, tmp_path):
+    view = import_weights(NAME, str(source), tmp_path / "net", resize=232).card.view
+    assert view == View(224, 232, (232, 232), as_torchvision=True)
+
+
+@pytest.mark.usefixtures("unwritten")
+@pytest.mark.parametrize("auxiliary_heads", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_googlenet_has_its_own_input_and_its_heads(auxiliary_heads, tmp_path):
+    path, name = tmp_path / "net.safetensors", "googlenet_torchvision"
+    random_file(path, name, auxiliary_heads=auxiliary_heads)
+    card = import_weights(name, str(path), tmp_path / "net").card
+    assert card.preprocessing == Preprocessing([127.5], [127.5])
+    assert card.options == {"auxiliary_heads": auxiliary_heads}
+    card = import_weights(name, str(path), tmp_path / "net", transform_input=False).card
+    assert card.preprocessing == published.Transforms().preprocessing
+
+
+def check(message, capsys, *arguments):
+    """Runs the command, which must fail with one line and write nothing."""
+    assert main(["import-weights", *map(str, arguments)]) == 2
+    output = capsys.readouterr()
+    assert re.search(message, output.err), output.err
+    assert output.err.count("\n") == 1
+    assert not output.out
+
+
+def test_tensors_that_do_not_fit_are_all_named(source, variables, tmp_path, capsys):
+    missing = (
+        r"not the 182 arrays of resnet34_v1_5, but 102; missing: layer1\.2\.bn1\.bias \[64\], "
+    )
+    check(missing, capsys, "resnet34_v1_5", source, tmp_path / "net")
+    misshapen = r"; misshapen: fc\.weight \[3, 512\] instead of \[3, 2048\], layer1\.0\.conv1"
+    check(misshapen, capsys, "resnet50_v1_5", source, tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_class_list_of_the_wrong_length(source, variables, tmp_path, capsys):
+    names = tmp_path / "names.txt"
+    names.write_text("cat\ndog\n")
+    message = "2 class names are given, and the last layer tells 3 classes apart; give a name"
+    check(message, capsys, NAME, source, tmp_path / "net", "--classes", names)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_class_list_that_cannot_be_read(content, source, variables, tmp_path, capsys):
+    names = tmp_path / "names.txt"
+    if content:
+        names.write_bytes(content)
+    message = "--classes '.*names.txt' cannot be read .*; give a text file"
+    check(message, capsys, NAME, source, tmp_path / "net", "--classes", names)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_directory_that_exists(make, source, tmp_path, capsys):
+    make(tmp_path / "net")
+    check("net' exists already; give a directory that", capsys, NAME, source, tmp_path / "net")
+
+
+def test_directory_that_cannot_be_written(source, variables, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    message = "file/net' cannot be written .*; give another directory, or make room"
+    check(message, capsys, NAME, source, tmp_path / "file/net")
+
+    def full(path, tree):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(exported.checkpoints, "save_tree", full)
+    check(r"net' cannot be written \(No space left", capsys, NAME, source, tmp_path / "net")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resnet18", "{source}", "net"], "unknown network of torchvision's 'resnet18'; did you"),
+        ([NAME, "{source}", "net", "--resize", "223"], "resize is 223; give at least 224"),
+        ([NAME, "nowhere.safetensors", "net"], "'nowhere.safetensors' does not exist"),
+    ],
+)
+def test_other_mistakes(arguments, message, source, variables, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    check(message, capsys, *(part.format(source=source) for part in arguments))
+
+
+def test_input_of_googlenet_alone():
+    with pytest.raises(UserError, match="transform_input is GoogLeNet's, and not of resnet18"):
+        import_weights(NAME, "x.safetensors", Path("nowhere"), transform_input=True)

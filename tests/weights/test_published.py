@@ -1,0 +1,39 @@
+"""Without torchvision; tests/parity has what it publishes."""
+
+import sys
+
+import pytest
+
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.view import View
+from flax_vision.errors import UserError
+from flax_vision.weights.published import Transforms, names_of_imagenet, published
+
+
+def test_what_torchvisions_networks_see():
+    """https://pytorch.org/vision: resize to 256, the middle 224x224, ImageNet's mean and std."""
+    expected = View(size=224, test_scale=256, scale=(256, 256), as_torchvision=True)
+    assert Transforms().view == expected
+    preprocessing = Preprocessing([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    assert Transforms().preprocessing == preprocessing
+
+
+def test_googlenet_maps_pixels_from_minus_one_to_one():
+    assert Transforms(transform_input=True).preprocessing == Preprocessing([127.5], [127.5])
+
+
+def test_torchvisions_weights_need_torchvision(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    message = "torchvision:DEFAULT is torchvision's, which needs torchvision: pip install torchv"
+    with pytest.raises(UserError, match=message):
+        published("resnet50_v1_5", "DEFAULT")
+
+
+def test_network_that_torchvision_does_not_have():
+    with pytest.raises(UserError, match="unknown network of torchvision's 'resnet50'; .*v1_5"):
+        published("resnet50", "DEFAULT")
+
+
+def test_without_torchvision_nobody_names_imagenets_classes(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert names_of_imagenet() is None
