@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from safetensors.numpy import save_file
 from tiny_folders import write
 
 import flax_vision as fv
@@ -21,8 +22,9 @@ from flax_vision.models.registry import model_options
 from flax_vision.training import command
 from flax_vision.training.config_file import load_config
 from flax_vision.training.setup import make_placement
-from flax_vision.weights import exported
+from flax_vision.weights import exported, importing
 from flax_vision.weights.export import export
+from flax_vision.weights.published import Published, Transforms
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -69,6 +71,8 @@ def test_python_runs(source, tmp_path, monkeypatch):
         pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
     leave_behind(tmp_path / "runs/lenet5", "lenet5")
     monkeypatch.chdir(tmp_path)
+    if "photographs" in source:
+        write(tmp_path / "photographs", "a", 2)
     if "lenet5.stablehlo" in source:
         export("runs/lenet5", "stablehlo", "lenet5.stablehlo", preprocessing=True)
     with jax.default_prng_impl("unsafe_rbg"):  # compiles at once
@@ -90,7 +94,7 @@ def test_training_commands_have_a_configuration(line):
 OTHERS = [
     part for line in COMMANDS for part in line.split(" && ") if part.startswith("flax-vision ")
 ]
-ELSEWHERE = re.compile(" (evaluate|export|report|--mesh) ")  # tested below
+ELSEWHERE = re.compile(" (evaluate|export|import-weights|predict|report|--mesh) ")  # tested below
 
 
 @pytest.mark.parametrize("line", [line for line in OTHERS if not ELSEWHERE.search(line)])
@@ -141,6 +145,38 @@ def test_commands_that_write_what_was_trained(line, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     assert Path(capsys.readouterr().out.strip()).exists()
+
+
+@pytest.mark.parametrize("line", [line for line in OTHERS if " import-weights " in line])
+def test_imports(line, tmp_path, monkeypatch, capsys):
+    *_, name, source, directory = shlex.split(line)
+    init = fv.create_model(name, num_classes=3).init
+    images = jax.ShapeDtypeStruct((1, 224, 224, 3), "float32")
+    shapes = jax.eval_shape(init, jax.random.key(0), images)
+    variables = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), shapes)
+    state_dict = fv.weights.to_torchvision(name, variables)
+    monkeypatch.chdir(tmp_path)
+    if source.startswith("torchvision:"):
+        found = Published(state_dict, Transforms(), list("abc"))
+        monkeypatch.setattr(importing, "published", lambda *what: found)
+    else:
+        save_file(state_dict, source)
+    assert flax_vision_main(shlex.split(line)[1:]) == 0
+    assert "params/fc/kernel" in capsys.readouterr().out
+    assert len(exported.load_card(directory).class_names) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in OTHERS if " predict " in line])
+def test_predictions(line, tmp_path, monkeypatch, capsys):
+    name = "resnet18_v1_5" if "resnet18" in line else "lenet5"
+    run = tmp_path / ("imports/resnet18" if "resnet18" in line else "runs/lenet5")
+    leave_behind(run, name, channels=3 if name != "lenet5" else 0)
+    write(tmp_path / "photographs", "a", 2)
+    monkeypatch.chdir(tmp_path)
+    assert flax_vision_main(shlex.split(line)[1:]) == 0
+    assert "photographs/a/1.png" in capsys.readouterr().out
+    assert Path("photographs.png").exists() == ("--picture" in line)
 
 
 def test_table_of_a_network_is_what_the_command_prints(capsys):

@@ -1,0 +1,109 @@
+"""What it costs to take over weights, and to use them on photographs.
+
+    python benchmarks/weights.py
+
+It makes files of random weights and photographs in a directory of its own, and prints for VGG-19
+how long an import takes, and the most memory in multiples of the file; for ResNet-50 how long a
+first answer takes, with what was compiled before, and what share of the time on many photographs
+is the network's. Each is measured in a process of its own, which imports everything anew; memory is
+all that the process has at one time, programs and mapped pages of files included (VmHWM of Linux).
+A `.pth` file is made where PyTorch is installed.
+"""
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from PIL import Image
+from safetensors.numpy import save_file
+
+import flax_vision as fv
+
+_PROGRAM = """
+import sys
+from flax_vision.cli import main
+status = main()
+print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")])
+sys.exit(status)
+"""
+"""A command, which prints last how many kB of memory it had at the most."""
+
+
+def write_weights(name: str, path: Path) -> Path:
+    """Writes torchvision's state dictionary of a network, with small random weights."""
+    model = fv.create_model(name)
+    images = jax.ShapeDtypeStruct((1, 224, 224, 3), "float32")
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    random = np.random.default_rng(0)
+    variables = jax.tree.map(lambda x: 0.02 * random.random(x.shape, np.float32), shapes)
+    state_dict = fv.weights.to_torchvision(name, variables)
+    if path.suffix == ".safetensors":
+        save_file(state_dict, path)
+    else:
+        import torch
+
+        torch.save({key: torch.from_numpy(x) for key, x in state_dict.items()}, path)
+    return path
+
+
+def write_photographs(folder: Path, count: int) -> None:
+    """Writes JPEGs of 500x375, as ImageNet has them at the median."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        rough = Image.fromarray(random.integers(0, 256, (38, 50, 3), np.uint8))
+        rough.resize((500, 375), Image.Resampling.BICUBIC).save(folder / f"{number}.jpg")
+
+
+def run(*arguments: str) -> tuple[float, float, str]:
+    """Runs a command; returns its seconds, its most memory in MB and what it said."""
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *arguments], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return time.monotonic() - started, int(done.stdout.split()[-1]) * 1.024e-3, done.stderr
+
+
+def imports(folder: Path) -> None:
+    """Prints what imports of VGG-19 take."""
+    for suffix in (".safetensors", *([".pth"] if importlib.util.find_spec("torch") else [])):
+        path = write_weights("vgg19", folder / f"vgg19{suffix}")
+        seconds, peak, _ = run("import-weights", "vgg19", str(path), str(folder / suffix[1:]))
+        times = 1e6 * peak / path.stat().st_size
+        print(f"import of vgg19{suffix}: {seconds:.1f} s, {peak:,.0f} MB, {times:.2f} times it")
+
+
+def predictions(folder: Path, count: int) -> None:
+    """Prints what predictions of ResNet-50 take."""
+    source, net = write_weights("resnet50_v1_5", folder / "r.safetensors"), str(folder / "r")
+    run("import-weights", "resnet50_v1_5", str(source), net)
+    (folder / "photographs").mkdir()
+    write_photographs(folder / "photographs", count)
+    first = str(folder / "photographs/0.jpg")
+    run("predict", net, first)  # compiles
+    seconds = min(run("predict", net, first)[0] for _ in range(3))
+    print(f"first answer: {seconds:.1f} s, the best of 3")
+    _, _, said = run("predict", net, str(folder / "photographs"))
+    print(said.strip())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photographs", type=int, default=1000, metavar="N")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        imports(Path(folder))
+        predictions(Path(folder), options.photographs)
+
+
+if __name__ == "__main__":
+    main()
