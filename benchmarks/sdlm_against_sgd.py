@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from flax_vision.report.tables import print_table
 from flax_vision.training.config_file import load_config
@@ -49,6 +50,9 @@ def draw(errors: dict[str, list[float]], file: Path) -> None:
     axis.set_xlabel("pass through the training images")
     axis.set_ylabel("validation error, %")
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_xticks(range(1, 1 + max(map(len, errors.values()))))
     axis.legend()
     figure.savefig(file, dpi=110)

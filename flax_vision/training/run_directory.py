@@ -20,7 +20,7 @@ from flax_vision import peers
 from flax_vision.data import identity
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
-from flax_vision.training.config import flatten
+from flax_vision.training.config import default_config, flatten
 
 _LIBRARIES = (
     *("flax_vision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
@@ -183,7 +183,7 @@ def _claim(path: Path, config: Mapping[str, Any]) -> None:
                 f"run directory {str(path)!r} has checkpoints but no config.json, so whose they "
                 "are cannot be told; give another --workdir."
             )
-        _compare(path, saved, json.loads(json.dumps(config)))
+        _compare(path, flatten(saved), flatten(config))
     _write(file, json.dumps(config, indent=2) + "\n")
     starts = path / "starts.json"
     _write(starts, json.dumps([*(_read(starts) or []), _describe_start()], indent=2) + "\n")
@@ -195,7 +195,10 @@ def _is_begun(path: Path) -> bool:
 
 
 def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    old, new = flatten(saved), flatten(given)
+    defaults = flatten(default_config().to_dict())
+    # What it began without, for there was no such key yet, has been the default since.
+    began = {key: defaults[key] for key in given if key in defaults} | dict(saved)
+    old, new = (json.loads(json.dumps(values)) for values in (began, given))
     missing = "(none)"
     differences = [
         f"{key} is {old.get(key, missing)!r} there and {new.get(key, missing)!r} now"

@@ -8,6 +8,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from flax_vision.errors import UserError
 from flax_vision.training import run_directory
+from flax_vision.training.config import default_config
 from flax_vision.training.run_directory import open_run
 
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}, "mean": (1.0, 2.0)}
@@ -80,15 +81,26 @@ def test_result_is_there_when_the_run_is_finished(tmp_path):
 def test_another_configuration_is_refused_with_the_difference(tmp_path):
     with open_run(tmp_path, CONFIG):
         (tmp_path / "checkpoints/10").mkdir(parents=True)
-    other = {"epochs": 2, "model": {"name": "lenet5_modern"}, "mean": (1.0, 2.0), "seed": 0}
+    other = {"epochs": 2, "model": {"name": "lenet5_modern", "codes": 1}, "mean": (1.0, 2.0)}
     with (
         pytest.raises(UserError, match="another configuration") as caught,
         open_run(tmp_path, other),
     ):
         pass
     assert "model.name is 'lenet5' there and 'lenet5_modern' now" in str(caught.value)
-    assert "seed is '(none)' there and 0 now" in str(caught.value)
+    assert "model.codes is '(none)' there and 1 now" in str(caught.value)
     assert "epochs" not in str(caught.value)
+
+
+def test_run_begun_without_a_key_has_its_default(tmp_path):
+    whole = default_config().to_dict()
+    began = {key: value for key, value in whole.items() if key not in ("seed", "view")}
+    with open_run(tmp_path, began):
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="seed is 0 there and 1 now"):
+        open_run(tmp_path, {**whole, "seed": 1}).__enter__()
+    with open_run(tmp_path, whole):
+        pass
 
 
 def test_what_changes_nothing_learned_may_be_another(tmp_path):
