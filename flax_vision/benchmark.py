@@ -29,7 +29,8 @@ from flax_vision.training.freezing import frozen_layers
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.schedules import make_plateau, make_schedule
-from flax_vision.training.step import Program, Recipe
+from flax_vision.training.state import Recipe
+from flax_vision.training.step import Program
 
 Mode = Literal["training", "inference"]
 

@@ -36,7 +36,8 @@ from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.placement import Placement
 from flax_vision.training.schedules import make_plateau, make_schedule
-from flax_vision.training.step import Program, Recipe
+from flax_vision.training.state import Recipe
+from flax_vision.training.step import Program
 from flax_vision.training.warm_start import Start, preprocessing_of, start_from
 from flax_vision.weights.exported import ModelCard
 

@@ -15,6 +15,7 @@ from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.training import fit as fit_module
+from flax_vision.training import run as run_module
 from flax_vision.training import setup as training_setup
 from flax_vision.training.display import Display
 from flax_vision.training.fit import fit
@@ -85,7 +86,7 @@ def test_test_set_is_used_once(config, tmp_path, monkeypatch):
         sizes.append(len(images))
         return evaluation_batches(images, *rest)
 
-    monkeypatch.setattr(fit_module, "evaluation_batches", counted)
+    monkeypatch.setattr(run_module, "evaluation_batches", counted)
     fit(config, tmp_path)
     assert sizes == [3200, 3200, 3200, 1000]
 
@@ -143,7 +144,7 @@ def test_stopped_run_goes_on_to_the_same_bits(
 
 @pytest.mark.parametrize("best", [1, 2, 3])
 def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(fit_module, "_rank", lambda record: (record["epoch"] == best,))
+    monkeypatch.setattr(run_module, "_rank", lambda record: (record["epoch"] == best,))
     result = fit(config, tmp_path)
     setup = prepare(config, lambda *report: None)
     setup.program.compile()
@@ -160,8 +161,8 @@ def test_rank_is_accuracy_and_then_loss():
     better = {"epoch": 1, "validation/top1": 0.9, "validation/loss": 9.0}
     equal = {"epoch": 2, "validation/top1": 0.9, "validation/loss": 1.0}
     worse = {"epoch": 3, "validation/top1": 0.8, "validation/loss": 0.1}
-    assert max([better, equal, worse], key=fit_module._rank) is equal
-    assert max([{"epoch": 1}, {"epoch": 2}], key=fit_module._rank) == {"epoch": 2}
+    assert max([better, equal, worse], key=run_module._rank) is equal
+    assert max([{"epoch": 1}, {"epoch": 2}], key=run_module._rank) == {"epoch": 2}
 
 
 def test_averages_of_an_epoch_are_its_own(config, tmp_path):

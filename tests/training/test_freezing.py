@@ -17,7 +17,8 @@ from flax_vision.training.freezing import frozen_layers, trained
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.schedules import make_plateau
-from flax_vision.training.step import Program, Recipe
+from flax_vision.training.state import Recipe
+from flax_vision.training.step import Program
 
 MODEL = CifarResNet(n=1, num_classes=4)
 TRUNK = "(?!fc|conv4).*"

@@ -16,7 +16,8 @@ from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.placement import Placement
 from flax_vision.training.schedules import make_plateau
-from flax_vision.training.step import Program, Recipe
+from flax_vision.training.state import Recipe
+from flax_vision.training.step import Program
 
 BATCH = 8
 

@@ -13,7 +13,8 @@ from flax_vision.training.config import default_config
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.schedules import make_plateau
-from flax_vision.training.step import Program, Recipe, is_finite
+from flax_vision.training.state import Recipe, is_finite
+from flax_vision.training.step import Program
 
 RATE = 0.1
 
