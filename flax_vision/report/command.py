@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from flax_vision.errors import UserError
+from flax_vision.report.progress import progress
 
 DESCRIPTION = """\
 Writes DIR/report/: index.html, a page that opens without a network and wherever the directory is,
@@ -43,9 +44,13 @@ def run(options: argparse.Namespace) -> None:
     from flax_vision.report.run import write_report
 
     try:
-        page, warning = write_report(
-            options.run_directory, directory=options.directory, folder=options.path
-        )
+        with progress() as report:
+            page, warning = write_report(
+                options.run_directory,
+                directory=options.directory,
+                folder=options.path,
+                report=report,
+            )
     except OSError as error:
         raise UserError(
             f"the report cannot be written ({error}); mend that, and give the command again."

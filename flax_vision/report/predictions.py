@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flax_vision.data.batches import Batch, evaluation_batches
-from flax_vision.data.image_set import Images
+from flax_vision.data.image_set import Images, Report
 from flax_vision.evaluation.protocols import CENTER
 from flax_vision.evaluation.trial import evenly, judged, prepare
 from flax_vision.weights.exported import ModelCard
@@ -30,13 +30,14 @@ class Predictions:
     confidence: np.ndarray
 
 
-def predict(card: ModelCard, variables: Any, images: Images) -> Predictions:
+def predict(card: ModelCard, variables: Any, images: Images, report: Report) -> Predictions:
     """Returns what a network takes images for, each seen as in the run's own test.
 
     Args:
       card: of the network.
       variables: of it.
       images: at least one.
+      report: called with a text, the images done so far and their number.
     """
     trial = prepare(card, CENTER, tuple(images.image_shape))
 
@@ -49,9 +50,11 @@ def predict(card: ModelCard, variables: Any, images: Images) -> Predictions:
 
     variables = jax.device_put(variables)
     taken_for = np.full(len(images), -1, np.int32)
-    confidence = np.zeros(len(images), np.float32)
+    confidence, done = np.zeros(len(images), np.float32), 0
     for batch in evaluation_batches(images, evenly(len(images), trial.batch_size)):
         classes, shares = jax.device_get(step(variables, batch))
         places = batch.place[batch.mask]
         taken_for[places], confidence[places] = classes[batch.mask], shares[batch.mask]
+        done += len(batch.mask)
+        report("the test images", min(done, len(images)), len(images))
     return Predictions(images.labels, taken_for, confidence)

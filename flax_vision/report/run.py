@@ -59,7 +59,7 @@ def write_report(
       images: of the test; None to read them again, as the run did.
       directory: where TFDS keeps its sets; None for where the run found its own.
       folder: of photographs, to be shown in place of the run's own.
-      report: called with a text, the images read so far and their number.
+      report: called with a text, the images read or tested so far and their number.
 
     Returns:
       The page, and what stands on it as a warning; empty for nothing.
@@ -76,18 +76,18 @@ def write_report(
             images, warning = _test_images(run, directory, folder, report)
         except UserError as error:
             warning = f"pictures of test images are left out: {error}"
-    shown = list(_sections(run, images, warning))
+    shown = list(_sections(run, images, warning, report))
     return _write(run.path / FOLDER, _page(run, shown), shown), warning
 
 
-def _sections(run: _Run, images: Images | None, warning: str) -> Iterator[Section]:
+def _sections(run: _Run, images: Images | None, warning: str, report: Report) -> Iterator[Section]:
     names = run.card.class_names
     yield sections.training(run.records)
     if warning:
         yield Section("Test images", f"{warning[:1].upper()}{warning[1:].rstrip('.')}.")
     tested = None
     if images is not None:
-        tested = sections.Tested(images, predict(run.card, run.variables, images))
+        tested = sections.Tested(images, predict(run.card, run.variables, images, report))
         yield sections.confusions(tested, names)
         yield sections.most_confident_mistakes(tested, names)
     yield sections.first_layer(run.variables)

@@ -57,8 +57,9 @@ def _report(workdir: Path, tested: Images, display: Display) -> None:
     except UserError as error:  # for matplotlib is not there
         display.line(f"no report: {error}, then flax-vision report {workdir}")
         return
+    display.begin(0)
     try:
-        page, _ = write_report(workdir, tested)
+        page, _ = write_report(workdir, tested, report=display.reading)
     except (Exception, KeyboardInterrupt) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         display.warning(f"no report ({reason}); to try again: flax-vision report {workdir}")
