@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -25,6 +26,11 @@ _SMALL_FILES = 1 << 16
 
 _CHUNK_BYTES, _FILE_BYTES = 1 << 23, 1 << 25
 """Of a tree: what is compressed in one piece, and what is gathered before it is written."""
+
+_HANDLES_COPIES = "deepcopy_host_arrays" in inspect.signature(type_handlers.NumpyHandler).parameters
+_UNCOPIED: dict[str, Any] = {"deepcopy_host_arrays": False} if _HANDLES_COPIES else {}
+"""Orbax copies NumPy's arrays, for they may be changed while it writes in the background; before
+0.12, which jax2onnx asks for, always."""
 
 _SEAL = "sha256.json"
 """In each checkpoint, the checksums of its files."""
@@ -230,9 +236,8 @@ def save_tree(path: Path, tree: Any) -> None:
             primary_host=own, active_processes={own}, barrier_sync_key_prefix="save_tree"
         )
         tree = jax.device_get(tree)
-    # Orbax would copy each array, for it may be changed while it writes in the background.
     registry = type_handlers.create_type_handler_registry(
-        (np.ndarray, type_handlers.NumpyHandler(deepcopy_host_arrays=False)),
+        (np.ndarray, type_handlers.NumpyHandler(**_UNCOPIED)),
         (jax.Array, type_handlers.ArrayHandler()),
     )
     handler = ocp.PyTreeCheckpointHandler(
