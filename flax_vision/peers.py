@@ -8,9 +8,12 @@ import importlib.util
 import json
 import os
 import re
+import signal
+import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -67,6 +70,8 @@ def join(
             "N and --process_id I belong together."
         )
     _check(str(coordinator), int(processes or 0), int(process or 0))
+    if process == 0:
+        _check_port(str(coordinator))
     _connect(f"at {coordinator}", seconds, coordinator, processes, process)
 
 
@@ -157,6 +162,13 @@ def _is_managed() -> bool:
 
 
 def _detect(seconds: float) -> None:
+    if "JOB_COMPLETION_INDEX" in os.environ and not importlib.util.find_spec("kubernetes"):
+        raise UserError(
+            "this is a pod of an indexed job of Kubernetes (JOB_COMPLETION_INDEX is in the "
+            "environment), whose others are found with the package kubernetes, which is not "
+            "installed: pip install kubernetes, or give --coordinator HOST:PORT, --num_processes N "
+            "and --process_id I."
+        )
     try:
         _connect("that the environment names", seconds)
     except (RuntimeError, ValueError) as error:
@@ -184,6 +196,26 @@ def _check(coordinator: str, processes: int, process: int) -> None:
         )
 
 
+def _check_port(coordinator: str) -> None:
+    """Raises a UserError if the port is taken, at which JAX would end with a page of C++."""
+    port = int(coordinator.rpartition(":")[2])
+    try:
+        socket.create_server(("", port)).close()
+    except OSError as error:
+        raise UserError(
+            f"--coordinator is {coordinator!r}, and this process cannot listen at port {port} "
+            f"({error.strerror}); give another port to all processes."
+        ) from error
+
+
+def _check_devices() -> None:
+    """Raises a UserError unless each process has as many devices as any other."""
+    devices = Counter(device.process_index for device in jax.devices())
+    if len(set(devices.values())) > 1:
+        counts = ", ".join(f"process {process} has {n}" for process, n in sorted(devices.items()))
+        raise UserError(f"the processes of a run must have as many devices each: {counts}.")
+
+
 def _connect(
     where: str,
     seconds: float,
@@ -195,6 +227,7 @@ def _connect(
     timer = threading.Timer(seconds, _give_up, (where, seconds))
     timer.daemon = True
     timer.start()
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own comes after the wait
     try:
         jax.distributed.initialize(
             coordinator,
@@ -206,6 +239,8 @@ def _connect(
         )
     finally:
         timer.cancel()
+        signal.signal(signal.SIGINT, interrupt)
+    _check_devices()
 
 
 def _give_up(where: str, seconds: float) -> None:

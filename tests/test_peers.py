@@ -1,5 +1,6 @@
 """One process alone, and one whose others do not come."""
 
+import socket
 import subprocess
 import sys
 
@@ -48,6 +49,20 @@ def test_without_anything_given_and_no_cluster_it_stays_alone(monkeypatch):
 def test_arguments_that_do_not_go_together(arguments, message):
     with pytest.raises(UserError, match=message):
         peers.join(*arguments)
+
+
+def test_port_that_is_taken():
+    with socket.create_server(("", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(UserError, match="cannot listen at port .*give another port"):
+            peers.join(address, 2, 0)
+
+
+def test_pod_of_kubernetes_without_its_package(monkeypatch):
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install kubernetes, or give --coordinator"):
+        peers.join()
 
 
 @pytest.mark.parametrize("process", [0, 1])

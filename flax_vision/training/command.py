@@ -70,6 +70,9 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
     except KeyboardInterrupt:
         return peers.leave(_stopped_at_once())
     except JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):  # in this process
+            traceback.print_exc()
+            return peers.leave(1)
         _fail(
             "another process of this run has ended, or cannot be reached any more "
             f"({str(error).splitlines()[0]}). Start all of them again with the same commands to go "

@@ -33,9 +33,15 @@ class Placement:
         self.column_layers = column_layers
         self.everywhere = NamedSharding(self.mesh, PartitionSpec())
 
-    def __str__(self) -> str:
+    def describe(self, params: Any) -> str:
+        """Returns a line about the mesh, and what share of the parameters is divided on it."""
         axes = " x ".join(f"{axis} {size}" for axis, size in self.mesh.shape.items() if size > 1)
-        return f"{axes}{', parameters divided' if self.fsdp else ''}"
+        if not self.fsdp:
+            return axes
+        leaves = jax.tree.leaves(params)
+        places = jax.tree.leaves(self.of_state(params))
+        divided = sum(x.size for x, place in zip(leaves, places, strict=True) if DATA in place.spec)
+        return f"{axes}, {divided / sum(x.size for x in leaves):.0%} of the parameters divided"
 
     def of_batch(self, dimensions: int = 1) -> NamedSharding:
         """Returns the sharding of batches whose labels have so many dimensions: [N] or [K, N]."""
@@ -43,11 +49,12 @@ class Placement:
 
     def of_state(self, state: Any) -> Any:
         """Returns the shardings of a tree of parameters and such, or of their shapes."""
-        return jax.tree.map(
-            lambda leaf, own: own if own.spec else NamedSharding(self.mesh, self._spec(leaf.shape)),
-            state,
-            self.of_use(state),
-        )
+
+        def of_array(leaf: Any, use: NamedSharding) -> NamedSharding:
+            rest = self._spec(leaf.shape[len(use.spec) :])
+            return NamedSharding(self.mesh, PartitionSpec(*use.spec, *rest))
+
+        return jax.tree.map(of_array, state, self.of_use(state))
 
     def of_use(self, state: Any) -> Any:
         """Returns the shardings of the same while it is used: whole, or the column's own part."""

@@ -76,7 +76,7 @@ class Run:
             self._display.line(note)
         self._display.line(f"{onednn_library.describe()}; {process.describe()}")
         if self._placement.mesh.size > 1:
-            self._display.line(f"mesh: {self._placement}")
+            self._display.line(f"mesh: {self._placement.describe(program.state.params)}")
         self._display.compiling()
         program.compile()
         self._display.begin(self._step)

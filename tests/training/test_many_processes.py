@@ -134,3 +134,11 @@ def test_mistake_that_the_first_finds_is_that_of_all(tmp_path, free_port):
     finish(start(workdir, 1, "--config.epochs=1"))
     for process in start_two(workdir, free_port):
         assert "error: run directory" in finish(process, 2)[1]
+
+
+def test_processes_with_different_numbers_of_devices(tmp_path, free_port):
+    others = [f"--coordinator=127.0.0.1:{free_port}", "--num_processes=2"]
+    for process in [start(tmp_path, n, *others, f"--process_id={n - 1}") for n in (1, 2)]:
+        _, errors = finish(process, 2)
+        assert "as many devices each: process 0 has 1, process 1 has 2" in errors
+        assert "Traceback" not in errors

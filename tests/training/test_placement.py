@@ -11,6 +11,7 @@ from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import create_model
 from flax_vision.sharding import make_mesh
+from flax_vision.training import placement
 from flax_vision.training.config import default_config
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
@@ -30,7 +31,7 @@ ten differ by 6e-15.
 """
 
 
-def program_of(name, shape, placement, **options) -> Program:
+def program_of(name, shape, devices, **options) -> Program:
     config = default_config()
     config.optimizer.weight_decay = 1e-3
     recipe = Recipe(
@@ -41,7 +42,7 @@ def program_of(name, shape, placement, **options) -> Program:
         average=0.9,
     )
     model = create_model(name, num_classes=10, **options)
-    return Program(model, recipe, Preprocessing((128.0,), (64.0,)), batch_of(shape), placement)
+    return Program(model, recipe, Preprocessing((128.0,), (64.0,)), batch_of(shape), devices)
 
 
 def batch_of(shape, step=0) -> Batch:
@@ -54,7 +55,8 @@ def batch_of(shape, step=0) -> Batch:
 def after_steps(program, shape, steps=10):
     train_step, state = program.compile_training(), program.init(0)
     for step in range(steps):
-        state = train_step(state, program.placement.put(batch_of(shape, step)))
+        batch = program.placement.put(batch_of(shape, step))
+        state = jax.block_until_ready(train_step(state, batch))
     return state
 
 
@@ -76,31 +78,35 @@ def assert_close(actual, expected):
     jax.tree.map(compare, numbers(actual), numbers(expected))
 
 
-FAMILIES = [
-    pytest.param("lenet5_modern", (28, 28, 1), id="lenet5_modern"),
-    pytest.param("resnet20", (16, 16, 3), id="resnet20", marks=pytest.mark.slow),
-    pytest.param("alexnet", (67, 67, 3), id="alexnet", marks=pytest.mark.slow),
-]
-
-
-@pytest.mark.parametrize(("name", "shape"), FAMILIES)
-def test_ten_steps_on_four_devices_are_those_on_one(name, shape):
-    make = partial(program_of, name, shape)
-    one = after_steps(make(placed(1)), shape)
-    assert_close(after_steps(make(placed(4)), shape), one)
-    assert_close(after_steps(make(placed(4, fsdp=True)), shape), one)
+FAMILIES = {"lenet5_modern": (28, 28, 1), "resnet20": (16, 16, 3), "alexnet": (67, 67, 3)}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", [1, 2])
-def test_ten_steps_on_two_columns_are_those_on_one_device(data):
+@pytest.mark.parametrize(("name", "shape"), FAMILIES.items())
+def test_ten_steps_on_four_devices_are_those_on_one(name, shape, monkeypatch):
+    monkeypatch.setattr(placement, "_LARGE", 256)  # so that much of small networks is divided
+    make = partial(program_of, name, shape)
+    one = after_steps(make(placed(1)), shape)
+    assert_close(after_steps(make(placed(4)), shape), one)
+    divided = after_steps(make(placed(4, fsdp=True)), shape)
+    places = [x.sharding.spec for x in jax.tree.leaves(divided.params) if x.size >= 256]
+    assert len(places) >= 4
+    assert sum("data" in place for place in places) > len(places) / 2
+    assert_close(divided, one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("data", "fsdp"), [(1, False), (2, True)])
+def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
     shape, mesh = (67, 67, 3), make_mesh(data=data, column=2)
     layers = create_model("alexnet", mesh=mesh).column_layers
-    divided = program_of("alexnet", shape, Placement(mesh, column_layers=layers), mesh=mesh)
+    divided = program_of("alexnet", shape, Placement(mesh, fsdp, layers), mesh=mesh)
     state = after_steps(divided, shape)
     kernel = state.params["conv1"]["kernel"]
     # Nowhere, and at no moment, are both columns' kernels.
     whole = f"f32[{','.join(map(str, kernel.shape))}]"
     assert whole not in divided.compile_training().as_text()
     assert kernel.addressable_shards[0].data.nbytes * 2 == kernel.nbytes
+    kernel = state.params["fc7"]["kernel"]
+    assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
     assert_close(state, after_steps(program_of("alexnet", shape, placed(1)), shape))
