@@ -119,7 +119,7 @@ class Classifier:
 
     def predict(
         self,
-        photographs: Sequence[str | Path],
+        photographs: str | Path | Sequence[str | Path],
         top: int = 5,
         *,
         batch_size: int | None = None,
@@ -132,7 +132,7 @@ class Classifier:
         decoded by threads while the network works.
 
         Args:
-          photographs: files, and folders that have images at any depth.
+          photographs: files, and folders that have images at any depth; or one of them.
           top: how many of the most probable classes to name.
           batch_size: images in a step; None for up to 32.
           threads: that decode; 0 for one a core.

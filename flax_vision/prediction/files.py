@@ -1,5 +1,6 @@
 """The photographs that a person names: files, and folders of them."""
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -7,20 +8,23 @@ from flax_vision.data.folder import SUFFIXES, natural
 from flax_vision.errors import UserError
 
 
-def find_photographs(named: Sequence[str | Path]) -> list[Path]:
+def find_photographs(named: str | Path | Sequence[str | Path]) -> list[Path]:
     """Returns the files, and the images in folders at any depth, those in natural order.
 
-    Hidden files and folders are passed over.
+    Hidden files and folders are passed over. A link to nothing is among them, to be named where it
+    cannot be read.
 
     Args:
-      named: files, which may have any name, and folders.
+      named: files, which may have any name, and folders; or one of them.
 
     Raises:
       UserError: nothing is named, something does not exist, or a folder has no images.
     """
     if not named:
         raise UserError("no photographs are named; give files, or folders with images in them.")
-    missing = [str(path) for path in named if not Path(path).expanduser().exists()]
+    if isinstance(named, str | Path):
+        named = [named]
+    missing = [str(path) for path in named if not os.path.lexists(Path(path).expanduser())]
     if missing:
         raise UserError(f"{missing[0]!r} does not exist; give files, or folders with images.")
     found: dict[Path, None] = {}
@@ -38,7 +42,7 @@ def _photographs(path: Path) -> list[Path]:
         for file in inside
         if file.suffix.lower() in SUFFIXES
         and not any(part.startswith(".") for part in file.parts)
-        and not (path / file).is_dir()
+        and ((path / file).is_file() or not (path / file).exists())
     ]
     if not names:
         raise UserError(

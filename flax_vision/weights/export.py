@@ -1,8 +1,9 @@
 """A trained network, handed on to other programs."""
 
+import contextlib
 import importlib.util
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +11,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from flax_vision.errors import UserError, unknown
 from flax_vision.ops.backend import plain_forms
 from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
 from flax_vision.weights.torchvision import to_torchvision
+
+_FILE_MODE = 0o644
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """For which a program is lowered."""
@@ -108,22 +113,36 @@ def _program(card: ModelCard, model: Any, variables: Any, preprocessing: bool) -
 
 
 def _write_safetensors(path: Path, card: ModelCard, variables: Mapping[str, Any]) -> None:
-    from safetensors.numpy import save_file
-
     arrays = {name: np.asarray(x) for name, x in flatten_dict(variables, sep="/").items()}
-    save_file(arrays, path, metadata={"model.json": card.to_json()})
+    _save_safetensors(path, arrays, {"model.json": card.to_json()})
 
 
 def _write_torchvision(path: Path, card: ModelCard, variables: Mapping[str, Any]) -> None:
     state_dict = to_torchvision(card.name, variables)
     if path.suffix == ".safetensors":
-        from safetensors.numpy import save_file
-
-        save_file({key: np.ascontiguousarray(x) for key, x in state_dict.items()}, path)
+        _save_safetensors(path, {key: np.ascontiguousarray(x) for key, x in state_dict.items()})
         return
     import torch
 
-    torch.save({key: torch.from_numpy(x) for key, x in state_dict.items()}, path)
+    with _disk_error(RuntimeError):
+        torch.save({key: torch.from_numpy(x) for key, x in state_dict.items()}, path)
+
+
+def _save_safetensors(
+    path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None
+) -> None:
+    with _disk_error(SafetensorError):
+        save_file(arrays, path, metadata)
+    path.chmod(_FILE_MODE)  # it would keep the file from everybody else
+
+
+@contextlib.contextmanager
+def _disk_error(kind: type[Exception]) -> Iterator[None]:
+    """Turns what a library says of a file that it cannot write into what Python does."""
+    try:
+        yield
+    except kind as error:
+        raise OSError(str(error).splitlines()[0]) from error
 
 
 def _write_stablehlo(path: Path, program: Program) -> None:

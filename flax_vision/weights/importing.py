@@ -2,11 +2,12 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from flax.traverse_util import flatten_dict
 
 from flax_vision.errors import UserError
@@ -84,6 +85,7 @@ def import_weights(
     )
     if transforms.resize < transforms.crop:
         raise UserError(f"resize is {resize}; give at least {transforms.crop}, what is seen.")
+    _check_finite(found.state_dict)
     ours = mapped(name, found.state_dict)
     options = dict(ours.options)
     names, origin = _class_names(options.pop("num_classes"), class_names, found.class_names)
@@ -102,6 +104,16 @@ def import_weights(
     with _writing(directory):
         exported.save(directory, card, ours.variables)
     return Imported(card, rows, origin)
+
+
+def _check_finite(state_dict: Mapping[str, np.ndarray]) -> None:
+    # A sum, and not each number's own answer, which would take a quarter of the weights' memory.
+    bad = [key for key, x in state_dict.items() if not np.isfinite(np.sum(x, dtype=np.float64))]
+    if bad:
+        raise UserError(
+            f"{bad[0]!r}{f' and {len(bad) - 1} more' if bad[1:] else ''} has numbers that are not "
+            "finite; give weights of a training that went well."
+        )
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ def folder(tmp_path):
 def test_folder_at_any_depth_in_natural_order(folder):
     found = find_photographs([folder])
     assert found == [folder / name for name in ("9.JPG", "10.jpg", "b/c/d.png")]
+
+
+def test_link_to_nothing_is_named_and_a_pipe_is_passed_over(folder):
+    (folder / "11.jpg").symlink_to(folder / "gone.jpg")
+    os.mkfifo(folder / "12.jpg")
+    found = find_photographs(folder)
+    assert [path.name for path in found] == ["9.JPG", "10.jpg", "11.jpg", "d.png"]
+    assert find_photographs(found) == found
 
 
 def test_files_of_any_name_in_the_order_given_each_once(folder):

@@ -7,6 +7,7 @@ import signal
 
 import chex
 import jax
+import numpy as np
 import pytest
 
 import flax_vision as fv
@@ -65,6 +66,19 @@ def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished
     assert again["top1"] == result["test/top1"]
     assert again["loss"] == pytest.approx(result["test/loss"], rel=1e-6)
     assert model.num_classes == 10
+
+
+def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished, tmp_path):
+    config.init_from, config.freeze = str(finished[0]), "C.*"
+    config.seed, config.epochs = 5, 1
+    fit(config, tmp_path / "tuned")
+    before, after = fv.load(finished[0])[1]["params"], fv.load(tmp_path / "tuned")[1]["params"]
+    for layer, arrays in before.items():
+        same = np.array_equal(arrays["kernel"], after[layer]["kernel"])
+        assert same == layer.startswith("C"), layer
+    # Three small steps away from it, where another beginning would be far.
+    moved = np.abs(after["F6"]["kernel"] - before["F6"]["kernel"]).mean()
+    assert moved < 0.3 * np.abs(before["F6"]["kernel"]).mean()
 
 
 def test_summary_of_a_run_of_one_step_an_epoch(config):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 import flax_vision as fv
 from flax_vision.cli import main
@@ -115,6 +116,7 @@ def test_safetensors_have_our_names_and_the_card(run, tmp_path):
         names, metadata = set(file.keys()), file.metadata()
         kernel = file.get_tensor("params/C1/kernel")
     assert {"params/C1/kernel", "params/C1/bias", "params/F6/kernel"} <= names
+    assert path.stat().st_mode & 0o777 == 0o644
     assert json.loads(metadata["model.json"])["class_names"] == ["cat", "dog", "owl"]
     np.testing.assert_array_equal(kernel, fv.load(run)[1]["params"]["C1"]["kernel"])
 
@@ -171,3 +173,12 @@ def test_disk_that_is_full_leaves_nothing(run, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="No space left"):
         export.export(run, "safetensors", tmp_path / "net.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_safetensors_says_of_a_full_disk_is_an_error_of_the_disk(run, tmp_path, monkeypatch):
+    def fail(arrays, path, metadata):
+        raise SafetensorError("Error while serializing: No space left on device (os error 28)")
+
+    monkeypatch.setattr(export, "save_file", fail)
+    with pytest.raises(UserError, match="cannot be written .*No space left on device.*another -o"):
+        export.export(run, "safetensors", tmp_path / "net.safetensors")

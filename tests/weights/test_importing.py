@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 import flax_vision as fv
 from flax_vision.cli import main
@@ -145,6 +145,15 @@ def test_tensors_that_do_not_fit_are_all_named(source, variables, tmp_path, caps
     misshapen = r"; misshapen: fc\.weight \[3, 512\] instead of \[3, 2048\], layer1\.0\.conv1"
     check(misshapen, capsys, "resnet50_v1_5", source, tmp_path / "net")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_numbers_that_are_not_finite(number, source, variables, tmp_path, capsys):
+    tensors = load_file(source)
+    tensors["fc.bias"][1] = number
+    save_file(tensors, tmp_path / "bad.safetensors")
+    message = r"'fc\.bias' has numbers that are not finite"
+    check(message, capsys, NAME, tmp_path / "bad.safetensors", tmp_path / "net")
 
 
 def test_class_list_of_the_wrong_length(source, variables, tmp_path, capsys):
