@@ -110,3 +110,9 @@ def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
     kernel = state.params["fc7"]["kernel"]
     assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
     assert_close(state, after_steps(program_of("alexnet", shape, placed(1)), shape))
+
+
+def test_one_device_takes_a_batch_by_itself():
+    batch = batch_of((8, 8, 1))
+    assert placed(1).put(batch) is batch
+    assert placed(2).put(batch).images.sharding.num_devices == 2
