@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from flax_vision.errors import UserError, unknown
+from flax_vision.ops.axes import COLUMN, DATA
 
-AXES = ("data", "column")
+AXES = (DATA, COLUMN)
 """The axes of a mesh, as `sharding.make_mesh` has them."""
 
 MOST_DEVICES = 1024

@@ -24,6 +24,15 @@ from flax_vision.weights import import_command
 if TYPE_CHECKING:
     from flax_vision.profiling import Time
 
+_DESCRIBED = {
+    "evaluate": (evaluation, "test what was trained, as its paper did"),
+    "import-weights": (import_command, "take over torchvision's weights"),
+    "predict": (prediction, "tell what is in photographs"),
+    "report": (report, "write a page of what a run learned"),
+    "export": (export, "write a trained network for other programs"),
+}
+"""Commands with a module of their own, and what each does in a few words."""
+
 
 def main(typed: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status: 0, or 2 for a mistake of the user's.
@@ -109,21 +118,8 @@ def _parser() -> argparse.ArgumentParser:
         "--by", choices=("layer", "operation"), help="one of the two tables; both if not given"
     )
     profile.set_defaults(run=_profile)
-    evaluate = commands.add_parser("evaluate", help="test what was trained, as its paper did")
-    evaluation.add_arguments(evaluate)
-    evaluate.set_defaults(run=evaluation.run)
-    importing = commands.add_parser("import-weights", help="take over torchvision's weights")
-    import_command.add_arguments(importing)
-    importing.set_defaults(run=import_command.run)
-    predict = commands.add_parser("predict", help="tell what is in photographs")
-    prediction.add_arguments(predict)
-    predict.set_defaults(run=prediction.run)
-    reporting = commands.add_parser("report", help="write a page of what a run learned")
-    report.add_arguments(reporting)
-    reporting.set_defaults(run=report.run)
-    exporting = commands.add_parser("export", help="write a trained network for other programs")
-    export.add_arguments(exporting)
-    exporting.set_defaults(run=export.run)
+    described = {name: _add_described(commands, name, *own) for name, own in _DESCRIBED.items()}
+    evaluate, predict = described["evaluate"], described["predict"]
     for command in (bench, profile, evaluate, predict):
         command.add_argument(
             "--batch-size", type=arguments.positive, metavar="N", help="images in a step"
@@ -148,6 +144,19 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--format", choices=FORMATS, default="table", help="table if not given"
         )
+    return parser
+
+
+def _add_described(commands: Any, name: str, module: Any, does: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=does,
+        description=module.DESCRIPTION,
+        epilog=module.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
     return parser
 
 

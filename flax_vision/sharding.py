@@ -7,11 +7,7 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-DATA = "data"
-"""The axis of the devices that share a batch."""
-
-COLUMN = "column"
-"""The axis of the devices that share AlexNet's columns."""
+from flax_vision.ops.axes import COLUMN, DATA
 
 
 def make_mesh(*, data: int | None = None, column: int = 1) -> Mesh:

@@ -12,9 +12,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from flax_vision.collectives import collectives
 from flax_vision.errors import UserError
+from flax_vision.models.googlenet import auxiliary_logits
 from flax_vision.models.summary import Row
+from flax_vision.ops.axes import DATA
 from flax_vision.places import own_names, place_of
-from flax_vision.sharding import DATA, make_mesh, parameter_shardings
+from flax_vision.sharding import make_mesh, parameter_shardings
 
 _COMPILER: dict[str, str | bool] = {
     # It joins the sums of many layers into one, to which it gives the name of one of them.
@@ -202,8 +204,7 @@ def _gradients(
             mutable=[*statistics, "intermediates"],
         )
         logits, updated = applied
-        kept = updated.pop("intermediates", {})
-        heads = [head for name in ("aux1", "aux2") for head in kept.get(name, ())]
+        heads = auxiliary_logits(updated.pop("intermediates", {}))
         # Any loss will do: what is sent does not depend on it.
         return sum((output**2).sum() for output in [logits, *heads]), updated
 

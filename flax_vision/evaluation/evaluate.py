@@ -8,31 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from flax_vision.data.batches import Batch, evaluation_batches
-from flax_vision.data.image_set import Images
+from flax_vision.data.batches import Batch
 from flax_vision.evaluation.metrics import Totals
 
 _WAITING = 2
 """Steps at the most that are handed to the device while another runs."""
-
-
-def evaluate(
-    eval_step: Callable[[Any, Batch], Totals],
-    variables: Any,
-    image_set: Images,
-    batch_size: int,
-    poll: Callable[[], None] = lambda: None,
-) -> dict[str, float]:
-    """Returns the averages over a set, in which every image counts once.
-
-    Args:
-      eval_step: compiled, from the variables and a batch to its totals.
-      variables: of the network.
-      image_set: with at least one image.
-      batch_size: images at once; it changes the result by rounding at the most.
-      poll: called before each batch; it may raise to leave early.
-    """
-    return average(eval_step, variables, evaluation_batches(image_set, batch_size), poll)
 
 
 def average(
@@ -41,7 +21,14 @@ def average(
     batches: Iterable[Batch],
     poll: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Returns the averages over batches, as `evaluate` does over a set."""
+    """Returns the averages over batches; each image that their masks have counts once.
+
+    Args:
+      eval_step: compiled, from the variables and a batch to its totals.
+      variables: of the network.
+      batches: of a set, with at least one image.
+      poll: called before each batch; it may raise to leave early.
+    """
     return total(eval_step, variables, batches, poll).averages()
 
 
@@ -51,7 +38,7 @@ def total(
     batches: Iterable[Batch],
     poll: Callable[[], None] = lambda: None,
 ) -> Totals:
-    """Returns the sums over batches, float64 []."""
+    """Returns the sums over batches, float64 []; see `average`."""
     totals = []
     for batch in batches:
         poll()

@@ -22,7 +22,7 @@ class Measurement:
     """What a test came to.
 
     Attributes:
-      averages: as `evaluate` has them.
+      averages: as `average` has them.
       taken_for: int32 [N], the class that each image of the set was taken for; -1 where it could
         not be read.
       seconds: that it took, without compiling.

@@ -15,11 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-COLUMN = "column"
-"""The axis of a mesh whose devices have a column each."""
-
-DATA = "data"
-"""The axis of a mesh whose devices share a batch."""
+from flax_vision.ops.axes import COLUMN, DATA
 
 COLUMNS = 2
 """How many there are: AlexNet was made for two GPUs."""

@@ -5,7 +5,7 @@ What the paper leaves open (initialisation, constants of the response normalisat
 Caffe's bvlc_googlenet, for which one of the authors helped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -33,6 +33,9 @@ from flax_vision.models.layers import (
 from flax_vision.models.normalized_convolution import normalized_convolution
 from flax_vision.models.variant import Variant
 from flax_vision.ops.padding import Padding
+
+_HEADS = {"4a": "aux1", "4d": "aux2"}
+"""The auxiliary heads, by the module that each of them sees."""
 
 # Table 1: the kernels of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5 and pool projection. Max-pooling
 # comes before 3a, 4a and 5a.
@@ -184,7 +187,7 @@ class GoogLeNet(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         seen = train or self.is_initializing() or self.is_mutable_collection("intermediates")
-        heads = {"4a": "aux1", "4d": "aux2"} if self.auxiliary_heads and seen else {}
+        heads = _HEADS if self.auxiliary_heads and seen else {}
         check_images(images, "GoogLeNet", self._smallest(bool(heads)))
         unit = partial(_unit, conv=self._conv(), norm=self._norm(train))
         x = self._stem(images, unit)
@@ -278,6 +281,15 @@ def _unit(
 ) -> jax.Array:
     layer = conv(kernels, size, rectify=norm is None, name=name, **settings)
     return layer(x) if norm is None else normalized_convolution(x, layer, norm(name=f"{name}_bn"))
+
+
+def auxiliary_logits(intermediates: Mapping[str, Any]) -> list[jax.Array]:
+    """Returns what the auxiliary heads gave, float32 [N, classes] each; none for other networks.
+
+    Args:
+      intermediates: the collection of that name, as `apply` returns it.
+    """
+    return [logits for name in _HEADS.values() for logits in intermediates.get(name, ())]
 
 
 MODELS = {

@@ -13,10 +13,8 @@ import jax
 from jax import lax
 from jax.sharding import PartitionSpec
 
+from flax_vision.ops.axes import DATA
 from flax_vision.ops.xla_convolution import Geometry
-
-AXIS = "data"
-"""The axis of the mesh along which images are divided."""
 
 
 def divided(
@@ -32,22 +30,22 @@ def divided(
       images: how many there are.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    devices = mesh.shape.get(AXIS, 1)
-    if devices == 1 or AXIS in mesh.manual_axes or images % devices:
+    devices = mesh.shape.get(DATA, 1)
+    if devices == 1 or DATA in mesh.manual_axes or images % devices:
         return None
     is_sum = have_images[1]
     shape = geometry.shape if is_sum else (images // devices, *geometry.shape[1:])
-    spec = {True: PartitionSpec(AXIS), False: PartitionSpec()}
+    spec = {True: PartitionSpec(DATA), False: PartitionSpec()}
 
     def on_own(*operands: jax.Array, **parameters: Any) -> jax.Array:
         result = bind(*operands, geometry=geometry._replace(shape=shape), **parameters)
-        return lax.psum(result, AXIS) if is_sum else result
+        return lax.psum(result, DATA) if is_sum else result
 
     def on_all(*operands: jax.Array, **parameters: Any) -> jax.Array:
         in_specs = tuple(spec[has] for has in have_images[: len(operands)])
         function = partial(on_own, **parameters)
         divided = jax.shard_map(
-            function, in_specs=in_specs, out_specs=spec[not is_sum], axis_names={AXIS}
+            function, in_specs=in_specs, out_specs=spec[not is_sum], axis_names={DATA}
         )
         return divided(*operands)
 

@@ -36,8 +36,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument("trained", metavar="DIR", help="a run directory, or an export")
     parser.add_argument(
         "photographs", nargs="+", metavar="FILE_OR_FOLDER", help="photographs, or folders of them"

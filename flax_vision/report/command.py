@@ -26,8 +26,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument("run_directory", metavar="DIR", help="a run directory")
     parser.add_argument(
         "--directory", metavar="DIR", help="where TFDS keeps its sets (default: as in the run)"

@@ -8,7 +8,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from flax_vision.data.batches import Batch
-from flax_vision.sharding import DATA, make_mesh, parameter_shardings
+from flax_vision.ops.axes import DATA
+from flax_vision.sharding import make_mesh, parameter_shardings
 
 _LARGE = 1 << 16
 """Numbers in an array from which on it is worth a communication to have a part of it only."""

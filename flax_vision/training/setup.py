@@ -19,7 +19,8 @@ from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
 from flax_vision.models.registry import create_model
-from flax_vision.sharding import DATA, make_mesh
+from flax_vision.ops.axes import DATA
+from flax_vision.sharding import make_mesh
 from flax_vision.training.freezing import Layer, frozen_layers, trained
 from flax_vision.training.inputs import (
     centered,

@@ -1,6 +1,6 @@
 """The compiled functions that change the state of a run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
@@ -12,6 +12,7 @@ from flax import linen as nn
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.metrics import Totals
+from flax_vision.models.googlenet import auxiliary_logits
 from flax_vision.training.freezing import marks, overlaid, trained
 from flax_vision.training.optimizers import running_average
 from flax_vision.training.placement import Placement
@@ -203,7 +204,7 @@ class Program:
             logits, updated = applied
             losses = self._recipe.loss(logits, batch.labels)
             totals = Totals.of_batch(losses, logits, batch.labels, batch.mask)
-            for head in _auxiliary_logits(updated.pop("intermediates", {})):
+            for head in auxiliary_logits(updated.pop("intermediates", {})):
                 losses += self._recipe.auxiliary * self._recipe.loss(head, batch.labels)
             # The mean of those that count. Where that is all, the factor is 1, and changes no bit.
             factor = len(batch.mask) / jnp.maximum(batch.mask.sum(), 1).astype(jnp.float32)
@@ -222,8 +223,3 @@ class Program:
         logits: Any = self._model.apply(self._gathered(variables), images, train=False)
         losses = self._recipe.loss(logits, batch.labels)
         return Totals.of_batch(losses, logits, batch.labels, batch.mask)
-
-
-def _auxiliary_logits(intermediates: Mapping[str, Any]) -> list[jax.Array]:
-    """Returns what GoogLeNet's auxiliary heads gave; other networks have none."""
-    return [logits for name in ("aux1", "aux2") for logits in intermediates.get(name, ())]

@@ -33,8 +33,6 @@ FORMATS = ("orbax", "safetensors", "torchvision", "stablehlo", "onnx")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument("trained", metavar="DIR", help="a run directory, or an export")
     parser.add_argument("--format", required=True, choices=FORMATS, help="see below")
     parser.add_argument(

@@ -33,8 +33,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument("name", metavar="NAME", help="the network, such as resnet50_v1_5")
     parser.add_argument("source", metavar="SOURCE", help="where its weights are, see below")
     parser.add_argument("directory", metavar="DIR", help="the export directory, to be created")

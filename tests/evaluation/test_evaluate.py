@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_vision.evaluation.evaluate import evaluate
+from flax_vision.data.batches import evaluation_batches
+from flax_vision.evaluation.evaluate import average
 from flax_vision.evaluation.metrics import Totals
 
 
@@ -19,7 +20,7 @@ def eval_step(variables, batch):
 
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 40, 64])
 def test_result_does_not_depend_on_the_batch_size(digits, batch_size):
-    result = evaluate(eval_step, jnp.float32(1), digits, batch_size)
+    result = average(eval_step, jnp.float32(1), evaluation_batches(digits, batch_size))
     pixels = digits.images.reshape(40, -1)[:, :4].astype(int)
     right = pixels[np.arange(40), digits.labels]
     larger = (pixels >= right[:, None]).sum(axis=1) - 1
@@ -32,5 +33,5 @@ def test_result_does_not_depend_on_the_batch_size(digits, batch_size):
 def test_poll_can_leave_early(digits):
     poll = Mock(side_effect=[None, None, InterruptedError])
     with pytest.raises(InterruptedError):
-        evaluate(eval_step, jnp.float32(1), digits, 10, poll)
+        average(eval_step, jnp.float32(1), evaluation_batches(digits, 10), poll)
     assert poll.call_count == 3

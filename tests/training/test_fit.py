@@ -14,7 +14,7 @@ import flax_vision as fv
 from flax_vision.checkpoints import Checkpoints
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluate import evaluate
+from flax_vision.evaluation.evaluate import average
 from flax_vision.training import fit as fit_module
 from flax_vision.training import run as run_module
 from flax_vision.training import setup as training_setup
@@ -62,7 +62,8 @@ def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished
     model, variables = fv.load(workdir)
     setup = prepare(config, lambda *report: None)
     setup.program.compile()
-    again = evaluate(setup.program.eval_step, variables, setup.parts.test, config.batch_size)
+    batches = evaluation_batches(setup.parts.test, config.batch_size)
+    again = average(setup.program.eval_step, variables, batches)
     assert again["top1"] == result["test/top1"]
     assert again["loss"] == pytest.approx(result["test/loss"], rel=1e-6)
     assert model.num_classes == 10
@@ -163,9 +164,8 @@ def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path
     setup = prepare(config, lambda *report: None)
     setup.program.compile()
     _, variables = fv.load(tmp_path)
-    validated = evaluate(
-        setup.program.eval_step, variables, setup.parts.validation, config.batch_size
-    )
+    batches = evaluation_batches(setup.parts.validation, config.batch_size)
+    validated = average(setup.program.eval_step, variables, batches)
     record = read_metrics(tmp_path)[best - 1]
     assert result["best/epoch"] == best
     assert validated["loss"] == pytest.approx(record["validation/loss"], rel=1e-6)
