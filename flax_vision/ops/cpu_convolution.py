@@ -25,7 +25,7 @@ def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Arra
     if _suits_winograd(kernel.shape, stride):
         return _by_winograd(x, kernel, shape, padding)
     padded = _padded(x.shape, padding)
-    is_small = shape[1] * shape[2] <= 64 * 64 and kernel.shape[2] >= 24
+    is_small = shape[1] * shape[2] <= _small_map() and kernel.shape[2] >= 24
     if is_small or _is_narrow(kernel.shape, padded):
         form = _form(kernel.shape, padded, stride)
         return products.convolution(form, _pad(x, padding), kernel, shape, stride)
@@ -43,7 +43,8 @@ def input_gradient(y: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
         pads = ((reach - top, reach - bottom), (reach - left, reach - right))
         return _by_winograd(y, jnp.flip(kernel, (0, 1)), shape, pads, axis=1)
     padded = _padded(shape, padding)
-    is_small = y.shape[1] * y.shape[2] <= 8 * 8 or (kernel.shape[0] >= 5 and kernel.shape[2] >= 24)
+    is_small = y.shape[1] * y.shape[2] <= 8 * 8 and kernel.shape[2] >= (128 if _has_avx512() else 1)
+    is_small |= kernel.shape[0] >= 5 and kernel.shape[2] >= 24
     if is_small or _is_narrow(kernel.shape, padded):
         gradient = products.input_gradient(_form(kernel.shape, padded, stride), y, kernel, padded)
         return lax.dynamic_slice(gradient, (0, top, left, 0), shape)
@@ -53,6 +54,8 @@ def input_gradient(y: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
 def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the gradient for the kernel."""
     shape, stride, padding = geometry
+    if shape[:2] == (1, 1):
+        return products.of_columns(_pad(x, padding)[:, ::stride, ::stride], y).reshape(shape)
     form = _form(shape, _padded(x.shape, padding), stride)
     return products.kernel_gradient(form, _pad(x, padding), y, shape, stride)
 
@@ -75,6 +78,11 @@ def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
     height, width, *channels = geometry.shape
     has_many = min(channels) >= (64 if y[1] >= 56 else 128)
     return has_many and height * width > 1 and not _has_avx512()
+
+
+def _small_map() -> int:
+    """Returns up to how many pixels of a map products are faster than XLA's convolution."""
+    return 10 * 10 if _has_avx512() else 64 * 64
 
 
 def _has_avx512() -> bool:

@@ -122,23 +122,23 @@ def kernel_gradient(form: Form, x: jax.Array, y: jax.Array, shape: Shape, stride
     def add(i: jax.Array, total: jax.Array) -> jax.Array:
         seen = form.gather(under(x, i, images, rows, y.shape[1], shape[0], stride))
         seen_by = under(y, i, images, rows, y.shape[1], 1, 1)
-        return total + _of_columns(seen, seen_by.reshape(*seen.shape[:3], -1))
+        return total + of_columns(seen, seen_by.reshape(*seen.shape[:3], -1))
 
     start = jnp.zeros_like(y, shape=matrix.shape)
     total = lax.fori_loop(0, pieces(y.shape, images, rows), add, start)
     return transpose(form.matrix, shape, total)
 
 
-def _of_columns(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Returns the products of the columns of a [N, H, W, m] and b [N, H, W, n]: [m, n].
+def of_columns(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Returns the products of the columns of a [..., m] and b [..., n]: [m, n].
 
     XLA transposes the left operand of such a product first, so that should be the smaller.
     """
-    a, b = lax.optimization_barrier((a, b))
-    rows = (0, 1, 2)
-    if a.shape[3] <= b.shape[3]:
-        return lax.dot_general(a, b, ((rows, rows), ((), ())))
-    return lax.optimization_barrier(lax.dot_general(b, a, ((rows, rows), ((), ())))).T
+    a, b = lax.optimization_barrier((a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])))
+    rows = (((0,), (0,)), ((), ()))
+    if a.shape[1] <= b.shape[1]:
+        return lax.dot_general(a, b, rows)
+    return lax.optimization_barrier(lax.dot_general(b, a, rows)).T
 
 
 def _count(size: int, window: int, stride: int) -> int:

@@ -114,8 +114,12 @@ def test_large_maps_and_few_channels_stay_with_xla():
     assert form((1, 32, 32, 16), (3, 3, 16, 16)) == "XLA"
 
 
-def test_small_maps_take_products():
+def test_small_maps_take_products(monkeypatch):
+    assert form((1, 10, 10, 64), (3, 3, 64, 64)) == "patches or bands"
+    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2")
     assert form((1, 32, 32, 64), (3, 3, 64, 64)) == "patches or bands"
+    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
+    assert form((1, 32, 32, 64), (3, 3, 64, 64)) == "XLA"
     assert form((1, 28, 28, 1), (5, 5, 1, 6)) == "patches or bands"
     assert form((1, 56, 56, 64), (1, 1, 64, 256), padding=((0, 0), (0, 0))) == "product"
 
