@@ -2,28 +2,30 @@
 
     pip install -e '.[test,parity]'
     python benchmarks/compare_torch.py                       # everything, about two hours
-    python benchmarks/compare_torch.py resnet50_v1_5 --rounds 1 --seconds 5
+    python benchmarks/compare_torch.py resnet50_v1_5 --rounds 2 --seconds 1
 
-Each measurement is a process of its own, and the sides take turns, so that what else the machine
-does meets all of them. A ratio compares the medians of one round; the table has the median of the
-rounds' ratios and their range. The faster of PyTorch's two forms, eager and torch.compile, counts.
-Writes every figure to results.json, the table to results.md and a picture to results.png, all in
---output. Where it was stopped it goes on when it is started again with the same words; --show makes
-the table and the picture of what there is without measuring.
+For each network, mode and allocator the sides are processes that are all ready, and take turns: of
+a round each works for some seconds while the others rest, so that what else the machine does meets
+all of them. A ratio compares the medians of one round; the table has the median of the rounds'
+ratios and their range. The faster of PyTorch's two forms, eager and torch.compile, counts. Our
+sides start twice, first without compiled programs in their cache. Writes every figure to
+results.json, the table to results.md and a picture to results.png, all in --output. Where it was
+stopped it goes on when it is started again with the same words; --show makes the table and the
+picture of what there is without measuring.
 """
 
 import argparse
 import itertools
 import json
-import os
 import statistics
-import subprocess
-import sys
+import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from turns import Worker
 
 from flax_vision import process
 
@@ -42,45 +44,59 @@ ROWS = [
 MODES = ["training", "inference"]
 OURS = {"with oneDNN": {}, "pure JAX": {"FLAX_VISION_ONEDNN": "0"}}
 THEIRS = {"PyTorch": [], "torch.compile": ["--compile"]}
-WITHOUT_HEADS = {"googlenet", "googlenet_torchvision"}
 ALLOCATORS = {
     "keep": {process.TUNABLES: process.KEEP},
-    "system": {process.ALLOCATOR: "system"},
+    "system": {process.ALLOCATOR: "system", process.TUNABLES: ""},
 }
-TORCH_SIDE = Path(__file__).with_name("torch_side.py")
+LIMIT = "a large matrix product"
+OUR_SIDE, TORCH_SIDE = (
+    str(Path(__file__).with_name(name)) for name in ("our_side.py", "torch_side.py")
+)
 
 
-def run(command: list[str], environment: dict[str, str]) -> Any:
-    inherited = {key: value for key, value in os.environ.items() if key != process.TUNABLES}
-    done = subprocess.run(
-        command, env=inherited | environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+def measure(place: dict, sides: list[str], rounds: int, seconds: float) -> dict:
+    """Returns what each side tells of itself, and its figures of each round.
+
+    Args:
+      place: network, mode and allocator.
+      sides: what is measured.
+      rounds: how often each has its turn.
+      seconds: how long a turn is.
+    """
+    with ExitStack() as stack:
+        workers = {side: start(side, place, stack) for side in (*sides, LIMIT)}
+        turns: dict[str, list] = {side: [] for side in workers}
+        for _, (side, worker) in itertools.product(range(rounds), workers.items()):
+            turns[side].append(worker.turn(seconds))
+    return {side: worker.about | {"turns": turns[side]} for side, worker in workers.items()}
 
 
-def measure(side: str, row: list, mode: str, environment: dict, seconds: float) -> Any:
-    name, batch_size, image_size = row
-    common = [f"--batch-size={batch_size}", f"--image-size={image_size}", f"--seconds={seconds}"]
+def start(side: str, place: dict, stack: ExitStack) -> Worker:
+    """Starts the process of a side, which the stack ends."""
+    environment = ALLOCATORS[place["allocator"]] | OURS.get(side, {})
+    if side == LIMIT:
+        return stack.enter_context(Worker([OUR_SIDE, "matrix_product"], environment))
+    name, batch_size, image_size = place["row"]
+    sizes = [f"--batch-size={batch_size}", f"--image-size={image_size}"]
     if side in THEIRS:
-        return run(
-            [sys.executable, str(TORCH_SIDE), name, mode, *common, *THEIRS[side]], environment
-        )
-    command = [str(Path(sys.executable).with_name("flax-vision")), "bench", name, "--mode", mode]
-    heads = ["--options", "auxiliary_heads=false"] if name in WITHOUT_HEADS else []
-    return run([*command, *common, "--format=json", *heads], environment | OURS[side])[0]
+        command = [TORCH_SIDE, name, place["mode"], *sizes, *THEIRS[side]]
+        return stack.enter_context(Worker(command, environment))
+    command = [OUR_SIDE, name, place["mode"], *sizes]
+    cache = stack.enter_context(tempfile.TemporaryDirectory())
+    environment |= {process.CACHE: cache, process.SHORTEST_COMPILATION: "0.1"}
+    with Worker(command, environment) as first:
+        compile_seconds = first.about["compile_seconds"]
+    worker = stack.enter_context(Worker(command, environment))
+    worker.about["compile_seconds"] = compile_seconds
+    return worker
 
 
 def planned(options: argparse.Namespace) -> list[dict]:
-    """Returns what is measured, in this order: the sides take turns, and so do the rounds."""
+    """Returns what is measured, in this order."""
     rows = [row for row in ROWS if row[0] in (options.names or [row[0] for row in ROWS])]
-    sides = [side for side in (*OURS, *THEIRS) if side not in options.without]
-    rounds = range(options.rounds)
-    plan = itertools.product(rounds, rows, options.modes, options.allocators, sides)
+    plan = itertools.product(options.allocators, rows, options.modes)
     return [
-        {"row": list(row), "mode": mode, "allocator": allocator, "side": side}
-        for _, row, mode, allocator, side in plan
+        {"row": list(row), "mode": mode, "allocator": allocator} for allocator, row, mode in plan
     ]
 
 
@@ -91,73 +107,68 @@ def goes_on(plan: list[dict], file: Path) -> bool:
     return places == plan[: len(places)]
 
 
-def measure_all(plan: list[dict], seconds: float, file: Path) -> None:
+def measure_all(plan: list[dict], options: argparse.Namespace, file: Path) -> None:
     """Measures what of the plan is not in the file yet, and adds it there."""
     figures = json.loads(file.read_text()) if file.exists() else []
+    sides = [side for side in (*OURS, *THEIRS) if side not in options.without]
     begun, first = time.monotonic(), len(figures)
     for i, place in enumerate(plan[first:], first):
         left = (time.monotonic() - begun) / (i - first) * (len(plan) - i) if i > first else 0
         what = " ".join(map(str, place.values()))
         print(f"{i + 1} of {len(plan)}, {left / 60:.0f} minutes left: {what}", flush=True)
-        environment = ALLOCATORS[place["allocator"]]
-        figure = measure(place["side"], place["row"], place["mode"], environment, seconds)
-        figures.append(place | figure | {"step": statistics.median(figure["step_seconds"])})
+        figures.append(place | {"sides": measure(place, sides, options.rounds, options.seconds)})
         file.write_text(json.dumps(figures))
 
 
 def summarize(figures: list[dict]) -> list[dict]:
-    """Returns a row for each network, mode and allocator."""
-    rows = []
-    for row, mode, allocator in dict.fromkeys(
-        (tuple(figure["row"]), figure["mode"], figure["allocator"]) for figure in figures
-    ):
-        of_side = {
-            side: [
-                figure
-                for figure in figures
-                if (tuple(figure["row"]), figure["mode"], figure["allocator"], figure["side"])
-                == (row, mode, allocator, side)
-            ]
-            for side in (*OURS, *THEIRS)
+    """Returns a row of the table for each network, mode and allocator."""
+    return [row_of(figure) for figure in figures]
+
+
+def row_of(figure: dict) -> dict:
+    """Returns the row of the table for one of them."""
+    sides = figure["sides"]
+    name, batch_size, image_size = figure["row"]
+    faster = min((sides[side] for side in THEIRS if side in sides), key=step)
+    fastest = min(second for turn in sides[LIMIT]["turns"] for second in turn["step_seconds"])
+    limit = sides[LIMIT]["operations"] / fastest
+    cells: dict[str, Any] = {
+        "network": f"{name} {image_size}x{image_size}, {batch_size}",
+        "mode": figure["mode"],
+        "allocator": figure["allocator"],
+        "PyTorch, images/s": f"{batch_size / step(faster):,.1f}",
+    }
+    ours = [side for side in OURS if side in sides]
+    for side in ours:
+        pairs = zip(steps(sides[side]), steps(faster), strict=True)
+        ratios = [theirs / our for our, theirs in pairs]
+        speed = sides[side]["operations"] / step(sides[side])
+        cells |= {
+            f"{side}, images/s": f"{batch_size / step(sides[side]):,.1f}",
+            f"{side}, ratio": f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to "
+            f"{max(ratios):.2f})",
+            f"{side}, GFLOP/s": f"{speed / 1e9:.0f} ({speed / limit:.0%})",
         }
-        theirs = [of_side[side] for side in THEIRS if of_side[side]]
-        if not theirs:
-            continue  # stopped before
-        faster = min(theirs, key=lambda runs: statistics.median(run["step"] for run in runs))
-        name, batch_size, image_size = row
-        cells: dict[str, Any] = {
-            "network": f"{name} {image_size}x{image_size}, {batch_size}",
-            "mode": mode,
-            "allocator": allocator,
-            "PyTorch, images/s": images_per_second(faster, batch_size),
-        }
-        for side in OURS:
-            ours = of_side[side]
-            if not ours:
-                continue
-            ratios = [b["step"] / a["step"] for a, b in zip(ours, faster, strict=False)]
-            cells |= {
-                f"{side}, images/s": images_per_second(ours, batch_size),
-                f"{side}, ratio": f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to "
-                f"{max(ratios):.2f})",
-            }
-            first = statistics.median(run["gigaflops"] / run["step"] for run in ours)
-            limit = statistics.median(run["limit"] for run in ours)
-            cells[f"{side}, GFLOP/s"] = f"{first:.0f} ({first / limit:.0%})"
-        best = of_side["with oneDNN"] or of_side["pure JAX"]
-        cells["compile, s"] = f"{max(run['compile_seconds'] for run in best):.1f}"
-        cells["second start, s"] = f"{best[-1]['ready_seconds']:.1f}"
-        cells["peak, GB, ours and theirs"] = f"{peak(best):.2f} {peak(faster):.2f}"
-        rows.append(cells)
-    return rows
+    best = sides[ours[0]]
+    cells["compile, s"] = f"{best['compile_seconds']:.1f}"
+    cells["second start, s"] = f"{best['ready_seconds']:.1f}"
+    cells["peak, GB, ours and theirs"] = f"{peak(best):.2f} {peak(faster):.2f}"
+    return cells
 
 
-def images_per_second(runs: list[dict], batch_size: int) -> str:
-    return f"{batch_size / statistics.median(run['step'] for run in runs):,.1f}"
+def steps(side: dict) -> list[float]:
+    """Returns the seconds of the median step of each turn."""
+    return [statistics.median(turn["step_seconds"]) for turn in side["turns"]]
 
 
-def peak(runs: list[dict]) -> float:
-    return statistics.median(run["peak_bytes"] for run in runs) / 1e9
+def step(side: dict) -> float:
+    """Returns the median of these."""
+    return statistics.median(steps(side))
+
+
+def peak(side: dict) -> float:
+    """Returns the most memory that it has had, in GB."""
+    return side["turns"][-1]["peak_bytes"] / 1e9
 
 
 def show(figures: list[dict], output: Path) -> None:
@@ -199,8 +210,10 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(names)} (default: all)"
     )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10, help="for each measurement")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--seconds", type=float, default=2, help="of each turn, of at least three steps"
+    )
     parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
     parser.add_argument("--allocators", nargs="+", default=list(ALLOCATORS), choices=ALLOCATORS)
     parser.add_argument("--without", nargs="+", default=[], choices=[*OURS, *THEIRS])
@@ -219,7 +232,7 @@ def main() -> None:
         parser.error(f"{results} has other measurements; --show them, or give another --output")
     options.output.mkdir(parents=True, exist_ok=True)
     if not options.show:
-        measure_all(plan, options.seconds, results)
+        measure_all(plan, options, results)
     show(json.loads(results.read_text()), options.output)
 
 

@@ -1,4 +1,4 @@
-"""One network of PyTorch, timed as `flax-vision bench` times ours; prints one JSON object.
+"""One network of PyTorch, which does steps when asked to, as `our_side.py` does: see `turns.serve`.
 
     python benchmarks/torch_side.py resnet50_v1_5 training --batch-size 16 --image-size 224
 
@@ -8,9 +8,7 @@ optimiser is SGD with momentum and decay, and the loss comes back to Python at e
 """
 
 import argparse
-import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +16,7 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional
-
-from flax_vision.benchmark import peak_bytes, timed
+from turns import serve
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/parity"))
 
@@ -98,7 +95,6 @@ def make_step(network: nn.Module, mode: str, x: torch.Tensor, y: torch.Tensor) -
 
 
 def main() -> None:
-    started = time.monotonic()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -106,7 +102,6 @@ def main() -> None:
     parser.add_argument("mode", choices=["training", "inference"])
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--image-size", type=int, required=True)
-    parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--compile", action="store_true", help="through torch.compile")
     options = parser.parse_args()
     small = options.name == "vgg16" and options.image_size == 32
@@ -120,9 +115,7 @@ def main() -> None:
         network = torch.compile(network)
     step = make_step(network, options.mode, x, y)
     step()
-    ready = time.monotonic() - started
-    times = timed(step, options.seconds)
-    print(json.dumps({"step_seconds": times, "ready_seconds": ready, "peak_bytes": peak_bytes()}))
+    serve(step, {})
 
 
 if __name__ == "__main__":

@@ -157,20 +157,25 @@ def measure(
     step()
     ready = time.monotonic()
     times = timed(step, seconds)
-    _, height, width, channels = batch.images.shape
-    main = [row for row in summarize(model, (height, width, channels)) if not row.is_auxiliary]
-    operations = 2 * batch_size * sum(row.multiply_adds for row in main)
     return Speed(
         network=name,
         mode=mode,
         batch_size=batch_size,
-        image_size=height,
+        image_size=batch.images.shape[1],
         step_seconds=times,
         ready_seconds=ready - started,
         compile_seconds=compiled - begun,
-        gigaflops=operations * (3 if mode == "training" else 1) / 1e9,
+        gigaflops=operations(model, mode, batch.images.shape) / 1e9,
         peak_bytes=peak_bytes(),
     )
+
+
+def operations(model: nn.Module, mode: Mode, shape: tuple[int, ...]) -> int:
+    """Returns the floating-point operations of a step on images [N, H, W, C]; see `Speed`."""
+    images, height, width, channels = shape
+    rows = summarize(model, (height, width, channels))
+    forward = 2 * images * sum(row.multiply_adds for row in rows if not row.is_auxiliary)
+    return forward * (3 if mode == "training" else 1)
 
 
 def timed(step: Callable[[], Any], seconds: float) -> list[float]:

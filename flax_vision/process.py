@@ -32,6 +32,9 @@ ALLOCATORS = {
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 """JAX's own variable for where it keeps compiled programs."""
 
+SHORTEST_COMPILATION = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+"""JAX's variable for how many seconds of compiling make a program worth keeping."""
+
 TUNABLES = "GLIBC_TUNABLES"
 KEEP = ":".join(
     f"glibc.malloc.{setting}"
@@ -108,7 +111,7 @@ def _settle_cache(environment: MutableMapping[str, str]) -> None:
         return
     environment[CACHE] = str(path)
     environment.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_CACHE_BYTES))
-    environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    environment.setdefault(SHORTEST_COMPILATION, "0.1")
 
 
 def _instructions() -> str:

@@ -1,0 +1,49 @@
+"""One network of ours, or the product of two large matrices, which does steps when asked to.
+
+    python benchmarks/our_side.py resnet50_v1_5 training --batch-size 16 --image-size 224
+
+See `turns.serve`. Networks have no auxiliary heads.
+"""
+
+import argparse
+import time
+
+import jax
+import numpy as np
+from turns import serve
+
+from flax_vision.benchmark import compile_step, network_and_batch, operations
+
+MATRIX_PRODUCT = "matrix_product"
+_SIZE = 3072
+
+
+def serve_matrix_product() -> None:
+    matrix = jax.numpy.asarray(np.random.default_rng(0).standard_normal((_SIZE, _SIZE), np.float32))
+    product = jax.jit(jax.numpy.matmul)
+    serve(lambda: product(matrix, matrix).block_until_ready(), {"operations": 2 * _SIZE**3})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help=f"of a network, or {MATRIX_PRODUCT}")
+    parser.add_argument("mode", nargs="?", choices=["training", "inference"], default="inference")
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--image-size", type=int)
+    options = parser.parse_args()
+    if options.name == MATRIX_PRODUCT:
+        return serve_matrix_product()
+    heads = {"auxiliary_heads": False} if options.name.startswith("googlenet") else {}
+    model, batch = network_and_batch(options.name, options.batch_size, options.image_size, heads)
+    begun = time.monotonic()
+    step, _ = compile_step(model, options.mode, batch)
+    compiled = time.monotonic()
+    step()
+    about = {"operations": operations(model, options.mode, batch.images.shape)}
+    return serve(step, about | {"compile_seconds": compiled - begun})
+
+
+if __name__ == "__main__":
+    main()
