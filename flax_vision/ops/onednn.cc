@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -38,6 +39,7 @@ using Arguments = std::unordered_map<int, memory>;
 
 constexpr auto kAlgorithm = dnnl::algorithm::convolution_direct;
 constexpr auto kFloat = memory::data_type::f32;
+constexpr int64_t kFewKernels = 128;
 
 // ---- Threads
 
@@ -123,8 +125,32 @@ void Run(const dnnl::primitive& primitive, const Arguments& arguments) {
   stream.wait();
 }
 
-void Reorder(memory from, memory to) {
-  Run(dnnl::reorder(from, to), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+// Some of the kernels of an array of kernels.
+memory SomeKernels(const memory& kernels, int64_t first, int64_t count) {
+  memory::desc desc = kernels.get_desc();
+  memory::dims shape = desc.get_dims();
+  shape[0] = count;
+  return memory(desc.submemory_desc(shape, {first, 0, 0, 0}), Cpu(), kernels.get_data_handle());
+}
+
+// Whether so many kernels of an array are whole blocks of its layout.
+bool AreWhole(int64_t count, const memory::desc& kernels) {
+  int64_t block = 1;
+  memory::dims sizes = kernels.get_inner_blks(), axes = kernels.get_inner_idxs();
+  for (size_t i = 0; i < sizes.size(); ++i) block *= axes[i] == 0 ? sizes[i] : 1;
+  return count % block == 0 && kernels.get_padded_dims()[0] % count == 0;
+}
+
+// Copies kernels into another layout.
+void Reorder(ffi::ThreadPool& threads, const memory& from, const memory& to) {
+  int64_t kernels = from.get_desc().get_dims()[0];
+  int64_t size = kernels >= kFewKernels ? kernels / ThreadsOf(threads) : kernels;
+  if (!AreWhole(size, from.get_desc()) || !AreWhole(size, to.get_desc())) size = kernels;
+  InParallel(threads, kernels / size, [&](int64_t i) {
+    OwnThreads own(1);
+    memory a = SomeKernels(from, i * size, size), b = SomeKernels(to, i * size, size);
+    Run(dnnl::reorder(a, b), {{DNNL_ARG_FROM, a}, {DNNL_ARG_TO, b}});
+  });
 }
 
 memory::desc Images(Numbers shape, int64_t count) {
@@ -154,30 +180,73 @@ struct Convolution {
   Numbers padding;
   memory::desc bias = {};  // empty for none
   bool adds_maps = false;  // of the shape of y
+  bool rectifies = false;
 
-  dnnl::convolution_forward::primitive_desc Forward(int64_t n, const memory::desc& weights) const {
-    return {Cpu(),   dnnl::prop_kind::forward_training, kAlgorithm, Images(x, n), weights, bias,
-            Images(y, n), Strides(), Before(), After(), Afterwards(n)};
+  using Forwards = dnnl::convolution_forward::primitive_desc;
+  using ToInput = dnnl::convolution_backward_data::primitive_desc;
+  using ToKernel = dnnl::convolution_backward_weights::primitive_desc;
+
+  Forwards Forward(int64_t n, const memory::desc& weights) const {
+    return Kept<Forwards>(n, weights, [&] {
+      return Forwards(Cpu(), dnnl::prop_kind::forward_training, kAlgorithm, Images(x, n), weights,
+                      bias, Images(y, n), Strides(), Before(), After(), Afterwards(n));
+    });
   }
-  dnnl::convolution_backward_data::primitive_desc InputGradient(
-      int64_t n, const memory::desc& weights) const {
-    return {Cpu(),     kAlgorithm, Images(x, n), weights,
-            Images(y, n), Strides(),  Before(),     After(), Forward(n, weights)};
+  ToInput InputGradient(int64_t n, const memory::desc& weights) const {
+    return Kept<ToInput>(n, weights, [&] {
+      return ToInput(Cpu(), kAlgorithm, Images(x, n), weights, Images(y, n), Strides(), Before(),
+                     After(), Forward(n, weights));
+    });
   }
-  dnnl::convolution_backward_weights::primitive_desc KernelGradient(
-      int64_t n, const memory::desc& weights) const {
-    return {Cpu(),     kAlgorithm, Images(x, n), weights,
-            Images(y, n), Strides(),  Before(),     After(), Forward(n, weights)};
+  ToKernel KernelGradient(int64_t n, const memory::desc& weights) const {
+    return Kept<ToKernel>(n, weights, [&] {
+      return ToKernel(Cpu(), kAlgorithm, Images(x, n), weights, Images(y, n), Strides(), Before(),
+                      After(), Forward(n, weights));
+    });
   }
   memory::desc AnyLayout() const { return Kernel(kernel, memory::format_tag::any); }
 
  private:
+  // Returns what `make` does. It is made once for all calls that are alike, for that takes as long
+  // as a small convolution does.
+  template <typename Description, typename Make>
+  Description Kept(int64_t n, const memory::desc& weights, const Make& make) const {
+    static std::mutex mutex;
+    static std::map<memory::dims, Description> kept;
+    memory::dims key = Key(n, weights);
+    std::unique_lock<std::mutex> lock(mutex);
+    auto found = kept.find(key);
+    if (found != kept.end()) return found->second;
+    lock.unlock();
+    Description made = make();
+    lock.lock();
+    return kept.emplace(key, made).first->second;
+  }
+
+  // Returns all that a description depends on.
+  memory::dims Key(int64_t n, const memory::desc& weights) const {
+    bool is_any = weights.get_format_kind() == memory::format_kind::any;
+    memory::dims key{n, stride, !bias.is_zero(), adds_maps, rectifies, is_any, omp_get_max_threads()};
+    auto add = [&](const auto& numbers) { key.insert(key.end(), numbers.begin(), numbers.end()); };
+    for (Numbers numbers : {x, kernel, y, padding}) add(numbers);
+    if (!is_any) {
+      for (const memory::dims& numbers :
+           {weights.get_strides(), weights.get_inner_blks(), weights.get_inner_idxs()}) {
+        add(numbers);
+      }
+    }
+    return key;
+  }
+
   memory::dims Strides() const { return {stride, stride}; }
   memory::dims Before() const { return {padding[0], padding[2]}; }
   memory::dims After() const { return {padding[1], padding[3]}; }
   dnnl::primitive_attr Afterwards(int64_t n) const {
     dnnl::post_ops operations;
     if (adds_maps) operations.append_binary(dnnl::algorithm::binary_add, Images(y, n));
+    // Of slope 0. oneDNN's own ReLU makes 0 of what is not a number, which would hide that a
+    // network has diverged.
+    if (rectifies) operations.append_prelu(0);
     dnnl::primitive_attr attributes;
     attributes.set_post_ops(operations);
     return attributes;
@@ -185,41 +254,38 @@ struct Convolution {
 };
 
 // The kernel of JAX in the layout that oneDNN has chosen.
-memory Reordered(const Array& kernel, const memory::desc& chosen) {
+memory Reordered(ffi::ThreadPool& threads, const Array& kernel, const memory::desc& chosen) {
   memory given = KernelOf(kernel);
   if (given.get_desc() == chosen) return given;
   memory reordered(chosen, Cpu());
-  Reorder(given, reordered);
+  Reorder(threads, given, reordered);
   return reordered;
 }
 
 // ---- The three computations
-
-// oneDNN's own ReLU makes 0 of what is not a number, which would hide that a network has diverged.
-void Rectify(float* values, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) values[i] = values[i] < 0 ? 0 : values[i];
-}
-
-// How many images' results, of so many numbers each, stay in a core's cache until they are rectified.
-int64_t InCache(int64_t image) { return std::max<int64_t>(1, (1 << 17) / image); }
 
 // What is added to a convolution: numbers for the channels, and maps.
 ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::RemainingArgs added,
                    Result y, int64_t stride, Numbers padding, bool rectify) {
   Convolution c{x.dimensions(), kernel.dimensions(), y->dimensions(), stride, padding};
   c.adds_maps = added.size() > 1;
+  c.rectifies = rectify;
   Arguments others;
   if (added.size() > 0) {
     Array bias = added.get<Array>(0).value();
     c.bias = {{bias.dimensions()[0]}, kFloat, memory::format_tag::x};
     others[DNNL_ARG_BIAS] = memory(c.bias, Cpu(), bias.untyped_data());
   }
+  float slope = 0;
+  if (rectify) {
+    int argument = DNNL_ARG_ATTR_MULTIPLE_POST_OP(c.adds_maps ? 1 : 0) | DNNL_ARG_WEIGHTS;
+    others[argument] = memory({{1}, kFloat, memory::format_tag::x}, Cpu(), &slope);
+  }
   Shares shares(c.x[0], ThreadsOf(threads), true);
   OwnThreads own(shares.own_threads);
   auto chosen = c.Forward(shares.size, c.AnyLayout());
-  memory weights = Reordered(kernel, chosen.weights_desc());
-  int64_t image = y->element_count() / c.y[0];
-  auto convolve = [&](const dnnl::convolution_forward& primitive, int64_t first, int64_t count) {
+  memory weights = Reordered(threads, kernel, chosen.weights_desc());
+  shares.ForEach(threads, [&](int64_t, int64_t first, int64_t count) {
     Arguments arguments = others;
     arguments[DNNL_ARG_SRC] = Some(x, first, count);
     arguments[DNNL_ARG_WEIGHTS] = weights;
@@ -228,18 +294,7 @@ ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::Remainin
       Array maps = added.get<Array>(1).value();
       arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1] = Some(maps, first, count);
     }
-    Run(primitive, arguments);
-    if (rectify) Rectify(y->typed_data() + first * image, count * image);
-  };
-  auto primitive = [&](int64_t count) {
-    return dnnl::convolution_forward(c.Forward(count, weights.get_desc()));
-  };
-  shares.ForEach(threads, [&](int64_t, int64_t first, int64_t count) {
-    int64_t some = rectify ? std::min(count, InCache(image)) : count;
-    int64_t rest = count % some, end = first + count - rest;
-    auto of_some = primitive(some);
-    for (int64_t i = first; i < end; i += some) convolve(of_some, i, some);
-    if (rest > 0) convolve(primitive(rest), end, rest);
+    Run(dnnl::convolution_forward(c.Forward(count, weights.get_desc())), arguments);
   });
   return ffi::Error::Success();
 }
@@ -250,7 +305,7 @@ ffi::Error InputGradient(ffi::ThreadPool threads, Array y, Array kernel, Result 
   Shares shares(c.x[0], ThreadsOf(threads), true);
   OwnThreads own(shares.own_threads);
   auto chosen = c.InputGradient(shares.size, c.AnyLayout());
-  memory weights = Reordered(kernel, chosen.weights_desc());
+  memory weights = Reordered(threads, kernel, chosen.weights_desc());
   shares.ForEach(threads, [&](int64_t, int64_t first, int64_t count) {
     Run(dnnl::convolution_backward_data(c.InputGradient(count, weights.get_desc())),
         {{DNNL_ARG_DIFF_DST, Some(y, first, count)},
@@ -293,7 +348,7 @@ ffi::Error KernelGradient(ffi::ThreadPool threads, Array x, Array y, Result kern
          {DNNL_ARG_DIFF_WEIGHTS, gradients[i]}});
   });
   if (shares.count > 1) Sum(threads, gradients);
-  if (layout != wanted.get_desc()) Reorder(gradients[0], wanted);
+  if (layout != wanted.get_desc()) Reorder(threads, gradients[0], wanted);
   return ffi::Error::Success();
 }
 
