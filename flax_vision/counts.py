@@ -1,4 +1,6 @@
-"""Numbers of things as people write them."""
+"""Numbers of things, and lists of them, as people write them."""
+
+from collections.abc import Sequence
 
 
 def counted(number: int, thing: str, things: str = "") -> str:
@@ -10,3 +12,15 @@ def counted(number: int, thing: str, things: str = "") -> str:
       things: what several are; that and an s if not given.
     """
     return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def listed(things: Sequence[str], most: int, between: str = ", ") -> str:
+    """Returns things one after the other, such as `a, b and 1,200 more`.
+
+    Args:
+      things: what they are called.
+      most: how many are named.
+      between: stands between them.
+    """
+    more = f" and {len(things) - most:,} more" if len(things) > most else ""
+    return between.join(things[:most]) + more

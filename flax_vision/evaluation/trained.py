@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
 from flax_vision.data.image_set import Images, Report
@@ -122,7 +121,7 @@ def evaluate_trained(
       UserError: the network, the data and the protocol do not fit together.
     """
     path = Path(path)
-    card = exported.load_card(path)
+    card, _, variables = exported.load_export(path)
     prepared = partial(prepare, card, protocol, scales=scales, flip=flip)
     # On images as in training, so that what is wrong with the protocol is said before any is read.
     trial = prepared(tuple(card.image_shape))
@@ -130,8 +129,7 @@ def evaluate_trained(
     image_set = load_split(source, split, report)
     check_fit(card, image_set, source.name)
     showings = _shown(image_set, protocol, trial, prepared, report)
-    _, variables = exported.load(path)
-    measured = measure(showings, jax.device_put(variables), batch_size, report)
+    measured = measure(showings, variables, batch_size, report)
     warnings = (
         other_names(card, image_set, source.name),
         _unseen(path, trial),

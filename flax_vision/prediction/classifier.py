@@ -94,10 +94,8 @@ class Classifier:
         Raises:
           UserError: there is no export, it is damaged, or it takes no photographs.
         """
-        self.card = exported.load_card(path)
+        self.card, _, self._variables = exported.load_export(path)
         self._view = view_of(self.card)
-        _, variables = exported.load(path)
-        self._variables = jax.device_put(variables)
         trial = prepare(self.card, CENTER, self._view.image_shape)
 
         def posteriors(variables: Any, images: jax.Array) -> jax.Array:

@@ -55,9 +55,8 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
         not installed, or the output exists or cannot be written.
     """
     output = Path(output)
-    card = exported.load_card(path)
     write = _check(form, output, preprocessing)
-    model, variables = exported.load(path)
+    card, model, variables = exported.load_export(path)
     unfinished = output.with_name(f".unfinished-{output.name}")
     try:
         if form in _PROGRAMS:

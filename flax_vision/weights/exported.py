@@ -5,17 +5,20 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 from jax.sharding import Mesh
 
 from flax_vision import checkpoints
+from flax_vision.counts import counted
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.view import View
 from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model
+from flax_vision.weights.arrays import check_finite, differences
 
 _FORMAT = 1
 _CARD = "model.json"
@@ -101,6 +104,47 @@ def load_card(path: str | Path) -> ModelCard:
         raise UserError(f"{file} is damaged ({error}); export the model again.") from error
 
 
+class Export(NamedTuple):
+    """What training or an import left behind.
+
+    Attributes:
+      card: the description.
+      model: the network.
+      variables: its parameters and statistics, on the first device.
+    """
+
+    card: ModelCard
+    model: nn.Module
+    variables: Any
+
+
+def load_export(path: str | Path) -> Export:
+    """Returns all that is in an export directory, or in that of a run directory.
+
+    Raises:
+      UserError: there is none, it is damaged, or its parameters are not those of the network that
+        is described, or not finite.
+    """
+    card, directory = load_card(path), _export_directory(path)
+    model, expected = card.create_model(), _shapes(card, directory)
+    try:
+        variables = checkpoints.load_tree(directory / _VARIABLES)
+    except Exception as error:  # Orbax raises anything for damaged files
+        raise UserError(
+            f"{directory / _VARIABLES} cannot be read ({error}); export the model again."
+        ) from error
+    arrays = flatten_dict(variables, sep="/")
+    problems = differences(expected, {name: x.shape for name, x in arrays.items()})
+    if problems:
+        raise UserError(
+            f"the arrays in {directory} are not those of the {card.name} for "
+            f"{counted(len(card.class_names), 'class', 'classes')} that its {_CARD} describes; "
+            f"{problems}. Export the model again."
+        )
+    check_finite(arrays, f"export the model again, {directory} is damaged")
+    return Export(card, model, variables)
+
+
 def load(path: str | Path) -> tuple[nn.Module, Any]:
     """Returns what training or an import left behind: the module and its variables.
 
@@ -111,14 +155,24 @@ def load(path: str | Path) -> tuple[nn.Module, Any]:
       path: an export directory, or a run directory that has one.
 
     Raises:
-      UserError: there is no export, or it is damaged.
+      UserError: there is no export, or it is damaged; see `load_export`.
     """
-    model = load_card(path).create_model()
-    directory = _export_directory(path) / _VARIABLES
+    _, model, variables = load_export(path)
+    return model, variables
+
+
+def _shapes(card: ModelCard, directory: Path) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of each array of a network by its name."""
     try:
-        return model, checkpoints.load_tree(directory)
-    except Exception as error:  # Orbax raises anything for damaged files
-        raise UserError(f"{directory} cannot be read ({error}); export the model again.") from error
+        images = jax.ShapeDtypeStruct((1, *card.seen_shape), "float32")
+        variables = jax.eval_shape(card.create_model().init, jax.random.key(0), images)
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{directory / _CARD} describes no network that works ({reason}); export the model "
+            "again."
+        ) from error
+    return {name: x.shape for name, x in flatten_dict(variables, sep="/").items()}
 
 
 def _export_directory(path: str | Path) -> Path:

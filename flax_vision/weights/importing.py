@@ -2,16 +2,16 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from flax.traverse_util import flatten_dict
 
 from flax_vision.errors import UserError
 from flax_vision.weights import exported
+from flax_vision.weights.arrays import check_finite
 from flax_vision.weights.exported import ModelCard
 from flax_vision.weights.published import Published, Transforms, names_of_imagenet, published
 from flax_vision.weights.state_dicts import read_state_dict
@@ -85,13 +85,16 @@ def import_weights(
     )
     if transforms.resize < transforms.crop:
         raise UserError(f"resize is {resize}; give at least {transforms.crop}, what is seen.")
-    _check_finite(found.state_dict)
     ours = mapped(name, found.state_dict)
+    arrays = flatten_dict(ours.variables)
+    check_finite(
+        {ours.names[path]: x for path, x in arrays.items()},
+        "give weights of a training that went well",
+    )
     options = dict(ours.options)
     names, origin = _class_names(options.pop("num_classes"), class_names, found.class_names)
     view, preprocessing = transforms.view, transforms.preprocessing
     card = ModelCard(name, options, names, view.image_shape, preprocessing, {}, view)
-    arrays = flatten_dict(ours.variables)
     rows = [
         {
             "array": "/".join(path),
@@ -104,16 +107,6 @@ def import_weights(
     with _writing(directory):
         exported.save(directory, card, ours.variables)
     return Imported(card, rows, origin)
-
-
-def _check_finite(state_dict: Mapping[str, np.ndarray]) -> None:
-    # A sum, and not each number's own answer, which would take a quarter of the weights' memory.
-    bad = [key for key, x in state_dict.items() if not np.isfinite(np.sum(x, dtype=np.float64))]
-    if bad:
-        raise UserError(
-            f"{bad[0]!r}{f' and {len(bad) - 1} more' if bad[1:] else ''} has numbers that are not "
-            "finite; give weights of a training that went well."
-        )
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model, find_variant
+from flax_vision.weights.arrays import differences
 from flax_vision.weights.torchvision_modules import modules_of
 
 Path = tuple[str, ...]
@@ -153,23 +154,13 @@ def _compare(
     name: str, expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]
 ) -> None:
     """Raises a UserError that lists what differs between two sides."""
-    shared = expected.keys() & given.keys()
-    groups = {
-        "missing": sorted(f"{key} {list(expected[key])}" for key in expected.keys() - shared),
-        "surplus": sorted(f"{key} {list(given[key])}" for key in given.keys() - shared),
-        "misshapen": sorted(
-            f"{key} {list(given[key])} instead of {list(expected[key])}"
-            for key in shared
-            if expected[key] != given[key]
-        ),
-    }
-    problems = [f"{kind}: {', '.join(keys)}" for kind, keys in groups.items() if keys]
-    if given and not shared:
-        problems.insert(0, "no name agrees, so look for a prefix such as 'module.' before each")
+    problems = differences(expected, given)
+    if given and not expected.keys() & given.keys():
+        prefix = "no name agrees, so look for a prefix such as 'module.' before each"
+        problems = f"{prefix}; {problems}"
     if problems:
         raise UserError(
-            f"these are not the {len(expected)} arrays of {name}, but {len(given)}; "
-            + "; ".join(problems)
+            f"these are not the {len(expected)} arrays of {name}, but {len(given)}; {problems}"
         )
 
 

@@ -160,7 +160,12 @@ def test_no_export():
 
 def test_network_whose_images_are_no_squares(tmp_path, export):
     card = exported.ModelCard(
-        "lenet5_modern", {}, ["a"], [20, 24, 1], Preprocessing([0.0], [1.0], resize=28), {}
+        "lenet5_modern",
+        {},
+        ["a", "b", "c"],
+        [20, 24, 1],
+        Preprocessing([0.0], [1.0], resize=28),
+        {},
     )
     exported.save(tmp_path / "net", card, fv.load(export)[1])
     with pytest.raises(UserError, match="was trained on images of 20x24, and photographs are cut"):

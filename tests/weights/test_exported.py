@@ -114,3 +114,32 @@ def test_variables_that_are_damaged(export):
     (export / "variables/manifest.ocdbt").write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read.*export the model again"):
         fv.load(export)
+
+
+def edit(export, **changes):
+    card = json.loads((export / "model.json").read_text())
+    (export / "model.json").write_text(json.dumps(card | changes))
+
+
+def test_arrays_that_the_card_does_not_describe_are_listed(export):
+    edit(export, name="lenet5_modern", options={}, class_names=["cat", "dog"])
+    message = (
+        r"are not those of the lenet5_modern for 2 classes that its model.json describes; missing: "
+        r".*params/OUT/kernel \[84, 2\].*; surplus: .*params/S2/.*; misshapen: params/C3/"
+    )
+    with pytest.raises(UserError, match=message):
+        fv.load(export)
+
+
+def test_card_of_images_that_the_network_cannot_take(export):
+    edit(export, image_shape=[40, 40, 1])
+    with pytest.raises(UserError, match=r"model.json describes no network that works \(.*32x32"):
+        fv.load(export)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite(number, tmp_path, variables):
+    spoiled = jax.tree.map(lambda x: x.at[0].set(number), variables)
+    exported.save(tmp_path, CARD, spoiled)
+    with pytest.raises(UserError, match="not all numbers are finite in .*params/F6/bias.*damaged"):
+        fv.load(tmp_path)

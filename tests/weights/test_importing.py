@@ -152,8 +152,28 @@ def test_numbers_that_are_not_finite(number, source, variables, tmp_path, capsys
     tensors = load_file(source)
     tensors["fc.bias"][1] = number
     save_file(tensors, tmp_path / "bad.safetensors")
-    message = r"'fc\.bias' has numbers that are not finite"
+    message = r"not all numbers are finite in fc\.bias; give weights of a training"
     check(message, capsys, NAME, tmp_path / "bad.safetensors", tmp_path / "net")
+
+
+class Tensor:
+    """What an old file of PyTorch's has: no array of NumPy's, but it can become one."""
+
+    def __init__(self, array):
+        self._array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
+    def sum(self, *arguments, **settings):
+        raise TypeError("dtype must be PyTorch's")
+
+
+@pytest.mark.usefixtures("variables", "unwritten")
+def test_tensors_that_are_no_arrays(source, tmp_path, monkeypatch):
+    tensors = {name: Tensor(x) for name, x in load_file(source).items()}
+    monkeypatch.setattr(importing, "read_state_dict", lambda path: tensors)
+    assert len(import_weights(NAME, "old.pth", tmp_path / "net").arrays) == 102
 
 
 def test_class_list_of_the_wrong_length(source, variables, tmp_path, capsys):

@@ -147,7 +147,9 @@ def test_what_is_not_a_state_dictionary(wrong, message):
 
 
 def test_variables_of_another_network(variables):
-    with pytest.raises(UserError, match=r"missing: .*params/conv2_3/conv1/kernel \[3, 3, 64, 64\]"):
+    with pytest.raises(
+        UserError, match=r"missing: batch_stats/conv2_3/bn1/mean \[64\], .* 70 more"
+    ):
         fv.weights.to_torchvision("resnet34_v1_5", variables)
 
 
