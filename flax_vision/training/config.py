@@ -135,6 +135,7 @@ def check(config: ConfigDict) -> None:
             f"config.schedule.boundaries has {counted(len(boundaries), 'epoch')} and "
             f"config.schedule.factors {len(factors)}; give a factor for each."
         )
+    _check_start(flat)
     scales = {"test_scale": flat["view.test_scale"] or math.inf}
     if not flat["view.area"]:
         scales["scale"] = flat["view.scale"][0]
@@ -144,6 +145,22 @@ def check(config: ConfigDict) -> None:
                 f"config.view.size is {flat['view.size']}, and config.view.{key} brings the "
                 f"shorter side of photographs to {least}; give it {flat['view.size']} at least."
             )
+
+
+def _check_start(flat: Mapping[str, Any]) -> None:
+    """Raises a UserError where what is set about layers would have no effect."""
+    defaults = default_config()
+    for key in ("init_layers", "init_preprocessing"):
+        if not flat["init_from"] and flat[key] != defaults[key]:
+            raise UserError(
+                f"config.{key} is {flat[key]!r}, and config.init_from, what layers would be taken "
+                f"from, is empty; give --config.init_from=DIR, or leave config.{key} out."
+            )
+    if flat["freeze"] and flat["optimizer.name"] == "levenberg_marquardt":
+        raise UserError(
+            f"config.freeze is {flat['freeze']!r}, and config.optimizer.name is "
+            "'levenberg_marquardt', which trains all layers; choose sgd."
+        )
 
 
 def split_spec(spec: str) -> tuple[str, str]:

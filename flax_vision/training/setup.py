@@ -18,7 +18,7 @@ from flax_vision.data.sources import Parts, Source, load_parts
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
-from flax_vision.models.registry import create_model
+from flax_vision.models.registry import create_model, find_variant
 from flax_vision.ops.axes import DATA
 from flax_vision.sharding import make_mesh
 from flax_vision.training.freezing import Layer, frozen_layers, trained
@@ -39,7 +39,14 @@ from flax_vision.training.placement import Placement
 from flax_vision.training.schedules import make_plateau, make_schedule
 from flax_vision.training.state import Recipe
 from flax_vision.training.step import Program
-from flax_vision.training.warm_start import Start, preprocessing_of, start_from
+from flax_vision.training.warm_start import (
+    Start,
+    Trained,
+    check_layers,
+    load_trained,
+    preprocessing_of,
+    start_from,
+)
 from flax_vision.weights.exported import ModelCard
 
 _MOST_STEPS = 2**31 - 1
@@ -100,6 +107,7 @@ def prepare(
     """
     data = config.data
     placement = make_placement(config)
+    frozen, other = _check_layers(config)
     reading = make_reading(config)
     source = Source(data.name, data.directory, data.path, data.validation, data.test, reading)
     parts = load_parts(source, report)
@@ -122,8 +130,8 @@ def prepare(
         )
     card = _describe(config, parts.train, reading)
     model, shapes = _make_model(card, placement)
-    recipe = _make_recipe(config, model, shapes["params"], steps_per_epoch)
-    start = _make_start(config, shapes, len(card.class_names))
+    recipe = _make_recipe(config, model, frozen, steps_per_epoch)
+    start = start_from(other, shapes, len(card.class_names)) if other else None
     # What may be wrong is found before the images are looked at, which can take a while.
     if start and config.init_preprocessing:
         preprocessing = preprocessing_of(start.card, card.preprocessing)
@@ -139,7 +147,7 @@ def prepare(
         placement,
     )
     initial = start.variables if start else {}
-    notes = _notes(config, card, start, recipe.frozen, shapes["params"])
+    notes = _notes(config, card, start, frozen, shapes["params"])
     return Setup(config, parts, card, program, steps_per_epoch, initial, notes)
 
 
@@ -170,11 +178,23 @@ def make_placement(config: ConfigDict) -> Placement:
     return Placement(mesh, asked.fsdp, getattr(model, "column_layers", ()))
 
 
-def _make_start(config: ConfigDict, shapes: Mapping[str, Any], classes: int) -> Start | None:
-    """Returns what the network begins with of another, where the configuration has it so."""
-    if not config.init_from:
-        return None
-    return start_from(config.init_from, config.init_layers, shapes, classes)
+def _check_layers(config: ConfigDict) -> tuple[frozenset[Layer], Trained | None]:
+    """Returns the layers that are frozen, and the network that this one begins with.
+
+    Whatever the images are and the classes, the layers have the same names: what is wrong with
+    those is found before any image is read.
+    """
+    if not (config.freeze or config.init_from):
+        return frozenset(), None
+    options = config.model.to_dict()
+    model, name = create_model(**options), options.pop("name")
+    images = jax.ShapeDtypeStruct((1, *find_variant(name).image_shape), "float32")
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    frozen, other = frozen_layers(config.freeze, shapes["params"]), None
+    if config.init_from:
+        other = load_trained(config.init_from, config.init_layers, name, options)
+        check_layers(other, shapes)
+    return frozen, other
 
 
 def _notes(
@@ -200,18 +220,12 @@ def _notes(
 
 
 def _make_recipe(
-    config: ConfigDict, model: nn.Module, params: Mapping[str, Any], steps_per_epoch: int
+    config: ConfigDict, model: nn.Module, frozen: frozenset[Layer], steps_per_epoch: int
 ) -> Recipe:
     loss = make_loss(config.loss.name, config.loss.rubbish)
     curvature: Curvature | None = None
     optimizer = make_optimizer(config.optimizer)
-    frozen = frozen_layers(config.freeze, params)
     if config.optimizer.name == "levenberg_marquardt":
-        if frozen:
-            raise UserError(
-                "config.freeze is set, and config.optimizer.name is 'levenberg_marquardt', which "
-                "trains all layers; choose sgd."
-            )
         if not isinstance(model, LeNet5) or model.trainable_codes:
             raise UserError(
                 "config.optimizer.name is 'levenberg_marquardt', which is for lenet5 with fixed "

@@ -14,16 +14,49 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from flax_vision.counts import listed
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
+from flax_vision.models.registry import model_options
 from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
 
-_ALL = ".*"
+ALL = ".*"
+"""The pattern of all layers."""
+
 _NAMED = 5
+
+_FREE = (
+    *("initialization", "dropout", "auxiliary_dropout", "dtype", "fully_convolutional"),
+    *("auxiliary_heads", "codes"),
+)
+"""Options that two networks with the same parameters may differ in, for they compute the same from
+them; or that are of heads, which may be others: those that are missing are named anyway."""
 
 Arrays = Mapping[tuple[str, ...], Any]
 """By their collection, the layers and their own names."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network that another is to begin with.
+
+    Attributes:
+      path: where it is.
+      pattern: of the names of the layers that are taken.
+      card: its description.
+      variables: its parameters and statistics.
+    """
+
+    path: str
+    pattern: str
+    card: ModelCard
+    variables: Mapping[str, Any]
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of its outermost layers that are taken."""
+        return [name for name in self.variables["params"] if re.fullmatch(self.pattern, name)]
 
 
 @dataclass(frozen=True)
@@ -58,40 +91,89 @@ class Start:
         return text
 
 
-def start_from(path: str, pattern: str, variables: Mapping[str, Any], classes: int) -> Start:
-    """Returns what a network is to begin with of a trained one.
+def load_trained(path: str, pattern: str, name: str, options: Mapping[str, Any]) -> Trained:
+    """Reads a trained network that another is to begin with.
 
     Args:
       path: an export directory, or a run directory that has one.
       pattern: regular expression of the names of the network's outermost layers, whole.
-      variables: of the new network, or their shapes and types.
-      classes: that the new network tells apart.
+      name: of the new network.
+      options: of it, all that there are.
 
     Raises:
-      UserError: there is no export, no layer has such a name, or a layer does not fit for other
-        reasons than the number of classes; where all layers are asked for, also where the new
-        network has more.
+      UserError: there is no export, it is damaged, no layer has such a name, or the new network
+        has other options, by which the parameters would mean something else.
     """
-    card = exported.load_card(path)
-    _, found = exported.load(path)
+    card, _, variables = exported.load_export(path)
+    trained = Trained(path, pattern, card, variables)
     try:
-        names = [name for name in found["params"] if re.fullmatch(pattern, name)]
+        layers = trained.layers
     except re.error as error:
         raise UserError(
             f"config.init_layers is {pattern!r}, which is no regular expression ({error})."
         ) from error
-    if not names:
+    if not layers:
         raise UserError(
             f"config.init_layers is {pattern!r}, and no layer in {path} has such a name: "
-            f"{', '.join(found['params'])}."
+            f"{', '.join(variables['params'])}."
         )
-    there = _of_layers(found, names)
-    here = _of_layers(variables, list(variables["params"]) if pattern == _ALL else names)
-    afresh = _of_other_classes(there, here, len(card.class_names), classes)
-    _check(path, {k: x for k, x in there.items() if k not in afresh}, here, afresh)
+    _check_options(trained, name, options)
+    return trained
+
+
+def _check_options(trained: Trained, name: str, options: Mapping[str, Any]) -> None:
+    """Raises a UserError that lists the options in which two networks differ."""
+    there = {**model_options(trained.card.name), **trained.card.options}
+    other = {
+        key: (there[key], value)
+        for key, value in options.items()
+        if key in there and key not in _FREE and there[key] != value
+    }
+    if other:
+        told = [f"{key} is {old!r} there and {new!r} here" for key, (old, new) in other.items()]
+        given = [f"--config.model.{key}={old}" for key, (old, _) in other.items()]
+        raise UserError(
+            f"{trained.path} has another {trained.card.name} than this {name}, in which its "
+            f"parameters would mean something else: {'; '.join(told)}. Give {' '.join(given)}."
+        )
+
+
+def check_layers(trained: Trained, variables: Mapping[str, Any]) -> None:
+    """Raises a UserError where two networks have not the same layers, whatever their shapes.
+
+    Args:
+      trained: the network to begin with.
+      variables: of the new one, or their shapes and types, for images of any size and any classes.
+    """
+    there, here = _taken(trained, variables)
+    _check(trained.path, there, here, there.keys() & here.keys())
+
+
+def start_from(trained: Trained, variables: Mapping[str, Any], classes: int) -> Start:
+    """Returns what a network is to begin with of a trained one.
+
+    Args:
+      trained: the other network.
+      variables: of the new network, or their shapes and types.
+      classes: that the new network tells apart.
+
+    Raises:
+      UserError: a layer does not fit for other reasons than the number of classes; where all layers
+        are asked for, also where the new network has more.
+    """
+    there, here = _taken(trained, variables)
+    afresh = _of_other_classes(there, here, len(trained.card.class_names), classes)
+    _check(trained.path, there, here, afresh)
     taken = {key: x for key, x in there.items() if key not in afresh}
     layers = sorted({"/".join(key[1:-1]) for key in afresh})
-    return Start(unflatten_dict(taken), layers, card)
+    return Start(unflatten_dict(taken), layers, trained.card)
+
+
+def _taken(trained: Trained, variables: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
+    """Returns the arrays of the layers that are taken, there and here."""
+    layers = trained.layers
+    wanted = list(variables["params"]) if trained.pattern == ALL else layers
+    return _of_layers(trained.variables, layers), _of_layers(variables, wanted)
 
 
 def _of_layers(variables: Mapping[str, Any], names: Collection[str]) -> Arrays:
@@ -111,24 +193,23 @@ def _of_other_classes(there: Arrays, here: Arrays, old: int, new: int) -> set[tu
     }
 
 
-def _check(path: str, there: Arrays, here: Arrays, afresh: Collection[tuple[str, ...]]) -> None:
-    """Raises a UserError that lists what does not fit."""
+def _check(path: str, there: Arrays, here: Arrays, other: Collection[tuple[str, ...]]) -> None:
+    """Raises a UserError that lists what does not fit; `other` may have other shapes."""
     problems = [
         f"{'/'.join(key[1:])} is {list(x.shape)} there and "
         f"{list(here[key].shape) if key in here else 'not in the network'} here"
         for key, x in there.items()
-        if key not in here or here[key].shape != x.shape
+        if key not in other and (key not in here or here[key].shape != x.shape)
     ]
     problems += [
         f"{'/'.join(key[1:])} is not there and {list(x.shape)} here"
         for key, x in here.items()
-        if key not in there and key not in afresh
+        if key not in there
     ]
     if problems:
-        more = f" and {len(problems) - _NAMED:,} more" if len(problems) > _NAMED else ""
         raise UserError(
             f"{len(problems):,} arrays in {path} do not fit the network: "
-            f"{'; '.join(problems[:_NAMED])}{more}. Give the network the name, the options and the "
+            f"{listed(problems, _NAMED, '; ')}. Give the network the name, the options and the "
             "image size of the other, or choose layers with config.init_layers, such as "
             "'conv1_1|fc.*'."
         )

@@ -45,6 +45,24 @@ def test_values_that_make_no_sense(key, value, rule):
         check(config)
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"init_layers": "C1"}, "config.init_layers is 'C1', and config.init_from, .* is empty"),
+        ({"init_preprocessing": False}, "config.init_preprocessing is False, .* is empty"),
+        (
+            {"freeze": "C1", "optimizer.name": "levenberg_marquardt"},
+            "config.freeze is 'C1', .* trains all layers; choose sgd",
+        ),
+    ],
+)
+def test_what_would_have_no_effect(values, message):
+    config = default_config()
+    config.update_from_flattened_dict(values)
+    with pytest.raises(UserError, match=message):
+        check(config)
+
+
 def test_values_of_no_type_at_all():
     config = default_config()
     with config.ignore_type():

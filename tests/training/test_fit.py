@@ -82,6 +82,27 @@ def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished
     assert moved < 0.3 * np.abs(before["F6"]["kernel"]).mean()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"freeze": "C9"}, "config.freeze is 'C9', and no layer has such a name"),
+        ({"init_from": "nowhere"}, "no model in 'nowhere'"),
+        ({"init_from": "{}", "init_layers": "C9"}, "config.init_layers is 'C9', and no layer in"),
+        ({"init_from": "{}", "model.name": "lenet5"}, "do not fit the network"),
+        ({"init_from": "{}", "model.background": 0.5}, "background is -0.1 there and 0.5 here"),
+    ],
+)
+def test_mistakes_about_layers_are_found_before_images_are_read(
+    changes, message, config, finished, monkeypatch
+):
+    monkeypatch.setattr(training_setup, "load_parts", pytest.fail)
+    config.update_from_flattened_dict(
+        {k: v.format(finished[0]) if isinstance(v, str) else v for k, v in changes.items()}
+    )
+    with pytest.raises(UserError, match=message):
+        prepare(config, lambda *report: None)
+
+
 def test_summary_of_a_run_of_one_step_an_epoch(config):
     config.batch_size = 800
     summary = prepare(config, lambda *report: None).summary()

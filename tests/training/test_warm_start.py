@@ -4,8 +4,15 @@ import pytest
 
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.models.registry import create_model
-from flax_vision.training.warm_start import preprocessing_of, start_from
+from flax_vision.models.registry import create_model, model_options
+from flax_vision.training import warm_start
+from flax_vision.training.warm_start import (
+    Trained,
+    check_layers,
+    load_trained,
+    preprocessing_of,
+    start_from,
+)
 from flax_vision.weights import exported
 
 
@@ -16,14 +23,21 @@ def variables(name, classes=3, size=28, channels=1, **options):
     return jax.eval_shape(init, jax.random.key(0), images)
 
 
-def export(path, name, **settings):
+def export(path, name, size=28, channels=1, **options):
     """Writes a network for three classes whose parameters and statistics are all 7."""
+    shape = [size, size, channels]
     card = exported.ModelCard(
-        name, {}, ["a", "b", "c"], [28, 28, 1], Preprocessing([20.0], [30.0]), {}
+        name, options, ["a", "b", "c"], shape, Preprocessing([20.0], [30.0]), {}
     )
-    sevens = jax.tree.map(lambda x: np.full(x.shape, 7.0, np.float32), variables(name, **settings))
+    shapes = variables(name, 3, size, channels, **options)
+    sevens = jax.tree.map(lambda x: np.full(x.shape, 7.0, np.float32), shapes)
     exported.save(path, card, sevens)
     return str(path)
+
+
+def begun(path, pattern, new, classes, name="lenet5_modern", **options):
+    """Returns what a network begins with."""
+    return start_from(load_trained(path, pattern, name, options), new, classes)
 
 
 @pytest.fixture(scope="module")
@@ -39,38 +53,86 @@ def residual(tmp_path_factory):
 
 
 def test_chosen_layers_and_no_others(trained):
-    start = start_from(trained, "C1|F.*", variables("lenet5_modern"), 3)
+    start = begun(trained, "C1|F.*", variables("lenet5_modern"), 3)
     assert sorted(start.variables["params"]) == ["C1", "F6"]
     np.testing.assert_array_equal(start.variables["params"]["F6"]["kernel"], np.full((120, 84), 7))
 
 
 def test_name_is_matched_whole(trained):
     with pytest.raises(UserError, match="init_layers is 'C', and no layer in .* C1, C3, C5"):
-        start_from(trained, "C", variables("lenet5_modern"), 3)
+        begun(trained, "C", variables("lenet5_modern"), 3)
 
 
 def test_pattern_that_is_none(trained):
     with pytest.raises(UserError, match="init_layers is '\\(', which is no regular expression"):
-        start_from(trained, "(", variables("lenet5_modern"), 3)
+        begun(trained, "(", variables("lenet5_modern"), 3)
 
 
 def test_layer_of_another_shape(trained):
     with pytest.raises(UserError, match=r"C3/.* is \[5, 5, 6, 16\] there .*choose layers"):
-        start_from(trained, "C.*", variables("lenet5"), 3)
+        begun(trained, "C.*", variables("lenet5"), 3)
 
 
 def test_layer_that_the_network_does_not_have(trained):
     with pytest.raises(UserError, match="OUT/kernel is .* there and not in the network here"):
-        start_from(trained, "OUT", variables("lenet5"), 3)
+        begun(trained, "OUT", variables("lenet5"), 3)
+
+
+def with_options(name, **changed):
+    """Returns a network's options, some of which are others."""
+    return {**model_options(name), **changed}
+
+
+def test_option_that_gives_parameters_another_meaning(tmp_path):
+    path = export(tmp_path / "export", "lenet5_modern", background=0.5)
+    message = (
+        r"another lenet5_modern than this lenet5_modern, .*: background is 0.5 there and -0.1 here."
+        r" Give --config.model.background=0.5.$"
+    )
+    with pytest.raises(UserError, match=message):
+        load_trained(path, ".*", "lenet5_modern", with_options("lenet5_modern"))
+    load_trained(path, ".*", "lenet5_modern", with_options("lenet5_modern", background=0.5))
+
+
+def test_option_that_is_not_in_the_card_has_its_default(trained):
+    with pytest.raises(UserError, match="background is -0.1 there and 0.5 here"):
+        load_trained(trained, "C1", "lenet5_modern", with_options("lenet5_modern", background=0.5))
+
+
+def test_options_of_another_network_are_compared_where_both_have_them():
+    card = exported.ModelCard(
+        "resnet18_v1_5", {}, ["a"], [224, 224, 3], Preprocessing([0.0], [1.0]), {}
+    )
+    trained = Trained("there", ".*", card, {})
+    message = "stem_pool is 'torch' there and 'caffe' here. Give --config.model.stem_pool=torch"
+    with pytest.raises(UserError, match=message):
+        warm_start._check_options(trained, "resnet18", with_options("resnet18"))
+    warm_start._check_options(trained, "resnet18", with_options("resnet18", stem_pool="torch"))
+
+
+def test_options_that_are_of_training_alone_may_differ(trained):
+    options = with_options("lenet5_modern", dtype="bfloat16")
+    assert load_trained(trained, "C.*", "lenet5_modern", options).layers == ["C1", "C3", "C5"]
+
+
+def test_layers_are_compared_without_their_shapes(trained, residual):
+    def loaded(path):
+        return load_trained(path, ".*", "any", {})
+
+    check_layers(loaded(residual), variables("resnet20", 9, 64, 1))
+    with pytest.raises(UserError, match="^60 arrays in .* conv2_4/.* is not there and .* more"):
+        check_layers(loaded(residual), variables("resnet32", 3, 32, 3))
+    with pytest.raises(UserError, match="OUT/kernel is .* there and not in the network here"):
+        check_layers(loaded(trained), variables("lenet5"))
 
 
 def test_no_export():
     with pytest.raises(UserError, match="no model in 'nowhere'"):
-        start_from("nowhere", ".*", variables("lenet5"), 3)
+        begun("nowhere", ".*", variables("lenet5"), 3)
 
 
 def test_layers_of_other_classes_begin_afresh(residual):
-    start = start_from(residual, ".*", variables("resnet20", 5, 32, 3), 5)
+    start = begun(residual, ".*", variables("resnet20", 5, 32, 3), 5)
     assert start.afresh == ["fc"]
     assert "fc" not in start.variables["params"]
     assert "conv4_3" in start.variables["params"]
@@ -80,31 +142,31 @@ def test_layers_of_other_classes_begin_afresh(residual):
 
 
 def test_batch_statistics_are_taken_as_well(residual):
-    start = start_from(residual, ".*", variables("resnet20", 5, 32, 3), 5)
+    start = begun(residual, ".*", variables("resnet20", 5, 32, 3), 5)
     assert start.variables["batch_stats"]["bn1"]["var"].tolist() == [7.0] * 16
 
 
 def test_all_layers_are_taken_where_the_classes_are_as_many(residual):
-    start = start_from(residual, ".*", variables("resnet20", 3, 32, 3), 3)
+    start = begun(residual, ".*", variables("resnet20", 3, 32, 3), 3)
     assert not start.afresh
     assert "fc" in start.variables["params"]
 
 
 def test_network_that_has_more_layers(residual):
     with pytest.raises(UserError, match="conv2_4/.* is not there and .* and .* more. Give the"):
-        start_from(residual, ".*", variables("resnet32", 3, 32, 3), 3)
+        begun(residual, ".*", variables("resnet32", 3, 32, 3), 3)
 
 
 def test_heads_of_other_classes_begin_afresh_but_for_their_first_layers(tmp_path):
     """The classifiers beside GoogLeNet's trunk are for as many classes as its last layer."""
     path = export(tmp_path / "export", "googlenet_torchvision", size=96, channels=3)
-    start = start_from(path, ".*", variables("googlenet_torchvision", 5, 96, 3), 5)
+    start = begun(path, ".*", variables("googlenet_torchvision", 5, 96, 3), 5)
     assert start.afresh == ["auxiliary_4a/linear", "auxiliary_4d/linear", "linear"]
     assert "fc" in start.variables["params"]["auxiliary_4a"]
 
 
 def test_network_of_the_same_shapes_is_named(trained):
-    start = start_from(trained, ".*", variables("lenet5_modern"), 3)
+    start = begun(trained, ".*", variables("lenet5_modern"), 3)
     assert "lenet5_modern in" in start.describe(trained, "another")
     assert "another network than another" in start.describe(trained, "another")
 
