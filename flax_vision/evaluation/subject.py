@@ -115,9 +115,9 @@ def run_configuration(path: Path) -> dict[str, Any]:
         return {}
     try:
         configuration: dict[str, Any] = json.loads(file.read_text())
-        if missing := _NEEDED - set(configuration["data"]):
+        if missing := _NEEDED - {**configuration["data"]}.keys():
             raise KeyError(min(missing))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OSError, TypeError, ValueError) as error:
         raise UserError(f"{file} is damaged ({error!r}); mend it.") from error
     return configuration
 

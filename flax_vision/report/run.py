@@ -1,6 +1,5 @@
 """The report of a run: a page and its pictures, from what the run left in its directory."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,14 @@ from flax_vision.evaluation.subject import (
     has_moved,
     have_changed,
     load_split,
+    run_configuration,
 )
 from flax_vision.models.summary import summarize
 from flax_vision.report import sections
 from flax_vision.report.curves import Records
 from flax_vision.report.html import THEMES, Section, page
 from flax_vision.report.predictions import predict
+from flax_vision.report.run_files import read_records, read_starts
 from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
 
@@ -103,27 +104,11 @@ def _open(path: Path) -> _Run:
             f"no run in {str(path)!r}: it has no metrics.jsonl. Give the directory of a finished "
             "run, such as runs/lenet5."
         )
-    card = exported.load_card(path)
-    records = [_json(line, path / "metrics.jsonl") for line in _lines(path / "metrics.jsonl")]
-    config, starts = (
-        _json("\n".join(_lines(path / name)), path / name)
-        for name in ("config.json", "starts.json")
-    )
-    return _Run(path, records, config, starts, card, *exported.load(path))
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read ({error}); mend it.") from error
-
-
-def _json(text: str, file: Path) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{file} is damaged ({error}); mend it.") from error
+    records, starts = read_records(path / "metrics.jsonl"), read_starts(path / "starts.json")
+    config = run_configuration(path)
+    if not config:
+        raise UserError(f"{path / 'config.json'} is missing; bring it back, as the run wrote it.")
+    return _Run(path, records, config, starts, *exported.load_export(path))
 
 
 def _test_images(

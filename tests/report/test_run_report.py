@@ -158,25 +158,45 @@ def test_what_is_no_run_is_one_error(what, run, tmp_path, capsys):
     assert re.fullmatch("error: no run in .*has no metrics.jsonl.*\n", capsys.readouterr().err)
 
 
-def test_damaged_metrics_are_one_error(run, tmp_path, capsys):
-    (tmp_path / "metrics.jsonl").write_text("{")
-    (tmp_path / "export").symlink_to(run / "export")
-    assert main(["report", str(tmp_path)]) == 2
-    assert "metrics.jsonl is damaged" in capsys.readouterr().err
-
-
-def test_damaged_start_is_one_error(run, tmp_path, capsys):
+def link(run, target, *others):
     for file in run.iterdir():
-        (tmp_path / file.name).symlink_to(file)
-    (tmp_path / "starts.json").unlink()
+        if file.name not in others:
+            (target / file.name).symlink_to(file)
+
+
+EPOCH = '{"epoch": 1, "seconds": 1.0}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("metrics.jsonl", "{", "is damaged (Expecting"),
+        ("metrics.jsonl", f"{EPOCH}\n5\n", "is damaged (line 2 is no object with numbers)"),
+        ("metrics.jsonl", '{"epoch": "1"}', "is damaged (line 1 is no object with numbers)"),
+        ("metrics.jsonl", '{"epoch": 1}', "is damaged (line 1 is of an epoch, and has no seconds)"),
+        ("metrics.jsonl", "", "is damaged (it has no epoch)"),
+        ("starts.json", None, "cannot be read"),
+        ("starts.json", "{}", "is damaged (it is no list)"),
+        ("starts.json", "[{}]", "is damaged (start 1 has no time, host, python"),
+        ("starts.json", "[3]", "is damaged (start 1 has no time, host, python"),
+        ("config.json", None, "is missing"),
+        ("config.json", "{}", "is damaged (KeyError('data'))"),
+        ("config.json", '{"data": 3}', "is damaged (TypeError("),
+        ("config.json", '{"data": ["name", "directory", "validation"]}', "is damaged (TypeError("),
+    ],
+)
+def test_damaged_files_are_one_error(name, content, message, run, tmp_path, capsys):
+    link(run, tmp_path, name)
+    if content is not None:
+        (tmp_path / name).write_text(content)
     assert main(["report", str(tmp_path)]) == 2
-    assert "starts.json cannot be read" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path / name} {message}")
+    assert said.count("\n") == 1
 
 
 def test_report_that_cannot_be_written_is_one_error(run, tmp_path, capsys):
-    for file in run.iterdir():
-        if file.name != "report":
-            (tmp_path / file.name).symlink_to(file)
+    link(run, tmp_path, "report")
     (tmp_path / "report").write_text("in the way")
     assert main(["report", str(tmp_path)]) == 2
     assert "the report cannot be written" in capsys.readouterr().err
