@@ -5,6 +5,7 @@ import errno
 import hashlib
 import inspect
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -39,16 +40,34 @@ History = list[dict[str, Any]]
 """A JSON object for each finished epoch."""
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What a disk may have against being written to."""
+
+
+def _of_disk(text: str) -> int | None:
+    """Returns the number of the disk's error that Orbax or TensorStore tells of, if it does."""
+    return next((number for number in _DISK if os.strerror(number) in text), None)
+
+
 @contextlib.contextmanager
 def _disk_errors() -> Iterator[None]:
     """Turns Orbax's and TensorStore's errors about a full disk into what they come from."""
     try:
         yield
     except Exception as error:
-        for number in (errno.ENOSPC, errno.EDQUOT):
-            if os.strerror(number) in str(error):
-                raise OSError(number, os.strerror(number)) from error
-        raise
+        number = _of_disk(str(error))
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number)) from error
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Returns whether something that Orbax's threads log is not raised as well, as a disk's is."""
+    error = record.exc_info[1] if record.exc_info else None
+    return _of_disk(f"{record.getMessage()} {error}") is None
+
+
+logging.getLogger("absl").addFilter(_is_news)  # Orbax's; a page of tracebacks for each error
 
 
 class Checkpoints:

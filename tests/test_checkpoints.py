@@ -1,3 +1,6 @@
+import contextlib
+import errno
+import resource
 import shutil
 
 import chex
@@ -172,7 +175,36 @@ def test_no_room_is_found_out_before_anything_is_written(monkeypatch, saved):
     assert saved.steps() == [10, 20]
 
 
-@pytest.mark.parametrize("reason", ["No space left on device", "Disk quota exceeded"])
+@contextlib.contextmanager
+def files_of_at_most(size):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("files_are_damaged")
+def test_files_that_may_not_be_as_large_are_an_error_and_no_page_of_them(
+    saved, tmp_path, caplog, capfd
+):
+    large = np.random.default_rng(0).random(1 << 17)
+    with files_of_at_most(1 << 16):
+        saved.save(30, {"large": large}, [])
+        with pytest.raises(OSError, match="File too large") as raised:
+            saved.wait()
+        with pytest.raises(OSError, match="File too large"):
+            save_tree(tmp_path / "tree", {"large": large})
+    assert raised.value.errno == errno.EFBIG
+    assert {"10", "20"} < {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert not caplog.records
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "reason", ["No space left on device", "Disk quota exceeded", "Read-only file system"]
+)
 def test_disk_that_fills_up_meanwhile(reason, monkeypatch, saved):
     def fail(self, *args, **kwargs):
         raise ValueError(f"RESOURCE_EXHAUSTED: Failed to write 26526 bytes [OS error 28: {reason}]")

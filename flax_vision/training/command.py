@@ -33,6 +33,14 @@ config files start from (config.model has the options of its network besides):
 """
 
 
+_MENDS = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+}
+"""What to do about errors of the disk."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status.
 
@@ -94,8 +102,7 @@ def _fit(config: ConfigDict, workdir: Path) -> int:
         print(interrupted, flush=True)
         return 128 + interrupted.signal
     except OSError as error:  # of the run directory: everything else is checked where it is read
-        room = errno.ENOSPC, errno.EDQUOT
-        mend = "make room" if error.errno in room else f"mend {error.filename or workdir}"
+        mend = _MENDS.get(error.errno or 0, f"mend {error.filename or workdir}")
         return _fail(
             f"{workdir}: {error.strerror or error}. The checkpoints saved before are whole; {mend} "
             "and give the same command again to go on."
