@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from flax.traverse_util import flatten_dict
 
+from flax_vision.counts import listed
 from flax_vision.errors import UserError
 from flax_vision.weights import exported
 from flax_vision.weights.arrays import check_finite
@@ -19,6 +21,9 @@ from flax_vision.weights.torchvision import mapped
 from flax_vision.weights.torchvision_modules import modules_of
 
 _PUBLISHED = "torchvision:"
+
+_NAMED = 10
+"""Class names that an error names."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +61,27 @@ def import_weights(
       source: path of a `.safetensors` or `.pth` file; or `torchvision:` and the name of weights
         that torchvision publishes.
       directory: to be created.
-      class_names: in the order of the logits; None for ImageNet's, where there are 1000 and
-        torchvision is installed to name them, and else for their numbers.
+      class_names: in the order of the logits, all different; None for ImageNet's, where there are
+        1000 and torchvision is installed to name them, and else for their numbers.
       resize: length that the shorter side is brought to; None for torchvision's.
       transform_input: whether GoogLeNet maps pixels to (x - 0.5) / 0.5; None for yes, which is
         right for the weights that torchvision publishes.
 
     Raises:
       UserError: torchvision has no such network, the source cannot be read or does not fit it, the
-        names are of another number, or the directory exists or cannot be written.
+        names are of another number or not all different, the size is smaller than what is seen, or
+        the directory exists or cannot be written.
     """
     modules_of(name)
     if directory.exists() or directory.is_symlink():
         raise UserError(f"{str(directory)!r} exists already; give a directory that does not.")
     is_googlenet = name == "googlenet_torchvision"
-    if transform_input and not is_googlenet:
-        raise UserError(f"transform_input is GoogLeNet's, and not of {name}; leave it out.")
+    if transform_input is not None and not is_googlenet:
+        raise UserError(
+            f"transform_input (--no-transform-input) is GoogLeNet's, and not of {name}; leave it "
+            "out."
+        )
+    _check_different(class_names or ())
     with _writing(directory):
         directory.absolute().parent.mkdir(parents=True, exist_ok=True)
     if source.startswith(_PUBLISHED):
@@ -80,7 +90,7 @@ def import_weights(
         found = Published(read_state_dict(Path(source)), Transforms(), None)
     transforms = dataclasses.replace(
         found.transforms,
-        resize=resize or found.transforms.resize,
+        resize=found.transforms.resize if resize is None else resize,
         transform_input=is_googlenet and transform_input is not False,
     )
     if transforms.resize < transforms.crop:
@@ -107,6 +117,15 @@ def import_weights(
     with _writing(directory):
         exported.save(directory, card, ours.variables)
     return Imported(card, rows, origin)
+
+
+def _check_different(class_names: Sequence[str]) -> None:
+    twice = [repr(name) for name, count in Counter(class_names).items() if count > 1]
+    if twice:
+        raise UserError(
+            f"the class names have {listed(twice, _NAMED)} more than once, and predictions would "
+            "not tell which is meant; give each class a name of its own."
+        )
 
 
 @contextlib.contextmanager

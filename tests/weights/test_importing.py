@@ -216,6 +216,8 @@ def test_directory_that_cannot_be_written(source, variables, tmp_path, monkeypat
     [
         (["resnet18", "{source}", "net"], "unknown network of torchvision's 'resnet18'; did you"),
         ([NAME, "{source}", "net", "--resize", "223"], "resize is 223; give at least 224"),
+        ([NAME, "{source}", "net", "--resize", "0"], "resize is 0; give at least 224"),
+        ([NAME, "{source}", "net", "--no-transform-input"], "is GoogLeNet's, and not of resnet18"),
         ([NAME, "nowhere.safetensors", "net"], "'nowhere.safetensors' does not exist"),
     ],
 )
@@ -225,5 +227,11 @@ def test_other_mistakes(arguments, message, source, variables, tmp_path, monkeyp
 
 
 def test_input_of_googlenet_alone():
-    with pytest.raises(UserError, match="transform_input is GoogLeNet's, and not of resnet18"):
+    with pytest.raises(UserError, match="transform_input .* is GoogLeNet's, and not of resnet18"):
         import_weights(NAME, "x.safetensors", Path("nowhere"), transform_input=True)
+
+
+def test_class_names_that_are_not_all_different(tmp_path):
+    names = ["crane", "cat", "crane", "dog", "cat"]
+    with pytest.raises(UserError, match="have 'crane', 'cat' more than once, .* give each class a"):
+        import_weights(NAME, "x.safetensors", tmp_path / "net", class_names=names)
