@@ -126,8 +126,8 @@ class Classifier:
     ) -> Predictions:
         """Returns what the network takes photographs for, each seen as in the run's own test.
 
-        Files of all formats, sizes and modes are taken, upright by their EXIF orientation. They are
-        decoded by threads while the network works.
+        JPEG, PNG, WebP, BMP, GIF, TIFF and PPM files of any size and mode are taken, upright by
+        their EXIF orientation. They are decoded by threads while the network works.
 
         Args:
           photographs: files, and folders that have images at any depth; or one of them.
@@ -141,7 +141,7 @@ class Classifier:
         """
         if top < 1:
             raise UserError(f"top is {top}; give at least 1, the number of classes to name.")
-        paths = find_photographs(photographs)
+        paths = find_photographs(photographs).paths
         started = time.monotonic()
         network_seconds = 0.0
         images = self._set_of(paths, threads)

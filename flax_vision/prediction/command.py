@@ -24,8 +24,11 @@ Tells what is in photographs: the most probable classes of each, as the network 
 test. Those that cannot be read are named; then the exit status is 1."""
 
 EPILOG = """\
-Photographs are of any format, size and mode, and upright by their EXIF orientation; in folders they
-may lie at any depth. Where a folder is named after a class, that is the truth about what is in it.
+Photographs are JPEG, PNG, WebP, BMP, GIF (of several pictures the first), TIFF or PPM files of any
+size and mode, but for 32 bits a channel, and upright by their EXIF orientation. In folders they may
+lie at any depth, and other files than .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff, .ppm and
+.pgm are passed over; files that are named themselves may have any name. Where a folder is named
+after a class, that is the truth about what is in it.
 
 examples:
   flax-vision predict runs/lenet5 photographs
@@ -56,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     """Predicts, prints what was found, and returns the exit status."""
     from flax_vision.prediction.files import find_photographs
 
-    paths = find_photographs(options.photographs)
+    paths, others = find_photographs(options.photographs)
     if options.picture:
         _check_picture(Path(options.picture), options.overwrite, len(paths))
     from flax_vision.prediction.classifier import Classifier
@@ -68,6 +71,11 @@ def run(options: argparse.Namespace) -> int:
         )
     for name, reason in predictions.unreadable.items():
         print(f"error: {name!r} cannot be read: {reason}", file=sys.stderr)
+    if others:
+        print(
+            f"{counted(others, 'file')} in folders passed over, for no image's name ends so",
+            file=sys.stderr,
+        )
     _print(predictions, options.format)
     share = predictions.network_seconds / predictions.seconds
     print(

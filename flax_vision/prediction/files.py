@@ -3,12 +3,25 @@
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from flax_vision.data.folder import SUFFIXES, natural
 from flax_vision.errors import UserError
 
 
-def find_photographs(named: str | Path | Sequence[str | Path]) -> list[Path]:
+class Found(NamedTuple):
+    """What a person names.
+
+    Attributes:
+      paths: of the photographs, each once.
+      others: files in folders that are no images by their names, and are passed over.
+    """
+
+    paths: list[Path]
+    others: int
+
+
+def find_photographs(named: str | Path | Sequence[str | Path]) -> Found:
     """Returns the files, and the images in folders at any depth, those in natural order.
 
     Hidden files and folders are passed over. A link to nothing is among them, to be named where it
@@ -24,32 +37,41 @@ def find_photographs(named: str | Path | Sequence[str | Path]) -> list[Path]:
         raise UserError("no photographs are named; give files, or folders with images in them.")
     if isinstance(named, str | Path):
         named = [named]
-    missing = [str(path) for path in named if not os.path.lexists(Path(path).expanduser())]
+    missing = [str(path) for path in named if not _exists(path)]
     if missing:
         raise UserError(f"{missing[0]!r} does not exist; give files, or folders with images.")
     found: dict[Path, None] = {}
-    for path in named:
-        found |= dict.fromkeys(_photographs(Path(path).expanduser()))
-    return list(found)
+    others: set[Path] = set()
+    for path in map(Path.expanduser, map(Path, named)):
+        if not path.is_dir():
+            found[path] = None
+            continue
+        files = _files(path)
+        images = [file for file in files if Path(file).suffix.lower() in SUFFIXES]
+        if not images:
+            raise UserError(
+                f"the folder {str(path)!r} has no images in it; give one that has some "
+                f"({', '.join(SUFFIXES)})."
+            )
+        found |= dict.fromkeys(path / file for file in natural(images))
+        others |= {path / file for file in {*files}.difference(images)}
+    return Found(list(found), len(others - found.keys()))
 
 
-def _photographs(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    inside = (file.relative_to(path) for file in path.rglob("*"))
-    names = [
+def _exists(path: str | Path) -> bool:
+    # An empty text, as of a variable that is not set, would be the current directory to Path.
+    return path != "" and os.path.lexists(Path(path).expanduser())
+
+
+def _files(folder: Path) -> list[str]:
+    """Returns the files in a folder at any depth, and links to nothing; hidden ones are not."""
+    inside = (file.relative_to(folder) for file in folder.rglob("*"))
+    return [
         str(file)
         for file in inside
-        if file.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in file.parts)
-        and ((path / file).is_file() or not (path / file).exists())
+        if not any(part.startswith(".") for part in file.parts)
+        and ((folder / file).is_file() or not (folder / file).exists())
     ]
-    if not names:
-        raise UserError(
-            f"the folder {str(path)!r} has no images in it; give one that has some "
-            f"({', '.join(SUFFIXES)})."
-        )
-    return [path / name for name in natural(names)]
 
 
 def truth_of(path: Path, class_names: Collection[str]) -> str | None:

@@ -68,6 +68,17 @@ def test_what_cannot_be_read_is_named_and_the_status_is_1(export, folder, tmp_pa
     assert last.startswith("1 photograph in ")
 
 
+def test_files_that_are_no_images_are_counted(export, folder, tmp_path, capsys):
+    (tmp_path / "1.png").symlink_to(folder / "3.png")
+    for name in ("a.txt", "b.heic", ".hidden"):
+        (tmp_path / name).touch()
+    status, _, said = predict(capsys, export, tmp_path, "--format", "json")
+    assert status == 0
+    line = "2 files in folders passed over, for no image's name ends so"
+    assert said.splitlines()[0] == line
+    assert said.count("\n") == 2
+
+
 @pytest.mark.parametrize("form", ["table", "json", "csv"])
 def test_none_of_which_can_be_read(form, export, tmp_path, capsys):
     (tmp_path / "a.png").touch()

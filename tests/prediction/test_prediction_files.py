@@ -17,27 +17,40 @@ def folder(tmp_path):
 
 
 def test_folder_at_any_depth_in_natural_order(folder):
-    found = find_photographs([folder])
+    found = find_photographs([folder]).paths
     assert found == [folder / name for name in ("9.JPG", "10.jpg", "b/c/d.png")]
 
 
 def test_link_to_nothing_is_named_and_a_pipe_is_passed_over(folder):
     (folder / "11.jpg").symlink_to(folder / "gone.jpg")
     os.mkfifo(folder / "12.jpg")
-    found = find_photographs(folder)
+    found = find_photographs(folder).paths
     assert [path.name for path in found] == ["9.JPG", "10.jpg", "11.jpg", "d.png"]
-    assert find_photographs(found) == found
+    assert find_photographs(found).paths == found
 
 
 def test_files_of_any_name_in_the_order_given_each_once(folder):
     named = [str(folder / "raw"), folder / "10.jpg", folder, folder / "raw"]
-    found = find_photographs(named)
+    found = find_photographs(named).paths
     assert found == [folder / name for name in ("raw", "10.jpg", "9.JPG", "b/c/d.png")]
 
 
 def test_home(folder, monkeypatch):
     monkeypatch.setenv("HOME", str(folder))
-    assert find_photographs(["~/9.JPG"]) == [folder / "9.JPG"]
+    assert find_photographs(["~/9.JPG"]).paths == [folder / "9.JPG"]
+
+
+def test_other_files_in_folders_are_counted_once_but_not_those_that_are_named(folder):
+    assert find_photographs([folder, folder]).others == 2  # notes.txt and raw
+    assert find_photographs([folder, folder / "raw"]).others == 1
+    assert find_photographs([folder / "raw"]).others == 0
+
+
+@pytest.mark.parametrize("named", [[""], ["9.JPG", ""]])
+def test_empty_text_is_not_the_current_directory(named, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match="^'' does not exist; give files"):
+        find_photographs(named)
 
 
 def test_nothing_named():
