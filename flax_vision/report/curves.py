@@ -60,10 +60,12 @@ def learning_rate(records: Records, theme: Theme = LIGHT) -> Picture:
       theme: its colours.
     """
     epochs, rates = series(records, "learning_rate")
-    picture, axes = _by_epoch(theme, "learning rate")
+    picture, axes = _by_epoch(records, theme, "learning rate")
     _line(axes, epochs, rates, theme.first, "")
     if 1 < len(set(rates)) <= len(rates) / 2:
         axes.set_yscale("log")
+    if len(set(rates)) == 1:  # likewise of one rate
+        axes.set_ylim(0, 2 * rates[0] or 1)
     return picture
 
 
@@ -74,7 +76,7 @@ def series(records: Records, name: str) -> tuple[list[int], list[float]]:
 
 
 def _curves(records: Records, name: str, title: str, theme: Theme) -> Picture:
-    picture, axes = _by_epoch(theme, title)
+    picture, axes = _by_epoch(records, theme, title)
     for (part, shown), colour in zip(PARTS.items(), (theme.second, theme.first), strict=True):
         epochs, values = series(records, f"{part}/{name}")
         if epochs:
@@ -87,7 +89,7 @@ def _curves(records: Records, name: str, title: str, theme: Theme) -> Picture:
     return picture
 
 
-def _by_epoch(theme: Theme, title: str) -> tuple[Picture, Any]:
+def _by_epoch(records: Records, theme: Theme, title: str) -> tuple[Picture, Any]:
     picture = Picture(0.8 * WIDTH, 0.56 * WIDTH, theme)
     axes = picture.add_subplot()
     style(axes, theme)
@@ -95,7 +97,10 @@ def _by_epoch(theme: Theme, title: str) -> tuple[Picture, Any]:
     axes.set_axisbelow(True)
     axes.set_xlabel("epoch", fontsize=12)
     axes.set_title(title, loc="left", color=theme.ink, fontsize=13, fontweight="bold")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    epochs = [record["epoch"] for record in records if "epoch" in record]
+    if len(epochs) == 1:  # of which matplotlib would show hundredths
+        axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
     return picture, axes
 
 

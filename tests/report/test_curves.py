@@ -45,3 +45,21 @@ def test_rates_that_drop_to_a_share_have_a_logarithmic_axis():
 
 def test_theme_is_that_of_the_picture():
     assert curves.loss(RECORDS, DARK).get_facecolor() != curves.loss(RECORDS).get_facecolor()
+
+
+def ticks(axis):
+    least, greatest = axis.get_view_interval()
+    return [place for place in axis.get_majorticklocs() if least <= place <= greatest]
+
+
+def test_a_single_epoch_has_an_axis_with_that_epoch():
+    for draw in (curves.loss, curves.accuracy, curves.learning_rate):
+        (axes,) = draw(VALIDATED[:1]).axes
+        assert ticks(axes.xaxis) == [1]
+
+
+def test_a_rate_that_stays_is_beside_zero():
+    (axes,) = curves.learning_rate(RECORDS[:2]).axes
+    assert axes.get_ylim() == (0, 0.2)
+    assert ticks(axes.xaxis) == [1, 2]
+    assert curves.learning_rate([{"epoch": 1, "learning_rate": 0.0}]).axes[0].get_ylim() == (0, 1)
