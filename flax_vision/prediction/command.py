@@ -44,12 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "photographs", nargs="+", metavar="FILE_OR_FOLDER", help="photographs, or folders of them"
     )
     parser.add_argument(
-        "--top", type=int, default=5, metavar="N", help="classes to name of each (default: 5)"
+        "--top",
+        type=int,
+        default=5,
+        metavar="N",
+        help="classes to name of each, or all that there are (default: 5)",
     )
     parser.add_argument(
         "--picture",
         metavar="FILE",
-        help="draw the photographs with a bar for each class, into a .png, .pdf or .svg file",
+        help="draw the photographs, 64 at most, with a bar for each class, 20 at most, into a "
+        ".png, .pdf or .svg file",
     )
     parser.add_argument("--overwrite", action="store_true", help="the picture, where it exists")
     parser.add_argument("--format", choices=FORMATS, default="table", help="table if not given")
@@ -92,6 +97,8 @@ def _check_picture(path: Path, overwrite: bool, count: int) -> None:
     """Raises a UserError where the picture could not be drawn in the end."""
     from flax_vision.prediction.figure import MOST
 
+    if path.is_dir():
+        raise UserError(f"--picture {str(path)!r} is a directory; give the name of a file.")
     if path.exists() and not overwrite:
         raise UserError(f"--picture {str(path)!r} exists; give --overwrite, or another name.")
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
@@ -108,8 +115,10 @@ def _check_picture(path: Path, overwrite: bool, count: int) -> None:
 
 
 def _draw(classifier: "Classifier", predictions: "Predictions", path: Path) -> None:
-    from flax_vision.prediction.figure import draw
+    from flax_vision.prediction.figure import MOST_BARS, draw
 
+    if len(predictions[0].classes) > MOST_BARS:
+        print(f"the picture has the {MOST_BARS} most probable classes of each", file=sys.stderr)
     picture = draw(classifier, predictions)
     try:
         picture.savefig(path)

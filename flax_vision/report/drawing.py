@@ -18,6 +18,7 @@ try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] != "matplotlib":
@@ -33,6 +34,7 @@ __all__ = [
     "Axes",
     "LinearSegmentedColormap",
     "MaxNLocator",
+    "Patch",
     "PercentFormatter",
     "Picture",
     "PowerNorm",

@@ -34,7 +34,7 @@ def test_photograph_with_its_class_and_its_bars(theme, classifier, prediction):
     colours = [bar.get_facecolor()[:3] for bar in bars.patches]
     expected = [to_rgb(colour) for colour in (theme.first, theme.second)]
     assert colours == expected  # wrong, right
-    assert [text.get_text() for text in bars.texts] == ["dog", "cat"]
+    assert [text.get_text() for text in bars.texts] == ["dog", "75.0%", "cat", "25.0%"]
     assert bars.yaxis_inverted()
 
 
@@ -42,6 +42,24 @@ def test_photograph_of_which_nobody_knows_has_the_name_of_its_file(classifier, p
     unknown = Prediction(prediction.path, ["dog"], np.array([0.5]))
     photograph, _ = draw(classifier, [unknown]).axes
     assert photograph.get_title() == r"\$5.png"
+    assert photograph.title.get_color() == LIGHT.faint
+
+
+def test_colours_are_explained_where_a_class_is_known(classifier, prediction):
+    (legend,) = draw(classifier, [prediction]).legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["the class of the photograph", "another"]
+    colours = [patch.get_facecolor()[:3] for patch in legend.get_patches()]
+    assert colours == [to_rgb(LIGHT.second), to_rgb(LIGHT.first)]
+    unknown = Prediction(prediction.path, ["dog"], np.array([0.5]))
+    assert not draw(classifier, [unknown]).legends
+
+
+def test_twenty_classes_have_a_bar(classifier, prediction):
+    names, shares = [f"class {number}" for number in range(1000)], np.full(1000, 1e-3, np.float32)
+    figure = draw(classifier, [Prediction(prediction.path, names, shares)] * 64)
+    assert {len(axes.patches) for axes in figure.axes[1::2]} == {20}
+    assert figure.get_figheight() * figure.dpi < 2**16  # more than matplotlib draws
 
 
 def test_four_stand_side_by_side(classifier, prediction):

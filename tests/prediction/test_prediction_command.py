@@ -39,7 +39,8 @@ def test_json(export, folder, capsys):
         first, second = (each["probability"] for each in row["top"])
         assert 1 > first >= second > 0
         assert {each["class"] for each in row["top"]} < {"cat", "dog", "owl"}
-    assert re.fullmatch(r"3 photographs in .* s, \d+% of it in the network\n", said)
+    # The first in a process may say before that oneDNN's handlers are compiled.
+    assert re.search(r"^3 photographs in .* s, \d+% of it in the network\n\Z", said, re.MULTILINE)
 
 
 def test_csv(export, folder, capsys):
@@ -75,8 +76,7 @@ def test_files_that_are_no_images_are_counted(export, folder, tmp_path, capsys):
     status, _, said = predict(capsys, export, tmp_path, "--format", "json")
     assert status == 0
     line = "2 files in folders passed over, for no image's name ends so"
-    assert said.splitlines()[0] == line
-    assert said.count("\n") == 2
+    assert said.splitlines()[-2] == line
 
 
 @pytest.mark.parametrize("form", ["table", "json", "csv"])
@@ -112,6 +112,7 @@ def test_picture(export, folder, tmp_path, capsys):
         (["{export}", "nowhere.jpg"], "'nowhere.jpg' does not exist; give files, or folders"),
         (["{export}", "{export}"], "has no images in it"),
         (["nowhere", "{folder}"], "no model in 'nowhere'"),
+        (["{export}", "{folder}", "--picture", ".", "--overwrite"], "'.' is a directory; give the"),
         (["{export}", "{folder}", "--picture", "x.jpg"], "'x.jpg'; give a name that ends with"),
         (["{export}", "{folder}", "--picture", "x/x.png"], "'x/x.png' is in a folder that does n"),
     ],
