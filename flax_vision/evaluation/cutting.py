@@ -22,7 +22,7 @@ from flax_vision.evaluation.crops import log_mean
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.evaluation.protocols import Box, Crop, Protocol, crops_of
 from flax_vision.evaluation.showings import Showing
-from flax_vision.evaluation.trial import Step, Trial, evenly, judged
+from flax_vision.evaluation.trial import Step, Trial, Verdict, evenly, judged
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class CutUp(Showing):
         batch_size: int,
         variables: Any,
         batch: Batch,
-    ) -> tuple[Totals, jax.Array]:
+    ) -> tuple[Totals, Verdict]:
         """Returns what `compile` says; `scores` are of so many crops."""
         crops = np.asarray(batch.images).reshape(-1, *self.trial.image_shape)
         found, counts = self._nothing(len(crops) // self.counts.shape[1])
@@ -147,7 +147,7 @@ class CutUp(Showing):
 @jax.jit
 def _average(
     scores: jax.Array, counts: jax.Array, labels: jax.Array, mask: jax.Array
-) -> tuple[Totals, jax.Array]:
+) -> tuple[Totals, Verdict]:
     """Returns what `judged` does of the mean of posteriors, which are given as logarithms."""
     return judged(log_mean(scores, counts, axis=1), labels, mask)
 

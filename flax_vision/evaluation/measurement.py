@@ -14,7 +14,7 @@ from flax_vision.data.image_set import Report
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import average
 from flax_vision.evaluation.showings import Showing
-from flax_vision.evaluation.trial import Step
+from flax_vision.evaluation.trial import Step, Verdict
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class Measurement:
       averages: as `average` has them.
       taken_for: int32 [N], the class that each image of the set was taken for; -1 where it could
         not be read.
+      confidence: float32 [N], the posterior of that class, 0 to 1; 0 where there is none.
       seconds: that it took, without compiling.
       compile_seconds: what that took.
     """
 
     averages: dict[str, float]
     taken_for: np.ndarray
+    confidence: np.ndarray
     seconds: float
     compile_seconds: float
 
@@ -64,7 +66,7 @@ def measure(
             ) from error
         raise
     seconds = time.monotonic() - started - course.compile_seconds
-    return Measurement(averages, course.taken_for(), seconds, course.compile_seconds)
+    return Measurement(averages, *course.verdict(), seconds, course.compile_seconds)
 
 
 class _Course:
@@ -82,7 +84,7 @@ class _Course:
         self.compile_seconds = 0.0
         self._showings, self._report = showings, report
         self._step: Step
-        self._found: list[tuple[np.ndarray, jax.Array]] = []
+        self._found: list[tuple[np.ndarray, Verdict]] = []
         self._done = 0
 
     def batches(self, variables: Any, wanted: int | None) -> Iterator[Batch]:
@@ -98,14 +100,14 @@ class _Course:
     def wait(self) -> None:
         """Waits for the step before: its images are there, so that what is reported is done."""
         if self._found:
-            self._found[-1][1].block_until_ready()
+            jax.block_until_ready(self._found[-1][1])
         self._report(f"testing {self.name}", self._done, self._total)
 
     def step(self, variables: Any, batch: Batch) -> Any:
         """Returns the totals of a batch."""
-        totals, classes = self._step(variables, batch)
+        totals, verdict = self._step(variables, batch)
         counted = np.where(batch.mask, batch.place, -1)
-        self._found.append((counted, classes))
+        self._found.append((counted, verdict))
         self._done += int(np.sum(batch.mask))
         return totals
 
@@ -113,9 +115,10 @@ class _Course:
     def _total(self) -> int:
         return sum(len(showing.images) for showing in self._showings)
 
-    def taken_for(self) -> np.ndarray:
-        """Returns the class that each image was taken for, in the order of the set."""
-        result = np.full(self._total, -1, np.int32)
-        for places, classes in self._found:
-            result[places[places >= 0]] = np.asarray(classes)[places >= 0]
+    def verdict(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns a Verdict's parts for all images, in the order of the set."""
+        result = np.full(self._total, -1, np.int32), np.zeros(self._total, np.float32)
+        for places, verdict in self._found:
+            for whole, part in zip(result, verdict, strict=True):
+                whole[places[places >= 0]] = np.asarray(part)[places >= 0]
         return result

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,10 +31,22 @@ from flax_vision.models.registry import create_model, model_options
 from flax_vision.models.resnet import CifarResNet, ResNet
 from flax_vision.weights.exported import ModelCard
 
-Step = Callable[[Any, Batch], tuple[Totals, jax.Array]]
-"""Compiled: from variables and a Batch to its Totals and the class that each image was taken for.
 
-As in the Totals, no image is right whose class has only as large an output as another."""
+class Verdict(NamedTuple):
+    """What the images of a batch were taken for.
+
+    Attributes:
+      taken_for: int32 [N], the class; as in the Totals, no image is right whose class has only as
+        large an output as another.
+      confidence: float32 [N], the posterior of that class, 0 to 1.
+    """
+
+    taken_for: Array
+    confidence: Array
+
+
+Step = Callable[[Any, Batch], tuple[Totals, Verdict]]
+"""Compiled: from variables and a Batch to its Totals and the Verdict on each image."""
 
 _MOST_IMAGES = 128
 _CROP_PIXELS = 2**22
@@ -120,7 +132,7 @@ class Trial:
             ) from error
         return lowered.compile()
 
-    def _step(self, variables: Any, batch: Batch) -> tuple[Totals, jax.Array]:
+    def _step(self, variables: Any, batch: Batch) -> tuple[Totals, Verdict]:
         return judged(self.scores(variables, batch.images), batch.labels, batch.mask)
 
     def scores(self, variables: Any, images: jax.Array | np.ndarray) -> jax.Array:
@@ -143,12 +155,14 @@ def evenly(count: int, most: int) -> int:
     return -(-count // -(-count // most))
 
 
-def judged(scores: jax.Array, labels: Array, mask: Array) -> tuple[Totals, jax.Array]:
-    """Returns the totals of images with these scores, and what each was taken for, int32 [N]."""
+def judged(scores: jax.Array, labels: Array, mask: Array) -> tuple[Totals, Verdict]:
+    """Returns the totals of images with these scores, and the verdict on each."""
     labels = jnp.asarray(labels)
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
     totals = Totals.of_batch(losses, scores, labels, mask)
-    return totals, _taken_for(scores, labels)
+    classes = _taken_for(scores, labels)
+    shares = jnp.take_along_axis(jax.nn.softmax(scores), classes[:, None], axis=1)
+    return totals, Verdict(classes, shares[:, 0])
 
 
 def _taken_for(scores: jax.Array, labels: jax.Array) -> jax.Array:

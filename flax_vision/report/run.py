@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from flax import linen as nn
 
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
+from flax_vision.evaluation.measurement import measure
+from flax_vision.evaluation.protocols import CENTER
+from flax_vision.evaluation.showings import as_they_are
 from flax_vision.evaluation.subject import (
     check_fit,
     find_source,
@@ -20,11 +24,11 @@ from flax_vision.evaluation.subject import (
     load_split,
     run_configuration,
 )
+from flax_vision.evaluation.trial import prepare
 from flax_vision.models.summary import summarize
 from flax_vision.report import sections
 from flax_vision.report.curves import Records
 from flax_vision.report.html import THEMES, Section, page
-from flax_vision.report.predictions import predict
 from flax_vision.report.run_files import read_records, read_starts
 from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
@@ -71,24 +75,29 @@ def write_report(
     """
     run = _open(Path(path))
     (run.path / FOLDER).mkdir(exist_ok=True)  # or fail before anything takes long
-    warning = ""
-    if images is None:
-        try:
+    tested, warning = None, ""
+    try:
+        if images is None:
             images, warning = _test_images(run, directory, folder, report)
-        except UserError as error:
-            warning = f"pictures of test images are left out: {error}"
-    shown = list(_sections(run, images, warning, report))
+        tested = _tested(run, images, report)
+    except UserError as error:
+        warning = f"pictures of test images are left out: {error}"
+    shown = list(_sections(run, tested, warning))
     return _write(run.path / FOLDER, _page(run, shown), shown), warning
 
 
-def _sections(run: _Run, images: Images | None, warning: str, report: Report) -> Iterator[Section]:
+def _tested(run: _Run, images: Images, report: Report) -> sections.Tested:
+    """Returns images with what the network takes them for, each seen as in the run's own test."""
+    showings = as_they_are(images, partial(prepare, run.card, CENTER))
+    return sections.Tested(images, measure(showings, run.variables, None, report))
+
+
+def _sections(run: _Run, tested: sections.Tested | None, warning: str) -> Iterator[Section]:
     names = run.card.class_names
     yield sections.training(run.records)
     if warning:
         yield Section("Test images", f"{warning[:1].upper()}{warning[1:].rstrip('.')}.")
-    tested = None
-    if images is not None:
-        tested = sections.Tested(images, predict(run.card, run.variables, images, report))
+    if tested is not None:
         yield sections.confusions(tested, names)
         yield sections.most_confident_mistakes(tested, names)
     yield sections.first_layer(run.variables)

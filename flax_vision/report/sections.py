@@ -13,6 +13,7 @@ from flax.traverse_util import flatten_dict
 from flax_vision.counts import counted
 from flax_vision.data.image_set import Images
 from flax_vision.evaluation.confusion import confusion_matrix, table_of
+from flax_vision.evaluation.measurement import Measurement
 from flax_vision.models.summary import Row, totals
 from flax_vision.report import curves
 from flax_vision.report.confusion import confusion
@@ -22,7 +23,6 @@ from flax_vision.report.feature_maps import draw, stages
 from flax_vision.report.filters import filters, first_kernels
 from flax_vision.report.html import THEMES, Figure, Section, figure, table
 from flax_vision.report.mistakes import mistakes, most_confident
-from flax_vision.report.predictions import Predictions
 from flax_vision.weights.exported import ModelCard
 
 _SHOWN = 3
@@ -35,11 +35,11 @@ class Tested:
 
     Attributes:
       images: the images.
-      predictions: of all of them.
+      measured: what these came to.
     """
 
     images: Images
-    predictions: Predictions
+    measured: Measurement
 
     def pixels(self, places: np.ndarray) -> np.ndarray:
         """Returns the images at `places` as the network's preprocessing gets them, uint8."""
@@ -69,9 +69,9 @@ def training(records: Records) -> Section:
 
 def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
     """Returns which classes were taken for which."""
-    found = tested.predictions
-    read = found.taken_for >= 0
-    matrix = confusion_matrix(found.labels[read], found.taken_for[read], len(class_names))
+    labels, taken_for = tested.images.labels, tested.measured.taken_for
+    read = taken_for >= 0
+    matrix = confusion_matrix(labels[read], taken_for[read], len(class_names))
     right, count = int(np.trace(matrix)), int(matrix.sum())
     alternative = f"Confusion matrix of {count:,} test images, {right:,} of them right."
     drawn = _figure("confusion", lambda theme: confusion(matrix, class_names, theme), alternative)
@@ -84,13 +84,13 @@ def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
 
 def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Section:
     """Returns the images that the network was surest of, and wrong about."""
-    found = tested.predictions
-    places = most_confident(found.labels, found.taken_for, found.confidence)
+    labels, found = tested.images.labels, tested.measured
+    places = most_confident(labels, found.taken_for, found.confidence)
     title = "Most confident mistakes"
     if not len(places):
         return Section(title, "No test image was taken for another class.")
     images = tested.pixels(places)
-    of = (found.labels[places], found.taken_for[places], found.confidence[places])
+    of = (labels[places], found.taken_for[places], found.confidence[places])
     pairs = [
         f"{class_names[true]} taken for {class_names[taken]} ({share:.0%})"
         for true, taken, share in zip(*of, strict=True)
@@ -121,9 +121,9 @@ def feature_maps(
     card: ModelCard, model: nn.Module, variables: Mapping[str, Any], tested: Tested
 ) -> Section:
     """Returns what the stages make of the first test images of some classes."""
-    labels = tested.predictions.labels
-    _, first = np.unique(labels[tested.predictions.taken_for >= 0], return_index=True)
-    places = np.flatnonzero(tested.predictions.taken_for >= 0)[np.sort(first)[:_SHOWN]]
+    labels, read = tested.images.labels, np.flatnonzero(tested.measured.taken_for >= 0)
+    _, first = np.unique(labels[read], return_index=True)
+    places = read[np.sort(first)[:_SHOWN]]
     images = np.asarray(card.preprocessing(tested.pixels(places)))
     outputs = stages(model, variables, images)
     figures = []

@@ -107,7 +107,7 @@ def outcome(photographs, at_once, wanted):
     step = showing.compile(None, size)
     found = {"loss": 0.0, "count": 0}
     for batch in showing.batches(size):
-        totals, classes = step(None, batch)
+        totals, (classes, _) = step(None, batch)
         found["loss"] += float(totals.loss)
         found["count"] += int(totals.count)
         found |= {int(batch.place[i]): int(classes[i]) for i in np.flatnonzero(batch.mask)}

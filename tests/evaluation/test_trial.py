@@ -161,13 +161,14 @@ def test_images_that_a_network_cannot_take(card, protocol, scales, message):
         trial.compile(variables, 2)
 
 
-def test_step_gives_totals_and_classes(card, variables, noise):
+def test_step_gives_totals_and_classes_with_their_posteriors(card, variables, noise):
     trial = prepare(card, "center", noise.images.shape[1:])
     mask = np.arange(4) < 3
     batch = Batch(noise.images[:4], noise.labels[:4], mask, np.arange(4, dtype=np.int32))
-    totals, classes = trial.compile(variables, 4)(variables, batch)
+    totals, (classes, shares) = trial.compile(variables, 4)(variables, batch)
     scores = np.asarray(jax.jit(trial.scores)(variables, batch.images))
     np.testing.assert_array_equal(classes, scores.argmax(axis=1))
+    np.testing.assert_allclose(shares, np.asarray(jax.nn.softmax(scores)).max(axis=1), rtol=1e-6)
     assert int(totals.top1) == ((classes == batch.labels) & mask).sum()
     posterior = np.take_along_axis(np.asarray(jax.nn.softmax(scores)), batch.labels[:, None], 1)
     assert float(totals.loss) == pytest.approx(-np.log(posterior[:3]).sum(), rel=1e-5)
