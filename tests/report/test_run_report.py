@@ -13,6 +13,7 @@ import pytest
 from flax_vision.cli import main
 from flax_vision.data.image_set import ImageSet
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
 from flax_vision.evaluation import subject
 from flax_vision.report import run as run_module
 from flax_vision.report.run import write_report
@@ -137,6 +138,16 @@ def test_without_test_images_the_rest_is_there_with_a_warning(run, capsys):
     page = (run / "report/index.html").read_text()
     assert "Pictures of test images are left out" in page
     assert page.count("<img") == 4
+
+
+def test_images_of_which_none_can_be_read_are_left_out_with_a_warning(run, images, monkeypatch):
+    def fail(*arguments):
+        raise UserError("no image can be read")
+
+    monkeypatch.setattr(run_module, "measure", fail)
+    page, warning = write_report(run, images)
+    assert warning == "pictures of test images are left out: no image can be read"
+    assert page.read_text().count("<img") == 4
 
 
 def test_images_that_are_not_those_of_the_run_are_said_to_be_others(
