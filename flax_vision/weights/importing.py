@@ -85,13 +85,13 @@ def import_weights(
     )
     if transforms.resize < transforms.crop:
         raise UserError(f"resize is {resize}; give at least {transforms.crop}, what is seen.")
-    _check_finite(found.state_dict)
     ours = mapped(name, found.state_dict)
+    arrays = flatten_dict(ours.variables)
+    _check_finite({ours.names[path]: x for path, x in arrays.items()})
     options = dict(ours.options)
     names, origin = _class_names(options.pop("num_classes"), class_names, found.class_names)
     view, preprocessing = transforms.view, transforms.preprocessing
     card = ModelCard(name, options, names, view.image_shape, preprocessing, {}, view)
-    arrays = flatten_dict(ours.variables)
     rows = [
         {
             "array": "/".join(path),
@@ -106,9 +106,9 @@ def import_weights(
     return Imported(card, rows, origin)
 
 
-def _check_finite(state_dict: Mapping[str, np.ndarray]) -> None:
+def _check_finite(arrays: Mapping[str, np.ndarray]) -> None:
     # A sum, and not each number's own answer, which would take a quarter of the weights' memory.
-    bad = [key for key, x in state_dict.items() if not np.isfinite(np.sum(x, dtype=np.float64))]
+    bad = [key for key, x in arrays.items() if not np.isfinite(np.sum(x, dtype=np.float64))]
     if bad:
         raise UserError(
             f"{bad[0]!r}{f' and {len(bad) - 1} more' if bad[1:] else ''} has numbers that are not "
