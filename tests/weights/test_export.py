@@ -1,5 +1,6 @@
 """What is written for other programs, read by them in processes of their own."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -207,6 +208,19 @@ def test_mistakes_are_one_line_and_leave_nothing(arguments, message, run, tmp_pa
     assert line.startswith("error: ")
     assert message in line
     assert [file.name for file in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_has_no_graph(dtype, tmp_path, monkeypatch, capsys):
+    card = dataclasses.replace(CARD, options={"dtype": dtype})
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/model.json").write_text(card.to_json())
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
+    arguments = ["--format", "onnx", "-o", str(tmp_path / "net.onnx")]
+    assert main(["export", str(tmp_path / "net"), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"this lenet5_modern computes in {dtype}, and ONNX is for networks that" in line
+    assert not (tmp_path / "net.onnx").exists()
 
 
 def test_unknown_format_and_no_network(run, tmp_path):
