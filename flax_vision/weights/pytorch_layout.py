@@ -43,7 +43,7 @@ def _layout(value: Any, records: Mapping[int, int]) -> Any:
 
 def _records(path: str) -> dict[int, int]:
     """Returns the size in bytes of each record of an archive, by where in the file it begins."""
-    reader = torch._C.PyTorchFileReader(path)
+    reader: Any = torch._C.PyTorchFileReader(path)  # whose types leave methods out
     names = reader.get_all_records()
     return {reader.get_record_offset(name): reader.get_record_size(name) for name in names}
 
