@@ -56,6 +56,8 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
     """
     output = Path(output)
     write = _check(form, output, preprocessing)
+    if form == "onnx":
+        _check_precision(exported.load_card(path))
     card, model, variables = exported.load_export(path)
     unfinished = output.with_name(f".unfinished-{output.name}")
     try:
@@ -98,6 +100,17 @@ def _check(form: str, output: Path, preprocessing: bool) -> Callable[..., None]:
             f"pip install {' '.join(missing)}"
         )
     return write
+
+
+def _check_precision(card: ModelCard) -> None:
+    """Raises a UserError for a network whose graph ONNX Runtime would not run."""
+    dtype = card.options.get("dtype", "float32")
+    if dtype != "float32":
+        raise UserError(
+            f"this {card.name} computes in {dtype}, and ONNX is for networks that compute in "
+            "float32; take dtype out of the options in its model.json, for its parameters are "
+            "float32, or export stablehlo."
+        )
 
 
 def _program(card: ModelCard, model: Any, variables: Any, preprocessing: bool) -> Program:

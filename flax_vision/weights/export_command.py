@@ -14,7 +14,7 @@ formats:
   torchvision  a state dictionary for load_state_dict of torchvision's network, as .pth, for which
                PyTorch is needed, or as .safetensors; of the networks that torchvision has
   stablehlo    parameters and computation in one file for CPU, CUDA and TPU, which JAX runs alone
-  onnx         the same as an ONNX graph, through jax2onnx
+  onnx         the same as an ONNX graph, through jax2onnx; of networks that compute in float32
 
 stablehlo and onnx take float32 images [N, H, W, C], preprocessed, and return logits [N, classes];
 stablehlo with --preprocessing takes uint8 images of the data set's size. Three lines run it:

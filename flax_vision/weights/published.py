@@ -1,9 +1,12 @@
 """Weights that torchvision publishes, and what it says about them."""
 
+import contextlib
 import importlib.util
 import runpy
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,9 @@ from flax_vision.weights.torchvision_modules import builder_of
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's pixels from 0 to 1, as torchvision's networks have always had them."""
+
+_PATIENCE = 30.0
+"""Seconds in which a server has to answer, and to go on sending."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,11 @@ def published(name: str, weights: str) -> Published:
     if member not in valid or prefix not in ("", members.__name__):
         raise unknown(f"weights of torchvision's {builder}", weights, valid)
     chosen = members[member]
+    if not chosen.meta.get("categories"):
+        raise UserError(
+            f"torchvision:{weights} has no classifier, of which torchvision leaves the numbers "
+            "open; give weights that have one, such as torchvision:DEFAULT."
+        )
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name
     if not file.exists():
         _download(chosen.url, file)
@@ -101,7 +112,7 @@ def published(name: str, weights: str) -> Published:
         preset.std,
         builder == "googlenet",
     )
-    return Published(read_state_dict(file), transforms, chosen.meta.get("categories"))
+    return Published(read_state_dict(file), transforms, chosen.meta["categories"])
 
 
 def _download(url: str, file: Path) -> None:
@@ -111,12 +122,24 @@ def _download(url: str, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     expected = file.stem.rpartition("-")[2]
     try:
-        torch.hub.download_url_to_file(url, str(file), hash_prefix=expected)
-    except (OSError, RuntimeError) as error:  # the latter for another checksum
+        with _patience():
+            torch.hub.download_url_to_file(url, str(file), hash_prefix=expected)
+    except (OSError, HTTPException, RuntimeError) as error:  # the last for another checksum
         raise UserError(
             f"{url} cannot be downloaded ({error}); put the file into {str(file.parent)!r}, or "
             "give its path in place of torchvision:NAME."
         ) from error
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """Ends waits for a network that is silent; PyTorch's download has none of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def names_of_imagenet() -> Sequence[str] | None:

@@ -35,7 +35,8 @@ def read_pth(path: Path) -> Mapping[str, Any]:
     """Returns what a file has that `torch.save` wrote, with `weights_only=True`: nothing is run.
 
     Tensors are views of the mapped file, read when they are used. Files of before PyTorch 1.6, and
-    compressed ones, cannot be mapped: of these they are tensors on the CPU.
+    those that another program compressed or packed again, cannot be mapped: of these they are
+    tensors on the CPU.
 
     Args:
       path: of a `.pth` or `.pt` file.
@@ -78,7 +79,7 @@ def _can_be_mapped(path: Path) -> bool:
 
 
 def _mapped(path: Path) -> Any:
-    """Returns what a file has, its tensors as views of the mapped file."""
+    """Returns what a file has, its tensors as views of the mapped file where PyTorch put them."""
     command = [sys.executable, str(_LAYOUT), str(path.absolute())]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -86,6 +87,8 @@ def _mapped(path: Path) -> Any:
     answer = json.loads(done.stdout)
     if "error" in answer:
         raise _not_of_pytorch(path, *answer["error"])
+    if "found" not in answer:
+        return _loaded(path)
     content = np.memmap(path, np.uint8, "r")
 
     def filled(value: Any) -> Any:

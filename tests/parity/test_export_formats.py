@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ pytest.importorskip("jax2onnx", reason="jax2onnx is in the extra `parity`")
 from copying import random_variables, relative
 
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.models.googlenet import auxiliary_logits
 from flax_vision.weights import exported
 from flax_vision.weights.export import export
 
@@ -25,6 +27,15 @@ READER = Path(__file__).parents[1] / "weights/read_elsewhere.py"
 
 def check(name, shape, form, file, folder, theirs="", **options):
     """Exports a network with random parameters, and compares the logits of three images."""
+    model, variables = exported_network(name, shape, folder, **options)
+    images = np.random.default_rng(0).standard_normal((3, *shape), np.float32)
+    export(folder, form, folder / file)
+    found = logits_elsewhere(form, folder / file, images, theirs)
+    expected = jax.jit(model.apply)(variables, images)
+    assert relative(found, np.asarray(expected)) < 1e-5
+
+
+def exported_network(name, shape, folder, **options):
     card = exported.ModelCard(
         name=name,
         options=options,
@@ -36,13 +47,15 @@ def check(name, shape, form, file, folder, theirs="", **options):
     model = card.create_model()
     variables = random_variables(model, shape)
     exported.save(folder / "export", card, variables)
-    export(folder, form, folder / file)
-    images = np.random.default_rng(0).standard_normal((3, *shape), np.float32)
-    np.save(folder / "images.npy", images)
-    files = [str(folder / each) for each in (file, "images.npy", "logits.npy")]
-    subprocess.run([sys.executable, READER, form, *files, theirs], check=True)
-    expected = jax.jit(model.apply)(variables, images)
-    assert relative(np.load(folder / "logits.npy"), np.asarray(expected)) < 1e-5
+    return model, variables
+
+
+def logits_elsewhere(reader, path, images, theirs):
+    """Returns what another process makes of one image and of the others, without flax_vision."""
+    np.save(path.with_name("images.npy"), images)
+    files = [path, path.with_name("images.npy"), path.with_name("logits.npy")]
+    subprocess.run([sys.executable, READER, reader, *files, theirs], check=True)
+    return np.load(path.with_name("logits.npy"))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +72,19 @@ def test_torchvision_loads_it_strictly(name, theirs, file, tmp_path):
     check(name, (224, 224, 3), "torchvision", file, tmp_path, theirs, **options)
 
 
+def test_torchvision_loads_the_auxiliary_heads(tmp_path):
+    shape, path = (224, 224, 3), tmp_path / "net.safetensors"
+    model, variables = exported_network("googlenet_torchvision", shape, tmp_path)
+    export(tmp_path, "torchvision", path)
+    images = np.random.default_rng(0).standard_normal((3, *shape), np.float32)
+    found = logits_elsewhere("torchvision_with_heads", path, images, "googlenet")
+    apply = jax.jit(partial(model.apply, mutable="intermediates"))
+    logits, kept = apply(variables, images)
+    heads = auxiliary_logits(kept["intermediates"])
+    for theirs, ours in zip(np.split(found, 3, axis=1), [logits, *heads], strict=True):
+        assert relative(theirs, np.asarray(ours)) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
@@ -68,11 +94,11 @@ def test_torchvision_loads_it_strictly(name, theirs, file, tmp_path):
         ("alexnet_owt", (64, 64, 3)),
         ("vgg_a_lrn", (32, 32, 3)),
         ("vgg11_bn", (32, 32, 3)),
-        ("googlenet", (80, 80, 3)),
-        ("googlenet_torchvision", (80, 80, 3)),
+        ("googlenet", (224, 224, 3)),
+        ("googlenet_torchvision", (224, 224, 3)),
         ("resnet20", (32, 32, 3)),
         ("resnet50", (64, 64, 3)),
-        ("resnet18_v1_5", (64, 64, 3)),
+        ("resnet18_v1_5", (224, 224, 3)),
     ],
 )
 def test_onnx_runtime_gets_the_same_logits(name, shape, tmp_path):

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 import flax_vision as fv
 from flax_vision.cli import main
 from flax_vision.data.decoding import decode_parts
-from flax_vision.weights import exported
+from flax_vision.weights import exported, published
 from flax_vision.weights.importing import import_weights
 from flax_vision.weights.torchvision_modules import builder_of
 
@@ -98,10 +98,14 @@ def test_logits_and_the_five_most_probable_classes(name, photographs, tmp_path, 
         np.testing.assert_array_equal(x, state_dict[key], strict=True)
 
 
-def test_pixels_are_theirs_to_the_bit(photographs, tmp_path):
-    transforms = transforms_of("resnet50_v1_5")
+@pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
+def test_pixels_are_theirs_to_the_bit(weights, photographs, monkeypatch):
+    monkeypatch.setattr(published, "read_state_dict", lambda path: {})
+    monkeypatch.setattr(published, "_download", lambda url, path: None)
+    transforms = theirs.ResNet50_Weights[weights].transforms()
     mean, std = (np.array(numbers)[:, None, None] for numbers in (transforms.mean, transforms.std))
-    view = fv.weights.published.Transforms().view
+    view = published.published("resnet50_v1_5", weights).transforms.view
+    assert view.test_scale == transforms.resize_size[0]
     for path in photographs:
         ours = decode_parts(path.read_bytes(), view.middle.parts, view.image_shape)[0]
         normalized = transforms(Image.open(path).convert("RGB")).double().numpy()

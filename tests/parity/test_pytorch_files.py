@@ -1,26 +1,33 @@
 """Files of PyTorch's, of all ages and kinds, and what torchvision publishes."""
 
 import re
+import socket
 import subprocess
 import sys
 import zipfile
+from http.client import BadStatusLine
 from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from flax_vision.cli import main
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.view import View
 from flax_vision.errors import UserError
 from flax_vision.weights import exported
 from flax_vision.weights.importing import import_weights
-from flax_vision.weights.published import names_of_imagenet, published
+from flax_vision.weights.published import _download, names_of_imagenet, published
 from flax_vision.weights.state_dicts import read_state_dict
 from flax_vision.weights.torchvision import from_torchvision
+from flax_vision.weights.torchvision_modules import builder_of
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
 torchvision = pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
+
+from test_torchvision_networks import SIZES
 
 NAME = "resnet18_v1_5"
 
@@ -72,16 +79,58 @@ def test_views_of_one_storage_and_tensors_without_elements(tmp_path):
         np.testing.assert_array_equal(array, tensors[key].numpy(), strict=True)
 
 
-def test_compressed_archive(state_dict, tmp_path):
-    path = tmp_path / "net.pth"
-    torch.save(state_dict, path)
+def pack_again(path, compression=zipfile.ZIP_STORED, **changed):
+    """Writes PyTorch's archive as another program would, with other contents of some records."""
     with zipfile.ZipFile(path) as archive:
         content = {item.filename: archive.read(item) for item in archive.infolist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for name, item in content.items():
-            archive.writestr(name, item)
+            item = changed.get(name.partition("/")[2], item)
+            if item is not None:
+                archive.writestr(name, item)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_archive_that_another_program_packed(compression, state_dict, tmp_path):
+    """The tensors are not where PyTorch computes that they are."""
+    path = tmp_path / "net.pth"
+    torch.save(state_dict, path)
+    pack_again(path, compression)
     found = read_state_dict(path)
-    np.testing.assert_array_equal(np.asarray(found["fc.bias"]), state_dict["fc.bias"].numpy())
+    assert found.keys() == state_dict.keys()
+    for key, x in state_dict.items():
+        np.testing.assert_array_equal(np.asarray(found[key]), x.numpy(), strict=True)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_files_of_all_ages_are_imported(archive, state_dict, tmp_path, monkeypatch):
+    path = tmp_path / "net.pth"
+    torch.save(state_dict, path, _use_new_zipfile_serialization=archive)
+    kept = []
+    monkeypatch.setattr(exported, "save", lambda path, *what: kept.extend(what))
+    assert main(["import-weights", NAME, str(path), str(tmp_path / "net")]) == 0
+    np.testing.assert_array_equal(kept[1]["params"]["fc"]["bias"], state_dict["fc.bias"])
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"epoch": 3}, "epoch is a int of int64, not an array"),
+        ({"note": "text"}, "note is a str of <U4, not an array"),
+        ({"fc.bias": torch.zeros(3, dtype=torch.complex64)}, "fc.bias is a .* of complex64, not"),
+        (
+            {"fc.bias": torch.full([3], torch.nan)},
+            ".*finite.*give weights of a training that went well",
+        ),
+    ],
+)
+def test_what_else_is_in_a_file_is_one_line(extra, message, state_dict, tmp_path, capsys):
+    path = tmp_path / "net.pth"
+    torch.save({**state_dict, **extra}, path, _use_new_zipfile_serialization=False)
+    assert main(["import-weights", NAME, str(path), str(tmp_path / "net")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(f"error: {message}", line)
+    assert not (tmp_path / "net").exists()
 
 
 def test_pytorch_that_is_too_old(tmp_path, monkeypatch):
@@ -132,6 +181,11 @@ def empty_archive(path):
         archive.writestr("notes.txt", "no weights")
 
 
+def changed_archive(path, **changed):
+    torch.save({"fc.bias": torch.zeros(300)}, path)
+    pack_again(path, **changed)
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
@@ -141,6 +195,26 @@ def empty_archive(path):
             "is damaged, or no file of PyTorch's",
         ),
         (empty_archive, "is damaged, or no file of PyTorch's"),
+        (
+            lambda path: changed_archive(path, **{"data.pkl": None}),
+            "is damaged, or no file of PyTorch's (RuntimeError: PytorchStreamReader failed loc",
+        ),
+        (
+            lambda path: changed_archive(path, **{"data.pkl": b"\x80\x02}q\x00"}),
+            "is damaged, or no file of PyTorch's (EOFError)",
+        ),
+        (
+            lambda path: changed_archive(path, **{"data/0": b"short"}),
+            "is damaged, or no file of PyTorch's (RuntimeError: record size (5 bytes) does not",
+        ),
+        (
+            lambda path: changed_archive(path, **{"data/0": None}),
+            "is damaged, or no file of PyTorch's (RuntimeError: PytorchStreamReader failed loc",
+        ),
+        (
+            lambda path: save_file({"fc.bias": np.zeros(3)}, path),
+            "is damaged, or no file of PyTorch's",
+        ),
         (lambda path: torch.save([1, 2], path), "holds a list; save the network's state_dict()"),
         (lambda path: torch.save(torch.zeros(2), path), "holds a Tensor; save the network's"),
     ],
@@ -183,15 +257,76 @@ def test_weights_that_are_there_are_not_downloaded(hub, tmp_path, monkeypatch):
     np.testing.assert_array_equal(variables["params"]["fc"]["bias"], module.fc.bias.detach())
 
 
-def test_scale_is_what_torchvision_says_of_its_weights(hub, monkeypatch):
-    monkeypatch.setattr("flax_vision.weights.published.read_state_dict", lambda path: {})
-    hub.mkdir(parents=True)
-    sizes = {}
-    for weights, file in {"V1": "resnet50-0676ba61.pth", "V2": "resnet50-11ad3fa6.pth"}.items():
-        (hub / file).touch()
-        found = published("resnet50_v1_5", f"ResNet50_Weights.IMAGENET1K_{weights}")
-        sizes[weights] = found.transforms.resize
-    assert sizes == {"V1": 256, "V2": 232}
+WEIGHTS = [
+    (name, weights)
+    for name in SIZES
+    for weights in torchvision.models.get_model_weights(builder_of(name))
+    if weights.name != "IMAGENET1K_FEATURES"
+]
+"""All that torchvision has trained of the fifteen networks."""
+
+
+@pytest.fixture
+def downloads(hub, monkeypatch):
+    """What would have been downloaded: the address, and how its checksum begins."""
+    asked = []
+
+    def download(url, path, hash_prefix):
+        asked.append((url, hash_prefix))
+        Path(path).touch()
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    return asked
+
+
+def state_dict_of(builder):
+    """Returns arrays of the right names and shapes that take no memory."""
+    options = {"init_weights": False} if builder == "googlenet" else {}
+    with torch.device("meta"):
+        module = torchvision.models.get_model(builder, **options)
+    return {
+        key: np.broadcast_to(np.float32(0.5), tuple(x.shape))
+        for key, x in module.state_dict().items()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "weights"), WEIGHTS)
+def test_card_records_what_torchvision_says_of_its_weights(
+    name, weights, downloads, tmp_path, monkeypatch
+):
+    found = state_dict_of(builder_of(name))
+    monkeypatch.setattr("flax_vision.weights.published.read_state_dict", lambda path: found)
+    monkeypatch.setattr(exported, "save", lambda path, *what: None)
+    card = import_weights(name, f"torchvision:{weights.name}", tmp_path / "net").card
+    ((url, beginning),) = downloads
+    assert url == weights.url
+    assert url.endswith(f"-{beginning}.pth")
+    preset = weights.transforms()
+    size = preset.resize_size[0]
+    assert card.view == View(preset.crop_size[0], size, (size, size), as_torchvision=True)
+    # That is how a view like torchvision's resizes; test_photographs_in_both.py compares pixels.
+    assert (preset.interpolation.value, preset.antialias) == ("bilinear", True)
+    mean, std = preset.mean, preset.std
+    if name == "googlenet_torchvision":  # its transform_input
+        mean, std = [0.5], [0.5]
+    np.testing.assert_allclose(card.preprocessing.mean, 255 * np.array(mean), rtol=1e-7)
+    np.testing.assert_allclose(card.preprocessing.std, 255 * np.array(std), rtol=1e-7)
+    assert card.class_names == weights.meta["categories"]
+
+
+def test_weights_are_of_fifteen_networks_and_three_of_them_of_two_scales():
+    assert len({name for name, _ in WEIGHTS}) == 15
+    two = [name for name, weights in WEIGHTS if weights.transforms().resize_size == [232]]
+    assert two == ["resnet50_v1_5", "resnet101_v1_5", "resnet152_v1_5"]
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg_d"])
+def test_features_alone_are_refused_before_the_download(name, downloads):
+    message = "torchvision:IMAGENET1K_FEATURES has no classifier, .*torchvision:DEFAULT"
+    with pytest.raises(UserError, match=message):
+        published(name, "IMAGENET1K_FEATURES")
+    assert not downloads
 
 
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V9", "resnet18", "VGG16_Weights.DEFAULT", ""])
@@ -204,7 +339,13 @@ def test_weights_that_there_are_not(weights):
 
 
 @pytest.mark.parametrize(
-    "error", [URLError("no network"), RuntimeError("invalid hash value"), TimeoutError("timed out")]
+    "error",
+    [
+        URLError("no network"),
+        RuntimeError("invalid hash value"),
+        TimeoutError("timed out"),
+        BadStatusLine("no answer of the web's"),
+    ],
 )
 def test_download_that_fails_is_one_line(error, hub, tmp_path, monkeypatch, capsys):
     def fail(*arguments, **settings):
@@ -218,6 +359,17 @@ def test_download_that_fails_is_one_line(error, hub, tmp_path, monkeypatch, caps
     assert "https://download.pytorch.org/models/resnet18-f37072fd.pth cannot be downloaded" in line
     assert f"put the file into '{hub}', or give its path" in line
     assert not (tmp_path / "net").exists()
+
+
+def test_server_that_is_silent_is_given_up(hub, monkeypatch):
+    monkeypatch.setattr("flax_vision.weights.published._PATIENCE", 0.1)
+    before = socket.getdefaulttimeout()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/net-12345678.pth"
+        with pytest.raises(UserError, match=f"{url} cannot be downloaded .*timed out"):
+            _download(url, hub / "net-12345678.pth")
+    assert socket.getdefaulttimeout() == before
+    assert list(hub.iterdir()) == []
 
 
 def test_names_of_imagenet_are_torchvisions():

@@ -1,5 +1,6 @@
 """What is written for other programs, read by them in processes of their own."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 
 import flax_vision as fv
@@ -18,6 +20,14 @@ from flax_vision.errors import UserError
 from flax_vision.ops import backend
 from flax_vision.weights import export, exported
 
+NORMALIZED = exported.ModelCard(
+    name="resnet20",
+    options={},
+    class_names=["cat", "dog", "owl"],
+    image_shape=[32, 32, 3],
+    preprocessing=Preprocessing([125.0, 123.0, 114.0], [63.0, 62.0, 67.0]),
+    metrics={},
+)
 CARD = exported.ModelCard(
     name="lenet5_modern",
     options={},
@@ -37,12 +47,37 @@ def run(tmp_path_factory):
     return path
 
 
-def logits_elsewhere(form, path, images, folder):
-    """Returns what another process makes of images, without flax_vision."""
+@pytest.fixture(scope="module")
+def normalized(tmp_path_factory):
+    """A network with batch statistics, which are far from what they are at first."""
+    path = tmp_path_factory.mktemp("normalized")
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), "float32")
+    shapes = flatten_dict(jax.eval_shape(NORMALIZED.create_model().init, jax.random.key(0), images))
+    random = np.random.default_rng(0)
+    ranges = {"kernel": (-0.1, 0.1), "var": (0.5, 1.5), "scale": (-1.5, 1.5)}
+    arrays = {
+        path: random.uniform(*ranges.get(path[-1], (-0.5, 0.5)), x.shape).astype(np.float32)
+        for path, x in shapes.items()
+    }
+    exported.save(path / "export", NORMALIZED, unflatten_dict(arrays))
+    return path
+
+
+def logits_elsewhere(form, path, images, folder, network=""):
+    """Returns what another process makes of one image and of the others, without flax_vision."""
     np.save(folder / "images.npy", images)
     files = [str(path), str(folder / "images.npy"), str(folder / "logits.npy")]
-    subprocess.run([sys.executable, READER, form, *files], check=True)
+    subprocess.run([sys.executable, READER, form, *files, network], check=True)
     return np.load(folder / "logits.npy")
+
+
+def check_arrays(file, variables):
+    """Compares what the other process read with the variables, bit for bit."""
+    expected = flatten_dict(variables, sep="/")
+    with np.load(file) as found:
+        assert set(found) == expected.keys()
+        for name, x in expected.items():
+            np.testing.assert_array_equal(found[name], x, err_msg=name, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +95,35 @@ def test_another_program_gets_the_same_logits(form, name, run, tmp_path, capsys)
     images = np.random.default_rng(0).standard_normal((3, 28, 28, 1), np.float32)
     model, variables = fv.load(run)
     expected = np.asarray(model.apply(variables, images))
-    found = logits_elsewhere(form, path, images, tmp_path)
+    found = logits_elsewhere(form, path, images, tmp_path, "lenet5_modern")
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "name"), [("orbax", "net"), ("safetensors", "net.safetensors")])
+def test_another_program_gets_the_same_arrays_and_statistics(form, name, normalized, tmp_path):
+    export.export(normalized, form, tmp_path / name)
+    images = np.random.default_rng(0).standard_normal((3, 32, 32, 3), np.float32)
+    model, variables = fv.load(normalized)
+    found = logits_elsewhere(form, tmp_path / name, images, tmp_path, "resnet20")
+    assert {"params", "batch_stats"} == variables.keys()
+    check_arrays(tmp_path / "logits.npz", variables)
+    expected = np.asarray(jax.jit(model.apply)(variables, images))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preprocessing", [False, True])
+def test_another_program_runs_a_network_with_statistics(preprocessing, normalized, tmp_path):
+    path = tmp_path / "net.stablehlo"
+    export.export(normalized, "stablehlo", path, preprocessing)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    seen = np.asarray(NORMALIZED.preprocessing(pixels))
+    model, variables = fv.load(normalized)
+    expected = np.asarray(jax.jit(model.apply)(variables, seen))
+    found = logits_elsewhere("stablehlo", path, pixels if preprocessing else seen, tmp_path)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_preprocessing_is_a_part_of_it_on_request(run, tmp_path):
@@ -147,6 +208,19 @@ def test_mistakes_are_one_line_and_leave_nothing(arguments, message, run, tmp_pa
     assert line.startswith("error: ")
     assert message in line
     assert [file.name for file in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_has_no_graph(dtype, tmp_path, monkeypatch, capsys):
+    card = dataclasses.replace(CARD, options={"dtype": dtype})
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/model.json").write_text(card.to_json())
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
+    arguments = ["--format", "onnx", "-o", str(tmp_path / "net.onnx")]
+    assert main(["export", str(tmp_path / "net"), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"this lenet5_modern computes in {dtype}, and ONNX is for networks that" in line
+    assert not (tmp_path / "net.onnx").exists()
 
 
 def test_unknown_format_and_no_network(run, tmp_path):

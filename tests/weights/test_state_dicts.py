@@ -64,10 +64,44 @@ def test_bfloat16(tmp_path):
     assert np.asarray(read_state_dict(path)["fc.bias"], np.float32).tolist() == [1.5]
 
 
+def change_header(path, length=None, **lies):
+    """Writes a file of three numbers whose header says something else of them, or of its length."""
+    of = {"dtype": "F32", "shape": [3], "data_offsets": [0, 12], **lies}
+    header = json.dumps({"fc.bias": of}).encode()
+    path.write_bytes((length or len(header)).to_bytes(8, "little") + header + bytes(12))
+
+
+def test_header_that_tells_the_truth(tmp_path):
+    change_header(tmp_path / "net.safetensors")
+    assert read_state_dict(tmp_path / "net.safetensors")["fc.bias"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"shape": [4]},
+        {"shape": [2**40, 2**40]},
+        {"shape": [-3]},
+        {"dtype": "F64"},
+        {"data_offsets": [0, 12_000_000], "shape": [3_000_000]},
+        {"data_offsets": [4, 16]},
+        {"data_offsets": [0, 8], "shape": [2]},
+        {"length": 5},
+        {"length": 2**40},
+    ],
+)
+def test_header_that_lies_is_one_line(lies, tmp_path):
+    change_header(tmp_path / "net.safetensors", **lies)
+    with pytest.raises(UserError, match="is damaged, or no safetensors file") as error:
+        read_state_dict(tmp_path / "net.safetensors")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
         (lambda path: path.write_bytes(b""), "is damaged, or no safetensors file"),
+        (lambda path: path.write_bytes(b"PK\3\4" * 9), "is damaged, or no safetensors file"),
         (lambda path: path.write_bytes(b"\x80\x02}q\x00." * 9), "is damaged, or no safetensors"),
         (lambda path: path.mkdir(), "is a directory; give a file with the weights."),
         (lambda path: None, "does not exist; give a file with the weights."),
