@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flax_vision.data import decoding
+from flax_vision.data import fast_jpeg
 from flax_vision.data.batches import training_batches
 from flax_vision.data.folder import ALL, find_folder
 from flax_vision.data.photographs import Photographs
@@ -99,14 +99,14 @@ def parse() -> argparse.Namespace:
 
 def compare(photographs: Photographs, batch_size: int, rounds: int) -> dict[str, list[Speed]]:
     """Returns what was measured in each round, by the name of the decoder."""
-    fast = decoding.simplejpeg
-    decoders = {"simplejpeg": fast, "Pillow": None} if fast else {"Pillow": None}
+    fast = fast_jpeg.simplejpeg
+    decoders = {"fast-jpeg": fast, "Pillow": None} if fast else {"Pillow": None}
     speeds: dict[str, list[Speed]] = {name: [] for name in decoders}
     for epoch in range(rounds):
         for name, module in decoders.items():
-            decoding.simplejpeg = module
+            fast_jpeg.simplejpeg = module
             speeds[name].append(measure(photographs, batch_size, epoch))
-    decoding.simplejpeg = fast
+    fast_jpeg.simplejpeg = fast
     return speeds
 
 
