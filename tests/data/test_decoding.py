@@ -219,13 +219,14 @@ def test_photograph_of_a_camera_with_a_second_image_in_the_file(decoder):
     np.testing.assert_allclose(decoded(content), smooth()[:, :96], atol=12)
 
 
-def test_parts_of_every_size_lie_inside():
+@pytest.mark.parametrize("format", ["PPM", "JPEG"])
+def test_parts_of_every_size_lie_inside(format):
     """Pillow takes edges in single precision, which undoes what rounding put beyond the image."""
     view = View(size=7, test_scale=7, scale=(7, 31))
     random = np.random.default_rng(0)
     for _ in range(300):
         width, height = random.integers(1, 60, 2)
-        content = encoded(Image.new("L", (width, height)), "PPM")
+        content = encoded(Image.new("L", (width, height)), format)
         for choose in (view.middle.part, lambda *size: view.training(*size, random)):
             assert decode_part(content, choose, (7, 7, 1)).shape == (7, 7, 1)
 
