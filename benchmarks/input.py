@@ -78,9 +78,13 @@ def measure(photographs: Photographs, batch_size: int, epoch: int) -> Speed:
 
 
 def views(size: int) -> dict[str, View]:
-    scale = round(size * 256 / 224)
+    """Returns what the papers' recipes see, in proportion where the size is not 224."""
+    scale, greatest = round(size * 256 / 224), round(size * 480 / 224)
     return {
-        f"shorter side {scale}": View(size, scale, (scale, scale)),
+        "AlexNet": View(size, scale, (scale, scale), square=True),
+        "VGG": View(size, scale, (scale, scale)),
+        "ResNet": View(size, scale, (scale, greatest)),
+        "GoogLeNet": View(size, scale, (scale, scale), (0.08, 1.0), interpolation="random"),
         "8 to 100 % of the area": View(size, scale, (scale, scale), (0.08, 1.0)),
     }
 
@@ -132,7 +136,7 @@ def main() -> None:
                 photographs = find_folder(folder, reading)[ALL]()
                 measured = compare(photographs, options.batch_size, options.rounds)
                 for decoder, speeds in measured.items():
-                    print(f"  {view_size}x{view_size}, {title:24} {decoder:12} {line(speeds)}")
+                    print(f"  {view_size}x{view_size}, {title:22} {decoder:12} {line(speeds)}")
 
 
 if __name__ == "__main__":
