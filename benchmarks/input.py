@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flax_vision.data import decoding
+from flax_vision.data import fast_jpeg
 from flax_vision.data.batches import training_batches
 from flax_vision.data.folder import ALL, find_folder
 from flax_vision.data.photographs import Photographs
@@ -78,9 +78,13 @@ def measure(photographs: Photographs, batch_size: int, epoch: int) -> Speed:
 
 
 def views(size: int) -> dict[str, View]:
-    scale = round(size * 256 / 224)
+    """Returns what the papers' recipes see, in proportion where the size is not 224."""
+    scale, greatest = round(size * 256 / 224), round(size * 480 / 224)
     return {
-        f"shorter side {scale}": View(size, scale, (scale, scale)),
+        "AlexNet": View(size, scale, (scale, scale), square=True),
+        "VGG": View(size, scale, (scale, scale)),
+        "ResNet": View(size, scale, (scale, greatest)),
+        "GoogLeNet": View(size, scale, (scale, scale), (0.08, 1.0), interpolation="random"),
         "8 to 100 % of the area": View(size, scale, (scale, scale), (0.08, 1.0)),
     }
 
@@ -99,14 +103,14 @@ def parse() -> argparse.Namespace:
 
 def compare(photographs: Photographs, batch_size: int, rounds: int) -> dict[str, list[Speed]]:
     """Returns what was measured in each round, by the name of the decoder."""
-    fast = decoding.simplejpeg
-    decoders = {"simplejpeg": fast, "Pillow": None} if fast else {"Pillow": None}
+    fast = fast_jpeg.simplejpeg
+    decoders = {"fast-jpeg": fast, "Pillow": None} if fast else {"Pillow": None}
     speeds: dict[str, list[Speed]] = {name: [] for name in decoders}
     for epoch in range(rounds):
         for name, module in decoders.items():
-            decoding.simplejpeg = module
+            fast_jpeg.simplejpeg = module
             speeds[name].append(measure(photographs, batch_size, epoch))
-    decoding.simplejpeg = fast
+    fast_jpeg.simplejpeg = fast
     return speeds
 
 
@@ -132,7 +136,7 @@ def main() -> None:
                 photographs = find_folder(folder, reading)[ALL]()
                 measured = compare(photographs, options.batch_size, options.rounds)
                 for decoder, speeds in measured.items():
-                    print(f"  {view_size}x{view_size}, {title:24} {decoder:12} {line(speeds)}")
+                    print(f"  {view_size}x{view_size}, {title:22} {decoder:12} {line(speeds)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """From the bytes of an image file to the pixels of a part of it."""
 
-import contextlib
 import io
 from collections.abc import Callable, Sequence
 from typing import IO
@@ -8,12 +7,8 @@ from typing import IO
 import numpy as np
 from PIL import ExifTags, Image
 
+from flax_vision.data import fast_jpeg
 from flax_vision.data.view import Part
-
-try:
-    import simplejpeg
-except ImportError:  # it is in the extra `fast-jpeg`
-    simplejpeg = None
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """That are opened; of others Pillow gives some to programs outside, such as EPS to Ghostscript."""
@@ -63,14 +58,14 @@ def decode_parts(
             width, height = upright_size(image)
             parts = choose(width, height)
             shrink = min(_shrink(part, (columns, rows)) for part in parts)
-            pixels = _decode(content, image, shrink, "RGB" if channels == 3 else "L")
-            pixels = _upright(pixels, image)
+            mode = "RGB" if channels == 3 else "L"
+            pixels = _decode(content, image, shrink, mode, all(map(fast_jpeg.takes, parts)))
         scaled = [_scaled(pixels, part, (width, height), (columns, rows)) for part in parts]
     except DecodingError:
         raise
     except Exception as error:  # Pillow raises anything for damaged files
         raise DecodingError(_reason(error)) from error
-    return np.stack([np.asarray(part).reshape(shape) for part in scaled])
+    return np.stack([part.reshape(shape) for part in scaled])
 
 
 def _shrink(part: Part, size: tuple[int, int]) -> float:
@@ -79,16 +74,26 @@ def _shrink(part: Part, size: tuple[int, int]) -> float:
 
 
 def _scaled(
-    pixels: Image.Image, part: Part, original: tuple[int, int], size: tuple[int, int]
-) -> Image.Image:
+    pixels: Image.Image | np.ndarray,
+    part: Part,
+    original: tuple[int, int],
+    size: tuple[int, int],
+) -> np.ndarray:
     """Returns a part of an image of an original size, decoded at a share of it."""
+    if isinstance(pixels, np.ndarray):
+        height, width, _ = pixels.shape
+        return fast_jpeg.scale(pixels, _box(part, original, (width, height)), size)
     method = Image.Resampling[part.interpolation.upper()]
     if part.brought_to:
         _check_pixels(part.brought_to, "scaled it has")
         pixels, original = pixels.resize(part.brought_to, method), part.brought_to
-    across, down = pixels.width / original[0], pixels.height / original[1]
-    box = (part.left * across, part.top * down, part.right * across, part.bottom * down)
-    return pixels.resize(size, method, box)
+    return np.asarray(pixels.resize(size, method, _box(part, original, pixels.size)))
+
+
+def _box(part: Part, original: tuple[int, int], size: tuple[int, int]) -> fast_jpeg.Box:
+    """Returns where a part of an image lies in it, decoded to a width and height."""
+    across, down = size[0] / original[0], size[1] / original[1]
+    return part.left * across, part.top * down, part.right * across, part.bottom * down
 
 
 def read_header(content: IO[bytes]) -> tuple[int, int]:
@@ -114,24 +119,22 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (height, width) if _orientation(image) in (5, 6, 7, 8) else (width, height)
 
 
-def _decode(content: bytes, image: Image.Image, shrink: float, mode: str) -> Image.Image:
-    """Returns the pixels in `mode`, with at least one for each `shrink` of the file's."""
-    if image.format not in ("JPEG", "MPO"):
-        return _converted(image, mode)
-    width, height = image.size
-    factor = next((factor for factor in _REDUCTIONS if factor <= shrink), 1)
-    if simplejpeg is not None:
-        # It takes neither CMYK nor what is only slightly out of order; Pillow judges that.
-        with contextlib.suppress(ValueError):
-            array = simplejpeg.decode_jpeg(
-                content,
-                "RGB" if mode == "RGB" else "GRAY",
-                min_height=-(-height // factor),
-                min_width=-(-width // factor),
-            )
-            return Image.fromarray(array.squeeze(axis=2) if mode == "L" else array)
-    image.draft(mode, (width // factor, height // factor))
-    return _converted(image, mode)
+def _decode(
+    content: bytes, image: Image.Image, shrink: float, mode: str, fast: bool
+) -> Image.Image | np.ndarray:
+    """Returns the upright pixels in `mode`, with at least one for each `shrink` of the file's.
+
+    They are an array where they may be of `fast_jpeg`, and are.
+    """
+    if image.format in ("JPEG", "MPO"):
+        width, height = image.size
+        factor = next((factor for factor in _REDUCTIONS if factor <= shrink), 1)
+        if fast and _orientation(image) not in _UPRIGHT:
+            pixels = fast_jpeg.decode(content, (-(-width // factor), -(-height // factor)), mode)
+            if pixels is not None:
+                return pixels
+        image.draft(mode, (width // factor, height // factor))
+    return _upright(_converted(image, mode), image)
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:

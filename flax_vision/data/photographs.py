@@ -19,6 +19,10 @@ from flax_vision.errors import UserError
 _STREAM = 1
 """Sets the random numbers of views apart from those of the order, of the same seed and epoch."""
 
+_TOGETHER = 8
+"""Images, at the most, that a thread decodes in one go: handing over each costs as much as its
+crop."""
+
 
 class Files(Protocol):
     """Encoded images by their number."""
@@ -102,7 +106,7 @@ class Photographs:
           UserError: one cannot be read, and it is an error.
         """
         found: list[tuple[int, int] | None] = []
-        for size in self._mapped(np.arange(len(self)), self._size, 0):
+        for size in self._mapped(range(len(self)), self._size, 0):
             found.append(size or None)
             report("headers of images", len(found), len(self))
         return found
@@ -128,23 +132,38 @@ class Photographs:
         """
         if not groups:
             return
-        device = jax.local_devices()[0]
+        device, count = jax.local_devices()[0], self._pieces(len(groups[0]))
 
-        def transferred(group: tuple[np.ndarray, np.ndarray]) -> tuple[jax.Array, np.ndarray]:
-            images, readable = group
+        def transferred(
+            pieces: Sequence[tuple[np.ndarray, np.ndarray]],
+        ) -> tuple[jax.Array, np.ndarray]:
+            images, readable = map(np.concatenate, zip(*pieces, strict=True))
             if not readable.all():
                 images[~readable] = images[readable.argmax()]
             return jax.device_put(images, device), readable
 
-        images = self._mapped(
-            np.concatenate(groups), lambda place: self._view(place, epoch), len(groups[0])
-        )
-        batches = images.batch(len(groups[0])).map(transferred)
+        pieces = [piece for group in groups for piece in np.array_split(group, count)]
+        views = self._mapped(pieces, lambda places: self._views(places, epoch), count)
+        batches = views.batch(count, batch_fn=transferred)
         ahead = iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
         try:
             yield from ahead
         finally:
             ahead.close()
+
+    def _pieces(self, size: int) -> int:
+        """Returns in how many pieces a group of that size is decoded, at least one a thread."""
+        return min(size, max(self._threads, -(-size // _TOGETHER)))
+
+    def _views(
+        self, places: np.ndarray, epoch: tuple[int, int] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the views of images, and which could be read."""
+        images = np.empty((len(places), *self.image_shape), np.uint8)
+        readable = np.empty(len(places), np.bool)
+        for row, place in enumerate(places):
+            images[row], readable[row] = self._view(int(place), epoch)
+        return images, readable
 
     def _view(self, place: int, epoch: tuple[int, int] | None) -> tuple[np.ndarray, np.bool]:
         """Returns the view of an image, and whether it could be read."""
@@ -182,18 +201,22 @@ class Photographs:
             ) from error
         self.skipped[place] = _reason(error)
 
-    def _mapped(self, places: np.ndarray, look: Callable[[int], Any], ahead: int) -> Any:
-        """Returns what a function makes of each place, in order, by threads.
+    @property
+    def _threads(self) -> int:
+        return self.reading.threads or os.cpu_count() or 1
+
+    def _mapped(
+        self, items: Sequence[Any] | np.ndarray, look: Callable[..., Any], ahead: int
+    ) -> Any:
+        """Returns what a function makes of each item, in order, by threads.
 
         Args:
-          places: int [N].
+          items: the items.
           look: the function.
           ahead: results that are kept ready, and two more for each thread.
         """
-        threads = self.reading.threads or os.cpu_count() or 1
-        options = grain.ReadOptions(threads, prefetch_buffer_size=ahead + 2 * threads)
-        mapped = grain.MapDataset.source(places).map(lambda place: look(int(place)))
-        return mapped.to_iter_dataset(options)
+        options = grain.ReadOptions(self._threads, prefetch_buffer_size=ahead + 2 * self._threads)
+        return grain.MapDataset.source(items).map(look).to_iter_dataset(options)
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,118 @@
+"""The pixels of the fast libraries against Pillow's."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flax_vision.data import decoding, fast_jpeg
+from flax_vision.data.decoding import decode_parts
+from flax_vision.data.view import Part
+
+pytestmark = pytest.mark.skipif(
+    fast_jpeg.simplejpeg is None, reason="its libraries are in the extra `fast-jpeg`"
+)
+
+RANDOM = np.random.default_rng(0)
+NOISE = RANDOM.integers(0, 256, (75, 100, 3), np.uint8)
+
+
+def pillows(pixels, box, size):
+    image = Image.fromarray(pixels.squeeze())
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box)).reshape(
+        *size[::-1], pixels.shape[2]
+    )
+
+
+def encoded(pixels, **settings):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", **settings)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(7, 5), (40, 60), (130, 200)])
+def test_scaled_part_is_pillows_to_one_level(size, channels):
+    """Noise, so that each pixel that counts too much or too little is seen."""
+    pixels = NOISE[..., :channels]
+    boxes = [(0, 0, 100, 75), (0, 0, 9.5, 75), (91.3, 60.2, 100, 75), (20, 10, 60, 60)]
+    boxes += [
+        (*RANDOM.uniform(0, [50, 30]), *RANDOM.uniform([50, 30], [100, 75])) for _ in range(20)
+    ]
+    for box in boxes:
+        found = fast_jpeg.scale(pixels, box, size)
+        assert (found.shape, found.dtype) == ((*size[::-1], channels), np.uint8)
+        np.testing.assert_allclose(
+            found.astype(int), pillows(pixels, box, size), rtol=0, atol=1, err_msg=f"{box}"
+        )
+
+
+def test_most_pixels_are_pillows():
+    """Of noise, which is rounded anywhere; of photographs more are."""
+    found = fast_jpeg.scale(NOISE, (10, 10, 90, 70), (40, 30))
+    differ = np.abs(found.astype(int) - pillows(NOISE, (10, 10, 90, 70), (40, 30)))
+    assert differ.mean() < 0.3
+
+
+def test_end_that_rounding_puts_beyond_the_image_is_its_end():
+    beyond = fast_jpeg.scale(NOISE, (0.0, 0.0, 100.00000001, 75.00000001), (20, 15))
+    np.testing.assert_array_equal(beyond, fast_jpeg.scale(NOISE, (0, 0, 100, 75), (20, 15)))
+
+
+@pytest.mark.parametrize(("mode", "shape"), [("RGB", (75, 100, 3)), ("L", (75, 100, 1))])
+def test_unscaled_pixels_are_pillows(mode, shape):
+    content = encoded(NOISE)
+    found = fast_jpeg.decode(content, (100, 75), mode)
+    image = Image.open(io.BytesIO(content))
+    image.draft(mode, image.size)
+    assert found.shape == shape
+    np.testing.assert_array_equal(found.squeeze(), np.asarray(image.convert(mode)))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_damaged_file_is_for_pillow_to_judge(mode):
+    content = encoded(NOISE)
+    assert fast_jpeg.decode(content[: len(content) // 2], (100, 75), mode) is None
+    assert fast_jpeg.decode(b"text", (100, 75), mode) is None
+
+
+@pytest.mark.parametrize(
+    ("part", "taken"),
+    [
+        (Part(0, 0, 9, 9), True),
+        (Part(0, 0, 9, 9, "bicubic"), False),
+        (Part(0, 0, 9, 9, "box"), False),
+        (Part(0, 0, 9, 9, "nearest"), False),
+        (Part(0, 0, 9, 9, brought_to=(50, 40)), False),
+    ],
+)
+def test_only_parts_that_are_nearly_pillows_are_taken(part, taken, monkeypatch):
+    assert fast_jpeg.takes(part) is taken
+    calls = []
+    scale = fast_jpeg.scale
+    monkeypatch.setattr(fast_jpeg, "scale", lambda *x: calls.append(x) or scale(*x))
+    decode_parts(encoded(NOISE), lambda *_: [part], (5, 5, 3))
+    assert bool(calls) is taken
+
+
+def test_one_part_that_pillow_scales_makes_all_pillows(monkeypatch):
+    monkeypatch.setattr(fast_jpeg, "scale", None)
+    parts = [Part(0, 0, 9, 9), Part(0, 0, 9, 9, "box")]
+    assert decode_parts(encoded(NOISE), lambda *_: parts, (5, 5, 3)).shape == (2, 5, 5, 3)
+
+
+def test_turned_photographs_are_pillows(monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    monkeypatch.setattr(fast_jpeg, "scale", None)
+    found = decode_parts(encoded(NOISE, exif=exif), lambda w, h: [Part(0, 0, w, h)], (100, 75, 3))
+    assert found.shape == (1, 100, 75, 3)
+
+
+def test_upright_photographs_of_cameras_are_fast(monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    monkeypatch.setattr(decoding, "_upright", None)
+    part = Part(0, 0, 100, 75)
+    assert decode_parts(encoded(NOISE, exif=exif), lambda *_: [part], (75, 100, 3)).any()
