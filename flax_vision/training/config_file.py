@@ -19,6 +19,8 @@ from flax_vision.errors import UserError, unknown
 from flax_vision.models.registry import model_options
 from flax_vision.training.config import check, default_config, flatten, split_spec
 
+_KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
+
 
 def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
     """Runs a config file and applies what the command line sets.
@@ -131,6 +133,16 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     try:
         values(arguments)
     except (flags.Error, ValueError, TypeError) as error:
-        # "flag --config.epochs=x: invalid literal ..."
-        raise UserError(str(error).removeprefix("flag ")) from error
+        raise _of_another_type(str(error), overrides, flatten(config)) from error
     return values.config
+
+
+def _of_another_type(text: str, overrides: Sequence[str], defaults: dict[str, Any]) -> UserError:
+    """Returns the error for absl's text such as `flag --config.epochs=x: invalid literal ...`."""
+    for override in overrides:
+        key, _, value = override.removeprefix("--config.").partition("=")
+        kind = _KINDS.get(type(defaults[key]))
+        if kind and text.startswith(f"flag {override}: "):
+            example = f"such as {defaults[key]!r}, its value in the file"
+            return UserError(f"config.{key} is {value!r}; it must be {kind}, {example}.")
+    return UserError(text.removeprefix("flag "))

@@ -13,7 +13,7 @@ from flax_vision.training.display import Display
 from flax_vision.training.interruption import Interrupted, Interruption
 from flax_vision.training.run import Run
 from flax_vision.training.run_directory import open_run
-from flax_vision.training.setup import prepare
+from flax_vision.training.setup import make_placement, prepare
 
 
 def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -32,6 +32,7 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       Interrupted: Ctrl-C or SIGTERM came, and the state was saved.
     """
     peers.check_same({**flatten(config.to_dict(), "config."), "--workdir": str(workdir)})
+    make_placement(config)  # a mistake leaves no directory behind
     with open_run(workdir, config.to_dict()) as directory, Display() as display:
         result, tested = directory.result(), None
         if result is None:

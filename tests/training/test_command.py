@@ -47,7 +47,12 @@ def fails(capsys, tmp_path, monkeypatch):
         (["--config=configs/lenet.py"], "no config file 'configs/lenet.py'"),
         ([f"--config={LENET5}:mnits"], "did you mean 'mnist'"),
         ([f"--config={LENET5}", "--config.epoch=1"], "did you mean 'config.epochs'"),
-        ([f"--config={LENET5}", "--config.epochs", "few"], "config.epochs=few"),
+        (
+            [f"--config={LENET5}", "--config.epochs", "few"],
+            "config.epochs is 'few'; it must be a whole",
+        ),
+        ([f"--config={LENET5}", "--config.mesh.data=four"], "it must be a whole number, such as 0"),
+        ([f"--config={LENET5}", "--config.mesh.fsdp=4"], "it must be True or False, such as False"),
         ([f"--config={LENET5}", "--wrokdir=x"], "unknown argument '--wrokdir=x'"),
         ([f"--config={LENET5}", "surplus"], "unknown argument 'surplus'"),
         ([f"--config={LENET5}", "--config.data.name=mnits"], "did you mean 'mnist'"),
@@ -74,6 +79,14 @@ def fails(capsys, tmp_path, monkeypatch):
 )
 def test_mistakes_are_one_line_and_status_2(arguments, message, fails):
     assert message in fails(*arguments)
+
+
+@pytest.mark.parametrize(
+    "mistake", ["mesh.data=8", "mesh.column=2", "mesh.column=3", "batch_size=30"]
+)
+def test_mesh_that_cannot_be_leaves_no_directory_behind(mistake, fails, tmp_path):
+    fails(f"--config={LENET5}", f"--config.{mistake}", "--workdir=run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_directory_of_another_configuration(fails, tmp_path):
