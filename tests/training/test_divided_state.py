@@ -1,14 +1,18 @@
 """State that is divided among four devices: how much each has, and where a checkpoint goes on."""
 
+import functools
+from typing import Any
+
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import linen as nn
 
 from flax_vision.checkpoints import Checkpoints
-from flax_vision.data.batches import batch_shapes, evaluation_batches
+from flax_vision.data.batches import Batch, batch_shapes, evaluation_batches
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.evaluate import average
 from flax_vision.sharding import make_mesh
@@ -17,22 +21,33 @@ from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.placement import Placement
 from flax_vision.training.schedules import make_plateau
-from flax_vision.training.state import Recipe
+from flax_vision.training.state import Recipe, TrainState
 from flax_vision.training.step import Program
 
 LARGE = 64 * 1024 * 4
 """Bytes of the one large kernel."""
 
 
+class Columns(nn.Module):
+    """Two columns, of 512 features each."""
+
+    @nn.compact
+    def __call__(self, x):
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (2, 64, 512))
+        return jnp.concatenate((x @ kernel[0], x @ kernel[1]), axis=-1)
+
+
 class Wide(nn.Module):
-    """A layer that is worth dividing, and one that is not."""
+    """A layer that is worth dividing, and two that are not."""
 
     @nn.compact
     def __call__(self, x, train=False):
-        return nn.Dense(4)(nn.Dense(1024)(x.reshape(x.shape[0], -1)))
+        x = Columns(name="columns")(x.reshape(x.shape[0], -1))
+        return nn.Dense(4)(nn.BatchNorm(use_running_average=not train)(x))
 
 
-def program_on(devices: int, fsdp: bool = False) -> Program:
+@functools.cache
+def program_on(data: int, fsdp: bool = False, column: int = 1) -> Program:
     config = default_config()
     recipe = Recipe(
         make_loss("cross_entropy", 0.0),
@@ -41,7 +56,8 @@ def program_on(devices: int, fsdp: bool = False) -> Program:
         make_plateau(config.schedule),
         average=0.9,
     )
-    placement = Placement(make_mesh(data=devices), fsdp)
+    layers = ("columns",) if column > 1 else ()
+    placement = Placement(make_mesh(data=data, column=column), fsdp, layers)
     batch = batch_shapes((8, 8, 1), 8)
     return Program(Wide(), recipe, Preprocessing((128.0,), (64.0,)), batch, placement)
 
@@ -49,6 +65,18 @@ def program_on(devices: int, fsdp: bool = False) -> Program:
 def bytes_of(state, device) -> int:
     shards = [shard for leaf in jax.tree.leaves(state) for shard in leaf.addressable_shards]
     return sum(shard.data.nbytes for shard in shards if shard.device == device)
+
+
+@functools.cache
+def after_a_step(*devices: int) -> tuple[TrainState, Any]:
+    """Returns the state, and the same on the host of every process."""
+    program = program_on(*devices)
+    random, rows = np.random.default_rng(0), program.placement.rows(8)
+    images = random.integers(0, 256, (8, 8, 8, 1), np.uint8)
+    batch = Batch(images, np.arange(8, dtype=np.int32) % 4, np.ones(8, bool), np.arange(8))
+    batch = program.placement.put(Batch(*(np.asarray(x[rows]) for x in batch)))
+    state = program.compile_training()(program.init(3), batch)
+    return state, numbers(program.placement.gathered(state))
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +110,32 @@ def test_a_step_gathers_the_kernel_and_gives_a_divided_state(divided):
     assert jax.tree.leaves(step.output_shardings) == shardings
 
 
-@pytest.mark.parametrize(("before", "after"), [((4, True), (1, False)), ((1, False), (2, True))])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((4, True), (1, False)),
+        ((4, False), (4, True)),
+        ((1, False), (2, True)),
+        ((1, False, 2), (1, False)),
+        ((1, False), (2, False, 2)),
+        ((2, True, 2), (4, False)),
+    ],
+)
 def test_checkpoint_goes_on_on_other_devices_to_the_bit(tmp_path, before, after):
+    """Of a state in which a step has moved everything."""
+    state, expected = after_a_step(*before)
+    beginning = numbers(program_on(*before).init(3))
+    for part in ("params", "statistics", "opt_state", "average"):
+        trees = getattr(expected, part), getattr(beginning, part)
+        assert jax.tree.all(jax.tree.map(lambda x, y: (x != y).any(), *trees)), part
     checkpoints = Checkpoints(tmp_path, 1, lambda: None)
-    state, other = program_on(*before).init(3), program_on(*after)
     checkpoints.save(5, state, [])
     checkpoints.wait()
-    restored, _ = checkpoints.restore(5, other.state)
+    restored, _ = checkpoints.restore(5, program_on(*after).state)
     checkpoints.close()
-    chex.assert_trees_all_equal(numbers(restored), numbers(state))
+    chex.assert_trees_all_equal(numbers(restored), expected)
     assert jax.tree.leaves(jax.tree.map(lambda x: x.sharding, restored)) == [
-        leaf.sharding for leaf in jax.tree.leaves(other.state)
+        leaf.sharding for leaf in jax.tree.leaves(program_on(*after).state)
     ]
 
 
