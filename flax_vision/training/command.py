@@ -3,10 +3,12 @@
 import argparse
 import errno
 import re
+import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -67,39 +69,53 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
     from jax.errors import JaxRuntimeError
 
     from flax_vision import peers
+    from flax_vision.ending import Ending
+    from flax_vision.joining import join
 
-    peers.join(options.coordinator, options.num_processes, options.process_id)
+    lines = join(options.coordinator, options.num_processes, options.process_id)
     if peers.count() == 1:
         return _fit(config, workdir)
+    ending = Ending(lines, peers.is_first(), partial(_fail_of_loss, workdir))
     try:
-        return peers.leave(_fit(config, workdir))
+        return ending.leave(_fit(config, workdir))
     except UserError as error:
-        return peers.leave(_fail(str(error)))
+        return ending.leave(_fail(str(error)))
     except KeyboardInterrupt:
-        return peers.leave(_stopped_at_once())
+        return ending.leave(_stopped_at_once())
     except JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" in str(error):  # in this process
             traceback.print_exc()
-            return peers.leave(1)
-        _fail(
-            "another process of this run has ended, or cannot be reached any more "
-            f"({str(error).splitlines()[0]}). Start all of them again with the same commands to go "
-            "on from the last checkpoint."
-        )
-        return peers.leave(1)
+            return ending.leave(1)
+        ending.lose(str(error).splitlines()[0])
     except BaseException:  # for which the others would wait, as JAX would here for them
         traceback.print_exc()
-        return peers.leave(1)
+        return ending.leave(1)
+
+
+def _fail_of_loss(workdir: Path, who: str) -> None:
+    names = [path.name for path in (workdir / "checkpoints").glob("*")]
+    steps = [int(name) for name in names if name.isdecimal()]
+    kept = f"The last checkpoint is that of step {max(steps):,} in" if steps else "Nothing is in"
+    _fail(
+        f"{who} of this run has ended, or cannot be reached any more. {kept} {workdir}. Start all "
+        f"of them again to go on from there, this one with: {_command()}"
+    )
+
+
+def _command() -> str:
+    return shlex.join(["python", *sys.orig_argv[1:]])
 
 
 def _fit(config: ConfigDict, workdir: Path) -> int:
+    from flax_vision import peers
     from flax_vision.training.fit import fit
     from flax_vision.training.interruption import Interrupted
 
     try:
         fit(config, workdir)
     except Interrupted as interrupted:
-        print(interrupted, flush=True)
+        if peers.is_first():
+            print(interrupted, flush=True)
         return 128 + interrupted.signal
     except OSError as error:  # of the run directory: everything else is checked where it is read
         mend = _MENDS.get(error.errno or 0, f"mend {error.filename or workdir}")

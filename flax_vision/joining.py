@@ -1,0 +1,233 @@
+"""How the processes of a run find each other, before JAX is asked for its devices."""
+
+import importlib.util
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+import jax
+
+from flax_vision import lifelines, peers
+from flax_vision.errors import UserError
+from flax_vision.lifelines import Lines
+
+JOIN_SECONDS = 300.0
+"""How long processes that were not started together wait for each other."""
+
+HEARTBEAT_SECONDS = 50
+"""After so long without a sign of life JAX takes a process for dead."""
+
+_SHUTDOWN_SECONDS = 3600
+"""At the end the others wait so long for the first, which has the export to write."""
+
+_LINES_SECONDS = 20.0
+
+MANAGED = ("OMPI_COMM_WORLD_RANK", "JOB_COMPLETION_INDEX")
+"""Variables of Open MPI and Kubernetes (an indexed job) in a process that has others."""
+
+SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+"""What srun sets in each of its tasks, by which JAX finds the others."""
+
+
+def join(
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+    seconds: float = JOIN_SECONDS,
+) -> Lines:
+    """Finds the other processes of the run, if it has some; before JAX is asked for its devices.
+
+    Args:
+      coordinator: HOST:PORT at which the first process is found by all; None to ask SLURM, Open
+        MPI, Kubernetes or the TPU, and to be alone where there is none of them.
+      processes: how many there are; given with `coordinator`.
+      process: which this is, from 0; given with `coordinator`.
+      seconds: how long to wait for them.
+
+    Returns:
+      Lines to others, by which their death is noticed.
+
+    Raises:
+      UserError: the arguments do not go together, among the processes too; the environment does not
+        tell; or not all came.
+    """
+    given = {"coordinator": coordinator, "num_processes": processes, "process_id": process}
+    missing = [f"--{name}" for name, value in given.items() if value is None]
+    if len(missing) == len(given):
+        return _detect(seconds) if _is_managed(os.environ) else {}
+    if missing:
+        raise UserError(
+            f"{' and '.join(missing)} must be given too: --coordinator HOST:PORT, --num_processes "
+            "N and --process_id I belong together."
+        )
+    address, count, own = str(coordinator), int(processes or 0), int(process or 0)
+    _check(address, count, own)
+    lines = _meet(address, count, own, seconds)
+    _connect(f"at {address}", seconds, address, count, own)
+    return lines
+
+
+def _is_managed(environment: Mapping[str, str]) -> bool:
+    """Returns whether the environment should tell where others are.
+
+    Raises:
+      UserError: it is that of one of SLURM's tasks, of which it does not tell enough.
+    """
+    if any(name in environment for name in MANAGED) or importlib.util.find_spec("libtpu"):
+        return True
+    asked = environment.get("SLURM_NTASKS", "1")
+    if not any(name in environment for name in ("SLURM_STEP_ID", "SLURM_STEP_NODELIST")):
+        if asked != "1":  # the shell of salloc, or a script of sbatch
+            _warn(
+                f"SLURM has room for {asked} tasks (SLURM_NTASKS), and this process, which srun "
+                "did not start, is alone; srun starts one in each"
+            )
+        return False
+    tasks = environment.get("SLURM_STEP_NUM_TASKS", asked)
+    missing = [name for name in SLURM if name not in environment]
+    if tasks != "1" and missing:
+        raise UserError(
+            f"this is one of {tasks} tasks of SLURM, and {', '.join(missing)}, by which they find "
+            "each other, cannot be seen; srun sets them, and a container must hand them on. Or "
+            "give --coordinator HOST:PORT, --num_processes N and --process_id I."
+        )
+    return tasks != "1"
+
+
+def _detect(seconds: float) -> Lines:
+    if "JOB_COMPLETION_INDEX" in os.environ and not importlib.util.find_spec("kubernetes"):
+        raise UserError(
+            "this is a pod of an indexed job of Kubernetes (JOB_COMPLETION_INDEX is in the "
+            "environment), whose others are found with the package kubernetes, which is not "
+            "installed: pip install kubernetes, or give --coordinator HOST:PORT, --num_processes N "
+            "and --process_id I."
+        )
+    try:
+        _connect("that the environment names", seconds)
+    except UserError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        if "coordinator_address should be defined" in str(error):  # a process that is alone
+            return {}
+        raise UserError(
+            f"the environment does not tell where the other processes are ({error}); give "
+            "--coordinator HOST:PORT, --num_processes N and --process_id I."
+        ) from error
+    return _lines_of_detected()
+
+
+def _lines_of_detected() -> Lines:
+    """Returns lines to processes that JAX has found, at a port of their own."""
+    with lifelines.listen(0) as free:
+        port = free.getsockname()[1]
+    address = peers.gathered(f"{_own_address()}:{port}")[0]
+    try:
+        return _meet(address, peers.count(), jax.process_index(), _LINES_SECONDS)
+    except UserError as error:
+        _warn(f"the end of another process is noticed late, after {HEARTBEAT_SECONDS} s: {error}")
+        return {}
+
+
+def _own_address() -> str:
+    """Returns where other machines find this one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address of nobody's, to which nothing is sent
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
+
+
+def _meet(coordinator: str, processes: int, process: int, seconds: float) -> Lines:
+    host, _, port = coordinator.rpartition(":")
+    try:
+        if process:
+            return lifelines.reach(host.strip("[]"), int(port), processes, process, seconds)
+        with _listener(coordinator, int(port)) as listener:
+            return lifelines.gather(listener, processes, seconds)
+    except TimeoutError as missing:
+        raise UserError(
+            f"time-out: not all processes came to the coordinator at {coordinator} within "
+            f"{seconds:g} seconds ({missing} did not). Start process 0 on that host, and all of "
+            "--num_processes; and see that the port can be reached."
+        ) from missing
+
+
+def _listener(coordinator: str, port: int) -> socket.socket:
+    try:
+        return lifelines.listen(port)
+    except OSError as error:
+        raise UserError(
+            f"--coordinator is {coordinator!r}, and this process cannot listen at port {port} "
+            f"({error.strerror}); give another port to all processes."
+        ) from error
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def _check(coordinator: str, processes: int, process: int) -> None:
+    port = re.fullmatch(r".+:(\d{1,5})", coordinator)
+    if not port or not 0 < int(port[1]) < 1 << 16:
+        raise UserError(
+            f"--coordinator is {coordinator!r}; it must be HOST:PORT, the host of process 0 and a "
+            "free port there, such as 10.0.0.1:1234."
+        )
+    if processes < 1:
+        raise UserError(f"--num_processes is {processes}; it must be at least 1.")
+    if not 0 <= process < processes:
+        raise UserError(
+            f"--process_id is {process}; with --num_processes={processes} it must be from 0 to "
+            f"{processes - 1}."
+        )
+
+
+def _check_devices() -> None:
+    """Raises a UserError unless each process has as many devices as any other."""
+    devices = Counter(device.process_index for device in jax.devices())
+    if len(set(devices.values())) > 1:
+        counts = ", ".join(f"process {process} has {n}" for process, n in sorted(devices.items()))
+        raise UserError(f"the processes of a run must have as many devices each: {counts}.")
+
+
+def _connect(
+    where: str,
+    seconds: float,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+) -> None:
+    # JAX's own time-out is the end of the process, with a page of C++.
+    timer = threading.Timer(seconds, _give_up, (where, seconds))
+    timer.daemon = True
+    timer.start()
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own comes after the wait
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process,
+            initialization_timeout=int(seconds) + 60,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+        )
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, interrupt)
+    _check_devices()
+
+
+def _give_up(where: str, seconds: float) -> None:
+    message = (
+        f"error: time-out: not all processes came to the coordinator {where} within {seconds:g} "
+        "seconds. Start process 0 on that host, and all of --num_processes; and see that the port "
+        "can be reached."
+    )
+    print(message, file=sys.stderr, flush=True)
+    os._exit(2)

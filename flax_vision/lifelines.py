@@ -1,0 +1,159 @@
+"""Connections by which the processes of a run meet, and notice when one of them dies.
+
+Each keeps one to the first process open. The system closes it whatever the end that a process comes
+to, and TCP itself asks after a machine that says nothing.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TextIO
+
+from flax_vision.errors import UserError
+
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A machine that does not answer is taken for dead after 20 seconds."""
+
+_FIRST_WORDS_SECONDS = 5.0
+_AGAIN_SECONDS = 0.2
+_WELCOME, _FAREWELL = "welcome", "farewell"
+
+
+class Line(NamedTuple):
+    """A connection on which both sides send lines of text."""
+
+    connection: socket.socket
+    reader: TextIO
+
+    def say(self, text: str) -> None:
+        """Sends a line, if there is still someone."""
+        with contextlib.suppress(OSError):
+            self.connection.sendall(f"{text}\n".encode())
+
+    def hear(self, seconds: float | None) -> str:
+        """Returns the next line; nothing where it does not come, or the other side has gone."""
+        self.connection.settimeout(seconds)
+        try:
+            return self.reader.readline().removesuffix("\n")
+        except OSError:
+            return ""
+
+
+Lines = Mapping[int, Line]
+"""To other processes, by their numbers: of the first to all, of all others to the first."""
+
+
+def listen(port: int) -> socket.socket:
+    """Returns what listens at a port, with IPv6 too where there is that; 0 for any that is free."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
+
+
+def gather(listener: socket.socket, processes: int, seconds: float) -> Lines:
+    """Waits for the other processes, and returns the line to each; called by the first.
+
+    Raises:
+      UserError: they do not fit together, which all that have come are told.
+      TimeoutError: not all came; the text names those that did not.
+    """
+    lines: dict[int, Line] = {}
+    deadline = time.monotonic() + seconds
+    while missing := set(range(1, processes)) - set(lines):
+        listener.settimeout(max(deadline - time.monotonic(), 1e-3))
+        try:
+            line = _line(listener.accept()[0])
+        except TimeoutError:
+            raise TimeoutError(f"process {', '.join(map(str, sorted(missing)))}") from None
+        said = line.hear(_FIRST_WORDS_SECONDS).split()
+        if len(said) != 2 or not all(word.isdecimal() for word in said):
+            line.connection.close()  # no process of a run
+            continue
+        others, process = map(int, said)
+        if mistake := _mistake(processes, others, process, process in lines):
+            for each in (*lines.values(), line):
+                each.say(mistake)
+            raise UserError(mistake)
+        lines[process] = line
+    for line in lines.values():
+        line.say(_WELCOME)
+    return lines
+
+
+def reach(host: str, port: int, processes: int, process: int, seconds: float) -> Lines:
+    """Returns the line to the first process, when all have come; called by every other.
+
+    Raises:
+      UserError: they do not fit together, or what answers is not the first of such a run.
+      TimeoutError: the first does not answer.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            connection = socket.create_connection((host, port), deadline - time.monotonic())
+            if connection.getsockname() == connection.getpeername():  # itself, as TCP allows
+                connection.close()
+                raise ConnectionRefusedError
+        except OSError:
+            time.sleep(_AGAIN_SECONDS)
+            continue
+        line = _line(connection)
+        line.say(f"{processes} {process}")
+        answer = line.hear(max(deadline - time.monotonic(), 1e-3))
+        if answer == _WELCOME:
+            return {0: line}
+        if not answer:
+            break
+        raise UserError(answer if answer.isprintable() else _stranger(host, port, process))
+    raise TimeoutError("process 0")
+
+
+def watch(lines: Lines, lost: Callable[[int], None]) -> None:
+    """Has `lost` called with the number of a process that dies, in a thread of its own."""
+
+    def listen_to(process: int, line: Line) -> None:
+        said = line.hear(None)
+        if said == _FAREWELL:
+            return
+        dead = int(said) if said.isdecimal() else process  # the first tells of others
+        for other in lines.values():
+            other.say(str(dead))
+        lost(dead)
+
+    for each in lines.items():
+        threading.Thread(target=listen_to, args=each, daemon=True).start()
+
+
+def part(lines: Lines) -> None:
+    """Tells the others that this process ends because it is done."""
+    for line in lines.values():
+        line.say(_FAREWELL)
+
+
+def _line(connection: socket.socket) -> Line:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return Line(connection, connection.makefile("r", encoding="utf-8", errors="replace"))
+
+
+def _mistake(processes: int, others: int, process: int, is_there: bool) -> str:
+    if others != processes:
+        return (
+            f"--num_processes is {processes} in process 0 and {others} in process {process}; give "
+            "all the same."
+        )
+    if process == 0 or is_there:
+        return f"--process_id is {process} in two processes; give each its own, from 0 on."
+    return ""
+
+
+def _stranger(host: str, port: int, process: int) -> str:
+    return (
+        f"what answers at {host}:{port} is not the first process of a run that waits for process "
+        f"{process}: a run that has begun, or another program. Give every process its own "
+        "--process_id, or another port."
+    )
