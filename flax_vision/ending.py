@@ -54,6 +54,10 @@ class Ending:
         self._is_leaving = True
         self._exit(status)
 
+    def has_lost(self) -> bool:
+        """Returns whether another process has died, of which an error here may come."""
+        return self._known.wait(_LAST_WORDS_SECONDS)
+
     def lose(self, sign: str) -> NoReturn:
         """Ends this process, for another has died.
 

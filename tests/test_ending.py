@@ -47,6 +47,7 @@ def end_of(what, farewell=""):
         ("time.sleep(60)", "7", "process 7"),  # of which the first has told
         ("ending.lose('a sign')", "", "process 0"),
         ("ending.lose('a sign')", "farewell", "another process (a sign)"),
+        ("assert ending.has_lost(); ending.lose('a sign')", "", "process 0"),
         (ABORT, "", "process 0"),
     ],
 )
@@ -56,4 +57,5 @@ def test_last_words_are_one_line(what, farewell, who):
 
 def test_what_is_done_or_fails_by_itself_is_no_loss():
     assert end_of("time.sleep(1); ending.leave(0)", "farewell") == (0, [])
-    assert end_of("ending.leave(5)") == (5, [])
+    assert end_of("assert not ending.has_lost(); ending.leave(5)", "farewell") == (5, [])
+    assert end_of("ending.leave(6)") == (6, [])

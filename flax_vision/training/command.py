@@ -82,14 +82,12 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
         return ending.leave(_fail(str(error)))
     except KeyboardInterrupt:
         return ending.leave(_stopped_at_once())
-    except JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):  # in this process
-            traceback.print_exc()
-            return ending.leave(1)
-        ending.lose(str(error).splitlines()[0])
-    except BaseException:  # for which the others would wait, as JAX would here for them
+    except BaseException as error:
+        in_jax = isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error)
+        if in_jax or ending.has_lost():
+            ending.lose((str(error) or type(error).__name__).splitlines()[0])
         traceback.print_exc()
-        return ending.leave(1)
+        return ending.leave(1)  # or the others would wait, as JAX would here for them
 
 
 def _fail_of_loss(workdir: Path, who: str) -> None:
