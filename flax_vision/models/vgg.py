@@ -57,6 +57,9 @@ TABLE_1 = {
     ),
 }
 
+UNITS = 4096
+"""Of fc6 and fc7 (table 1)."""
+
 INITIALIZATION: dict[str, Initializer] = {
     "glorot": SCALED_TO_INPUTS["glorot"](),
     "he": SCALED_TO_INPUTS["he"](),
@@ -107,9 +110,9 @@ class VGG(nn.Module):
             x = self._block(x, str(block), layers.split(), conv, norm)
             x = keep(self, f"pool{block}", MaxPool(2, 2)(x))
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
-        fc6 = FullyConnected(4096, self.fully_convolutional, init, dtype=self.dtype, name="fc6")
+        fc6 = FullyConnected(UNITS, self.fully_convolutional, init, dtype=self.dtype, name="fc6")
         x = dropout()(keep(self, "relu6", nn.relu(fc6(x))))
-        x = dropout()(keep(self, "relu7", conv(4096, 1, rectify=True, name="fc7")(x)))
+        x = dropout()(keep(self, "relu7", conv(UNITS, 1, rectify=True, name="fc7")(x)))
         scores = keep(self, "scores", conv(self.num_classes, 1, name="fc8")(x))
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
 

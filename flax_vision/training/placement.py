@@ -14,6 +14,10 @@ from flax_vision.sharding import make_mesh, parameter_shardings
 _LARGE = 1 << 16
 """Numbers in an array from which on it is worth a communication to have a part of it only."""
 
+_STAYS = 1 << 22
+"""Numbers from which on an array stays divided in use. No convolution of the papers' has so many:
+such are kernels of fully connected layers, before which it takes less to gather the maps."""
+
 
 class Placement:
     """Where the arrays of a run are.
@@ -21,7 +25,8 @@ class Placement:
     Attributes:
       mesh: the devices.
       fsdp: whether large parameters, and what the optimiser keeps of them, are divided among the
-        devices that share a batch, and gathered for each step.
+        devices that share a batch. Kernels of convolutions are gathered for each step; in large
+        fully connected layers each device multiplies the maps of all by its part of the kernel.
       column_layers: layers that are divided among the devices of the axis `column`.
     """
 
@@ -50,16 +55,11 @@ class Placement:
 
     def of_state(self, state: Any) -> Any:
         """Returns the shardings of a tree of parameters and such, or of their shapes."""
-
-        def of_array(leaf: Any, use: NamedSharding) -> NamedSharding:
-            rest = self._spec(leaf.shape[len(use.spec) :])
-            return NamedSharding(self.mesh, PartitionSpec(*use.spec, *rest))
-
-        return jax.tree.map(of_array, state, self.of_use(state))
+        return self._divided(state, _LARGE)
 
     def of_use(self, state: Any) -> Any:
-        """Returns the shardings of the same while it is used: whole, or the column's own part."""
-        return parameter_shardings(state, self.mesh, self.column_layers)
+        """Returns the shardings of the same while it is used: what is gathered is whole."""
+        return self._divided(state, _STAYS)
 
     def rows(self, batch_size: int) -> np.ndarray:
         """Returns which images of a batch the devices of this process have: int [n], ascending."""
@@ -91,11 +91,20 @@ class Placement:
             lambda x: jax.make_array_from_process_local_data(self.everywhere, np.asarray(x)), tree
         )
 
+    def _divided(self, tree: Any, least: int) -> Any:
+        """Returns the shardings of a tree in which arrays of so many numbers are divided."""
+
+        def of_array(leaf: Any, column: NamedSharding) -> NamedSharding:
+            rest = leaf.shape[len(column.spec) :]
+            over_data = self._spec(rest) if self.fsdp and np.prod(rest) >= least else ()
+            return NamedSharding(self.mesh, PartitionSpec(*column.spec, *over_data))
+
+        columns = parameter_shardings(tree, self.mesh, self.column_layers)
+        return jax.tree.map(of_array, tree, columns)
+
     def _spec(self, shape: tuple[int, ...]) -> PartitionSpec:
-        """Returns how an array is divided: along the longest axis that can be, if it is large."""
+        """Returns how an array is divided: along the longest axis that can be."""
         devices = self.mesh.shape[DATA]
         longest = sorted(range(len(shape)), key=lambda axis: -shape[axis])
         axis = next((axis for axis in longest if shape[axis] % devices == 0), None)
-        if not self.fsdp or axis is None or np.prod(shape) < _LARGE:
-            return PartitionSpec()
-        return PartitionSpec(*[None] * axis, DATA)
+        return PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, DATA)

@@ -160,7 +160,7 @@ class Program:
     def _gathered(self, params: Any) -> Any:
         """Returns the parameters as each share of a batch needs them.
 
-        XLA, left to itself, may gather the images instead.
+        Of a convolution XLA, left to itself, may gather the images instead of the kernel.
         """
         return self._placed(params, self.placement.of_use(params))
 

@@ -16,6 +16,7 @@ from flax_vision.data.batches import Batch, batch_shapes, evaluation_batches
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.evaluate import average
 from flax_vision.sharding import make_mesh
+from flax_vision.training import placement
 from flax_vision.training.config import default_config
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
@@ -57,9 +58,9 @@ def program_on(data: int, fsdp: bool = False, column: int = 1) -> Program:
         average=0.9,
     )
     layers = ("columns",) if column > 1 else ()
-    placement = Placement(make_mesh(data=data, column=column), fsdp, layers)
+    devices = Placement(make_mesh(data=data, column=column), fsdp, layers)
     batch = batch_shapes((8, 8, 1), 8)
-    return Program(Wide(), recipe, Preprocessing((128.0,), (64.0,)), batch, placement)
+    return Program(Wide(), recipe, Preprocessing((128.0,), (64.0,)), batch, devices)
 
 
 def bytes_of(state, device) -> int:
@@ -67,14 +68,18 @@ def bytes_of(state, device) -> int:
     return sum(shard.data.nbytes for shard in shards if shard.device == device)
 
 
+def a_batch() -> Batch:
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1), np.uint8)
+    labels, place = np.arange(8, dtype=np.int32) % 4, np.arange(8, dtype=np.int32)
+    return Batch(images, labels, np.ones(8, bool), place)
+
+
 @functools.cache
 def after_a_step(*devices: int) -> tuple[TrainState, Any]:
     """Returns the state, and the same on the host of every process."""
     program = program_on(*devices)
-    random, rows = np.random.default_rng(0), program.placement.rows(8)
-    images = random.integers(0, 256, (8, 8, 8, 1), np.uint8)
-    batch = Batch(images, np.arange(8, dtype=np.int32) % 4, np.ones(8, bool), np.arange(8))
-    batch = program.placement.put(Batch(*(np.asarray(x[rows]) for x in batch)))
+    rows = program.placement.rows(8)
+    batch = program.placement.put(Batch(*(x[rows] for x in a_batch())))
     state = program.compile_training()(program.init(3), batch)
     return state, numbers(program.placement.gathered(state))
 
@@ -108,6 +113,17 @@ def test_a_step_gathers_the_kernel_and_gives_a_divided_state(divided):
     assert "all-gather" in step.as_text()
     shardings = [leaf.sharding for leaf in jax.tree.leaves(divided.state)]
     assert jax.tree.leaves(step.output_shardings) == shardings
+
+
+def test_a_very_large_kernel_is_multiplied_where_it_lies(monkeypatch):
+    monkeypatch.setattr(placement, "_STAYS", LARGE // 4)
+    program = program_on.__wrapped__(4, True)
+    text = program.compile_training().as_text()
+    assert "f32[2,64,512]" not in text
+    assert "f32[64,512]" not in text
+    state, expected = program.init(3), after_a_step(1)[1]
+    found = program.compile_training()(state, program.placement.put(a_batch()))
+    chex.assert_trees_all_close(numbers(found).params, expected.params, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +161,8 @@ def test_last_images_are_filled_up_and_do_not_count(digits, divided):
     one = program_on(1)
     averages = []
     for program in (one, divided):
-        placement = program.placement
-        batches = map(placement.put, evaluation_batches(images, 8, placement.rows(8)))
+        own = program.placement
+        batches = map(own.put, evaluation_batches(images, 8, own.rows(8)))
         state = program.init(0)
         averages.append(average(program.compile_evaluation(), state.variables, batches))
     assert averages[1]["top1"] * 39 == pytest.approx(round(averages[0]["top1"] * 39))
