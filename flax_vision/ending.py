@@ -15,6 +15,8 @@ from flax_vision.lifelines import Lines
 _LAST_WORDS_SECONDS = 1.0
 """How long a process has to say what all end of, before others say that it has ended."""
 
+_FIRST = "process 0"
+
 
 class Ending:
     """Ends this process soon after another has died, with a line that says which.
@@ -36,6 +38,7 @@ class Ending:
         self._last_words = last_words
         self._lock = threading.Lock()
         self._known = threading.Event()
+        self._has_aborted = threading.Event()
         self._dead = ""
         self._is_leaving = False
         lifelines.watch(lines, self._hear)
@@ -75,12 +78,15 @@ class Ending:
 
     def _aborted(self, number: int) -> None:
         del number
+        self._has_aborted.set()
         self.lose("which JAX has noticed, as it says above")
 
     def _end(self, who: str) -> NoReturn:
         with self._lock:  # for good: there is one end only
             if self._is_leaving:
                 time.sleep(3 * _LAST_WORDS_SECONDS)
+            if who == _FIRST:  # in which JAX's service was: its page is being written
+                self._has_aborted.wait(5 * _LAST_WORDS_SECONDS)
             self._last_words(who)
             self._exit(1)
 

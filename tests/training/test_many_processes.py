@@ -49,7 +49,7 @@ def start_two(workdir: Path, port: int, *of_the_second: str) -> list[subprocess.
 
 
 def finish(process: subprocess.Popen, status: int = 0) -> tuple[str, str]:
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == status, output + errors
     return output, errors
 
@@ -72,7 +72,7 @@ def assert_same_curve(workdir: Path, expected: list[dict]) -> None:
 
 
 def wait_for_step(workdir: Path, step: int, processes: list[subprocess.Popen]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 200
     while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         names = [path.name for path in (workdir / "checkpoints").glob("*")]
         if any(name.isdigit() and int(name) >= step for name in names):
