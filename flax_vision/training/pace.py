@@ -1,7 +1,7 @@
 """How fast an epoch goes, and how much of its time is spent waiting for images."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flax_vision.data.batches import Batch
 
@@ -14,12 +14,21 @@ class Pace:
         self._waited = 0.0
         self._images = 0
 
-    def clocked(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Yields the batches, and counts the time that each is waited for."""
+    def clocked(
+        self, batches: Iterator[Batch], is_idle: Callable[[], bool] = lambda: True
+    ) -> Iterator[Batch]:
+        """Yields the batches, and counts the time that each is waited for.
+
+        Args:
+          batches: of an epoch.
+          is_idle: whether the devices are through with what they were given. A batch that comes
+            before they are was not waited for.
+        """
         while True:
             asked = time.monotonic()
             batch = next(batches, None)
-            self._waited += time.monotonic() - asked
+            if is_idle():
+                self._waited += time.monotonic() - asked
             if batch is None:
                 return
             self._images += batch.labels.size

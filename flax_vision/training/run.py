@@ -132,7 +132,7 @@ class Run:
         """
         pace, program = Pace(), self._setup.program
         at_once = self._config.steps_at_once
-        for batch in pace.clocked(self._batches(epoch)):
+        for batch in pace.clocked(self._batches(epoch), self._is_idle):
             self._stop_if_asked()
             if at_once == 1:
                 self._state = program.train_step(self._state, batch)
@@ -159,6 +159,11 @@ class Run:
             **_prefixed("train", self._finite_totals().averages()),
             **pace.record(),
         }
+
+    def _is_idle(self) -> bool:
+        """Whether the devices are through with all steps that they were given."""
+        step: Any = self._state.step
+        return step.is_ready()
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         """Yields what is left of an epoch, several batches at once where the run has it so."""

@@ -26,3 +26,10 @@ def test_only_the_time_before_a_batch_is_waiting():
     assert pace.waiting == pytest.approx(0.5, abs=0.1)
     assert pace.seconds == pytest.approx(0.3, abs=0.1)
     assert pace.images_per_second == pytest.approx(24 / pace.seconds, rel=0.1)
+
+
+def test_a_batch_that_comes_while_a_step_runs_was_not_waited_for():
+    slow = (time.sleep(0.05) or BATCH for _ in range(2))
+    pace = Pace()
+    list(pace.clocked(slow, lambda: False))
+    assert pace.waiting == 0
