@@ -1,4 +1,4 @@
-// Convolutions for XLA's CPU backend, computed by oneDNN.
+// Convolutions for XLA's CPU backend, computed by oneDNN; and pooling.
 //
 // Images are [N, H, W, C] and kernels [height, width, C, K], float32 and dense, as JAX lays them
 // out. oneDNN reads images like that, but is fast only with kernels in a layout of its own choice,
@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -352,6 +353,54 @@ ffi::Error KernelGradient(ffi::ThreadPool threads, Array x, Array y, Result kern
   return ffi::Error::Success();
 }
 
+// ---- The largest number of each window, which is no work of oneDNN's: it loses what is no number
+
+#if defined(__clang__)
+#define FOR_EACH_PROCESSOR
+#else
+#define FOR_EACH_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+
+// Makes each number of y the larger of the two; not a number, where one of them is none.
+FOR_EACH_PROCESSOR void TakeLarger(const float* x, float* y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) y[i] = x[i] > y[i] || x[i] != x[i] ? x[i] : y[i];
+}
+
+// The part of a window, from `first` on, that lies within `length`.
+struct Window {
+  int64_t begin, end;
+  Window(int64_t first, int64_t size, int64_t length)
+      : begin(std::max<int64_t>(first, 0)), end(std::min(first + size, length)) {}
+};
+
+// Makes y the largest of some vectors of numbers, one after the other in x.
+void Largest(const float* x, Window which, int64_t numbers, float* y) {
+  if (which.begin >= which.end) {  // all of it is padding
+    std::fill_n(y, numbers, -std::numeric_limits<float>::infinity());
+    return;
+  }
+  std::copy_n(x + which.begin * numbers, numbers, y);
+  for (int64_t i = which.begin + 1; i < which.end; ++i) TakeLarger(x + i * numbers, y, numbers);
+}
+
+ffi::Error MaxPool(ffi::ThreadPool threads, Array x, Result y, int64_t stride, Numbers padding,
+                   int64_t size) {
+  Numbers from = x.dimensions(), to = y->dimensions();
+  int64_t channels = from[3], row = from[2] * channels, lines = to[0] * to[1];
+  Shares(lines, ThreadsOf(threads), true).ForEach(threads, [&](int64_t, int64_t first, int64_t n) {
+    std::vector<float> columns(row);  // the largest of each column of the windows in a line
+    for (int64_t line = first; line < first + n; ++line) {
+      const float* image = x.typed_data() + line / to[1] * from[1] * row;
+      Largest(image, {line % to[1] * stride - padding[0], size, from[1]}, row, columns.data());
+      for (int64_t i = 0; i < to[2]; ++i) {
+        float* pixel = y->typed_data() + (line * to[2] + i) * channels;
+        Largest(columns.data(), {i * stride - padding[2], size, from[2]}, channels, pixel);
+      }
+    }
+  });
+  return ffi::Error::Success();
+}
+
 // oneDNN reports by exceptions, which must not reach XLA.
 template <auto kCompute>
 struct Guarded;
@@ -366,6 +415,8 @@ struct Guarded<kCompute> {
     }
   }
 };
+
+auto OneArray() { return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Array>(); }
 
 auto TwoArrays() { return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Array>().Arg<Array>(); }
 
@@ -385,3 +436,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_convolution_input_gradient, Guarded<In
                               WithResult(TwoArrays()));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_convolution_kernel_gradient,
                               Guarded<KernelGradient>::Call, WithResult(TwoArrays()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_max_pool, Guarded<MaxPool>::Call,
+                              WithResult(OneArray()).Attr<int64_t>("size"));

@@ -26,6 +26,7 @@ TARGETS = (
     "flax_vision_convolution",
     "flax_vision_convolution_input_gradient",
     "flax_vision_convolution_kernel_gradient",
+    "flax_vision_max_pool",
 )
 OFF = "FLAX_VISION_ONEDNN"
 """The variable of the environment that, set to 0, leaves oneDNN out."""

@@ -7,7 +7,8 @@ largest, both give it all to the first of them, row by row.
 
 import math
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,14 @@ import numpy as np
 from jax import lax
 
 from flax_vision.ops.backend import prefers_fast_forms
-from flax_vision.ops.padding import Padding, Pairs, padding_pairs
+from flax_vision.ops.padding import Padding, Pairs, output_size, padding_pairs
 from flax_vision.ops.precision import at_least_single
+from flax_vision.ops.primitives import bind, make_primitive
 from flax_vision.ops.windows import largest, windows
+from flax_vision.ops.xla_convolution import Geometry
+
+# Of fewer the compiled library has no advantage.
+_MANY_CHANNELS = 16
 
 
 def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -> jax.Array:
@@ -34,10 +40,45 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -
     """
     pads = padding_pairs(padding, x.shape, (size, size), stride)
     if prefers_fast_forms():
-        around = [(0, 0, 0), *((before, after, 0) for before, after in pads), (0, 0, 0)]
-        padded = lax.pad(x, np.asarray(-np.inf, x.dtype), around)
-        return largest(largest(padded, 2, size, stride), 1, size, stride)
+        height, width = (
+            output_size(length, size, stride, pair)
+            for length, pair in zip(x.shape[1:3], pads, strict=True)
+        )
+        shape = (x.shape[0], height, width, x.shape[3])
+        return _fast_max_pool(x, size, Geometry(shape, stride, pads))
     return _windows(lax.max, x, -np.inf, size, stride, pads)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _fast_max_pool(x: jax.Array, size: int, geometry: Geometry) -> jax.Array:
+    """Returns the maximum alone, which the compiled library reads and writes once."""
+    if x.dtype == np.float32 and x.shape[3] >= _MANY_CHANNELS:
+        return bind(max_pool_p, x, geometry=geometry, size=size)
+    return _by_rows_and_columns(x, size=size, geometry=geometry)
+
+
+@_fast_max_pool.defjvp
+def _fast_max_pool_jvp(
+    size: int, geometry: Geometry, primals: Any, tangents: Any
+) -> tuple[jax.Array, jax.Array]:
+    pool = partial(_by_rows_and_columns, size=size, geometry=geometry)
+    return jax.jvp(pool, primals, tangents)
+
+
+def _by_rows_and_columns(x: jax.Array, *, size: int, geometry: Geometry) -> jax.Array:
+    pads = [(0, 0, 0), *((before, after, 0) for before, after in geometry.padding), (0, 0, 0)]
+    padded = lax.pad(x, np.asarray(-np.inf, x.dtype), pads)
+    return largest(largest(padded, 2, size, geometry.stride), 1, size, geometry.stride)
+
+
+max_pool_p = make_primitive(
+    "flax_vision_max_pool",
+    "flax_vision_max_pool",
+    _by_rows_and_columns,
+    _by_rows_and_columns,
+    (True, False),
+    names=("size",),
+)
 
 
 def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:

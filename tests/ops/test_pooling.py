@@ -1,12 +1,16 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from random_arrays import random_array
 
 from flax_vision.ops.pooling import adaptive_average_pool, average_pool, max_pool, sum_pool
 
 SHAPE = (2, 9, 12, 3)
+MANY_CHANNELS = (3, 9, 12, 19)
 
 
 def value_and_gradient(pool, x):
@@ -21,11 +25,14 @@ def value_and_gradient(pool, x):
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME", "CEIL", 1, ((0, 1), (2, 0))])
 @pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2), (3, 1), (1, 1), (3, 3)])
-def test_forms_of_max_pool_agree(size, stride, padding, use_plain_forms):
-    x = random_array(0, SHAPE)
+@pytest.mark.parametrize("shape", [SHAPE, MANY_CHANNELS])
+def test_forms_of_max_pool_agree(size, stride, padding, shape, use_plain_forms):
+    x = random_array(0, shape)
+    pooled = max_pool(x, size, stride, padding)
     fast = value_and_gradient(lambda x: max_pool(x, size, stride, padding), x)
     use_plain_forms()
     plain = value_and_gradient(lambda x: max_pool(x, size, stride, padding), x)
+    np.testing.assert_array_equal(pooled, plain[0])
     np.testing.assert_array_equal(fast[0], plain[0])
     np.testing.assert_allclose(fast[1], plain[1], rtol=1e-6, atol=1e-6)
 
@@ -59,9 +66,28 @@ def test_forms_of_max_pool_agree_on_ties(use_plain_forms):
 
 
 @pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1)])
-def test_a_number_that_is_none_is_not_hidden(place):
-    x = jnp.ones((1, 2, 2, 1)).at[0, *place, 0].set(jnp.nan)
+@pytest.mark.parametrize("channels", [1, 35])
+def test_a_number_that_is_none_is_not_hidden(place, channels):
+    x = jnp.ones((1, 2, 2, channels)).at[0, *place].set(jnp.nan)
     assert jnp.isnan(max_pool(x, 2, 2)).all()
+
+
+def test_devices_pool_their_own_images():
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
+    x = random_array(0, (4, 6, 6, 16))
+    pool = partial(max_pool, size=3, stride=2)
+    with jax.set_mesh(mesh):
+        images = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
+        program = jax.jit(pool).lower(images).compile()
+        pooled = program(images)
+    assert "all-gather" not in program.as_text()
+    np.testing.assert_array_equal(pooled, pool(x))
+
+
+def test_vmap_of_max_pool():
+    x = random_array(0, (2, *MANY_CHANNELS))
+    pool = partial(max_pool, size=3, stride=2, padding=1)
+    np.testing.assert_array_equal(jax.vmap(pool)(x), jnp.stack([pool(one) for one in x]))
 
 
 def test_padding_never_wins():

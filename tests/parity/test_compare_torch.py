@@ -91,6 +91,7 @@ def test_other_results_are_not_mixed_in(compare_torch, monkeypatch, tmp_path, ca
 
 
 def test_sides_take_turns_as_processes(compare_torch, monkeypatch):
+    pytest.importorskip("torchvision")
     monkeypatch.setenv("PYTHONPATH", str(Path(compare_torch.__file__).parents[1]))
     place = {"row": ["lenet5_modern", 2, 28], "mode": "inference", "allocator": "keep"}
     figures = compare_torch.measure(place, ["pure JAX", "PyTorch"], rounds=2, seconds=0.01)
