@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+import io
 import itertools
 import json
 import math
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -44,11 +46,22 @@ def main(typed: Sequence[str] | None = None) -> int:
             # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         process.prepare()
+        for stream in (sys.stdout, sys.stderr):  # names of files may be any bytes
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="surrogateescape")
     options = _parser().parse_args(typed)
     try:
         return options.run(options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {str(error.filename)!r}: {error.strerror}", file=sys.stderr)
         return 2
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from functools import partial
@@ -199,3 +200,19 @@ def test_profile(capsys):
         (rows,) = run_json(capsys, "profile", "lenet5", "--batch-size=2", "--by=layer").values()
     assert {"C1", "S2", "C3", "OUT"} <= {row["layer"] for row in rows}
     assert sum(row["share, %"] for row in rows) == pytest.approx(100, abs=1)
+
+
+def test_reader_of_a_pipe_that_has_enough():
+    command = [sys.executable, "-c", "import sys, flax_vision.cli as c; sys.exit(c.main())"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [*command, "models"], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_path_that_no_system_has(capsys):
+    assert main(["export", "a" * 300, "--format", "orbax", "-o", "b" * 300]) == 2
+    assert capsys.readouterr().err.startswith("error: ")

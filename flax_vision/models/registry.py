@@ -3,6 +3,7 @@
 import dataclasses
 import fnmatch
 import typing
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, Literal
 
@@ -80,6 +81,30 @@ def model_options(name: str) -> dict[str, Any]:
     hidden = {"parent", "name", "num_classes", "mesh", *variant.fixed}
     fields = [f.name for f in dataclasses.fields(module) if f.init and f.name not in hidden]
     return {field: getattr(module, field) for field in fields}
+
+
+FREE_OPTIONS = (
+    *("initialization", "dropout", "auxiliary_dropout", "dtype", "fully_convolutional"),
+    *("auxiliary_heads", "codes"),
+)
+"""Options in which two networks with the same parameters may differ, for they compute the same from
+them; or that are of heads, which may be others."""
+
+
+def differing_options(
+    one: Mapping[str, Any], other: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Returns, of the options that both have, those by which the same parameters mean two networks.
+
+    Args:
+      one: of one network, or what its name fixes.
+      other: of the other.
+    """
+    return {
+        key: (one[key], value)
+        for key, value in other.items()
+        if key in one and key not in FREE_OPTIONS and one[key] != value
+    }
 
 
 def find_variant(name: str) -> Variant:

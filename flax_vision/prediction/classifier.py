@@ -137,11 +137,12 @@ class Classifier:
           report: called with a text, the photographs done so far and their number.
 
         Raises:
-          UserError: something does not exist, a folder has no images, or `top` is below 1.
+          UserError: there are no photographs, `top` is below 1, or the network does not answer with
+            numbers.
         """
         if top < 1:
             raise UserError(f"top is {top}; give at least 1, the number of classes to name.")
-        paths = find_photographs(photographs).paths
+        paths, _, absent = find_photographs(photographs)
         started = time.monotonic()
         network_seconds = 0.0
         images = self._set_of(paths, threads)
@@ -152,12 +153,20 @@ class Classifier:
             before = time.monotonic()
             posteriors = np.asarray(self.posteriors(batch.images))
             network_seconds += time.monotonic() - before
+            self._check_answers(posteriors[batch.mask])
             for place, row in zip(batch.place[batch.mask], posteriors[batch.mask], strict=True):
                 order = np.argsort(-row, kind="stable")[:top]
                 classes, path = [names[i] for i in order], paths[place]
                 found.append(Prediction(path, classes, row[order], truth_of(path, names)))
         seconds = time.monotonic() - started
-        return Predictions(found, images.unreadable, seconds, network_seconds)
+        return Predictions(found, {**absent, **images.unreadable}, seconds, network_seconds)
+
+    def _check_answers(self, posteriors: np.ndarray) -> None:
+        if not np.isfinite(posteriors).all():
+            raise UserError(
+                f"this {self.card.name} answers with what is not a number, so its weights are "
+                "damaged, or its training has diverged; export or import others."
+            )
 
     def seen(self, path: Path) -> np.ndarray:
         """Returns the part of a photograph that the network sees, uint8 [H, W, C]."""

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     """Predicts, prints what was found, and returns the exit status."""
     from flax_vision.prediction.files import find_photographs
 
-    paths, others = find_photographs(options.photographs)
+    paths, others, absent = find_photographs(options.photographs)
     if options.picture:
         _check_picture(Path(options.picture), options.overwrite, len(paths))
     from flax_vision.prediction.classifier import Classifier
@@ -74,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
         predictions = classifier.predict(
             paths, options.top, batch_size=options.batch_size, report=report
         )
-    for name, reason in predictions.unreadable.items():
+    unreadable = {**absent, **predictions.unreadable}
+    for name, reason in unreadable.items():
         print(f"error: {name!r} cannot be read: {reason}", file=sys.stderr)
     if others:
         print(
@@ -90,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.picture and predictions:
         _draw(classifier, predictions, Path(options.picture))
-    return 1 if predictions.unreadable else 0
+    return 1 if unreadable else 0
 
 
 def _check_picture(path: Path, overwrite: bool, count: int) -> None:

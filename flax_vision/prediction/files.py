@@ -15,10 +15,13 @@ class Found(NamedTuple):
     Attributes:
       paths: of the photographs, each once.
       others: files in folders that are no images by their names, and are passed over.
+      unreadable: what is named and has no photographs, and folders that cannot be read, with the
+        reason.
     """
 
     paths: list[Path]
     others: int
+    unreadable: dict[str, str]
 
 
 def find_photographs(named: str | Path | Sequence[str | Path]) -> Found:
@@ -31,31 +34,33 @@ def find_photographs(named: str | Path | Sequence[str | Path]) -> Found:
       named: files, which may have any name, and folders; or one of them.
 
     Raises:
-      UserError: nothing is named, something does not exist, or a folder has no images.
+      UserError: nothing is named, or nothing that is named has a photograph.
     """
     if not named:
         raise UserError("no photographs are named; give files, or folders with images in them.")
     if isinstance(named, str | Path):
         named = [named]
-    missing = [str(path) for path in named if not _exists(path)]
-    if missing:
-        raise UserError(f"{missing[0]!r} does not exist; give files, or folders with images.")
     found: dict[Path, None] = {}
     others: set[Path] = set()
-    for path in map(Path.expanduser, map(Path, named)):
-        if not path.is_dir():
+    unreadable: dict[str, str] = {}
+    for text in named:
+        path = Path(text).expanduser()
+        if not _exists(text):
+            unreadable[str(text)] = "it does not exist; give files, or folders with images"
+        elif not path.is_dir():
             found[path] = None
-            continue
-        files = _files(path)
-        images = [file for file in files if Path(file).suffix.lower() in SUFFIXES]
-        if not images:
-            raise UserError(
-                f"the folder {str(path)!r} has no images in it; give one that has some "
-                f"({', '.join(SUFFIXES)})."
-            )
-        found |= dict.fromkeys(path / file for file in natural(images))
-        others |= {path / file for file in {*files}.difference(images)}
-    return Found(list(found), len(others - found.keys()))
+        else:
+            files, closed = _files(path)
+            images = [file for file in files if Path(file).suffix.lower() in SUFFIXES]
+            found |= dict.fromkeys(path / file for file in natural(images))
+            others |= {path / file for file in {*files}.difference(images)}
+            unreadable |= closed
+            if not images and not closed:
+                unreadable[str(path)] = f"the folder has no images in it ({', '.join(SUFFIXES)})"
+    if not found:
+        name, reason = next(iter(unreadable.items()))
+        raise UserError(f"there are no photographs to look at: {name!r}: {reason}.")
+    return Found(list(found), len(others - found.keys()), unreadable)
 
 
 def _exists(path: str | Path) -> bool:
@@ -63,15 +68,26 @@ def _exists(path: str | Path) -> bool:
     return path != "" and os.path.lexists(Path(path).expanduser())
 
 
-def _files(folder: Path) -> list[str]:
-    """Returns the files in a folder at any depth, and links to nothing; hidden ones are not."""
-    inside = (file.relative_to(folder) for file in folder.rglob("*"))
-    return [
-        str(file)
-        for file in inside
-        if not any(part.startswith(".") for part in file.parts)
-        and ((folder / file).is_file() or not (folder / file).exists())
-    ]
+def _files(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Returns the files in a folder at any depth, and the folders there that cannot be read.
+
+    Links to nothing are among the files; what is hidden is not.
+    """
+    files: list[str] = []
+    closed: dict[str, str] = {}
+
+    def refuse(error: OSError) -> None:
+        closed[error.filename] = error.strerror or str(error)
+
+    for inside, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(inside, name) for name in names if not name.startswith("."))
+        files += [
+            str(path.relative_to(folder))
+            for path in paths
+            if path.is_file() or not os.path.exists(path)
+        ]
+    return files, closed
 
 
 def truth_of(path: Path, class_names: Collection[str]) -> str | None:

@@ -153,5 +153,6 @@ def stretched(values: np.ndarray) -> np.ndarray:
 
 def label(text: str, most: int = 24) -> str:
     """Returns a name as it can stand in a picture: not too long, and no mathematics."""
+    text = text.encode("utf-8", "replace").decode()  # a file's name may be any bytes
     text = text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
     return text.replace("$", r"\$")

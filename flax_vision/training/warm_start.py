@@ -17,7 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from flax_vision.counts import listed
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.models.registry import model_options
+from flax_vision.models.registry import differing_options, find_variant, model_options
 from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
 
@@ -25,13 +25,6 @@ ALL = ".*"
 """The pattern of all layers."""
 
 _NAMED = 5
-
-_FREE = (
-    *("initialization", "dropout", "auxiliary_dropout", "dtype", "fully_convolutional"),
-    *("auxiliary_heads", "codes"),
-)
-"""Options that two networks with the same parameters may differ in, for they compute the same from
-them; or that are of heads, which may be others: those that are missing are named anyway."""
 
 Arrays = Mapping[tuple[str, ...], Any]
 """By their collection, the layers and their own names."""
@@ -117,6 +110,8 @@ def load_trained(path: str, pattern: str, name: str, options: Mapping[str, Any])
             f"config.init_layers is {pattern!r}, and no layer in {path} has such a name: "
             f"{', '.join(variables['params'])}."
         )
+    if pattern == ALL:
+        _check_name(trained, name)
     _check_options(trained, name, options)
     return trained
 
@@ -124,17 +119,28 @@ def load_trained(path: str, pattern: str, name: str, options: Mapping[str, Any])
 def _check_options(trained: Trained, name: str, options: Mapping[str, Any]) -> None:
     """Raises a UserError that lists the options in which two networks differ."""
     there = {**model_options(trained.card.name), **trained.card.options}
-    other = {
-        key: (there[key], value)
-        for key, value in options.items()
-        if key in there and key not in _FREE and there[key] != value
-    }
+    other = differing_options(there, options)
     if other:
         told = [f"{key} is {old!r} there and {new!r} here" for key, (old, new) in other.items()]
         given = [f"--config.model.{key}={old}" for key, (old, _) in other.items()]
         raise UserError(
             f"{trained.path} has another {trained.card.name} than this {name}, in which its "
             f"parameters would mean something else: {'; '.join(told)}. Give {' '.join(given)}."
+        )
+
+
+def _check_name(trained: Trained, name: str) -> None:
+    """Raises a UserError where the names of two networks fix how the same layers compute."""
+    old = trained.card.name
+    other = differing_options(find_variant(old).fixed, find_variant(name).fixed)
+    if other:
+        told = [
+            f"{key} is {there!r} there and {here!r} here" for key, (there, here) in other.items()
+        ]
+        raise UserError(
+            f"{trained.path} has {old}, in which the parameters mean something else than in "
+            f"{name}: {'; '.join(told)}. Give --config.model.name={old}, or with "
+            "--config.init_layers the layers that are to be taken."
         )
 
 

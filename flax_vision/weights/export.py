@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from flax_vision.errors import UserError, unknown
+from flax_vision.models.registry import differing_options, model_options
 from flax_vision.ops.backend import plain_forms
 from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
@@ -130,6 +131,13 @@ def _write_safetensors(path: Path, card: ModelCard, variables: Mapping[str, Any]
 
 
 def _write_torchvision(path: Path, card: ModelCard, variables: Mapping[str, Any]) -> None:
+    if other := differing_options(model_options(card.name), card.options):
+        told = [
+            f"{key} is {here!r} here and {there!r} there" for key, (there, here) in other.items()
+        ]
+        raise UserError(
+            f"torchvision has no such {card.name}: {'; '.join(told)}. Give another --format."
+        )
     state_dict = to_torchvision(card.name, variables)
     if path.suffix == ".safetensors":
         _save_safetensors(path, {key: np.ascontiguousarray(x) for key, x in state_dict.items()})

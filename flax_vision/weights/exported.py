@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from flax_vision.weights.arrays import check_finite, differences
 _FORMAT = 1
 _CARD = "model.json"
 _VARIABLES = "variables"
+_REASON = 200
+"""Letters of Orbax's reason that an error gives."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +103,8 @@ def load_card(path: str | Path) -> ModelCard:
         return ModelCard(preprocessing=preprocessing, view=view, **content)
     except UserError:
         raise
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}).") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} is damaged ({error}); export the model again.") from error
 
@@ -127,11 +132,16 @@ def load_export(path: str | Path) -> Export:
     """
     card, directory = load_card(path), _export_directory(path)
     model, expected = card.create_model(), _shapes(card, directory)
+    if not (directory / _VARIABLES).is_dir():
+        raise UserError(
+            f"{directory} has no {_VARIABLES}/ beside its {_CARD}; export the model again."
+        )
     try:
         variables = checkpoints.load_tree(directory / _VARIABLES)
-    except Exception as error:  # Orbax raises anything for damaged files
+    except Exception as error:  # Orbax raises anything for damaged files, over many lines
+        reason = str(error).strip().splitlines()[0][:_REASON]
         raise UserError(
-            f"{directory / _VARIABLES} cannot be read ({error}); export the model again."
+            f"{directory / _VARIABLES} cannot be read ({reason}); export the model again."
         ) from error
     arrays = flatten_dict(variables, sep="/")
     problems = differences(expected, {name: x.shape for name, x in arrays.items()})
@@ -178,7 +188,7 @@ def _shapes(card: ModelCard, directory: Path) -> dict[str, tuple[int, ...]]:
 def _export_directory(path: str | Path) -> Path:
     path = Path(path)
     for directory in (path, path / "export"):
-        if (directory / _CARD).is_file():
+        if os.path.isfile(directory / _CARD):
             return directory
     raise UserError(
         f"no model in {str(path)!r}: neither it nor its export/ has a {_CARD}. Give the directory "

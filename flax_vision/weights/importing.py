@@ -3,11 +3,12 @@
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from flax.traverse_util import flatten_dict
 
 from flax_vision.counts import listed
@@ -101,6 +102,7 @@ def import_weights(
         {ours.names[path]: x for path, x in arrays.items()},
         "give weights of a training that went well",
     )
+    _check_variances({ours.names[path]: x for path, x in arrays.items() if path[-1] == "var"})
     options = dict(ours.options)
     names, origin = _class_names(options.pop("num_classes"), class_names, found.class_names)
     view, preprocessing = transforms.view, transforms.preprocessing
@@ -117,6 +119,15 @@ def import_weights(
     with _writing(directory):
         exported.save(directory, card, ours.variables)
     return Imported(card, rows, origin)
+
+
+def _check_variances(arrays: Mapping[str, np.ndarray]) -> None:
+    negative = [name for name, x in arrays.items() if x.min() < 0]
+    if negative:
+        raise UserError(
+            f"{negative[0]!r} has variances below 0, whose root is not a number; give weights of a "
+            "training that went well."
+        )
 
 
 def _check_different(class_names: Sequence[str]) -> None:

@@ -58,13 +58,17 @@ def read_state_dict(path: Path) -> dict[str, Any]:
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
+        path.open(
+            "rb"
+        ).close()  # safetensors takes one that may not be read for one that is not there
         with safe_open(path, "numpy") as file:
             sizes = {name: np.prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         # The largest first, for what is mapped stays in memory until the file is closed.
         arrays = {name: _read_tensor(path, name) for name in sorted(sizes, key=lambda n: -sizes[n])}
     except OSError as error:
-        raise UserError(f"{str(path)!r} cannot be read ({error}).") from error
-    except (SafetensorError, TypeError) as error:  # the latter for types that NumPy has not
+        raise UserError(f"{str(path)!r} cannot be read ({error.strerror or error}).") from error
+    except (SafetensorError, TypeError, AttributeError) as error:
+        # The latter two for types that NumPy has not.
         raise UserError(
             f"{str(path)!r} is damaged, or no safetensors file of NumPy's types ({error}); save it "
             "again, in float32, or give the .pth file."

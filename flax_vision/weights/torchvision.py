@@ -74,7 +74,8 @@ def mapped(name: str, state_dict: Mapping[str, Any]) -> Mapped:
     """Returns what a state dictionary is to the network `name`; see `from_torchvision`."""
     modules = modules_of(name)
     given = _arrays(state_dict)
-    options = _classes(given.get(f"{modules[list(modules)[-1]]}.bias"))
+    last = modules[list(modules)[-1]]
+    options = _classes(given.get(f"{last}.bias")) or _classes(given.get(f"{last}.weight"), 2)
     if name == "googlenet_torchvision":
         options["auxiliary_heads"] = any(key.startswith("aux") for key in given)
     variables = _shapes(name, options)
@@ -138,9 +139,9 @@ def _array(key: str, x: Any) -> np.ndarray:
     return array.astype(np.float32) if array.dtype.itemsize < 4 else array
 
 
-def _classes(bias: np.ndarray | None) -> dict[str, Any]:
-    """Returns the option that the last layer's bias tells, if there is one."""
-    return {} if bias is None or bias.ndim != 1 else {"num_classes": len(bias)}
+def _classes(array: np.ndarray | None, ndim: int = 1) -> dict[str, Any]:
+    """Returns the option that an array of the last layer tells, if there is one."""
+    return {} if array is None or array.ndim != ndim else {"num_classes": len(array)}
 
 
 def _shapes(name: str, options: Mapping[str, Any]) -> dict[Path, tuple[int, ...]]:

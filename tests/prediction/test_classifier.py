@@ -66,6 +66,13 @@ def test_top_beyond_the_classes_is_all_of_them(classifier, tmp_path):
     assert prediction.probabilities.sum() == pytest.approx(1)
 
 
+def test_answers_that_are_no_numbers_are_no_predictions(classifier, tmp_path, monkeypatch):
+    photographs(tmp_path, 1)
+    monkeypatch.setattr(classifier, "posteriors", lambda images: np.full((len(images), 3), np.nan))
+    with pytest.raises(UserError, match="answers with what is not a number"):
+        classifier.predict(tmp_path)
+
+
 def test_truth_is_the_name_of_the_folder(classifier, tmp_path):
     photographs(tmp_path / "owl", 1)
     photographs(tmp_path / "other", 1)

@@ -109,7 +109,7 @@ def test_picture(export, folder, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["{export}", "{folder}", "--top", "0"], "top is 0; give at least 1"),
-        (["{export}", "nowhere.jpg"], "'nowhere.jpg' does not exist; give files, or folders"),
+        (["{export}", "nowhere.jpg"], "'nowhere.jpg': it does not exist; give files, or folders"),
         (["{export}", "{export}"], "has no images in it"),
         (["nowhere", "{folder}"], "no model in 'nowhere'"),
         (["{export}", "{folder}", "--picture", ".", "--overwrite"], "'.' is a directory; give the"),

@@ -46,11 +46,13 @@ def test_other_files_in_folders_are_counted_once_but_not_those_that_are_named(fo
     assert find_photographs([folder / "raw"]).others == 0
 
 
-@pytest.mark.parametrize("named", [[""], ["9.JPG", ""]])
-def test_empty_text_is_not_the_current_directory(named, folder, monkeypatch):
+def test_empty_text_is_not_the_current_directory(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    with pytest.raises(UserError, match="^'' does not exist; give files"):
-        find_photographs(named)
+    with pytest.raises(UserError, match="no photographs to look at: '': it does not exist; give"):
+        find_photographs([""])
+    found = find_photographs(["9.JPG", ""])
+    assert found.paths == [Path("9.JPG")]
+    assert list(found.unreadable) == [""]
 
 
 def test_nothing_named():
@@ -59,13 +61,29 @@ def test_nothing_named():
 
 
 def test_what_does_not_exist(folder):
-    with pytest.raises(UserError, match="gone.jpg' does not exist; give files, or folders"):
-        find_photographs([folder, folder / "gone.jpg"])
+    gone = folder / "gone.jpg"
+    with pytest.raises(UserError, match="gone.jpg': it does not exist; give files, or folders"):
+        find_photographs([gone])
+    assert list(find_photographs([folder, gone]).unreadable) == [str(gone)]
 
 
 def test_folder_without_images(folder):
-    with pytest.raises(UserError, match=r"folder.png' has no images in it; .*\.jpg, \.jpeg"):
+    with pytest.raises(UserError, match=r"folder.png': .* has no images in it \(\.jpg, \.jpeg"):
         find_photographs([folder / "folder.png"])
+    found = find_photographs([folder / "folder.png", folder / "raw"])
+    assert found.paths == [folder / "raw"]
+    assert list(found.unreadable) == [str(folder / "folder.png")]
+
+
+def test_folder_that_cannot_be_read_is_named(folder, monkeypatch):
+    def walk(top, onerror):
+        onerror(PermissionError(13, "Permission denied", f"{top}/closed"))
+        yield str(top), [], ["9.JPG"]
+
+    monkeypatch.setattr(os, "walk", walk)
+    found = find_photographs([folder])
+    assert found.paths == [folder / "9.JPG"]
+    assert found.unreadable == {f"{folder}/closed": "Permission denied"}
 
 
 def test_truth_is_a_folder_named_after_a_class(tmp_path, monkeypatch):

@@ -116,14 +116,27 @@ def test_options_that_are_of_training_alone_may_differ(trained):
 
 
 def test_layers_are_compared_without_their_shapes(trained, residual):
-    def loaded(path):
-        return load_trained(path, ".*", "any", {})
+    def loaded(path, name="resnet20"):
+        return load_trained(path, ".*", name, {})
 
     check_layers(loaded(residual), variables("resnet20", 9, 64, 1))
     with pytest.raises(UserError, match="^60 arrays in .* conv2_4/.* is not there and .* more"):
         check_layers(loaded(residual), variables("resnet32", 3, 32, 3))
     with pytest.raises(UserError, match="OUT/kernel is .* there and not in the network here"):
-        check_layers(loaded(trained), variables("lenet5"))
+        check_layers(loaded(trained, "lenet5_modern"), variables("lenet5"))
+
+
+def test_names_that_fix_another_arithmetic_of_the_same_layers():
+    card = exported.ModelCard(
+        "resnet50_v1_5", {}, ["a"], [224, 224, 3], Preprocessing([0.0], [1.0]), {}
+    )
+    message = (
+        r"there has resnet50_v1_5, .* than in resnet50: stride_in is '3x3' there and '1x1' here. "
+        "Give --config.model.name=resnet50_v1_5"
+    )
+    with pytest.raises(UserError, match=message):
+        warm_start._check_name(Trained("there", ".*", card, {}), "resnet50")
+    warm_start._check_name(Trained("there", ".*", card, {}), "resnet50_v1_5")
 
 
 def test_no_export():

@@ -230,6 +230,19 @@ def test_unknown_format_and_no_network(run, tmp_path):
         export.export(tmp_path, "orbax", tmp_path / "net")
 
 
+def test_network_that_torchvision_has_not(tmp_path):
+    card = exported.ModelCard(
+        "resnet18_v1_5",
+        {"stem_pool": "caffe"},
+        ["a"],
+        [224, 224, 3],
+        Preprocessing([0.0], [1.0]),
+        {},
+    )
+    with pytest.raises(UserError, match="stem_pool is 'caffe' here and 'torch' there"):
+        export._write_torchvision(tmp_path / "net.safetensors", card, {})
+
+
 def test_what_is_not_installed_is_named(run, tmp_path, monkeypatch):
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install flatbuffers"):

@@ -156,6 +156,14 @@ def test_numbers_that_are_not_finite(number, source, variables, tmp_path, capsys
     check(message, capsys, NAME, tmp_path / "bad.safetensors", tmp_path / "net")
 
 
+def test_variances_below_0(source, variables, tmp_path, capsys):
+    tensors = load_file(source)
+    tensors["bn1.running_var"][2] = -1
+    save_file(tensors, tmp_path / "bad.safetensors")
+    message = r"'bn1\.running_var' has variances below 0"
+    check(message, capsys, NAME, tmp_path / "bad.safetensors", tmp_path / "net")
+
+
 class Tensor:
     """What an old file of PyTorch's has: no array of NumPy's, but it can become one."""
 

@@ -64,6 +64,13 @@ def test_bfloat16(tmp_path):
     assert np.asarray(read_state_dict(path)["fc.bias"], np.float32).tolist() == [1.5]
 
 
+def test_type_that_numpy_has_not(tmp_path):
+    path = tmp_path / "net.safetensors"
+    write_one(path, "F8_E4M3", b"\x38")
+    with pytest.raises(UserError, match="no safetensors file of NumPy's types"):
+        read_state_dict(path)
+
+
 def change_header(path, length=None, **lies):
     """Writes a file of three numbers whose header says something else of them, or of its length."""
     of = {"dtype": "F32", "shape": [3], "data_offsets": [0, 12], **lies}
