@@ -25,33 +25,46 @@ class Ending:
     is the last.
     """
 
-    def __init__(self, lines: Lines, is_first: bool, last_words: Callable[[str], None]) -> None:
-        """Begins to watch.
+    def __init__(self, last_words: Callable[[str], None]) -> None:
+        """Knows of no others yet.
 
         Args:
-          lines: to other processes.
-          is_first: whether this is the process that JAX's service is in.
           last_words: says that a process has died, which is given as for example "process 1".
         """
-        self._lines = lines
-        self._is_first = is_first
+        self._lines: Lines = {}
+        self._is_first = False
+        self._has_others = False
         self._last_words = last_words
         self._lock = threading.Lock()
         self._known = threading.Event()
         self._has_aborted = threading.Event()
         self._dead = ""
         self._is_leaving = False
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there are other processes."""
+        return self._has_others
+
+    def watch(self, lines: Lines, is_first: bool) -> None:
+        """Begins to watch.
+
+        Args:
+          lines: to other processes.
+          is_first: whether this is the process that JAX's service is in.
+        """
+        self._lines, self._is_first, self._has_others = lines, is_first, True
         lifelines.watch(lines, self._hear)
         # Python's own handler would not come to its turn. The reference keeps this one alive.
         self._handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)
         ctypes.CDLL(None).signal(signal.SIGABRT, self._handler)
 
     def leave(self, status: int) -> int:
-        """Returns the exit status; after an error it ends the process at once.
+        """Returns the exit status; after an error it ends a process that has others at once.
 
-        The others cannot be waited for, as JAX does at an exit, when they may be dead.
+        They cannot be waited for, as JAX does at an exit, when they may be dead.
         """
-        if not status:
+        if not status or not self._has_others:
             lifelines.part(self._lines)
             return status
         self._is_leaving = True

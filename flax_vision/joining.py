@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 
@@ -34,12 +34,17 @@ SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", 
 """What srun sets in each of its tasks, by which JAX finds the others."""
 
 
+Met = Callable[[Lines, bool], None]
+"""Called with lines to the others, and whether this is the first process."""
+
+
 def join(
     coordinator: str | None = None,
     processes: int | None = None,
     process: int | None = None,
     seconds: float = JOIN_SECONDS,
-) -> Lines:
+    met: Met = lambda lines, is_first: None,
+) -> None:
     """Finds the other processes of the run, if it has some; before JAX is asked for its devices.
 
     Args:
@@ -48,9 +53,8 @@ def join(
       processes: how many there are; given with `coordinator`.
       process: which this is, from 0; given with `coordinator`.
       seconds: how long to wait for them.
-
-    Returns:
-      Lines to others, by which their death is noticed.
+      met: called where there are others, as soon as there are the lines by which their death is
+        noticed.
 
     Raises:
       UserError: the arguments do not go together, among the processes too; the environment does not
@@ -59,7 +63,9 @@ def join(
     given = {"coordinator": coordinator, "num_processes": processes, "process_id": process}
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if len(missing) == len(given):
-        return _detect(seconds) if _is_managed(os.environ) else {}
+        if _is_managed(os.environ):
+            _detect(seconds, met)
+        return
     if missing:
         raise UserError(
             f"{' and '.join(missing)} must be given too: --coordinator HOST:PORT, --num_processes "
@@ -68,8 +74,9 @@ def join(
     address, count, own = str(coordinator), int(processes or 0), int(process or 0)
     _check(address, count, own)
     lines = _meet(address, count, own, seconds)
+    if count > 1:
+        met(lines, own == 0)
     _connect(f"at {address}", seconds, address, count, own)
-    return lines
 
 
 def _is_managed(environment: Mapping[str, str]) -> bool:
@@ -99,7 +106,7 @@ def _is_managed(environment: Mapping[str, str]) -> bool:
     return tasks != "1"
 
 
-def _detect(seconds: float) -> Lines:
+def _detect(seconds: float, met: Met) -> None:
     if "JOB_COMPLETION_INDEX" in os.environ and not importlib.util.find_spec("kubernetes"):
         raise UserError(
             "this is a pod of an indexed job of Kubernetes (JOB_COMPLETION_INDEX is in the "
@@ -113,12 +120,13 @@ def _detect(seconds: float) -> Lines:
         raise
     except (RuntimeError, ValueError) as error:
         if "coordinator_address should be defined" in str(error):  # a process that is alone
-            return {}
+            return
         raise UserError(
             f"the environment does not tell where the other processes are ({error}); give "
             "--coordinator HOST:PORT, --num_processes N and --process_id I."
         ) from error
-    return _lines_of_detected()
+    if peers.count() > 1:
+        met(_lines_of_detected(), peers.is_first())
 
 
 def _lines_of_detected() -> Lines:

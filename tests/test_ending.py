@@ -15,7 +15,8 @@ from flax_vision import ending, lifelines
 
 ending._LAST_WORDS_SECONDS = 0.2
 lines = lifelines.reach("127.0.0.1", int(sys.argv[1]), 2, 1, 60.0)
-ending = ending.Ending(lines, False, lambda who: print("lost:", who, file=sys.stderr, flush=True))
+ending = ending.Ending(lambda who: print("lost:", who, file=sys.stderr, flush=True))
+ending.watch(lines, False)
 print("ready", flush=True)
 {what}
 """

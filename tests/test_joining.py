@@ -24,7 +24,7 @@ def alone(monkeypatch):
 
 
 def test_without_anything_given_and_no_cluster_it_stays_alone(alone):
-    assert join() == {}
+    join(met=lambda lines, is_first: pytest.fail("there are no others"))
     assert not jax.distributed.is_initialized()
 
 
@@ -75,6 +75,17 @@ def meet(*processes, seconds=20.0):
 
 def test_processes_that_fit_together_have_a_line_to_the_first():
     assert meet((3, 0), (3, 1), (3, 2)) == [[1, 2], [0], [0]]
+
+
+@pytest.mark.parametrize("own", [0, 1])
+def test_lines_are_watched_before_jax_waits_for_the_others(own, monkeypatch, free_port):
+    address, calls = f"127.0.0.1:{free_port}", []
+    monkeypatch.setattr(joining, "_connect", lambda *given: calls.append("JAX"))
+    with ThreadPoolExecutor() as threads:
+        other = threads.submit(joining._meet, address, 2, 1 - own, 20.0)
+        join(address, 2, own, 20.0, lambda lines, is_first: calls.append((list(lines), is_first)))
+        assert list(other.result()) == [own]
+    assert calls == [([1 - own], own == 0), "JAX"]
 
 
 def test_different_numbers_of_processes_are_named_by_both():

@@ -68,21 +68,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: Path) -> int:
     from jax.errors import JaxRuntimeError
 
-    from flax_vision import peers
     from flax_vision.ending import Ending
     from flax_vision.joining import join
 
-    lines = join(options.coordinator, options.num_processes, options.process_id)
-    if peers.count() == 1:
-        return _fit(config, workdir)
-    ending = Ending(lines, peers.is_first(), partial(_fail_of_loss, workdir))
+    ending = Ending(partial(_fail_of_loss, workdir))
     try:
+        join(options.coordinator, options.num_processes, options.process_id, met=ending.watch)
         return ending.leave(_fit(config, workdir))
     except UserError as error:
         return ending.leave(_fail(str(error)))
     except KeyboardInterrupt:
         return ending.leave(_stopped_at_once())
     except BaseException as error:
+        if not ending.has_others:
+            raise
         in_jax = isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error)
         if in_jax or ending.has_lost():
             ending.lose((str(error) or type(error).__name__).splitlines()[0])
