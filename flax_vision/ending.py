@@ -1,5 +1,6 @@
 """How a process ends when another one of its run dies."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -100,11 +101,14 @@ class Ending:
                 time.sleep(3 * _LAST_WORDS_SECONDS)
             if who == _FIRST:  # in which JAX's service was: its page is being written
                 self._has_aborted.wait(5 * _LAST_WORDS_SECONDS)
-            self._last_words(who)
-            self._exit(1)
+            try:
+                self._last_words(who)
+            finally:  # whether there is still someone who reads them or not
+                self._exit(1)
 
     def _exit(self, status: int) -> NoReturn:
         if self._is_first:  # whose end ends the others, in the middle of what they say
             time.sleep(_LAST_WORDS_SECONDS)
-        sys.stdout.flush()
+        with contextlib.suppress(OSError, ValueError):  # for it may be closed
+            sys.stdout.flush()
         os._exit(status)

@@ -20,6 +20,13 @@ ending.watch(lines, False)
 print("ready", flush=True)
 {what}
 """
+CLOSED = """
+import os
+read, write = os.pipe()
+os.close(read)
+sys.stdout = open(write, "w")
+sys.stdout.write("nobody reads this")
+"""
 ABORT = "ctypes.CDLL(None).abort()"
 
 
@@ -54,6 +61,15 @@ def end_of(what, farewell=""):
 )
 def test_last_words_are_one_line(what, farewell, who):
     assert end_of(what, farewell) == (1, [f"lost: {who}"])
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["def fail(who): raise BrokenPipeError\nending._last_words = fail\n", CLOSED],
+)
+def test_it_ends_though_nobody_reads_what_it_says(what):
+    status, _ = end_of(f"{what}time.sleep(60)")
+    assert status == 1
 
 
 def test_what_is_done_or_fails_by_itself_is_no_loss():

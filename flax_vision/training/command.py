@@ -79,6 +79,8 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
         return ending.leave(_fail(str(error)))
     except KeyboardInterrupt:
         return ending.leave(_stopped_at_once())
+    except SystemExit as error:  # of rich, where nobody reads what it shows
+        return ending.leave(error.code if isinstance(error.code, int) else 1)
     except BaseException as error:
         if not ending.has_others:
             raise
