@@ -5,16 +5,20 @@ to, and TCP itself asks after a machine that says nothing.
 """
 
 import contextlib
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from flax_vision.errors import UserError
 
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A machine that does not answer is taken for dead after 20 seconds."""
+
+_LONGEST = 1000
+"""Bytes of a line; what says more is no process of a run."""
 
 _FIRST_WORDS_SECONDS = 5.0
 _AGAIN_SECONDS = 0.2
@@ -25,7 +29,6 @@ class Line(NamedTuple):
     """A connection on which both sides send lines of text."""
 
     connection: socket.socket
-    reader: TextIO
 
     def say(self, text: str) -> None:
         """Sends a line, if there is still someone."""
@@ -33,12 +36,17 @@ class Line(NamedTuple):
             self.connection.sendall(f"{text}\n".encode())
 
     def hear(self, seconds: float | None) -> str:
-        """Returns the next line; nothing where it does not come, or the other side has gone."""
-        self.connection.settimeout(seconds)
-        try:
-            return self.reader.readline().removesuffix("\n")
-        except OSError:
-            return ""
+        """Returns the next line, or what has come of it in time, before the other side has gone."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        said = b""
+        with contextlib.suppress(OSError):
+            while len(said) < _LONGEST and not said.endswith(b"\n"):
+                self.connection.settimeout(deadline and _left(deadline))
+                byte = self.connection.recv(1)
+                if not byte:
+                    break
+                said += byte
+        return said.decode(errors="replace").removesuffix("\n")
 
 
 Lines = Mapping[int, Line]
@@ -62,16 +70,15 @@ def gather(listener: socket.socket, processes: int, seconds: float) -> Lines:
     lines: dict[int, Line] = {}
     deadline = time.monotonic() + seconds
     while missing := set(range(1, processes)) - set(lines):
-        listener.settimeout(max(deadline - time.monotonic(), 1e-3))
+        listener.settimeout(_left(deadline))
         try:
             line = _line(listener.accept()[0])
         except TimeoutError:
             raise TimeoutError(f"process {', '.join(map(str, sorted(missing)))}") from None
-        said = line.hear(_FIRST_WORDS_SECONDS).split()
-        if len(said) != 2 or not all(word.isdecimal() for word in said):
+        others, process = _hello(line, min(_FIRST_WORDS_SECONDS, _left(deadline)))
+        if process >= others:
             line.connection.close()  # no process of a run
             continue
-        others, process = map(int, said)
         if mistake := _mistake(processes, others, process, process in lines):
             for each in (*lines.values(), line):
                 each.say(mistake)
@@ -101,7 +108,7 @@ def reach(host: str, port: int, processes: int, process: int, seconds: float) ->
             continue
         line = _line(connection)
         line.say(f"{processes} {process}")
-        answer = line.hear(max(deadline - time.monotonic(), 1e-3))
+        answer = line.hear(_left(deadline))
         if answer == _WELCOME:
             return {0: line}
         if not answer:
@@ -132,12 +139,22 @@ def part(lines: Lines) -> None:
         line.say(_FAREWELL)
 
 
+def _left(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 1e-3)
+
+
+def _hello(line: Line, seconds: float) -> tuple[int, int]:
+    """Returns how many there are for another process, and which it is; (0, 0) for a stranger."""
+    said = re.fullmatch(r"([0-9]{1,6}) ([0-9]{1,6})", line.hear(seconds))
+    return (int(said[1]), int(said[2])) if said else (0, 0)
+
+
 def _line(connection: socket.socket) -> Line:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEP_ALIVE.items():
         if hasattr(socket, name):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return Line(connection, connection.makefile("r", encoding="utf-8", errors="replace"))
+    return Line(connection)
 
 
 def _mistake(processes: int, others: int, process: int, is_there: bool) -> str:

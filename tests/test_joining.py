@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import pytest
 
-from flax_vision import joining
+from flax_vision import joining, lifelines
 from flax_vision.errors import UserError
 from flax_vision.joining import join
 
@@ -98,7 +98,19 @@ def test_process_that_is_there_twice_is_named_by_all():
     assert meet((3, 0), (3, 1), (3, 1)) == [mistake] * 3
 
 
-def test_what_is_no_process_of_the_run_is_let_alone(free_port):
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"1" * 5000 + b" 1\n",  # more digits than int takes
+        b"2 99\n",
+        b"2 -1\n",
+        "2 \u0661\n".encode(),  # a digit too, in Arabic
+        b"\xff",
+    ],
+)
+def test_what_is_no_process_of_the_run_is_let_alone(words, free_port, monkeypatch):
+    monkeypatch.setattr(lifelines, "_FIRST_WORDS_SECONDS", 0.2)
     address = f"127.0.0.1:{free_port}"
     with ThreadPoolExecutor() as threads:
         first = threads.submit(joining._meet, address, 2, 0, 20.0)
@@ -108,7 +120,7 @@ def test_what_is_no_process_of_the_run_is_let_alone(free_port):
                 break
             except ConnectionRefusedError:
                 pass
-        stranger.sendall(b"GET / HTTP/1.1\r\n")
+        stranger.sendall(words)
         assert list(joining._meet(address, 2, 1, 20.0)) == [0]
         assert list(first.result()) == [1]
         stranger.close()
