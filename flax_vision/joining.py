@@ -158,12 +158,12 @@ def _meet(coordinator: str, processes: int, process: int, seconds: float) -> Lin
             return lifelines.reach(host.strip("[]"), int(port), processes, process, seconds)
         with _listener(coordinator, int(port)) as listener:
             return lifelines.gather(listener, processes, seconds)
-    except TimeoutError as missing:
+    except TimeoutError as why:
         raise UserError(
-            f"time-out: not all processes came to the coordinator at {coordinator} within "
-            f"{seconds:g} seconds ({missing} did not). Start process 0 on that host, and all of "
-            "--num_processes; and see that the port can be reached."
-        ) from missing
+            f"time-out: not all processes came to the coordinator at {coordinator} {why}. Start "
+            "process 0 on that host, and all of --num_processes; and see that the port can be "
+            "reached."
+        ) from why
 
 
 def _listener(coordinator: str, port: int) -> socket.socket:

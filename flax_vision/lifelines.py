@@ -22,7 +22,11 @@ _LONGEST = 1000
 
 _FIRST_WORDS_SECONDS = 5.0
 _AGAIN_SECONDS = 0.2
+_ATTEMPT_SECONDS = 10.0
+"""For each address of the first process, of which a name may have some that lead nowhere."""
+
 _WELCOME, _FAREWELL = "welcome", "farewell"
+_MISTAKE, _TIME_OUT = "mistake: ", "time-out: "
 
 
 class Line(NamedTuple):
@@ -65,7 +69,7 @@ def gather(listener: socket.socket, processes: int, seconds: float) -> Lines:
 
     Raises:
       UserError: they do not fit together, which all that have come are told.
-      TimeoutError: not all came; the text names those that did not.
+      TimeoutError: not all came, which those are told that have; the text says who and how long.
     """
     lines: dict[int, Line] = {}
     deadline = time.monotonic() + seconds
@@ -74,14 +78,17 @@ def gather(listener: socket.socket, processes: int, seconds: float) -> Lines:
         try:
             line = _line(listener.accept()[0])
         except TimeoutError:
-            raise TimeoutError(f"process {', '.join(map(str, sorted(missing)))}") from None
+            why = _late(", ".join(map(str, sorted(missing))), seconds)
+            for line in lines.values():
+                line.say(_TIME_OUT + why)
+            raise TimeoutError(why) from None
         others, process = _hello(line, min(_FIRST_WORDS_SECONDS, _left(deadline)))
         if process >= others:
             line.connection.close()  # no process of a run
             continue
         if mistake := _mistake(processes, others, process, process in lines):
             for each in (*lines.values(), line):
-                each.say(mistake)
+                each.say(_MISTAKE + mistake)
             raise UserError(mistake)
         lines[process] = line
     for line in lines.values():
@@ -94,27 +101,34 @@ def reach(host: str, port: int, processes: int, process: int, seconds: float) ->
 
     Raises:
       UserError: they do not fit together, or what answers is not the first of such a run.
-      TimeoutError: the first does not answer.
+      TimeoutError: the first does not answer, or says that others have not come.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        try:
-            connection = socket.create_connection((host, port), deadline - time.monotonic())
-            if connection.getsockname() == connection.getpeername():  # itself, as TCP allows
-                connection.close()
-                raise ConnectionRefusedError
-        except OSError:
-            time.sleep(_AGAIN_SECONDS)
-            continue
-        line = _line(connection)
-        line.say(f"{processes} {process}")
-        answer = line.hear(_left(deadline))
-        if answer == _WELCOME:
-            return {0: line}
-        if not answer:
-            break
-        raise UserError(answer if answer.isprintable() else _stranger(host, port, process))
-    raise TimeoutError("process 0")
+        if line := _call(host, port, min(_ATTEMPT_SECONDS, _left(deadline))):
+            line.say(f"{processes} {process}")
+            answer = line.hear(_left(deadline))
+            if answer == _WELCOME:
+                return {0: line}
+            line.connection.close()
+            if answer.startswith(_MISTAKE):
+                raise UserError(answer.removeprefix(_MISTAKE))
+            if answer.startswith(_TIME_OUT):
+                raise TimeoutError(answer.removeprefix(_TIME_OUT))
+            if answer:
+                raise UserError(_stranger(host, port, process))
+        time.sleep(min(_AGAIN_SECONDS, _left(deadline)))
+    raise TimeoutError(_late("0", seconds))
+
+
+def _call(host: str, port: int, seconds: float) -> Line | None:
+    """Returns a line to what listens there, if something does."""
+    with contextlib.suppress(OSError):
+        connection = socket.create_connection((host, port), seconds)
+        if connection.getsockname() != connection.getpeername():
+            return _line(connection)
+        connection.close()  # to itself, as TCP allows
+    return None
 
 
 def watch(lines: Lines, lost: Callable[[int], None]) -> None:
@@ -155,6 +169,10 @@ def _line(connection: socket.socket) -> Line:
         if hasattr(socket, name):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return Line(connection)
+
+
+def _late(processes: str, seconds: float) -> str:
+    return f"within {seconds:g} seconds (process {processes} did not)"
 
 
 def _mistake(processes: int, others: int, process: int, is_there: bool) -> str:

@@ -126,15 +126,38 @@ def test_what_is_no_process_of_the_run_is_let_alone(words, free_port, monkeypatc
         stranger.close()
 
 
-def test_what_answers_is_no_first_process():
+@pytest.mark.parametrize("words", [b"\0\0\x12\x04 as gRPC does\n", b"SSH-2.0-OpenSSH_9.6\r\n"])
+def test_what_answers_is_no_first_process(words):
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         late = threads.submit(joining._meet, address, 2, 1, 20.0)
         connection, _ = server.accept()
-        connection.sendall(b"\0\0\x12\x04 as gRPC does\n")
+        connection.sendall(words)
         with pytest.raises(UserError, match="not the first process of a run that waits for proc"):
             late.result()
         connection.close()
+
+
+def test_time_out_of_the_first_is_that_of_those_that_came(free_port):
+    def one(process, seconds):
+        with pytest.raises(UserError, match="time-out") as error:
+            joining._meet(f"127.0.0.1:{free_port}", 3, process, seconds)
+        return str(error.value)
+
+    with ThreadPoolExecutor() as threads:
+        first, other = threads.map(one, (0, 1), (1.0, 20.0))
+    assert first == other
+    assert "within 1 seconds (process 2 did not)" in first
+
+
+def test_what_hangs_up_is_called_again_until_the_time_is_out():
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        late = threads.submit(joining._meet, address, 2, 1, 0.5)
+        for _ in range(2):
+            server.accept()[0].close()
+        with pytest.raises(UserError, match="within 0.5 seconds .process 0 did not"):
+            late.result()
 
 
 @pytest.mark.parametrize(("process", "missing"), [(0, "process 1, 2"), (1, "process 0")])
