@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from flax_vision import lifelines
 from flax_vision.lifelines import Line
 
 
@@ -48,3 +49,19 @@ def test_line_without_an_end_is_cut(pair):
     line, other = pair
     other.sendall(b"1" * 5000)
     assert line.hear(5.0) == "1" * 1000
+
+
+def test_address_that_leads_nowhere_takes_a_part_of_the_time(monkeypatch):
+    asked = []
+
+    def create(address, seconds):
+        asked.append((address, seconds))
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", create)
+    monkeypatch.setattr(lifelines, "_AGAIN_SECONDS", 0.0)
+    clock = iter([0.0, 0.0, 0.0, 0.0, 293.0, 293.0, 293.0, 301.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with pytest.raises(TimeoutError, match="within 300 seconds"):
+        lifelines.reach("host", 1234, 2, 1, 300.0)
+    assert asked == [(("host", 1234), 10.0), (("host", 1234), 7.0)]
