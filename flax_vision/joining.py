@@ -172,7 +172,8 @@ def _listener(coordinator: str, port: int) -> socket.socket:
     except OSError as error:
         raise UserError(
             f"--coordinator is {coordinator!r}, and this process cannot listen at port {port} "
-            f"({error.strerror}); give another port to all processes."
+            f"({error.strerror}): give another port to all processes; or another process has "
+            "--process_id 0 too."
         ) from error
 
 
@@ -181,11 +182,11 @@ def _warn(text: str) -> None:
 
 
 def _check(coordinator: str, processes: int, process: int) -> None:
-    port = re.fullmatch(r".+:(\d{1,5})", coordinator)
+    port = re.fullmatch(r"(?:[^:\[\]]+|\[[^\[\]]+\]):([0-9]{1,5})", coordinator)
     if not port or not 0 < int(port[1]) < 1 << 16:
         raise UserError(
             f"--coordinator is {coordinator!r}; it must be HOST:PORT, the host of process 0 and a "
-            "free port there, such as 10.0.0.1:1234."
+            "free port there, such as 10.0.0.1:1234; of IPv6, write [::1]:1234."
         )
     if processes < 1:
         raise UserError(f"--num_processes is {processes}; it must be at least 1.")

@@ -35,6 +35,8 @@ def test_without_anything_given_and_no_cluster_it_stays_alone(alone):
         ((None, 2, 0), "--coordinator must be given too"),
         (("host", 2, 0), "--coordinator is 'host'; it must be HOST:PORT"),
         (("host:0", 2, 0), "--coordinator is 'host:0'"),
+        (("::1:1234", 2, 0), "--coordinator is '::1:1234'.*write .::1.:1234"),
+        (("host:\u0661", 2, 0), "--coordinator is 'host:\u0661'"),
         (("host:1234", 0, 0), "--num_processes is 0"),
         (("host:1234", 2, 2), "--process_id is 2; with --num_processes=2 it must be from 0 to 1"),
     ],
@@ -47,7 +49,7 @@ def test_arguments_that_do_not_go_together(arguments, message):
 def test_port_that_is_taken():
     with socket.create_server(("", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(UserError, match="cannot listen at port .*give another port"):
+        with pytest.raises(UserError, match="cannot listen.*another port.*--process_id 0 too"):
             join(address, 2, 0)
 
 
@@ -209,3 +211,8 @@ def test_process_that_slurm_has_started_alone(environment, warning, capsys):
     assert not joining._is_managed(environment)
     errors = capsys.readouterr().err
     assert (warning in errors) if warning else not errors
+
+
+@pytest.mark.parametrize("coordinator", ["10.0.0.1:1234", "node-1.cluster:80", "[fe80::1%eth0]:9"])
+def test_addresses_of_hosts(coordinator):
+    joining._check(coordinator, 2, 0)
