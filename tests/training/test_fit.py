@@ -103,6 +103,13 @@ def test_mistakes_about_layers_are_found_before_images_are_read(
         prepare(config, lambda *report: None)
 
 
+def test_batch_that_does_not_divide_is_mended_by_all_processes_alike(config, monkeypatch):
+    config.update_from_flattened_dict({"batch_size": 30, "mesh.data": 0})
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match="among 4 devices; give --config.batch_size=32.$"):
+        training_setup.make_placement(config)
+
+
 def test_summary_of_a_run_of_one_step_an_epoch(config):
     config.batch_size = 800
     summary = prepare(config, lambda *report: None).summary()
