@@ -60,12 +60,16 @@ class Ending:
         self._handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)
         ctypes.CDLL(None).signal(signal.SIGABRT, self._handler)
 
-    def leave(self, status: int) -> int:
+    def leave(self, status: int, is_common: bool = False) -> int:
         """Returns the exit status; after an error it ends a process that has others at once.
 
         They cannot be waited for, as JAX does at an exit, when they may be dead.
+
+        Args:
+          status: 0, or that of an error.
+          is_common: whether all leave together, whatever the status.
         """
-        if not status or not self._has_others:
+        if not status or is_common or not self._has_others:
             lifelines.part(self._lines)
             return status
         self._is_leaving = True

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flax_vision import lifelines
+from flax_vision.ending import Ending
 
 PROGRAM = """
 import ctypes, sys, time
@@ -76,3 +77,13 @@ def test_what_is_done_or_fails_by_itself_is_no_loss():
     assert end_of("time.sleep(1); ending.leave(0)", "farewell") == (0, [])
     assert end_of("assert not ending.has_lost(); ending.leave(5)", "farewell") == (5, [])
     assert end_of("ending.leave(6)") == (6, [])
+
+
+def test_those_that_stop_together_say_farewell():
+    with lifelines.listen(0) as listener, ThreadPoolExecutor() as threads:
+        other = threads.submit(lifelines.reach, "127.0.0.1", listener.getsockname()[1], 2, 1, 20.0)
+        lines = lifelines.gather(listener, 2, 20.0)
+    leaving = Ending(pytest.fail)
+    leaving._lines, leaving._has_others = lines, True
+    assert leaving.leave(143, is_common=True) == 143
+    assert other.result()[0].hear(5.0) == "farewell"

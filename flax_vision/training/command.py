@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from flax_vision import process
 from flax_vision.errors import UserError
 from flax_vision.training.config import default_config, flatten, split_spec
+from flax_vision.training.interruption import Interrupted
 
 _DESCRIPTION = """\
 Trains a network as its config file says, tests the best model once at the end, and exports it.
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: Path) -> int:
     from jax.errors import JaxRuntimeError
 
+    from flax_vision import peers
     from flax_vision.ending import Ending
     from flax_vision.joining import join
 
@@ -75,6 +77,10 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
     try:
         join(options.coordinator, options.num_processes, options.process_id, met=ending.watch)
         return ending.leave(_fit(config, workdir))
+    except Interrupted as interrupted:
+        if peers.is_first():
+            print(interrupted, flush=True)
+        return ending.leave(128 + interrupted.signal, interrupted.is_common)
     except UserError as error:
         return ending.leave(_fail(str(error)))
     except KeyboardInterrupt:
@@ -106,16 +112,10 @@ def _command() -> str:
 
 
 def _fit(config: ConfigDict, workdir: Path) -> int:
-    from flax_vision import peers
     from flax_vision.training.fit import fit
-    from flax_vision.training.interruption import Interrupted
 
     try:
         fit(config, workdir)
-    except Interrupted as interrupted:
-        if peers.is_first():
-            print(interrupted, flush=True)
-        return 128 + interrupted.signal
     except OSError as error:  # of the run directory: everything else is checked where it is read
         mend = _MENDS.get(error.errno or 0, f"mend {error.filename or workdir}")
         return _fail(

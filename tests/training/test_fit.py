@@ -168,8 +168,9 @@ def test_stopped_run_goes_on_to_the_same_bits(
     with monkeypatch.context() as patch:
         stop_at(patch, step)
         message = f"stopped by SIGTERM after step {step} of 9.*same command again"
-        with pytest.raises(Interrupted, match=message):
+        with pytest.raises(Interrupted, match=message) as error:
             fit(config, tmp_path / "stopped")
+        assert error.value.is_common
     capsys.readouterr()
     with (tmp_path / "stopped/metrics.jsonl").open("a") as file:
         file.write('{"step": 999, "of": "what a kill undid"}\n')
@@ -281,5 +282,6 @@ def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
         pytest.fail("it went on reading")
 
     monkeypatch.setattr(training_setup, "load_parts", reading)
-    with pytest.raises(Interrupted, match="stopped by SIGINT while reading"):
+    with pytest.raises(Interrupted, match="stopped by SIGINT while reading") as error:
         fit(config, tmp_path)
+    assert not error.value.is_common
