@@ -92,9 +92,13 @@ class RunDirectory:
         """Writes down which images the run learns from, and is chosen and tested by.
 
         Raises:
-          UserError: it has a checkpoint, and had others when that was written.
+          UserError: it has a checkpoint, and had others when that was written; or the processes of
+            the run do not have the same.
         """
-        peers.first_only(lambda: self._claim_images(parts))
+        found = identity.identities(parts)
+        mend = "Bring those of process 0 to where the other reads them."
+        peers.check_same(identity.brief(found), "the same images", mend)
+        peers.first_only(lambda: self._claim_images(found))
 
     def close(self) -> None:
         """Closes the files."""
@@ -102,9 +106,9 @@ class RunDirectory:
             self._events.close()
             self._events = None
 
-    def _claim_images(self, parts: Parts) -> None:
+    def _claim_images(self, found: Mapping[str, identity.Identity]) -> None:
         file = self.path / identity.FILE
-        kept, found = _read(file), identity.identities(parts)
+        kept = _read(file)
         if kept is not None and _is_begun(self.path):
             changed = {part: identity.changes(kept.get(part, {}), found[part]) for part in found}
             told = [f"{part}: {text}" for part, text in changed.items() if text]

@@ -3,9 +3,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from flax_vision import peers
+from flax_vision.data import identity
+from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
 from flax_vision.training import run_directory
 from flax_vision.training.config import default_config
@@ -181,3 +185,14 @@ def test_git_revision_is_that_of_this_code():
     expected = done.stdout.strip() if done.returncode == 0 else None
     revision = run_directory._git_revision()
     assert (revision or "").removesuffix("-dirty") == (expected or "")
+
+
+def test_processes_with_other_images(digits, tmp_path, monkeypatch):
+    parts = Parts(digits, digits, digits.take(np.arange(10)))
+    with open_run(tmp_path, CONFIG) as run:
+        run.claim_images(parts)
+        other = json.dumps({**identity.brief(identity.identities(parts)), "test": "9 images, 0"})
+        monkeypatch.setattr(peers, "gathered", lambda text: [text, text, other])
+        message = "the same images: test is '10 images, .{8}' in process 0 and '9 images, 0'"
+        with pytest.raises(UserError, match=f"{message} in process 2. Bring those of process 0"):
+            run.claim_images(parts)
