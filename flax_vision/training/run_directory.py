@@ -1,6 +1,7 @@
 """The directory of a run: its lock, its configuration, its metrics, where it was started."""
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -31,6 +32,11 @@ _FREE = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
     *("mesh.data", "mesh.column", "mesh.fsdp"),
 )
+
+_STARTS = "starts.json"
+
+_SEEN_SECONDS = 60.0
+"""For so long NFS may show a directory as it was."""
 
 
 class RunDirectory:
@@ -75,8 +81,13 @@ class RunDirectory:
             self._add_events(record)
 
     def result(self) -> dict[str, Any] | None:
-        """Returns what a finished run came to, or None where the run is not finished."""
-        return _read(self._result)
+        """Returns what a finished run came to, or None where the run is not finished.
+
+        All processes of the run call it at once, and hear what the first has read.
+        """
+        found = peers.first_only(lambda: _read(self._result))
+        result: dict[str, Any] | None = json.loads(peers.gathered(json.dumps(found))[0])
+        return result
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes down what the run came to."""
@@ -141,13 +152,14 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
       config: the configuration, as nested dictionaries.
 
     Raises:
-      UserError: the directory cannot be written, another process is using it, or it belongs to
-        another configuration.
+      UserError: the directory cannot be written, another process is using it, it belongs to
+        another configuration, or not all processes of the run see it.
     """
     lock = filelock.FileLock(path / "run.lock")
     run = RunDirectory(path)
     try:
         peers.first_only(lambda: _take(path, lock, config))
+        _check_seen(path)
         yield run
     finally:
         run.close()
@@ -168,8 +180,29 @@ def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> Non
         ) from error
 
 
+def _check_seen(path: Path) -> None:
+    """Raises a UserError unless every process sees what the first has just written."""
+    written = peers.gathered(_digest_of_starts(path))[0]
+    deadline = time.monotonic() + _SEEN_SECONDS
+    while _digest_of_starts(path) != written and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for process, seen in enumerate(peers.gathered(_digest_of_starts(path))):
+        if seen != written:
+            raise UserError(
+                f"process {process} does not see run directory {str(path)!r} of process 0; it must "
+                "be on a disk that all share: give such a --workdir."
+            )
+
+
+def _digest_of_starts(path: Path) -> str:
+    try:
+        return hashlib.sha256((path / _STARTS).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
 def _in_use(path: Path) -> UserError:
-    starts = _read(path / "starts.json") or []
+    starts = _read(path / _STARTS) or []
     owner = f", process {starts[-1]['process']} on {starts[-1]['host']}" if starts else ""
     return UserError(
         f"run directory {str(path)!r} is in use by another run{owner}; wait for it, or give "
@@ -189,7 +222,7 @@ def _claim(path: Path, config: Mapping[str, Any]) -> None:
             )
         _compare(path, flatten(saved), flatten(config))
     _write(file, json.dumps(config, indent=2) + "\n")
-    starts = path / "starts.json"
+    starts = path / _STARTS
     _write(starts, json.dumps([*(_read(starts) or []), _describe_start()], indent=2) + "\n")
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -196,3 +197,31 @@ def test_processes_with_other_images(digits, tmp_path, monkeypatch):
         message = "the same images: test is '10 images, .{8}' in process 0 and '9 images, 0'"
         with pytest.raises(UserError, match=f"{message} in process 2. Bring those of process 0"):
             run.claim_images(parts)
+
+
+def test_process_that_does_not_see_the_directory_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers, "gathered", lambda text: [text, ""])
+    message = "process 1 does not see run directory .*run' of process 0; it must be on a disk that"
+    with pytest.raises(UserError, match=message), open_run(tmp_path / "run", CONFIG):
+        pass
+
+
+def test_process_waits_until_it_sees_the_directory(tmp_path, monkeypatch):
+    written = hashlib.sha256(b"[]").hexdigest()
+
+    def wait(seconds):
+        (tmp_path / "starts.json").write_bytes(b"[]")
+
+    monkeypatch.setattr(peers, "gathered", lambda text: [written, text])
+    monkeypatch.setattr(run_directory.time, "sleep", wait)
+    run_directory._check_seen(tmp_path)
+    monkeypatch.setattr(run_directory, "_SEEN_SECONDS", 0.0)
+    with pytest.raises(UserError, match="process 1 does not see"):
+        run_directory._check_seen(tmp_path / "elsewhere")
+
+
+def test_result_is_that_of_the_first(tmp_path, monkeypatch):
+    told = iter(["", '{"step": 20}'])  # of no mistake, and the result
+    monkeypatch.setattr(peers, "is_first", lambda: False)
+    monkeypatch.setattr(peers, "gathered", lambda text: [next(told), text])
+    assert run_directory.RunDirectory(tmp_path).result() == {"step": 20}
