@@ -120,6 +120,7 @@ def _detect(seconds: float, met: Met) -> None:
         raise
     except (RuntimeError, ValueError) as error:
         if "coordinator_address should be defined" in str(error):  # a process that is alone
+            _check_alone(os.environ)
             return
         raise UserError(
             f"the environment does not tell where the other processes are ({error}); give "
@@ -127,6 +128,17 @@ def _detect(seconds: float, met: Met) -> None:
         ) from error
     if peers.count() > 1:
         met(_lines_of_detected(), peers.is_first())
+
+
+def _check_alone(environment: Mapping[str, str]) -> None:
+    """Raises a UserError where Open MPI has started others, which JAX finds by release 4 alone."""
+    count = environment.get("OMPI_COMM_WORLD_SIZE", "1")
+    if count != "1":
+        raise UserError(
+            f"this is one of {count} processes of Open MPI (OMPI_COMM_WORLD_SIZE), and where the "
+            "others are, OMPI_MCA_orte_hnp_uri, is not in the environment; give --coordinator "
+            "HOST:PORT, --num_processes N and, from OMPI_COMM_WORLD_RANK, --process_id I."
+        )
 
 
 def _lines_of_detected() -> Lines:

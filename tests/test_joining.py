@@ -216,3 +216,13 @@ def test_process_that_slurm_has_started_alone(environment, warning, capsys):
 @pytest.mark.parametrize("coordinator", ["10.0.0.1:1234", "node-1.cluster:80", "[fe80::1%eth0]:9"])
 def test_addresses_of_hosts(coordinator):
     joining._check(coordinator, 2, 0)
+
+
+def test_process_of_open_mpi_that_cannot_find_the_others(alone):
+    alone.setenv("OMPI_COMM_WORLD_RANK", "0")
+    alone.setenv("OMPI_COMM_WORLD_SIZE", "1")
+    join(met=lambda lines, is_first: pytest.fail("there are no others"))
+    alone.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="one of 2 processes of Open MPI .*give --coordinator"):
+        join()
+    assert not jax.distributed.is_initialized()
