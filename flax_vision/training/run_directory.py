@@ -167,6 +167,13 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
 
 
 def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> None:
+    wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
+    if wildcards and not _is_begun(path):
+        raise UserError(
+            f"run directory {str(path.absolute())!r} has {' '.join(wildcards)} in its path, by "
+            "which Orbax, which writes the checkpoints, does not find them again; give another "
+            "--workdir."
+        )
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)

@@ -225,3 +225,17 @@ def test_result_is_that_of_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "is_first", lambda: False)
     monkeypatch.setattr(peers, "gathered", lambda text: [next(told), text])
     assert run_directory.RunDirectory(tmp_path).result() == {"step": 20}
+
+
+@pytest.mark.parametrize("name", ["one[1]/run", "what?", "all*", "back\\slash"])
+def test_new_directory_whose_checkpoints_would_not_be_found(name, tmp_path):
+    message = "in its path, by which Orbax.*give another --workdir"
+    with pytest.raises(UserError, match=message), open_run(tmp_path / name, CONFIG):
+        pass
+    assert not any(tmp_path.iterdir())
+    finished = tmp_path / name
+    finished.mkdir(parents=True)
+    (finished / "result.json").write_text('{"step": 20}')
+    (finished / "config.json").write_text(json.dumps(CONFIG))
+    with open_run(finished, CONFIG) as run:
+        assert run.result() == {"step": 20}
