@@ -4,17 +4,12 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import filelock
-import jax
 import tensorboardX
 
 from flax_vision import peers
@@ -22,11 +17,8 @@ from flax_vision.data import identity
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
 from flax_vision.training.config import default_config, flatten
+from flax_vision.training.starting import describe_start
 
-_LIBRARIES = (
-    *("flax_vision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
-    *("grain", "mlxtend", "pillow", "tensorflow-datasets"),
-)
 # What a run may go on with in another way: none of it changes what is learned.
 _FREE = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
@@ -230,7 +222,7 @@ def _claim(path: Path, config: Mapping[str, Any]) -> None:
         _compare(path, flatten(saved), flatten(config))
     _write(file, json.dumps(config, indent=2) + "\n")
     starts = path / _STARTS
-    _write(starts, json.dumps([*(_read(starts) or []), _describe_start()], indent=2) + "\n")
+    _write(starts, json.dumps([*(_read(starts) or []), describe_start()], indent=2) + "\n")
 
 
 def _is_begun(path: Path) -> bool:
@@ -254,36 +246,6 @@ def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> 
             f"run directory {str(path)!r} belongs to another configuration: "
             f"{'; '.join(differences)}. Give another --workdir."
         )
-
-
-def _describe_start() -> dict[str, Any]:
-    return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": sys.argv,
-        "process": os.getpid(),
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
-        "git_revision": _git_revision(),
-        "devices": [str(device) for device in jax.devices()],
-    }
-
-
-def _git_revision() -> str | None:
-    """Returns the commit of this code, `-dirty` where files differ from it; None outside git."""
-
-    def git(*arguments: str) -> str:
-        command, home = ["git", *arguments], Path(__file__).parent
-        done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        # Installed somewhere below another project's repository, it would name that one's commit.
-        git("ls-files", "--error-unmatch", __file__)
-        return git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _read(path: Path) -> Any:

@@ -2,7 +2,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,14 +177,6 @@ def test_damaged_file_is_named(name, tmp_path):
         open_run(tmp_path, CONFIG) as run,
     ):
         run.result()
-
-
-def test_git_revision_is_that_of_this_code():
-    command = ["git", "rev-parse", "HEAD"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    expected = done.stdout.strip() if done.returncode == 0 else None
-    revision = run_directory._git_revision()
-    assert (revision or "").removesuffix("-dirty") == (expected or "")
 
 
 def test_processes_with_other_images(digits, tmp_path, monkeypatch):
