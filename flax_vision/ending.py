@@ -1,5 +1,6 @@
 """How a process ends when another one of its run dies."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -25,33 +26,50 @@ class Ending:
     is the last.
     """
 
-    def __init__(self, lines: Lines, is_first: bool, last_words: Callable[[str], None]) -> None:
-        """Begins to watch.
+    def __init__(self, last_words: Callable[[str], None]) -> None:
+        """Knows of no others yet.
 
         Args:
-          lines: to other processes.
-          is_first: whether this is the process that JAX's service is in.
           last_words: says that a process has died, which is given as for example "process 1".
         """
-        self._lines = lines
-        self._is_first = is_first
+        self._lines: Lines = {}
+        self._is_first = False
+        self._has_others = False
         self._last_words = last_words
         self._lock = threading.Lock()
         self._known = threading.Event()
         self._has_aborted = threading.Event()
         self._dead = ""
         self._is_leaving = False
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there are other processes."""
+        return self._has_others
+
+    def watch(self, lines: Lines, is_first: bool) -> None:
+        """Begins to watch.
+
+        Args:
+          lines: to other processes.
+          is_first: whether this is the process that JAX's service is in.
+        """
+        self._lines, self._is_first, self._has_others = lines, is_first, True
         lifelines.watch(lines, self._hear)
         # Python's own handler would not come to its turn. The reference keeps this one alive.
         self._handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)
         ctypes.CDLL(None).signal(signal.SIGABRT, self._handler)
 
-    def leave(self, status: int) -> int:
-        """Returns the exit status; after an error it ends the process at once.
+    def leave(self, status: int, is_common: bool = False) -> int:
+        """Returns the exit status; after an error it ends a process that has others at once.
 
-        The others cannot be waited for, as JAX does at an exit, when they may be dead.
+        They cannot be waited for, as JAX does at an exit, when they may be dead.
+
+        Args:
+          status: 0, or that of an error.
+          is_common: whether all leave together, whatever the status.
         """
-        if not status:
+        if not status or is_common or not self._has_others:
             lifelines.part(self._lines)
             return status
         self._is_leaving = True
@@ -87,11 +105,14 @@ class Ending:
                 time.sleep(3 * _LAST_WORDS_SECONDS)
             if who == _FIRST:  # in which JAX's service was: its page is being written
                 self._has_aborted.wait(5 * _LAST_WORDS_SECONDS)
-            self._last_words(who)
-            self._exit(1)
+            try:
+                self._last_words(who)
+            finally:  # whether there is still someone who reads them or not
+                self._exit(1)
 
     def _exit(self, status: int) -> NoReturn:
         if self._is_first:  # whose end ends the others, in the middle of what they say
             time.sleep(_LAST_WORDS_SECONDS)
-        sys.stdout.flush()
+        with contextlib.suppress(OSError, ValueError):  # for it may be closed
+            sys.stdout.flush()
         os._exit(status)

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 
@@ -34,12 +34,17 @@ SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", 
 """What srun sets in each of its tasks, by which JAX finds the others."""
 
 
+Met = Callable[[Lines, bool], None]
+"""Called with lines to the others, and whether this is the first process."""
+
+
 def join(
     coordinator: str | None = None,
     processes: int | None = None,
     process: int | None = None,
     seconds: float = JOIN_SECONDS,
-) -> Lines:
+    met: Met = lambda lines, is_first: None,
+) -> None:
     """Finds the other processes of the run, if it has some; before JAX is asked for its devices.
 
     Args:
@@ -48,9 +53,8 @@ def join(
       processes: how many there are; given with `coordinator`.
       process: which this is, from 0; given with `coordinator`.
       seconds: how long to wait for them.
-
-    Returns:
-      Lines to others, by which their death is noticed.
+      met: called where there are others, as soon as there are the lines by which their death is
+        noticed.
 
     Raises:
       UserError: the arguments do not go together, among the processes too; the environment does not
@@ -59,7 +63,9 @@ def join(
     given = {"coordinator": coordinator, "num_processes": processes, "process_id": process}
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if len(missing) == len(given):
-        return _detect(seconds) if _is_managed(os.environ) else {}
+        if _is_managed(os.environ):
+            _detect(seconds, met)
+        return
     if missing:
         raise UserError(
             f"{' and '.join(missing)} must be given too: --coordinator HOST:PORT, --num_processes "
@@ -68,8 +74,9 @@ def join(
     address, count, own = str(coordinator), int(processes or 0), int(process or 0)
     _check(address, count, own)
     lines = _meet(address, count, own, seconds)
+    if count > 1:
+        met(lines, own == 0)
     _connect(f"at {address}", seconds, address, count, own)
-    return lines
 
 
 def _is_managed(environment: Mapping[str, str]) -> bool:
@@ -99,7 +106,7 @@ def _is_managed(environment: Mapping[str, str]) -> bool:
     return tasks != "1"
 
 
-def _detect(seconds: float) -> Lines:
+def _detect(seconds: float, met: Met) -> None:
     if "JOB_COMPLETION_INDEX" in os.environ and not importlib.util.find_spec("kubernetes"):
         raise UserError(
             "this is a pod of an indexed job of Kubernetes (JOB_COMPLETION_INDEX is in the "
@@ -113,12 +120,25 @@ def _detect(seconds: float) -> Lines:
         raise
     except (RuntimeError, ValueError) as error:
         if "coordinator_address should be defined" in str(error):  # a process that is alone
-            return {}
+            _check_alone(os.environ)
+            return
         raise UserError(
             f"the environment does not tell where the other processes are ({error}); give "
             "--coordinator HOST:PORT, --num_processes N and --process_id I."
         ) from error
-    return _lines_of_detected()
+    if peers.count() > 1:
+        met(_lines_of_detected(), peers.is_first())
+
+
+def _check_alone(environment: Mapping[str, str]) -> None:
+    """Raises a UserError where Open MPI has started others, which JAX finds by release 4 alone."""
+    count = environment.get("OMPI_COMM_WORLD_SIZE", "1")
+    if count != "1":
+        raise UserError(
+            f"this is one of {count} processes of Open MPI (OMPI_COMM_WORLD_SIZE), and where the "
+            "others are, OMPI_MCA_orte_hnp_uri, is not in the environment; give --coordinator "
+            "HOST:PORT, --num_processes N and, from OMPI_COMM_WORLD_RANK, --process_id I."
+        )
 
 
 def _lines_of_detected() -> Lines:
@@ -150,12 +170,12 @@ def _meet(coordinator: str, processes: int, process: int, seconds: float) -> Lin
             return lifelines.reach(host.strip("[]"), int(port), processes, process, seconds)
         with _listener(coordinator, int(port)) as listener:
             return lifelines.gather(listener, processes, seconds)
-    except TimeoutError as missing:
+    except TimeoutError as why:
         raise UserError(
-            f"time-out: not all processes came to the coordinator at {coordinator} within "
-            f"{seconds:g} seconds ({missing} did not). Start process 0 on that host, and all of "
-            "--num_processes; and see that the port can be reached."
-        ) from missing
+            f"time-out: not all processes came to the coordinator at {coordinator} {why}. Start "
+            "process 0 on that host, and all of --num_processes; and see that the port can be "
+            "reached."
+        ) from why
 
 
 def _listener(coordinator: str, port: int) -> socket.socket:
@@ -164,7 +184,8 @@ def _listener(coordinator: str, port: int) -> socket.socket:
     except OSError as error:
         raise UserError(
             f"--coordinator is {coordinator!r}, and this process cannot listen at port {port} "
-            f"({error.strerror}); give another port to all processes."
+            f"({error.strerror}): give another port to all processes; or another process has "
+            "--process_id 0 too."
         ) from error
 
 
@@ -173,11 +194,11 @@ def _warn(text: str) -> None:
 
 
 def _check(coordinator: str, processes: int, process: int) -> None:
-    port = re.fullmatch(r".+:(\d{1,5})", coordinator)
+    port = re.fullmatch(r"(?:[^:\[\]]+|\[[^\[\]]+\]):([0-9]{1,5})", coordinator)
     if not port or not 0 < int(port[1]) < 1 << 16:
         raise UserError(
             f"--coordinator is {coordinator!r}; it must be HOST:PORT, the host of process 0 and a "
-            "free port there, such as 10.0.0.1:1234."
+            "free port there, such as 10.0.0.1:1234; of IPv6, write [::1]:1234."
         )
     if processes < 1:
         raise UserError(f"--num_processes is {processes}; it must be at least 1.")

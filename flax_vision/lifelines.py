@@ -5,27 +5,34 @@ to, and TCP itself asks after a machine that says nothing.
 """
 
 import contextlib
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from flax_vision.errors import UserError
 
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A machine that does not answer is taken for dead after 20 seconds."""
 
+_LONGEST = 1000
+"""Bytes of a line; what says more is no process of a run."""
+
 _FIRST_WORDS_SECONDS = 5.0
 _AGAIN_SECONDS = 0.2
+_ATTEMPT_SECONDS = 10.0
+"""For each address of the first process, of which a name may have some that lead nowhere."""
+
 _WELCOME, _FAREWELL = "welcome", "farewell"
+_MISTAKE, _TIME_OUT = "mistake: ", "time-out: "
 
 
 class Line(NamedTuple):
     """A connection on which both sides send lines of text."""
 
     connection: socket.socket
-    reader: TextIO
 
     def say(self, text: str) -> None:
         """Sends a line, if there is still someone."""
@@ -33,12 +40,17 @@ class Line(NamedTuple):
             self.connection.sendall(f"{text}\n".encode())
 
     def hear(self, seconds: float | None) -> str:
-        """Returns the next line; nothing where it does not come, or the other side has gone."""
-        self.connection.settimeout(seconds)
-        try:
-            return self.reader.readline().removesuffix("\n")
-        except OSError:
-            return ""
+        """Returns the next line, or what has come of it in time, before the other side has gone."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        said = b""
+        with contextlib.suppress(OSError):
+            while len(said) < _LONGEST and not said.endswith(b"\n"):
+                self.connection.settimeout(deadline and _left(deadline))
+                byte = self.connection.recv(1)
+                if not byte:
+                    break
+                said += byte
+        return said.decode(errors="replace").removesuffix("\n")
 
 
 Lines = Mapping[int, Line]
@@ -57,24 +69,26 @@ def gather(listener: socket.socket, processes: int, seconds: float) -> Lines:
 
     Raises:
       UserError: they do not fit together, which all that have come are told.
-      TimeoutError: not all came; the text names those that did not.
+      TimeoutError: not all came, which those are told that have; the text says who and how long.
     """
     lines: dict[int, Line] = {}
     deadline = time.monotonic() + seconds
     while missing := set(range(1, processes)) - set(lines):
-        listener.settimeout(max(deadline - time.monotonic(), 1e-3))
+        listener.settimeout(_left(deadline))
         try:
             line = _line(listener.accept()[0])
         except TimeoutError:
-            raise TimeoutError(f"process {', '.join(map(str, sorted(missing)))}") from None
-        said = line.hear(_FIRST_WORDS_SECONDS).split()
-        if len(said) != 2 or not all(word.isdecimal() for word in said):
+            why = _late(", ".join(map(str, sorted(missing))), seconds)
+            for line in lines.values():
+                line.say(_TIME_OUT + why)
+            raise TimeoutError(why) from None
+        others, process = _hello(line, min(_FIRST_WORDS_SECONDS, _left(deadline)))
+        if process >= others:
             line.connection.close()  # no process of a run
             continue
-        others, process = map(int, said)
         if mistake := _mistake(processes, others, process, process in lines):
             for each in (*lines.values(), line):
-                each.say(mistake)
+                each.say(_MISTAKE + mistake)
             raise UserError(mistake)
         lines[process] = line
     for line in lines.values():
@@ -87,27 +101,34 @@ def reach(host: str, port: int, processes: int, process: int, seconds: float) ->
 
     Raises:
       UserError: they do not fit together, or what answers is not the first of such a run.
-      TimeoutError: the first does not answer.
+      TimeoutError: the first does not answer, or says that others have not come.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        try:
-            connection = socket.create_connection((host, port), deadline - time.monotonic())
-            if connection.getsockname() == connection.getpeername():  # itself, as TCP allows
-                connection.close()
-                raise ConnectionRefusedError
-        except OSError:
-            time.sleep(_AGAIN_SECONDS)
-            continue
-        line = _line(connection)
-        line.say(f"{processes} {process}")
-        answer = line.hear(max(deadline - time.monotonic(), 1e-3))
-        if answer == _WELCOME:
-            return {0: line}
-        if not answer:
-            break
-        raise UserError(answer if answer.isprintable() else _stranger(host, port, process))
-    raise TimeoutError("process 0")
+        if line := _call(host, port, min(_ATTEMPT_SECONDS, _left(deadline))):
+            line.say(f"{processes} {process}")
+            answer = line.hear(_left(deadline))
+            if answer == _WELCOME:
+                return {0: line}
+            line.connection.close()
+            if answer.startswith(_MISTAKE):
+                raise UserError(answer.removeprefix(_MISTAKE))
+            if answer.startswith(_TIME_OUT):
+                raise TimeoutError(answer.removeprefix(_TIME_OUT))
+            if answer:
+                raise UserError(_stranger(host, port, process))
+        time.sleep(min(_AGAIN_SECONDS, _left(deadline)))
+    raise TimeoutError(_late("0", seconds))
+
+
+def _call(host: str, port: int, seconds: float) -> Line | None:
+    """Returns a line to what listens there, if something does."""
+    with contextlib.suppress(OSError):
+        connection = socket.create_connection((host, port), seconds)
+        if connection.getsockname() != connection.getpeername():
+            return _line(connection)
+        connection.close()  # to itself, as TCP allows
+    return None
 
 
 def watch(lines: Lines, lost: Callable[[int], None]) -> None:
@@ -132,12 +153,26 @@ def part(lines: Lines) -> None:
         line.say(_FAREWELL)
 
 
+def _left(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 1e-3)
+
+
+def _hello(line: Line, seconds: float) -> tuple[int, int]:
+    """Returns how many there are for another process, and which it is; (0, 0) for a stranger."""
+    said = re.fullmatch(r"([0-9]{1,6}) ([0-9]{1,6})", line.hear(seconds))
+    return (int(said[1]), int(said[2])) if said else (0, 0)
+
+
 def _line(connection: socket.socket) -> Line:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEP_ALIVE.items():
         if hasattr(socket, name):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return Line(connection, connection.makefile("r", encoding="utf-8", errors="replace"))
+    return Line(connection)
+
+
+def _late(processes: str, seconds: float) -> str:
+    return f"within {seconds:g} seconds (process {processes} did not)"
 
 
 def _mistake(processes: int, others: int, process: int, is_there: bool) -> str:

@@ -68,8 +68,18 @@ def first_only(function: Callable[[], _Result]) -> _Result | None:
     return result
 
 
-def check_same(settings: Mapping[str, Any]) -> None:
-    """Raises a UserError in every process unless all have the same settings."""
+def check_same(
+    settings: Mapping[str, Any],
+    what: str = "one configuration",
+    mend: str = "Start all with the same command, but for --process_id.",
+) -> None:
+    """Raises a UserError in every process unless all have the same settings.
+
+    Args:
+      settings: what this process has, by name.
+      what: what they are together, for a person.
+      mend: what to do where they differ.
+    """
     texts = gathered(json.dumps(settings, sort_keys=True))
     first = json.loads(texts[0])
     for process, text in enumerate(texts):
@@ -81,6 +91,5 @@ def check_same(settings: Mapping[str, Any]) -> None:
         ]
         if differences:
             raise UserError(
-                f"the processes of a run must have one configuration: {'; '.join(differences)}. "
-                "Start all with the same command, but for --process_id."
+                f"the processes of a run must have {what}: {'; '.join(differences)}. {mend}"
             )

@@ -1,6 +1,7 @@
 """Meshes: which devices share a batch, and which the columns of AlexNet."""
 
 import math
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -72,5 +73,10 @@ def _too_few(shape: dict[str, int], needed: int, devices: list[jax.Device]) -> s
     message = f"a mesh of {axes} needs {needed} devices, and JAX sees {len(devices)}; "
     if devices[0].platform != "cpu":
         return f"{message}give a smaller mesh."
-    flag = f"--xla_force_host_platform_device_count={needed}"
-    return f"{message}XLA_FLAGS={flag} in the environment emulates them on this CPU."
+    processes = jax.process_count()
+    each = -(-needed // processes)
+    setting = f"XLA_FLAGS=--xla_force_host_platform_device_count={each}"
+    if os.environ.get("JAX_NUM_CPU_DEVICES"):  # which JAX heeds more
+        setting = f"JAX_NUM_CPU_DEVICES={each}"
+    where = f" of each of the {processes} processes" if processes > 1 else ""
+    return f"{message}{setting} in the environment{where} emulates them on this CPU."

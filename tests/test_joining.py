@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import pytest
 
-from flax_vision import joining
+from flax_vision import joining, lifelines
 from flax_vision.errors import UserError
 from flax_vision.joining import join
 
@@ -24,7 +24,7 @@ def alone(monkeypatch):
 
 
 def test_without_anything_given_and_no_cluster_it_stays_alone(alone):
-    assert join() == {}
+    join(met=lambda lines, is_first: pytest.fail("there are no others"))
     assert not jax.distributed.is_initialized()
 
 
@@ -35,6 +35,8 @@ def test_without_anything_given_and_no_cluster_it_stays_alone(alone):
         ((None, 2, 0), "--coordinator must be given too"),
         (("host", 2, 0), "--coordinator is 'host'; it must be HOST:PORT"),
         (("host:0", 2, 0), "--coordinator is 'host:0'"),
+        (("::1:1234", 2, 0), "--coordinator is '::1:1234'.*write .::1.:1234"),
+        (("host:\u0661", 2, 0), "--coordinator is 'host:\u0661'"),
         (("host:1234", 0, 0), "--num_processes is 0"),
         (("host:1234", 2, 2), "--process_id is 2; with --num_processes=2 it must be from 0 to 1"),
     ],
@@ -47,7 +49,7 @@ def test_arguments_that_do_not_go_together(arguments, message):
 def test_port_that_is_taken():
     with socket.create_server(("", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(UserError, match="cannot listen at port .*give another port"):
+        with pytest.raises(UserError, match="cannot listen.*another port.*--process_id 0 too"):
             join(address, 2, 0)
 
 
@@ -77,6 +79,17 @@ def test_processes_that_fit_together_have_a_line_to_the_first():
     assert meet((3, 0), (3, 1), (3, 2)) == [[1, 2], [0], [0]]
 
 
+@pytest.mark.parametrize("own", [0, 1])
+def test_lines_are_watched_before_jax_waits_for_the_others(own, monkeypatch, free_port):
+    address, calls = f"127.0.0.1:{free_port}", []
+    monkeypatch.setattr(joining, "_connect", lambda *given: calls.append("JAX"))
+    with ThreadPoolExecutor() as threads:
+        other = threads.submit(joining._meet, address, 2, 1 - own, 20.0)
+        join(address, 2, own, 20.0, lambda lines, is_first: calls.append((list(lines), is_first)))
+        assert list(other.result()) == [own]
+    assert calls == [([1 - own], own == 0), "JAX"]
+
+
 def test_different_numbers_of_processes_are_named_by_both():
     mistake = "--num_processes is 2 in process 0 and 3 in process 1; give all the same."
     assert meet((2, 0), (3, 1)) == [mistake, mistake]
@@ -87,7 +100,19 @@ def test_process_that_is_there_twice_is_named_by_all():
     assert meet((3, 0), (3, 1), (3, 1)) == [mistake] * 3
 
 
-def test_what_is_no_process_of_the_run_is_let_alone(free_port):
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"1" * 5000 + b" 1\n",  # more digits than int takes
+        b"2 99\n",
+        b"2 -1\n",
+        "2 \u0661\n".encode(),  # a digit too, in Arabic
+        b"\xff",
+    ],
+)
+def test_what_is_no_process_of_the_run_is_let_alone(words, free_port, monkeypatch):
+    monkeypatch.setattr(lifelines, "_FIRST_WORDS_SECONDS", 0.2)
     address = f"127.0.0.1:{free_port}"
     with ThreadPoolExecutor() as threads:
         first = threads.submit(joining._meet, address, 2, 0, 20.0)
@@ -97,21 +122,44 @@ def test_what_is_no_process_of_the_run_is_let_alone(free_port):
                 break
             except ConnectionRefusedError:
                 pass
-        stranger.sendall(b"GET / HTTP/1.1\r\n")
+        stranger.sendall(words)
         assert list(joining._meet(address, 2, 1, 20.0)) == [0]
         assert list(first.result()) == [1]
         stranger.close()
 
 
-def test_what_answers_is_no_first_process():
+@pytest.mark.parametrize("words", [b"\0\0\x12\x04 as gRPC does\n", b"SSH-2.0-OpenSSH_9.6\r\n"])
+def test_what_answers_is_no_first_process(words):
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         late = threads.submit(joining._meet, address, 2, 1, 20.0)
         connection, _ = server.accept()
-        connection.sendall(b"\0\0\x12\x04 as gRPC does\n")
+        connection.sendall(words)
         with pytest.raises(UserError, match="not the first process of a run that waits for proc"):
             late.result()
         connection.close()
+
+
+def test_time_out_of_the_first_is_that_of_those_that_came(free_port):
+    def one(process, seconds):
+        with pytest.raises(UserError, match="time-out") as error:
+            joining._meet(f"127.0.0.1:{free_port}", 3, process, seconds)
+        return str(error.value)
+
+    with ThreadPoolExecutor() as threads:
+        first, other = threads.map(one, (0, 1), (1.0, 20.0))
+    assert first == other
+    assert "within 1 seconds (process 2 did not)" in first
+
+
+def test_what_hangs_up_is_called_again_until_the_time_is_out():
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        late = threads.submit(joining._meet, address, 2, 1, 0.5)
+        for _ in range(2):
+            server.accept()[0].close()
+        with pytest.raises(UserError, match="within 0.5 seconds .process 0 did not"):
+            late.result()
 
 
 @pytest.mark.parametrize(("process", "missing"), [(0, "process 1, 2"), (1, "process 0")])
@@ -163,3 +211,18 @@ def test_process_that_slurm_has_started_alone(environment, warning, capsys):
     assert not joining._is_managed(environment)
     errors = capsys.readouterr().err
     assert (warning in errors) if warning else not errors
+
+
+@pytest.mark.parametrize("coordinator", ["10.0.0.1:1234", "node-1.cluster:80", "[fe80::1%eth0]:9"])
+def test_addresses_of_hosts(coordinator):
+    joining._check(coordinator, 2, 0)
+
+
+def test_process_of_open_mpi_that_cannot_find_the_others(alone):
+    alone.setenv("OMPI_COMM_WORLD_RANK", "0")
+    alone.setenv("OMPI_COMM_WORLD_SIZE", "1")
+    join(met=lambda lines, is_first: pytest.fail("there are no others"))
+    alone.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="one of 2 processes of Open MPI .*give --coordinator"):
+        join()
+    assert not jax.distributed.is_initialized()

@@ -28,6 +28,22 @@ def test_too_few_devices(asked):
     assert "needs 8 devices, and JAX sees 4" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("processes", "variable", "advice"),
+    [
+        (2, None, "XLA_FLAGS=--xla_force_host_platform_device_count=4 in the environment of each"),
+        (3, None, "device_count=3 in the environment of each of the 3 processes"),
+        (1, "4", "; JAX_NUM_CPU_DEVICES=8 in the environment emulates"),
+    ],
+)
+def test_too_few_devices_are_emulated_by_each_process(processes, variable, advice, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    if variable:
+        monkeypatch.setenv("JAX_NUM_CPU_DEVICES", variable)
+    with pytest.raises(ValueError, match=advice):
+        make_mesh(data=8)
+
+
 @pytest.mark.parametrize("axis", ["data", "column"])
 def test_an_axis_of_none(axis):
     with pytest.raises(ValueError, match=f"axis '{axis}' is 0"):

@@ -1,6 +1,7 @@
 """What tells the images of a part from others, so that a run knows its own again."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,16 @@ _NAMED = 3
 def identities(parts: Parts) -> dict[str, Identity]:
     """Returns the identity of each of `PARTS`."""
     return {part: identity(getattr(parts, part)) for part in PARTS}
+
+
+def brief(parts: Mapping[str, Identity]) -> dict[str, str]:
+    """Returns the identity of each part in a few words."""
+    texts = {}
+    for part, classes in parts.items():
+        number = sum(count for count, _ in classes.values())
+        digest = hashlib.sha256(json.dumps(classes).encode()).hexdigest()[:8]
+        texts[part] = f"{counted(number, 'image')}, {digest}"
+    return texts
 
 
 def identity(images: Images) -> Identity:

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from flax_vision import process
 from flax_vision.errors import UserError
 from flax_vision.training.config import default_config, flatten, split_spec
+from flax_vision.training.interruption import Interrupted
 
 _DESCRIPTION = """\
 Trains a network as its config file says, tests the best model once at the end, and exports it.
@@ -72,17 +73,23 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
     from flax_vision.ending import Ending
     from flax_vision.joining import join
 
-    lines = join(options.coordinator, options.num_processes, options.process_id)
-    if peers.count() == 1:
-        return _fit(config, workdir)
-    ending = Ending(lines, peers.is_first(), partial(_fail_of_loss, workdir))
+    ending = Ending(partial(_fail_of_loss, workdir))
     try:
+        join(options.coordinator, options.num_processes, options.process_id, met=ending.watch)
         return ending.leave(_fit(config, workdir))
+    except Interrupted as interrupted:
+        if peers.is_first():
+            print(interrupted, flush=True)
+        return ending.leave(128 + interrupted.signal, interrupted.is_common)
     except UserError as error:
         return ending.leave(_fail(str(error)))
     except KeyboardInterrupt:
         return ending.leave(_stopped_at_once())
+    except SystemExit as error:  # of rich, where nobody reads what it shows
+        return ending.leave(error.code if isinstance(error.code, int) else 1)
     except BaseException as error:
+        if not ending.has_others:
+            raise
         in_jax = isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error)
         if in_jax or ending.has_lost():
             ending.lose((str(error) or type(error).__name__).splitlines()[0])
@@ -105,16 +112,10 @@ def _command() -> str:
 
 
 def _fit(config: ConfigDict, workdir: Path) -> int:
-    from flax_vision import peers
     from flax_vision.training.fit import fit
-    from flax_vision.training.interruption import Interrupted
 
     try:
         fit(config, workdir)
-    except Interrupted as interrupted:
-        if peers.is_first():
-            print(interrupted, flush=True)
-        return 128 + interrupted.signal
     except OSError as error:  # of the run directory: everything else is checked where it is read
         mend = _MENDS.get(error.errno or 0, f"mend {error.filename or workdir}")
         return _fail(

@@ -13,11 +13,13 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 
     Attributes:
       signal: what asked it to.
+      is_common: whether all processes of the run raise it together.
     """
 
-    def __init__(self, number: signal.Signals, message: str) -> None:
+    def __init__(self, number: signal.Signals, message: str, is_common: bool = False) -> None:
         super().__init__(message)
         self.signal = number
+        self.is_common = is_common
 
 
 class Interruption:

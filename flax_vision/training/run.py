@@ -248,6 +248,7 @@ class Run:
             f"stopped by {stopped_by.name} after step {self._step:,} of "
             f"{self._setup.total_steps:,}; all of it is saved in {self._directory.path}. "
             "Give the same command again to go on.",
+            is_common=True,
         )
 
     def _not_finite(self, step: int) -> UserError:

@@ -1,19 +1,15 @@
 """The directory of a run: its lock, its configuration, its metrics, where it was started."""
 
 import contextlib
+import hashlib
 import json
 import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import filelock
-import jax
 import tensorboardX
 
 from flax_vision import peers
@@ -21,16 +17,18 @@ from flax_vision.data import identity
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
 from flax_vision.training.config import default_config, flatten
+from flax_vision.training.starting import describe_start
 
-_LIBRARIES = (
-    *("flax_vision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
-    *("grain", "mlxtend", "pillow", "tensorflow-datasets"),
-)
 # What a run may go on with in another way: none of it changes what is learned.
 _FREE = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
     *("mesh.data", "mesh.column", "mesh.fsdp"),
 )
+
+_STARTS = "starts.json"
+
+_SEEN_SECONDS = 60.0
+"""For so long NFS may show a directory as it was."""
 
 
 class RunDirectory:
@@ -75,8 +73,13 @@ class RunDirectory:
             self._add_events(record)
 
     def result(self) -> dict[str, Any] | None:
-        """Returns what a finished run came to, or None where the run is not finished."""
-        return _read(self._result)
+        """Returns what a finished run came to, or None where the run is not finished.
+
+        All processes of the run call it at once, and hear what the first has read.
+        """
+        found = peers.first_only(lambda: _read(self._result))
+        result: dict[str, Any] | None = json.loads(peers.gathered(json.dumps(found))[0])
+        return result
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes down what the run came to."""
@@ -92,9 +95,13 @@ class RunDirectory:
         """Writes down which images the run learns from, and is chosen and tested by.
 
         Raises:
-          UserError: it has a checkpoint, and had others when that was written.
+          UserError: it has a checkpoint, and had others when that was written; or the processes of
+            the run do not have the same.
         """
-        peers.first_only(lambda: self._claim_images(parts))
+        found = identity.identities(parts)
+        mend = "Bring those of process 0 to where the other reads them."
+        peers.check_same(identity.brief(found), "the same images", mend)
+        peers.first_only(lambda: self._claim_images(found))
 
     def close(self) -> None:
         """Closes the files."""
@@ -102,9 +109,9 @@ class RunDirectory:
             self._events.close()
             self._events = None
 
-    def _claim_images(self, parts: Parts) -> None:
+    def _claim_images(self, found: Mapping[str, identity.Identity]) -> None:
         file = self.path / identity.FILE
-        kept, found = _read(file), identity.identities(parts)
+        kept = _read(file)
         if kept is not None and _is_begun(self.path):
             changed = {part: identity.changes(kept.get(part, {}), found[part]) for part in found}
             told = [f"{part}: {text}" for part, text in changed.items() if text]
@@ -137,13 +144,14 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
       config: the configuration, as nested dictionaries.
 
     Raises:
-      UserError: the directory cannot be written, another process is using it, or it belongs to
-        another configuration.
+      UserError: the directory cannot be written, another process is using it, it belongs to
+        another configuration, or not all processes of the run see it.
     """
     lock = filelock.FileLock(path / "run.lock")
     run = RunDirectory(path)
     try:
         peers.first_only(lambda: _take(path, lock, config))
+        _check_seen(path)
         yield run
     finally:
         run.close()
@@ -151,6 +159,13 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
 
 
 def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> None:
+    wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
+    if wildcards and not _is_begun(path):
+        raise UserError(
+            f"run directory {str(path.absolute())!r} has {' '.join(wildcards)} in its path, by "
+            "which Orbax, which writes the checkpoints, does not find them again; give another "
+            "--workdir."
+        )
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -164,8 +179,29 @@ def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> Non
         ) from error
 
 
+def _check_seen(path: Path) -> None:
+    """Raises a UserError unless every process sees what the first has just written."""
+    written = peers.gathered(_digest_of_starts(path))[0]
+    deadline = time.monotonic() + _SEEN_SECONDS
+    while _digest_of_starts(path) != written and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for process, seen in enumerate(peers.gathered(_digest_of_starts(path))):
+        if seen != written:
+            raise UserError(
+                f"process {process} does not see run directory {str(path)!r} of process 0; it must "
+                "be on a disk that all share: give such a --workdir."
+            )
+
+
+def _digest_of_starts(path: Path) -> str:
+    try:
+        return hashlib.sha256((path / _STARTS).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
 def _in_use(path: Path) -> UserError:
-    starts = _read(path / "starts.json") or []
+    starts = _read(path / _STARTS) or []
     owner = f", process {starts[-1]['process']} on {starts[-1]['host']}" if starts else ""
     return UserError(
         f"run directory {str(path)!r} is in use by another run{owner}; wait for it, or give "
@@ -185,8 +221,8 @@ def _claim(path: Path, config: Mapping[str, Any]) -> None:
             )
         _compare(path, flatten(saved), flatten(config))
     _write(file, json.dumps(config, indent=2) + "\n")
-    starts = path / "starts.json"
-    _write(starts, json.dumps([*(_read(starts) or []), _describe_start()], indent=2) + "\n")
+    starts = path / _STARTS
+    _write(starts, json.dumps([*(_read(starts) or []), describe_start()], indent=2) + "\n")
 
 
 def _is_begun(path: Path) -> bool:
@@ -210,36 +246,6 @@ def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> 
             f"run directory {str(path)!r} belongs to another configuration: "
             f"{'; '.join(differences)}. Give another --workdir."
         )
-
-
-def _describe_start() -> dict[str, Any]:
-    return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": sys.argv,
-        "process": os.getpid(),
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
-        "git_revision": _git_revision(),
-        "devices": [str(device) for device in jax.devices()],
-    }
-
-
-def _git_revision() -> str | None:
-    """Returns the commit of this code, `-dirty` where files differ from it; None outside git."""
-
-    def git(*arguments: str) -> str:
-        command, home = ["git", *arguments], Path(__file__).parent
-        done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        # Installed somewhere below another project's repository, it would name that one's commit.
-        git("ls-files", "--error-unmatch", __file__)
-        return git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _read(path: Path) -> Any:

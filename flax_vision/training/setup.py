@@ -170,9 +170,10 @@ def make_placement(config: ConfigDict) -> Placement:
         )
     devices = mesh.shape[DATA]
     if batch_size % devices:
+        fewer = f"--config.mesh.data={math.gcd(batch_size, devices)} or "
         raise UserError(
             f"config.batch_size is {batch_size}, which cannot be divided among {devices} devices; "
-            f"give --config.mesh.data={math.gcd(batch_size, devices)} or "
+            f"give {'' if peers.count() > 1 else fewer}"
             f"--config.batch_size={-(-batch_size // devices) * devices}."
         )
     return Placement(mesh, asked.fsdp, getattr(model, "column_layers", ()))

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 from tiny_folders import VIEW, ignore, load, write
 
-from flax_vision.data.identity import changes, identities, identity
+from flax_vision.data.identity import brief, changes, identities, identity
 from flax_vision.data.sources import Source, load_parts
 from flax_vision.data.view import Reading
 
@@ -62,3 +62,13 @@ def test_images_in_memory_are_known_by_their_pixels(digits):
     assert changes(before, identity(digits)) == "the 10 images of 'b' are others"
     fewer = identity(digits.take(np.arange(39)))
     assert "'d' had 10 images and has 9" in changes(before, fewer)
+
+
+def test_few_words_tell_one_image_from_another(tmp_path):
+    before = brief({"train": identity(load(write(tmp_path))[0])})
+    assert before["train"].startswith("12 images, ")
+    assert before == brief({"train": identity(load(tmp_path)[0])})
+    (tmp_path / "b/1.png").rename(tmp_path / "b/other.png")
+    after = brief({"train": identity(load(tmp_path)[0])})
+    assert after["train"].startswith("12 images, ")
+    assert after != before

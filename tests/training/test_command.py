@@ -193,3 +193,12 @@ def test_full_disk_is_an_error_and_earlier_checkpoints_stay_whole(tmp_path):
     assert re.search("^error: .*No space left on device", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
     assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["1", "2"]
+
+
+def test_end_of_what_reads_its_output_is_a_status_and_no_traceback(monkeypatch, capsys):
+    def fit(config, workdir):
+        raise SystemExit(1)
+
+    monkeypatch.setattr("flax_vision.training.fit.fit", fit)
+    assert main([f"--config={LENET5}"]) == 1
+    assert capsys.readouterr().err == ""

@@ -103,6 +103,13 @@ def test_mistakes_about_layers_are_found_before_images_are_read(
         prepare(config, lambda *report: None)
 
 
+def test_batch_that_does_not_divide_is_mended_by_all_processes_alike(config, monkeypatch):
+    config.update_from_flattened_dict({"batch_size": 30, "mesh.data": 0})
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match="among 4 devices; give --config.batch_size=32.$"):
+        training_setup.make_placement(config)
+
+
 def test_summary_of_a_run_of_one_step_an_epoch(config):
     config.batch_size = 800
     summary = prepare(config, lambda *report: None).summary()
@@ -161,8 +168,9 @@ def test_stopped_run_goes_on_to_the_same_bits(
     with monkeypatch.context() as patch:
         stop_at(patch, step)
         message = f"stopped by SIGTERM after step {step} of 9.*same command again"
-        with pytest.raises(Interrupted, match=message):
+        with pytest.raises(Interrupted, match=message) as error:
             fit(config, tmp_path / "stopped")
+        assert error.value.is_common
     capsys.readouterr()
     with (tmp_path / "stopped/metrics.jsonl").open("a") as file:
         file.write('{"step": 999, "of": "what a kill undid"}\n')
@@ -274,5 +282,6 @@ def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
         pytest.fail("it went on reading")
 
     monkeypatch.setattr(training_setup, "load_parts", reading)
-    with pytest.raises(Interrupted, match="stopped by SIGINT while reading"):
+    with pytest.raises(Interrupted, match="stopped by SIGINT while reading") as error:
         fit(config, tmp_path)
+    assert not error.value.is_common

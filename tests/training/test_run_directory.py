@@ -1,11 +1,15 @@
+import hashlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
+import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from flax_vision import peers
+from flax_vision.data import identity
+from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
 from flax_vision.training import run_directory
 from flax_vision.training.config import default_config
@@ -175,9 +179,54 @@ def test_damaged_file_is_named(name, tmp_path):
         run.result()
 
 
-def test_git_revision_is_that_of_this_code():
-    command = ["git", "rev-parse", "HEAD"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    expected = done.stdout.strip() if done.returncode == 0 else None
-    revision = run_directory._git_revision()
-    assert (revision or "").removesuffix("-dirty") == (expected or "")
+def test_processes_with_other_images(digits, tmp_path, monkeypatch):
+    parts = Parts(digits, digits, digits.take(np.arange(10)))
+    with open_run(tmp_path, CONFIG) as run:
+        run.claim_images(parts)
+        other = json.dumps({**identity.brief(identity.identities(parts)), "test": "9 images, 0"})
+        monkeypatch.setattr(peers, "gathered", lambda text: [text, text, other])
+        message = "the same images: test is '10 images, .{8}' in process 0 and '9 images, 0'"
+        with pytest.raises(UserError, match=f"{message} in process 2. Bring those of process 0"):
+            run.claim_images(parts)
+
+
+def test_process_that_does_not_see_the_directory_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers, "gathered", lambda text: [text, ""])
+    message = "process 1 does not see run directory .*run' of process 0; it must be on a disk that"
+    with pytest.raises(UserError, match=message), open_run(tmp_path / "run", CONFIG):
+        pass
+
+
+def test_process_waits_until_it_sees_the_directory(tmp_path, monkeypatch):
+    written = hashlib.sha256(b"[]").hexdigest()
+
+    def wait(seconds):
+        (tmp_path / "starts.json").write_bytes(b"[]")
+
+    monkeypatch.setattr(peers, "gathered", lambda text: [written, text])
+    monkeypatch.setattr(run_directory.time, "sleep", wait)
+    run_directory._check_seen(tmp_path)
+    monkeypatch.setattr(run_directory, "_SEEN_SECONDS", 0.0)
+    with pytest.raises(UserError, match="process 1 does not see"):
+        run_directory._check_seen(tmp_path / "elsewhere")
+
+
+def test_result_is_that_of_the_first(tmp_path, monkeypatch):
+    told = iter(["", '{"step": 20}'])  # of no mistake, and the result
+    monkeypatch.setattr(peers, "is_first", lambda: False)
+    monkeypatch.setattr(peers, "gathered", lambda text: [next(told), text])
+    assert run_directory.RunDirectory(tmp_path).result() == {"step": 20}
+
+
+@pytest.mark.parametrize("name", ["one[1]/run", "what?", "all*", "back\\slash"])
+def test_new_directory_whose_checkpoints_would_not_be_found(name, tmp_path):
+    message = "in its path, by which Orbax.*give another --workdir"
+    with pytest.raises(UserError, match=message), open_run(tmp_path / name, CONFIG):
+        pass
+    assert not any(tmp_path.iterdir())
+    finished = tmp_path / name
+    finished.mkdir(parents=True)
+    (finished / "result.json").write_text('{"step": 20}')
+    (finished / "config.json").write_text(json.dumps(CONFIG))
+    with open_run(finished, CONFIG) as run:
+        assert run.result() == {"step": 20}
