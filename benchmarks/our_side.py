@@ -8,20 +8,11 @@ See `turns.serve`. Networks have no auxiliary heads.
 import argparse
 import time
 
-import jax
-import numpy as np
 from turns import serve
 
-from flax_vision.benchmark import compile_step, network_and_batch, operations
+from flax_vision.benchmark import compile_step, matrix_product, network_and_batch, operations
 
 MATRIX_PRODUCT = "matrix_product"
-_SIZE = 3072
-
-
-def serve_matrix_product() -> None:
-    matrix = jax.numpy.asarray(np.random.default_rng(0).standard_normal((_SIZE, _SIZE), np.float32))
-    product = jax.jit(jax.numpy.matmul)
-    serve(lambda: product(matrix, matrix).block_until_ready(), {"operations": 2 * _SIZE**3})
 
 
 def main() -> None:
@@ -34,7 +25,8 @@ def main() -> None:
     parser.add_argument("--image-size", type=int)
     options = parser.parse_args()
     if options.name == MATRIX_PRODUCT:
-        return serve_matrix_product()
+        multiply, count = matrix_product()
+        return serve(multiply, {"operations": count})
     heads = {"auxiliary_heads": False} if options.name.startswith("googlenet") else {}
     model, batch = network_and_batch(options.name, options.batch_size, options.image_size, heads)
     begun = time.monotonic()

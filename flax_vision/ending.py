@@ -24,6 +24,9 @@ class Ending:
 
     JAX notices it as well, by an error or by abort() after a page of C++. In either case that line
     is the last.
+
+    Attributes:
+      has_others: whether there are other processes.
     """
 
     def __init__(self, last_words: Callable[[str], None]) -> None:
@@ -34,18 +37,13 @@ class Ending:
         """
         self._lines: Lines = {}
         self._is_first = False
-        self._has_others = False
+        self.has_others = False
         self._last_words = last_words
         self._lock = threading.Lock()
         self._known = threading.Event()
         self._has_aborted = threading.Event()
         self._dead = ""
         self._is_leaving = False
-
-    @property
-    def has_others(self) -> bool:
-        """Whether there are other processes."""
-        return self._has_others
 
     def watch(self, lines: Lines, is_first: bool) -> None:
         """Begins to watch.
@@ -54,7 +52,7 @@ class Ending:
           lines: to other processes.
           is_first: whether this is the process that JAX's service is in.
         """
-        self._lines, self._is_first, self._has_others = lines, is_first, True
+        self._lines, self._is_first, self.has_others = lines, is_first, True
         lifelines.watch(lines, self._hear)
         # Python's own handler would not come to its turn. The reference keeps this one alive.
         self._handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)
@@ -69,7 +67,7 @@ class Ending:
           status: 0, or that of an error.
           is_common: whether all leave together, whatever the status.
         """
-        if not status or is_common or not self._has_others:
+        if not status or is_common or not self.has_others:
             lifelines.part(self._lines)
             return status
         self._is_leaving = True

@@ -1,4 +1,4 @@
-"""Primitives of convolution, divided among the devices that share a batch.
+"""Primitives of convolution and of pooling, divided among the devices that share a batch.
 
 XLA gathers the operands of what it cannot look into on every device. So in a program for a mesh,
 which is one that is lowered under `jax.set_mesh`, each device is given its own images. A gradient
@@ -33,7 +33,7 @@ def divided(
     devices = mesh.shape.get(DATA, 1)
     if devices == 1 or DATA in mesh.manual_axes or images % devices:
         return None
-    is_sum = have_images[1]
+    is_sum = all(have_images[:2]) and len(have_images) > 1
     shape = geometry.shape if is_sum else (images // devices, *geometry.shape[1:])
     spec = {True: PartitionSpec(DATA), False: PartitionSpec()}
 

@@ -76,7 +76,7 @@ max_pool_p = make_primitive(
     "flax_vision_max_pool",
     _by_rows_and_columns,
     _by_rows_and_columns,
-    (True, False),
+    (True,),
     names=("size",),
 )
 

@@ -121,11 +121,10 @@ def _check_options(trained: Trained, name: str, options: Mapping[str, Any]) -> N
     there = {**model_options(trained.card.name), **trained.card.options}
     other = differing_options(there, options)
     if other:
-        told = [f"{key} is {old!r} there and {new!r} here" for key, (old, new) in other.items()]
         given = [f"--config.model.{key}={old}" for key, (old, _) in other.items()]
         raise UserError(
             f"{trained.path} has another {trained.card.name} than this {name}, in which its "
-            f"parameters would mean something else: {'; '.join(told)}. Give {' '.join(given)}."
+            f"parameters would mean something else: {_told(other)}. Give {' '.join(given)}."
         )
 
 
@@ -134,14 +133,17 @@ def _check_name(trained: Trained, name: str) -> None:
     old = trained.card.name
     other = differing_options(find_variant(old).fixed, find_variant(name).fixed)
     if other:
-        told = [
-            f"{key} is {there!r} there and {here!r} here" for key, (there, here) in other.items()
-        ]
         raise UserError(
             f"{trained.path} has {old}, in which the parameters mean something else than in "
-            f"{name}: {'; '.join(told)}. Give --config.model.name={old}, or with "
+            f"{name}: {_told(other)}. Give --config.model.name={old}, or with "
             "--config.init_layers the layers that are to be taken."
         )
+
+
+def _told(other: Mapping[str, tuple[Any, Any]]) -> str:
+    return "; ".join(
+        f"{key} is {old!r} there and {new!r} here" for key, (old, new) in other.items()
+    )
 
 
 def check_layers(trained: Trained, variables: Mapping[str, Any]) -> None:

@@ -131,7 +131,7 @@ def load_export(path: str | Path) -> Export:
         is described, or not finite.
     """
     card, directory = load_card(path), _export_directory(path)
-    model, expected = card.create_model(), _shapes(card, directory)
+    model, expected = _described(card, directory)
     if not (directory / _VARIABLES).is_dir():
         raise UserError(
             f"{directory} has no {_VARIABLES}/ beside its {_CARD}; export the model again."
@@ -171,18 +171,19 @@ def load(path: str | Path) -> tuple[nn.Module, Any]:
     return model, variables
 
 
-def _shapes(card: ModelCard, directory: Path) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of each array of a network by its name."""
+def _described(card: ModelCard, directory: Path) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
+    """Returns a network, and the shape of each of its arrays by its name."""
     try:
+        model = card.create_model()
         images = jax.ShapeDtypeStruct((1, *card.seen_shape), "float32")
-        variables = jax.eval_shape(card.create_model().init, jax.random.key(0), images)
+        variables = jax.eval_shape(model.init, jax.random.key(0), images)
     except (TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"{directory / _CARD} describes no network that works ({reason}); export the model "
             "again."
         ) from error
-    return {name: x.shape for name, x in flatten_dict(variables, sep="/").items()}
+    return model, {name: x.shape for name, x in flatten_dict(variables, sep="/").items()}
 
 
 def _export_directory(path: str | Path) -> Path:
