@@ -1,7 +1,6 @@
-r"""The forms of a convolution on this machine's CPU: GFLOP/s for shapes of the five networks.
+"""The forms of a convolution on this machine's CPU: GFLOP/s for shapes of the five networks.
 
-    GLIBC_TUNABLES="$(python -c 'from flax_vision import process; print(process.KEEP)')" \
-        python benchmarks/convolutions.py
+    python benchmarks/convolutions.py
 
 For each shape and each of the three, the convolution, the gradient for its input and that for its
 kernel: XLA's own form, the one that `cpu_convolution` takes, and oneDNN's. The bounds in
@@ -16,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from flax_vision import process
 from flax_vision.benchmark import timed
 from flax_vision.ops import cpu_convolution, onednn_library, xla_convolution
 from flax_vision.ops.padding import output_size
@@ -109,6 +109,7 @@ def row(
 
 
 def main() -> None:
+    process.prepare()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

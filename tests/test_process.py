@@ -1,8 +1,10 @@
 import os
+import platform
 import subprocess
 import sys
 
 import jax
+import jaxlib
 import pytest
 
 from flax_vision import process, processor
@@ -70,6 +72,56 @@ def test_an_allocator_that_the_platform_does_not_have_is_warned_of(monkeypatch, 
     assert "takes glibc" in capsys.readouterr().err
     process._settle_allocator({})
     assert not capsys.readouterr().err
+
+
+YNNPACK = "--xla_cpu_experimental_ynn_fusion_type=individual_convolution"
+
+
+@pytest.mark.parametrize(
+    ("machine", "version", "flags", "expected"),
+    [
+        ("x86_64", "0.10.2", None, process.EIGEN),
+        ("x86_64", "0.10.2", "--xla_a=1", f"--xla_a=1 {process.EIGEN}"),
+        ("x86_64", "0.10.2", YNNPACK, YNNPACK),
+        ("x86_64", "0.11.0", None, None),
+        ("arm64", "0.10.2", None, None),
+    ],
+)
+def test_convolutions_are_left_to_eigen(machine, version, flags, expected, monkeypatch):
+    """Where that is known to be faster, and XLA to know the flag; what a user says stands."""
+    monkeypatch.setattr(process.platform, "machine", lambda: machine)
+    monkeypatch.setattr(process.metadata, "version", lambda name: version)
+    environment = {} if flags is None else {"XLA_FLAGS": flags}
+    process._settle_convolutions(environment)
+    assert environment.get("XLA_FLAGS") == expected
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or not jaxlib.__version__.startswith(process._KNOWS_EIGEN),
+    reason="YNNPACK is left out on x86-64, of the jaxlib that is known to have it",
+)
+def test_xla_obeys(tmp_path):
+    program = """
+from flax_vision import process
+process.prepare()
+import jax, jax.numpy as jnp
+numbers = ("NHWC", "HWIO", "NHWC")
+convolve = lambda x, kernel: jax.lax.conv_general_dilated(
+    x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+compiled = jax.jit(convolve).lower(jnp.ones((8, 32, 32, 32)), jnp.ones((3, 3, 32, 32))).compile()
+print("__ynn_" in compiled.as_text())
+"""
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "XLA_FLAGS": flags},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for flags in ("", YNNPACK)
+    ]
+    assert outputs == ["False\n", "True\n"]
 
 
 def test_a_cache_directory_that_cannot_be_written_is_warned_of(tmp_path):

@@ -1,8 +1,11 @@
 """A convolution and its two gradients on a CPU: for each shape the form that is fast there.
 
-The bounds come from measurements on two cores with AVX2, which `benchmarks/convolutions.py` makes
-again. The functions are those of `xla_convolution`.
+The bounds come from measurements on two cores, which `benchmarks/convolutions.py` makes again, with
+the settings of `process`: XLA's convolutions are not YNNPACK's. The functions are those of
+`xla_convolution`.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +17,9 @@ from flax_vision.ops.padding import Pairs
 from flax_vision.ops.xla_convolution import Geometry, Shape
 
 # That pay for Winograd's transforms, by the size of the kernel.
-_FEWEST_CHANNELS = {3: 256, 5: 32}
+_FEWEST_CHANNELS = {3: 256, 5: 64}
+_FEWEST_ON_SMALL_MAPS = {3: 96, 5: 64}
+_SMALL_MAP = 14 * 14
 
 
 def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
@@ -22,11 +27,10 @@ def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Arra
     shape, stride, padding = geometry
     if _is_pointwise(kernel.shape, stride):
         return _pad(x, padding) @ kernel[0, 0]
-    if _suits_winograd(kernel.shape, stride):
+    if _suits_winograd(kernel.shape, stride, _fewest_channels(shape)):
         return _by_winograd(x, kernel, shape, padding)
     padded = _padded(x.shape, padding)
-    is_small = shape[1] * shape[2] <= _small_map() and kernel.shape[2] >= 24
-    if is_small or _is_narrow(kernel.shape, padded):
+    if _suits_products(kernel.shape, padded, shape):
         form = _form(kernel.shape, padded, stride)
         return products.convolution(form, _pad(x, padding), kernel, shape, stride)
     return xla_convolution.convolution(x, kernel, geometry)
@@ -39,13 +43,12 @@ def input_gradient(y: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
     if _is_pointwise(kernel.shape, stride):
         return lax.dynamic_slice(y @ kernel[0, 0].T, (0, top, left, 0), shape)
     reach = kernel.shape[0] - 1
-    if _suits_winograd(kernel.shape, stride) and max(top, bottom, left, right) <= reach:
+    suits = _suits_winograd(kernel.shape, stride, _fewest_channels(shape))
+    if suits and max(top, bottom, left, right) <= reach:
         pads = ((reach - top, reach - bottom), (reach - left, reach - right))
         return _by_winograd(y, jnp.flip(kernel, (0, 1)), shape, pads, axis=1)
     padded = _padded(shape, padding)
-    is_small = y.shape[1] * y.shape[2] <= 8 * 8 and kernel.shape[2] >= (128 if _has_avx512() else 1)
-    is_small |= kernel.shape[0] >= 5 and kernel.shape[2] >= 24
-    if is_small or _is_narrow(kernel.shape, padded):
+    if _suits_products(kernel.shape, padded, y.shape):
         gradient = products.input_gradient(_form(kernel.shape, padded, stride), y, kernel, padded)
         return lax.dynamic_slice(gradient, (0, top, left, 0), shape)
     return xla_convolution.input_gradient(y, kernel, geometry)
@@ -56,6 +59,10 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
     shape, stride, padding = geometry
     if shape[:2] == (1, 1):
         return products.of_columns(_pad(x, padding)[:, ::stride, ::stride], y).reshape(shape)
+    if min(shape[2:]) >= 128 and stride == 1:
+        # XLA would make one operation of its transpositions and all that is before them.
+        x, y = lax.optimization_barrier((x, y))
+        return xla_convolution.kernel_gradient(x, y, geometry)
     form = _form(shape, _padded(x.shape, padding), stride)
     return products.kernel_gradient(form, _pad(x, padding), y, shape, stride)
 
@@ -66,7 +73,8 @@ def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     Winograd's form is for 3x3 on small maps, by a factor of about 1.3, unless there is AVX-512.
     """
     is_small = geometry.shape[1] <= 14 and kernel[0] == 3
-    return is_small and _suits_winograd(kernel, geometry.stride) and not _has_avx512()
+    suits = _suits_winograd(kernel, geometry.stride, _FEWEST_CHANNELS)
+    return is_small and suits and not _has_avx512()
 
 
 def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
@@ -80,20 +88,25 @@ def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
     return has_many and height * width > 1 and not _has_avx512()
 
 
-def _small_map() -> int:
-    """Returns up to how many pixels of a map products are faster than XLA's convolution."""
-    return 10 * 10 if _has_avx512() else 64 * 64
-
-
 def _has_avx512() -> bool:
     return "avx512f" in processor.flags()
 
 
-def _suits_winograd(kernel: Shape, stride: int) -> bool:
+def _fewest_channels(maps: Shape) -> dict[int, int]:
+    return _FEWEST_ON_SMALL_MAPS if maps[1] * maps[2] <= _SMALL_MAP else _FEWEST_CHANNELS
+
+
+def _suits_winograd(kernel: Shape, stride: int, fewest: dict[int, int]) -> bool:
     """Whether its transforms cost less than the products that they save."""
     height, width, *channels = kernel
     is_square = stride == 1 and height == width
-    return is_square and height in _FEWEST_CHANNELS and min(channels) >= _FEWEST_CHANNELS[height]
+    return is_square and min(channels) >= fewest.get(height, math.inf)
+
+
+def _suits_products(kernel: Shape, padded: Shape, maps: Shape) -> bool:
+    """Whether products are faster than XLA's convolution: for narrow images, and tiny maps."""
+    is_tiny = kernel[2] >= 24 and min(maps[1:3]) < min(3, *kernel[:2])
+    return is_tiny or _is_narrow(kernel, padded)
 
 
 def _by_winograd(

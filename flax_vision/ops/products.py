@@ -1,8 +1,9 @@
 """A convolution and its two gradients as matrix products, for a CPU.
 
-XLA's matrix products reach the limit of a CPU. Its convolutions do so on large maps and stay far
-below it on small ones, and its kernel gradients stay below it everywhere. Here what a row of the
-result sees of the images is gathered into a row of a matrix, to be multiplied with the kernel:
+XLA's matrix products reach the limit of a CPU. Its convolutions stay below it where images have few
+channels and far below on maps of one or two pixels, and so do the gradients of kernels of few
+channels. Here what a row of the result sees of the images is gathered into a row of a matrix, to be
+multiplied with the kernel:
 
     y = gather(x) @ matrix(kernel)
 

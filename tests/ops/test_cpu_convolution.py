@@ -83,7 +83,13 @@ def test_winograd(height, padding):
 )
 @pytest.mark.usefixtures("small_pieces")
 def test_winograd_of_larger_kernels(height, padding):
-    compare((2, height + 4, 6, 32), (5, 5, 32, 32), 1, padding)
+    compare((2, height + 4, 6, 64), (5, 5, 64, 64), 1, padding)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_kernel_gradients_of_many_channels():
+    compare((2, 6, 5, 128), (3, 3, 128, 128), 1, ONE)
+    compare((2, 6, 5, 128), (3, 3, 128, 128), 2, ONE)
 
 
 @pytest.mark.parametrize(("size", "factor"), [(3, 2), (5, 24)])
@@ -109,26 +115,27 @@ def form(x, kernel, stride=1, padding=ONE):
     return "patches or bands" if "concatenate" in text else "product"
 
 
-def test_large_maps_and_few_channels_stay_with_xla():
+def test_most_stay_with_xla():
     assert form((1, 224, 224, 64), (3, 3, 64, 64)) == "XLA"
     assert form((1, 32, 32, 16), (3, 3, 16, 16)) == "XLA"
+    assert form((1, 8, 8, 64), (3, 3, 64, 64)) == "XLA"
+    assert form((1, 14, 14, 16), (5, 5, 16, 48)) == "XLA"
 
 
-def test_small_maps_take_products(monkeypatch):
-    assert form((1, 10, 10, 64), (3, 3, 64, 64)) == "patches or bands"
-    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2")
-    assert form((1, 32, 32, 64), (3, 3, 64, 64)) == "patches or bands"
-    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
-    assert form((1, 32, 32, 64), (3, 3, 64, 64)) == "XLA"
+def test_narrow_images_tiny_maps_and_pointwise_kernels_take_products():
     assert form((1, 28, 28, 1), (5, 5, 1, 6)) == "patches or bands"
+    assert form((1, 2, 2, 64), (3, 3, 64, 64)) == "patches or bands"
+    assert form((1, 3, 3, 64), (3, 3, 64, 64)) == "XLA"
     assert form((1, 56, 56, 64), (1, 1, 64, 256), padding=((0, 0), (0, 0))) == "product"
 
 
 def test_many_channels_take_winograd():
-    assert form((1, 14, 14, 512), (3, 3, 512, 512)) == "Winograd"
-    assert form((1, 14, 14, 512), (3, 3, 512, 512), stride=2) != "Winograd"
-    assert form((1, 27, 27, 48), (5, 5, 48, 128)) == "Winograd"
-    assert form((1, 14, 14, 16), (5, 5, 16, 48)) != "Winograd"
+    assert form((1, 28, 28, 512), (3, 3, 512, 512)) == "Winograd"
+    assert form((1, 28, 28, 512), (3, 3, 512, 512), stride=2) != "Winograd"
+    assert form((1, 14, 14, 96), (3, 3, 96, 208)) == "Winograd"
+    assert form((1, 28, 28, 96), (3, 3, 96, 208)) != "Winograd"
+    assert form((1, 27, 27, 64), (5, 5, 64, 192), padding=((2, 2), (2, 2))) == "Winograd"
+    assert form((1, 27, 27, 48), (5, 5, 48, 128), padding=((2, 2), (2, 2))) != "Winograd"
 
 
 def of_vgg(channels, size):
