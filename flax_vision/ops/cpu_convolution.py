@@ -123,7 +123,7 @@ def _form(kernel: Shape, padded: Shape, stride: int) -> products.Form:
 
 
 def _is_narrow(kernel: Shape, padded: Shape) -> bool:
-    return kernel[2] <= 8 and padded[2] <= 7 * kernel[1]
+    return kernel[2] <= 8 and padded[2] <= 12 * kernel[1]
 
 
 def _is_pointwise(kernel: Shape, stride: int) -> bool:

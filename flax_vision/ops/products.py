@@ -64,27 +64,30 @@ def patches(kernel: Shape, columns: int, stride: int) -> Form:
 
 
 def bands(kernel: Shape, columns: int, stride: int) -> Form:
-    """Each row of the result sees rows of the image: for narrow images of few channels.
+    """Some neighbours of the result see what of the image is under them: for few channels.
 
-    Each row of the kernel becomes a banded matrix from a row of the image to one of the result:
-    more arithmetic, most of it with zeros, and less copying of short runs of numbers. The arguments
+    Each row of the kernel becomes a banded matrix from columns of the image to those of the result:
+    more arithmetic, some of it with zeros, and less copying of short runs of numbers. The arguments
     are those of `patches`.
     """
     height, width, channels, features = kernel
     count = _count(columns, width, stride)
+    together = _divisor(count, 12 / (2 + channels))  # fastest so: 4 of one channel, 2 of three
+    span = (together - 1) * stride + width
     # Which tap of the kernel lies between a column of the image and one of the result.
-    tap = np.arange(columns)[:, None] - stride * np.arange(count)
+    tap = np.arange(span)[:, None] - stride * np.arange(together)
     is_tap = (tap[..., None] == np.arange(width)).astype(np.float32)
 
     def gather(x: jax.Array) -> jax.Array:
-        x = x.reshape(*x.shape[:2], 1, columns * channels)
+        starts = range(0, count * stride, together * stride)
+        x = jnp.stack([x[:, :, i : i + span].reshape(*x.shape[:2], -1) for i in starts], 2)
         return jnp.concatenate([every(x, 1, i, height, stride) for i in range(height)], 3)
 
     def matrix(kernel: jax.Array) -> jax.Array:
         spread = jnp.einsum("ytck,xwt->yxcwk", kernel, is_tap)
-        return spread.reshape(height * columns * channels, count * features)
+        return spread.reshape(height * span * channels, together * features)
 
-    return Form(gather, matrix, height * columns * channels)
+    return Form(gather, matrix, count // together * height * span * channels)
 
 
 def convolution(

@@ -124,6 +124,8 @@ def test_most_stay_with_xla():
 
 def test_narrow_images_tiny_maps_and_pointwise_kernels_take_products():
     assert form((1, 28, 28, 1), (5, 5, 1, 6)) == "patches or bands"
+    assert form((1, 32, 32, 3), (3, 3, 3, 16)) == "patches or bands"
+    assert form((1, 224, 224, 3), (7, 7, 3, 64)) == "XLA"
     assert form((1, 2, 2, 64), (3, 3, 64, 64)) == "patches or bands"
     assert form((1, 3, 3, 64), (3, 3, 64, 64)) == "XLA"
     assert form((1, 56, 56, 64), (1, 1, 64, 256), padding=((0, 0), (0, 0))) == "product"
