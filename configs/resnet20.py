@@ -17,6 +17,8 @@ from ml_collections import ConfigDict
 from flax_vision.training.config import choose_recipe, default_config
 from flax_vision.training.photographs import ilsvrc2012, own_images
 
+_WARM_UP_STEPS = 400
+
 
 def get_config(recipe: str = "", model: str = "resnet20") -> ConfigDict:
     """Returns the configuration of a recipe for `resnet20` to `resnet1202`."""
@@ -39,7 +41,10 @@ def get_config(recipe: str = "", model: str = "resnet20") -> ConfigDict:
 
 
 def cifar10(config: ConfigDict) -> None:
-    """45,000 and 5,000 images; a tenth of the rate after 32,000 and 48,000 of 64,000 steps."""
+    """45,000 and 5,000 images; a tenth of the rate after 32,000 and 48,000 of 64,000 steps.
+
+    Whole epochs are nearest to that with 182, which are 63,882 steps.
+    """
     config.data.name = "cifar10"
     config.data.validation = 0.1
     steps_per_epoch = 45_000 // config.batch_size
@@ -49,7 +54,7 @@ def cifar10(config: ConfigDict) -> None:
     config.schedule.factors = (1 / 10, 1 / 100)
     if config.model.name == "resnet110":
         # A rate of 0.01 until the training error is below 80 %, about 400 steps.
-        config.schedule.warmup.epochs = 400 / steps_per_epoch
+        config.schedule.warmup.epochs = _WARM_UP_STEPS / steps_per_epoch
         config.schedule.warmup.name = "constant"
         config.schedule.warmup.factor = 1 / 10
 
@@ -89,6 +94,8 @@ def imagenet(config: ConfigDict) -> None:
     _see(config)
     config.epochs = 40
     config.schedule.boundaries = (20, 30)
+    if config.schedule.warmup.epochs:  # of 99 % of the training images
+        config.schedule.warmup.epochs = _WARM_UP_STEPS / (1_268_355 // config.batch_size)
 
 
 def folder(config: ConfigDict) -> None:

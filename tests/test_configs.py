@@ -8,6 +8,7 @@ import pytest
 from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model
 from flax_vision.training.config_file import load_config
+from flax_vision.training.schedules import make_schedule
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(path.stem for path in CONFIGS.glob("*.py"))
@@ -75,6 +76,16 @@ def test_alexnets_training():
     assert (schedule.name, schedule.learning_rate, schedule.drops) == ("plateau", 0.01, 3)
 
 
+def test_alexnets_rates_of_2012():
+    """By the code that its authors published."""
+    config = load("alexnet", "imagenet_2012_code")
+    rate = make_schedule(config.schedule, config.epochs, steps_per_epoch=1)
+    after = {epoch: float(rate(epoch)) for epoch in (0, 24, 25, 50, 51, 78, 79, config.epochs - 1)}
+    expected = [1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5]
+    assert list(after.values()) == pytest.approx(expected)
+    assert config.epochs == 91
+
+
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
 def test_vggs_training(name):
     """Simonyan and Zisserman 2014, section 3.1; S can be random."""
@@ -121,3 +132,6 @@ def test_cifar_networks_training():
     deep = load("resnet20", "cifar10", "model.name=resnet110").schedule
     assert deep.warmup.epochs * steps == pytest.approx(400)
     assert deep.learning_rate * deep.warmup.factor == pytest.approx(0.01)
+    larger = load("resnet20", "imagenet", "model.name=resnet110")
+    steps = 1_281_167 * 0.99 // larger.batch_size
+    assert larger.schedule.warmup.epochs * steps == pytest.approx(400, abs=1)

@@ -114,7 +114,7 @@ def affine(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
 
 
 def photometric(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
-    """Returns an RGB image [H, W, 3] with other contrast, brightness and colour.
+    """Returns an image [H, W, 3] with other contrast, brightness and colour; or a grey one [H, W, 1].
 
     Each is multiplied by a factor, uniform from 1 - strength to 1 + strength, in a random order
     (Howard, "Some Improvements on Deep Convolutional Neural Network Based Image Classification",
@@ -125,6 +125,7 @@ def photometric(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
       key: a PRNG key.
       strength: 0.5 in that paper.
     """
+    luminance = jnp.array(_LUMINANCE if image.shape[2] == 3 else (1.0,))
     order_key, factor_key = jax.random.split(key)
     factors = jax.random.uniform(factor_key, (3,), minval=1 - strength, maxval=1 + strength)
 
@@ -132,7 +133,7 @@ def photometric(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
         return jnp.clip(other + factor * (x - other), 0, 255)
 
     def grey(x: jax.Array) -> jax.Array:
-        return (x @ jnp.array(_LUMINANCE))[..., None]
+        return (x @ luminance)[..., None]
 
     changes = (
         lambda x: blend(x, grey(x).mean(keepdims=True), factors[0]),

@@ -119,6 +119,13 @@ def test_photometric_factors():
     assert factors.mean() == pytest.approx(1, abs=0.05)
 
 
+def test_photometric_changes_grey_images_as_their_colours_would_be():
+    grey = np.random.default_rng(0).uniform(0, 255, (4, 5, 1)).astype(np.float32)
+    change = jax.jit(jax.vmap(photometric, in_axes=(None, 0, None)))
+    seen, coloured = (change(image, KEYS, 0.5) for image in (grey, np.tile(grey, (1, 1, 3))))
+    np.testing.assert_allclose(seen, coloured[..., :1], atol=1e-3)
+
+
 def test_photometric_keeps_pixels_in_their_range():
     image = np.random.default_rng(0).uniform(0, 255, (4, 5, 3)).astype(np.float32)
     seen = np.asarray(jax.jit(jax.vmap(lambda key: photometric(image, key, 0.5)))(KEYS))

@@ -57,6 +57,16 @@ def test_training_learns(finished):
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_bfloat16_arithmetic_trains_float32_parameters(config, finished, tmp_path):
+    with config.unlocked():
+        config.model.dtype = "bfloat16"
+    result = fit(config, tmp_path)
+    _, whole = finished
+    assert result["test/loss"] != whole["test/loss"]
+    assert result["test/loss"] == pytest.approx(whole["test/loss"], rel=0.05)
+    assert {x.dtype for x in jax.tree.leaves(fv.load(tmp_path)[1])} == {np.dtype(np.float32)}
+
+
 def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished):
     workdir, result = finished
     model, variables = fv.load(workdir)
@@ -184,6 +194,48 @@ def test_stopped_run_goes_on_to_the_same_bits(
         assert {k: v for k, v in there.items() if k not in measured} == {
             k: v for k, v in here.items() if k not in measured
         }
+
+
+RATES = {
+    "plateau": {
+        "schedule.name": "plateau",
+        "schedule.learning_rate": 1e-9,  # nothing becomes better
+        "schedule.patience": 1,
+    },
+    "curvature": {
+        "model.name": "lenet5",
+        "loss.name": "map",
+        "optimizer.name": "levenberg_marquardt",
+        "optimizer.samples": 32,
+        "schedule.name": "constant",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(RATES["plateau"], id="plateau"),
+        pytest.param(RATES["curvature"], id="curvature", marks=pytest.mark.slow),
+    ],
+)
+def test_rates_that_a_run_has_found_go_on_with_it(changes, config, tmp_path, monkeypatch):
+    config.update_from_flattened_dict(changes)
+    fit(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 8)
+        with pytest.raises(Interrupted):
+            fit(config, tmp_path / "stopped")
+    fit(config, tmp_path / "stopped")
+    ways = (tmp_path / "whole", tmp_path / "stopped")
+    chex.assert_trees_all_equal(*(fv.load(workdir)[1] for workdir in ways))
+    whole, stopped = (
+        [x["learning_rate"] for x in read_metrics(workdir) if "learning_rate" in x]
+        for workdir in ways
+    )
+    assert whole == stopped
+    if "schedule.patience" in changes:
+        assert whole == pytest.approx([1e-9, 1e-9, 1e-10])
 
 
 @pytest.mark.parametrize("best", [1, 2, 3])

@@ -97,17 +97,30 @@ def by_features(network, features):
     return jax.jit(jax.vmap(derivatives))(features, network[-1])
 
 
-@pytest.mark.parametrize("unit", [0, 7, 80])
-def test_gauss_newton_of_the_last_layer(features, by_features, curvature, numeric, unit):
+@pytest.fixture(scope="module")
+def inputs(network):
+    """The inputs of F6, [N, 120]."""
+    model, params, images, _ = network
+    x = module.extend(images, model.background)
+    for layer in module._LAYERS[:-1]:
+        x = layer.sums(params.get(layer.name), x)
+        x = module.squash(x) if layer.squashes else x
+    return np.asarray(x).reshape(len(images), -1)
+
+
+@pytest.mark.parametrize("index", [(0,), (7,), (80,), (0, 7), (119, 80)])
+def test_gauss_newton_of_the_last_layer(features, by_features, inputs, curvature, numeric, index):
     """F6 is followed by one squashing, so only its bend is neglected: compared with it by hand."""
-    f6, first, second = (np.asarray(x)[:, unit] for x in (features, *by_features))
+    name = "kernel" if len(index) == 2 else "bias"
+    by_parameter = inputs[:, index[0]] if name == "kernel" else 1.0
+    f6, first, second = (np.asarray(x)[:, index[-1]] for x in (features, *by_features))
     slope = 1.7159 * 2 / 3 * (1 - (f6 / 1.7159) ** 2)
-    expected = float((second * slope**2).mean())
-    assert curvature["F6"]["bias"][unit] == pytest.approx(expected, rel=1e-4)
+    expected = float((second * slope**2 * by_parameter**2).mean())
+    assert curvature["F6"][name][index] == pytest.approx(expected, rel=1e-4)
     # What Gauss and Newton leave out is the gradient times the bend of the sigmoid.
     bend = -2 * (2 / 3) * (f6 / 1.7159) * slope
-    whole = expected + float((first * bend).mean())
-    assert numeric("F6", "bias", unit) == pytest.approx(whole, rel=2e-3, abs=1e-3)
+    whole = expected + float((first * bend * by_parameter**2).mean())
+    assert numeric("F6", name, index) == pytest.approx(whole, rel=2e-3, abs=1e-3)
 
 
 def test_shared_weights_add_up_over_their_places(network):
