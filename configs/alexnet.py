@@ -5,7 +5,7 @@
     python train.py --config configs/alexnet.py:fashion_mnist
     python train.py --config configs/alexnet.py:cifar10
     python train.py --config configs/alexnet.py:imagenet         # the paper's own training
-    python train.py --config configs/alexnet.py:imagenet_2012_code  # with the rates of the authors' run
+    python train.py --config configs/alexnet.py:imagenet_2012_code  # at the rates of their code
     python train.py --config configs/alexnet.py:folder --config.data.path=DIR  # your own images
 
 and each of them with `--config.model.name=alexnet_owt` for the one-column network of 2014.

@@ -114,7 +114,9 @@ def affine(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
 
 
 def photometric(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
-    """Returns an image [H, W, 3] with other contrast, brightness and colour; or a grey one [H, W, 1].
+    """Returns an RGB image [H, W, 3] with other contrast, brightness and colour.
+
+    A grey one, [H, W, 1], has no colour to change.
 
     Each is multiplied by a factor, uniform from 1 - strength to 1 + strength, in a random order
     (Howard, "Some Improvements on Deep Convolutional Neural Network Based Image Classification",
