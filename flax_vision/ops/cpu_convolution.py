@@ -59,7 +59,7 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
     shape, stride, padding = geometry
     if shape[:2] == (1, 1):
         return products.of_columns(_pad(x, padding)[:, ::stride, ::stride], y).reshape(shape)
-    if min(shape[2:]) >= 128 and stride == 1:
+    if min(shape[2:]) >= 128 and stride == 1 and _has_avx512():
         # XLA would make one operation of its transpositions and all that is before them.
         x, y = lax.optimization_barrier((x, y))
         return xla_convolution.kernel_gradient(x, y, geometry)

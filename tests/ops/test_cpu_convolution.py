@@ -86,8 +86,10 @@ def test_winograd_of_larger_kernels(height, padding):
     compare((2, height + 4, 6, 64), (5, 5, 64, 64), 1, padding)
 
 
+@pytest.mark.parametrize("flags", ["flags: avx2", "flags: avx2 avx512f"])
 @pytest.mark.usefixtures("small_pieces")
-def test_kernel_gradients_of_many_channels():
+def test_kernel_gradients_of_many_channels(flags, monkeypatch):
+    monkeypatch.setattr(processor, "flags", lambda: flags)
     compare((2, 6, 5, 128), (3, 3, 128, 128), 1, ONE)
     compare((2, 6, 5, 128), (3, 3, 128, 128), 2, ONE)
 
