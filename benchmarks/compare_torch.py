@@ -42,10 +42,7 @@ ROWS = [
     ("resnet50", 16, 224),
 ]
 MODES = ["training", "inference"]
-OURS = {
-    "with oneDNN": {process.FLAGS: process.EIGEN},
-    "pure JAX": {process.FLAGS: process.EIGEN, "FLAX_VISION_ONEDNN": "0"},
-}
+OURS = {"with oneDNN": {}, "pure JAX": {"FLAX_VISION_ONEDNN": "0"}}
 THEIRS = {"PyTorch": [], "torch.compile": ["--compile"]}
 ALLOCATORS = {
     "keep": {process.TUNABLES: process.KEEP},

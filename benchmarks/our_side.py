@@ -10,12 +10,14 @@ import time
 
 from turns import serve
 
+from flax_vision import process
 from flax_vision.benchmark import compile_step, matrix_product, network_and_batch, operations
 
 MATRIX_PRODUCT = "matrix_product"
 
 
 def main() -> None:
+    process.prepare()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

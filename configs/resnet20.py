@@ -17,8 +17,6 @@ from ml_collections import ConfigDict
 from flax_vision.training.config import choose_recipe, default_config
 from flax_vision.training.photographs import ilsvrc2012, own_images
 
-_WARM_UP_STEPS = 400
-
 
 def get_config(recipe: str = "", model: str = "resnet20") -> ConfigDict:
     """Returns the configuration of a recipe for `resnet20` to `resnet1202`."""
@@ -52,11 +50,7 @@ def cifar10(config: ConfigDict) -> None:
     config.schedule.name = "steps"
     config.schedule.boundaries = (32_000 / steps_per_epoch, 48_000 / steps_per_epoch)
     config.schedule.factors = (1 / 10, 1 / 100)
-    if config.model.name == "resnet110":
-        # A rate of 0.01 until the training error is below 80 %, about 400 steps.
-        config.schedule.warmup.epochs = _WARM_UP_STEPS / steps_per_epoch
-        config.schedule.warmup.name = "constant"
-        config.schedule.warmup.factor = 1 / 10
+    _warm_up(config, steps_per_epoch)
 
 
 def mnist_5k(config: ConfigDict) -> None:
@@ -94,14 +88,21 @@ def imagenet(config: ConfigDict) -> None:
     _see(config)
     config.epochs = 40
     config.schedule.boundaries = (20, 30)
-    if config.schedule.warmup.epochs:  # of 99 % of the training images
-        config.schedule.warmup.epochs = _WARM_UP_STEPS / (1_268_355 // config.batch_size)
+    _warm_up(config, 1_268_355 // config.batch_size)  # 99 % of the training images
 
 
 def folder(config: ConfigDict) -> None:
     """Photographs of your own, a folder for each class, seen at 32x32."""
     own_images(config, 32, learning_rate=0.1)
     config.augmentation.pad = 0
+
+
+def _warm_up(config: ConfigDict, steps_per_epoch: int) -> None:
+    """A rate of 0.01 until the training error is below 80 %, about 400 steps; of resnet110."""
+    if config.model.name == "resnet110":
+        config.schedule.warmup.epochs = 400 / steps_per_epoch
+        config.schedule.warmup.name = "constant"
+        config.schedule.warmup.factor = 1 / 10
 
 
 def _see(config: ConfigDict) -> None:

@@ -18,7 +18,7 @@ from flax_vision.ops.xla_convolution import Geometry, Shape
 
 # That pay for Winograd's transforms, by the size of the kernel.
 _FEWEST_CHANNELS = {3: 256, 5: 64}
-_FEWEST_ON_SMALL_MAPS = {3: 96, 5: 64}
+_FEWEST_ON_SMALL_MAPS = {**_FEWEST_CHANNELS, 3: 96}
 _SMALL_MAP = 14 * 14
 
 

@@ -15,6 +15,14 @@ from flax_vision.training.losses import make_loss
 LOSS = make_loss("map", 10.0)
 
 
+def after(layers, params, x):
+    """What goes out of the last of some layers where x goes into the first."""
+    for layer in layers:
+        x = layer.sums(params.get(layer.name), x)
+        x = module.squash(x) if layer.squashes else x
+    return x
+
+
 @pytest.fixture(scope="module")
 def network():
     """A LeNet-5, its parameters, three images and their labels."""
@@ -41,10 +49,7 @@ def features(network):
 
 def test_layers_are_those_of_the_network(network, features):
     model, params, images, _ = network
-    x = module.extend(images, model.background)
-    for layer in module._LAYERS:
-        x = layer.sums(params.get(layer.name), x)
-        x = module.squash(x) if layer.squashes else x
+    x = after(module._LAYERS, params, module.extend(images, model.background))
     np.testing.assert_allclose(x, features, rtol=1e-5, atol=1e-6)
 
 
@@ -65,9 +70,7 @@ def numeric(network):
     @jax.jit
     def error(params):
         x = module.extend(jnp.asarray(images, jnp.float64), model.background)
-        for stage in module._LAYERS:
-            x = stage.sums(params.get(stage.name), x)
-            x = module.squash(x) if stage.squashes else x
+        x = after(module._LAYERS, params, x)
         return LOSS(-jnp.sum((x[:, None] - codes[None]) ** 2, axis=-1), labels).mean()
 
     def numeric(layer, name, index):
@@ -101,10 +104,7 @@ def by_features(network, features):
 def inputs(network):
     """The inputs of F6, [N, 120]."""
     model, params, images, _ = network
-    x = module.extend(images, model.background)
-    for layer in module._LAYERS[:-1]:
-        x = layer.sums(params.get(layer.name), x)
-        x = module.squash(x) if layer.squashes else x
+    x = after(module._LAYERS[:-1], params, module.extend(images, model.background))
     return np.asarray(x).reshape(len(images), -1)
 
 
