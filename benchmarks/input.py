@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from flax_vision import process
 from flax_vision.data import fast_jpeg
 from flax_vision.data.batches import training_batches
 from flax_vision.data.folder import ALL, find_folder
@@ -123,6 +124,7 @@ def line(speeds: list[Speed]) -> str:
 
 
 def main() -> None:
+    process.prepare()
     options = parse()
     with tempfile.TemporaryDirectory() as folder:
         size = write(Path(folder), options.images)

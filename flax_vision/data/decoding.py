@@ -51,15 +51,13 @@ def decode_parts(
     Raises:
       DecodingError: it is no image, damaged, of too many pixels or of 32 bits a channel.
     """
-    rows, columns, channels = shape
+    rows, columns, _ = shape
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             _check_pixels(image.size)
             width, height = upright_size(image)
             parts = choose(width, height)
-            shrink = min(_shrink(part, (columns, rows)) for part in parts)
-            mode = "RGB" if channels == 3 else "L"
-            pixels = _decode(content, image, shrink, mode, all(map(fast_jpeg.takes, parts)))
+            pixels = _decode(content, image, parts, shape)
         scaled = [_scaled(pixels, part, (width, height), (columns, rows)) for part in parts]
     except DecodingError:
         raise
@@ -120,17 +118,21 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def _decode(
-    content: bytes, image: Image.Image, shrink: float, mode: str, fast: bool
+    content: bytes, image: Image.Image, parts: Sequence[Part], shape: tuple[int, ...]
 ) -> Image.Image | np.ndarray:
-    """Returns the upright pixels in `mode`, with at least one for each `shrink` of the file's.
+    """Returns the upright pixels, with enough for each part to be of a shape.
 
     They are an array where they may be of `fast_jpeg`, and are.
     """
+    rows, columns, channels = shape
+    mode = "RGB" if channels == 3 else "L"
     if image.format in ("JPEG", "MPO"):
         width, height = image.size
+        shrink = min(_shrink(part, (columns, rows)) for part in parts)
         factor = next((factor for factor in _REDUCTIONS if factor <= shrink), 1)
-        if fast and _orientation(image) not in _UPRIGHT:
-            pixels = fast_jpeg.decode(content, (-(-width // factor), -(-height // factor)), mode)
+        if all(map(fast_jpeg.takes, parts)) and _orientation(image) not in _UPRIGHT:
+            needed = max(fast_jpeg.bottom(part, height, rows, factor) for part in parts)
+            pixels = fast_jpeg.decode(content, image.size, mode, factor, needed)
             if pixels is not None:
                 return pixels
         image.draft(mode, (width // factor, height // factor))

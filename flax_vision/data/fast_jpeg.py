@@ -5,6 +5,7 @@ the 256 levels, for each library rounds in its own way.
 """
 
 import math
+import re
 
 import numpy as np
 
@@ -18,6 +19,20 @@ except ImportError:
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in an image, in its pixels; they may lie between two."""
+
+_BELOW = 2
+"""Rows of a file below others that these are made of, where colours have half of the rows."""
+
+_MORE_FOLLOWS = re.compile("extraneous bytes before marker 0xd[0-79]")
+"""What libjpeg complains of first where the rows end before the data, and they were in order: the
+marker is that of the data's end, or of one of its parts."""
+
+_MARKER = b"\xff"
+_WITH_HEIGHT = (0xC0, 0xC1)
+"""Kinds of segments with the height, of images that are one scan from top to bottom."""
+
+_BEFORE_HEIGHT = (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))
+"""Kinds that may come before: tables, intervals, comments, and what programs add, as EXIF data."""
 
 _BEYOND = 2
 """Pixels around a box, for each that becomes one in either direction, that may count; one does
@@ -33,24 +48,67 @@ def takes(part: Part) -> bool:
     return simplejpeg is not None and part.interpolation == "bilinear" and not part.brought_to
 
 
-def decode(content: bytes, size: tuple[int, int], mode: str) -> np.ndarray | None:
+def decode(
+    content: bytes, size: tuple[int, int], mode: str, factor: int = 1, rows: int | None = None
+) -> np.ndarray | None:
     """Returns the pixels of a JPEG, uint8 [H, W, C]; None where Pillow has to judge it.
 
     The library takes neither CMYK nor what is only slightly out of order.
 
     Args:
       content: of the file.
-      size: width and height that are enough, of which the decoder may leave resolution out.
+      size: width and height of the file's image.
       mode: `"RGB"`, or `"L"` for grey.
+      factor: by which width and height become smaller: 1, 2, 4 or 8.
+      rows: of the file that are wanted; those below may be anything. All if None.
     """
-    width, height = size
+    width, height = (-(-side // factor) for side in size)
+    pixels = np.empty((height, width, {"RGB": 3, "L": 1}[mode]), np.uint8)
+    rows = size[1] if rows is None else min(size[1], rows + _BELOW)
+    content, cut = _ending_at(rows, content) if rows < size[1] else (content, False)
     try:
-        pixels: np.ndarray = simplejpeg.decode_jpeg(
-            content, {"RGB": "RGB", "L": "GRAY"}[mode], min_height=height, min_width=width
+        simplejpeg.decode_jpeg(
+            content,
+            {"RGB": "RGB", "L": "GRAY"}[mode],
+            min_height=-(-rows // factor) if cut else height,
+            min_width=width,
+            buffer=pixels,
         )
-    except ValueError:
-        return None
+    except ValueError as error:
+        if not (cut and _MORE_FOLLOWS.search(str(error))):
+            return None
     return pixels
+
+
+def _ending_at(rows: int, content: bytes) -> tuple[bytes, bool]:
+    """Returns a JPEG of the first rows, and True; where that is not so easy the same, and False.
+
+    What follows them stays in the file, and is passed over by decoders, that need no time for it.
+    Nearly all that decoding takes is for reading numbers one after the other.
+    """
+    place = 2
+    while content[place : place + 1] == _MARKER:
+        kind, first = content[place + 1], place + 4
+        if kind in _WITH_HEIGHT:
+            return b"".join((content[: first + 1], rows.to_bytes(2), content[first + 3 :])), True
+        if kind not in _BEFORE_HEIGHT:
+            break
+        place += 2 + int.from_bytes(content[place + 2 : first])
+    return content, False
+
+
+def bottom(part: Part, height: int, rows: int, factor: int) -> int:
+    """Returns how many of the rows of a file count for a part of it.
+
+    Args:
+      part: of the file's image.
+      height: of the file's image.
+      rows: that the part is brought to.
+      factor: by which the decoder makes the image smaller.
+    """
+    decoded = -(-height // factor)
+    down = decoded / height
+    return _reach(part.top * down, part.bottom * down, decoded, rows)[1] * factor
 
 
 def scale(pixels: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:

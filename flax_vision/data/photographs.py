@@ -1,10 +1,12 @@
 """Labelled images of any size that are read and decoded when they are needed."""
 
 import dataclasses
+import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 import grain
 import grain.experimental
@@ -22,6 +24,25 @@ _STREAM = 1
 _TOGETHER = 8
 """Images, at the most, that a thread decodes in one go: handing over each costs as much as its
 crop."""
+
+
+_ALIGNMENT = 64
+"""Bytes, at a multiple of which JAX takes an array on a CPU as it is, without a copy."""
+
+
+class _Views(NamedTuple):
+    """Views of images, and which of them could be read."""
+
+    images: np.ndarray
+    readable: np.ndarray
+
+    @classmethod
+    def empty(cls, count: int, shape: tuple[int, ...]) -> "_Views":
+        size = count * math.prod(shape)
+        memory = np.empty(size + _ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+        images = memory[start : start + size].reshape(count, *shape)
+        return cls(images, np.zeros(count, np.bool))
 
 
 class Files(Protocol):
@@ -133,17 +154,26 @@ class Photographs:
         if not groups:
             return
         device, count = jax.local_devices()[0], self._pieces(len(groups[0]))
+        rows = [np.array_split(np.arange(len(group)), count) for group in groups]
+        pieces = [(group, piece) for group, split in enumerate(rows) for piece in split]
+        arrays, lock = dict[int, _Views](), threading.Lock()
 
-        def transferred(
-            pieces: Sequence[tuple[np.ndarray, np.ndarray]],
-        ) -> tuple[jax.Array, np.ndarray]:
-            images, readable = map(np.concatenate, zip(*pieces, strict=True))
+        def decoded(piece: tuple[int, np.ndarray]) -> int:
+            group, rows = piece
+            with lock:
+                if group not in arrays:
+                    arrays[group] = _Views.empty(len(groups[group]), self.image_shape)
+            for row in rows:
+                self._view(int(groups[group][row]), epoch, arrays[group], row)
+            return group
+
+        def transferred(pieces: Sequence[int]) -> tuple[jax.Array, np.ndarray]:
+            images, readable = arrays.pop(pieces[0])
             if not readable.all():
                 images[~readable] = images[readable.argmax()]
             return jax.device_put(images, device), readable
 
-        pieces = [piece for group in groups for piece in np.array_split(group, count)]
-        views = self._mapped(pieces, lambda places: self._views(places, epoch), count)
+        views = self._mapped(pieces, decoded, count)
         batches = views.batch(count, batch_fn=transferred)
         ahead = iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
         try:
@@ -155,18 +185,8 @@ class Photographs:
         """Returns in how many pieces a group of that size is decoded, at least one a thread."""
         return min(size, max(self._threads, -(-size // _TOGETHER)))
 
-    def _views(
-        self, places: np.ndarray, epoch: tuple[int, int] | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the views of images, and which could be read."""
-        images = np.empty((len(places), *self.image_shape), np.uint8)
-        readable = np.empty(len(places), np.bool)
-        for row, place in enumerate(places):
-            images[row], readable[row] = self._view(int(place), epoch)
-        return images, readable
-
-    def _view(self, place: int, epoch: tuple[int, int] | None) -> tuple[np.ndarray, np.bool]:
-        """Returns the view of an image, and whether it could be read."""
+    def _view(self, place: int, epoch: tuple[int, int] | None, views: _Views, row: int) -> None:
+        """Puts the view of an image into a row, and whether it could be read."""
         view, shape = self.reading.view, self.image_shape
         seen = self.seen or view.middle
 
@@ -178,10 +198,12 @@ class Photographs:
 
         try:
             content = self.files.read(int(self.indices[place]))
-            return decode_parts(content, choose, shape[-3:]).reshape(shape), np.True_
+            views.images[row] = decode_parts(content, choose, shape[-3:]).reshape(shape)
         except (DecodingError, OSError) as error:
             self._skip(place, error)
-        return np.zeros(shape, np.uint8), np.False_
+            views.images[row] = 0
+        else:
+            views.readable[row] = True
 
     def _size(self, place: int) -> tuple[int, int] | tuple[()]:
         """Returns the width and height of an image; nothing where it cannot be read."""

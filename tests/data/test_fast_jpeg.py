@@ -4,6 +4,8 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from flax_vision.data import decoding, fast_jpeg
@@ -15,6 +17,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 RANDOM = np.random.default_rng(0)
+SIZE = 100, 75
 NOISE = RANDOM.integers(0, 256, (75, 100, 3), np.uint8)
 
 
@@ -63,7 +66,7 @@ def test_end_that_rounding_puts_beyond_the_image_is_its_end():
 @pytest.mark.parametrize(("mode", "shape"), [("RGB", (75, 100, 3)), ("L", (75, 100, 1))])
 def test_unscaled_pixels_are_pillows(mode, shape):
     content = encoded(NOISE)
-    found = fast_jpeg.decode(content, (100, 75), mode)
+    found = fast_jpeg.decode(content, SIZE, mode)
     image = Image.open(io.BytesIO(content))
     image.draft(mode, image.size)
     assert found.shape == shape
@@ -73,8 +76,52 @@ def test_unscaled_pixels_are_pillows(mode, shape):
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_damaged_file_is_for_pillow_to_judge(mode):
     content = encoded(NOISE)
-    assert fast_jpeg.decode(content[: len(content) // 2], (100, 75), mode) is None
-    assert fast_jpeg.decode(b"text", (100, 75), mode) is None
+    assert fast_jpeg.decode(content[: len(content) // 2], SIZE, mode) is None
+    assert fast_jpeg.decode(b"text", SIZE, mode) is None
+
+
+@given(
+    rows=st.integers(1, 80),
+    factor=st.sampled_from([1, 2, 4, 8]),
+    subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
+    restart=st.sampled_from([{}, {"restart_marker_rows": 1}, {"restart_marker_blocks": 3}]),
+    mode=st.sampled_from(["RGB", "L"]),
+    progressive=st.booleans(),
+)
+def test_wanted_rows_are_those_of_the_whole_image(rows, factor, restart, mode, **settings):
+    content = encoded(NOISE, **settings, **restart)
+    whole = fast_jpeg.decode(content, SIZE, mode, factor)
+    some = fast_jpeg.decode(content, SIZE, mode, factor, rows)
+    assert some.shape == whole.shape == (-(-75 // factor), -(-100 // factor), whole.shape[2])
+    wanted = rows // factor
+    np.testing.assert_array_equal(some[:wanted], whole[:wanted])
+
+
+def test_rows_below_the_wanted_ones_are_not_decoded(monkeypatch):
+    calls = []
+    decode = fast_jpeg.simplejpeg.decode_jpeg
+    monkeypatch.setattr(
+        fast_jpeg.simplejpeg,
+        "decode_jpeg",
+        lambda content, *x, **settings: calls.append(content) or decode(content, *x, **settings),
+    )
+    decode_parts(encoded(NOISE), lambda *_: [Part(0, 0, 40, 20)], (20, 40, 3))
+    assert Image.open(io.BytesIO(calls[0])).size == (100, 24)
+
+
+def test_file_that_ends_below_the_wanted_rows_is_damaged_all_the_same():
+    content = encoded(NOISE)
+    assert fast_jpeg.decode(content[:-200], SIZE, "RGB", rows=20) is None
+
+
+@pytest.mark.parametrize("top", [0.0, 30.0, 55.0])
+@pytest.mark.parametrize("shape", [(5, 5, 3), (20, 40, 1), (64, 64, 3)])
+def test_part_is_that_of_the_whole_image(shape, top, monkeypatch):
+    part = Part(3.3, top, 90.1, top + 19.7)
+    content = encoded(NOISE, subsampling="4:2:0")
+    found = decode_parts(content, lambda *_: [part], shape)
+    monkeypatch.setattr(fast_jpeg, "bottom", lambda *_: 75)
+    np.testing.assert_array_equal(found, decode_parts(content, lambda *_: [part], shape))
 
 
 @pytest.mark.parametrize(
