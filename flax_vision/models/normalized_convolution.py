@@ -1,7 +1,7 @@
 """A convolution, its batch normalisation, a shortcut's maps and the ReLU: one pass where they can.
 
 By the running statistics, batch normalisation multiplies each channel by a number and adds another.
-The convolution before it does both at no cost, with other kernels and a bias.
+The convolution before it does both at no cost.
 """
 
 import jax
@@ -33,10 +33,10 @@ def normalized_convolution(
     """
     if norm.uses_running_statistics and _have_variables(conv, norm):
         with jax.named_scope(conv.name or ""):
-            kernel, bias = _folded(conv, norm)
-            x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=conv.dtype)
+            operands = (x, conv.variables["params"]["kernel"], *_affine(conv, norm))
+            x, kernel, factor, bias = nn.dtypes.promote_dtype(*operands, dtype=conv.dtype)
             return convolution(
-                x, kernel, conv.stride, conv.padding, conv.groups, bias, added, rectify
+                x, kernel, conv.stride, conv.padding, conv.groups, bias, added, rectify, factor
             )
     y = norm(conv(x))
     y = y if added is None else y + added
@@ -49,12 +49,12 @@ def _have_variables(conv: Conv, norm: BatchNorm) -> bool:
     return all(collection in layer.variables for layer, collection in names)
 
 
-def _folded(conv: Conv, norm: BatchNorm) -> tuple[jax.Array, jax.Array]:
-    """Returns the kernel and the bias that do the work of both."""
-    linear, affine = conv.variables["params"], norm.variables["params"]
-    statistics = norm.variables["batch_stats"]
+def _affine(conv: Conv, norm: BatchNorm) -> tuple[jax.Array, jax.Array]:
+    """Returns what a convolution without a bias is multiplied by, and what is added to it: [K]."""
+    affine, statistics = norm.variables["params"], norm.variables["batch_stats"]
     factor, shift = factor_and_shift(
         statistics["mean"], statistics["var"], affine["scale"], affine["bias"], norm.epsilon
     )
-    bias = linear["bias"] * factor + shift if conv.use_bias else shift
-    return linear["kernel"] * factor.reshape(1, 1, 1, -1), bias
+    if conv.use_bias:
+        shift = conv.variables["params"]["bias"] * factor + shift
+    return factor, shift

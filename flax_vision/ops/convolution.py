@@ -18,6 +18,7 @@ def convolution(
     bias: jax.Array | None = None,
     added: jax.Array | None = None,
     rectify: bool = False,
+    factor: jax.Array | None = None,
 ) -> jax.Array:
     """Returns the cross-correlation of images with kernels, and what follows it in the same pass.
 
@@ -30,6 +31,7 @@ def convolution(
       bias: [K], added to every pixel of the result.
       added: [N, H', W', K], added to it besides.
       rectify: makes what is then negative 0: a ReLU.
+      factor: [K], by which each channel is multiplied before anything is added.
 
     Returns:
       [N, H', W', K].
@@ -46,13 +48,19 @@ def convolution(
         )
     is_whole = kernel.shape[:2] == x.shape[1:3] and not any(map(sum, pads))
     fast = groups == 1 and x.size > 0 and prefers_fast_forms()
-    if fast and is_whole:
-        y = _whole(x, kernel)
-    elif fast and x.dtype == kernel.dtype == jnp.float32 and min(map(min, pads)) >= 0:
-        return convolution_primitives.convolution(x, kernel, bias, geometry, added, rectify)
-    else:
-        y = xla_convolution.convolution(x, kernel, geometry)
+    is_single = x.dtype == kernel.dtype == jnp.float32
+    if fast and not is_whole and is_single and min(map(min, pads)) >= 0:
+        affine = bias if factor is None else _affine(factor, bias)
+        return convolution_primitives.convolution(x, kernel, affine, geometry, added, rectify)
+    if factor is not None:
+        kernel = kernel * factor.reshape(1, 1, 1, -1)
+    whole = fast and is_whole
+    y = _whole(x, kernel) if whole else xla_convolution.convolution(x, kernel, geometry)
     return xla_convolution.finish(y, bias, added, rectify)
+
+
+def _affine(factor: jax.Array, bias: jax.Array | None) -> jax.Array:
+    return jnp.stack([factor, jnp.zeros_like(factor) if bias is None else bias])
 
 
 def _listed(shape: Shape) -> str:

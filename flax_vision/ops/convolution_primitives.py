@@ -10,6 +10,7 @@ to XLA's own convolution: see `primitives`.
 import functools
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -28,7 +29,7 @@ _Function = Callable[..., jax.Array]
 def convolution(
     x: jax.Array,
     kernel: jax.Array,
-    bias: jax.Array | None,
+    affine: jax.Array | None,
     geometry: Geometry,
     added: jax.Array | None = None,
     rectify: bool = False,
@@ -38,7 +39,8 @@ def convolution(
     Args:
       x: float32 [N, H, W, C].
       kernel: float32 [height, width, C, K].
-      bias: float32 [K], added to every pixel; or None.
+      affine: float32 [K], added to every pixel; or [2, K], what each channel is multiplied by, and
+        what is added to it then; or None.
       geometry: its shape is [N, H', W', K].
       added: float32 [N, H', W', K], added besides; or None.
       rectify: makes negative numbers 0, at the end.
@@ -48,10 +50,10 @@ def convolution(
         # oneDNN 3.2 writes beyond its buffers in the gradient of a 1x1 convolution with a stride.
         x = jnp.pad(x, ((0, 0), *padding, (0, 0)))[:, ::stride, ::stride]
         geometry = Geometry(shape, 1, ((0, 0), (0, 0)))
-    if bias is None:
+    if affine is None:
         y = bind(convolution_p, x, kernel, geometry=geometry)
-        return xla_convolution.finish(y, bias, added, rectify)
-    others = (bias,) if added is None else (bias, added)
+        return xla_convolution.finish(y, None, added, rectify)
+    others = (affine,) if added is None else (affine, added)
     return bind(finished_p, x, kernel, *others, geometry=geometry, rectify=rectify)
 
 
@@ -75,20 +77,31 @@ def _define_transposes(
 
 
 def _finished(convolution: _Function) -> _Function:
-    """Makes a convolution one with a bias, maps that are added, and a ReLU."""
+    """Makes a convolution one with all that may follow it."""
 
     def finished(
         x: jax.Array,
         kernel: jax.Array,
-        bias: jax.Array,
+        affine: jax.Array,
         added: jax.Array | None = None,
         *,
         geometry: Geometry,
         rectify: bool,
     ) -> jax.Array:
-        return xla_convolution.finish(convolution(x, kernel, geometry), bias, added, rectify)
+        y = convolution(x, _scaled(kernel, affine), geometry)
+        return xla_convolution.finish(y, _shift(affine), added, rectify)
 
     return finished
+
+
+def _scaled(kernel: jax.Array, affine: jax.Array) -> jax.Array:
+    """Returns the kernel that also does what an affine map multiplies channels by."""
+    return kernel * affine[0].reshape(1, 1, 1, -1) if affine.ndim == 2 else kernel
+
+
+def _shift(affine: jax.Array) -> jax.Array:
+    """Returns what it adds to them."""
+    return affine[1] if affine.ndim == 2 else affine
 
 
 convolution_p = make_primitive(
@@ -131,11 +144,17 @@ def _derivative_of_finished(
 ) -> tuple[jax.Array, Any]:
     """A sum of what is linear in each operand, where the ReLU lets it through."""
     y = bind(finished_p, *primals, geometry=geometry, rectify=rectify)
-    x, kernel, *_ = primals
+    x, kernel, affine, *_ = primals
+    convolve = partial(bind, convolution_p, geometry=geometry)
+
+    def along_affine(daffine: jax.Array) -> jax.Array:
+        moved = lax.broadcast_in_dim(_shift(daffine), geometry.shape, (3,))
+        return moved if affine.ndim == 1 else moved + convolve(x, _scaled(kernel, daffine))
+
     along = (
-        lambda dx: bind(convolution_p, dx, kernel, geometry=geometry),
-        lambda dkernel: bind(convolution_p, x, dkernel, geometry=geometry),
-        lambda dbias: lax.broadcast_in_dim(dbias, geometry.shape, (3,)),
+        lambda dx: convolve(dx, _scaled(kernel, affine)),
+        lambda dkernel: convolve(x, _scaled(dkernel, affine)),
+        along_affine,
         lambda dadded: dadded,
     )
     pairs = zip(along, tangents, strict=False)  # there may be no maps that are added

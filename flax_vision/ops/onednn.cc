@@ -162,6 +162,9 @@ memory::desc Kernel(Numbers shape, memory::format_tag layout) {
   return {{shape[3], shape[2], shape[0], shape[1]}, kFloat, layout};
 }
 
+// A number for each channel of images.
+memory::desc Channels(int64_t count) { return {{1, count, 1, 1}, kFloat, memory::format_tag::nhwc}; }
+
 memory KernelOf(const Array& array) {
   auto desc = Kernel(array.dimensions(), memory::format_tag::hwio);
   return memory(desc, Cpu(), array.untyped_data());
@@ -180,6 +183,7 @@ struct Convolution {
   int64_t stride;
   Numbers padding;
   memory::desc bias = {};  // empty for none
+  bool scales = false;     // each channel, before anything is added
   bool adds_maps = false;  // of the shape of y
   bool rectifies = false;
 
@@ -227,7 +231,8 @@ struct Convolution {
   // Returns all that a description depends on.
   memory::dims Key(int64_t n, const memory::desc& weights) const {
     bool is_any = weights.get_format_kind() == memory::format_kind::any;
-    memory::dims key{n, stride, !bias.is_zero(), adds_maps, rectifies, is_any, omp_get_max_threads()};
+    memory::dims key{n,         stride,    !bias.is_zero(), scales,
+                     adds_maps, rectifies, is_any,          omp_get_max_threads()};
     auto add = [&](const auto& numbers) { key.insert(key.end(), numbers.begin(), numbers.end()); };
     for (Numbers numbers : {x, kernel, y, padding}) add(numbers);
     if (!is_any) {
@@ -244,6 +249,10 @@ struct Convolution {
   memory::dims After() const { return {padding[1], padding[3]}; }
   dnnl::primitive_attr Afterwards(int64_t n) const {
     dnnl::post_ops operations;
+    if (scales) {
+      operations.append_binary(dnnl::algorithm::binary_mul, Channels(y[3]));
+      operations.append_binary(dnnl::algorithm::binary_add, Channels(y[3]));
+    }
     if (adds_maps) operations.append_binary(dnnl::algorithm::binary_add, Images(y, n));
     // Of slope 0. oneDNN's own ReLU makes 0 of what is not a number, which would hide that a
     // network has diverged.
@@ -265,22 +274,33 @@ memory Reordered(ffi::ThreadPool& threads, const Array& kernel, const memory::de
 
 // ---- The three computations
 
-// What is added to a convolution: numbers for the channels, and maps.
-ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::RemainingArgs added,
+// What may follow a convolution, by the numbers of oneDNN's operations: [K] is added, or [2, K] is
+// what each channel is multiplied by and what is added; then maps are added; then a ReLU.
+ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::RemainingArgs after,
                    Result y, int64_t stride, Numbers padding, bool rectify) {
   Convolution c{x.dimensions(), kernel.dimensions(), y->dimensions(), stride, padding};
-  c.adds_maps = added.size() > 1;
+  c.adds_maps = after.size() > 1;
   c.rectifies = rectify;
   Arguments others;
-  if (added.size() > 0) {
-    Array bias = added.get<Array>(0).value();
-    c.bias = {{bias.dimensions()[0]}, kFloat, memory::format_tag::x};
-    others[DNNL_ARG_BIAS] = memory(c.bias, Cpu(), bias.untyped_data());
+  if (after.size() > 0) {
+    Array numbers = after.get<Array>(0).value();
+    c.scales = numbers.dimensions().size() == 2;
+    if (c.scales) {
+      for (int i : {0, 1}) {
+        others[DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1] =
+            memory(Channels(c.y[3]), Cpu(), numbers.typed_data() + i * c.y[3]);
+      }
+    } else {
+      c.bias = {{c.y[3]}, kFloat, memory::format_tag::x};
+      others[DNNL_ARG_BIAS] = memory(c.bias, Cpu(), numbers.untyped_data());
+    }
   }
+  int adding = DNNL_ARG_ATTR_MULTIPLE_POST_OP(c.scales ? 2 : 0) | DNNL_ARG_SRC_1;
   float slope = 0;
   if (rectify) {
-    int argument = DNNL_ARG_ATTR_MULTIPLE_POST_OP(c.adds_maps ? 1 : 0) | DNNL_ARG_WEIGHTS;
-    others[argument] = memory({{1}, kFloat, memory::format_tag::x}, Cpu(), &slope);
+    int last = (c.scales ? 2 : 0) + (c.adds_maps ? 1 : 0);
+    others[DNNL_ARG_ATTR_MULTIPLE_POST_OP(last) | DNNL_ARG_WEIGHTS] =
+        memory({{1}, kFloat, memory::format_tag::x}, Cpu(), &slope);
   }
   Shares shares(c.x[0], ThreadsOf(threads), true);
   OwnThreads own(shares.own_threads);
@@ -292,8 +312,7 @@ ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::Remainin
     arguments[DNNL_ARG_WEIGHTS] = weights;
     arguments[DNNL_ARG_DST] = Some(*y, first, count);
     if (c.adds_maps) {
-      Array maps = added.get<Array>(1).value();
-      arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1] = Some(maps, first, count);
+      arguments[adding] = Some(after.get<Array>(1).value(), first, count);
     }
     Run(dnnl::convolution_forward(c.Forward(count, weights.get_desc())), arguments);
   });

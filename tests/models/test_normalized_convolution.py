@@ -1,5 +1,7 @@
 """The one pass against the layers one after another."""
 
+import re
+
 import flax
 import jax
 import jax.numpy as jnp
@@ -62,6 +64,7 @@ def test_all_is_in_one_convolution(variables):
     assert program.count("flax_vision_finished_convolution[") == 1
     assert "rectify=True" in program
     assert "max" not in program
+    assert not re.search(r"f32\[3,3,3,5\] = mul", program)  # of the kernel, the largest there is
 
 
 @pytest.mark.parametrize("collection", ["params", "batch_stats"])

@@ -1,5 +1,6 @@
 """The primitives, lowered to oneDNN and to what there is without it, against XLA's convolution."""
 
+import math
 import re
 from functools import partial
 
@@ -26,17 +27,18 @@ def xla(x, kernel, stride=2, padding=PADDING):
     )
 
 
-def ours(x, kernel, stride=2, padding=PADDING, bias=None, **after):
+def ours(x, kernel, stride=2, padding=PADDING, affine=None, **after):
     geometry = geometry_of(x.shape, kernel.shape, stride, padding)
-    return convolution_primitives.convolution(x, kernel, bias, geometry, **after)
+    return convolution_primitives.convolution(x, kernel, affine, geometry, **after)
 
 
-def ours_to_the_end(x, kernel, bias, *added):
-    return ours(x, kernel, bias=bias, added=added[0] if added else None, rectify=True)
+def ours_to_the_end(x, kernel, affine, *added):
+    return ours(x, kernel, affine=affine, added=added[0] if added else None, rectify=True)
 
 
-def xla_to_the_end(x, kernel, bias, *added):
-    return jax.nn.relu(sum(added, xla(x, kernel) + bias.reshape(1, 1, 1, -1)))
+def xla_to_the_end(x, kernel, affine, *added):
+    *factors, shift = affine.reshape(-1, 1, 1, 1, 5)
+    return jax.nn.relu(sum(added, math.prod(factors, start=xla(x, kernel)) + shift))
 
 
 @pytest.fixture(scope="module", params=["with oneDNN", "without"], autouse=True)
@@ -74,11 +76,16 @@ def operands():
     return random_array(0, (4, 8, 9, 3)), random_array(1, (3, 3, 3, 5))
 
 
+@pytest.fixture(scope="module", params=[(5,), (2, 5)], ids=["bias", "factors and bias"])
+def affine(request):
+    return random_array(2, request.param)
+
+
 @pytest.fixture(scope="module", params=["with maps added", "without"])
-def more_operands(operands, request):
-    """Images, kernel, bias, and in one case maps that are added."""
+def more_operands(operands, affine, request):
+    """Images, kernel, a bias or factors and a bias, and in one case maps that are added."""
     added = (random_array(4, xla(*operands).shape),) if request.param == "with maps added" else ()
-    return *operands, random_array(2, (5,)), *added
+    return *operands, affine, *added
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +137,7 @@ def test_bias(operands):
         return jax.jit(value)(*operands, random_array(2, (5,)))
 
     added = lambda x, kernel, bias: xla(x, kernel) + bias.reshape(1, 1, 1, -1)  # noqa: E731
-    with_bias = lambda x, kernel, bias: ours(x, kernel, bias=bias)  # noqa: E731
+    with_bias = lambda x, kernel, bias: ours(x, kernel, affine=bias)  # noqa: E731
     assert_close(value_and_gradients(with_bias), value_and_gradients(added))
 
 
@@ -156,10 +163,10 @@ def test_derivative_of_all_that_is_in_the_pass(more_operands):
 
 
 def test_derivative_along_the_bias_alone(more_operands):
-    x, kernel, bias, *added = more_operands
+    x, kernel, affine, *added = more_operands
 
     def along(convolution):
-        return jax.jvp(lambda bias: convolution(x, kernel, bias, *added), (bias,), (bias,))
+        return jax.jvp(lambda affine: convolution(x, kernel, affine, *added), (affine,), (affine,))
 
     assert_close(along(ours_to_the_end), along(xla_to_the_end))
 
@@ -171,9 +178,9 @@ def test_where_the_relu_is_0_there_is_no_gradient(operands):
 
 
 @pytest.mark.parametrize("which", range(3))
-def test_relu_keeps_what_is_not_a_number(operands, which):
+def test_relu_keeps_what_is_not_a_number(operands, affine, which):
     """So that a run whose numbers have gone is seen to have diverged."""
-    broken = [*operands, random_array(2, (5,))]
+    broken = [*operands, affine]
     broken[which] = jnp.full_like(broken[which], jnp.nan)
     assert jnp.isnan(ours_to_the_end(*broken)).all()
     assert jnp.isnan(ours_to_the_end(*operands, jnp.zeros(5), xla(*operands) * jnp.nan)).all()
