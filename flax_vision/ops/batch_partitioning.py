@@ -18,22 +18,25 @@ from flax_vision.ops.xla_convolution import Geometry
 
 
 def divided(
-    bind: Callable[..., jax.Array], have_images: Sequence[bool], geometry: Geometry, images: int
+    bind: Callable[..., jax.Array],
+    have_images: Sequence[bool],
+    geometry: Geometry,
+    images: int,
+    is_sum: bool,
 ) -> Callable[..., jax.Array] | None:
     """Returns the primitive on each device's own images; None where nothing is to be divided.
 
     Args:
       bind: the primitive; takes its operands, and its geometry by keyword.
-      have_images: of each operand, whether its first axis is that of the images. Where the second
-        one has it, the result is a sum over the images, else it has it too.
+      have_images: of each operand, whether its first axis is that of the images.
       geometry: of the result of all devices.
       images: how many there are.
+      is_sum: whether the result is a sum over them, or has their axis too.
     """
     mesh = jax.sharding.get_abstract_mesh()
     devices = mesh.shape.get(DATA, 1)
     if devices == 1 or DATA in mesh.manual_axes or images % devices:
         return None
-    is_sum = all(have_images[:2]) and len(have_images) > 1
     shape = geometry.shape if is_sum else (images // devices, *geometry.shape[1:])
     spec = {True: PartitionSpec(DATA), False: PartitionSpec()}
 

@@ -136,6 +136,7 @@ kernel_gradient_p = make_primitive(
     cpu_convolution.kernel_gradient,
     (True, True),
     cpu_convolution.kernel_gradient_beats_onednn,
+    is_sum=True,
 )
 
 

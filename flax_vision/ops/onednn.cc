@@ -41,6 +41,7 @@ using Arguments = std::unordered_map<int, memory>;
 constexpr auto kAlgorithm = dnnl::algorithm::convolution_direct;
 constexpr auto kFloat = memory::data_type::f32;
 constexpr int64_t kFewKernels = 128;
+constexpr int64_t kChannelsAtOnce = 64;
 
 // ---- Threads
 
@@ -420,6 +421,56 @@ ffi::Error MaxPool(ffi::ThreadPool threads, Array x, Result y, int64_t stride, N
   return ffi::Error::Success();
 }
 
+// Adds to the largest number of a window what its maximum has for gradient: to the first of those
+// that are equal, row by row. For so many channels, which is not many.
+FOR_EACH_PROCESSOR void AddToLargest(const float* x, float* dx, const float* dy, Window rows,
+                                     Window columns, int64_t row, int64_t pixel, int64_t channels) {
+  float largest[kChannelsAtOnce];
+  int32_t place[kChannelsAtOnce];
+  int32_t places = 0;
+  for (int64_t i = rows.begin; i < rows.end; ++i) {
+    for (int64_t j = columns.begin; j < columns.end; ++j, ++places) {
+      const float* at = x + i * row + j * pixel;
+      for (int64_t c = 0; c < channels; ++c) {
+        bool is_larger = places == 0 || at[c] > largest[c] || at[c] != at[c];
+        largest[c] = is_larger ? at[c] : largest[c];
+        place[c] = is_larger ? places : place[c];
+      }
+    }
+  }
+  places = 0;
+  for (int64_t i = rows.begin; i < rows.end; ++i) {
+    for (int64_t j = columns.begin; j < columns.end; ++j, ++places) {
+      float* at = dx + i * row + j * pixel;
+      for (int64_t c = 0; c < channels; ++c) at[c] += place[c] == places ? dy[c] : 0;
+    }
+  }
+}
+
+ffi::Error MaxPoolGradient(ffi::ThreadPool threads, Array dy, Array x, Result dx, int64_t stride,
+                           Numbers padding, int64_t size) {
+  Numbers from = x.dimensions(), to = dy.dimensions();
+  int64_t channels = from[3], row = from[2] * channels, image = from[1] * row;
+  auto of_image = [=](const float* x, const float* dy, float* dx) {
+    std::fill_n(dx, image, 0);
+    for (int64_t i = 0; i < to[1] * to[2]; ++i) {
+      Window rows{i / to[2] * stride - padding[0], size, from[1]};
+      Window columns{i % to[2] * stride - padding[2], size, from[2]};
+      for (int64_t c = 0; c < channels; c += kChannelsAtOnce) {
+        AddToLargest(x + c, dx + c, dy + i * channels + c, rows, columns, row, channels,
+                     std::min(kChannelsAtOnce, channels - c));
+      }
+    }
+  };
+  Shares(from[0], ThreadsOf(threads), true).ForEach(threads, [&](int64_t, int64_t first, int64_t n) {
+    for (int64_t i = first; i < first + n; ++i) {
+      of_image(x.typed_data() + i * image, dy.typed_data() + i * to[1] * to[2] * channels,
+               dx->typed_data() + i * image);
+    }
+  });
+  return ffi::Error::Success();
+}
+
 // oneDNN reports by exceptions, which must not reach XLA.
 template <auto kCompute>
 struct Guarded;
@@ -457,3 +508,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_convolution_kernel_gradient,
                               Guarded<KernelGradient>::Call, WithResult(TwoArrays()));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_max_pool, Guarded<MaxPool>::Call,
                               WithResult(OneArray()).Attr<int64_t>("size"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_max_pool_gradient, Guarded<MaxPoolGradient>::Call,
+                              WithResult(TwoArrays()).Attr<int64_t>("size"));

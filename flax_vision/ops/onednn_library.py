@@ -27,6 +27,7 @@ TARGETS = (
     "flax_vision_convolution_input_gradient",
     "flax_vision_convolution_kernel_gradient",
     "flax_vision_max_pool",
+    "flax_vision_max_pool_gradient",
 )
 OFF = "FLAX_VISION_ONEDNN"
 """The variable of the environment that, set to 0, leaves oneDNN out."""

@@ -14,7 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad
 
+from flax_vision.ops import onednn_library
 from flax_vision.ops.backend import prefers_fast_forms
 from flax_vision.ops.padding import Padding, Pairs, output_size, padding_pairs
 from flax_vision.ops.precision import at_least_single
@@ -49,20 +52,12 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -
     return _windows(lax.max, x, -np.inf, size, stride, pads)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _fast_max_pool(x: jax.Array, size: int, geometry: Geometry) -> jax.Array:
-    """Returns the maximum alone, which the compiled library reads and writes once."""
-    if x.dtype == np.float32 and x.shape[3] >= _MANY_CHANNELS:
+    """Returns it by the compiled library, which reads and writes once, or in the form without."""
+    has_many = x.dtype == np.float32 and x.shape[3] >= _MANY_CHANNELS
+    if has_many and onednn_library.absence() is None:
         return bind(max_pool_p, x, geometry=geometry, size=size)
     return _by_rows_and_columns(x, size=size, geometry=geometry)
-
-
-@_fast_max_pool.defjvp
-def _fast_max_pool_jvp(
-    size: int, geometry: Geometry, primals: Any, tangents: Any
-) -> tuple[jax.Array, jax.Array]:
-    pool = partial(_by_rows_and_columns, size=size, geometry=geometry)
-    return jax.jvp(pool, primals, tangents)
 
 
 def _by_rows_and_columns(x: jax.Array, *, size: int, geometry: Geometry) -> jax.Array:
@@ -71,14 +66,50 @@ def _by_rows_and_columns(x: jax.Array, *, size: int, geometry: Geometry) -> jax.
     return largest(largest(padded, 2, size, geometry.stride), 1, size, geometry.stride)
 
 
+def _at_largest(t: jax.Array, x: jax.Array, *, size: int, geometry: Geometry) -> jax.Array:
+    """Returns of t what is where each window of x has its largest number: linear in t."""
+    pool = partial(_by_rows_and_columns, size=size, geometry=geometry)
+    return jax.jvp(pool, (x,), (t,))[1]
+
+
+def _to_largest(y: jax.Array, x: jax.Array, *, size: int, geometry: Geometry) -> jax.Array:
+    """Returns what puts each y there and adds: the transpose of `_at_largest`."""
+    forward = geometry._replace(shape=y.shape)
+    pull_back = jax.vjp(partial(_by_rows_and_columns, size=size, geometry=forward), x)[1]
+    return pull_back(y)[0]
+
+
+_NAME, _GRADIENT = "flax_vision_max_pool", "flax_vision_max_pool_gradient"
 max_pool_p = make_primitive(
-    "flax_vision_max_pool",
-    "flax_vision_max_pool",
-    _by_rows_and_columns,
-    _by_rows_and_columns,
-    (True,),
+    _NAME, _NAME, _by_rows_and_columns, _by_rows_and_columns, (True,), names=("size",)
+)
+_at_largest_p = make_primitive(
+    "flax_vision_at_largest", None, _at_largest, _at_largest, (True, True), names=("size",)
+)
+_to_largest_p = make_primitive(
+    f"{_NAME}_gradient",
+    f"{_NAME}_gradient",
+    _to_largest,
+    _to_largest,
+    (True, True),
     names=("size",),
 )
+
+
+def _define_linear(primitive: Primitive, transpose: Primitive) -> None:
+    """Makes it linear in its first operand, and constant in the second: it is, but for ties."""
+
+    def transposed(cotangent: Any, first: Any, x: Any, geometry: Geometry, size: int) -> list[Any]:
+        geometry = geometry._replace(shape=first.aval.shape)
+        return [bind(transpose, cotangent, x, geometry=geometry, size=size), None]
+
+    ad.deflinear2(primitive, transposed)
+    ad.defjvp(primitive, lambda t, _, x, **settings: bind(primitive, t, x, **settings), None)
+
+
+_define_linear(_at_largest_p, _to_largest_p)
+_define_linear(_to_largest_p, _at_largest_p)
+ad.defjvp(max_pool_p, lambda t, x, **settings: bind(_at_largest_p, t, x, **settings))
 
 
 def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:

@@ -22,25 +22,27 @@ _Function = Callable[..., jax.Array]
 
 def make_primitive(
     name: str,
-    target: str,
+    target: str | None,
     plain: _Function,
     fast: _Function,
     have_images: tuple[bool, ...],
     beats_onednn: Callable[..., bool] | None = None,
     names: tuple[str, ...] = (),
+    is_sum: bool = False,
     **attributes: Any,
 ) -> Primitive:
     """Makes a primitive whose result has the shape of its parameter `geometry`.
 
     Args:
       name: of the primitive.
-      target: the handler of the compiled library that computes it.
+      target: the handler of the compiled library that computes it; None where there is none.
       plain: the same by XLA.
       fast: the same in the form that is fast on a CPU without that.
       have_images: of each operand, whether its first axis is that of the images.
       beats_onednn: whether that is faster than oneDNN, from the shape of the second operand and
         the geometry; None for never.
       names: of its other parameters.
+      is_sum: whether the result is a sum over the images, and else has one of each.
       **attributes: of the handler, where they are not parameters of the primitive.
     """
     primitive = Primitive(name)
@@ -51,12 +53,12 @@ def make_primitive(
     def lower(ctx: Any, *operands: Any, geometry: Geometry, **parameters: Any) -> Any:
         images = ctx.avals_in[0].shape[0]
         own = partial(bind, primitive)
-        divided = batch_partitioning.divided(own, have_images, geometry, images)
+        divided = batch_partitioning.divided(own, have_images, geometry, images, is_sum)
         if divided is not None:
             rule = mlir.lower_fun(divided, multiple_results=False)
             return rule(ctx, *operands, **parameters)
         is_slower = beats_onednn is not None and beats_onednn(ctx.avals_in[1].shape, geometry)
-        if is_slower or onednn_library.absence() is not None:
+        if target is None or is_slower or onednn_library.absence() is not None:
             rule = mlir.lower_fun(fast, multiple_results=False)
             return rule(ctx, *operands, geometry=geometry, **parameters)
         pads = np.asarray(geometry.padding, np.int64).ravel()

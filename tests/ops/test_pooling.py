@@ -11,6 +11,7 @@ from flax_vision.ops.pooling import adaptive_average_pool, average_pool, max_poo
 
 SHAPE = (2, 9, 12, 3)
 MANY_CHANNELS = (3, 9, 12, 19)
+VERY_MANY_CHANNELS = (1, 5, 6, 150)
 
 
 def value_and_gradient(pool, x):
@@ -25,7 +26,7 @@ def value_and_gradient(pool, x):
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME", "CEIL", 1, ((0, 1), (2, 0))])
 @pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2), (3, 1), (1, 1), (3, 3)])
-@pytest.mark.parametrize("shape", [SHAPE, MANY_CHANNELS])
+@pytest.mark.parametrize("shape", [SHAPE, MANY_CHANNELS, VERY_MANY_CHANNELS])
 def test_forms_of_max_pool_agree(size, stride, padding, shape, use_plain_forms):
     x = random_array(0, shape)
     pooled = max_pool(x, size, stride, padding)
@@ -54,8 +55,31 @@ def test_max_pool_by_hand():
     np.testing.assert_array_equal(padded, [[6, 8, 9], [16, 18, 19], [21, 23, 24]])
 
 
-def test_forms_of_max_pool_agree_on_ties(use_plain_forms):
-    x = jnp.round(random_array(0, SHAPE) * 2)  # few values, so that windows have equals
+@pytest.mark.parametrize("shape", [SHAPE, MANY_CHANNELS])
+def test_derivatives_of_max_pool_agree(shape, use_plain_forms):
+    """Along a direction, and of a gradient."""
+    x, direction = random_array(0, shape), random_array(1, shape)
+    pool = partial(max_pool, size=3, stride=2, padding=1)
+
+    def derivatives():
+        curvature = jax.grad(lambda x: (jax.grad(lambda x: (pool(x) ** 3).sum())(x) ** 2).sum())
+        return jax.jvp(pool, (x,), (direction,))[1], curvature(x)
+
+    fast = derivatives()
+    use_plain_forms()
+    for ours, theirs in zip(fast, derivatives(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_gradient_goes_where_a_number_is_none():
+    x = jnp.zeros((1, 3, 3, 16)).at[0, 1, 2].set(jnp.nan)
+    gradient = jax.grad(lambda x: max_pool(x, 3, 1).sum())(x)
+    np.testing.assert_array_equal(gradient, jnp.isnan(x))
+
+
+@pytest.mark.parametrize("shape", [SHAPE, MANY_CHANNELS])
+def test_forms_of_max_pool_agree_on_ties(shape, use_plain_forms):
+    x = jnp.round(random_array(0, shape) * 2)  # few values, so that windows have equals
 
     def gradient(x):
         return value_and_gradient(lambda x: max_pool(x, 3, 2, 1), x)[1]
@@ -75,19 +99,22 @@ def test_a_number_that_is_none_is_not_hidden(place, channels):
 def test_devices_pool_their_own_images():
     mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
     x = random_array(0, (4, 6, 6, 16))
-    pool = partial(max_pool, size=3, stride=2)
+    pool = partial(value_and_gradient, partial(max_pool, size=3, stride=2))
     with jax.set_mesh(mesh):
         images = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
         program = jax.jit(pool).lower(images).compile()
         pooled = program(images)
     assert "all-gather" not in program.as_text()
-    np.testing.assert_array_equal(pooled, pool(x))
+    jax.tree.map(np.testing.assert_array_equal, pooled, pool(x))
 
 
 def test_vmap_of_max_pool():
     x = random_array(0, (2, *MANY_CHANNELS))
     pool = partial(max_pool, size=3, stride=2, padding=1)
     np.testing.assert_array_equal(jax.vmap(pool)(x), jnp.stack([pool(one) for one in x]))
+    gradient = jax.grad(lambda x: (pool(x) ** 2).sum())
+    each = jnp.stack([gradient(one) for one in x])
+    np.testing.assert_allclose(jax.vmap(gradient)(x), each, rtol=1e-6)
 
 
 def test_padding_never_wins():
