@@ -47,6 +47,7 @@ def load(folder: Path, **settings):
     parts = [found[part]() if part in found else None for part in PARTS]
     if ALL in found:
         parts[0] = found[ALL]()
-    for part in filter(None, parts):
-        check_headers(part, ignore)
+    for name, part in zip(PARTS, parts, strict=True):
+        if part is not None and part.reading.on_error == "stop":
+            check_headers(part, name, ignore)
     return parts

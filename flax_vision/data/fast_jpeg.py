@@ -5,7 +5,6 @@ the 256 levels, for each library rounds in its own way.
 """
 
 import math
-import re
 
 import numpy as np
 
@@ -23,16 +22,18 @@ Box = tuple[float, float, float, float]
 _BELOW = 2
 """Rows of a file below others that these are made of, where colours have half of the rows."""
 
-_MORE_FOLLOWS = re.compile("extraneous bytes before marker 0xd[0-79]")
-"""What libjpeg complains of first where the rows end before the data, and they were in order: the
-marker is that of the data's end, or of one of its parts."""
+_MORE_FOLLOWS = "extraneous bytes before marker 0xd9"
+"""What libjpeg complains of first where the rows end before the data, which are in order: the
+marker is that of their end."""
 
 _MARKER = b"\xff"
 _WITH_HEIGHT = (0xC0, 0xC1)
 """Kinds of segments with the height, of images that are one scan from top to bottom."""
 
-_BEFORE_HEIGHT = (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))
-"""Kinds that may come before: tables, intervals, comments, and what programs add, as EXIF data."""
+_DATA = 0xDA
+_BEFORE_DATA = (0xC4, 0xDB, 0xFE, *range(0xE0, 0xF0))
+"""Other kinds that may come before the data: tables, comments, and what programs add (EXIF). Of data
+in parts, which one more kind announces, libjpeg would not say whether the last ones are there."""
 
 _BEYOND = 2
 """Pixels around a box, for each that becomes one in either direction, that may count; one does
@@ -75,7 +76,7 @@ def decode(
             buffer=pixels,
         )
     except ValueError as error:
-        if not (cut and _MORE_FOLLOWS.search(str(error))):
+        if not (cut and _MORE_FOLLOWS in str(error)):
             return None
     return pixels
 
@@ -86,12 +87,14 @@ def _ending_at(rows: int, content: bytes) -> tuple[bytes, bool]:
     What follows them stays in the file, and is passed over by decoders, that need no time for it.
     Nearly all that decoding takes is for reading numbers one after the other.
     """
-    place = 2
+    place, height = 2, None
     while content[place : place + 1] == _MARKER:
         kind, first = content[place + 1], place + 4
         if kind in _WITH_HEIGHT:
-            return b"".join((content[: first + 1], rows.to_bytes(2), content[first + 3 :])), True
-        if kind not in _BEFORE_HEIGHT:
+            height = first + 1
+        elif kind == _DATA and height is not None:
+            return b"".join((content[:height], rows.to_bytes(2), content[height + 2 :])), True
+        elif kind not in _BEFORE_DATA:
             break
         place += 2 + int.from_bytes(content[place + 2 : first])
     return content, False

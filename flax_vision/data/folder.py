@@ -99,18 +99,25 @@ def _part_folders(root: Path) -> dict[str, Path]:
     return {part: folders[0] for part, folders in found.items() if folders}
 
 
-def check_headers(photographs: Photographs, report: Report) -> None:
-    """Looks at the headers of the first 10,000 images, where one that cannot be read is an error.
+def check_headers(photographs: Photographs, part: str, report: Report) -> None:
+    """Looks at the headers of the first 10,000 images of a part.
 
     Args:
       photographs: the images.
+      part: its name.
       report: called with a text, the images looked at so far and their number.
 
     Raises:
-      UserError: a header cannot be read.
+      UserError: one cannot be read and that is an error, or none can.
     """
-    if photographs.reading.on_error == "stop":  # else they are counted when they are needed
-        photographs.take(np.arange(min(len(photographs), _CHECKED))).sizes(report)
+    first = photographs.take(np.arange(min(len(photographs), _CHECKED)))
+    first.sizes(report)
+    if len(first) and len(first.unreadable) == len(first):
+        name, reason = next(iter(first.unreadable.items()))
+        raise UserError(
+            f"none of {counted(len(first), f'{part} image')} can be read, such as {name!r} "
+            f"({reason}); mend them or give others."
+        )
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -161,9 +168,11 @@ def _images(folder: Path) -> list[Path]:
     )
     images = [folder / name for name in natural(names)]
     if not images:
+        inner = _folders(folder)
+        hint = f", only folders, such as {inner[0]!r}, which are not looked into" if inner else ""
         raise UserError(
-            f"the folder of the class {folder.name!r} has no images in it ({str(folder)!r}); put "
-            f"some there ({', '.join(SUFFIXES)}), or take the folder away."
+            f"the folder of the class {folder.name!r} has no images in it{hint} ({str(folder)!r}); "
+            f"put some there ({', '.join(SUFFIXES)}), or take the folder away."
         )
     return images
 
@@ -189,6 +198,10 @@ def natural(names: Iterable[str]) -> list[str]:
 
 def _too_few_classes(folder: Path, found: Sequence[str]) -> str:
     count = f"only one class, {found[0]!r}" if found else "no classes"
+    if found and found[0] in (*_VALIDATION, "test"):
+        return (
+            f"{str(folder)!r} has {count}, a part; it must have a folder train/ with classes too."
+        )
     loose = sum(entry.suffix.lower() in SUFFIXES for entry in _visible(folder))
     hint = f" It has {counted(loose, 'image')} outside of such folders." if loose else ""
     return (

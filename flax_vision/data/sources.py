@@ -112,7 +112,7 @@ def _load(source: Source, wanted: Sequence[str], report: Report) -> dict[str, Im
         from flax_vision.data.folder import check_headers
 
         for part in wanted:
-            check_headers(parts[part], report)  # type: ignore[arg-type]
+            check_headers(parts[part], part, report)  # type: ignore[arg-type]
     return {part: parts[part] for part in wanted}
 
 
@@ -172,7 +172,7 @@ def _divide(train: Images, part: str, share: float, name: str) -> tuple[Images, 
         raise UserError(
             f"config.data.{part} is {share}, which divides the "
             f"{counted(len(train), 'training image')} of {name!r} into {len(rest)} and "
-            f"{len(taken)}; each part needs one at least."
+            f"{len(taken)}; each part needs one at least: give another share, or more images."
         )
     lost = _classes(train) - _classes(rest)
     if lost:

@@ -74,12 +74,16 @@ def _undamaged(builder: Any, name: str, directory: str, options: Options) -> Ite
     except (OSError, RuntimeError, ValueError) as error:  # ArrayRecord, TFDS and Pillow
         if isinstance(error, UserError):
             raise
-        problem = str(error).splitlines()[0]
+        problem = _first_line(error)
         raise UserError(
             _how_to_prepare(
                 builder, name, directory, f"is damaged ({problem}); prepare it again", options
             )
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _prepared_builder(name: str, directory: str, options: Options) -> Any:
@@ -88,12 +92,17 @@ def _prepared_builder(name: str, directory: str, options: Options) -> Any:
             builder = tfds.builder(name, data_dir=directory or None)
     except (AssertionError, ImportError, ValueError) as error:  # DatasetNotFoundError is one
         known = tfds.list_builders(with_community_datasets=False)  # those need a network
-        nearest = difflib.get_close_matches(name, ["mnist_5k", *known], n=1)
+        if name in known:
+            raise UserError(
+                f"data set {name!r} of TFDS cannot be opened here ({_first_line(error)}); install "
+                f"what it needs, or choose another. {_embedded(options)}"
+            ) from error
+        nearest = difflib.get_close_matches(name, ["mnist_5k", "folder", *known], n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
         raise UserError(
-            f"unknown data set {name!r}{hint} Valid: mnist_5k, or any image classification set "
-            f"that `tfds.list_builders()` names, such as mnist, fashion_mnist or cifar10. "
-            f"{_embedded(options)}"
+            f"unknown data set {name!r}{hint} Valid: mnist_5k, folder (of your own images), or any "
+            "image classification set that `tfds.list_builders()` names, such as mnist, "
+            f"fashion_mnist or cifar10. {_embedded(options)}"
         ) from error
     with _quiet():
         is_prepared = builder.is_prepared()

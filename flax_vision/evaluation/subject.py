@@ -46,8 +46,8 @@ def find_source(
       on_error: what becomes of photographs that cannot be read; None for as in the run.
 
     Raises:
-      UserError: no set is named, and there is no run that says which it was trained on; or a
-        folder, and a set.
+      UserError: no set is named, and there is no run that says which it was trained on, or its
+        folder is not there; or a folder is given, and a set.
     """
     own = run_configuration(path).get("data", {})
     wanted = name or ("folder" if folder is not None else own.get("name"))
@@ -61,6 +61,11 @@ def find_source(
     is_own = wanted == own.get("name") and (folder is None or _is_same(folder, own.get("path", "")))
     others = {"path": folder or "", "validation": own.get("validation", 0.0), "test": 1.0}
     data = own if is_own else others
+    if is_own and folder is None and wanted == "folder" and not Path(data["path"]).is_dir():
+        raise UserError(
+            f"the folder that {str(path)!r} was trained on is not there: config.data.path is "
+            f"{data['path']!r}, seen from where training was started; go there, or give --path DIR."
+        )
     return Source(
         wanted,
         data.get("directory", "") if directory is None else directory,

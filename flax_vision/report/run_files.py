@@ -30,7 +30,9 @@ def read_records(path: Path) -> Records:
         if "epoch" in record and "seconds" not in record:
             raise _damaged(path, f"line {number} is of an epoch, and has no seconds")
     if not any("epoch" in record for record in records):
-        raise _damaged(path, "it has no epoch")
+        raise UserError(
+            f"{path} has no epoch yet, so that there is nothing to show; go on training."
+        )
     return records
 
 

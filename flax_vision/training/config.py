@@ -136,6 +136,12 @@ def check(config: ConfigDict) -> None:
             f"config.schedule.factors {len(factors)}; give a factor for each."
         )
     _check_start(flat)
+    if flat["data.path"] and flat["data.name"] != "folder":
+        raise UserError(
+            f"config.data.path is {flat['data.path']!r}, and config.data.name "
+            f"{flat['data.name']!r}, which takes no folder; give the recipe `folder` of a config "
+            "file, such as configs/resnet50.py:folder, or --config.data.name=folder."
+        )
     scales = {"test_scale": flat["view.test_scale"] or math.inf}
     if not flat["view.area"]:
         scales["scale"] = flat["view.scale"][0]

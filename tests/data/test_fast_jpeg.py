@@ -109,8 +109,9 @@ def test_rows_below_the_wanted_ones_are_not_decoded(monkeypatch):
     assert Image.open(io.BytesIO(calls[0])).size == (100, 24)
 
 
-def test_file_that_ends_below_the_wanted_rows_is_damaged_all_the_same():
-    content = encoded(NOISE)
+@pytest.mark.parametrize("settings", [{}, {"restart_marker_rows": 1}, {"progressive": True}])
+def test_file_that_ends_below_the_wanted_rows_is_damaged_all_the_same(settings):
+    content = encoded(NOISE, **settings)
     assert fast_jpeg.decode(content[:-200], SIZE, "RGB", rows=20) is None
 
 

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_folders import VIEW, load, write
+from tiny_folders import VIEW, ignore, load, write
 
 from flax_vision.data import folder as folder_module
 from flax_vision.data.folder import check_headers, find_folder
@@ -61,6 +61,19 @@ def test_natural_order_of_classes_and_files(tmp_path):
     train, _, _ = load(tmp_path)
     assert train.class_names == ["birds", "Class 1", "class 9", "class 10"]
     assert names(train)[:3] == ["x1y2.png", "x9y2.png", "x10y2.png"]
+
+
+def test_folder_of_a_part_alone_is_said(tmp_path):
+    write(tmp_path / "val")
+    with pytest.raises(UserError, match="only one class, 'val', a part; it must have .* train/"):
+        load(tmp_path)
+
+
+def test_folders_inside_an_empty_class_are_said(tmp_path):
+    write(tmp_path)
+    write(tmp_path / "c", "d")
+    with pytest.raises(UserError, match="'c' has no images in it, only folders, such as 'd'"):
+        load(tmp_path)
 
 
 def test_links_are_followed(tmp_path):
@@ -158,15 +171,25 @@ def test_folder_that_may_not_be_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("make", [no_image, link_to_nowhere])
-def test_headers_are_not_looked_at_where_errors_are_counted(make, tmp_path):
+def test_header_that_cannot_be_read_is_no_error_where_they_are_counted(make, tmp_path):
     make(tmp_path / "pictures")
-    assert len(load(tmp_path / "pictures", on_error="skip")[0]) == 13
+    photographs, *_ = load(tmp_path / "pictures", on_error="skip")
+    check_headers(photographs, "train", ignore)
+    assert (len(photographs), photographs.unreadable) == (13, {})
+
+
+def test_part_of_which_no_image_can_be_read_is_an_error_before_a_run(tmp_path):
+    for file in write(tmp_path, count=1).rglob("*.png"):
+        file.write_text("no image")
+    photographs, *_ = load(tmp_path, on_error="skip")
+    with pytest.raises(UserError, match="none of 2 validation images can be read, such as .*no im"):
+        check_headers(photographs, "validation", ignore)
 
 
 def test_headers_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(folder_module, "_CHECKED", 5)
     reports = []
     train, _, _ = load(write(tmp_path))
-    check_headers(train, lambda *report: reports.append(report))
+    check_headers(train, "train", lambda *report: reports.append(report))
     assert [done for _, done, _ in reports] == [1, 2, 3, 4, 5]
     assert reports[0][2] == 5

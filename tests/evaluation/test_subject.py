@@ -22,6 +22,7 @@ def photographic(card):
 def directory(tmp_path):
     """The directory of its run on a folder."""
     data = {"name": "folder", "directory": "", "path": str(tmp_path / "pictures")}
+    (tmp_path / "pictures").mkdir()
     data |= {"validation": 0.1, "test": 0.2, "on_error": "skip", "threads": 3}
     (tmp_path / "config.json").write_text(json.dumps({"data": data}))
     return tmp_path
@@ -37,6 +38,12 @@ def test_folder_of_a_run_is_divided_as_in_the_run(directory, photographic):
     assert by_another_name == own
     other = Source("folder", "", "others", 0.1, 1.0, reading, names, OPTIONS)
     assert find_source(directory, photographic, None, folder="others") == other
+
+
+def test_folder_of_a_run_that_is_gone(directory, photographic):
+    (directory / "pictures").rmdir()
+    with pytest.raises(UserError, match="was trained on is not there: .*give --path DIR"):
+        find_source(directory, photographic, None)
 
 
 def test_errors_can_be_had_otherwise_than_in_the_run(directory, photographic):

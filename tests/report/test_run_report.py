@@ -185,7 +185,7 @@ EPOCH = '{"epoch": 1, "seconds": 1.0}'
         ("metrics.jsonl", f"{EPOCH}\n5\n", "is damaged (line 2 is no object with numbers)"),
         ("metrics.jsonl", '{"epoch": "1"}', "is damaged (line 1 is no object with numbers)"),
         ("metrics.jsonl", '{"epoch": 1}', "is damaged (line 1 is of an epoch, and has no seconds)"),
-        ("metrics.jsonl", "", "is damaged (it has no epoch)"),
+        ("metrics.jsonl", "", "has no epoch yet"),
         ("starts.json", None, "cannot be read"),
         ("starts.json", "{}", "is damaged (it is no list)"),
         ("starts.json", "[{}]", "is damaged (start 1 has no time, host, python"),
