@@ -32,8 +32,8 @@ _WITH_HEIGHT = (0xC0, 0xC1)
 
 _DATA = 0xDA
 _BEFORE_DATA = (0xC4, 0xDB, 0xFE, *range(0xE0, 0xF0))
-"""Other kinds that may come before the data: tables, comments, and what programs add (EXIF). Of data
-in parts, which one more kind announces, libjpeg would not say whether the last ones are there."""
+"""Others that may come before the data: tables, comments, and what programs add (EXIF). Of data in
+parts, which one more kind announces, libjpeg would not say whether the last ones are there."""
 
 _BEYOND = 2
 """Pixels around a box, for each that becomes one in either direction, that may count; one does

@@ -123,6 +123,11 @@ def prepare(
             f"config.epochs is {config.epochs}, which makes {config.epochs * steps_per_epoch:,} "
             f"steps; give at most {counted(_MOST_STEPS // steps_per_epoch, 'epoch')}."
         )
+    if config.optimizer.accumulate > (batches := config.epochs * steps_per_epoch):
+        raise UserError(
+            f"config.optimizer.accumulate is {config.optimizer.accumulate}, and the run has "
+            f"{counted(batches, 'batch', 'batches')}, too few to make one step; give at most that."
+        )
     if config.schedule.name == "plateau" and not len(parts.validation):
         raise UserError(
             "config.schedule.name is 'plateau', which needs the error on validation images, and "

@@ -70,6 +70,8 @@ def fails(capsys, tmp_path, monkeypatch):
         ([f"--config={LENET5}", "--config.model.name=vgg61"], "unknown network 'vgg61'"),
         ([f"--config={LENET5}", "--config.model.codes=ascii"], "codes of lenet5 'ascii'"),
         ([f"--config={LENET5}", "--config.epochs=100000000"], "give at most 19,173,961 epochs"),
+        ([f"--config={LENET5}", "--config.optimizer.accumulate=9999"], "the run has 4,480 batches"),
+        ([f"--config={LENET5}", "--config.data.path=cats"], "takes no folder; give the recipe"),
         ([f"--config={LENET5}", "--config.data.mean=a,b"], "config.data.mean is ('a,b',)"),
         ([f"--config={LENET5}", "--config.model.dtype=float64"], "dtype of lenet5 'float64'"),
         ([f"--config={LENET5}", "--workdir=/dev/null/run"], "cannot be written"),
