@@ -120,9 +120,9 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def _decode(
     content: bytes, image: Image.Image, parts: Sequence[Part], shape: tuple[int, ...]
 ) -> Image.Image | np.ndarray:
-    """Returns the upright pixels, with enough for each part to be of a shape.
+    """Returns the upright pixels, no more of them than parts of that shape need.
 
-    They are an array where they may be of `fast_jpeg`, and are.
+    They are an array if `fast_jpeg` decoded them, whose rows below the parts may be anything.
     """
     rows, columns, channels = shape
     mode = "RGB" if channels == 3 else "L"
@@ -131,7 +131,7 @@ def _decode(
         shrink = min(_shrink(part, (columns, rows)) for part in parts)
         factor = next((factor for factor in _REDUCTIONS if factor <= shrink), 1)
         if all(map(fast_jpeg.takes, parts)) and _orientation(image) not in _UPRIGHT:
-            needed = max(fast_jpeg.bottom(part, height, rows, factor) for part in parts)
+            needed = max(fast_jpeg.rows_needed(part, height, rows, factor) for part in parts)
             pixels = fast_jpeg.decode(content, image.size, mode, factor, needed)
             if pixels is not None:
                 return pixels

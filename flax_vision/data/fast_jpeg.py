@@ -27,13 +27,13 @@ _MORE_FOLLOWS = "extraneous bytes before marker 0xd9"
 marker is that of their end."""
 
 _MARKER = b"\xff"
-_WITH_HEIGHT = (0xC0, 0xC1)
-"""Kinds of segments with the height, of images that are one scan from top to bottom."""
+_FRAME = (0xC0, 0xC1)
+"""SOF0 and SOF1: the segment with the height, of an image that is not progressive."""
 
-_DATA = 0xDA
-_BEFORE_DATA = (0xC4, 0xDB, 0xFE, *range(0xE0, 0xF0))
-"""Others that may come before the data: tables, comments, and what programs add (EXIF). Of data in
-parts, which one more kind announces, libjpeg would not say whether the last ones are there."""
+_SCAN = 0xDA
+_OTHERS = (0xC4, 0xDB, 0xFE, *range(0xE0, 0xF0))
+"""DHT, DQT, COM and APPn. With a DRI the data are in parts, and libjpeg would not say whether the
+last ones are there."""
 
 _BEYOND = 2
 """Pixels around a box, for each that becomes one in either direction, that may count; one does
@@ -84,23 +84,24 @@ def decode(
 def _ending_at(rows: int, content: bytes) -> tuple[bytes, bool]:
     """Returns a JPEG of the first rows, and True; where that is not so easy the same, and False.
 
-    What follows them stays in the file, and is passed over by decoders, that need no time for it.
-    Nearly all that decoding takes is for reading numbers one after the other.
+    What follows them stays in the file, and is passed over by decoders in no time: nearly all that
+    decoding takes is for the entropy coding.
     """
-    place, height = 2, None
+    place, frame = 2, 0
     while content[place : place + 1] == _MARKER:
         kind, first = content[place + 1], place + 4
-        if kind in _WITH_HEIGHT:
-            height = first + 1
-        elif kind == _DATA and height is not None:
-            return b"".join((content[:height], rows.to_bytes(2), content[height + 2 :])), True
-        elif kind not in _BEFORE_DATA:
+        if kind in _FRAME:
+            frame = first
+        elif kind == _SCAN and frame and content[first] == content[frame + 5]:  # all components
+            height = slice(frame + 1, frame + 3)
+            return content[: height.start] + rows.to_bytes(2) + content[height.stop :], True
+        elif kind not in _OTHERS:
             break
         place += 2 + int.from_bytes(content[place + 2 : first])
     return content, False
 
 
-def bottom(part: Part, height: int, rows: int, factor: int) -> int:
+def rows_needed(part: Part, height: int, rows: int, factor: int) -> int:
     """Returns how many of the rows of a file count for a part of it.
 
     Args:

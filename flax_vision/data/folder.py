@@ -90,6 +90,7 @@ def find_folder(
 def _part_folders(root: Path) -> dict[str, Path]:
     """Returns the folders of the parts, that of the training part first."""
     if not (root / "train").is_dir():
+        _check_no_parts(root)
         return {ALL: root}
     names = {"train": ("train",), "validation": _VALIDATION, "test": ("test",)}
     found = {
@@ -97,6 +98,16 @@ def _part_folders(root: Path) -> dict[str, Path]:
         for part, candidates in names.items()
     }
     return {part: folders[0] for part, folders in found.items() if folders}
+
+
+def _check_no_parts(root: Path) -> None:
+    """Raises a UserError where the folders are those of parts, without a training part."""
+    found = _folders(root)
+    if found and set(found) <= {*_VALIDATION, "test"}:
+        raise UserError(
+            f"{str(root)!r} has {'/ and '.join(found)}/ and no train/; give it one too, with a "
+            "folder of images for each class."
+        )
 
 
 def check_headers(photographs: Photographs, part: str, report: Report) -> None:
@@ -112,11 +123,12 @@ def check_headers(photographs: Photographs, part: str, report: Report) -> None:
     """
     first = photographs.take(np.arange(min(len(photographs), _CHECKED)))
     first.sizes(report)
-    if len(first) and len(first.unreadable) == len(first):
+    if len(first) and len(first.skipped) == len(first):
         name, reason = next(iter(first.unreadable.items()))
+        what = "training" if part == "train" else part
         raise UserError(
-            f"none of {counted(len(first), f'{part} image')} can be read, such as {name!r} "
-            f"({reason}); mend them or give others."
+            f"none of the first {counted(len(first), f'{what} image')} can be read, such as "
+            f"{name!r} ({reason}); mend them or give others."
         )
 
 
@@ -169,7 +181,7 @@ def _images(folder: Path) -> list[Path]:
     images = [folder / name for name in natural(names)]
     if not images:
         inner = _folders(folder)
-        hint = f", only folders, such as {inner[0]!r}, which are not looked into" if inner else ""
+        hint = f", but folders, such as {inner[0]!r}, which are not looked into" if inner else ""
         raise UserError(
             f"the folder of the class {folder.name!r} has no images in it{hint} ({str(folder)!r}); "
             f"put some there ({', '.join(SUFFIXES)}), or take the folder away."
@@ -198,10 +210,6 @@ def natural(names: Iterable[str]) -> list[str]:
 
 def _too_few_classes(folder: Path, found: Sequence[str]) -> str:
     count = f"only one class, {found[0]!r}" if found else "no classes"
-    if found and found[0] in (*_VALIDATION, "test"):
-        return (
-            f"{str(folder)!r} has {count}, a part; it must have a folder train/ with classes too."
-        )
     loose = sum(entry.suffix.lower() in SUFFIXES for entry in _visible(folder))
     hint = f" It has {counted(loose, 'image')} outside of such folders." if loose else ""
     return (

@@ -30,21 +30,6 @@ _ALIGNMENT = 64
 """Bytes, at a multiple of which JAX takes an array on a CPU as it is, without a copy."""
 
 
-class _Views(NamedTuple):
-    """Views of images, and which of them could be read."""
-
-    images: np.ndarray
-    readable: np.ndarray
-
-    @classmethod
-    def empty(cls, count: int, shape: tuple[int, ...]) -> "_Views":
-        size = count * math.prod(shape)
-        memory = np.empty(size + _ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % _ALIGNMENT
-        images = memory[start : start + size].reshape(count, *shape)
-        return cls(images, np.zeros(count, np.bool))
-
-
 class Files(Protocol):
     """Encoded images by their number."""
 
@@ -59,6 +44,40 @@ class Files(Protocol):
 
     def key(self, index: int) -> str:
         """Returns what tells it from others of its class, wherever they all lie."""
+
+
+class _Views(NamedTuple):
+    """Views of images, and which of them could be read."""
+
+    images: np.ndarray
+    readable: np.ndarray
+
+
+class _Gathered:
+    """The views of groups of images, which threads put there piece by piece."""
+
+    def __init__(self, image_shape: tuple[int, ...]) -> None:
+        self._shape = image_shape
+        self._groups: dict[int, _Views] = {}
+        self._lock = threading.Lock()
+
+    def of(self, group: int, count: int) -> _Views:
+        """Returns where the views of a group belong, of so many images."""
+        with self._lock:
+            if group not in self._groups:
+                self._groups[group] = _Views(self._images(count), np.zeros(count, np.bool))
+            return self._groups[group]
+
+    def taken(self, group: int) -> _Views:
+        """Returns the views of a group, and keeps them no longer."""
+        with self._lock:
+            return self._groups.pop(group)
+
+    def _images(self, count: int) -> np.ndarray:
+        size = count * math.prod(self._shape)
+        memory = np.empty(size + _ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+        return memory[start : start + size].reshape(count, *self._shape)
 
 
 @dataclass(frozen=True)
@@ -156,19 +175,17 @@ class Photographs:
         device, count = jax.local_devices()[0], self._pieces(len(groups[0]))
         rows = [np.array_split(np.arange(len(group)), count) for group in groups]
         pieces = [(group, piece) for group, split in enumerate(rows) for piece in split]
-        arrays, lock = dict[int, _Views](), threading.Lock()
+        gathered = _Gathered(self.image_shape)
 
         def decoded(piece: tuple[int, np.ndarray]) -> int:
             group, rows = piece
-            with lock:
-                if group not in arrays:
-                    arrays[group] = _Views.empty(len(groups[group]), self.image_shape)
+            views = gathered.of(group, len(groups[group]))
             for row in rows:
-                self._view(int(groups[group][row]), epoch, arrays[group], row)
+                self._view(int(groups[group][row]), epoch, views, row)
             return group
 
         def transferred(pieces: Sequence[int]) -> tuple[jax.Array, np.ndarray]:
-            images, readable = arrays.pop(pieces[0])
+            images, readable = gathered.taken(pieces[0])
             if not readable.all():
                 images[~readable] = images[readable.argmax()]
             return jax.device_put(images, device), readable

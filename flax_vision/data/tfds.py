@@ -94,8 +94,8 @@ def _prepared_builder(name: str, directory: str, options: Options) -> Any:
         known = tfds.list_builders(with_community_datasets=False)  # those need a network
         if name in known:
             raise UserError(
-                f"data set {name!r} of TFDS cannot be opened here ({_first_line(error)}); install "
-                f"what it needs, or choose another. {_embedded(options)}"
+                f"data set {name!r} of TFDS cannot be opened here ({_first_line(error)}); mend "
+                f"that, or choose another. {_embedded(options)}"
             ) from error
         nearest = difflib.get_close_matches(name, ["mnist_5k", "folder", *known], n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
@@ -194,7 +194,7 @@ class _Records:
         try:
             content: bytes = self._source[index]["image"]
         except (RuntimeError, ValueError) as error:  # ArrayRecord and TFDS
-            raise OSError(f"the record is damaged: {str(error).splitlines()[0]}") from error
+            raise OSError(f"the record is damaged: {_first_line(error)}") from error
         return content
 
     def open(self, index: int) -> IO[bytes]:

@@ -61,11 +61,8 @@ def find_source(
     is_own = wanted == own.get("name") and (folder is None or _is_same(folder, own.get("path", "")))
     others = {"path": folder or "", "validation": own.get("validation", 0.0), "test": 1.0}
     data = own if is_own else others
-    if is_own and folder is None and wanted == "folder" and not Path(data["path"]).is_dir():
-        raise UserError(
-            f"the folder that {str(path)!r} was trained on is not there: config.data.path is "
-            f"{data['path']!r}, seen from where training was started; go there, or give --path DIR."
-        )
+    if is_own and folder is None and wanted == "folder":
+        _check_there(path, Path(data["path"]).expanduser())
     return Source(
         wanted,
         data.get("directory", "") if directory is None else directory,
@@ -76,6 +73,16 @@ def find_source(
         card.class_names if wanted == "folder" else (),
         OPTIONS,
     )
+
+
+def _check_there(path: Path, folder: Path) -> None:
+    """Raises a UserError where the folder that a run was trained on is gone."""
+    if not folder.is_dir():
+        where = "" if folder.is_absolute() else ", seen from where training was started"
+        raise UserError(
+            f"the folder that {str(path)!r} was trained on is not there: {str(folder)!r}{where}; "
+            "give --path DIR."
+        )
 
 
 def _is_same(folder: str, other: str) -> bool:

@@ -62,7 +62,7 @@ class Conv(nn.Module):
             bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         return convolution(
-            x, kernel, self.stride, self.padding, self.groups, bias, rectify=self.rectify
+            x, kernel, self.stride, self.padding, self.groups, bias=bias, rectify=self.rectify
         )
 
 

@@ -5,6 +5,7 @@ The convolution before it does both at no cost.
 """
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from flax_vision.models.layers import BatchNorm, Conv
@@ -33,11 +34,15 @@ def normalized_convolution(
     """
     if norm.uses_running_statistics and _have_variables(conv, norm):
         with jax.named_scope(conv.name or ""):
-            operands = (x, conv.variables["params"]["kernel"], *_affine(conv, norm))
-            x, kernel, factor, bias = nn.dtypes.promote_dtype(*operands, dtype=conv.dtype)
-            return convolution(
-                x, kernel, conv.stride, conv.padding, conv.groups, bias, added, rectify, factor
-            )
+            kernel = conv.variables["params"]["kernel"]
+            factor, bias = _factor_and_bias(conv, norm)
+            is_single = conv.dtype == jnp.float32
+            if not is_single:  # so that what both do is rounded once
+                kernel = kernel * factor.reshape(1, 1, 1, -1)
+            x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=conv.dtype)
+            scale = factor if is_single else None
+            settings = conv.stride, conv.padding, conv.groups
+            return convolution(x, kernel, *settings, scale, bias, added, rectify)
     y = norm(conv(x))
     y = y if added is None else y + added
     return nn.relu(y) if rectify else y
@@ -49,7 +54,7 @@ def _have_variables(conv: Conv, norm: BatchNorm) -> bool:
     return all(collection in layer.variables for layer, collection in names)
 
 
-def _affine(conv: Conv, norm: BatchNorm) -> tuple[jax.Array, jax.Array]:
+def _factor_and_bias(conv: Conv, norm: BatchNorm) -> tuple[jax.Array, jax.Array]:
     """Returns what a convolution without a bias is multiplied by, and what is added to it: [K]."""
     affine, statistics = norm.variables["params"], norm.variables["batch_stats"]
     factor, shift = factor_and_shift(

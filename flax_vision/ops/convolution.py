@@ -15,10 +15,10 @@ def convolution(
     stride: int = 1,
     padding: Padding = "VALID",
     groups: int = 1,
+    factor: jax.Array | None = None,
     bias: jax.Array | None = None,
     added: jax.Array | None = None,
     rectify: bool = False,
-    factor: jax.Array | None = None,
 ) -> jax.Array:
     """Returns the cross-correlation of images with kernels, and what follows it in the same pass.
 
@@ -28,10 +28,10 @@ def convolution(
       stride: between two windows, in pixels.
       padding: zeros around the image, see `padding_pairs`.
       groups: into which the channels are divided; each group of kernels sees one of them.
-      bias: [K], added to every pixel of the result.
+      factor: [K], by which each channel of the result is multiplied.
+      bias: [K], added to every pixel of it then.
       added: [N, H', W', K], added to it besides.
       rectify: makes what is then negative 0: a ReLU.
-      factor: [K], by which each channel is multiplied before anything is added.
 
     Returns:
       [N, H', W', K].
@@ -50,17 +50,12 @@ def convolution(
     fast = groups == 1 and x.size > 0 and prefers_fast_forms()
     is_single = x.dtype == kernel.dtype == jnp.float32
     if fast and not is_whole and is_single and min(map(min, pads)) >= 0:
-        affine = bias if factor is None else _affine(factor, bias)
-        return convolution_primitives.convolution(x, kernel, affine, geometry, added, rectify)
+        return convolution_primitives.convolution(x, kernel, factor, bias, geometry, added, rectify)
     if factor is not None:
         kernel = kernel * factor.reshape(1, 1, 1, -1)
-    whole = fast and is_whole
-    y = _whole(x, kernel) if whole else xla_convolution.convolution(x, kernel, geometry)
+    use_whole = fast and is_whole
+    y = _whole(x, kernel) if use_whole else xla_convolution.convolution(x, kernel, geometry)
     return xla_convolution.finish(y, bias, added, rectify)
-
-
-def _affine(factor: jax.Array, bias: jax.Array | None) -> jax.Array:
-    return jnp.stack([factor, jnp.zeros_like(factor) if bias is None else bias])
 
 
 def _listed(shape: Shape) -> str:

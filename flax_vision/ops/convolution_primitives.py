@@ -29,7 +29,8 @@ _Function = Callable[..., jax.Array]
 def convolution(
     x: jax.Array,
     kernel: jax.Array,
-    affine: jax.Array | None,
+    factor: jax.Array | None,
+    bias: jax.Array | None,
     geometry: Geometry,
     added: jax.Array | None = None,
     rectify: bool = False,
@@ -39,8 +40,8 @@ def convolution(
     Args:
       x: float32 [N, H, W, C].
       kernel: float32 [height, width, C, K].
-      affine: float32 [K], added to every pixel; or [2, K], what each channel is multiplied by, and
-        what is added to it then; or None.
+      factor: float32 [K], by which each channel of the result is multiplied; or None.
+      bias: float32 [K], added to every pixel then; or None.
       geometry: its shape is [N, H', W', K].
       added: float32 [N, H', W', K], added besides; or None.
       rectify: makes negative numbers 0, at the end.
@@ -50,10 +51,12 @@ def convolution(
         # oneDNN 3.2 writes beyond its buffers in the gradient of a 1x1 convolution with a stride.
         x = jnp.pad(x, ((0, 0), *padding, (0, 0)))[:, ::stride, ::stride]
         geometry = Geometry(shape, 1, ((0, 0), (0, 0)))
-    if affine is None:
+    if factor is not None:
+        bias = jnp.stack([factor, jnp.zeros_like(factor) if bias is None else bias])
+    if bias is None:
         y = bind(convolution_p, x, kernel, geometry=geometry)
         return xla_convolution.finish(y, None, added, rectify)
-    others = (affine,) if added is None else (affine, added)
+    others = (bias,) if added is None else (bias, added)
     return bind(finished_p, x, kernel, *others, geometry=geometry, rectify=rectify)
 
 
@@ -77,7 +80,11 @@ def _define_transposes(
 
 
 def _finished(convolution: _Function) -> _Function:
-    """Makes a convolution one with all that may follow it."""
+    """Makes a convolution one with all that may follow it.
+
+    What is affine is [K], added to each channel; or [2, K], by what each is multiplied first, and
+    what is added.
+    """
 
     def finished(
         x: jax.Array,
@@ -95,12 +102,12 @@ def _finished(convolution: _Function) -> _Function:
 
 
 def _scaled(kernel: jax.Array, affine: jax.Array) -> jax.Array:
-    """Returns the kernel that also does what an affine map multiplies channels by."""
+    """Returns the kernel times the factors of [2, K]; as it is for [K]."""
     return kernel * affine[0].reshape(1, 1, 1, -1) if affine.ndim == 2 else kernel
 
 
 def _shift(affine: jax.Array) -> jax.Array:
-    """Returns what it adds to them."""
+    """Returns what is added to each channel: [K]."""
     return affine[1] if affine.ndim == 2 else affine
 
 

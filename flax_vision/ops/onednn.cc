@@ -41,7 +41,7 @@ using Arguments = std::unordered_map<int, memory>;
 constexpr auto kAlgorithm = dnnl::algorithm::convolution_direct;
 constexpr auto kFloat = memory::data_type::f32;
 constexpr int64_t kFewKernels = 128;
-constexpr int64_t kChannelsAtOnce = 64;
+constexpr int64_t kChannelsAtOnce = 64;  // whose places in a window are on the stack
 
 // ---- Threads
 
@@ -210,6 +210,9 @@ struct Convolution {
                       After(), Forward(n, weights));
     });
   }
+  // Numbers of oneDNN's operations after the convolution: factors and what is added are the first.
+  int Adding() const { return scales ? 2 : 0; }
+  int Rectifying() const { return Adding() + (adds_maps ? 1 : 0); }
   memory::desc AnyLayout() const { return Kernel(kernel, memory::format_tag::any); }
 
  private:
@@ -275,34 +278,37 @@ memory Reordered(ffi::ThreadPool& threads, const Array& kernel, const memory::de
 
 // ---- The three computations
 
-// What may follow a convolution, by the numbers of oneDNN's operations: [K] is added, or [2, K] is
-// what each channel is multiplied by and what is added; then maps are added; then a ReLU.
+// Sets what follows a convolution, and returns its arguments but for maps. What may be given: [K]
+// that is added, or [2, K], by what each channel is multiplied and what is added; then maps.
+Arguments After(Convolution& c, ffi::RemainingArgs& given, bool rectify, float* slope) {
+  Arguments arguments;
+  c.adds_maps = given.size() > 1;
+  c.rectifies = rectify;
+  if (given.size() > 0) {
+    Array numbers = given.get<Array>(0).value();
+    int64_t channels = c.y[3];
+    c.scales = numbers.dimensions().size() == 2;
+    if (!c.scales) {
+      c.bias = {{channels}, kFloat, memory::format_tag::x};
+      arguments[DNNL_ARG_BIAS] = memory(c.bias, Cpu(), numbers.untyped_data());
+    }
+    for (int i = 0; i < c.Adding(); ++i) {
+      arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1] =
+          memory(Channels(channels), Cpu(), numbers.typed_data() + i * channels);
+    }
+  }
+  if (rectify) {
+    arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(c.Rectifying()) | DNNL_ARG_WEIGHTS] =
+        memory({{1}, kFloat, memory::format_tag::x}, Cpu(), slope);
+  }
+  return arguments;
+}
+
 ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::RemainingArgs after,
                    Result y, int64_t stride, Numbers padding, bool rectify) {
   Convolution c{x.dimensions(), kernel.dimensions(), y->dimensions(), stride, padding};
-  c.adds_maps = after.size() > 1;
-  c.rectifies = rectify;
-  Arguments others;
-  if (after.size() > 0) {
-    Array numbers = after.get<Array>(0).value();
-    c.scales = numbers.dimensions().size() == 2;
-    if (c.scales) {
-      for (int i : {0, 1}) {
-        others[DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1] =
-            memory(Channels(c.y[3]), Cpu(), numbers.typed_data() + i * c.y[3]);
-      }
-    } else {
-      c.bias = {{c.y[3]}, kFloat, memory::format_tag::x};
-      others[DNNL_ARG_BIAS] = memory(c.bias, Cpu(), numbers.untyped_data());
-    }
-  }
-  int adding = DNNL_ARG_ATTR_MULTIPLE_POST_OP(c.scales ? 2 : 0) | DNNL_ARG_SRC_1;
   float slope = 0;
-  if (rectify) {
-    int last = (c.scales ? 2 : 0) + (c.adds_maps ? 1 : 0);
-    others[DNNL_ARG_ATTR_MULTIPLE_POST_OP(last) | DNNL_ARG_WEIGHTS] =
-        memory({{1}, kFloat, memory::format_tag::x}, Cpu(), &slope);
-  }
+  Arguments others = After(c, after, rectify, &slope);
   Shares shares(c.x[0], ThreadsOf(threads), true);
   OwnThreads own(shares.own_threads);
   auto chosen = c.Forward(shares.size, c.AnyLayout());
@@ -313,7 +319,8 @@ ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::Remainin
     arguments[DNNL_ARG_WEIGHTS] = weights;
     arguments[DNNL_ARG_DST] = Some(*y, first, count);
     if (c.adds_maps) {
-      arguments[adding] = Some(after.get<Array>(1).value(), first, count);
+      arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(c.Adding()) | DNNL_ARG_SRC_1] =
+          Some(after.get<Array>(1).value(), first, count);
     }
     Run(dnnl::convolution_forward(c.Forward(count, weights.get_desc())), arguments);
   });
@@ -421,8 +428,8 @@ ffi::Error MaxPool(ffi::ThreadPool threads, Array x, Result y, int64_t stride, N
   return ffi::Error::Success();
 }
 
-// Adds to the largest number of a window what its maximum has for gradient: to the first of those
-// that are equal, row by row. For so many channels, which is not many.
+// Adds dy, the gradient of the largest number of a window, to dx where that is: the first of equals,
+// row by row, or the last that is no number. For at most kChannelsAtOnce channels.
 FOR_EACH_PROCESSOR void AddToLargest(const float* x, float* dx, const float* dy, Window rows,
                                      Window columns, int64_t row, int64_t pixel, int64_t channels) {
   float largest[kChannelsAtOnce];
@@ -447,25 +454,27 @@ FOR_EACH_PROCESSOR void AddToLargest(const float* x, float* dx, const float* dy,
   }
 }
 
+// Windows overlap, so that what may be divided are images and channels.
 ffi::Error MaxPoolGradient(ffi::ThreadPool threads, Array dy, Array x, Result dx, int64_t stride,
                            Numbers padding, int64_t size) {
   Numbers from = x.dimensions(), to = dy.dimensions();
-  int64_t channels = from[3], row = from[2] * channels, image = from[1] * row;
-  auto of_image = [=](const float* x, const float* dy, float* dx) {
-    std::fill_n(dx, image, 0);
-    for (int64_t i = 0; i < to[1] * to[2]; ++i) {
+  int64_t channels = from[3], row = from[2] * channels, pixels = from[1] * from[2];
+  int64_t windows = to[1] * to[2], blocks = (channels + kChannelsAtOnce - 1) / kChannelsAtOnce;
+  auto of_block = [=](const float* x, const float* dy, float* dx, int64_t count) {
+    for (int64_t i = 0; i < pixels; ++i) std::fill_n(dx + i * channels, count, 0.0f);
+    for (int64_t i = 0; i < windows; ++i) {
       Window rows{i / to[2] * stride - padding[0], size, from[1]};
       Window columns{i % to[2] * stride - padding[2], size, from[2]};
-      for (int64_t c = 0; c < channels; c += kChannelsAtOnce) {
-        AddToLargest(x + c, dx + c, dy + i * channels + c, rows, columns, row, channels,
-                     std::min(kChannelsAtOnce, channels - c));
-      }
+      AddToLargest(x, dx, dy + i * channels, rows, columns, row, channels, count);
     }
   };
-  Shares(from[0], ThreadsOf(threads), true).ForEach(threads, [&](int64_t, int64_t first, int64_t n) {
+  Shares shares(from[0] * blocks, ThreadsOf(threads), true);
+  shares.ForEach(threads, [&](int64_t, int64_t first, int64_t n) {
     for (int64_t i = first; i < first + n; ++i) {
-      of_image(x.typed_data() + i * image, dy.typed_data() + i * to[1] * to[2] * channels,
-               dx->typed_data() + i * image);
+      int64_t image = i / blocks * channels, channel = i % blocks * kChannelsAtOnce;
+      of_block(x.typed_data() + image * pixels + channel, dy.typed_data() + image * windows + channel,
+               dx->typed_data() + image * pixels + channel,
+               std::min(kChannelsAtOnce, channels - channel));
     }
   });
   return ffi::Error::Success();

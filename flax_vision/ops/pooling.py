@@ -2,7 +2,8 @@
 
 XLA's gradient of a maximum over windows is very slow on a CPU. A maximum along the rows, and then
 down the columns, has the same value and the same gradient: where several pixels of a window are the
-largest, both give it all to the first of them, row by row.
+largest, both give it all to the first of them, row by row. So do the handlers of the compiled
+library, in one pass each.
 """
 
 import math
@@ -53,9 +54,7 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -
 
 
 def _fast_max_pool(x: jax.Array, size: int, geometry: Geometry) -> jax.Array:
-    """Returns it by the compiled library, which reads and writes once, or in the form without."""
-    has_many = x.dtype == np.float32 and x.shape[3] >= _MANY_CHANNELS
-    if has_many and onednn_library.absence() is None:
+    if x.dtype == np.float32 and x.shape[3] >= _MANY_CHANNELS:
         return bind(max_pool_p, x, geometry=geometry, size=size)
     return _by_rows_and_columns(x, size=size, geometry=geometry)
 
@@ -74,9 +73,7 @@ def _at_largest(t: jax.Array, x: jax.Array, *, size: int, geometry: Geometry) ->
 
 def _to_largest(y: jax.Array, x: jax.Array, *, size: int, geometry: Geometry) -> jax.Array:
     """Returns what puts each y there and adds: the transpose of `_at_largest`."""
-    forward = geometry._replace(shape=y.shape)
-    pull_back = jax.vjp(partial(_by_rows_and_columns, size=size, geometry=forward), x)[1]
-    return pull_back(y)[0]
+    return jax.vjp(partial(_by_rows_and_columns, size=size, geometry=geometry), x)[1](y)[0]
 
 
 _NAME, _GRADIENT = "flax_vision_max_pool", "flax_vision_max_pool_gradient"
@@ -87,17 +84,29 @@ _at_largest_p = make_primitive(
     "flax_vision_at_largest", None, _at_largest, _at_largest, (True, True), names=("size",)
 )
 _to_largest_p = make_primitive(
-    f"{_NAME}_gradient",
-    f"{_NAME}_gradient",
-    _to_largest,
-    _to_largest,
-    (True, True),
-    names=("size",),
+    _GRADIENT, _GRADIENT, _to_largest, _to_largest, (True, True), names=("size",)
 )
 
 
+def _derivative_of_max_pool(
+    primals: Any, tangents: Any, *, size: int, geometry: Geometry
+) -> tuple[jax.Array, jax.Array]:
+    (x,), (t,) = primals, tangents
+    if onednn_library.absence() is not None:
+        # This form keeps the places that it finds; the primitive's gradient finds them again.
+        return jax.jvp(partial(_by_rows_and_columns, size=size, geometry=geometry), (x,), (t,))
+    settings: dict[str, Any] = {"size": size, "geometry": geometry}
+    return bind(max_pool_p, x, **settings), bind(_at_largest_p, t, x, **settings)
+
+
+ad.primitive_jvps[max_pool_p] = _derivative_of_max_pool
+
+
 def _define_linear(primitive: Primitive, transpose: Primitive) -> None:
-    """Makes it linear in its first operand, and constant in the second: it is, but for ties."""
+    """Makes it linear in its first operand.
+
+    The derivative by the second is 0 wherever no two numbers of a window are equal.
+    """
 
     def transposed(cotangent: Any, first: Any, x: Any, geometry: Geometry, size: int) -> list[Any]:
         geometry = geometry._replace(shape=first.aval.shape)
@@ -109,7 +118,6 @@ def _define_linear(primitive: Primitive, transpose: Primitive) -> None:
 
 _define_linear(_at_largest_p, _to_largest_p)
 _define_linear(_to_largest_p, _at_largest_p)
-ad.defjvp(max_pool_p, lambda t, x, **settings: bind(_at_largest_p, t, x, **settings))
 
 
 def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:

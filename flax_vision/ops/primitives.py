@@ -42,7 +42,7 @@ def make_primitive(
       beats_onednn: whether that is faster than oneDNN, from the shape of the second operand and
         the geometry; None for never.
       names: of its other parameters.
-      is_sum: whether the result is a sum over the images, and else has one of each.
+      is_sum: whether the result is a sum over the images, or has their axis too.
       **attributes: of the handler, where they are not parameters of the primitive.
     """
     primitive = Primitive(name)

@@ -136,6 +136,11 @@ def check(config: ConfigDict) -> None:
             f"config.schedule.factors {len(factors)}; give a factor for each."
         )
     _check_start(flat)
+    _check_photographs(flat)
+
+
+def _check_photographs(flat: Mapping[str, Any]) -> None:
+    """Raises a UserError where what is set about them would have no effect, or cannot be."""
     if flat["data.path"] and flat["data.name"] != "folder":
         raise UserError(
             f"config.data.path is {flat['data.path']!r}, and config.data.name "

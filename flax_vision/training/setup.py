@@ -112,27 +112,7 @@ def prepare(
     source = Source(data.name, data.directory, data.path, data.validation, data.test, reading)
     parts = load_parts(source, report)
     claim(parts)
-    steps_per_epoch = len(parts.train) // config.batch_size
-    if not steps_per_epoch:
-        raise UserError(
-            f"config.batch_size is {config.batch_size}, and the training set has only "
-            f"{counted(len(parts.train), 'image')}; give a batch of at most that."
-        )
-    if config.epochs * steps_per_epoch > _MOST_STEPS:
-        raise UserError(
-            f"config.epochs is {config.epochs}, which makes {config.epochs * steps_per_epoch:,} "
-            f"steps; give at most {counted(_MOST_STEPS // steps_per_epoch, 'epoch')}."
-        )
-    if config.optimizer.accumulate > (batches := config.epochs * steps_per_epoch):
-        raise UserError(
-            f"config.optimizer.accumulate is {config.optimizer.accumulate}, and the run has "
-            f"{counted(batches, 'batch', 'batches')}, too few to make one step; give at most that."
-        )
-    if config.schedule.name == "plateau" and not len(parts.validation):
-        raise UserError(
-            "config.schedule.name is 'plateau', which needs the error on validation images, and "
-            "config.data.validation is 0; give a share above 0."
-        )
+    steps_per_epoch = _steps_per_epoch(config, parts)
     card = _describe(config, parts.train, reading)
     model, shapes = _make_model(card, placement)
     recipe = _make_recipe(config, model, frozen, steps_per_epoch)
@@ -154,6 +134,32 @@ def prepare(
     initial = start.variables if start else {}
     notes = _notes(config, card, start, frozen, shapes["params"])
     return Setup(config, parts, card, program, steps_per_epoch, initial, notes)
+
+
+def _steps_per_epoch(config: ConfigDict, parts: Parts) -> int:
+    """Returns the whole batches in the training set; raises a UserError where they will not do."""
+    steps_per_epoch = len(parts.train) // config.batch_size
+    if not steps_per_epoch:
+        raise UserError(
+            f"config.batch_size is {config.batch_size}, and the training set has only "
+            f"{counted(len(parts.train), 'image')}; give a batch of at most that."
+        )
+    if config.epochs * steps_per_epoch > _MOST_STEPS:
+        raise UserError(
+            f"config.epochs is {config.epochs}, which makes {config.epochs * steps_per_epoch:,} "
+            f"steps; give at most {counted(_MOST_STEPS // steps_per_epoch, 'epoch')}."
+        )
+    if config.optimizer.accumulate > (batches := config.epochs * steps_per_epoch):
+        raise UserError(
+            f"config.optimizer.accumulate is {config.optimizer.accumulate}, and the run has "
+            f"{counted(batches, 'batch', 'batches')}, too few to make one step; give at most that."
+        )
+    if config.schedule.name == "plateau" and not len(parts.validation):
+        raise UserError(
+            "config.schedule.name is 'plateau', which needs the error on validation images, and "
+            "config.data.validation is 0; give a share above 0."
+        )
+    return steps_per_epoch
 
 
 def make_placement(config: ConfigDict) -> Placement:

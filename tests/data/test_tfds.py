@@ -158,6 +158,16 @@ def test_sets_that_cannot_be_had(name, message, directory):
         load_tfds(name, directory, ignore)
 
 
+def test_set_whose_builder_cannot_be_imported(directory, monkeypatch):
+    def fails(*_, **__):
+        raise ImportError("No module named 'pycocotools'\nand more")
+
+    monkeypatch.setattr(tfds, "builder", fails)
+    message = "'coco' of TFDS cannot be opened here .No module named 'pycocotools'.; mend"
+    with pytest.raises(UserError, match=message):
+        load_tfds("coco", directory, ignore)
+
+
 @pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"short")])
 def test_damaged_set(damage, directory, tmp_path):
     shutil.copytree(Path(directory) / "tiny_pictures", tmp_path / "tiny_pictures")

@@ -222,7 +222,10 @@ def test_network_for_small_images_sees_squares_of_photographs(card, variables, t
         (["--path=divided"], "'divided' has no test images.*another --split"),
         (["--path=good", "--protocol=dense"], "no fully convolutional form"),
         (["--path=good", "--protocol=ten_crop", "--scales", "7"], "a scale is 7"),
-        (["--path=spoilt", "--on-error=skip"], "none of 1 test image can be read, such as 'spoilt"),
+        (
+            ["--path=spoilt", "--on-error=skip"],
+            "none of the first 1 test image can be read, such as 'spoilt",
+        ),
     ],
 )
 def test_mistakes(arguments, message, export, pictures, tmp_path, monkeypatch, capsys):

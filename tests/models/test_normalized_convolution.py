@@ -92,6 +92,14 @@ def test_half_precision(variables):
     np.testing.assert_allclose(y.astype(jnp.float32), exact, atol=0.02 * abs(exact).max())
 
 
+def test_half_precision_rounds_what_both_layers_do_once(variables):
+    """So that products with the kernel and the factor as they are differ in no more than that."""
+    apply = jax.make_jaxpr(Layers(dtype=jnp.bfloat16).apply)
+    program = str(apply(variables, IMAGES, MAPS.astype(jnp.bfloat16)))
+    assert re.search(r"f32\[3,3,3,5\] = mul", program)
+    assert not re.search(r"bf16\[3,3,3,5\] = mul", program)
+
+
 def test_both_layers_have_their_parameters(variables):
     assert set(variables["params"]) == {"conv", "bn"}
     assert set(variables["params"]["conv"]) == {"kernel", "bias"}

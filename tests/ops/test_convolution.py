@@ -26,7 +26,9 @@ def results(x, kernel, bias, *settings):
     """The convolution and the gradients of a sum with random weights."""
 
     def everything(x, kernel, bias):
-        y, pull_back = jax.vjp(lambda *of: convolution(*of[:2], *settings, of[2]), x, kernel, bias)
+        y, pull_back = jax.vjp(
+            lambda *of: convolution(*of[:2], *settings, bias=of[2]), x, kernel, bias
+        )
         return y, *pull_back(random_array(2, y.shape))
 
     return jax.jit(everything)(x, kernel, bias)

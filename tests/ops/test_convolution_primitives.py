@@ -27,13 +27,16 @@ def xla(x, kernel, stride=2, padding=PADDING):
     )
 
 
-def ours(x, kernel, stride=2, padding=PADDING, affine=None, **after):
+def ours(x, kernel, stride=2, padding=PADDING, factor=None, bias=None, **after):
     geometry = geometry_of(x.shape, kernel.shape, stride, padding)
-    return convolution_primitives.convolution(x, kernel, affine, geometry, **after)
+    return convolution_primitives.convolution(x, kernel, factor, bias, geometry, **after)
 
 
 def ours_to_the_end(x, kernel, affine, *added):
-    return ours(x, kernel, affine=affine, added=added[0] if added else None, rectify=True)
+    """With a bias [K] or factors and a bias [2, K], perhaps maps, and the ReLU."""
+    factor, bias = (None, *affine.reshape(-1, 5))[-2:]
+    added = added[0] if added else None
+    return ours(x, kernel, factor=factor, bias=bias, added=added, rectify=True)
 
 
 def xla_to_the_end(x, kernel, affine, *added):
@@ -137,11 +140,11 @@ def test_bias(operands):
         return jax.jit(value)(*operands, random_array(2, (5,)))
 
     added = lambda x, kernel, bias: xla(x, kernel) + bias.reshape(1, 1, 1, -1)  # noqa: E731
-    with_bias = lambda x, kernel, bias: ours(x, kernel, affine=bias)  # noqa: E731
+    with_bias = lambda x, kernel, bias: ours(x, kernel, bias=bias)  # noqa: E731
     assert_close(value_and_gradients(with_bias), value_and_gradients(added))
 
 
-def test_bias_maps_and_relu_in_the_same_pass(more_operands):
+def test_all_that_follows_in_the_same_pass(more_operands):
     def value_and_gradients(convolution):
         y, pull_back = jax.vjp(convolution, *more_operands)
         return y, pull_back(random_array(3, y.shape))
@@ -162,7 +165,7 @@ def test_derivative_of_all_that_is_in_the_pass(more_operands):
     assert_close(along(ours_to_the_end), along(xla_to_the_end))
 
 
-def test_derivative_along_the_bias_alone(more_operands):
+def test_derivative_along_factors_and_bias_alone(more_operands):
     x, kernel, affine, *added = more_operands
 
     def along(convolution):
@@ -183,7 +186,7 @@ def test_relu_keeps_what_is_not_a_number(operands, affine, which):
     broken = [*operands, affine]
     broken[which] = jnp.full_like(broken[which], jnp.nan)
     assert jnp.isnan(ours_to_the_end(*broken)).all()
-    assert jnp.isnan(ours_to_the_end(*operands, jnp.zeros(5), xla(*operands) * jnp.nan)).all()
+    assert jnp.isnan(ours_to_the_end(*operands, affine, xla(*operands) * jnp.nan)).all()
 
 
 def test_vmap_of_all_that_is_in_the_pass(more_operands):
@@ -217,6 +220,15 @@ def test_vmap(operands, axes):
         x if axis is None else jnp.stack([x, 2 * x]) for x, axis in zip(operands, axes, strict=True)
     ]
     assert_close(jax.vmap(ours, axes)(*many), jax.vmap(xla, axes)(*many))
+
+
+def test_second_derivatives_of_all_that_follows(more_operands):
+    def along(convolution):
+        loss = lambda *of: (convolution(*of) ** 3).sum()  # noqa: E731
+        every = tuple(range(len(more_operands)))
+        return jax.jit(lambda *of: jax.jvp(jax.grad(loss, every), of, of))(*more_operands)
+
+    assert_close(along(ours_to_the_end), along(xla_to_the_end))
 
 
 def test_rematerialization(operands):

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from random_arrays import random_array
 
+from flax_vision.ops import onednn_library
 from flax_vision.ops.pooling import adaptive_average_pool, average_pool, max_pool, sum_pool
 
 SHAPE = (2, 9, 12, 3)
@@ -115,6 +116,20 @@ def test_vmap_of_max_pool():
     gradient = jax.grad(lambda x: (pool(x) ** 2).sum())
     each = jnp.stack([gradient(one) for one in x])
     np.testing.assert_allclose(jax.vmap(gradient)(x), each, rtol=1e-6)
+
+
+@pytest.mark.skipif(onednn_library.absence() is not None, reason="there is no oneDNN here")
+def test_value_and_gradient_are_of_the_compiled_library():
+    gradient = jax.grad(lambda x: max_pool(x, 3, 2).sum())
+    program = jax.jit(gradient).lower(random_array(0, MANY_CHANNELS)).as_text()
+    assert "flax_vision_max_pool_gradient" in program
+
+
+def test_shapes_are_had_without_the_compiled_library(monkeypatch):
+    """Which is compiled when it is first asked for."""
+    monkeypatch.setattr(onednn_library, "absence", None)
+    pool = partial(max_pool, size=3, stride=2)
+    assert jax.eval_shape(pool, jnp.zeros(MANY_CHANNELS)).shape == (3, 4, 5, 19)
 
 
 def test_padding_never_wins():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import chex
 import pytest
+from PIL import Image
 from test_fit import read_metrics, stop_at
 from tiny_folders import write
 
@@ -128,8 +129,9 @@ def test_damaged_images_are_left_out_and_counted(damaged, tmp_path, capsys):
 
 
 def test_no_image_can_be_read(damaged, tmp_path):
-    for file in damaged.rglob("*.png"):
-        file.write_bytes(b"nothing")
+    for file in damaged.rglob("*.*"):
+        Image.effect_noise((40, 40), 50).save(file, "JPEG")
+        file.write_bytes(file.read_bytes()[:-200])  # behind the header, which is looked at before
     settings = {"data.on_error": "skip"}
     with pytest.raises(UserError, match="none of 48 training images can be read"):
         fit(configuration(damaged, **settings), tmp_path / "run")

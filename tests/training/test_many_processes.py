@@ -59,7 +59,7 @@ def finish(process: subprocess.Popen, status: int = 0) -> tuple[str, str]:
 
 
 def told(output: str) -> str:
-    """Returns what a run itself says: threads of Gloo mix the pieces of their lines."""
+    """Returns what a run itself says, without digits: Gloo's threads mix pieces of their lines."""
     return GLOO.sub("", output).strip()
 
 
