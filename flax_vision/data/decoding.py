@@ -36,8 +36,8 @@ def decode_parts(
     content: bytes,
     choose: Callable[[int, int], Sequence[Part]],
     shape: tuple[int, ...],
-) -> np.ndarray:
-    """Returns parts of an image, each scaled as it says, as uint8 [parts, H, W, C].
+) -> list[np.ndarray]:
+    """Returns parts of an image, each scaled as it says, as uint8 [H, W, C].
 
     Images are upright by their EXIF orientation; of several in a file the first is taken. What is
     transparent lies on white; 16 bits are brought to 8. A JPEG is decoded at a half, a quarter or
@@ -63,7 +63,7 @@ def decode_parts(
         raise
     except Exception as error:  # Pillow raises anything for damaged files
         raise DecodingError(_reason(error)) from error
-    return np.stack([part.reshape(shape) for part in scaled])
+    return [part.reshape(shape) for part in scaled]
 
 
 def _shrink(part: Part, size: tuple[int, int]) -> float:

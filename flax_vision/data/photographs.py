@@ -215,7 +215,9 @@ class Photographs:
 
         try:
             content = self.files.read(int(self.indices[place]))
-            views.images[row] = decode_parts(content, choose, shape[-3:]).reshape(shape)
+            parts = decode_parts(content, choose, shape[-3:])
+            for into, part in zip(views.images[row].reshape(-1, *shape[-3:]), parts, strict=True):
+                into[...] = part
         except (DecodingError, OSError) as error:
             self._skip(place, error)
             views.images[row] = 0
