@@ -25,7 +25,6 @@ _TOGETHER = 8
 """Images, at the most, that a thread decodes in one go: handing over each costs as much as its
 crop."""
 
-
 _ALIGNMENT = 64
 """Bytes, at a multiple of which JAX takes an array on a CPU as it is, without a copy."""
 
@@ -173,8 +172,8 @@ class Photographs:
         if not groups:
             return
         device, count = jax.local_devices()[0], self._pieces(len(groups[0]))
-        rows = [np.array_split(np.arange(len(group)), count) for group in groups]
-        pieces = [(group, piece) for group, split in enumerate(rows) for piece in split]
+        splits = [np.array_split(np.arange(len(group)), count) for group in groups]
+        pieces = [(group, rows) for group, split in enumerate(splits) for rows in split]
         gathered = _Gathered(self.image_shape)
 
         def decoded(piece: tuple[int, np.ndarray]) -> int:

@@ -5,7 +5,6 @@ The convolution before it does both at no cost.
 """
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from flax_vision.models.layers import BatchNorm, Conv
@@ -36,13 +35,9 @@ def normalized_convolution(
         with jax.named_scope(conv.name or ""):
             kernel = conv.variables["params"]["kernel"]
             factor, bias = _factor_and_bias(conv, norm)
-            is_single = conv.dtype == jnp.float32
-            if not is_single:  # so that what both do is rounded once
-                kernel = kernel * factor.reshape(1, 1, 1, -1)
-            x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=conv.dtype)
-            scale = factor if is_single else None
+            x, bias = nn.dtypes.promote_dtype(x, bias, dtype=conv.dtype)
             settings = conv.stride, conv.padding, conv.groups
-            return convolution(x, kernel, *settings, scale, bias, added, rectify)
+            return convolution(x, kernel, *settings, factor, bias, added, rectify)
     y = norm(conv(x))
     y = y if added is None else y + added
     return nn.relu(y) if rectify else y

@@ -28,7 +28,8 @@ def convolution(
       stride: between two windows, in pixels.
       padding: zeros around the image, see `padding_pairs`.
       groups: into which the channels are divided; each group of kernels sees one of them.
-      factor: [K], by which each channel of the result is multiplied.
+      factor: [K], by which each channel of the result is multiplied. With one, the kernel may be of
+        more precision than x, so that the product of the two is rounded once.
       bias: [K], added to every pixel of it then.
       added: [N, H', W', K], added to it besides.
       rectify: makes what is then negative 0: a ReLU.
@@ -52,7 +53,7 @@ def convolution(
     if fast and not is_whole and is_single and min(map(min, pads)) >= 0:
         return convolution_primitives.convolution(x, kernel, factor, bias, geometry, added, rectify)
     if factor is not None:
-        kernel = kernel * factor.reshape(1, 1, 1, -1)
+        kernel = (kernel * factor.reshape(1, 1, 1, -1)).astype(x.dtype)
     use_whole = fast and is_whole
     y = _whole(x, kernel) if use_whole else xla_convolution.convolution(x, kernel, geometry)
     return xla_convolution.finish(y, bias, added, rectify)

@@ -226,6 +226,8 @@ def test_network_for_small_images_sees_squares_of_photographs(card, variables, t
             ["--path=spoilt", "--on-error=skip"],
             "none of the first 1 test image can be read, such as 'spoilt",
         ),
+        (["--path=cut", "--on-error=skip", "--protocol=multi_crop"], "no images were counted"),
+        (["--path=cut", "--on-error=skip"], "no images were counted.*on_error=stop says"),
     ],
 )
 def test_mistakes(arguments, message, export, pictures, tmp_path, monkeypatch, capsys):
@@ -235,6 +237,9 @@ def test_mistakes(arguments, message, export, pictures, tmp_path, monkeypatch, c
     write_sizes(tmp_path / "divided/train", "ab", SIZES)
     (tmp_path / "spoilt/a").mkdir(parents=True)
     (tmp_path / "spoilt/a/0.png").write_bytes(b"nothing")
+    write_sizes(tmp_path / "cut", "a", SIZES[:1])
+    (cut,) = (tmp_path / "cut").rglob("*.png")
+    cut.write_bytes(cut.read_bytes()[:-50])  # behind its header
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", str(export), *arguments]) == 2
     error = capsys.readouterr().err
