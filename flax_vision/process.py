@@ -2,11 +2,12 @@
 
 XLA takes its buffers from the allocator anew at every step. glibc gives large ones back to the
 system at once, so that every page of every buffer is faulted in again, 4 KiB at a time: a quarter
-of a training step of ResNet-50. So do the heaps of threads other than the first, whatever the
-thresholds, and XLA's steps run in any thread; so all have one heap. Buffers of more than 256 MiB
-are given back all the same: in a heap the holes that they leave took three times the memory, for
-no gain in speed. glibc's settings are read when a process starts, so the program replaces itself by
-itself with them.
+of a training step of ResNet-50. Its settings are read when a process starts, so the program
+replaces itself by itself with them.
+
+XLA's steps run in threads whose heaps glibc gives back whatever is set. One heap for all of them
+(`arena_max=1`) would be kept too, but it grows from step to step: the hole that an aligned buffer
+leaves is too small for the next one of the same size.
 
 jaxlib 0.10 has XLA give convolutions to YNNPACK, which on x86-64 takes up to 1.7 times as long as
 XLA's own form, Eigen's.
@@ -43,15 +44,9 @@ SHORTEST_COMPILATION = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 """JAX's variable for how many seconds of compiling make a program worth keeping."""
 
 TUNABLES = "GLIBC_TUNABLES"
-_LARGEST_KEPT_BYTES = 256 << 20
 KEEP = ":".join(
     f"glibc.malloc.{setting}"
-    for setting in (
-        "hugetlb=1",
-        "arena_max=1",
-        f"mmap_threshold={_LARGEST_KEPT_BYTES}",
-        f"trim_threshold={10**11}",
-    )
+    for setting in ("hugetlb=1", f"mmap_threshold={10**11}", f"trim_threshold={10**11}")
 )
 FLAGS = "XLA_FLAGS"
 EIGEN = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
