@@ -22,7 +22,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 import flax_vision as fv
-from flax_vision import process
+from flax_vision import allocator
 from flax_vision.models.alexnet import AlexNet
 from flax_vision.sharding import make_mesh, parameter_shardings
 
@@ -33,7 +33,7 @@ class Side:
     """A process with so many devices, and the compiled step on them."""
 
     def __init__(self, columns: int, batch_size: int, image_size: int) -> None:
-        os.environ[process.TUNABLES] = process.KEEP
+        os.environ.update(allocator.keeping(os.environ))
         spawn = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(1, spawn, prepare, (columns, batch_size, image_size))
         self.seconds(2)

@@ -17,6 +17,7 @@ picture of what there is without measuring.
 import argparse
 import itertools
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -27,7 +28,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from turns import Worker
 
-from flax_vision import process
+from flax_vision import allocator, process
 
 ROWS = [
     ("lenet5_modern", 128, 28),
@@ -45,8 +46,8 @@ MODES = ["training", "inference"]
 OURS = {"with oneDNN": {}, "pure JAX": {"FLAX_VISION_ONEDNN": "0"}}
 THEIRS = {"PyTorch": [], "torch.compile": ["--compile"]}
 ALLOCATORS = {
-    "keep": {process.TUNABLES: process.KEEP},
-    "system": {process.ALLOCATOR: "system", process.TUNABLES: ""},
+    "keep": allocator.keeping(os.environ),
+    "system": {allocator.ALLOCATOR: "system", allocator.TUNABLES: "", allocator.PRELOAD: ""},
 }
 LIMIT = "a large matrix product"
 OUR_SIDE, TORCH_SIDE = (

@@ -1,13 +1,6 @@
 """What a program settles for its process before JAX is there: memory, convolutions, compiled code.
 
-XLA takes its buffers from the allocator anew at every step. glibc gives large ones back to the
-system at once, so that every page of every buffer is faulted in again, 4 KiB at a time: a quarter
-of a training step of ResNet-50. Its settings are read when a process starts, so the program
-replaces itself by itself with them.
-
-XLA's steps run in threads whose heaps glibc gives back whatever is set. One heap for all of them
-(`arena_max=1`) would be kept too, but it grows from step to step: ResNet-20's training had three
-times the memory after 45 steps.
+What becomes of memory is `allocator`'s.
 
 jaxlib 0.10 has XLA give convolutions to YNNPACK, which on x86-64 takes up to 1.7 times as long as
 XLA's own form, Eigen's.
@@ -21,21 +14,13 @@ import platform
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from importlib import metadata
 from pathlib import Path
 
 import platformdirs
 
-from flax_vision import processor
-
-ALLOCATOR = "FLAX_VISION_ALLOCATOR"
-"""The variable of the environment that says how memory is taken: see `ALLOCATORS`."""
-
-ALLOCATORS = {
-    "keep": "kept by glibc, in huge pages where the kernel has them",
-    "system": "as the system's allocator does",
-}
+from flax_vision import allocator, processor
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 """JAX's own variable for where it keeps compiled programs."""
@@ -43,11 +28,6 @@ CACHE = "JAX_COMPILATION_CACHE_DIR"
 SHORTEST_COMPILATION = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 """JAX's variable for how many seconds of compiling make a program worth keeping."""
 
-TUNABLES = "GLIBC_TUNABLES"
-KEEP = ":".join(
-    f"glibc.malloc.{setting}"
-    for setting in ("hugetlb=1", f"mmap_threshold={10**11}", f"trim_threshold={10**11}")
-)
 FLAGS = "XLA_FLAGS"
 EIGEN = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 """The flag that leaves convolutions to Eigen."""
@@ -67,7 +47,7 @@ def prepare() -> None:
     # Pillow's, of which decoding makes an error that names the file.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     warnings.formatwarning = lambda message, *place, **line: f"warning: {message}\n"
-    _settle_allocator(os.environ)
+    allocator.settle(os.environ)
     _settle_convolutions(os.environ)
     _settle_cache(os.environ)
 
@@ -84,27 +64,10 @@ def emulate_devices(count: int) -> None:
 
 def describe() -> str:
     """Returns a line about what was settled."""
-    kept = os.environ.get(TUNABLES) == KEEP
     cache = os.environ.get(CACHE) or "none"
-    memory = ALLOCATORS["keep" if kept else "system"]
     flags = os.environ.get(FLAGS) or "none"
+    memory = allocator.describe()
     return f"freed memory: {memory}; flags of XLA: {flags}; compilation cache: {cache}"
-
-
-def _settle_allocator(environment: Mapping[str, str]) -> None:
-    wanted = environment.get(ALLOCATOR, "")
-    # Tunables that are there already are the user's own, or ours from before the start.
-    if wanted != "system" and _is_glibc() and TUNABLES not in environment:
-        program = [sys.executable, *sys.orig_argv[1:]]
-        os.execve(sys.executable, program, {**environment, TUNABLES: KEEP})
-    if wanted not in ("", *ALLOCATORS):
-        _warn(f"{ALLOCATOR} is {wanted!r}; it must be {' or '.join(ALLOCATORS)}, so it is ignored")
-    elif wanted == "keep" and not _is_glibc():
-        _warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
-
-
-def _is_glibc() -> bool:
-    return platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
 
 
 def _settle_convolutions(environment: MutableMapping[str, str]) -> None:

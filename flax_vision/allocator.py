@@ -1,0 +1,112 @@
+"""Where a program's memory comes from: what it frees is kept for what it takes next.
+
+XLA takes its arrays from the allocator anew at every step. glibc gives large ones back to the
+system at once, so that every page of every array is faulted in again, 4 KiB at a time: a quarter of
+a training step of ResNet-50. Its settings keep what the first thread frees; XLA's steps run in
+others, whose large blocks a small library of our own keeps, `kept_memory.cc`. One heap for all
+threads (`arena_max=1`) would keep them too, but grows from step to step.
+
+Both are read when a process starts, so the program replaces itself by itself with them.
+"""
+
+import os
+import platform
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from flax_vision import compiled
+from flax_vision.compiled import UnavailableError
+
+ALLOCATOR = "FLAX_VISION_ALLOCATOR"
+"""The variable of the environment that says how memory is taken: see `ALLOCATORS`."""
+
+ALLOCATORS = {
+    "keep": "kept, in huge pages where the kernel has them",
+    "system": "as the system's allocator does",
+}
+
+TUNABLES = "GLIBC_TUNABLES"
+PRELOAD = "LD_PRELOAD"
+KEEP = ":".join(
+    f"glibc.malloc.{setting}"
+    for setting in ("hugetlb=1", f"mmap_threshold={10**11}", f"trim_threshold={10**11}")
+)
+
+_LIBRARY = "kept-memory"
+
+
+def settle(environment: Mapping[str, str]) -> None:
+    """Starts the program again so that it keeps what it frees, unless told otherwise.
+
+    Whatever the platform does not have is warned of, and the program goes on without.
+    """
+    wanted = environment.get(ALLOCATOR, "")
+    # Tunables that are there already are the user's own, or ours from before the start.
+    if wanted != "system" and _is_glibc() and TUNABLES not in environment:
+        program = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, program, {**environment, **keeping(environment)})
+    if wanted not in ("", *ALLOCATORS):
+        allowed = " or ".join(ALLOCATORS)
+        _warn(f"{ALLOCATOR} is {wanted!r}; it must be {allowed}, so it is ignored")
+    elif wanted == "keep" and not _is_glibc():
+        _warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
+
+
+def keeping(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns what the environment of a process needs beside that, for it to keep what it frees.
+
+    The library is compiled if need be. Where it cannot be had, glibc's settings remain, and who
+    asks for `keep` by name is told the reason.
+    """
+    try:
+        return {TUNABLES: KEEP, PRELOAD: str(_library(environment))}
+    except UnavailableError as error:
+        if environment.get(ALLOCATOR) == "keep":
+            _warn(f"large blocks of freed memory are not kept: {error}")
+        return {TUNABLES: KEEP}
+
+
+def describe() -> str:
+    """Returns what becomes of the memory that this process frees."""
+    if os.environ.get(TUNABLES) != KEEP:
+        return ALLOCATORS["system"]
+    if _LIBRARY in Path("/proc/self/maps").read_text():
+        return ALLOCATORS["keep"]
+    return f"kept by glibc, but for large blocks ({ALLOCATOR}=keep says why)"
+
+
+def _is_glibc() -> bool:
+    return platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
+
+
+def _library(environment: Mapping[str, str]) -> Path:
+    """Returns the file of the library; compiles it where it is not, or damaged."""
+    if environment.get(PRELOAD):
+        raise UnavailableError(f"{PRELOAD} is {environment[PRELOAD]!r}, which may have its own way")
+    source = resources.files("flax_vision").joinpath("kept_memory.cc").read_bytes()
+    path = compiled.place(_LIBRARY, source, platform.machine())
+    try:
+        if not path.exists() or not compiled.is_whole(path):
+            _build(source, path)
+    except OSError as error:
+        reason = f"{path.parent} cannot be written ({error.strerror})"
+        raise UnavailableError(f"{reason}; set XDG_CACHE_HOME to a directory that can") from error
+    return path
+
+
+def _build(source: bytes, path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        written, built = Path(folder) / "kept_memory.cc", Path(folder) / path.name
+        written.write_bytes(source)
+        compiled.compile_library(
+            written, ["-std=c++17", "-O2", "-fno-exceptions", "-Wl,--as-needed"], built
+        )
+        compiled.keep(built, path)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=2)

@@ -1,0 +1,100 @@
+"""Libraries that are compiled on the machine where they run, and kept in the user's cache.
+
+Compiled there, they fit what is installed beside them, and the package stays free of binaries. A
+file ends with the digest of what is before it: opening a part of a library can kill a process.
+"""
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import platformdirs
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class UnavailableError(Exception):
+    """Why a library cannot be had."""
+
+
+def place(name: str, *made_of: str | bytes) -> Path:
+    """Returns where a library is kept, whether it is there or not.
+
+    Args:
+      name: that its file begins with.
+      *made_of: all that it depends on; with anything else it is another file.
+    """
+    parts = [part.encode() if isinstance(part, str) else part for part in made_of]
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()
+    return platformdirs.user_cache_path("flax_vision") / f"{name}-{digest[:16]}.so"
+
+
+def is_whole(path: Path) -> bool:
+    """Returns whether a file is there as `keep` wrote it.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    content = path.read_bytes()
+    return hashlib.sha256(content[:-_DIGEST_BYTES]).digest() == content[-_DIGEST_BYTES:]
+
+
+def keep(built: Path, path: Path) -> None:
+    """Keeps a compiled library at a path: whole or not at all, whoever else does the same.
+
+    Raises:
+      OSError: it cannot be written there.
+    """
+    content = built.read_bytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        with temporary.open("wb") as file:
+            file.write(content + hashlib.sha256(content).digest())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def compile_library(
+    source: Path, options: Sequence[str], built: Path, notice: str | None = None
+) -> None:
+    """Compiles a source of C or C++ to a library.
+
+    Args:
+      source: the file.
+      options: of the compiler, beside those that make a library.
+      built: where it is to be.
+      notice: a line for who waits, if it takes long.
+
+    Raises:
+      UnavailableError: there is no compiler, or it failed.
+    """
+    compiler = _compiler()
+    if notice:
+        print(notice, file=sys.stderr, flush=True)
+    command = [*compiler, "-fPIC", "-shared", "-w", str(source), *options, "-o", str(built)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UnavailableError(f"{compiler[0]} failed: {_first_error(done.stderr)}")
+
+
+def _compiler() -> list[str]:
+    """Returns the words that a command for the C++ compiler begins with."""
+    named = os.environ.get("CXX", "")
+    words = shlex.split(named) or [shutil.which("c++") or shutil.which("g++") or ""]
+    if shutil.which(words[0]) is None:
+        reason = f"CXX is {named!r}, which is no program" if named else "there is no C++ compiler"
+        raise UnavailableError(f"{reason}; install g++ or set CXX")
+    return words
+
+
+def _first_error(output: str) -> str:
+    lines = output.strip().splitlines() or ["without a word"]
+    return next((line for line in lines if "error" in line), lines[-1])

@@ -1,0 +1,169 @@
+// Large blocks of freed memory, kept for the next that is as large.
+//
+// A program that starts with this library in LD_PRELOAD has these functions in place of glibc's,
+// which still take care of all that is smaller. Told to, glibc keeps what the first thread frees;
+// what another thread frees it keeps in heaps of at most 64 MiB, and gives a heap back when it is
+// empty. XLA's steps run in other threads, and each takes its temporary arrays as one block, all
+// pages of which the kernel would have to clear again.
+//
+// A block serves again if at most half of it is left over. Where none does, those that are free
+// are given back before there is a new one, so that little more is kept than is used at once.
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+extern "C" {
+void* __libc_memalign(size_t alignment, size_t size);
+void* __libc_realloc(void* start, size_t size);
+void __libc_free(void* start);
+}
+
+namespace {
+
+constexpr size_t kHugePage = 2 << 20;
+constexpr size_t kLeast = 32 << 20;
+constexpr long kPatience = 20'000'000;  // nanoseconds
+constexpr long kSecond = 1'000'000'000;
+
+struct Block {
+  char* start;  // nullptr where there is none
+  size_t size;
+  bool is_used;
+
+  bool Serves(size_t wanted) const { return start && size >= wanted && size / 2 <= wanted; }
+};
+
+Block blocks[256];
+pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+pthread_cond_t one_is_free = PTHREAD_COND_INITIALIZER;
+
+void Acquire() { pthread_mutex_lock(&mutex); }
+void Release() { pthread_mutex_unlock(&mutex); }
+
+// A child must not begin with a mutex that a thread of its parent holds.
+const int is_set_up = pthread_atfork(Acquire, Release, Release);
+
+// Returns the smallest block that serves, of those in use or of the others; nullptr for none.
+Block* Smallest(size_t size, bool is_used) {
+  Block* best = nullptr;
+  for (Block& block : blocks) {
+    if (block.is_used != is_used || !block.Serves(size)) continue;
+    if (!best || block.size < best->size) best = &block;
+  }
+  return best;
+}
+
+timespec SoonEnough() {
+  timespec time;
+  clock_gettime(CLOCK_REALTIME, &time);
+  time.tv_nsec += kPatience;
+  if (time.tv_nsec >= kSecond) ++time.tv_sec, time.tv_nsec -= kSecond;
+  return time;
+}
+
+// Returns a free block that serves; waits a moment for it if there is one in use. XLA says that a
+// step has ended before it frees the step's block, and the next step asks for one at once.
+Block* Kept(size_t size) {
+  const timespec end = SoonEnough();
+  Block* block = Smallest(size, false);
+  while (!block && Smallest(size, true)) {
+    if (pthread_cond_timedwait(&one_is_free, &mutex, &end)) break;
+    block = Smallest(size, false);
+  }
+  return block;
+}
+
+// Gives back all blocks that are free; returns a place for another, nullptr if all are in use.
+Block* Place() {
+  Block* place = nullptr;
+  for (Block& block : blocks) {
+    if (block.is_used) continue;
+    if (block.start) munmap(block.start, block.size);
+    block.start = nullptr;
+    place = &block;
+  }
+  return place;
+}
+
+// Returns a new block, of whole huge pages; nullptr if it cannot be had.
+Block* Mapped(size_t size) {
+  Block* block = Place();
+  if (!block) return nullptr;
+  const int access = PROT_READ | PROT_WRITE, kind = MAP_PRIVATE | MAP_ANONYMOUS;
+  void* mapped = mmap(nullptr, size + kHugePage, access, kind, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  const size_t before = -reinterpret_cast<uintptr_t>(mapped) % kHugePage;
+  char* start = static_cast<char*>(mapped) + before;
+  if (before) munmap(mapped, before);
+  munmap(start + size, kHugePage - before);
+  madvise(start, size, MADV_HUGEPAGE);
+  *block = {start, size, false};
+  return block;
+}
+
+void* Take(size_t size) {
+  size = (size + kHugePage - 1) / kHugePage * kHugePage;
+  Acquire();
+  Block* block = Kept(size);
+  if (!block) block = Mapped(size);
+  if (block) block->is_used = true;
+  Release();
+  return block ? block->start : nullptr;
+}
+
+// Returns the block in use that begins there; nullptr for none, and where `start` is not of ours.
+Block* BlockAt(void* start) {
+  if (!start || reinterpret_cast<uintptr_t>(start) % kHugePage) return nullptr;
+  Block* found = nullptr;
+  Acquire();
+  for (Block& block : blocks) {
+    if (block.start == start) found = &block;
+  }
+  Release();
+  return found;
+}
+
+}  // namespace
+
+extern "C" {
+
+int posix_memalign(void** start, size_t alignment, size_t size) noexcept {
+  if (!alignment || alignment % sizeof(void*) || alignment & (alignment - 1)) return EINVAL;
+  const bool is_large = size >= kLeast && size <= PTRDIFF_MAX && alignment <= kHugePage;
+  void* taken = is_large ? Take(size) : nullptr;
+  if (!taken) taken = __libc_memalign(alignment, size);
+  if (!taken) return ENOMEM;
+  *start = taken;
+  return 0;
+}
+
+void free(void* start) noexcept {
+  Block* block = BlockAt(start);
+  if (!block) return __libc_free(start);
+  Acquire();
+  block->is_used = false;
+  pthread_cond_broadcast(&one_is_free);
+  Release();
+}
+
+void* realloc(void* start, size_t size) noexcept {
+  Block* block = BlockAt(start);
+  if (!block) return __libc_realloc(start, size);
+  void* moved = size ? malloc(size) : nullptr;
+  if (moved) memcpy(moved, start, block->size < size ? block->size : size);
+  if (moved || !size) free(start);
+  return moved;
+}
+
+size_t malloc_usable_size(void* start) noexcept {
+  if (Block* block = BlockAt(start)) return block->size;
+  const auto other = reinterpret_cast<size_t (*)(void*)>(dlsym(RTLD_NEXT, "malloc_usable_size"));
+  return other ? other(start) : 0;
+}
+}

@@ -1,0 +1,134 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flax_vision import allocator, compiled
+
+PROGRAM = """
+import os, sys
+from flax_vision import process
+process.prepare()
+print(sys.argv[1:], os.environ.get("GLIBC_TUNABLES"))
+print(process.describe())
+"""
+FAULTS = """
+from flax_vision import process
+process.prepare()
+import resource, jax, jax.numpy as jnp
+step = jax.jit(lambda x: jax.lax.fori_loop(0, 2, lambda _, y: y * x, x).sum())
+x = jnp.ones(16 << 20)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        jax.block_until_ready(step(x))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+glibc = pytest.mark.skipif(not allocator._is_glibc(), reason="only glibc has such settings")
+
+
+def run(program=PROGRAM, **environment):
+    """Runs a program that prepares its process; returns what it printed, and what it warned of."""
+    others = ("JAX_", "GLIBC_", "LD_", "FLAX_VISION_")
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(others)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "a", "b c"],
+        env={**inherited, "JAX_PLATFORMS": "cpu", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout, done.stderr
+
+
+@glibc
+def test_the_program_starts_again_with_its_settings_and_arguments():
+    output, warnings = run()
+    assert output.startswith("['a', 'b c'] glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=")
+    assert "freed memory: kept, in huge pages" in output
+    assert not warnings
+
+
+@glibc
+def test_a_step_takes_the_memory_of_the_last_again(tmp_path):
+    """Of an array of 64 MiB, which glibc alone takes in 32 huge pages or more, eight times."""
+    kept, _ = run(FAULTS)
+    of_glibc, _ = run(FAULTS, CXX="/no/compiler", XDG_CACHE_HOME=str(tmp_path))
+    assert int(kept) < 100 < int(of_glibc)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"FLAX_VISION_ALLOCATOR": "system"}, {"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}],
+)
+def test_the_allocator_can_be_left_alone(settings):
+    output, warnings = run(**settings)
+    assert f"] {settings.get('GLIBC_TUNABLES')}\n" in output
+    assert "as the system's allocator does" in output
+    assert not warnings
+
+
+def test_an_unknown_allocator_is_warned_of():
+    _, warnings = run(FLAX_VISION_ALLOCATOR="fast")
+    assert warnings == (
+        "warning: FLAX_VISION_ALLOCATOR is 'fast'; it must be keep or system, so it is ignored\n"
+    )
+
+
+def test_an_allocator_that_the_platform_does_not_have_is_warned_of(monkeypatch, recwarn):
+    monkeypatch.setattr(allocator, "_is_glibc", lambda: False)
+    with pytest.warns(UserWarning, match="takes glibc"):
+        allocator.settle({"FLAX_VISION_ALLOCATOR": "keep"})
+    allocator.settle({})
+    assert not recwarn
+
+
+@glibc
+def test_without_a_compiler_large_blocks_are_left_to_glibc(tmp_path):
+    settings = {"CXX": "/no/compiler", "XDG_CACHE_HOME": str(tmp_path)}
+    output, warnings = run(**settings)
+    assert "but for large blocks (FLAX_VISION_ALLOCATOR=keep says why)" in output
+    assert not warnings
+    _, warnings = run(**settings, FLAX_VISION_ALLOCATOR="keep")
+    assert warnings == (
+        "warning: large blocks of freed memory are not kept: CXX is '/no/compiler', which is no "
+        "program; install g++ or set CXX\n"
+    )
+
+
+@glibc
+def test_a_cache_directory_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    _, warnings = run(XDG_CACHE_HOME=str(tmp_path / "file"), FLAX_VISION_ALLOCATOR="keep")
+    assert "are not kept: " in warnings
+    assert "file/flax_vision cannot be written (Not a directory); set XDG_CACHE_HOME" in warnings
+
+
+@glibc
+def test_libraries_that_are_preloaded_already_stay_alone(tmp_path):
+    other = tmp_path / "other.so"
+    compiled.compile_library(write(tmp_path / "other.cc", ""), [], other)
+    output, _ = run(LD_PRELOAD=str(other))
+    assert "but for large blocks" in output
+    _, warnings = run(LD_PRELOAD=str(other), FLAX_VISION_ALLOCATOR="keep")
+    assert f"LD_PRELOAD is '{other}'" in warnings
+
+
+@glibc
+def test_a_damaged_library_is_compiled_anew(tmp_path):
+    """By something else, or cut, which would kill the program."""
+    run(XDG_CACHE_HOME=str(tmp_path))
+    (path,) = tmp_path.glob("flax_vision/kept-memory-*.so")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:3000])
+    output, _ = run(XDG_CACHE_HOME=str(tmp_path))
+    assert "freed memory: kept, in huge pages" in output
+    assert path.read_bytes() == whole
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
