@@ -21,6 +21,12 @@ _FEWEST_CHANNELS = {3: 256, 5: 64}
 _FEWEST_ON_SMALL_MAPS = {**_FEWEST_CHANNELS, 3: 96}
 _SMALL_MAP = 14 * 14
 
+# oneDNN reads a kernel anew for each image: a large one, for a tiny map, costs more than a product
+# of the pixels of all images, unless those are few.
+_TINY_MAP = 4 * 4
+_LARGE_KERNEL = 1 << 20
+_FEWEST_PIXELS = 64
+
 
 def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """Returns the cross-correlation of images with kernels."""
@@ -70,8 +76,11 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
 def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     """Whether `convolution` with a kernel of that shape is faster than that of oneDNN.
 
-    Winograd's form is for 3x3 on small maps, by a factor of about 1.3, unless there is AVX-512.
+    It is for large kernels on tiny maps, by a factor of 1.1 to 3; and Winograd's form for 3x3 on
+    small ones, by a factor of about 1.3, unless there is AVX-512.
     """
+    if _is_read_anew(kernel, geometry.shape):
+        return True
     is_small = geometry.shape[1] <= 14 and kernel[0] == 3
     suits = _suits_winograd(kernel, geometry.stride, _FEWEST_CHANNELS)
     return is_small and suits and not _has_avx512()
@@ -80,12 +89,21 @@ def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
 def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
     """Whether `kernel_gradient` of a result of that shape is faster than that of oneDNN 3.2.
 
-    Without AVX-512 that has a third to two thirds of the speed of its other convolutions. Products
-    are faster by a factor of 1.2 to 3 where there are many channels.
+    It is for large kernels on tiny maps, by a factor of 1.1 to 3; and for many channels, by one of
+    1.2 to 3, without AVX-512: there oneDNN has a third to two thirds of the speed of its other
+    convolutions.
     """
+    if _is_read_anew(geometry.shape, y):
+        return True
     height, width, *channels = geometry.shape
     has_many = min(channels) >= (64 if y[1] >= 56 else 128)
     return has_many and height * width > 1 and not _has_avx512()
+
+
+def _is_read_anew(kernel: Shape, maps: Shape) -> bool:
+    pixels = maps[1] * maps[2]
+    is_tiny = pixels <= _TINY_MAP and maps[0] * pixels >= _FEWEST_PIXELS
+    return is_tiny and math.prod(kernel) >= _LARGE_KERNEL
 
 
 def _has_avx512() -> bool:

@@ -157,6 +157,25 @@ def test_what_beats_onednn(monkeypatch):
     assert not cpu_convolution.beats_onednn(*of_vgg(512, 14))
 
 
+@pytest.mark.parametrize(
+    ("images", "size", "kernel", "expected"),
+    [
+        (64, 4, (3, 3, 512, 512), True),
+        (64, 2, (1, 1, 2048, 512), True),
+        (64, 5, (3, 3, 512, 512), False),
+        (64, 4, (3, 3, 128, 128), False),
+        (15, 2, (3, 3, 512, 512), False),
+    ],
+)
+def test_large_kernels_on_tiny_maps_beat_onednn(images, size, kernel, expected, monkeypatch):
+    """Forward and backward, also where oneDNN is best: unless there are few pixels in all."""
+    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
+    maps = (images, size, size, kernel[3])
+    beats = cpu_convolution.beats_onednn(kernel, Geometry(maps, 1, ONE))
+    of_gradient = cpu_convolution.kernel_gradient_beats_onednn(maps, Geometry(kernel, 1, ONE))
+    assert (beats, of_gradient) == (expected, expected)
+
+
 def test_kernel_gradients_that_beat_onednn(monkeypatch):
     def beats(channels, size=3, images=14):
         _, forward = of_vgg(channels, images)
