@@ -16,10 +16,11 @@ from flax_vision.ops import products, winograd, xla_convolution
 from flax_vision.ops.padding import Pairs
 from flax_vision.ops.xla_convolution import Geometry, Shape
 
-# That pay for Winograd's transforms, by the size of the kernel.
+# That pay for Winograd's transforms: of the images, by the size of the kernel; and of the kernel.
 _FEWEST_CHANNELS = {3: 256, 5: 64}
 _FEWEST_ON_SMALL_MAPS = {**_FEWEST_CHANNELS, 3: 96}
-_SMALL_MAP = 14 * 14
+_SMALL_MAP = 28 * 28
+_FEWEST_TILES = 96
 
 # oneDNN reads a kernel anew for each image: a large one, for a tiny map, costs more than a product
 # of the pixels of all images, unless those are few.
@@ -33,7 +34,7 @@ def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Arra
     shape, stride, padding = geometry
     if _is_pointwise(kernel.shape, stride):
         return _pad(x, padding) @ kernel[0, 0]
-    if _suits_winograd(kernel.shape, stride, _fewest_channels(shape)):
+    if _suits_winograd(kernel.shape, stride, shape):
         return _by_winograd(x, kernel, shape, padding)
     padded = _padded(x.shape, padding)
     if _suits_products(kernel.shape, padded, shape):
@@ -49,7 +50,7 @@ def input_gradient(y: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
     if _is_pointwise(kernel.shape, stride):
         return lax.dynamic_slice(y @ kernel[0, 0].T, (0, top, left, 0), shape)
     reach = kernel.shape[0] - 1
-    suits = _suits_winograd(kernel.shape, stride, _fewest_channels(shape))
+    suits = _suits_winograd(kernel.shape, stride, shape)
     if suits and max(top, bottom, left, right) <= reach:
         pads = ((reach - top, reach - bottom), (reach - left, reach - right))
         return _by_winograd(y, jnp.flip(kernel, (0, 1)), shape, pads, axis=1)
@@ -76,14 +77,14 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
 def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     """Whether `convolution` with a kernel of that shape is faster than that of oneDNN.
 
-    It is for large kernels on tiny maps, by a factor of 1.1 to 3; and Winograd's form for 3x3 on
-    small ones, by a factor of about 1.3, unless there is AVX-512.
+    It is for large kernels on tiny maps, by a factor of 1.1 to 3; and for many channels on small
+    ones, where Winograd's form of 3x3 is, by a factor of 1.1 to 1.5.
     """
     if _is_read_anew(kernel, geometry.shape):
         return True
-    is_small = geometry.shape[1] <= 14 and kernel[0] == 3
-    suits = _suits_winograd(kernel, geometry.stride, _FEWEST_CHANNELS)
-    return is_small and suits and not _has_avx512()
+    is_small = geometry.shape[1] * geometry.shape[2] <= _SMALL_MAP and kernel[0] == 3
+    has_many = min(kernel[2:]) >= 192
+    return is_small and has_many and _suits_winograd(kernel, geometry.stride, geometry.shape)
 
 
 def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
@@ -110,15 +111,14 @@ def _has_avx512() -> bool:
     return "avx512f" in processor.flags()
 
 
-def _fewest_channels(maps: Shape) -> dict[int, int]:
-    return _FEWEST_ON_SMALL_MAPS if maps[1] * maps[2] <= _SMALL_MAP else _FEWEST_CHANNELS
-
-
-def _suits_winograd(kernel: Shape, stride: int, fewest: dict[int, int]) -> bool:
+def _suits_winograd(kernel: Shape, stride: int, maps: Shape) -> bool:
     """Whether its transforms cost less than the products that they save."""
-    height, width, *channels = kernel
-    is_square = stride == 1 and height == width
-    return is_square and min(channels) >= fewest.get(height, math.inf)
+    size, width, *channels = kernel
+    images, rows, columns, _ = maps
+    fewest = _FEWEST_ON_SMALL_MAPS if rows * columns <= _SMALL_MAP else _FEWEST_CHANNELS
+    has_many = min(channels) >= fewest.get(size, math.inf)
+    tiles = images * -(-rows // 2) * -(-columns // 2)
+    return stride == 1 and size == width and has_many and tiles >= _FEWEST_TILES
 
 
 def _suits_products(kernel: Shape, padded: Shape, maps: Shape) -> bool:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from random_arrays import random_array
 
+from flax_vision.ops import convolution as convolutions
 from flax_vision.ops.convolution import convolution
 
 # Size of the kernel, stride, padding, groups; the first four have forms of their own.
@@ -81,6 +82,22 @@ def test_single_precision_has_primitives_of_its_own():
 def test_a_convolution_of_the_whole_map_is_a_matrix_product():
     assert "dot_general" in operations(9)
     assert "dot_general" in operations(9, dtype=jnp.bfloat16)
+
+
+def test_few_rows_of_a_large_product_are_a_convolution(monkeypatch):
+    """With the values and the gradients of a product; and the gradients are products still."""
+    shapes = (2, 9, 9, 4), (9, 9, 4, 8), (8,)
+    operands = [random_array(i, shape) for i, shape in enumerate(shapes)]
+    expected = results(*operands)
+    assert "dot_general" in operations(9)
+    monkeypatch.setattr(convolutions, "_LARGE_MATRIX", 9 * 9 * 4 * 8)
+    jax.clear_caches()
+    assert "dot_general" not in operations(9)
+    assert "dot_general" in operations(9, dtype=jnp.bfloat16)
+    for one, other in zip(results(*operands), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    text = str(jax.make_jaxpr(results)(*operands))
+    assert (text.count("conv_general_dilated["), text.count("dot_general[")) == (1, 2)
 
 
 def test_no_images():

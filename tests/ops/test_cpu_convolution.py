@@ -45,6 +45,8 @@ def compare(x_shape, kernel_shape, stride, padding):
 def small_pieces(monkeypatch):
     """Some rows of an image, or some images, at a time."""
     monkeypatch.setattr(products, "_CACHE_BYTES", 2000)
+    monkeypatch.setattr(winograd, "_PIECE_BYTES", 2000)
+    monkeypatch.setattr(cpu_convolution, "_FEWEST_TILES", 1)
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
@@ -136,10 +138,18 @@ def test_narrow_images_tiny_maps_and_pointwise_kernels_take_products():
 def test_many_channels_take_winograd():
     assert form((1, 28, 28, 512), (3, 3, 512, 512)) == "Winograd"
     assert form((1, 28, 28, 512), (3, 3, 512, 512), stride=2) != "Winograd"
-    assert form((1, 14, 14, 96), (3, 3, 96, 208)) == "Winograd"
-    assert form((1, 28, 28, 96), (3, 3, 96, 208)) != "Winograd"
+    assert form((2, 14, 14, 96), (3, 3, 96, 208)) == "Winograd"
+    assert form((1, 28, 28, 96), (3, 3, 96, 208)) == "Winograd"
+    assert form((1, 28, 28, 64), (3, 3, 64, 208)) != "Winograd"
+    assert form((1, 56, 56, 96), (3, 3, 96, 208)) != "Winograd"
     assert form((1, 27, 27, 64), (5, 5, 64, 192), padding=((2, 2), (2, 2))) == "Winograd"
     assert form((1, 27, 27, 48), (5, 5, 48, 128), padding=((2, 2), (2, 2))) != "Winograd"
+
+
+def test_few_tiles_do_not_take_winograd():
+    """The transform of the kernel would take longer than the products do."""
+    assert form((5, 7, 7, 512), (3, 3, 512, 512)) != "Winograd"
+    assert form((6, 7, 7, 512), (3, 3, 512, 512)) == "Winograd"
 
 
 def of_vgg(channels, size):
@@ -147,14 +157,13 @@ def of_vgg(channels, size):
     return (3, 3, channels, channels), Geometry(shape, 1, ONE)
 
 
-def test_what_beats_onednn(monkeypatch):
-    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2")
-    assert cpu_convolution.beats_onednn(*of_vgg(512, 14))
-    assert not cpu_convolution.beats_onednn(*of_vgg(512, 28))
-    assert not cpu_convolution.beats_onednn(*of_vgg(64, 14))
-    assert not cpu_convolution.beats_onednn((5, 5, 64, 64), Geometry((8, 14, 14, 64), 1, ONE))
-    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
-    assert not cpu_convolution.beats_onednn(*of_vgg(512, 14))
+def test_what_beats_onednn():
+    assert cpu_convolution.beats_onednn(*of_vgg(512, 28))
+    assert cpu_convolution.beats_onednn(*of_vgg(192, 14))
+    assert not cpu_convolution.beats_onednn(*of_vgg(512, 56))
+    assert not cpu_convolution.beats_onednn(*of_vgg(128, 14))
+    assert not cpu_convolution.beats_onednn((5, 5, 256, 256), Geometry((8, 14, 14, 256), 1, ONE))
+    assert not cpu_convolution.beats_onednn((3, 3, 512, 512), Geometry((1, 14, 14, 512), 1, ONE))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +171,7 @@ def test_what_beats_onednn(monkeypatch):
     [
         (64, 4, (3, 3, 512, 512), True),
         (64, 2, (1, 1, 2048, 512), True),
-        (64, 5, (3, 3, 512, 512), False),
+        (64, 5, (1, 1, 2048, 512), False),
         (64, 4, (3, 3, 128, 128), False),
         (15, 2, (3, 3, 512, 512), False),
     ],
