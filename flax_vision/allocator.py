@@ -88,7 +88,9 @@ def _library(environment: Mapping[str, str]) -> Path:
     if environment.get(PRELOAD):
         raise UnavailableError(f"{PRELOAD} is {environment[PRELOAD]!r}, which may have its own way")
     source = resources.files("flax_vision").joinpath("kept_memory.cc").read_bytes()
-    path = compiled.place(_LIBRARY, source, platform.machine())
+    path = compiled.place(_LIBRARY, source, platform.machine()).absolute()
+    if {" ", ":"} & {*str(path)}:
+        raise UnavailableError(f"{PRELOAD} cannot name {path}, for its space or colon")
     try:
         if not path.exists() or not compiled.is_whole(path):
             _build(source, path)

@@ -108,6 +108,16 @@ def test_a_cache_directory_that_cannot_be_written_is_named(tmp_path):
 
 
 @glibc
+def test_a_cache_directory_with_a_space_is_named(tmp_path):
+    """What is preloaded is a list, divided by spaces and colons."""
+    settings = {"XDG_CACHE_HOME": str(tmp_path / "a b"), "FLAX_VISION_ALLOCATOR": "keep"}
+    output, warnings = run(**settings)
+    assert "but for large blocks" in output
+    assert "LD_PRELOAD cannot name " in warnings
+    assert "a b/flax_vision/kept-memory" in warnings
+
+
+@glibc
 def test_libraries_that_are_preloaded_already_stay_alone(tmp_path):
     other = tmp_path / "other.so"
     compiled.compile_library(write(tmp_path / "other.cc", ""), [], other)
