@@ -46,7 +46,7 @@ MODES = ["training", "inference"]
 OURS = {"with oneDNN": {}, "pure JAX": {"FLAX_VISION_ONEDNN": "0"}}
 THEIRS = {"PyTorch": [], "torch.compile": ["--compile"]}
 ALLOCATORS = {
-    "keep": allocator.keeping(os.environ),
+    "keep": allocator.keeping({**os.environ, allocator.ALLOCATOR: "keep"}),
     "system": {allocator.ALLOCATOR: "system", allocator.TUNABLES: "", allocator.PRELOAD: ""},
 }
 LIMIT = "a large matrix product"

@@ -9,6 +9,7 @@ threads (`arena_max=1`) would keep them too, but grows from step to step.
 Both are read when a process starts, so the program replaces itself by itself with them.
 """
 
+import ctypes
 import os
 import platform
 import sys
@@ -37,6 +38,8 @@ KEEP = ":".join(
 )
 
 _LIBRARY = "kept-memory"
+# Before 2.34 glibc has some of the functions in libraries of their own.
+_OPTIONS = ["-std=c++17", "-O2", "-fno-exceptions", "-Wl,--as-needed", "-ldl", "-lpthread"]
 
 
 def settle(environment: Mapping[str, str]) -> None:
@@ -54,6 +57,8 @@ def settle(environment: Mapping[str, str]) -> None:
         _warn(f"{ALLOCATOR} is {wanted!r}; it must be {allowed}, so it is ignored")
     elif wanted == "keep" and not _is_glibc():
         _warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
+    elif wanted == "keep" and environment.get(TUNABLES) != KEEP:
+        _warn(f"{ALLOCATOR} is 'keep', but {TUNABLES} has settings already, which stand")
 
 
 def keeping(environment: Mapping[str, str]) -> dict[str, str]:
@@ -74,7 +79,7 @@ def describe() -> str:
     """Returns what becomes of the memory that this process frees."""
     if os.environ.get(TUNABLES) != KEEP:
         return ALLOCATORS["system"]
-    if _LIBRARY in Path("/proc/self/maps").read_text():
+    if f"/{_LIBRARY}-" in Path("/proc/self/maps").read_text():
         return ALLOCATORS["keep"]
     return f"kept by glibc, but for large blocks ({ALLOCATOR}=keep says why)"
 
@@ -85,10 +90,11 @@ def _is_glibc() -> bool:
 
 def _library(environment: Mapping[str, str]) -> Path:
     """Returns the file of the library; compiles it where it is not, or damaged."""
-    if environment.get(PRELOAD):
-        raise UnavailableError(f"{PRELOAD} is {environment[PRELOAD]!r}, which may have its own way")
     source = resources.files("flax_vision").joinpath("kept_memory.cc").read_bytes()
-    path = compiled.place(_LIBRARY, source, platform.machine()).absolute()
+    system = f"{platform.machine()} {' '.join(platform.libc_ver())}"
+    path = compiled.place(_LIBRARY, source, system).absolute()
+    if environment.get(PRELOAD, "") not in ("", str(path)):
+        raise UnavailableError(f"{PRELOAD} is {environment[PRELOAD]!r}, which may have its own way")
     if {" ", ":"} & {*str(path)}:
         raise UnavailableError(f"{PRELOAD} cannot name {path}, for its space or colon")
     try:
@@ -97,6 +103,10 @@ def _library(environment: Mapping[str, str]) -> Path:
     except OSError as error:
         reason = f"{path.parent} cannot be written ({error.strerror})"
         raise UnavailableError(f"{reason}; set XDG_CACHE_HOME to a directory that can") from error
+    try:
+        ctypes.CDLL(str(path))  # for a process that starts with what cannot be loaded may end
+    except OSError as error:
+        raise UnavailableError(str(error)) from error
     return path
 
 
@@ -104,9 +114,7 @@ def _build(source: bytes, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         written, built = Path(folder) / "kept_memory.cc", Path(folder) / path.name
         written.write_bytes(source)
-        compiled.compile_library(
-            written, ["-std=c++17", "-O2", "-fno-exceptions", "-Wl,--as-needed"], built
-        )
+        compiled.compile_library(written, _OPTIONS, built)
         compiled.keep(built, path)
 
 

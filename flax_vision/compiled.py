@@ -80,7 +80,11 @@ def compile_library(
     if notice:
         print(notice, file=sys.stderr, flush=True)
     command = [*compiler, "-fPIC", "-shared", "-w", str(source), *options, "-o", str(built)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        reason = f"{compiler[0]} cannot be started ({error.strerror})"
+        raise UnavailableError(f"{reason}; install g++ or set CXX") from error
     if done.returncode:
         raise UnavailableError(f"{compiler[0]} failed: {_first_error(done.stderr)}")
 
@@ -88,7 +92,10 @@ def compile_library(
 def _compiler() -> list[str]:
     """Returns the words that a command for the C++ compiler begins with."""
     named = os.environ.get("CXX", "")
-    words = shlex.split(named) or [shutil.which("c++") or shutil.which("g++") or ""]
+    try:
+        words = shlex.split(named) or [shutil.which("c++") or shutil.which("g++") or ""]
+    except ValueError as error:
+        raise UnavailableError(f"CXX is {named!r}, which is no command: {error}") from error
     if shutil.which(words[0]) is None:
         reason = f"CXX is {named!r}, which is no program" if named else "there is no C++ compiler"
         raise UnavailableError(f"{reason}; install g++ or set CXX")

@@ -35,6 +35,7 @@ struct Block {
   char* start;  // nullptr where there is none
   size_t size;
   bool is_used;
+  bool was_free;  // once at least: others stay in use for long
 
   bool Serves(size_t wanted) const { return start && size >= wanted && size / 2 <= wanted; }
 };
@@ -46,17 +47,30 @@ pthread_cond_t one_is_free = PTHREAD_COND_INITIALIZER;
 void Acquire() { pthread_mutex_lock(&mutex); }
 void Release() { pthread_mutex_unlock(&mutex); }
 
-// A child must not begin with a mutex that a thread of its parent holds.
-const int is_set_up = pthread_atfork(Acquire, Release, Release);
+void BeginChild() {
+  one_is_free = PTHREAD_COND_INITIALIZER;  // for which no thread of the child waits
+  Release();
+}
 
-// Returns the smallest block that serves, of those in use or of the others; nullptr for none.
-Block* Smallest(size_t size, bool is_used) {
+// A child must not begin with a mutex that a thread of its parent holds.
+const int is_set_up = pthread_atfork(Acquire, Release, BeginChild);
+
+// Returns the smallest free block that serves; nullptr for none.
+Block* Smallest(size_t size) {
   Block* best = nullptr;
   for (Block& block : blocks) {
-    if (block.is_used != is_used || !block.Serves(size)) continue;
+    if (block.is_used || !block.Serves(size)) continue;
     if (!best || block.size < best->size) best = &block;
   }
   return best;
+}
+
+// Whether a block that serves may soon be free.
+bool IsAwaited(size_t size) {
+  for (const Block& block : blocks) {
+    if (block.is_used && block.was_free && block.Serves(size)) return true;
+  }
+  return false;
 }
 
 timespec SoonEnough() {
@@ -67,14 +81,14 @@ timespec SoonEnough() {
   return time;
 }
 
-// Returns a free block that serves; waits a moment for it if there is one in use. XLA says that a
-// step has ended before it frees the step's block, and the next step asks for one at once.
+// Returns a free block that serves; nullptr for none, also after a moment. XLA says that a step has
+// ended before it frees the step's block, and the next step asks for one at once.
 Block* Kept(size_t size) {
   const timespec end = SoonEnough();
-  Block* block = Smallest(size, false);
-  while (!block && Smallest(size, true)) {
+  Block* block = Smallest(size);
+  while (!block && IsAwaited(size)) {
     if (pthread_cond_timedwait(&one_is_free, &mutex, &end)) break;
-    block = Smallest(size, false);
+    block = Smallest(size);
   }
   return block;
 }
@@ -103,7 +117,7 @@ Block* Mapped(size_t size) {
   if (before) munmap(mapped, before);
   munmap(start + size, kHugePage - before);
   madvise(start, size, MADV_HUGEPAGE);
-  *block = {start, size, false};
+  *block = {start, size, false, false};
   return block;
 }
 
@@ -123,7 +137,7 @@ Block* BlockAt(void* start) {
   Block* found = nullptr;
   Acquire();
   for (Block& block : blocks) {
-    if (block.start == start) found = &block;
+    if (block.is_used && block.start == start) found = &block;
   }
   Release();
   return found;
@@ -148,6 +162,7 @@ void free(void* start) noexcept {
   if (!block) return __libc_free(start);
   Acquire();
   block->is_used = false;
+  block->was_free = true;
   pthread_cond_broadcast(&one_is_free);
   Release();
 }
