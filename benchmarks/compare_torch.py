@@ -45,10 +45,6 @@ ROWS = [
 MODES = ["training", "inference"]
 OURS = {"with oneDNN": {}, "pure JAX": {"FLAX_VISION_ONEDNN": "0"}}
 THEIRS = {"PyTorch": [], "torch.compile": ["--compile"]}
-ALLOCATORS = {
-    "keep": allocator.keeping({**os.environ, allocator.ALLOCATOR: "keep"}),
-    "system": {allocator.ALLOCATOR: "system", allocator.TUNABLES: "", allocator.PRELOAD: ""},
-}
 LIMIT = "a large matrix product"
 OUR_SIDE, TORCH_SIDE = (
     str(Path(__file__).with_name(name)) for name in ("our_side.py", "torch_side.py")
@@ -74,7 +70,7 @@ def measure(place: dict, sides: list[str], rounds: int, seconds: float) -> dict:
 
 def start(side: str, place: dict, stack: ExitStack) -> Worker:
     """Starts the process of a side, which the stack ends."""
-    environment = ALLOCATORS[place["allocator"]] | OURS.get(side, {})
+    environment = of_allocator(place["allocator"]) | OURS.get(side, {})
     if side == LIMIT:
         return stack.enter_context(Worker([OUR_SIDE, "matrix_product"], environment))
     name, batch_size, image_size = place["row"]
@@ -90,6 +86,13 @@ def start(side: str, place: dict, stack: ExitStack) -> Worker:
     worker = stack.enter_context(Worker(command, environment))
     worker.about["compile_seconds"] = compile_seconds
     return worker
+
+
+def of_allocator(name: str) -> dict[str, str]:
+    """Returns the environment in which memory is taken so."""
+    if name == "keep":
+        return allocator.keeping(os.environ)
+    return {allocator.ALLOCATOR: name, allocator.TUNABLES: "", allocator.PRELOAD: ""}
 
 
 def planned(options: argparse.Namespace) -> list[dict]:
@@ -216,7 +219,9 @@ def main() -> None:
         "--seconds", type=float, default=2, help="of each turn, of at least three steps"
     )
     parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
-    parser.add_argument("--allocators", nargs="+", default=list(ALLOCATORS), choices=ALLOCATORS)
+    parser.add_argument(
+        "--allocators", nargs="+", default=list(allocator.ALLOCATORS), choices=allocator.ALLOCATORS
+    )
     parser.add_argument("--without", nargs="+", default=[], choices=[*OURS, *THEIRS])
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--show", action="store_true", help="measure nothing")

@@ -49,9 +49,10 @@ def settle(environment: Mapping[str, str]) -> None:
     """
     wanted = environment.get(ALLOCATOR, "")
     # Tunables that are there already are the user's own, or ours from before the start.
-    if wanted != "system" and _is_glibc() and TUNABLES not in environment:
+    if wanted != "system" and TUNABLES not in environment and _is_glibc():
         program = [sys.executable, *sys.orig_argv[1:]]
-        os.execve(sys.executable, program, {**environment, **keeping(environment)})
+        settings = keeping(environment, says_why=wanted == "keep")
+        os.execve(sys.executable, program, {**environment, **settings})
     if wanted not in ("", *ALLOCATORS):
         allowed = " or ".join(ALLOCATORS)
         _warn(f"{ALLOCATOR} is {wanted!r}; it must be {allowed}, so it is ignored")
@@ -61,16 +62,19 @@ def settle(environment: Mapping[str, str]) -> None:
         _warn(f"{ALLOCATOR} is 'keep', but {TUNABLES} has settings already, which stand")
 
 
-def keeping(environment: Mapping[str, str]) -> dict[str, str]:
+def keeping(environment: Mapping[str, str], says_why: bool = True) -> dict[str, str]:
     """Returns what the environment of a process needs beside that, for it to keep what it frees.
 
-    The library is compiled if need be. Where it cannot be had, glibc's settings remain, and who
-    asks for `keep` by name is told the reason.
+    The library is compiled if need be. Where it cannot be had, glibc's settings remain.
+
+    Args:
+      environment: that the process has otherwise.
+      says_why: warns of the reason then.
     """
     try:
         return {TUNABLES: KEEP, PRELOAD: str(_library(environment))}
     except UnavailableError as error:
-        if environment.get(ALLOCATOR) == "keep":
+        if says_why:
             _warn(f"large blocks of freed memory are not kept: {error}")
         return {TUNABLES: KEEP}
 
@@ -112,9 +116,8 @@ def _library(environment: Mapping[str, str]) -> Path:
 
 def _build(source: bytes, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        written, built = Path(folder) / "kept_memory.cc", Path(folder) / path.name
-        written.write_bytes(source)
-        compiled.compile_library(written, _OPTIONS, built)
+        built = Path(folder) / "kept_memory.so"
+        compiled.compile_library(source, _OPTIONS, built)
         compiled.keep(built, path)
 
 

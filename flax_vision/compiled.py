@@ -63,14 +63,14 @@ def keep(built: Path, path: Path) -> None:
 
 
 def compile_library(
-    source: Path, options: Sequence[str], built: Path, notice: str | None = None
+    source: bytes, options: Sequence[str], built: Path, notice: str | None = None
 ) -> None:
-    """Compiles a source of C or C++ to a library.
+    """Compiles C++ to a library.
 
     Args:
-      source: the file.
+      source: the text.
       options: of the compiler, beside those that make a library.
-      built: where it is to be.
+      built: where it is to be, in a folder where the source may lie too.
       notice: a line for who waits, if it takes long.
 
     Raises:
@@ -79,7 +79,9 @@ def compile_library(
     compiler = _compiler()
     if notice:
         print(notice, file=sys.stderr, flush=True)
-    command = [*compiler, "-fPIC", "-shared", "-w", str(source), *options, "-o", str(built)]
+    written = built.with_suffix(".cc")
+    written.write_bytes(source)
+    command = [*compiler, "-fPIC", "-shared", "-w", str(written), *options, "-o", str(built)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:

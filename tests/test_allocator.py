@@ -1,8 +1,5 @@
-import os
-import subprocess
-import sys
-
 import pytest
+from run_program import run_program
 
 from flax_vision import allocator, compiled
 
@@ -31,17 +28,7 @@ glibc = pytest.mark.skipif(not allocator._is_glibc(), reason="only glibc has suc
 
 
 def run(program=PROGRAM, **environment):
-    """Runs a program that prepares its process; returns what it printed, and what it warned of."""
-    others = ("JAX_", "GLIBC_", "LD_", "FLAX_VISION_")
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(others)}
-    done = subprocess.run(
-        [sys.executable, "-c", program, "a", "b c"],
-        env={**inherited, "JAX_PLATFORMS": "cpu", **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout, done.stderr
+    return run_program(program, "a", "b c", **environment)
 
 
 @glibc
@@ -82,7 +69,8 @@ def test_settings_of_the_users_stand():
     ("compiler", "reason"), [('"', "which is no command"), ("{}", "cannot be started")]
 )
 def test_a_compiler_that_is_none_is_named(compiler, reason, tmp_path):
-    write(tmp_path / "program", "no program").chmod(0o755)
+    (tmp_path / "program").write_text("no program")
+    (tmp_path / "program").chmod(0o755)
     settings = {"CXX": compiler.format(tmp_path / "program"), "XDG_CACHE_HOME": str(tmp_path)}
     _, warnings = run(**settings, FLAX_VISION_ALLOCATOR="keep")
     assert reason in warnings
@@ -138,7 +126,7 @@ def test_a_cache_directory_with_a_space_is_named(tmp_path):
 @glibc
 def test_libraries_that_are_preloaded_already_stay_alone(tmp_path):
     other = tmp_path / "other.so"
-    compiled.compile_library(write(tmp_path / "other.cc", ""), [], other)
+    compiled.compile_library(b"", [], other)
     output, _ = run(LD_PRELOAD=str(other))
     assert "but for large blocks" in output
     _, warnings = run(LD_PRELOAD=str(other), FLAX_VISION_ALLOCATOR="keep")
@@ -155,8 +143,3 @@ def test_a_damaged_library_is_compiled_anew(tmp_path):
     output, _ = run(XDG_CACHE_HOME=str(tmp_path))
     assert "freed memory: kept, in huge pages" in output
     assert path.read_bytes() == whole
-
-
-def write(path, text):
-    path.write_text(text)
-    return path

@@ -98,9 +98,8 @@ def _build(source: bytes, headers: Path, library: Path, path: Path) -> ctypes.CD
     options = ["-std=c++17", "-O3", f"-I{headers.parent}", f"-I{jax.ffi.include_dir()}"]
     options += [str(library), f"-Wl,-rpath,{library.parent}"]
     with tempfile.TemporaryDirectory() as folder:
-        written, built = Path(folder) / "onednn.cc", Path(folder) / "onednn.so"
-        written.write_bytes(source)
-        compiled.compile_library(written, options, built, notice)
+        built = Path(folder) / "onednn.so"
+        compiled.compile_library(source, options, built, notice)
         loaded = ctypes.CDLL(str(built))
         _keep(built, path)
         return loaded
