@@ -16,9 +16,9 @@ from flax_vision.ops import products, winograd, xla_convolution
 from flax_vision.ops.padding import Pairs
 from flax_vision.ops.xla_convolution import Geometry, Shape
 
-# That pay for Winograd's transforms: of the images, by the size of the kernel; and of the kernel.
-_FEWEST_CHANNELS = {3: 256, 5: 64}
-_FEWEST_ON_SMALL_MAPS = {**_FEWEST_CHANNELS, 3: 96}
+# That pay for Winograd's transforms, of the images and of the kernel.
+_FEWEST_CHANNELS = 256
+_FEWEST_ON_SMALL_MAPS = 96
 _SMALL_MAP = 28 * 28
 _FEWEST_TILES = 96
 
@@ -49,10 +49,9 @@ def input_gradient(y: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
     (top, bottom), (left, right) = padding
     if _is_pointwise(kernel.shape, stride):
         return lax.dynamic_slice(y @ kernel[0, 0].T, (0, top, left, 0), shape)
-    reach = kernel.shape[0] - 1
     suits = _suits_winograd(kernel.shape, stride, shape)
-    if suits and max(top, bottom, left, right) <= reach:
-        pads = ((reach - top, reach - bottom), (reach - left, reach - right))
+    if suits and max(top, bottom, left, right) <= 2:
+        pads = ((2 - top, 2 - bottom), (2 - left, 2 - right))
         return _by_winograd(y, jnp.flip(kernel, (0, 1)), shape, pads, axis=1)
     padded = _padded(shape, padding)
     if _suits_products(kernel.shape, padded, y.shape):
@@ -82,8 +81,8 @@ def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     """
     if _is_read_anew(kernel, geometry.shape):
         return True
-    is_small = geometry.shape[1] * geometry.shape[2] <= _SMALL_MAP and kernel[0] == 3
-    has_many = min(kernel[2:]) >= 192
+    is_small = geometry.shape[1] * geometry.shape[2] <= _SMALL_MAP
+    has_many = min(kernel[2:]) >= 128
     return is_small and has_many and _suits_winograd(kernel, geometry.stride, geometry.shape)
 
 
@@ -113,12 +112,11 @@ def _has_avx512() -> bool:
 
 def _suits_winograd(kernel: Shape, stride: int, maps: Shape) -> bool:
     """Whether its transforms cost less than the products that they save."""
-    size, width, *channels = kernel
     images, rows, columns, _ = maps
     fewest = _FEWEST_ON_SMALL_MAPS if rows * columns <= _SMALL_MAP else _FEWEST_CHANNELS
-    has_many = min(channels) >= fewest.get(size, math.inf)
     tiles = images * -(-rows // 2) * -(-columns // 2)
-    return stride == 1 and size == width and has_many and tiles >= _FEWEST_TILES
+    has_many = min(kernel[2:]) >= fewest and tiles >= _FEWEST_TILES
+    return stride == 1 and kernel[:2] == (3, 3) and has_many
 
 
 def _suits_products(kernel: Shape, padded: Shape, maps: Shape) -> bool:

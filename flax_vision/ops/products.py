@@ -181,7 +181,7 @@ def pieces(shape: Shape, images: int, rows: int) -> int:
 
 
 def under(
-    x: jax.Array, i: jax.Array, images: int, rows: int, of: int, window: int, stride: int
+    x: jax.Array, i: int | jax.Array, images: int, rows: int, of: int, window: int, stride: int
 ) -> jax.Array:
     """Returns what piece i of the result sees of the padded images.
 

@@ -80,14 +80,6 @@ def test_winograd(height, padding):
     compare((2, height + 2, 4, 256), (3, 3, 256, 256), 1, padding)
 
 
-@pytest.mark.parametrize(
-    ("height", "padding"), [(5, ((2, 2), (2, 2))), (2, ((0, 4), (1, 3))), (1, ((5, 5), (5, 5)))]
-)
-@pytest.mark.usefixtures("small_pieces")
-def test_winograd_of_larger_kernels(height, padding):
-    compare((2, height + 4, 6, 64), (5, 5, 64, 64), 1, padding)
-
-
 @pytest.mark.parametrize("flags", ["flags: avx2", "flags: avx2 avx512f"])
 @pytest.mark.usefixtures("small_pieces")
 def test_kernel_gradients_of_many_channels(flags, monkeypatch):
@@ -96,12 +88,11 @@ def test_kernel_gradients_of_many_channels(flags, monkeypatch):
     compare((2, 6, 5, 128), (3, 3, 128, 128), 2, ONE)
 
 
-@pytest.mark.parametrize(("size", "factor"), [(3, 2), (5, 24)])
-def test_winograd_is_exact_in_whole_numbers(size, factor):
+def test_winograd_is_exact_in_whole_numbers():
     random = np.random.default_rng(0)
-    x = jnp.asarray(random.integers(-4, 5, (2, size + 5, size + 7, 3)), jnp.float32)
-    # Whole multiples of what the transform of a kernel divides by, so that nothing is rounded.
-    kernel = jnp.asarray(factor**2 * random.integers(-4, 5, (size, size, 3, 5)), jnp.float32)
+    x = jnp.asarray(random.integers(-4, 5, (2, 8, 10, 3)), jnp.float32)
+    # Multiples of what the transform of a kernel divides by, so that nothing is rounded.
+    kernel = jnp.asarray(4 * random.integers(-4, 5, (3, 3, 3, 5)), jnp.float32)
     geometry = Geometry((2, 6, 8, 5), 1, ((0, 0), (0, 0)))
     expected = xla_convolution.convolution(x, kernel, geometry)
     np.testing.assert_array_equal(winograd.convolution(x, kernel), expected)
@@ -114,7 +105,7 @@ def form(x, kernel, stride=1, padding=ONE):
     text = str(jax.make_jaxpr(function)(jnp.ones(x), jnp.ones(kernel)))
     if "conv_general_dilated" in text:
         return "XLA"
-    if text.count("dot_general") in {16, 36}:
+    if text.count("dot_general") == 16:
         return "Winograd"
     return "patches or bands" if "concatenate" in text else "product"
 
@@ -142,8 +133,7 @@ def test_many_channels_take_winograd():
     assert form((1, 28, 28, 96), (3, 3, 96, 208)) == "Winograd"
     assert form((1, 28, 28, 64), (3, 3, 64, 208)) != "Winograd"
     assert form((1, 56, 56, 96), (3, 3, 96, 208)) != "Winograd"
-    assert form((1, 27, 27, 64), (5, 5, 64, 192), padding=((2, 2), (2, 2))) == "Winograd"
-    assert form((1, 27, 27, 48), (5, 5, 48, 128), padding=((2, 2), (2, 2))) != "Winograd"
+    assert form((2, 28, 28, 512), (5, 5, 512, 512), padding=((2, 2), (2, 2))) != "Winograd"
 
 
 def test_few_tiles_do_not_take_winograd():
@@ -159,9 +149,9 @@ def of_vgg(channels, size):
 
 def test_what_beats_onednn():
     assert cpu_convolution.beats_onednn(*of_vgg(512, 28))
-    assert cpu_convolution.beats_onednn(*of_vgg(192, 14))
+    assert cpu_convolution.beats_onednn(*of_vgg(128, 14))
     assert not cpu_convolution.beats_onednn(*of_vgg(512, 56))
-    assert not cpu_convolution.beats_onednn(*of_vgg(128, 14))
+    assert not cpu_convolution.beats_onednn(*of_vgg(96, 14))
     assert not cpu_convolution.beats_onednn((5, 5, 256, 256), Geometry((8, 14, 14, 256), 1, ONE))
     assert not cpu_convolution.beats_onednn((3, 3, 512, 512), Geometry((1, 14, 14, 512), 1, ONE))
 
@@ -172,7 +162,7 @@ def test_what_beats_onednn():
         (64, 4, (3, 3, 512, 512), True),
         (64, 2, (1, 1, 2048, 512), True),
         (64, 5, (1, 1, 2048, 512), False),
-        (64, 4, (3, 3, 128, 128), False),
+        (64, 4, (3, 3, 64, 64), False),
         (15, 2, (3, 3, 512, 512), False),
     ],
 )
