@@ -1,9 +1,11 @@
-"""What a program settles for its process before JAX is there: memory, convolutions, compiled code.
+"""What a program settles for its process before JAX is there: memory, XLA's flags, compiled code.
 
 What becomes of memory is `allocator`'s.
 
 jaxlib 0.10 has XLA give convolutions to YNNPACK, which on x86-64 takes up to 1.7 times as long as
-XLA's own form, Eigen's.
+XLA's own form, Eigen's. And its XLA drops `lax.optimization_barrier` before it puts operations
+together, so that what is to be computed once is computed where it is read: LeNet-5's tanh in each
+slice of a window, batch normalisation in the midst of a transposition.
 
 It is for programs: a library should leave the process of its caller alone.
 """
@@ -32,8 +34,14 @@ FLAGS = "XLA_FLAGS"
 EIGEN = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 """The flag that leaves convolutions to Eigen."""
 
-_KNOWS_EIGEN = "0.10."
-"""How a version of jaxlib begins that has the flag: XLA ends a process with one it has not."""
+BARRIERS = "--xla_disable_hlo_passes=cse_barrier_expander"
+"""The flag that has XLA heed barriers to the end."""
+
+_KNOWN = "0.10."
+"""How a version of jaxlib begins that has the flags: XLA ends a process with one it has not."""
+
+_PLUGINS = "jax_plugins"
+"""The entry points of other devices than CPUs."""
 
 _CACHE_BYTES = 2 << 30
 
@@ -48,7 +56,7 @@ def prepare() -> None:
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     warnings.formatwarning = lambda message, *place, **line: f"warning: {message}\n"
     allocator.settle(os.environ)
-    _settle_convolutions(os.environ)
+    _settle_flags(os.environ)
     _settle_cache(os.environ)
 
 
@@ -70,13 +78,17 @@ def describe() -> str:
     return f"freed memory: {memory}; flags of XLA: {flags}; compilation cache: {cache}"
 
 
-def _settle_convolutions(environment: MutableMapping[str, str]) -> None:
-    """Has XLA leave convolutions to Eigen, unless the user's flags speak of that."""
+def _settle_flags(environment: MutableMapping[str, str]) -> None:
+    """Sets XLA's flags for a CPU, unless the user's speak of the same."""
+    if not metadata.version("jaxlib").startswith(_KNOWN):
+        return
     flags = environment.get(FLAGS, "")
-    is_slower = platform.machine() in ("x86_64", "AMD64")
-    is_known = metadata.version("jaxlib").startswith(_KNOWS_EIGEN)
-    if is_slower and is_known and EIGEN.partition("=")[0] not in flags:
-        environment[FLAGS] = f"{flags} {EIGEN}".strip()
+    wanted = [EIGEN] if platform.machine() in ("x86_64", "AMD64") else []
+    if not metadata.entry_points(group=_PLUGINS):  # it is for all devices
+        wanted.append(BARRIERS)
+    new = [flag for flag in wanted if flag.partition("=")[0] not in flags]
+    if new:
+        environment[FLAGS] = " ".join([*flags.split(), *new])
 
 
 def _settle_cache(environment: MutableMapping[str, str]) -> None:

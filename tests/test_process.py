@@ -34,33 +34,37 @@ def test_compiled_programs_are_kept_in_the_users_cache_directory(tmp_path):
 YNNPACK = "--xla_cpu_experimental_ynn_fusion_type=individual_convolution"
 
 
+BOTH = f"{process.EIGEN} {process.BARRIERS}"
+
+
 @pytest.mark.parametrize(
-    ("machine", "version", "flags", "expected"),
+    ("machine", "version", "plugins", "flags", "expected"),
     [
-        ("x86_64", "0.10.2", None, process.EIGEN),
-        ("x86_64", "0.10.2", "--xla_a=1", f"--xla_a=1 {process.EIGEN}"),
-        ("x86_64", "0.10.2", YNNPACK, YNNPACK),
-        ("x86_64", "0.11.0", None, None),
-        ("arm64", "0.10.2", None, None),
+        ("x86_64", "0.10.2", [], None, BOTH),
+        ("x86_64", "0.10.2", [], "--xla_a=1", f"--xla_a=1 {BOTH}"),
+        ("x86_64", "0.10.2", [], YNNPACK, f"{YNNPACK} {process.BARRIERS}"),
+        ("x86_64", "0.10.2", ["cuda"], None, process.EIGEN),
+        ("x86_64", "0.11.0", [], None, None),
+        ("arm64", "0.10.2", [], None, process.BARRIERS),
+        ("arm64", "0.10.2", ["cuda"], None, None),
     ],
 )
-def test_convolutions_are_left_to_eigen(machine, version, flags, expected, monkeypatch):
-    """Where that is known to be faster, and XLA to know the flag; what a user says stands."""
+def test_flags_of_xla(machine, version, plugins, flags, expected, monkeypatch):
+    """Where they are known to make it faster, and to be known to it; what a user says stands."""
     monkeypatch.setattr(process.platform, "machine", lambda: machine)
     monkeypatch.setattr(process.metadata, "version", lambda name: version)
+    monkeypatch.setattr(process.metadata, "entry_points", lambda group: plugins)
     environment = {} if flags is None else {"XLA_FLAGS": flags}
-    process._settle_convolutions(environment)
+    process._settle_flags(environment)
     assert environment.get("XLA_FLAGS") == expected
 
 
 @pytest.mark.skipif(
-    platform.machine() != "x86_64" or not jaxlib.__version__.startswith(process._KNOWS_EIGEN),
+    platform.machine() != "x86_64" or not jaxlib.__version__.startswith(process._KNOWN),
     reason="YNNPACK is left out on x86-64, of the jaxlib that is known to have it",
 )
-def test_xla_obeys(tmp_path):
+def test_convolutions_are_left_to_eigen(tmp_path):
     program = """
-from flax_vision import process
-process.prepare()
 import jax, jax.numpy as jnp
 numbers = ("NHWC", "HWIO", "NHWC")
 convolve = lambda x, kernel: jax.lax.conv_general_dilated(
@@ -68,17 +72,37 @@ convolve = lambda x, kernel: jax.lax.conv_general_dilated(
 compiled = jax.jit(convolve).lower(jnp.ones((8, 32, 32, 32)), jnp.ones((3, 3, 32, 32))).compile()
 print("__ynn_" in compiled.as_text())
 """
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "XLA_FLAGS": flags},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for flags in ("", YNNPACK)
-    ]
+    outputs = [run_flagged(program, flags, tmp_path) for flags in ("", YNNPACK)]
     assert outputs == ["False\n", "True\n"]
+
+
+@pytest.mark.skipif(
+    not jaxlib.__version__.startswith(process._KNOWN), reason="known of this jaxlib alone"
+)
+def test_barriers_are_heeded(tmp_path):
+    """A transposition takes up what is before it, unless a barrier is between the two."""
+    program = """
+import jax, jax.numpy as jnp
+blocked = lambda x: jax.lax.optimization_barrier(jnp.tanh(x)).T
+compiled = jax.jit(blocked).lower(jnp.ones((64, 32))).compile()
+print("opt-barrier" in compiled.as_text(), compiled(jnp.ones((64, 32))).shape)
+"""
+    outputs = [
+        run_flagged(program, flags, tmp_path) for flags in ("", "--xla_disable_hlo_passes=none")
+    ]
+    assert outputs == ["True (32, 64)\n", "False (32, 64)\n"]
+
+
+def run_flagged(program, flags, cache):
+    """Returns what a program prints that has settled its process."""
+    prepared = f"from flax_vision import process\nprocess.prepare()\n{program}"
+    return subprocess.run(
+        [sys.executable, "-c", prepared],
+        env={**os.environ, "XDG_CACHE_HOME": str(cache), "XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def test_a_cache_directory_that_cannot_be_written_is_warned_of(tmp_path):

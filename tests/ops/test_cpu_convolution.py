@@ -80,7 +80,7 @@ def test_winograd(height, padding):
     compare((2, height + 2, 4, 256), (3, 3, 256, 256), 1, padding)
 
 
-@pytest.mark.parametrize("flags", ["flags: avx2", "flags: avx2 avx512f"])
+@pytest.mark.parametrize("flags", ["flags: avx2", "flags: avx2 avx512f", "flags: avx512f amx_tile"])
 @pytest.mark.usefixtures("small_pieces")
 def test_kernel_gradients_of_many_channels(flags, monkeypatch):
     monkeypatch.setattr(processor, "flags", lambda: flags)
@@ -134,6 +134,22 @@ def test_many_channels_take_winograd():
     assert form((1, 28, 28, 64), (3, 3, 64, 208)) != "Winograd"
     assert form((1, 56, 56, 96), (3, 3, 96, 208)) != "Winograd"
     assert form((2, 28, 28, 512), (5, 5, 512, 512), padding=((2, 2), (2, 2))) != "Winograd"
+
+
+@pytest.mark.parametrize(
+    ("flags", "fewest"), [("avx2", None), ("avx2 avx512f", 128), ("avx512f amx_tile", 16)]
+)
+def test_kernel_gradients_that_stay_with_xla(flags, fewest, monkeypatch):
+    monkeypatch.setattr(processor, "flags", lambda: f"flags: {flags}")
+
+    def is_xlas(channels, stride=1):
+        kernel, x = (3, 3, channels, channels), jnp.ones((2, 8, 8, channels))
+        y = jnp.ones(geometry_of(x.shape, kernel, stride, ONE).shape)
+        gradient = partial(cpu_convolution.kernel_gradient, geometry=Geometry(kernel, stride, ONE))
+        return "conv_general_dilated" in str(jax.make_jaxpr(gradient)(x, y))
+
+    assert [size for size in (8, 16, 64, 128) if is_xlas(size)][:1] == ([fewest] if fewest else [])
+    assert not is_xlas(128, stride=2)
 
 
 def test_few_tiles_do_not_take_winograd():
