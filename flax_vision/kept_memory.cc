@@ -28,14 +28,16 @@ namespace {
 
 constexpr size_t kHugePage = 2 << 20;
 constexpr size_t kLeast = 32 << 20;
-constexpr long kPatience = 20'000'000;  // nanoseconds
-constexpr long kSecond = 1'000'000'000;
+constexpr int64_t kPatience = 20'000'000;  // nanoseconds
+constexpr int64_t kSecond = 1'000'000'000;
 
 struct Block {
   char* start;  // nullptr where there is none
   size_t size;
   bool is_used;
-  bool was_free;  // once at least: others stay in use for long
+  bool was_free;    // once at least
+  bool is_lasting;  // was waited for in vain since it was taken
+  int64_t taken;    // when, in nanoseconds
 
   bool Serves(size_t wanted) const { return start && size >= wanted && size / 2 <= wanted; }
 };
@@ -65,29 +67,31 @@ Block* Smallest(size_t size) {
   return best;
 }
 
-// Whether a block that serves may soon be free.
-bool IsAwaited(size_t size) {
-  for (const Block& block : blocks) {
-    if (block.is_used && block.was_free && block.Serves(size)) return true;
-  }
-  return false;
-}
-
-timespec SoonEnough() {
+int64_t Now() {
   timespec time;
   clock_gettime(CLOCK_REALTIME, &time);
-  time.tv_nsec += kPatience;
-  if (time.tv_nsec >= kSecond) ++time.tv_sec, time.tv_nsec -= kSecond;
-  return time;
+  return time.tv_sec * kSecond + time.tv_nsec;
+}
+
+// Returns a block that serves and may soon be free; nullptr for none. What was never free may be of
+// a step that is about to end, or of arrays that are taken one after the other, to stay.
+Block* Awaited(size_t size) {
+  const int64_t before = Now() - kPatience;
+  for (Block& block : blocks) {
+    if (!block.is_used || block.is_lasting || !block.Serves(size)) continue;
+    if (block.was_free || block.taken < before) return &block;
+  }
+  return nullptr;
 }
 
 // Returns a free block that serves; nullptr for none, also after a moment. XLA says that a step has
 // ended before it frees the step's block, and the next step asks for one at once.
 Block* Kept(size_t size) {
-  const timespec end = SoonEnough();
+  const int64_t end = Now() + kPatience;
+  const timespec time = {end / kSecond, end % kSecond};
   Block* block = Smallest(size);
-  while (!block && IsAwaited(size)) {
-    if (pthread_cond_timedwait(&one_is_free, &mutex, &end)) break;
+  while (Block* awaited = block ? nullptr : Awaited(size)) {
+    if (pthread_cond_timedwait(&one_is_free, &mutex, &time)) awaited->is_lasting = true;
     block = Smallest(size);
   }
   return block;
@@ -117,7 +121,7 @@ Block* Mapped(size_t size) {
   if (before) munmap(mapped, before);
   munmap(start + size, kHugePage - before);
   madvise(start, size, MADV_HUGEPAGE);
-  *block = {start, size, false, false};
+  *block = {start, size};
   return block;
 }
 
@@ -126,7 +130,7 @@ void* Take(size_t size) {
   Acquire();
   Block* block = Kept(size);
   if (!block) block = Mapped(size);
-  if (block) block->is_used = true;
+  if (block) block->is_used = true, block->is_lasting = false, block->taken = Now();
   Release();
   return block ? block->start : nullptr;
 }

@@ -3,20 +3,21 @@
 What becomes of memory is `allocator`'s.
 
 jaxlib 0.10 has XLA give convolutions to YNNPACK, which on x86-64 takes up to 1.7 times as long as
-XLA's own form, Eigen's. And its XLA drops `lax.optimization_barrier` before it puts operations
-together, so that what is to be computed once is computed where it is read: LeNet-5's tanh in each
-slice of a window, batch normalisation in the midst of a transposition.
+XLA's own form, Eigen's. And on a CPU it drops `lax.optimization_barrier` before it fuses
+operations, so that what is to be computed once is computed wherever it is read, such as a batch
+normalisation by the transposition that follows.
 
 It is for programs: a library should leave the process of its caller alone.
 """
 
 import hashlib
+import importlib.util
 import os
 import platform
 import sys
 import tempfile
 import warnings
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from importlib import metadata
 from pathlib import Path
 
@@ -38,10 +39,13 @@ BARRIERS = "--xla_disable_hlo_passes=cse_barrier_expander"
 """The flag that has XLA heed barriers to the end."""
 
 _KNOWN = "0.10."
-"""How a version of jaxlib begins that has the flags: XLA ends a process with one it has not."""
+"""How a version of jaxlib begins whose XLA is known to have the flags, and to obey them.
+
+XLA ends a process with a flag that it has not, and another might not compile barriers.
+"""
 
 _PLUGINS = "jax_plugins"
-"""The entry points of other devices than CPUs."""
+"""The entry points, and the package, of other devices than CPUs and TPUs."""
 
 _CACHE_BYTES = 2 << 30
 
@@ -79,16 +83,25 @@ def describe() -> str:
 
 
 def _settle_flags(environment: MutableMapping[str, str]) -> None:
-    """Sets XLA's flags for a CPU, unless the user's speak of the same."""
-    if not metadata.version("jaxlib").startswith(_KNOWN):
-        return
+    """Sets XLA's flags for a CPU, unless the user's speak of the same, or are in a file."""
     flags = environment.get(FLAGS, "")
+    is_file = flags and not flags.lstrip().startswith("-")
+    if is_file or not metadata.version("jaxlib").startswith(_KNOWN):
+        return
     wanted = [EIGEN] if platform.machine() in ("x86_64", "AMD64") else []
-    if not metadata.entry_points(group=_PLUGINS):  # it is for all devices
+    if _has_cpus_alone(environment):  # the compilers of others have a pass of that name
         wanted.append(BARRIERS)
-    new = [flag for flag in wanted if flag.partition("=")[0] not in flags]
-    if new:
-        environment[FLAGS] = " ".join([*flags.split(), *new])
+    for flag in wanted:
+        if flag.partition("=")[0] not in flags:
+            environment[FLAGS] = f"{environment.get(FLAGS, '')} {flag}".strip()
+
+
+def _has_cpus_alone(environment: Mapping[str, str]) -> bool:
+    """Whether JAX will find no other device."""
+    if platforms := environment.get("JAX_PLATFORMS"):
+        return platforms == "cpu"
+    packages = map(importlib.util.find_spec, ("libtpu", _PLUGINS))
+    return not any(packages) and not metadata.entry_points(group=_PLUGINS)
 
 
 def _settle_cache(environment: MutableMapping[str, str]) -> None:

@@ -87,7 +87,18 @@ def test_a_block_that_is_soon_free_is_waited_for():
     assert outcome(SOON, again, "print(is_waited_for(0.5))") == ["False"]
 
 
-def test_a_block_that_was_never_free_is_not_waited_for():
+def test_the_block_of_a_first_step_is_waited_for():
+    """It was never free, but has been in use for a while."""
+    attempts = [outcome(SOON, "time.sleep(0.1); print(is_waited_for(0.001))") for _ in range(3)]
+    assert ["True"] in attempts
+
+
+def test_a_block_is_waited_for_in_vain_but_once():
+    wait = "time.sleep(0.1); begun = time.time(); starts = [take(100 * MIB) for _ in range(100)]"
+    assert outcome(wait, "print(time.time() - begun < 1)") == ["True"]
+
+
+def test_blocks_that_are_taken_one_after_the_other_are_not_waited_for():
     count = "begun = time.time(); starts = [take(100 * MIB) for _ in range(100)]"
     assert outcome(count, "print(time.time() - begun < 1)") == ["True"]
 

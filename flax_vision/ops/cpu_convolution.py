@@ -1,8 +1,8 @@
 """A convolution and its two gradients on a CPU: for each shape the form that is fast there.
 
 The bounds come from measurements on two cores, which `benchmarks/convolutions.py` makes again, with
-the settings of `process`: XLA's convolutions are not YNNPACK's. The functions are those of
-`xla_convolution`.
+the settings of `process`: XLA's convolutions are not YNNPACK's, and barriers are heeded. The
+functions are those of `xla_convolution`.
 """
 
 import math
@@ -16,9 +16,11 @@ from flax_vision.ops import products, winograd, xla_convolution
 from flax_vision.ops.padding import Pairs
 from flax_vision.ops.xla_convolution import Geometry, Shape
 
-# That pay for Winograd's transforms, of the images and of the kernel.
+# Channels that pay for Winograd's transform of the images; besides oneDNN; and tiles that pay for
+# that of the kernel.
 _FEWEST_CHANNELS = 256
 _FEWEST_ON_SMALL_MAPS = 96
+_FEWEST_BESIDE_ONEDNN = 128
 _SMALL_MAP = 28 * 28
 _FEWEST_TILES = 96
 
@@ -76,8 +78,8 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
 def _fewest_channels_of_a_gradient() -> float:
     """Returns how many channels make XLA's gradient of a kernel faster than products.
 
-    With AVX-512 it is for many; on Intel's processors that have AMX besides, where it takes half of
-    the time for 32 to 64 channels, for nearly all.
+    None do without AVX-512. On Intel's processors since Sapphire Rapids, which are told by AMX
+    though it is not used, 16 do: for 32 to 64 it takes half of the time of products there.
     """
     if not _has("avx512f"):
         return math.inf
@@ -93,7 +95,7 @@ def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     if _is_read_anew(kernel, geometry.shape):
         return True
     is_small = geometry.shape[1] * geometry.shape[2] <= _SMALL_MAP
-    has_many = min(kernel[2:]) >= 128
+    has_many = min(kernel[2:]) >= _FEWEST_BESIDE_ONEDNN
     return is_small and has_many and _suits_winograd(kernel, geometry.stride, geometry.shape)
 
 
@@ -126,8 +128,8 @@ def _suits_winograd(kernel: Shape, stride: int, maps: Shape) -> bool:
     images, rows, columns, _ = maps
     fewest = _FEWEST_ON_SMALL_MAPS if rows * columns <= _SMALL_MAP else _FEWEST_CHANNELS
     tiles = images * -(-rows // 2) * -(-columns // 2)
-    has_many = min(kernel[2:]) >= fewest and tiles >= _FEWEST_TILES
-    return stride == 1 and kernel[:2] == (3, 3) and has_many
+    pays = min(kernel[2:]) >= fewest and tiles >= _FEWEST_TILES
+    return stride == 1 and kernel[:2] == (3, 3) and pays
 
 
 def _suits_products(kernel: Shape, padded: Shape, maps: Shape) -> bool:

@@ -134,20 +134,21 @@ def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
     if prefers_fast_forms():
         if size == stride:
             return _sum_of_tiles(x, size)
+        x = lax.optimization_barrier(x)  # else what makes x may be computed slice by slice
         rows = reduce(lax.add, windows(x, 2, size, stride))
         return reduce(lax.add, windows(rows, 1, size, stride))
     return _windows(lax.add, x, 0.0, size, stride, ((0, 0), (0, 0)))
 
 
 def _sum_of_tiles(x: jax.Array, size: int) -> jax.Array:
-    """Returns the sums of windows that do not overlap.
+    """Returns the sums of windows that lie edge to edge.
 
     XLA would compute what makes x slice by slice, and not vectorise LeNet-5's tanh; into a sum over
     axes it does not go.
     """
     rows, columns = x.shape[1] // size, x.shape[2] // size
     tiles = (x.shape[0], rows, size, columns, size, x.shape[3])
-    return x[:, : rows * size, : columns * size].reshape(tiles).sum((2, 4))
+    return x[:, : rows * size, : columns * size].reshape(tiles).sum((2, 4), dtype=x.dtype)
 
 
 def average_pool(x: jax.Array, size: int, stride: int) -> jax.Array:

@@ -19,10 +19,10 @@ from flax_vision.ops.products import every, piece, pieces, under
 from flax_vision.ops.xla_convolution import Shape
 
 # Of transformed images that are multiplied at a time. The pieces are laid out side by side where
-# they are few, or few of twice that: XLA compiles each, and gives each its own memory. A loop over
-# single ones takes up to one and a half times as long.
+# they are no more than that, of this size or of twice it: XLA compiles each, and gives each its own
+# memory. A loop over single ones takes up to one and a half times as long.
 _PIECE_BYTES = 14 << 20
-_FEW_PIECES = 8
+_MOST_SIDE_BY_SIDE = 8
 
 _TILE = 4
 
@@ -50,7 +50,7 @@ def convolution(x: jax.Array, kernel: jax.Array, axis: int = 0) -> jax.Array:
     features = kernel.shape[3 - axis]
     kernels = lax.optimization_barrier(_transform(_OF_KERNEL, list(kernel)))
     row_bytes = _TILE**2 * tiles[2] * max(kernel.shape[2:]) * x.dtype.itemsize
-    images, rows = _piece(tiles, row_bytes)
+    images, rows = _size_of_pieces(tiles, row_bytes)
 
     def one(i: int | jax.Array) -> jax.Array:
         seen = under(x, i, images, rows, tiles[1], window=_TILE, stride=2)
@@ -64,15 +64,15 @@ def convolution(x: jax.Array, kernel: jax.Array, axis: int = 0) -> jax.Array:
         return _pixels(_transform(_OF_RESULT, lax.optimization_barrier(products)))
 
     count = pieces(tiles, images, rows)
-    is_few = count <= _FEW_PIECES
+    is_few = count <= _MOST_SIDE_BY_SIDE
     y = jnp.stack([one(i) for i in range(count)]) if is_few else lax.map(one, jnp.arange(count))
     return y.reshape(tiles[0], 2 * tiles[1], 2 * tiles[2], features)
 
 
-def _piece(tiles: Shape, row_bytes: int) -> tuple[int, int]:
+def _size_of_pieces(tiles: Shape, row_bytes: int) -> tuple[int, int]:
     """Returns how many images, and how many rows of tiles of each, are multiplied at a time."""
     sizes = [piece(tiles, row_bytes, most) for most in (_PIECE_BYTES, 2 * _PIECE_BYTES)]
-    few = [size for size in sizes if pieces(tiles, *size) <= _FEW_PIECES]
+    few = [size for size in sizes if pieces(tiles, *size) <= _MOST_SIDE_BY_SIDE]
     return few[0] if few else sizes[0]
 
 

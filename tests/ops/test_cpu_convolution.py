@@ -75,17 +75,26 @@ def test_images_and_rows_in_pieces(channels, size):
     ("height", "padding"),
     [(1, ONE), (5, ONE), (2, ((0, 2), (1, 0))), (1, ((3, 3), (3, 3))), (2, ((3, 3), (3, 3)))],
 )
+@pytest.mark.parametrize("side_by_side", [1, 8])
 @pytest.mark.usefixtures("small_pieces")
-def test_winograd(height, padding):
+def test_winograd(height, padding, side_by_side, monkeypatch):
+    monkeypatch.setattr(winograd, "_MOST_SIDE_BY_SIDE", side_by_side)
     compare((2, height + 2, 4, 256), (3, 3, 256, 256), 1, padding)
 
 
-@pytest.mark.parametrize("flags", ["flags: avx2", "flags: avx2 avx512f", "flags: avx512f amx_tile"])
+@pytest.mark.parametrize("flags", ["flags: avx2", "flags: avx2 avx512f"])
 @pytest.mark.usefixtures("small_pieces")
 def test_kernel_gradients_of_many_channels(flags, monkeypatch):
     monkeypatch.setattr(processor, "flags", lambda: flags)
     compare((2, 6, 5, 128), (3, 3, 128, 128), 1, ONE)
     compare((2, 6, 5, 128), (3, 3, 128, 128), 2, ONE)
+
+
+@pytest.mark.parametrize(("images", "size"), [(8, 1), (12, 2), (16, 2), (17, 1), (40, 1)])
+def test_pieces_are_of_twice_the_size_where_few_are_needed_then(images, size, monkeypatch):
+    """Of one image each, or two; more than eight of those are looped over singly."""
+    monkeypatch.setattr(winograd, "_PIECE_BYTES", 2000)
+    assert winograd._size_of_pieces((images, 2, 2, 8), 1000) == (size, 2)
 
 
 def test_winograd_is_exact_in_whole_numbers():
@@ -133,13 +142,14 @@ def test_many_channels_take_winograd():
     assert form((1, 28, 28, 96), (3, 3, 96, 208)) == "Winograd"
     assert form((1, 28, 28, 64), (3, 3, 64, 208)) != "Winograd"
     assert form((1, 56, 56, 96), (3, 3, 96, 208)) != "Winograd"
-    assert form((2, 28, 28, 512), (5, 5, 512, 512), padding=((2, 2), (2, 2))) != "Winograd"
+    assert form((2, 28, 28, 512), (5, 5, 512, 512), padding=((2, 2), (2, 2))) == "XLA"
 
 
 @pytest.mark.parametrize(
-    ("flags", "fewest"), [("avx2", None), ("avx2 avx512f", 128), ("avx512f amx_tile", 16)]
+    ("flags", "expected"),
+    [("avx2", []), ("avx2 avx512f", [128]), ("avx512f amx_tile", [16, 64, 128])],
 )
-def test_kernel_gradients_that_stay_with_xla(flags, fewest, monkeypatch):
+def test_kernel_gradients_that_stay_with_xla(flags, expected, monkeypatch):
     monkeypatch.setattr(processor, "flags", lambda: f"flags: {flags}")
 
     def is_xlas(channels, stride=1):
@@ -148,7 +158,7 @@ def test_kernel_gradients_that_stay_with_xla(flags, fewest, monkeypatch):
         gradient = partial(cpu_convolution.kernel_gradient, geometry=Geometry(kernel, stride, ONE))
         return "conv_general_dilated" in str(jax.make_jaxpr(gradient)(x, y))
 
-    assert [size for size in (8, 16, 64, 128) if is_xlas(size)][:1] == ([fewest] if fewest else [])
+    assert [channels for channels in (8, 16, 64, 128) if is_xlas(channels)] == expected
     assert not is_xlas(128, stride=2)
 
 
@@ -178,7 +188,7 @@ def test_what_beats_onednn():
         (64, 4, (3, 3, 512, 512), True),
         (64, 2, (1, 1, 2048, 512), True),
         (64, 5, (1, 1, 2048, 512), False),
-        (64, 4, (3, 3, 64, 64), False),
+        (64, 4, (1, 1, 1024, 512), False),
         (15, 2, (3, 3, 512, 512), False),
     ],
 )
