@@ -31,8 +31,6 @@ def test_compiled_programs_are_kept_in_the_users_cache_directory(tmp_path):
 
 
 YNNPACK = "--xla_cpu_experimental_ynn_fusion_type=individual_convolution"
-
-
 DROPPED = "--xla_disable_hlo_passes=none"
 BOTH = f"{process.EIGEN} {process.BARRIERS}"
 
@@ -58,19 +56,20 @@ def test_flags_of_xla(machine, version, plugins, platforms, flags, expected, mon
     monkeypatch.setattr(process.platform, "machine", lambda: machine)
     monkeypatch.setattr(process.metadata, "version", lambda name: version)
     monkeypatch.setattr(process.metadata, "entry_points", lambda group: plugins)
+    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None)
     given = {"XLA_FLAGS": flags, "JAX_PLATFORMS": platforms}
     environment = {key: value for key, value in given.items() if value is not None}
     process._settle_flags(environment)
     assert environment.get("XLA_FLAGS") == expected
 
 
-def test_a_tpu_has_no_entry_point(monkeypatch):
+@pytest.mark.parametrize(
+    ("package", "expected"), [("numpy", True), ("libtpu", False), ("jax_plugins", False)]
+)
+def test_devices_that_have_no_entry_point(package, expected, monkeypatch):
     monkeypatch.setattr(process.metadata, "entry_points", lambda group: [])
-    assert process._has_cpus_alone({})
-    monkeypatch.setattr(
-        process.importlib.util, "find_spec", lambda name: "found" if name == "libtpu" else None
-    )
-    assert not process._has_cpus_alone({})
+    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: name == package)
+    assert process._has_cpus_alone({}) == expected
 
 
 @pytest.mark.skipif(

@@ -16,8 +16,8 @@ from flax_vision.ops import products, winograd, xla_convolution
 from flax_vision.ops.padding import Pairs
 from flax_vision.ops.xla_convolution import Geometry, Shape
 
-# Channels that pay for Winograd's transform of the images; besides oneDNN; and tiles that pay for
-# that of the kernel.
+# Channels that pay for Winograd's transform of the images, in place of XLA's convolution and of
+# oneDNN's; and tiles that pay for that of the kernel.
 _FEWEST_CHANNELS = 256
 _FEWEST_ON_SMALL_MAPS = 96
 _FEWEST_BESIDE_ONEDNN = 128

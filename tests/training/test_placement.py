@@ -79,6 +79,12 @@ def after_steps(program, shape, steps=10):
     return state
 
 
+def on_each_mesh(name, steps=10):
+    """Returns the states on one device, on four, and divided among four."""
+    shape, meshes = FAMILIES[name], (placed(1), placed(4), placed(4, fsdp=True))
+    return [after_steps(program_of(name, shape, mesh), shape, steps) for mesh in meshes]
+
+
 def numbers(state):
     """What can be compared, on the host."""
     return jax.device_get(state.replace(key=None, plateau=None))
@@ -119,11 +125,7 @@ def smaller(monkeypatch):
 @pytest.mark.usefixtures("smaller", "double_precision")
 @pytest.mark.parametrize("name", FAMILIES)
 def test_ten_steps_on_four_devices_are_those_on_one(name):
-    shape = FAMILIES[name]
-    one, four, divided = [
-        after_steps(program_of(name, shape, devices), shape)
-        for devices in (placed(1), placed(4), placed(4, fsdp=True))
-    ]
+    one, four, divided = on_each_mesh(name)
     assert {x.dtype for x in jax.tree.leaves(one.params)} == {np.dtype(np.float64)}
     assert_close(four, one)
     places = [x.sharding.spec for x in jax.tree.leaves(divided.params) if x.size >= 256]
@@ -136,11 +138,7 @@ def test_ten_steps_on_four_devices_are_those_on_one(name):
 @pytest.mark.usefixtures("smaller")
 def test_a_step_in_single_precision_on_four_devices_is_that_on_one():
     """By the forms that are fast on a CPU, within what the gradient of one ReLU may be."""
-    shape = FAMILIES["resnet20"]
-    one, four, divided = [
-        after_steps(program_of("resnet20", shape, devices), shape, 1)
-        for devices in (placed(1), placed(4), placed(4, fsdp=True))
-    ]
+    one, four, divided = on_each_mesh("resnet20", steps=1)
     assert_close(four, one, 0.02)
     assert_close(divided, one, 0.02)
 
@@ -153,6 +151,7 @@ def test_divided_vgg16_takes_a_third_of_what_it_takes_whole_while_it_steps():
         for fsdp in (False, True)
     ]
     assert divided.argument_size_in_bytes < 0.26 * whole.argument_size_in_bytes
+    assert divided.temp_size_in_bytes < 0.4 * whole.temp_size_in_bytes
     assert bytes_of(divided) < bytes_of(whole) / 3
 
 
