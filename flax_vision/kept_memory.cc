@@ -73,19 +73,20 @@ int64_t Now() {
   return time.tv_sec * kSecond + time.tv_nsec;
 }
 
-// Returns a block that serves and may soon be free; nullptr for none. What was never free may be of
-// a step that is about to end, or of arrays that are taken one after the other, to stay.
+// Returns a block that may soon be free, to serve or to be given back; nullptr for none. What was
+// never free may be of a step that is about to end, or of arrays that are taken one after the other,
+// to stay.
 Block* Awaited(size_t size) {
   const int64_t before = Now() - kPatience;
   for (Block& block : blocks) {
-    if (!block.is_used || block.is_lasting || !block.Serves(size)) continue;
+    if (!block.is_used || block.is_lasting || block.size < size / 2) continue;
     if (block.was_free || block.taken < before) return &block;
   }
   return nullptr;
 }
 
-// Returns a free block that serves; nullptr for none, also after a moment. XLA says that a step has
-// ended before it frees the step's block, and the next step asks for one at once.
+// Returns a free block that serves; nullptr for none, also after a moment. XLA says that a program
+// has ended before it frees the program's block, and the next one asks for its own at once.
 Block* Kept(size_t size) {
   const int64_t end = Now() + kPatience;
   const timespec time = {end / kSecond, end % kSecond};

@@ -93,6 +93,14 @@ def test_the_block_of_a_first_step_is_waited_for():
     assert ["True"] in attempts
 
 
+def test_a_smaller_block_is_waited_for_to_be_given_back():
+    fill = "ctypes.memset(a, 1, 100 * MIB); time.sleep(0.1)"
+    soon = "threading.Thread(target=lambda: [time.sleep(0.001), free(a)]).start()"
+    take = "before = resident(); b = take(120 * MIB); ctypes.memset(b, 1, 120 * MIB)"
+    attempts = [outcome(fill, soon, take, "print(resident() - before < 30)") for _ in range(3)]
+    assert ["True"] in attempts
+
+
 def test_a_block_is_waited_for_in_vain_but_once():
     wait = "time.sleep(0.1); begun = time.time(); starts = [take(100 * MIB) for _ in range(100)]"
     assert outcome(wait, "print(time.time() - begun < 1)") == ["True"]

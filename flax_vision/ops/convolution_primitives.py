@@ -135,6 +135,7 @@ input_gradient_p = make_primitive(
     xla_convolution.input_gradient,
     cpu_convolution.input_gradient,
     (True, False),
+    cpu_convolution.input_gradient_beats_onednn,
 )
 kernel_gradient_p = make_primitive(
     "flax_vision_convolution_kernel_gradient",

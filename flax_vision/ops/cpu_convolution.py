@@ -16,13 +16,18 @@ from flax_vision.ops import products, winograd, xla_convolution
 from flax_vision.ops.padding import Pairs
 from flax_vision.ops.xla_convolution import Geometry, Shape
 
-# Channels that pay for Winograd's transform of the images, in place of XLA's convolution and of
-# oneDNN's; and tiles that pay for that of the kernel.
-_FEWEST_CHANNELS = 256
-_FEWEST_ON_SMALL_MAPS = 96
-_FEWEST_BESIDE_ONEDNN = 128
-_SMALL_MAP = 28 * 28
+# Channels that pay for Winograd's transform of the images, in place of XLA's convolution; and in
+# place of oneDNN's, or of a gradient for a kernel. Tiles that pay for that of the kernel.
+_FEWEST_CHANNELS = 64
+_FEWEST_CHANNELS_OF_BEST = 96
 _FEWEST_TILES = 96
+
+# XLA's gradient of a kernel multiplies windows of so many numbers, of so many images, faster than
+# `products` does. Intel's processors since Sapphire Rapids are told by AMX, though it is not used.
+_FEWEST_IN_A_WINDOW = 200
+_FEWEST_IN_A_WINDOW_WITH_AMX = 144
+_FEWEST_OF_A_GRADIENT = 16
+_FEWEST_IMAGES = 8
 
 # oneDNN reads a kernel anew for each image: a large one, for a tiny map, costs more than a product
 # of the pixels of all images, unless those are few.
@@ -37,7 +42,7 @@ def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Arra
     if _is_pointwise(kernel.shape, stride):
         return _pad(x, padding) @ kernel[0, 0]
     if _suits_winograd(kernel.shape, stride, shape):
-        return _by_winograd(x, kernel, shape, padding)
+        return winograd.convolution(x, kernel, shape, padding)
     padded = _padded(x.shape, padding)
     if _suits_products(kernel.shape, padded, shape):
         form = _form(kernel.shape, padded, stride)
@@ -51,10 +56,9 @@ def input_gradient(y: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
     (top, bottom), (left, right) = padding
     if _is_pointwise(kernel.shape, stride):
         return lax.dynamic_slice(y @ kernel[0, 0].T, (0, top, left, 0), shape)
-    suits = _suits_winograd(kernel.shape, stride, shape)
-    if suits and max(top, bottom, left, right) <= 2:
+    if _suits_winograd(kernel.shape, stride, shape) and _has_a_transpose(padding):
         pads = ((2 - top, 2 - bottom), (2 - left, 2 - right))
-        return _by_winograd(y, jnp.flip(kernel, (0, 1)), shape, pads, axis=1)
+        return winograd.convolution(y, jnp.flip(kernel, (0, 1)), shape, pads, axis=1)
     padded = _padded(shape, padding)
     if _suits_products(kernel.shape, padded, y.shape):
         gradient = products.input_gradient(_form(kernel.shape, padded, stride), y, kernel, padded)
@@ -67,7 +71,9 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
     shape, stride, padding = geometry
     if shape[:2] == (1, 1):
         return products.of_columns(_pad(x, padding)[:, ::stride, ::stride], y).reshape(shape)
-    if min(shape[2:]) >= _fewest_channels_of_a_gradient() and stride == 1:
+    if _suits_winograd(shape, stride, y.shape, _FEWEST_CHANNELS_OF_BEST):
+        return winograd.kernel_gradient(x, y, padding)
+    if _suits_xlas_gradient(shape, stride, y.shape):
         # XLA would make one operation of its transpositions and all that is before them.
         x, y = lax.optimization_barrier((x, y))
         return xla_convolution.kernel_gradient(x, y, geometry)
@@ -75,40 +81,35 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
     return products.kernel_gradient(form, _pad(x, padding), y, shape, stride)
 
 
-def _fewest_channels_of_a_gradient() -> float:
-    """Returns how many channels make XLA's gradient of a kernel faster than products.
-
-    None do without AVX-512. On Intel's processors since Sapphire Rapids, which are told by AMX
-    though it is not used, 16 do: for 32 to 64 it takes half of the time of products there.
-    """
-    if not _has("avx512f"):
-        return math.inf
-    return 16 if _has("amx_tile") else 128
-
-
 def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     """Whether `convolution` with a kernel of that shape is faster than that of oneDNN.
 
-    It is for large kernels on tiny maps, by a factor of 1.1 to 3; and for many channels on small
-    ones, where Winograd's form of 3x3 is, by a factor of 1.1 to 1.5.
+    It is for large kernels on tiny maps, by a factor of 1.1 to 3; and for many channels, where
+    Winograd's form of 3x3 is, by a factor of 1.1 to 1.8.
     """
-    if _is_read_anew(kernel, geometry.shape):
-        return True
-    is_small = geometry.shape[1] * geometry.shape[2] <= _SMALL_MAP
-    has_many = min(kernel[2:]) >= _FEWEST_BESIDE_ONEDNN
-    return is_small and has_many and _suits_winograd(kernel, geometry.stride, geometry.shape)
+    shape, stride, _ = geometry
+    suits = _suits_winograd(kernel, stride, shape, _FEWEST_CHANNELS_OF_BEST)
+    return suits or _is_read_anew(kernel, shape)
+
+
+def input_gradient_beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
+    """Whether `input_gradient` with a kernel of that shape is: by Winograd's form again."""
+    shape, stride, padding = geometry
+    suits = _suits_winograd(kernel, stride, shape, _FEWEST_CHANNELS_OF_BEST)
+    return suits and _has_a_transpose(padding)
 
 
 def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
     """Whether `kernel_gradient` of a result of that shape is faster than that of oneDNN 3.2.
 
-    It is for large kernels on tiny maps, by a factor of 1.1 to 3; and for many channels, by one of
-    1.2 to 3, without AVX-512: there oneDNN has a third to two thirds of the speed of its other
-    convolutions.
+    It is for large kernels on tiny maps, by a factor of 1.1 to 3; for many channels, where
+    Winograd's form of 3x3 is, by one of 1.0 to 1.5; and without AVX-512 by one of 1.2 to 3: there
+    oneDNN has a third to two thirds of the speed of its other convolutions.
     """
-    if _is_read_anew(geometry.shape, y):
+    kernel, stride, _ = geometry
+    if _suits_winograd(kernel, stride, y, _FEWEST_CHANNELS_OF_BEST) or _is_read_anew(kernel, y):
         return True
-    height, width, *channels = geometry.shape
+    height, width, *channels = kernel
     has_many = min(channels) >= (64 if y[1] >= 56 else 128)
     return has_many and height * width > 1 and not _has("avx512f")
 
@@ -123,27 +124,35 @@ def _has(instructions: str) -> bool:
     return instructions in processor.flags()
 
 
-def _suits_winograd(kernel: Shape, stride: int, maps: Shape) -> bool:
+def _suits_winograd(
+    kernel: Shape, stride: int, maps: Shape, fewest: int = _FEWEST_CHANNELS
+) -> bool:
     """Whether its transforms cost less than the products that they save."""
     images, rows, columns, _ = maps
-    fewest = _FEWEST_ON_SMALL_MAPS if rows * columns <= _SMALL_MAP else _FEWEST_CHANNELS
     tiles = images * -(-rows // 2) * -(-columns // 2)
     pays = min(kernel[2:]) >= fewest and tiles >= _FEWEST_TILES
     return stride == 1 and kernel[:2] == (3, 3) and pays
+
+
+def _has_a_transpose(padding: Pairs) -> bool:
+    """Whether the transpose of a padded 3x3 convolution is one of images with padding."""
+    return max(map(max, padding)) <= 2
+
+
+def _suits_xlas_gradient(kernel: Shape, stride: int, maps: Shape) -> bool:
+    """Whether XLA's gradient of a kernel is faster than products: by a factor of 1.1 to 2.
+
+    It is not without AVX-512.
+    """
+    fewest = _FEWEST_IN_A_WINDOW_WITH_AMX if _has("amx_tile") else _FEWEST_IN_A_WINDOW
+    has_many = min(kernel[2:]) >= _FEWEST_OF_A_GRADIENT and math.prod(kernel[:3]) >= fewest
+    return _has("avx512f") and stride == 1 and has_many and maps[0] >= _FEWEST_IMAGES
 
 
 def _suits_products(kernel: Shape, padded: Shape, maps: Shape) -> bool:
     """Whether products are faster than XLA's convolution: for narrow images, and tiny maps."""
     is_tiny = kernel[2] >= 24 and min(maps[1:3]) < min(3, *kernel[:2])
     return is_tiny or _is_narrow(kernel, padded)
-
-
-def _by_winograd(
-    x: jax.Array, kernel: jax.Array, shape: Shape, padding: Pairs, axis: int = 0
-) -> jax.Array:
-    (top, bottom), (left, right) = padding
-    even = ((top, bottom + shape[1] % 2), (left, right + shape[2] % 2))
-    return winograd.convolution(_pad(x, even), kernel, axis)[:, : shape[1], : shape[2]]
 
 
 def _form(kernel: Shape, padded: Shape, stride: int) -> products.Form:

@@ -3,26 +3,28 @@
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4.1: F(2x2, 3x3)
 takes 16 products for 4 pixels, in place of 36. Tiles of 4x4 pixels, two pixels apart, and the
 kernels are transformed; between them are the 16 matrix products; the transform of those is a tile
-of 2x2 pixels of the result. It rounds about as much as the sum over the window: by some 1e-6 of the
-largest number. An infinite pixel makes its tiles NaN.
+of 2x2 pixels of the result. The gradient for the kernel is the transpose of that. It rounds about
+as much as the sum over the window: by some 1e-6 of the largest number. An infinite pixel makes its
+tiles NaN.
 """
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
 from operator import add
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flax_vision.ops.products import every, piece, pieces, under
+from flax_vision.ops.padding import Pairs
+from flax_vision.ops.products import every, of_columns
 from flax_vision.ops.xla_convolution import Shape
 
-# Of transformed images that are multiplied at a time. The pieces are laid out side by side where
-# they are no more than that, of this size or of twice it: XLA compiles each, and gives each its own
-# memory. A loop over single ones takes up to one and a half times as long.
-_PIECE_BYTES = 14 << 20
-_MOST_SIDE_BY_SIDE = 8
+# Of transformed images that are multiplied at a time, unless that makes more pieces of them. The
+# pieces are laid out in the program, for a loop over them takes up to twice as long; each begins
+# when the one before is done, and so takes its memory.
+_PIECE_BYTES = 56 << 20
+_MOST_PIECES = 4
 
 _TILE = 4
 
@@ -35,45 +37,91 @@ _OF_KERNEL = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
 _OF_RESULT = ((1, 1, 1, 0), (0, 1, -1, -1))
 
 
-def convolution(x: jax.Array, kernel: jax.Array, axis: int = 0) -> jax.Array:
-    """Returns the cross-correlation of padded images with kernels, stride 1.
+def convolution(
+    x: jax.Array, kernel: jax.Array, shape: Shape, padding: Pairs, axis: int = 0
+) -> jax.Array:
+    """Returns the cross-correlation of images with kernels, stride 1: [N, H', W', K], `shape`.
 
     Args:
-      x: [N, H, W, C]; H and W are even.
+      x: [N, H, W, C].
       kernel: [3, 3, C, K]; or [3, 3, K, C] with axis 1.
+      shape: of the result.
+      padding: zeros around the images.
       axis: of the kernel's matrices, the one that belongs to the channels of x.
-
-    Returns:
-      [N, H - 2, W - 2, K].
     """
-    tiles = (x.shape[0], x.shape[1] // 2 - 1, x.shape[2] // 2 - 1)
-    features = kernel.shape[3 - axis]
     kernels = lax.optimization_barrier(_transform(_OF_KERNEL, list(kernel)))
-    row_bytes = _TILE**2 * tiles[2] * max(kernel.shape[2:]) * x.dtype.itemsize
-    images, rows = _size_of_pieces(tiles, row_bytes)
-
-    def one(i: int | jax.Array) -> jax.Array:
-        seen = under(x, i, images, rows, tiles[1], window=_TILE, stride=2)
-        lines = [every(seen, 1, a, _TILE, 2) for a in range(_TILE)]
-        pixels = [[every(line, 2, b, _TILE, 2) for b in range(_TILE)] for line in lines]
-        image = lax.optimization_barrier(_transform(_OF_IMAGE, pixels))
-        products = [
-            [lax.dot_general(a, b, (((3,), (axis,)), ((), ()))) for a, b in zip(*rows, strict=True)]
-            for rows in zip(image, kernels, strict=True)
-        ]
-        return _pixels(_transform(_OF_RESULT, lax.optimization_barrier(products)))
-
-    count = pieces(tiles, images, rows)
-    is_few = count <= _MOST_SIDE_BY_SIDE
-    y = jnp.stack([one(i) for i in range(count)]) if is_few else lax.map(one, jnp.arange(count))
-    return y.reshape(tiles[0], 2 * tiles[1], 2 * tiles[2], features)
+    multiply = partial(lax.dot_general, dimension_numbers=(((3,), (axis,)), ((), ())))
+    y = _empty(shape, x)
+    for some in _pieces(shape, max(kernel.shape[2:]) * x.dtype.itemsize):
+        x, y = lax.optimization_barrier((x, y))
+        products = _each(multiply, _seen(x[some], shape, padding), kernels)
+        pixels = _pixels(_transform(_OF_RESULT, lax.optimization_barrier(products)))
+        pixels = pixels[:, : shape[1], : shape[2]]
+        y = lax.dynamic_update_slice_in_dim(y, pixels, some.start, 0)
+    return y
 
 
-def _size_of_pieces(tiles: Shape, row_bytes: int) -> tuple[int, int]:
-    """Returns how many images, and how many rows of tiles of each, are multiplied at a time."""
-    sizes = [piece(tiles, row_bytes, most) for most in (_PIECE_BYTES, 2 * _PIECE_BYTES)]
-    few = [size for size in sizes if pieces(tiles, *size) <= _MOST_SIDE_BY_SIDE]
-    return few[0] if few else sizes[0]
+def kernel_gradient(x: jax.Array, y: jax.Array, padding: Pairs) -> jax.Array:
+    """Returns the gradient for the kernel, [3, 3, C, K].
+
+    Args:
+      x: images [N, H, W, C].
+      y: the gradient for the result of the convolution, [N, H', W', K].
+      padding: zeros around the images.
+    """
+    total = jnp.zeros_like(y, shape=(3, 3, x.shape[3], y.shape[3]))
+    for some in _pieces(y.shape, max(x.shape[3], y.shape[3]) * x.dtype.itemsize):
+        x, y, total = lax.optimization_barrier((x, y, total))
+        seen = _seen(x[some], y.shape, padding)
+        products = _each(of_columns, seen, _seen_by(y[some]))
+        rows = _transform(_transposed(_OF_KERNEL), lax.optimization_barrier(products))
+        total = total + jnp.stack([jnp.stack(row) for row in rows])
+    return total
+
+
+def _pieces(shape: Shape, channels_bytes: int) -> list[slice]:
+    """Returns the images of each piece.
+
+    Args:
+      shape: [N, H', W', K] of the result of the convolution.
+      channels_bytes: of a pixel of the widest transformed images.
+    """
+    tiles = shape[0] * -(-shape[1] // 2) * -(-shape[2] // 2)
+    wanted = -(-(_TILE**2) * tiles * channels_bytes // _PIECE_BYTES)
+    size = -(-shape[0] // min(wanted, _MOST_PIECES))
+    return [slice(start, start + size) for start in range(0, shape[0], size)]
+
+
+def _seen(x: jax.Array, shape: Shape, padding: Pairs) -> _Grid:
+    """Returns the transformed tiles of images: 4 x 4 arrays [N, H' / 2, W' / 2, C], rounded up."""
+    (top, bottom), (left, right) = padding
+    even = ((top, bottom + shape[1] % 2), (left, right + shape[2] % 2))
+    padded = jnp.pad(x, ((0, 0), *even, (0, 0)))
+    lines = [every(padded, 1, a, _TILE, 2) for a in range(_TILE)]
+    tiles = [[every(line, 2, b, _TILE, 2) for b in range(_TILE)] for line in lines]
+    return lax.optimization_barrier(_transform(_OF_IMAGE, tiles))
+
+
+def _seen_by(y: jax.Array) -> _Grid:
+    """Returns the transformed tiles of the gradient for a result, of the same shape but K."""
+    even = jnp.pad(y, ((0, 0), (0, y.shape[1] % 2), (0, y.shape[2] % 2), (0, 0)))
+    tiles = [[even[:, a::2, b::2] for b in range(2)] for a in range(2)]
+    return lax.optimization_barrier(_transform(_transposed(_OF_RESULT), tiles))
+
+
+def _each(function: Callable[..., jax.Array], left: _Grid, right: _Grid) -> list[list[jax.Array]]:
+    """Returns the grid of what a function makes of the two arrays at each place."""
+    return [list(map(function, *rows)) for rows in zip(left, right, strict=True)]
+
+
+def _empty(shape: Shape, like: jax.Array) -> jax.Array:
+    """Returns an array to be filled; in a shard_map, one that varies as the other does."""
+    empty, axes = lax.empty(shape, like.dtype), tuple(jax.typeof(like).mat.varying)
+    return lax.pcast(empty, axes, to="varying") if axes else empty
+
+
+def _transposed(matrix: _Matrix) -> _Matrix:
+    return list(zip(*matrix, strict=True))
 
 
 def _transform(matrix: _Matrix, grid: _Grid) -> list[list[jax.Array]]:

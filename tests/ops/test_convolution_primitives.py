@@ -253,6 +253,24 @@ def test_shard_map(operands, mesh):
     assert_close(jax.jit(kernel_gradient)(*operands), expected[1])
 
 
+def test_winograd_in_shard_map(mesh):
+    """Pieces are put together in an array that varies over the devices, as the images do."""
+    x, kernel = random_array(0, (8, 14, 14, 96)), random_array(1, (3, 3, 96, 96))
+    one = ((1, 1), (1, 1))
+
+    def total(convolution):
+        return lambda x, kernel: (convolution(x, kernel, 1, one) ** 2).sum()
+
+    data, everywhere = PartitionSpec("data"), PartitionSpec()
+
+    @partial(jax.shard_map, mesh=mesh, in_specs=(data, everywhere), out_specs=everywhere)
+    def divided(x, kernel):
+        return jax.lax.psum(total(ours)(x, kernel), "data")
+
+    expected = jax.grad(total(xla), (0, 1))(x, kernel)
+    assert_close(jax.jit(jax.grad(divided, (0, 1)))(x, kernel), expected)
+
+
 def test_images_divided_among_devices(operands, mesh):
     x, kernel = operands
     x = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))

@@ -75,26 +75,29 @@ def test_images_and_rows_in_pieces(channels, size):
     ("height", "padding"),
     [(1, ONE), (5, ONE), (2, ((0, 2), (1, 0))), (1, ((3, 3), (3, 3))), (2, ((3, 3), (3, 3)))],
 )
-@pytest.mark.parametrize("side_by_side", [1, 8])
+@pytest.mark.parametrize("most_pieces", [1, 2])
 @pytest.mark.usefixtures("small_pieces")
-def test_winograd(height, padding, side_by_side, monkeypatch):
-    monkeypatch.setattr(winograd, "_MOST_SIDE_BY_SIDE", side_by_side)
-    compare((2, height + 2, 4, 256), (3, 3, 256, 256), 1, padding)
+def test_winograd(height, padding, most_pieces, monkeypatch):
+    monkeypatch.setattr(winograd, "_MOST_PIECES", most_pieces)
+    compare((3, height + 2, 4, 96), (3, 3, 96, 112), 1, padding)
 
 
 @pytest.mark.parametrize("flags", ["flags: avx2", "flags: avx2 avx512f"])
 @pytest.mark.usefixtures("small_pieces")
-def test_kernel_gradients_of_many_channels(flags, monkeypatch):
+def test_kernel_gradients_of_many_images(flags, monkeypatch):
     monkeypatch.setattr(processor, "flags", lambda: flags)
-    compare((2, 6, 5, 128), (3, 3, 128, 128), 1, ONE)
-    compare((2, 6, 5, 128), (3, 3, 128, 128), 2, ONE)
+    compare((8, 6, 5, 24), (3, 3, 24, 16), 1, ONE)
+    compare((8, 6, 5, 24), (3, 3, 24, 16), 2, ONE)
 
 
-@pytest.mark.parametrize(("images", "size"), [(8, 1), (12, 2), (16, 2), (17, 1), (40, 1)])
-def test_pieces_are_of_twice_the_size_where_few_are_needed_then(images, size, monkeypatch):
-    """Of one image each, or two; more than eight of those are looped over singly."""
-    monkeypatch.setattr(winograd, "_PIECE_BYTES", 2000)
-    assert winograd._size_of_pieces((images, 2, 2, 8), 1000) == (size, 2)
+@pytest.mark.parametrize(
+    ("images", "expected"), [(2, [2]), (3, [2, 1]), (8, [2] * 4), (9, [3] * 3), (13, [4, 4, 4, 1])]
+)
+def test_pieces_are_of_some_images_and_at_most_four(images, expected, monkeypatch):
+    """Of two images each, or more: a tile of an image takes 128 bytes, and there are six."""
+    monkeypatch.setattr(winograd, "_PIECE_BYTES", 2 * 6 * 128)
+    pieces = winograd._pieces((images, 3, 5, 8), channels_bytes=8)
+    assert [len(range(images)[piece]) for piece in pieces] == expected
 
 
 def test_winograd_is_exact_in_whole_numbers():
@@ -104,7 +107,8 @@ def test_winograd_is_exact_in_whole_numbers():
     kernel = jnp.asarray(4 * random.integers(-4, 5, (3, 3, 3, 5)), jnp.float32)
     geometry = Geometry((2, 6, 8, 5), 1, ((0, 0), (0, 0)))
     expected = xla_convolution.convolution(x, kernel, geometry)
-    np.testing.assert_array_equal(winograd.convolution(x, kernel), expected)
+    y = winograd.convolution(x, kernel, geometry.shape, geometry.padding)
+    np.testing.assert_array_equal(y, expected)
 
 
 def form(x, kernel, stride=1, padding=ONE):
@@ -120,7 +124,7 @@ def form(x, kernel, stride=1, padding=ONE):
 
 
 def test_most_stay_with_xla():
-    assert form((1, 224, 224, 64), (3, 3, 64, 64)) == "XLA"
+    assert form((1, 224, 224, 48), (3, 3, 48, 64)) == "XLA"
     assert form((1, 32, 32, 16), (3, 3, 16, 16)) == "XLA"
     assert form((1, 8, 8, 64), (3, 3, 64, 64)) == "XLA"
     assert form((1, 14, 14, 16), (5, 5, 16, 48)) == "XLA"
@@ -138,28 +142,38 @@ def test_narrow_images_tiny_maps_and_pointwise_kernels_take_products():
 def test_many_channels_take_winograd():
     assert form((1, 28, 28, 512), (3, 3, 512, 512)) == "Winograd"
     assert form((1, 28, 28, 512), (3, 3, 512, 512), stride=2) != "Winograd"
-    assert form((2, 14, 14, 96), (3, 3, 96, 208)) == "Winograd"
-    assert form((1, 28, 28, 96), (3, 3, 96, 208)) == "Winograd"
-    assert form((1, 28, 28, 64), (3, 3, 64, 208)) != "Winograd"
-    assert form((1, 56, 56, 96), (3, 3, 96, 208)) != "Winograd"
+    assert form((1, 224, 224, 64), (3, 3, 64, 208)) == "Winograd"
+    assert form((1, 28, 28, 64), (3, 3, 64, 208)) == "Winograd"
+    assert form((1, 28, 28, 208), (3, 3, 208, 63)) != "Winograd"
     assert form((2, 28, 28, 512), (5, 5, 512, 512), padding=((2, 2), (2, 2))) == "XLA"
 
 
+def form_of_kernel_gradient(images, channels, window=3, stride=1):
+    kernel, x = (window, window, channels, channels), jnp.ones((images, 14, 14, channels))
+    y = jnp.ones(geometry_of(x.shape, kernel, stride, ONE).shape)
+    gradient = partial(cpu_convolution.kernel_gradient, geometry=Geometry(kernel, stride, ONE))
+    text = str(jax.make_jaxpr(gradient)(x, y))
+    if "conv_general_dilated" in text:
+        return "XLA"
+    return "Winograd" if text.count("dot_general") == 16 else "products"
+
+
 @pytest.mark.parametrize(
-    ("flags", "expected"),
-    [("avx2", []), ("avx2 avx512f", [128]), ("avx512f amx_tile", [16, 64, 128])],
+    ("flags", "expected"), [("avx2", []), ("avx2 avx512f", [24]), ("avx512f amx_tile", [16, 24])]
 )
 def test_kernel_gradients_that_stay_with_xla(flags, expected, monkeypatch):
     monkeypatch.setattr(processor, "flags", lambda: f"flags: {flags}")
+    form = form_of_kernel_gradient
+    assert [channels for channels in (8, 16, 24) if form(8, channels) == "XLA"] == expected
+    assert (form(8, 16, window=5) == "XLA") == bool(expected)
+    assert form(8, 24, stride=2) == form(7, 24) == "products"
 
-    def is_xlas(channels, stride=1):
-        kernel, x = (3, 3, channels, channels), jnp.ones((2, 8, 8, channels))
-        y = jnp.ones(geometry_of(x.shape, kernel, stride, ONE).shape)
-        gradient = partial(cpu_convolution.kernel_gradient, geometry=Geometry(kernel, stride, ONE))
-        return "conv_general_dilated" in str(jax.make_jaxpr(gradient)(x, y))
 
-    assert [channels for channels in (8, 16, 64, 128) if is_xlas(channels)] == expected
-    assert not is_xlas(128, stride=2)
+def test_kernel_gradients_that_take_winograd():
+    assert form_of_kernel_gradient(8, 96) == "Winograd"
+    assert form_of_kernel_gradient(8, 95) != "Winograd"
+    assert form_of_kernel_gradient(1, 96) != "Winograd"
+    assert form_of_kernel_gradient(8, 96, stride=2) != "Winograd"
 
 
 def test_few_tiles_do_not_take_winograd():
@@ -174,12 +188,19 @@ def of_vgg(channels, size):
 
 
 def test_what_beats_onednn():
-    assert cpu_convolution.beats_onednn(*of_vgg(512, 28))
-    assert cpu_convolution.beats_onednn(*of_vgg(128, 14))
-    assert not cpu_convolution.beats_onednn(*of_vgg(512, 56))
-    assert not cpu_convolution.beats_onednn(*of_vgg(96, 14))
-    assert not cpu_convolution.beats_onednn((5, 5, 256, 256), Geometry((8, 14, 14, 256), 1, ONE))
-    assert not cpu_convolution.beats_onednn((3, 3, 512, 512), Geometry((1, 14, 14, 512), 1, ONE))
+    for beats in (cpu_convolution.beats_onednn, cpu_convolution.input_gradient_beats_onednn):
+        assert beats(*of_vgg(96, 56))
+        assert not beats(*of_vgg(64, 56))
+        assert not beats((5, 5, 256, 256), Geometry((8, 14, 14, 256), 1, ONE))
+        assert not beats((3, 3, 512, 512), Geometry((1, 14, 14, 512), 1, ONE))
+        assert not beats((3, 3, 512, 512), Geometry((8, 14, 14, 512), 2, ONE))
+
+
+def test_the_gradient_of_wide_padding_stays_with_onednn():
+    kernel, forward = of_vgg(96, 56)
+    wide = forward._replace(padding=((3, 1), (1, 1)))
+    assert cpu_convolution.beats_onednn(kernel, wide)
+    assert not cpu_convolution.input_gradient_beats_onednn(kernel, wide)
 
 
 @pytest.mark.parametrize(
@@ -208,9 +229,12 @@ def test_kernel_gradients_that_beat_onednn(monkeypatch):
         return cpu_convolution.kernel_gradient_beats_onednn(forward.shape, geometry)
 
     monkeypatch.setattr(processor, "flags", lambda: "flags: avx2")
-    assert beats(128)
+    assert beats(96)
     assert not beats(64)
     assert beats(64, images=56)
+    assert beats(128, size=5)
     assert not beats(128, size=1)
     monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
-    assert not beats(128)
+    assert beats(96)
+    assert not beats(64, images=56)
+    assert not beats(128, size=5)
