@@ -51,7 +51,7 @@ def convolution(
     """
     kernels = lax.optimization_barrier(_transform(_OF_KERNEL, list(kernel)))
     multiply = partial(lax.dot_general, dimension_numbers=(((3,), (axis,)), ((), ())))
-    y = _empty(shape, x)
+    y = lax.empty(shape, x.dtype)
     for some in _pieces(shape, max(kernel.shape[2:]) * x.dtype.itemsize):
         x, y = lax.optimization_barrier((x, y))
         products = _each(multiply, _seen(x[some], shape, padding), kernels)
@@ -112,12 +112,6 @@ def _seen_by(y: jax.Array) -> _Grid:
 def _each(function: Callable[..., jax.Array], left: _Grid, right: _Grid) -> list[list[jax.Array]]:
     """Returns the grid of what a function makes of the two arrays at each place."""
     return [list(map(function, *rows)) for rows in zip(left, right, strict=True)]
-
-
-def _empty(shape: Shape, like: jax.Array) -> jax.Array:
-    """Returns an array to be filled; in a shard_map, one that varies as the other does."""
-    empty, axes = lax.empty(shape, like.dtype), tuple(jax.typeof(like).mat.varying)
-    return lax.pcast(empty, axes, to="varying") if axes else empty
 
 
 def _transposed(matrix: _Matrix) -> _Matrix:
