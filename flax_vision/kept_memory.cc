@@ -73,13 +73,14 @@ int64_t Now() {
   return time.tv_sec * kSecond + time.tv_nsec;
 }
 
-// Returns a block that may soon be free, to serve or to be given back; nullptr for none. What was
-// never free may be of a step that is about to end, or of arrays that are taken one after the other,
-// to stay.
+// Returns a block of about that size that may soon be free, to serve or to be given back; nullptr
+// for none. What was never free may be of a step that is about to end, or of arrays that are taken
+// one after the other, to stay.
 Block* Awaited(size_t size) {
   const int64_t before = Now() - kPatience;
   for (Block& block : blocks) {
-    if (!block.is_used || block.is_lasting || block.size < size / 2) continue;
+    if (!block.is_used || block.is_lasting) continue;
+    if (block.size < size / 2 || block.size / 2 > size) continue;
     if (block.was_free || block.taken < before) return &block;
   }
   return nullptr;

@@ -95,9 +95,15 @@ def test_the_block_of_a_first_step_is_waited_for():
 
 def test_a_smaller_block_is_waited_for_to_be_given_back():
     fill = "ctypes.memset(a, 1, 100 * MIB); time.sleep(0.1)"
-    soon = "threading.Thread(target=lambda: [time.sleep(0.001), free(a)]).start()"
+    soon = "threading.Thread(target=lambda: [time.sleep(0.008), free(a)]).start()"
     take = "before = resident(); b = take(120 * MIB); ctypes.memset(b, 1, 120 * MIB)"
     attempts = [outcome(fill, soon, take, "print(resident() - before < 30)") for _ in range(3)]
+    assert ["True"] in attempts
+
+
+def test_a_much_larger_block_is_not_waited_for():
+    again = "free(a); a = take(100 * MIB); begun = time.time(); take(40 * MIB)"
+    attempts = [outcome(again, "print(time.time() - begun < 0.01)") for _ in range(3)]
     assert ["True"] in attempts
 
 

@@ -22,11 +22,12 @@ _FEWEST_CHANNELS = 64
 _FEWEST_CHANNELS_OF_BEST = 96
 _FEWEST_TILES = 96
 
-# XLA's gradient of a kernel multiplies windows of so many numbers, of so many images, faster than
-# `products` does. Intel's processors since Sapphire Rapids are told by AMX, though it is not used.
+# XLA's gradient of a kernel is faster than products where windows have so many numbers, of so many
+# channels, and there are so many images. Intel's processors since Sapphire Rapids, which AMX tells
+# though it is not used, are content with fewer numbers.
 _FEWEST_IN_A_WINDOW = 200
 _FEWEST_IN_A_WINDOW_WITH_AMX = 144
-_FEWEST_OF_A_GRADIENT = 16
+_FEWEST_CHANNELS_OF_GRADIENT = 16
 _FEWEST_IMAGES = 8
 
 # oneDNN reads a kernel anew for each image: a large one, for a tiny map, costs more than a product
@@ -41,7 +42,7 @@ def convolution(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Arra
     shape, stride, padding = geometry
     if _is_pointwise(kernel.shape, stride):
         return _pad(x, padding) @ kernel[0, 0]
-    if _suits_winograd(kernel.shape, stride, shape):
+    if _suits_winograd(kernel.shape, shape, geometry):
         return winograd.convolution(x, kernel, shape, padding)
     padded = _padded(x.shape, padding)
     if _suits_products(kernel.shape, padded, shape):
@@ -56,7 +57,7 @@ def input_gradient(y: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
     (top, bottom), (left, right) = padding
     if _is_pointwise(kernel.shape, stride):
         return lax.dynamic_slice(y @ kernel[0, 0].T, (0, top, left, 0), shape)
-    if _suits_winograd(kernel.shape, stride, shape) and _has_a_transpose(padding):
+    if _suits_winograd(kernel.shape, shape, geometry):
         pads = ((2 - top, 2 - bottom), (2 - left, 2 - right))
         return winograd.convolution(y, jnp.flip(kernel, (0, 1)), shape, pads, axis=1)
     padded = _padded(shape, padding)
@@ -71,7 +72,7 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
     shape, stride, padding = geometry
     if shape[:2] == (1, 1):
         return products.of_columns(_pad(x, padding)[:, ::stride, ::stride], y).reshape(shape)
-    if _suits_winograd(shape, stride, y.shape, _FEWEST_CHANNELS_OF_BEST):
+    if _suits_winograd(shape, y.shape, geometry, _FEWEST_CHANNELS_OF_BEST):
         return winograd.kernel_gradient(x, y, padding)
     if _suits_xlas_gradient(shape, stride, y.shape):
         # XLA would make one operation of its transpositions and all that is before them.
@@ -87,27 +88,24 @@ def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     It is for large kernels on tiny maps, by a factor of 1.1 to 3; and for many channels, where
     Winograd's form of 3x3 is, by a factor of 1.1 to 1.8.
     """
-    shape, stride, _ = geometry
-    suits = _suits_winograd(kernel, stride, shape, _FEWEST_CHANNELS_OF_BEST)
-    return suits or _is_read_anew(kernel, shape)
+    return input_gradient_beats_onednn(kernel, geometry) or _is_read_anew(kernel, geometry.shape)
 
 
 def input_gradient_beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
-    """Whether `input_gradient` with a kernel of that shape is: by Winograd's form again."""
-    shape, stride, padding = geometry
-    suits = _suits_winograd(kernel, stride, shape, _FEWEST_CHANNELS_OF_BEST)
-    return suits and _has_a_transpose(padding)
+    """Whether `input_gradient` is faster than that of oneDNN: where Winograd's form is."""
+    return _suits_winograd(kernel, geometry.shape, geometry, _FEWEST_CHANNELS_OF_BEST)
 
 
 def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
     """Whether `kernel_gradient` of a result of that shape is faster than that of oneDNN 3.2.
 
     It is for large kernels on tiny maps, by a factor of 1.1 to 3; for many channels, where
-    Winograd's form of 3x3 is, by one of 1.0 to 1.5; and without AVX-512 by one of 1.2 to 3: there
+    Winograd's form of 3x3 is, by one of up to 1.5; and without AVX-512 by one of 1.2 to 3: there
     oneDNN has a third to two thirds of the speed of its other convolutions.
     """
-    kernel, stride, _ = geometry
-    if _suits_winograd(kernel, stride, y, _FEWEST_CHANNELS_OF_BEST) or _is_read_anew(kernel, y):
+    kernel = geometry.shape
+    suits = _suits_winograd(kernel, y, geometry, _FEWEST_CHANNELS_OF_BEST)
+    if suits or _is_read_anew(kernel, y):
         return True
     height, width, *channels = kernel
     has_many = min(channels) >= (64 if y[1] >= 56 else 128)
@@ -125,27 +123,24 @@ def _has(instructions: str) -> bool:
 
 
 def _suits_winograd(
-    kernel: Shape, stride: int, maps: Shape, fewest: int = _FEWEST_CHANNELS
+    kernel: Shape, maps: Shape, geometry: Geometry, fewest: int = _FEWEST_CHANNELS
 ) -> bool:
     """Whether its transforms cost less than the products that they save."""
     images, rows, columns, _ = maps
     tiles = images * -(-rows // 2) * -(-columns // 2)
     pays = min(kernel[2:]) >= fewest and tiles >= _FEWEST_TILES
-    return stride == 1 and kernel[:2] == (3, 3) and pays
-
-
-def _has_a_transpose(padding: Pairs) -> bool:
-    """Whether the transpose of a padded 3x3 convolution is one of images with padding."""
-    return max(map(max, padding)) <= 2
+    # More padding, and the gradient for the images would be a part of a convolution.
+    is_plain = geometry.stride == 1 and max(map(max, geometry.padding)) <= 2
+    return kernel[:2] == (3, 3) and is_plain and pays
 
 
 def _suits_xlas_gradient(kernel: Shape, stride: int, maps: Shape) -> bool:
     """Whether XLA's gradient of a kernel is faster than products: by a factor of 1.1 to 2.
 
-    It is not without AVX-512.
+    Only with AVX-512.
     """
     fewest = _FEWEST_IN_A_WINDOW_WITH_AMX if _has("amx_tile") else _FEWEST_IN_A_WINDOW
-    has_many = min(kernel[2:]) >= _FEWEST_OF_A_GRADIENT and math.prod(kernel[:3]) >= fewest
+    has_many = min(kernel[2:]) >= _FEWEST_CHANNELS_OF_GRADIENT and math.prod(kernel[:3]) >= fewest
     return _has("avx512f") and stride == 1 and has_many and maps[0] >= _FEWEST_IMAGES
 
 

@@ -95,19 +95,19 @@ def convolution(
 ) -> jax.Array:
     """Returns the convolution of padded images and a kernel: [N, H', W', K], `shape`."""
     matrix = form.matrix(kernel)
-    images, rows = piece(shape, form.width * x.dtype.itemsize, _CACHE_BYTES)
+    images, rows = _piece(shape, form.width * x.dtype.itemsize)
 
     def one(i: jax.Array) -> jax.Array:
-        seen = form.gather(under(x, i, images, rows, shape[1], kernel.shape[0], stride))
+        seen = form.gather(_under(x, i, images, rows, shape[1], kernel.shape[0], stride))
         return lax.optimization_barrier(seen) @ matrix
 
-    return lax.map(one, jnp.arange(pieces(shape, images, rows))).reshape(shape)
+    return lax.map(one, jnp.arange(_pieces(shape, images, rows))).reshape(shape)
 
 
 def input_gradient(form: Form, y: jax.Array, kernel: jax.Array, shape: Shape) -> jax.Array:
     """Returns the gradient for the padded images, `shape`, from the result's and the kernel."""
     matrix = form.matrix(kernel)
-    images, _ = piece(y.shape, form.width * y.dtype.itemsize, _CACHE_BYTES)
+    images, _ = _piece(y.shape, form.width * y.dtype.itemsize)
 
     def one(i: jax.Array) -> jax.Array:
         seen_by = lax.dynamic_slice_in_dim(y, i * images, images)
@@ -121,15 +121,15 @@ def input_gradient(form: Form, y: jax.Array, kernel: jax.Array, shape: Shape) ->
 def kernel_gradient(form: Form, x: jax.Array, y: jax.Array, shape: Shape, stride: int) -> jax.Array:
     """Returns the gradient for the kernel, `shape`, from padded images and the result's."""
     matrix = jax.eval_shape(form.matrix, jax.ShapeDtypeStruct(shape, x.dtype))
-    images, rows = piece(y.shape, form.width * x.dtype.itemsize, _CACHE_BYTES)
+    images, rows = _piece(y.shape, form.width * x.dtype.itemsize)
 
     def add(i: jax.Array, total: jax.Array) -> jax.Array:
-        seen = form.gather(under(x, i, images, rows, y.shape[1], shape[0], stride))
-        seen_by = under(y, i, images, rows, y.shape[1], 1, 1)
+        seen = form.gather(_under(x, i, images, rows, y.shape[1], shape[0], stride))
+        seen_by = _under(y, i, images, rows, y.shape[1], 1, 1)
         return total + of_columns(seen, seen_by.reshape(*seen.shape[:3], -1))
 
     start = jnp.zeros_like(y, shape=matrix.shape)
-    total = lax.fori_loop(0, pieces(y.shape, images, rows), add, start)
+    total = lax.fori_loop(0, _pieces(y.shape, images, rows), add, start)
     return transpose(form.matrix, shape, total)
 
 
@@ -155,18 +155,17 @@ def every(x: jax.Array, axis: int, start: int, window: int, stride: int) -> jax.
     return lax.slice_in_dim(x, start, end, stride, axis)
 
 
-def piece(shape: Shape, row_bytes: int, most_bytes: int) -> tuple[int, int]:
+def _piece(shape: Shape, row_bytes: int) -> tuple[int, int]:
     """Returns how many images, and how many rows of each, are taken at a time.
 
     Args:
       shape: [N, H', W', K] of the result of the convolution.
       row_bytes: what is gathered for one of its rows.
-      most_bytes: about as much as may be gathered at a time.
     """
     images, rows = shape[:2]
-    if rows * row_bytes > most_bytes:
-        return 1, _divisor(rows, most_bytes / row_bytes)
-    return _divisor(images, most_bytes / (rows * row_bytes)), rows
+    if rows * row_bytes > _CACHE_BYTES:
+        return 1, _divisor(rows, _CACHE_BYTES / row_bytes)
+    return _divisor(images, _CACHE_BYTES / (rows * row_bytes)), rows
 
 
 def _divisor(number: int, wanted: float) -> int:
@@ -175,13 +174,13 @@ def _divisor(number: int, wanted: float) -> int:
     return min(divisors, key=lambda divisor: abs(math.log(divisor / wanted)))
 
 
-def pieces(shape: Shape, images: int, rows: int) -> int:
+def _pieces(shape: Shape, images: int, rows: int) -> int:
     """Returns how many pieces of so many images and rows there are in [N, H', ...]."""
     return shape[0] // images * (shape[1] // rows)
 
 
-def under(
-    x: jax.Array, i: int | jax.Array, images: int, rows: int, of: int, window: int, stride: int
+def _under(
+    x: jax.Array, i: jax.Array, images: int, rows: int, of: int, window: int, stride: int
 ) -> jax.Array:
     """Returns what piece i of the result sees of the padded images.
 

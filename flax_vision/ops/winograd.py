@@ -8,9 +8,11 @@ as much as the sum over the window: by some 1e-6 of the largest number. An infin
 tiles NaN.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from operator import add
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +22,9 @@ from flax_vision.ops.padding import Pairs
 from flax_vision.ops.products import every, of_columns
 from flax_vision.ops.xla_convolution import Shape
 
-# Of transformed images that are multiplied at a time, unless that makes more pieces of them. The
-# pieces are laid out in the program, for a loop over them takes up to twice as long; each begins
-# when the one before is done, and so takes its memory.
+# Of transformed images that are multiplied at a time; more, where there would be more than four
+# pieces of them. XLA compiles each piece, for a loop over them takes up to twice as long; a piece
+# begins when the one before is done, so that it has its memory, if XLA heeds barriers.
 _PIECE_BYTES = 56 << 20
 _MOST_PIECES = 4
 
@@ -46,18 +48,18 @@ def convolution(
       x: [N, H, W, C].
       kernel: [3, 3, C, K]; or [3, 3, K, C] with axis 1.
       shape: of the result.
-      padding: zeros around the images.
+      padding: zeros around the images, at most two.
       axis: of the kernel's matrices, the one that belongs to the channels of x.
     """
     kernels = lax.optimization_barrier(_transform(_OF_KERNEL, list(kernel)))
     multiply = partial(lax.dot_general, dimension_numbers=(((3,), (axis,)), ((), ())))
-    y = lax.empty(shape, x.dtype)
-    for some in _pieces(shape, max(kernel.shape[2:]) * x.dtype.itemsize):
+    y = jnp.zeros_like(x, shape=shape)
+    for piece in _pieces(shape, max(kernel.shape[2:]) * x.dtype.itemsize):
         x, y = lax.optimization_barrier((x, y))
-        products = _each(multiply, _seen(x[some], shape, padding), kernels)
+        products = _each(multiply, _seen(x, piece, padding), kernels)
         pixels = _pixels(_transform(_OF_RESULT, lax.optimization_barrier(products)))
-        pixels = pixels[:, : shape[1], : shape[2]]
-        y = lax.dynamic_update_slice_in_dim(y, pixels, some.start, 0)
+        pixels = pixels[:, : len(piece.rows), : shape[2]]
+        y = lax.dynamic_update_slice(y, pixels, (piece.images.start, piece.rows.start, 0, 0))
     return y
 
 
@@ -67,43 +69,63 @@ def kernel_gradient(x: jax.Array, y: jax.Array, padding: Pairs) -> jax.Array:
     Args:
       x: images [N, H, W, C].
       y: the gradient for the result of the convolution, [N, H', W', K].
-      padding: zeros around the images.
+      padding: zeros around the images, at most two.
     """
     total = jnp.zeros_like(y, shape=(3, 3, x.shape[3], y.shape[3]))
-    for some in _pieces(y.shape, max(x.shape[3], y.shape[3]) * x.dtype.itemsize):
+    for piece in _pieces(y.shape, max(x.shape[3], y.shape[3]) * x.dtype.itemsize):
         x, y, total = lax.optimization_barrier((x, y, total))
-        seen = _seen(x[some], y.shape, padding)
-        products = _each(of_columns, seen, _seen_by(y[some]))
+        products = _each(of_columns, _seen(x, piece, padding), _seen_by(y, piece))
         rows = _transform(_transposed(_OF_KERNEL), lax.optimization_barrier(products))
         total = total + jnp.stack([jnp.stack(row) for row in rows])
     return total
 
 
-def _pieces(shape: Shape, channels_bytes: int) -> list[slice]:
-    """Returns the images of each piece.
+class _Piece(NamedTuple):
+    """A part of the result: which images, and which rows of them."""
+
+    images: range
+    rows: range
+
+
+def _pieces(shape: Shape, channels_bytes: int) -> list[_Piece]:
+    """Returns the pieces of a result [N, H', W', K]; each has an even number of rows, or the last.
 
     Args:
-      shape: [N, H', W', K] of the result of the convolution.
+      shape: of the result.
       channels_bytes: of a pixel of the widest transformed images.
     """
-    tiles = shape[0] * -(-shape[1] // 2) * -(-shape[2] // 2)
-    wanted = -(-(_TILE**2) * tiles * channels_bytes // _PIECE_BYTES)
-    size = -(-shape[0] // min(wanted, _MOST_PIECES))
-    return [slice(start, start + size) for start in range(0, shape[0], size)]
+    images, rows, columns, _ = shape
+    tiles = images * -(-rows // 2) * -(-columns // 2)
+    count = min(-(-(_TILE**2) * tiles * channels_bytes // _PIECE_BYTES), _MOST_PIECES)
+    of_images = _cut(images, -(-images // count))
+    of_rows = _cut(rows, 2 * -(-rows // 2 // max(count // images, 1)))
+    return [_Piece(*ranges) for ranges in itertools.product(of_images, of_rows)]
 
 
-def _seen(x: jax.Array, shape: Shape, padding: Pairs) -> _Grid:
-    """Returns the transformed tiles of images: 4 x 4 arrays [N, H' / 2, W' / 2, C], rounded up."""
-    (top, bottom), (left, right) = padding
-    even = ((top, bottom + shape[1] % 2), (left, right + shape[2] % 2))
-    padded = jnp.pad(x, ((0, 0), *even, (0, 0)))
+def _cut(count: int, size: int) -> list[range]:
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _seen(x: jax.Array, piece: _Piece, padding: Pairs) -> _Grid:
+    """Returns the transformed tiles that a piece sees of images: 4 x 4 arrays [N, T, U, C].
+
+    There are T tiles above each other and U side by side, for an even number of pixels.
+    """
+    (images, rows), ((top, _), (left, right)) = piece, padding
+    begin, end = rows.start - top, rows.start - top + 2 * -(-len(rows) // 2) + 2
+    seen = x[images.start : images.stop, max(begin, 0) : end]
+    vertical = (max(-begin, 0), max(end - x.shape[1], 0))
+    odd = (x.shape[2] + left + right) % 2
+    padded = jnp.pad(seen, ((0, 0), vertical, (left, right + odd), (0, 0)))
     lines = [every(padded, 1, a, _TILE, 2) for a in range(_TILE)]
     tiles = [[every(line, 2, b, _TILE, 2) for b in range(_TILE)] for line in lines]
     return lax.optimization_barrier(_transform(_OF_IMAGE, tiles))
 
 
-def _seen_by(y: jax.Array) -> _Grid:
-    """Returns the transformed tiles of the gradient for a result, of the same shape but K."""
+def _seen_by(y: jax.Array, piece: _Piece) -> _Grid:
+    """Returns the transformed tiles of a piece of the gradient for a result: [N, T, U, K]."""
+    images, rows = piece
+    y = y[images.start : images.stop, rows.start : rows.stop]
     even = jnp.pad(y, ((0, 0), (0, y.shape[1] % 2), (0, y.shape[2] % 2), (0, 0)))
     tiles = [[even[:, a::2, b::2] for b in range(2)] for a in range(2)]
     return lax.optimization_barrier(_transform(_transposed(_OF_RESULT), tiles))

@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from quick_jit import quick_jit
 from random_arrays import random_array
 
-from flax_vision.ops import convolution_primitives, onednn_library
+from flax_vision.ops import convolution_primitives, onednn_library, winograd
 from flax_vision.ops.xla_convolution import geometry_of
 
 PADDING = ((1, 2), (0, 1))
@@ -53,7 +53,7 @@ def library(request):
         if request.param == "without":
             patch.setattr(onednn_library, "absence", lambda: "a test wants none")
         jax.clear_caches()
-        yield
+        yield request.param
     jax.clear_caches()
 
 
@@ -253,8 +253,9 @@ def test_shard_map(operands, mesh):
     assert_close(jax.jit(kernel_gradient)(*operands), expected[1])
 
 
-def test_winograd_in_shard_map(mesh):
+def test_winograd_in_shard_map(mesh, monkeypatch):
     """Pieces are put together in an array that varies over the devices, as the images do."""
+    monkeypatch.setattr(winograd, "_PIECE_BYTES", 1 << 20)
     x, kernel = random_array(0, (8, 14, 14, 96)), random_array(1, (3, 3, 96, 96))
     one = ((1, 1), (1, 1))
 
@@ -269,6 +270,15 @@ def test_winograd_in_shard_map(mesh):
 
     expected = jax.grad(total(xla), (0, 1))(x, kernel)
     assert_close(jax.jit(jax.grad(divided, (0, 1)))(x, kernel), expected)
+
+
+@pytest.mark.parametrize(("channels", "count"), [(64, 3), (96, 0)])
+def test_onednn_has_what_winograd_does_not(channels, count, library):
+    """A convolution and its two gradients."""
+    x, kernel = jnp.ones((8, 14, 14, channels)), jnp.ones((3, 3, channels, channels))
+    convolution = partial(ours, stride=1, padding=((1, 1), (1, 1)))
+    text = jax.jit(gradients(convolution)).lower(x, kernel).as_text()
+    assert text.count("@flax_vision_") == (count if library == "with oneDNN" else 0)
 
 
 def test_images_divided_among_devices(operands, mesh):

@@ -1,0 +1,75 @@
+"""Winograd's convolution: how it is cut, what it takes and how it rounds.
+
+That it is the convolution, and the gradient for the kernel, is tested with the other forms.
+"""
+
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
+import pytest
+from run_program import run_program
+
+from flax_vision import process
+from flax_vision.ops import winograd, xla_convolution
+from flax_vision.ops.xla_convolution import Geometry
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"), [(2, [2]), (3, [2, 1]), (8, [2] * 4), (9, [3] * 3), (13, [4, 4, 4, 1])]
+)
+def test_pieces_are_of_some_images_and_at_most_four(images, expected, monkeypatch):
+    """Of two images each, or more: a tile of an image takes 128 bytes, and there are six."""
+    monkeypatch.setattr(winograd, "_PIECE_BYTES", 2 * 6 * 128)
+    pieces = winograd._pieces((images, 3, 5, 8), channels_bytes=8)
+    assert [len(piece.images) for piece in pieces] == expected
+    assert {piece.rows for piece in pieces} == {range(3)}
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"), [(1, [4, 4, 4, 1]), (2, [8, 5] * 2), (3, [13] * 3), (4, [13] * 4)]
+)
+def test_few_images_are_cut_into_an_even_number_of_rows(images, expected, monkeypatch):
+    monkeypatch.setattr(winograd, "_PIECE_BYTES", 1)
+    pieces = winograd._pieces((images, 13, 5, 8), channels_bytes=8)
+    assert [len(piece.rows) for piece in pieces] == expected
+    assert all(piece.rows.start % 2 == 0 and len(piece.images) == 1 for piece in pieces)
+
+
+@pytest.mark.skipif(
+    not jaxlib.__version__.startswith(process._KNOWN), reason="barriers of this jaxlib alone"
+)
+@pytest.mark.parametrize("name", ["convolution", "kernel_gradient"])
+def test_pieces_take_the_memory_of_each_other(name, tmp_path):
+    """If XLA heeds barriers, which it does in a process that was prepared."""
+    program = f"""
+from flax_vision import process
+process.prepare()
+import jax, jax.numpy as jnp
+from flax_vision.ops import winograd
+winograd._PIECE_BYTES = 1 << 18
+x, kernel = jnp.ones((4, 32, 32, 32)), jnp.ones((3, 3, 32, 32))
+one = ((1, 1), (1, 1))
+forms = {{
+    "convolution": lambda x, kernel: winograd.convolution(x, kernel, x.shape, one),
+    "kernel_gradient": lambda x, kernel: winograd.kernel_gradient(x, x + 1, one),
+}}
+compiled = jax.jit(forms["{name}"]).lower(x, kernel).compile()
+print(compiled.memory_analysis().temp_size_in_bytes)
+"""
+    dropped = "--xla_disable_hlo_passes=none"
+    heeded, together = (
+        int(run_program(program, XDG_CACHE_HOME=str(tmp_path), XLA_FLAGS=flags)[0])
+        for flags in ("", dropped)
+    )
+    assert heeded < 0.7 * together
+
+
+def test_winograd_is_exact_in_whole_numbers():
+    random = np.random.default_rng(0)
+    x = jnp.asarray(random.integers(-4, 5, (2, 8, 10, 3)), jnp.float32)
+    # Multiples of what the transform of a kernel divides by, so that nothing is rounded.
+    kernel = jnp.asarray(4 * random.integers(-4, 5, (3, 3, 3, 5)), jnp.float32)
+    geometry = Geometry((2, 6, 8, 5), 1, ((0, 0), (0, 0)))
+    expected = xla_convolution.convolution(x, kernel, geometry)
+    y = winograd.convolution(x, kernel, geometry.shape, geometry.padding)
+    np.testing.assert_array_equal(y, expected)
