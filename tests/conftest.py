@@ -5,9 +5,12 @@ import os
 import socket
 import tempfile
 
+from flax_vision import process
+
 # Before JAX is imported anywhere.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 os.environ["JAX_PLATFORMS"] = "cpu"
+process._settle_flags(os.environ)  # XLA does in tests what it does in programs
 # Many tests, and the programs that they start, compile the same steps. Each of pytest's processes
 # has a directory of its own: JAX does not write the files of its cache at one stroke.
 _CACHE = tempfile.TemporaryDirectory()

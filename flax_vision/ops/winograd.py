@@ -51,6 +51,8 @@ def convolution(
       padding: zeros around the images, at most two.
       axis: of the kernel's matrices, the one that belongs to the channels of x.
     """
+    # The kernel's transform, which is larger, would else be there from the start of a step.
+    x, kernel = lax.optimization_barrier((x, kernel))
     kernels = lax.optimization_barrier(_transform(_OF_KERNEL, list(kernel)))
     multiply = partial(lax.dot_general, dimension_numbers=(((3,), (axis,)), ((), ())))
     y = jnp.zeros_like(x, shape=shape)
