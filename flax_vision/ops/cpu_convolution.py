@@ -22,13 +22,19 @@ _FEWEST_CHANNELS = 64
 _FEWEST_CHANNELS_OF_BEST = 96
 _FEWEST_TILES = 96
 
-# XLA's gradient of a kernel is faster than products where windows have so many numbers, of so many
-# channels, and there are so many images. Intel's processors since Sapphire Rapids, which AMX tells
-# though it is not used, are content with fewer numbers.
+# XLA's gradient of a kernel is faster than products where windows have so many numbers, and there
+# are so many images; with AVX-512 they need so many channels too, without it few channels do also.
+# Intel's processors since Sapphire Rapids, which AMX tells though it is not used, are content with
+# fewer numbers.
 _FEWEST_IN_A_WINDOW = 200
 _FEWEST_IN_A_WINDOW_WITH_AMX = 144
 _FEWEST_CHANNELS_OF_GRADIENT = 16
 _FEWEST_IMAGES = 8
+
+# Without AVX-512, oneDNN's gradient of a kernel is slower than both where windows have so many
+# numbers, and its convolution where the stride is so long.
+_FEWEST_IN_A_WINDOW_OF_BEST = 350
+_LONG_STRIDE = 3
 
 # oneDNN reads a kernel anew for each image: a large one, for a tiny map, costs more than a product
 # of the pixels of all images, unless those are few.
@@ -85,10 +91,14 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
 def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     """Whether `convolution` with a kernel of that shape is faster than that of oneDNN.
 
-    It is for large kernels on tiny maps, by a factor of 1.1 to 3; and for many channels, where
-    Winograd's form of 3x3 is, by a factor of 1.1 to 1.8.
+    It is for large kernels on tiny maps, by a factor of 1.1 to 3; for many channels, where
+    Winograd's form of 3x3 is, by a factor of 1.1 to 1.8; and for strides of three and more without
+    AVX-512: oneDNN gathers patches then, and adds a bias and a ReLU number by number. For AlexNet's
+    first layer that is a factor of 7.
     """
-    return input_gradient_beats_onednn(kernel, geometry) or _is_read_anew(kernel, geometry.shape)
+    has_long_stride = geometry.stride >= _LONG_STRIDE and not _has("avx512f")
+    is_read_anew = _is_read_anew(kernel, geometry.shape)
+    return has_long_stride or is_read_anew or input_gradient_beats_onednn(kernel, geometry)
 
 
 def input_gradient_beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
@@ -100,16 +110,15 @@ def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
     """Whether `kernel_gradient` of a result of that shape is faster than that of oneDNN 3.2.
 
     It is for large kernels on tiny maps, by a factor of 1.1 to 3; for many channels, where
-    Winograd's form of 3x3 is, by one of up to 1.5; and without AVX-512 by one of 1.2 to 3: there
-    oneDNN has a third to two thirds of the speed of its other convolutions.
+    Winograd's form of 3x3 is, by one of up to 1.5; and for large windows without AVX-512 by one of
+    1.1 to 4: there oneDNN has a third to two thirds of the speed of its other convolutions.
     """
     kernel = geometry.shape
     suits = _suits_winograd(kernel, y, geometry, _FEWEST_CHANNELS_OF_BEST)
     if suits or _is_read_anew(kernel, y):
         return True
-    height, width, *channels = kernel
-    has_many = min(channels) >= (64 if y[1] >= 56 else 128)
-    return has_many and height * width > 1 and not _has("avx512f")
+    has_many = math.prod(kernel[:3]) >= _FEWEST_IN_A_WINDOW_OF_BEST
+    return has_many and kernel[:2] != (1, 1) and not _has("avx512f")
 
 
 def _is_read_anew(kernel: Shape, maps: Shape) -> bool:
@@ -135,13 +144,15 @@ def _suits_winograd(
 
 
 def _suits_xlas_gradient(kernel: Shape, stride: int, maps: Shape) -> bool:
-    """Whether XLA's gradient of a kernel is faster than products: by a factor of 1.1 to 2.
-
-    Only with AVX-512.
-    """
+    """Whether XLA's gradient of a kernel is faster than products: by a factor of 1.1 to 2."""
+    numbers, channels = math.prod(kernel[:3]), min(kernel[2:])
+    if maps[0] < _FEWEST_IMAGES:
+        return False
+    if not _has("avx512f"):
+        is_narrow = 1 < channels < _FEWEST_CHANNELS_OF_GRADIENT
+        return numbers >= _FEWEST_IN_A_WINDOW or is_narrow
     fewest = _FEWEST_IN_A_WINDOW_WITH_AMX if _has("amx_tile") else _FEWEST_IN_A_WINDOW
-    has_many = min(kernel[2:]) >= _FEWEST_CHANNELS_OF_GRADIENT and math.prod(kernel[:3]) >= fewest
-    return _has("avx512f") and stride == 1 and has_many and maps[0] >= _FEWEST_IMAGES
+    return stride == 1 and channels >= _FEWEST_CHANNELS_OF_GRADIENT and numbers >= fewest
 
 
 def _suits_products(kernel: Shape, padded: Shape, maps: Shape) -> bool:

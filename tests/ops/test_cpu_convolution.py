@@ -151,17 +151,20 @@ def form_of_kernel_gradient(images, channels, window=3, stride=1):
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"), [("avx2", []), ("avx2 avx512f", [24]), ("avx512f amx_tile", [16, 24])]
+    ("flags", "of_3x3", "of_5x5"),
+    [
+        ("avx2", [8, 24], [8, 15, 16]),
+        ("avx2 avx512f", [24], [16]),
+        ("avx512f amx_tile", [16, 24], [16]),
+    ],
 )
-def test_kernel_gradients_that_stay_with_xla(flags, expected, monkeypatch):
+def test_kernel_gradients_that_stay_with_xla(flags, of_3x3, of_5x5, monkeypatch):
     monkeypatch.setattr(processor, "flags", lambda: f"flags: {flags}")
     form = form_of_kernel_gradient
-    assert [channels for channels in (8, 16, 24) if form(8, channels) == "XLA"] == expected
-    assert [form(8, channels, window=5) == "XLA" for channels in (15, 16)] == [
-        False,
-        bool(expected),
-    ]
-    assert form(8, 24, stride=2) == form(7, 24) == "products"
+    assert [channels for channels in (1, 8, 16, 24) if form(8, channels) == "XLA"] == of_3x3
+    assert [channels for channels in (8, 15, 16) if form(8, channels, window=5) == "XLA"] == of_5x5
+    assert form(7, 24) == "products"
+    assert form(8, 24, stride=2) == ("XLA" if flags == "avx2" else "products")
 
 
 def test_kernel_gradients_that_take_winograd():
@@ -191,6 +194,14 @@ def test_what_beats_onednn():
         assert not beats((3, 3, 512, 512), Geometry((8, 14, 14, 512), 2, ONE))
 
 
+@pytest.mark.parametrize(("flags", "long"), [("avx2", [3, 4]), ("avx2 avx512f", [])])
+def test_long_strides_without_avx512_beat_onednn(flags, long, monkeypatch):
+    monkeypatch.setattr(processor, "flags", lambda: f"flags: {flags}")
+    of_stride = lambda stride: Geometry((32, 55, 55, 64), stride, ONE)  # noqa: E731
+    beats = lambda stride: cpu_convolution.beats_onednn((11, 11, 3, 64), of_stride(stride))  # noqa: E731
+    assert [stride for stride in (1, 2, 3, 4) if beats(stride)] == long
+
+
 def test_much_padding_is_left_to_onednn():
     kernel, forward = of_vgg(96, 56)
     for beats in (cpu_convolution.beats_onednn, cpu_convolution.input_gradient_beats_onednn):
@@ -218,18 +229,15 @@ def test_large_kernels_on_tiny_maps_beat_onednn(images, size, kernel, expected, 
 
 
 def test_kernel_gradients_that_beat_onednn(monkeypatch):
-    def beats(channels, size=3, images=14):
-        _, forward = of_vgg(channels, images)
+    def beats(channels, size=3, maps=14):
+        _, forward = of_vgg(channels, maps)
         geometry = forward._replace(shape=(size, size, channels, channels))
         return cpu_convolution.kernel_gradient_beats_onednn(forward.shape, geometry)
 
     monkeypatch.setattr(processor, "flags", lambda: "flags: avx2")
-    assert beats(96)
-    assert not beats(64)
-    assert beats(64, images=56)
-    assert beats(128, size=5)
-    assert not beats(128, size=1)
+    assert [channels for channels in (32, 64, 96) if beats(channels)] == [64, 96]
+    assert [channels for channels in (8, 16, 128) if beats(channels, size=5)] == [16, 128]
+    assert not beats(512, size=1)
     monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
-    assert beats(96)
-    assert not beats(64, images=56)
+    assert [channels for channels in (32, 64, 96) if beats(channels, maps=56)] == [96]
     assert not beats(128, size=5)
