@@ -16,8 +16,9 @@ from flax_vision.ops import products, winograd, xla_convolution
 from flax_vision.ops.padding import Pairs
 from flax_vision.ops.xla_convolution import Geometry, Shape
 
-# Channels that pay for Winograd's transform of the images, in place of XLA's convolution; and in
-# place of oneDNN's, or of a gradient for a kernel. Tiles that pay for that of the kernel.
+# Channels that pay for Winograd's transform of the images: in place of XLA's convolution, or of
+# oneDNN's without AVX-512; and in place of oneDNN's with it, or of a gradient for a kernel. Tiles
+# that pay for the transform of the kernel.
 _FEWEST_CHANNELS = 64
 _FEWEST_CHANNELS_OF_BEST = 96
 _FEWEST_TILES = 96
@@ -103,7 +104,8 @@ def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
 
 def input_gradient_beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     """Whether `input_gradient` is faster than that of oneDNN: where Winograd's form is."""
-    return _suits_winograd(kernel, geometry.shape, geometry, _FEWEST_CHANNELS_OF_BEST)
+    fewest = _FEWEST_CHANNELS_OF_BEST if _has("avx512f") else _FEWEST_CHANNELS
+    return _suits_winograd(kernel, geometry.shape, geometry, fewest)
 
 
 def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
