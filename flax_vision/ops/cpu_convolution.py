@@ -16,26 +16,27 @@ from flax_vision.ops import products, winograd, xla_convolution
 from flax_vision.ops.padding import Pairs
 from flax_vision.ops.xla_convolution import Geometry, Shape
 
-# Channels that pay for Winograd's transform of the images: in place of XLA's convolution, or of
-# oneDNN's without AVX-512; and in place of oneDNN's with it, or of a gradient for a kernel. Tiles
-# that pay for the transform of the kernel.
+# Channels that pay for Winograd's transform of the images: in place of XLA's convolution; and in
+# place of oneDNN's, or of a gradient for a kernel, where there is AVX-512. Tiles that pay for the
+# transform of the kernel.
 _FEWEST_CHANNELS = 64
 _FEWEST_CHANNELS_OF_BEST = 96
 _FEWEST_TILES = 96
 
 # XLA's gradient of a kernel is faster than products where windows have so many numbers, and there
-# are so many images; with AVX-512 they need so many channels too, without it few channels do also.
-# Intel's processors since Sapphire Rapids, which AMX tells though it is not used, are content with
-# fewer numbers.
+# are so many images. With AVX-512 there must be so many channels, and no stride; without it fewer
+# channels, but not one alone, are enough by themselves. Intel's processors since Sapphire Rapids,
+# which AMX tells though it is not used, are content with fewer numbers.
 _FEWEST_IN_A_WINDOW = 200
 _FEWEST_IN_A_WINDOW_WITH_AMX = 144
 _FEWEST_CHANNELS_OF_GRADIENT = 16
 _FEWEST_IMAGES = 8
 
-# Without AVX-512, oneDNN's gradient of a kernel is slower than both where windows have so many
-# numbers, and its convolution where the stride is so long.
-_FEWEST_IN_A_WINDOW_OF_BEST = 350
-_LONG_STRIDE = 3
+# Where windows have so many numbers, it is faster than that of oneDNN without AVX-512.
+_LARGE_WINDOW = 350
+
+# Without AVX-512, oneDNN gathers what is under wider windows, if they have a stride and padding.
+_WIDEST_WINDOW = 7
 
 # oneDNN reads a kernel anew for each image: a large one, for a tiny map, costs more than a product
 # of the pixels of all images, unless those are few.
@@ -79,7 +80,7 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
     shape, stride, padding = geometry
     if shape[:2] == (1, 1):
         return products.of_columns(_pad(x, padding)[:, ::stride, ::stride], y).reshape(shape)
-    if _suits_winograd(shape, y.shape, geometry, _FEWEST_CHANNELS_OF_BEST):
+    if _suits_winograd(shape, y.shape, geometry, _fewest_channels_of_best()):
         return winograd.kernel_gradient(x, y, padding)
     if _suits_xlas_gradient(shape, stride, y.shape):
         # XLA would make one operation of its transpositions and all that is before them.
@@ -93,19 +94,18 @@ def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     """Whether `convolution` with a kernel of that shape is faster than that of oneDNN.
 
     It is for large kernels on tiny maps, by a factor of 1.1 to 3; for many channels, where
-    Winograd's form of 3x3 is, by a factor of 1.1 to 1.8; and for strides of three and more without
-    AVX-512: oneDNN gathers patches then, and adds a bias and a ReLU number by number. For AlexNet's
-    first layer that is a factor of 7.
+    Winograd's form of 3x3 is, by a factor of 1.1 to 1.8; and without AVX-512 where oneDNN gathers
+    patches, for it adds a bias and a ReLU number by number then: torchvision's form of AlexNet's
+    first layer takes 7 times as long.
     """
-    has_long_stride = geometry.stride >= _LONG_STRIDE and not _has("avx512f")
+    is_gathered = _is_gathered_by_onednn(kernel, geometry)
     is_read_anew = _is_read_anew(kernel, geometry.shape)
-    return has_long_stride or is_read_anew or input_gradient_beats_onednn(kernel, geometry)
+    return is_gathered or is_read_anew or input_gradient_beats_onednn(kernel, geometry)
 
 
 def input_gradient_beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     """Whether `input_gradient` is faster than that of oneDNN: where Winograd's form is."""
-    fewest = _FEWEST_CHANNELS_OF_BEST if _has("avx512f") else _FEWEST_CHANNELS
-    return _suits_winograd(kernel, geometry.shape, geometry, fewest)
+    return _suits_winograd(kernel, geometry.shape, geometry, _fewest_channels_of_best())
 
 
 def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
@@ -116,11 +116,21 @@ def kernel_gradient_beats_onednn(y: Shape, geometry: Geometry) -> bool:
     1.1 to 4: there oneDNN has a third to two thirds of the speed of its other convolutions.
     """
     kernel = geometry.shape
-    suits = _suits_winograd(kernel, y, geometry, _FEWEST_CHANNELS_OF_BEST)
+    suits = _suits_winograd(kernel, y, geometry, _fewest_channels_of_best())
     if suits or _is_read_anew(kernel, y):
         return True
-    has_many = math.prod(kernel[:3]) >= _FEWEST_IN_A_WINDOW_OF_BEST
-    return has_many and kernel[:2] != (1, 1) and not _has("avx512f")
+    is_large = kernel[:2] != (1, 1) and math.prod(kernel[:3]) >= _LARGE_WINDOW
+    return is_large and y[0] >= _FEWEST_IMAGES and not _has("avx512f")
+
+
+def _fewest_channels_of_best() -> int:
+    return _FEWEST_CHANNELS_OF_BEST if _has("avx512f") else _FEWEST_CHANNELS
+
+
+def _is_gathered_by_onednn(kernel: Shape, geometry: Geometry) -> bool:
+    (top, _), (left, _) = geometry.padding
+    is_wide = kernel[1] > _WIDEST_WINDOW and geometry.stride > 1 and max(top, left) > 0
+    return is_wide and not _has("avx512f")
 
 
 def _is_read_anew(kernel: Shape, maps: Shape) -> bool:
@@ -151,8 +161,8 @@ def _suits_xlas_gradient(kernel: Shape, stride: int, maps: Shape) -> bool:
     if maps[0] < _FEWEST_IMAGES:
         return False
     if not _has("avx512f"):
-        is_narrow = 1 < channels < _FEWEST_CHANNELS_OF_GRADIENT
-        return numbers >= _FEWEST_IN_A_WINDOW or is_narrow
+        has_few = 1 < channels < _FEWEST_CHANNELS_OF_GRADIENT
+        return _has("avx2") and (has_few or numbers >= _FEWEST_IN_A_WINDOW)
     fewest = _FEWEST_IN_A_WINDOW_WITH_AMX if _has("amx_tile") else _FEWEST_IN_A_WINDOW
     return stride == 1 and channels >= _FEWEST_CHANNELS_OF_GRADIENT and numbers >= fewest
 

@@ -1,9 +1,9 @@
 """A convolution and its two gradients as matrix products, for a CPU.
 
 XLA's matrix products reach the limit of a CPU. Its convolutions stay below it where images have few
-channels and far below on maps of one or two pixels, and so do the gradients of kernels of few
-channels. Here what a row of the result sees of the images is gathered into a row of a matrix, to be
-multiplied with the kernel:
+channels and far below on maps of one or two pixels, and so do its gradients of kernels of few
+channels where there is AVX-512. Here what a row of the result sees of the images is gathered into a
+row of a matrix, to be multiplied with the kernel:
 
     y = gather(x) @ matrix(kernel)
 

@@ -153,7 +153,8 @@ def form_of_kernel_gradient(images, channels, window=3, stride=1):
 @pytest.mark.parametrize(
     ("flags", "of_3x3", "of_5x5"),
     [
-        ("avx2", [8, 24], [8, 15, 16]),
+        ("", [], []),
+        ("avx2", [2, 8, 24], [8, 15, 16]),
         ("avx2 avx512f", [24], [16]),
         ("avx512f amx_tile", [16, 24], [16]),
     ],
@@ -161,15 +162,17 @@ def form_of_kernel_gradient(images, channels, window=3, stride=1):
 def test_kernel_gradients_that_stay_with_xla(flags, of_3x3, of_5x5, monkeypatch):
     monkeypatch.setattr(processor, "flags", lambda: f"flags: {flags}")
     form = form_of_kernel_gradient
-    assert [channels for channels in (1, 8, 16, 24) if form(8, channels) == "XLA"] == of_3x3
+    assert [channels for channels in (1, 2, 8, 16, 24) if form(8, channels) == "XLA"] == of_3x3
     assert [channels for channels in (8, 15, 16) if form(8, channels, window=5) == "XLA"] == of_5x5
-    assert form(7, 24) == "products"
+    assert form(7, 8) == form(7, 24) == "products"
     assert form(8, 24, stride=2) == ("XLA" if flags == "avx2" else "products")
 
 
-def test_kernel_gradients_that_take_winograd():
-    assert form_of_kernel_gradient(8, 96) == "Winograd"
-    assert form_of_kernel_gradient(8, 95) != "Winograd"
+@pytest.mark.parametrize(("flags", "fewest"), [("avx2", 64), ("avx2 avx512f", 96)])
+def test_kernel_gradients_that_take_winograd(flags, fewest, monkeypatch):
+    monkeypatch.setattr(processor, "flags", lambda: f"flags: {flags}")
+    assert form_of_kernel_gradient(8, fewest) == "Winograd"
+    assert form_of_kernel_gradient(8, fewest - 1) != "Winograd"
     assert form_of_kernel_gradient(1, 96) != "Winograd"
     assert form_of_kernel_gradient(8, 96, stride=2) != "Winograd"
 
@@ -195,12 +198,24 @@ def test_what_beats_onednn(flags, many, monkeypatch):
         assert not beats((3, 3, 512, 512), Geometry((8, 14, 14, 512), 2, ONE))
 
 
-@pytest.mark.parametrize(("flags", "long"), [("avx2", [3, 4]), ("avx2 avx512f", [])])
-def test_long_strides_without_avx512_beat_onednn(flags, long, monkeypatch):
-    monkeypatch.setattr(processor, "flags", lambda: f"flags: {flags}")
-    of_stride = lambda stride: Geometry((32, 55, 55, 64), stride, ONE)  # noqa: E731
-    beats = lambda stride: cpu_convolution.beats_onednn((11, 11, 3, 64), of_stride(stride))  # noqa: E731
-    assert [stride for stride in (1, 2, 3, 4) if beats(stride)] == long
+@pytest.mark.parametrize(
+    ("width", "stride", "padding", "expected"),
+    [
+        (8, 2, ((0, 0), (1, 0)), True),
+        (8, 2, ((1, 0), (0, 0)), True),
+        (8, 2, ((0, 1), (0, 1)), False),
+        (8, 1, ONE, False),
+        (7, 2, ONE, False),
+    ],
+)
+def test_patches_that_onednn_gathers(width, stride, padding, expected, monkeypatch):
+    """Forward, and without AVX-512; which they are is read off what oneDNN says of itself."""
+    kernel, geometry = (3, width, 3, 64), Geometry((32, 55, 55, 64), stride, padding)
+    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2")
+    assert cpu_convolution.beats_onednn(kernel, geometry) == expected
+    assert not cpu_convolution.input_gradient_beats_onednn(kernel, geometry)
+    monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
+    assert not cpu_convolution.beats_onednn(kernel, geometry)
 
 
 def test_much_padding_is_left_to_onednn():
@@ -230,15 +245,18 @@ def test_large_kernels_on_tiny_maps_beat_onednn(images, size, kernel, expected, 
 
 
 def test_kernel_gradients_that_beat_onednn(monkeypatch):
-    def beats(channels, size=3, maps=14):
-        _, forward = of_vgg(channels, maps)
-        geometry = forward._replace(shape=(size, size, channels, channels))
-        return cpu_convolution.kernel_gradient_beats_onednn(forward.shape, geometry)
+    def beats(channels, kernels, size=3, images=8):
+        kernel = (size, size, channels, kernels)
+        y = (images, 56, 56, kernels)
+        return cpu_convolution.kernel_gradient_beats_onednn(y, Geometry(kernel, 1, ONE))
 
     monkeypatch.setattr(processor, "flags", lambda: "flags: avx2")
-    assert [channels for channels in (32, 64, 96) if beats(channels)] == [64, 96]
-    assert [channels for channels in (8, 16, 128) if beats(channels, size=5)] == [16, 128]
-    assert not beats(512, size=1)
+    assert [channels for channels in (38, 39) if beats(channels, 8)] == [39]
+    assert [images for images in (1, 7, 8) if beats(39, 64, images=images)] == [8]
+    assert [images for images in (1, 7, 8) if beats(64, 64, images=images)] == [1, 7, 8]
+    assert beats(3, 64, size=11)
+    assert not beats(8, 64)
+    assert not beats(512, 512, size=1)
     monkeypatch.setattr(processor, "flags", lambda: "flags: avx2 avx512f")
-    assert [channels for channels in (32, 64, 96) if beats(channels, maps=56)] == [96]
-    assert not beats(128, size=5)
+    assert [channels for channels in (64, 96) if beats(channels, channels)] == [96]
+    assert not beats(128, 128, size=5)
