@@ -186,6 +186,7 @@ def test_table_of_a_network_is_what_the_command_prints(capsys):
     assert shown.splitlines() == printed[: len(shown.splitlines())]
 
 
+@pytest.mark.slow
 def test_table_of_two_columns_is_what_the_command_prints(capsys):
     (line,) = [line for line in OTHERS if " --mesh " in line]
     assert flax_vision_main(shlex.split(line)[1:]) == 0

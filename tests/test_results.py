@@ -14,5 +14,6 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize("network", ["lenet5", "lenet5_modern"])
 def test_embedded_recipe_learns_the_digits(network, tmp_path):
     config = f"--config={ROOT}/configs/lenet5.py"
-    assert main([config, f"--config.model.name={network}", f"--workdir={tmp_path}"]) == 0
+    settings = [f"--config.model.name={network}", "--config.mesh.data=1"]
+    assert main([config, *settings, f"--workdir={tmp_path}"]) == 0
     assert json.loads((tmp_path / "result.json").read_text())["test/top1"] > 0.955

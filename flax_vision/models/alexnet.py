@@ -70,6 +70,9 @@ LRN = {
     "caffe": LrnConvention(k=1.0, alpha=1e-4 / 5, across=True),
 }
 
+UNITS = 2048
+"""Of fc6 and fc7 in each column (section 3.5)."""
+
 
 class ColumnConv(nn.Module):
     """One convolution in each column: kernel [2, size, size, C, features], bias [2, features].
@@ -185,8 +188,8 @@ class AlexNet(nn.Module):
         x = self._layer("conv5", x, 128, 3, padding=1)
         x = keep(self, "pool5", pool()(x))
         dense = self.fully_convolutional
-        x = self._layer("fc6", x, 2048, None, "all", fully_convolutional=dense)
-        x = self._layer("fc7", dropout()(x), 2048, 1, "all")
+        x = self._layer("fc6", x, UNITS, None, "all", fully_convolutional=dense)
+        x = self._layer("fc7", dropout()(x), UNITS, 1, "all")
         kernel_init, bias_init = _initializers(self.initialization, "fc8")
         fc8 = Conv(
             self.num_classes,

@@ -1,9 +1,5 @@
 """AlexNet's training on meshes of four emulated devices against that on one."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import numpy as np
 import optax
@@ -12,7 +8,7 @@ from abstract import lively_variables
 from jax.sharding import NamedSharding, PartitionSpec
 
 import flax_vision as fv
-from flax_vision.models.alexnet import AlexNet
+from flax_vision.models import alexnet
 from flax_vision.sharding import make_mesh, parameter_shardings
 
 STEPS, BATCH, SIZE, CLASSES = 10, 4, 67, 5
@@ -21,24 +17,31 @@ STEPS, BATCH, SIZE, CLASSES = 10, 4, 67, 5
 RATE = 1e-3
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fewer_units():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alexnet, "UNITS", 128)
+        yield
+
+
+@pytest.fixture(scope="module")
+def params():
+    return lively_variables(network(), images_and_labels(0)[0])["params"]
+
+
+@pytest.fixture(scope="module")
+def expected(params):
+    """On one device."""
+    return train(network(), params, make_mesh(data=1))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("axes", ["column=2", "data=2", "data=2,column=2"])
-def test_logits_gradients_and_ten_steps_with_dropout_are_those_of_one_device(axes):
-    """In a process of its own, for the tests may have two devices."""
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
-    program = f"import test_meshes; test_meshes.compare({axes})"
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=300)
-
-
-def compare(**axes):
-    model = fv.create_model("alexnet", num_classes=CLASSES)
-    params = lively_variables(model, images_and_labels(0)[0])["params"]
-    expected = train(model, params, make_mesh(data=1))
+@pytest.mark.parametrize("axes", [{"column": 2}, {"data": 2}, {"data": 2, "column": 2}], ids=str)
+def test_logits_gradients_and_ten_steps_with_dropout_are_those_of_one_device(
+    axes, params, expected
+):
     mesh = make_mesh(**{"data": 1} | axes)
-    actual = train(fv.create_model("alexnet", num_classes=CLASSES, mesh=mesh), params, mesh)
+    actual = train(network(mesh=mesh), params, mesh)
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     for (path, one), other in zip(
         jax.tree.leaves_with_path(actual), jax.tree.leaves(expected), strict=True
@@ -48,11 +51,15 @@ def compare(**axes):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * largest, err_msg=str(path))
 
 
+def network(**options):
+    return fv.create_model("alexnet", num_classes=CLASSES, **options)
+
+
 def train(model, params, mesh):
     """Returns the state after each step with the logits and gradients of that step."""
     optimizer = optax.sgd(RATE, momentum=0.9)
     state = {"params": params, "optimizer": optimizer.init(params)}
-    places = parameter_shardings(state, mesh, AlexNet.column_layers)
+    places = parameter_shardings(state, mesh, alexnet.AlexNet.column_layers)
     shares = NamedSharding(mesh, PartitionSpec("data"))
 
     def step(state, images, labels, key):

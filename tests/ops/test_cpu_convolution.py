@@ -71,21 +71,21 @@ def test_images_and_rows_in_pieces(channels, size):
     compare((6, size, size, channels), (3, 3, channels, 4), 1, ONE)
 
 
-@pytest.mark.parametrize("images", [1, 3])
-@pytest.mark.parametrize("channels", [(96, 112), (112, 96)])
 @pytest.mark.parametrize(
-    ("height", "padding"),
+    ("images", "height", "padding", "channels"),
     [
-        (1, ONE),
-        (5, ONE),
-        (12, ONE),
-        (2, ((0, 2), (1, 0))),
-        (1, ((2, 2), (2, 2))),
-        (7, ((2, 1),) * 2),
+        (1, 1, ONE, (96, 112)),
+        (3, 1, ((2, 2), (2, 2)), (112, 96)),
+        (3, 2, ((0, 2), (1, 0)), (96, 112)),
+        (1, 5, ONE, (112, 96)),
+        (3, 5, ONE, (96, 112)),
+        (1, 7, ((2, 1), (2, 1)), (96, 112)),
+        (3, 12, ONE, (112, 96)),
     ],
 )
 @pytest.mark.usefixtures("small_pieces")
-def test_winograd(height, padding, channels, images):
+def test_winograd(images, height, padding, channels):
+    """Cut into rows and into images, with even and odd maps, and either side the wider."""
     compare((images, height + 2, 4, channels[0]), (3, 3, *channels), 1, padding)
 
 

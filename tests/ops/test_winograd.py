@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import jaxlib
 import numpy as np
 import pytest
-from run_program import run_program
+from quick_jit import quick_jit
 
 from flax_vision import process
 from flax_vision.ops import winograd, xla_convolution
 from flax_vision.ops.xla_convolution import Geometry
+
+ONE = ((1, 1), (1, 1))
 
 
 @pytest.mark.parametrize(
@@ -35,33 +37,28 @@ def test_few_images_are_cut_into_an_even_number_of_rows(images, expected, monkey
     assert all(piece.rows.start % 2 == 0 and len(piece.images) == 1 for piece in pieces)
 
 
+IMAGES = (4, 32, 32, 32)
+FORMS = {
+    "convolution": lambda x, kernel: winograd.convolution(x, kernel, IMAGES, ONE),
+    "kernel_gradient": lambda x, kernel: winograd.kernel_gradient(x, x + 1, ONE),
+}
+
+
 @pytest.mark.skipif(
     not jaxlib.__version__.startswith(process._KNOWN), reason="barriers of this jaxlib alone"
 )
-@pytest.mark.parametrize("name", ["convolution", "kernel_gradient"])
-def test_pieces_take_the_memory_of_each_other(name, tmp_path):
-    """If XLA heeds barriers, which it does in a process that was prepared."""
-    program = f"""
-from flax_vision import process
-process.prepare()
-import jax, jax.numpy as jnp
-from flax_vision.ops import winograd
-winograd._PIECE_BYTES = 1 << 18
-x, kernel = jnp.ones((4, 32, 32, 32)), jnp.ones((3, 3, 32, 32))
-one = ((1, 1), (1, 1))
-forms = {{
-    "convolution": lambda x, kernel: winograd.convolution(x, kernel, x.shape, one),
-    "kernel_gradient": lambda x, kernel: winograd.kernel_gradient(x, x + 1, one),
-}}
-compiled = jax.jit(forms["{name}"]).lower(x, kernel).compile()
-print(compiled.memory_analysis().temp_size_in_bytes)
-"""
-    dropped = "--xla_disable_hlo_passes=none"
-    heeded, together = (
-        int(run_program(program, XDG_CACHE_HOME=str(tmp_path), XLA_FLAGS=flags)[0])
-        for flags in ("", dropped)
-    )
-    assert heeded < 0.7 * together
+@pytest.mark.parametrize("name", FORMS)
+def test_pieces_take_the_memory_of_each_other(name, monkeypatch):
+    """If XLA heeds barriers: the pass is what `process.BARRIERS` disables."""
+    monkeypatch.setattr(winograd, "_PIECE_BYTES", 1 << 18)
+
+    def temporary_bytes(disabled):
+        function = quick_jit(FORMS[name]).lower(jnp.ones(IMAGES), jnp.ones((3, 3, 32, 32)))
+        compiled = function.compile({"xla_disable_hlo_passes": disabled})
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    _, _, expander = process.BARRIERS.partition("=")
+    assert temporary_bytes(expander) < 0.7 * temporary_bytes("none")
 
 
 def test_winograd_is_exact_in_whole_numbers():
@@ -71,5 +68,6 @@ def test_winograd_is_exact_in_whole_numbers():
     kernel = jnp.asarray(4 * random.integers(-4, 5, (3, 3, 3, 5)), jnp.float32)
     geometry = Geometry((2, 6, 8, 5), 1, ((0, 0), (0, 0)))
     expected = xla_convolution.convolution(x, kernel, geometry)
-    y = winograd.convolution(x, kernel, geometry.shape, geometry.padding)
+    shape, _, padding = geometry
+    y = quick_jit(lambda x, kernel: winograd.convolution(x, kernel, shape, padding))(x, kernel)
     np.testing.assert_array_equal(y, expected)

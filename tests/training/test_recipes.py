@@ -44,7 +44,9 @@ def losses(setup, steps: int) -> np.ndarray:
     "name", ["lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "resnet20"]
 )
 def test_recipe_starts_and_learns(name):
-    config = load_config(str(CONFIGS / f"{name}.py"), [f"--config.batch_size={SIZE}"])
+    config = load_config(
+        str(CONFIGS / f"{name}.py"), [f"--config.batch_size={SIZE}", "--config.mesh.data=1"]
+    )
     found = losses(prepare(config, ignore), steps=15)
     assert found[-3:].mean() < 0.9 * found[:3].mean()
     if config.loss.name == "cross_entropy":
