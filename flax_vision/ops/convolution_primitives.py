@@ -152,7 +152,8 @@ def _derivative_of_finished(
     primals: Any, tangents: Any, *, geometry: Geometry, rectify: bool
 ) -> tuple[jax.Array, Any]:
     """A sum of what is linear in each operand, where the ReLU lets it through."""
-    y = bind(finished_p, *primals, geometry=geometry, rectify=rectify)
+    # XLA would keep for the comparison what the ReLU was given, beside its result.
+    y = lax.optimization_barrier(bind(finished_p, *primals, geometry=geometry, rectify=rectify))
     x, kernel, affine, *_ = primals
     convolve = partial(bind, convolution_p, geometry=geometry)
 

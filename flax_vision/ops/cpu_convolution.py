@@ -67,7 +67,7 @@ def input_gradient(y: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.A
         return lax.dynamic_slice(y @ kernel[0, 0].T, (0, top, left, 0), shape)
     if _suits_winograd(kernel.shape, shape, geometry):
         pads = ((2 - top, 2 - bottom), (2 - left, 2 - right))
-        return winograd.convolution(y, jnp.flip(kernel, (0, 1)), shape, pads, axis=1)
+        return winograd.convolution(y, kernel, shape, pads, transposed=True)
     padded = _padded(shape, padding)
     if _suits_products(kernel.shape, padded, y.shape):
         gradient = products.input_gradient(_form(kernel.shape, padded, stride), y, kernel, padded)

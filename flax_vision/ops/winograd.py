@@ -40,28 +40,36 @@ _OF_RESULT = ((1, 1, 1, 0), (0, 1, -1, -1))
 
 
 def convolution(
-    x: jax.Array, kernel: jax.Array, shape: Shape, padding: Pairs, axis: int = 0
+    x: jax.Array, kernel: jax.Array, shape: Shape, padding: Pairs, transposed: bool = False
 ) -> jax.Array:
     """Returns the cross-correlation of images with kernels, stride 1: [N, H', W', K], `shape`.
 
     Args:
       x: [N, H, W, C].
-      kernel: [3, 3, C, K]; or [3, 3, K, C] with axis 1.
+      kernel: [3, 3, C, K]; or [3, 3, K, C] if it is transposed.
       shape: of the result.
       padding: zeros around the images, at most two.
-      axis: of the kernel's matrices, the one that belongs to the channels of x.
+      transposed: takes the kernel turned by half a circle, as in the gradient for the images.
     """
-    # The kernel's transform, which is larger, would else be there from the start of a step.
+    # What is made of the kernel, which is larger, would else be there from the start of a step.
     x, kernel = lax.optimization_barrier((x, kernel))
-    kernels = lax.optimization_barrier(_transform(_OF_KERNEL, list(kernel)))
-    multiply = partial(lax.dot_general, dimension_numbers=(((3,), (axis,)), ((), ())))
-    y = jnp.zeros_like(x, shape=shape)
-    for piece in _pieces(shape, max(kernel.shape[2:]) * x.dtype.itemsize):
-        x, y = lax.optimization_barrier((x, y))
+    rows = list(jnp.flip(kernel, (0, 1)) if transposed else kernel)
+    kernels = lax.optimization_barrier(_transform(_OF_KERNEL, rows))
+    multiply = partial(
+        lax.dot_general, dimension_numbers=(((3,), (1 if transposed else 0,)), ((), ()))
+    )
+
+    def pixels_of(piece: _Piece, x: jax.Array) -> jax.Array:
         products = _each(multiply, _seen(x, piece, padding), kernels)
         pixels = _pixels(_transform(_OF_RESULT, lax.optimization_barrier(products)))
-        pixels = pixels[:, : len(piece.rows), : shape[2]]
-        y = lax.dynamic_update_slice(y, pixels, (piece.images.start, piece.rows.start, 0, 0))
+        return pixels[:, : len(piece.rows), : shape[2]]
+
+    first, *others = _pieces(shape, max(kernel.shape[2:]) * x.dtype.itemsize)
+    y = _extended(pixels_of(first, x), shape)
+    for piece in others:
+        x, y = lax.optimization_barrier((x, y))
+        place = (piece.images.start, piece.rows.start, 0, 0)
+        y = lax.dynamic_update_slice(y, pixels_of(piece, x), place)
     return y
 
 
@@ -73,12 +81,19 @@ def kernel_gradient(x: jax.Array, y: jax.Array, padding: Pairs) -> jax.Array:
       y: the gradient for the result of the convolution, [N, H', W', K].
       padding: zeros around the images, at most two.
     """
-    total = jnp.zeros_like(y, shape=(3, 3, x.shape[3], y.shape[3]))
-    for piece in _pieces(y.shape, max(x.shape[3], y.shape[3]) * x.dtype.itemsize):
-        x, y, total = lax.optimization_barrier((x, y, total))
+
+    def part(piece: _Piece, x: jax.Array, y: jax.Array) -> jax.Array:
         products = _each(of_columns, _seen(x, piece, padding), _seen_by(y, piece))
         rows = _transform(_transposed(_OF_KERNEL), lax.optimization_barrier(products))
-        total = total + jnp.stack([jnp.stack(row) for row in rows])
+        return jnp.stack([jnp.stack(row) for row in rows])
+
+    # What is made of the images alone would else be there from the convolution on.
+    x, y = lax.optimization_barrier((x, y))
+    first, *others = _pieces(y.shape, max(x.shape[3], y.shape[3]) * x.dtype.itemsize)
+    total = part(first, x, y)
+    for piece in others:
+        x, y, total = lax.optimization_barrier((x, y, total))
+        total = total + part(piece, x, y)
     return total
 
 
@@ -106,6 +121,15 @@ def _pieces(shape: Shape, channels_bytes: int) -> list[_Piece]:
 
 def _cut(count: int, size: int) -> list[range]:
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _extended(pixels: jax.Array, shape: Shape) -> jax.Array:
+    """Returns the result with the pixels of the first piece, and zeros for those of the others.
+
+    Of zeros alone XLA would make one array for all layers, at the start of a step.
+    """
+    missing = [(0, whole - part, 0) for whole, part in zip(shape, pixels.shape, strict=True)]
+    return lax.pad(pixels, jnp.zeros((), pixels.dtype), missing)
 
 
 def _seen(x: jax.Array, piece: _Piece, padding: Pairs) -> _Grid:
