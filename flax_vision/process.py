@@ -5,7 +5,8 @@ What becomes of memory is `allocator`'s.
 jaxlib 0.10 has XLA give convolutions to YNNPACK, which on x86-64 takes up to 1.7 times as long as
 XLA's own form, Eigen's. And on a CPU it drops `lax.optimization_barrier` before it fuses
 operations, so that what is to be computed once is computed wherever it is read, such as a batch
-normalisation by the transposition that follows.
+normalisation by the transposition that follows, and what is to be dropped is kept, such as the
+operand of a ReLU for its derivative.
 
 It is for programs: a library should leave the process of its caller alone.
 """

@@ -152,8 +152,10 @@ def _derivative_of_finished(
     primals: Any, tangents: Any, *, geometry: Geometry, rectify: bool
 ) -> tuple[jax.Array, Any]:
     """A sum of what is linear in each operand, where the ReLU lets it through."""
-    # XLA would keep for the comparison what the ReLU was given, beside its result.
-    y = lax.optimization_barrier(bind(finished_p, *primals, geometry=geometry, rectify=rectify))
+    y = bind(finished_p, *primals, geometry=geometry, rectify=rectify)
+    if rectify:
+        # XLA would compare what the ReLU was given, and so keep it beside the result.
+        y = lax.optimization_barrier(y)
     x, kernel, affine, *_ = primals
     convolve = partial(bind, convolution_p, geometry=geometry)
 

@@ -55,10 +55,10 @@ def convolution(
     x, kernel = lax.optimization_barrier((x, kernel))
     rows = list(jnp.flip(kernel, (0, 1)) if transposed else kernel)
     kernels = lax.optimization_barrier(_transform(_OF_KERNEL, rows))
-    multiply = partial(
-        lax.dot_general, dimension_numbers=(((3,), (1 if transposed else 0,)), ((), ()))
-    )
+    axis = int(transposed)
+    multiply = partial(lax.dot_general, dimension_numbers=(((3,), (axis,)), ((), ())))
 
+    # Of x each piece takes what has waited for the one before.
     def pixels_of(piece: _Piece, x: jax.Array) -> jax.Array:
         products = _each(multiply, _seen(x, piece, padding), kernels)
         pixels = _pixels(_transform(_OF_RESULT, lax.optimization_barrier(products)))
@@ -84,7 +84,7 @@ def kernel_gradient(x: jax.Array, y: jax.Array, padding: Pairs) -> jax.Array:
 
     def part(piece: _Piece, x: jax.Array, y: jax.Array) -> jax.Array:
         products = _each(of_columns, _seen(x, piece, padding), _seen_by(y, piece))
-        rows = _transform(_transposed(_OF_KERNEL), lax.optimization_barrier(products))
+        rows = _transform(_transpose(_OF_KERNEL), lax.optimization_barrier(products))
         return jnp.stack([jnp.stack(row) for row in rows])
 
     # What is made of the images alone would else be there from the convolution on.
@@ -126,7 +126,7 @@ def _cut(count: int, size: int) -> list[range]:
 def _extended(pixels: jax.Array, shape: Shape) -> jax.Array:
     """Returns the result with the pixels of the first piece, and zeros for those of the others.
 
-    Of zeros alone XLA would make one array for all layers, at the start of a step.
+    Of zeros alone XLA would make one array for all layers of a shape, at the start of a step.
     """
     missing = [(0, whole - part, 0) for whole, part in zip(shape, pixels.shape, strict=True)]
     return lax.pad(pixels, jnp.zeros((), pixels.dtype), missing)
@@ -154,7 +154,7 @@ def _seen_by(y: jax.Array, piece: _Piece) -> _Grid:
     y = y[images.start : images.stop, rows.start : rows.stop]
     even = jnp.pad(y, ((0, 0), (0, y.shape[1] % 2), (0, y.shape[2] % 2), (0, 0)))
     tiles = [[even[:, a::2, b::2] for b in range(2)] for a in range(2)]
-    return lax.optimization_barrier(_transform(_transposed(_OF_RESULT), tiles))
+    return lax.optimization_barrier(_transform(_transpose(_OF_RESULT), tiles))
 
 
 def _each(function: Callable[..., jax.Array], left: _Grid, right: _Grid) -> list[list[jax.Array]]:
@@ -162,7 +162,7 @@ def _each(function: Callable[..., jax.Array], left: _Grid, right: _Grid) -> list
     return [list(map(function, *rows)) for rows in zip(left, right, strict=True)]
 
 
-def _transposed(matrix: _Matrix) -> _Matrix:
+def _transpose(matrix: _Matrix) -> _Matrix:
     return list(zip(*matrix, strict=True))
 
 

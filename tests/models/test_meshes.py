@@ -19,6 +19,7 @@ RATE = 1e-3
 
 @pytest.fixture(scope="module", autouse=True)
 def fewer_units():
+    """The columns are what is tested, not their width."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alexnet, "UNITS", 128)
         yield
@@ -36,7 +37,9 @@ def expected(params):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("axes", [{"column": 2}, {"data": 2}, {"data": 2, "column": 2}], ids=str)
+@pytest.mark.parametrize(
+    "axes", [{"column": 2}, {"data": 2}, {"data": 2, "column": 2}], ids=["column", "data", "both"]
+)
 def test_logits_gradients_and_ten_steps_with_dropout_are_those_of_one_device(
     axes, params, expected
 ):

@@ -78,6 +78,7 @@ def test_images_and_rows_in_pieces(channels, size):
         (3, 1, ((2, 2), (2, 2)), (112, 96)),
         (3, 2, ((0, 2), (1, 0)), (96, 112)),
         (1, 5, ONE, (112, 96)),
+        (2, 5, ONE, (96, 112)),
         (3, 5, ONE, (96, 112)),
         (1, 7, ((2, 1), (2, 1)), (96, 112)),
         (3, 12, ONE, (112, 96)),
@@ -85,7 +86,7 @@ def test_images_and_rows_in_pieces(channels, size):
 )
 @pytest.mark.usefixtures("small_pieces")
 def test_winograd(images, height, padding, channels):
-    """Cut into rows and into images, with even and odd maps, and either side the wider."""
+    """Cut into rows, into images and into both; even and odd maps; either side the wider."""
     compare((images, height + 2, 4, channels[0]), (3, 3, *channels), 1, padding)
 
 

@@ -39,8 +39,10 @@ SIZES = {
     "resnet152_v1_5": (224, 97),
 }
 # The others, compared in evaluation, have more of the same layers.
-KINDS = ("alexnet_owt", "vgg11", "vgg11_bn", "googlenet_torchvision")
-KINDS += ("resnet18_v1_5", "resnet50_v1_5")
+KINDS = (
+    *("alexnet_owt", "vgg11", "vgg11_bn"),
+    *("googlenet_torchvision", "resnet18_v1_5", "resnet50_v1_5"),
+)
 EACH_SIZE = [(name, size) for name, sizes in SIZES.items() for size in sizes]
 
 

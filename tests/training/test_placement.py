@@ -49,13 +49,6 @@ def double_precision():
         yield
 
 
-@pytest.fixture
-def quick_generator():
-    """Compiles in a quarter of the time, of which most networks' initialisation takes the most."""
-    with jax.default_prng_impl("unsafe_rbg"):
-        yield
-
-
 def program_of(name, shape, devices, **options) -> Program:
     config = default_config()
     config.optimizer.weight_decay = 1e-3
@@ -121,10 +114,11 @@ FAMILIES = {
 
 @pytest.fixture
 def smaller(monkeypatch):
-    """Much of small networks is divided, and of large ones the tests take less."""
+    """Much of small networks is divided, and large ones are made small enough for the tests."""
     monkeypatch.setattr(placement, "_LARGE", 256)
-    monkeypatch.setattr(alexnet, "UNITS", 256)
-    monkeypatch.setattr(vgg, "UNITS", 2048)  # so few that fc7 is still multiplied where it lies
+    monkeypatch.setattr(placement, "_STAYS", 1 << 19)  # so that fc7 alone is divided in use
+    monkeypatch.setattr(alexnet, "UNITS", 512)
+    monkeypatch.setattr(vgg, "UNITS", 1024)
     narrow = ("3-8", "3-16", "3-32 3-32", "3-64 3-64", "3-64 3-64")
     monkeypatch.setitem(vgg.TABLE_1, "A", narrow)
     table = {name: googlenet.TABLE_1[name] for name in ("4a", "4d", "5a")}
@@ -170,7 +164,7 @@ def bytes_of(memory) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("smaller", "double_precision", "quick_generator")
+@pytest.mark.usefixtures("smaller", "double_precision")
 @pytest.mark.parametrize(("data", "fsdp"), [(1, False), (2, True)])
 def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
     shape, mesh = (67, 67, 3), make_mesh(data=data, column=2)
@@ -183,6 +177,8 @@ def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
     assert kernel.dtype == np.float64
     assert whole not in divided.compile_training().as_text()
     assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
+    in_use = divided.placement.of_use(state.params)["fc7"]["kernel"]
+    assert ("data" in in_use.spec) == fsdp
     kernel = state.params["fc7"]["kernel"]
     assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
     assert_close(state, after_steps(program_of("alexnet", shape, placed(1)), shape))

@@ -1,11 +1,9 @@
-"""What each config file does with nothing else said: its first steps on the digits."""
+"""What each config file does on one device: its first steps on the digits."""
 
 import itertools
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from tiny_folders import ignore
@@ -16,14 +14,7 @@ from flax_vision.training.setup import prepare
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SIZE = 16
-"""Images of a batch: fewer than the recipes', so that six networks take a minute."""
-
-
-@pytest.fixture
-def quick_generator() -> Iterator[None]:
-    """Compiles at once, where the default one takes most of an initialisation's compilation."""
-    with jax.default_prng_impl("unsafe_rbg"):
-        yield
+"""Images of a batch: fewer than the recipes', to take less."""
 
 
 def losses(setup, steps: int) -> np.ndarray:
