@@ -57,6 +57,16 @@ def files_are_damaged() -> Iterator[None]:
 
 
 @pytest.fixture
+def quick_generator() -> Iterator[None]:
+    """Random numbers of a generator that compiles at once.
+
+    The default one takes most of the time that an initialisation takes to compile.
+    """
+    with jax.default_prng_impl("unsafe_rbg"):
+        yield
+
+
+@pytest.fixture
 def free_port() -> int:
     """A port of this machine that nothing listens at."""
     with socket.create_server(("127.0.0.1", 0)) as server:

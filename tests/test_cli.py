@@ -4,7 +4,6 @@ import subprocess
 import sys
 from functools import partial
 
-import jax
 import pytest
 
 from flax_vision import benchmark
@@ -195,9 +194,9 @@ def test_numbers_that_make_no_sense(argument, value, capsys):
     assert repr(value) in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("quick_generator")
 def test_profile(capsys):
-    with jax.default_prng_impl("unsafe_rbg"):  # compiles at once
-        (rows,) = run_json(capsys, "profile", "lenet5", "--batch-size=2", "--by=layer").values()
+    (rows,) = run_json(capsys, "profile", "lenet5", "--batch-size=2", "--by=layer").values()
     assert {"C1", "S2", "C3", "OUT"} <= {row["layer"] for row in rows}
     assert sum(row["share, %"] for row in rows) == pytest.approx(100, abs=1)
 

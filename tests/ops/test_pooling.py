@@ -15,14 +15,14 @@ SHAPE = (2, 9, 12, 3)
 MANY_CHANNELS = (3, 9, 12, 19)
 
 
-def both(pool, x):
+def with_gradient(pool, x):
     """The pooled maps and the gradient of a sum with random weights."""
     y, pull_back = jax.vjp(pool, x)
     return y, *pull_back(random_array(1, y.shape))
 
 
 def value_and_gradient(pool, x):
-    return quick_jit(partial(both, pool))(x)
+    return quick_jit(partial(with_gradient, pool))(x)
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME", "CEIL", 1, ((0, 1), (2, 0))])
@@ -30,9 +30,11 @@ def value_and_gradient(pool, x):
 @pytest.mark.parametrize("shape", [SHAPE, MANY_CHANNELS])
 def test_forms_of_max_pool_agree(size, stride, padding, shape, use_plain_forms):
     x = random_array(0, shape)
+    pooled = max_pool(x, size, stride, padding)
     fast = value_and_gradient(lambda x: max_pool(x, size, stride, padding), x)
     use_plain_forms()
     plain = value_and_gradient(lambda x: max_pool(x, size, stride, padding), x)
+    np.testing.assert_array_equal(pooled, plain[0])
     np.testing.assert_array_equal(fast[0], plain[0])
     np.testing.assert_allclose(fast[1], plain[1], rtol=1e-6, atol=1e-6)
 
@@ -110,7 +112,7 @@ def test_a_number_that_is_none_is_not_hidden(place, channels):
 def test_devices_pool_their_own_images():
     mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
     x = random_array(0, (4, 6, 6, 16))
-    pool = partial(both, partial(max_pool, size=3, stride=2))
+    pool = partial(with_gradient, partial(max_pool, size=3, stride=2))
     with jax.set_mesh(mesh):
         images = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
         program = jax.jit(pool).lower(images).compile()

@@ -3,13 +3,14 @@
 That it is the convolution, and the gradient for the kernel, is tested with the other forms.
 """
 
+from functools import partial
+
 import jax.numpy as jnp
-import jaxlib
 import numpy as np
 import pytest
+from barriers import can_be_heeded, temporary_bytes
 from quick_jit import quick_jit
 
-from flax_vision import process
 from flax_vision.ops import winograd, xla_convolution
 from flax_vision.ops.xla_convolution import Geometry
 
@@ -44,21 +45,13 @@ FORMS = {
 }
 
 
-@pytest.mark.skipif(
-    not jaxlib.__version__.startswith(process._KNOWN), reason="barriers of this jaxlib alone"
-)
+@can_be_heeded
 @pytest.mark.parametrize("name", FORMS)
 def test_pieces_take_the_memory_of_each_other(name, monkeypatch):
-    """If XLA heeds barriers: the pass is what `process.BARRIERS` disables."""
+    """If XLA heeds barriers."""
     monkeypatch.setattr(winograd, "_PIECE_BYTES", 1 << 18)
-
-    def temporary_bytes(disabled):
-        function = quick_jit(FORMS[name]).lower(jnp.ones(IMAGES), jnp.ones((3, 3, 32, 32)))
-        compiled = function.compile({"xla_disable_hlo_passes": disabled})
-        return compiled.memory_analysis().temp_size_in_bytes
-
-    _, _, expander = process.BARRIERS.partition("=")
-    assert temporary_bytes(expander) < 0.7 * temporary_bytes("none")
+    bytes_of = partial(temporary_bytes, FORMS[name], jnp.ones(IMAGES), jnp.ones((3, 3, 32, 32)))
+    assert bytes_of() < 0.7 * bytes_of(heeds_barriers=False)
 
 
 def test_winograd_is_exact_in_whole_numbers():
