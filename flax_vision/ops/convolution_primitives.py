@@ -79,11 +79,17 @@ def _define_transposes(
     )
 
 
-def _finished(convolution: _Function) -> _Function:
+def _finished(convolution: _Function, scales_kernel: bool) -> _Function:
     """Makes a convolution one with all that may follow it.
 
     What is affine is [K], added to each channel; or [2, K], by what each is multiplied first, and
     what is added.
+
+    Args:
+      convolution: of images with a kernel.
+      scales_kernel: multiplies the kernel in place of the result: the better where a convolution
+        takes what else follows into its own pass. Where a pass over the result is made anyway, the
+        factors cost nothing there, and on a large kernel they do.
     """
 
     def finished(
@@ -95,15 +101,18 @@ def _finished(convolution: _Function) -> _Function:
         geometry: Geometry,
         rectify: bool,
     ) -> jax.Array:
-        y = convolution(x, _scaled(kernel, affine), geometry)
+        if scales_kernel:
+            y = convolution(x, _scaled(kernel, affine), geometry)
+        else:
+            y = _scaled(convolution(x, kernel, geometry), affine)
         return xla_convolution.finish(y, _shift(affine), added, rectify)
 
     return finished
 
 
-def _scaled(kernel: jax.Array, affine: jax.Array) -> jax.Array:
-    """Returns the kernel times the factors of [2, K]; as it is for [K]."""
-    return kernel * affine[0].reshape(1, 1, 1, -1) if affine.ndim == 2 else kernel
+def _scaled(x: jax.Array, affine: jax.Array) -> jax.Array:
+    """Returns maps or a kernel, [..., K], times the factors of [2, K]; as they are for [K]."""
+    return x * affine[0].reshape(1, 1, 1, -1) if affine.ndim == 2 else x
 
 
 def _shift(affine: jax.Array) -> jax.Array:
@@ -123,8 +132,8 @@ convolution_p = make_primitive(
 finished_p = make_primitive(
     "flax_vision_finished_convolution",
     "flax_vision_convolution",
-    _finished(xla_convolution.convolution),
-    _finished(cpu_convolution.convolution),
+    _finished(xla_convolution.convolution, scales_kernel=True),
+    _finished(cpu_convolution.convolution, scales_kernel=False),
     (True, False, False, True),
     cpu_convolution.beats_onednn,
     names=("rectify",),

@@ -131,6 +131,21 @@ def test_many_kernels(kernel):
     )
 
 
+def test_factors_cost_no_pass_over_the_kernel():
+    """A large one takes longer to multiply than some images' maps, which another pass reads anyway.
+
+    oneDNN multiplies the kernel while it brings it into its own layout.
+    """
+    shapes = [(2, 4, 4, 96), (3, 3, 96, 128), (2, 128)]
+    operands = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes]
+    form = lambda x, kernel, affine: ours(  # noqa: E731
+        x, kernel, 1, ((1, 1), (1, 1)), factor=affine[0], bias=affine[1], rectify=True
+    )
+    program = jax.jit(form).lower(*operands).as_text()
+    products = re.findall(r"stablehlo.multiply .*tensor<(\S+)xf32>", program)
+    assert "3x3x96x128" not in products
+
+
 def test_bias(operands):
     def value_and_gradients(convolution):
         def weighted(x, kernel, bias):
