@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax_vision.models.layers import BatchNorm, Conv
 from flax_vision.ops.batch_normalization import factor_and_shift
 from flax_vision.ops.convolution import convolution
+from flax_vision.ops.xla_convolution import finish
 
 
 def normalized_convolution(
@@ -38,9 +39,7 @@ def normalized_convolution(
             x, bias = nn.dtypes.promote_dtype(x, bias, dtype=conv.dtype)
             settings = conv.stride, conv.padding, conv.groups
             return convolution(x, kernel, *settings, factor, bias, added, rectify)
-    y = norm(conv(x))
-    y = y if added is None else y + added
-    return nn.relu(y) if rectify else y
+    return finish(norm(conv(x)), None, added, rectify)
 
 
 def _have_variables(conv: Conv, norm: BatchNorm) -> bool:
