@@ -10,7 +10,7 @@ from flax import linen as nn
 from flax_vision.models.layers import BatchNorm, Conv
 from flax_vision.ops.batch_normalization import factor_and_shift
 from flax_vision.ops.convolution import convolution
-from flax_vision.ops.xla_convolution import finish
+from flax_vision.ops.epilogue import finish
 
 
 def normalized_convolution(

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from flax_vision.ops import convolution_primitives, xla_convolution
+from flax_vision.ops import convolution_primitives, epilogue, xla_convolution
 from flax_vision.ops.backend import prefers_fast_forms
 from flax_vision.ops.padding import Padding, padding_pairs
 from flax_vision.ops.xla_convolution import Shape, geometry_of
@@ -61,7 +61,7 @@ def convolution(
         kernel = (kernel * factor.reshape(1, 1, 1, -1)).astype(x.dtype)
     use_whole = fast and is_whole
     y = _whole(x, kernel) if use_whole else xla_convolution.convolution(x, kernel, geometry)
-    return xla_convolution.finish(y, bias, added, rectify)
+    return epilogue.finish(y, bias, added, rectify)
 
 
 def _listed(shape: Shape) -> str:

@@ -19,7 +19,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from flax_vision.ops import cpu_convolution, xla_convolution
+from flax_vision.ops import cpu_convolution, epilogue, xla_convolution
 from flax_vision.ops.primitives import bind, make_primitive
 from flax_vision.ops.xla_convolution import Geometry
 
@@ -55,7 +55,7 @@ def convolution(
         bias = jnp.stack([factor, jnp.zeros_like(factor) if bias is None else bias])
     if bias is None:
         y = bind(convolution_p, x, kernel, geometry=geometry)
-        return xla_convolution.finish(y, None, added, rectify)
+        return epilogue.finish(y, None, added, rectify)
     others = (bias,) if added is None else (bias, added)
     return bind(finished_p, x, kernel, *others, geometry=geometry, rectify=rectify)
 
@@ -87,9 +87,9 @@ def _finished(convolution: _Function, scales_kernel: bool) -> _Function:
 
     Args:
       convolution: of images with a kernel.
-      scales_kernel: multiplies the kernel in place of the result: the better where a convolution
-        takes what else follows into its own pass. Where a pass over the result is made anyway, the
-        factors cost nothing there, and on a large kernel they do.
+      scales_kernel: has the factors multiply the kernel, not the maps. That is the better where the
+        convolution takes the rest into its own pass, as XLA's does on a GPU. Where another pass
+        over the maps follows anyway, they cost nothing in it, and on a large kernel they do.
     """
 
     def finished(
@@ -105,13 +105,16 @@ def _finished(convolution: _Function, scales_kernel: bool) -> _Function:
             y = convolution(x, _scaled(kernel, affine), geometry)
         else:
             y = _scaled(convolution(x, kernel, geometry), affine)
-        return xla_convolution.finish(y, _shift(affine), added, rectify)
+        return epilogue.finish(y, _shift(affine), added, rectify)
 
     return finished
 
 
 def _scaled(x: jax.Array, affine: jax.Array) -> jax.Array:
-    """Returns maps or a kernel, [..., K], times the factors of [2, K]; as they are for [K]."""
+    """Returns maps [N, H', W', K] or a kernel [height, width, C, K] times the factors of [2, K].
+
+    Where what is affine is [K], they are returned as they are.
+    """
     return x * affine[0].reshape(1, 1, 1, -1) if affine.ndim == 2 else x
 
 

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flax_vision.ops.backend import prefers_fast_forms
 from flax_vision.ops.padding import Pairs, output_size
 
 Shape = tuple[int, ...]
@@ -61,44 +60,6 @@ def kernel_gradient(x: jax.Array, y: jax.Array, geometry: Geometry) -> jax.Array
     """Returns the gradient for the kernel from the images and that for the result, y."""
     forward = geometry._replace(shape=y.shape)
     return transpose(lambda kernel: convolution(x, kernel, forward), geometry.shape, y)
-
-
-def finish(
-    y: jax.Array, bias: jax.Array | None, added: jax.Array | None, rectify: bool
-) -> jax.Array:
-    """Returns the result of a convolution with what follows it.
-
-    Args:
-      y: [N, H, W, K].
-      bias: [K], added to every pixel; None for none.
-      added: [N, H, W, K], added besides; None for none.
-      rectify: makes negative numbers 0, at the end.
-    """
-    y = y if bias is None else y + bias.reshape(1, 1, 1, -1)
-    if added is not None:
-        return _rectified_sum(y, added) if rectify else y + added
-    return jax.nn.relu(y) if rectify else y
-
-
-@jax.custom_jvp
-def _rectified_sum(y: jax.Array, added: jax.Array) -> jax.Array:
-    """Returns max(y + added, 0), which is kept on a CPU.
-
-    XLA computes elementwise sums again wherever they are read. In a chain of residual blocks each
-    would read all that was added before it: the last of six blocks seven maps, and nine in its
-    derivative, in place of two.
-    """
-    result = jax.nn.relu(y + added)
-    return lax.optimization_barrier(result) if prefers_fast_forms() else result
-
-
-@_rectified_sum.defjvp
-def _rectified_sum_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    result = _rectified_sum(*primals)
-    dy, dadded = tangents
-    return result, jnp.where(result > 0, dy + dadded, 0)
 
 
 def transpose(linear: Callable[[jax.Array], jax.Array], shape: Shape, y: jax.Array) -> jax.Array:

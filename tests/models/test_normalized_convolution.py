@@ -67,22 +67,28 @@ def test_all_is_in_one_convolution(variables):
     assert not re.search(r"f32\[3,3,3,5\] = mul", program)  # of the kernel, the largest there is
 
 
+@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
 @pytest.mark.parametrize("collection", ["params", "batch_stats"])
-def test_gradients_are_those_of_the_layers(variables, collection):
+def test_gradients_are_those_of_the_layers(variables, collection, train):
     def gradient(layers):
         def total(some):
-            return (layers.apply({**variables, collection: some}, IMAGES, MAPS) ** 2).sum()
+            of = {**variables, collection: some}
+            y, _ = layers.apply(of, IMAGES, MAPS, mutable=["batch_stats"])
+            return ((y - 1) ** 2).sum()
 
         return jax.grad(total)(variables[collection])
 
     close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4 * abs(b).max())  # noqa: E731
-    jax.tree.map(close, gradient(Layers()), gradient(Layers(apart=True)))
+    jax.tree.map(close, gradient(Layers(train=train)), gradient(Layers(train=train, apart=True)))
 
 
 def test_training_normalizes_by_the_batch(variables):
     apply = lambda layers: layers.apply(variables, IMAGES, MAPS, mutable=["batch_stats"])  # noqa: E731
     together, apart = apply(Layers(train=True)), apply(Layers(train=True, apart=True))
     jax.tree.map(np.testing.assert_array_equal, together, apart)
+    assert "optimization_barrier" in str(
+        jax.make_jaxpr(apply, static_argnums=0)(Layers(train=True))
+    )
 
 
 def test_half_precision(variables):

@@ -3,7 +3,13 @@
 import jax
 import pytest
 
-from flax_vision.ops import convolution, onednn_library, pooling, response_normalization
+from flax_vision.ops import (
+    convolution,
+    epilogue,
+    onednn_library,
+    pooling,
+    response_normalization,
+)
 
 
 @pytest.fixture
@@ -11,7 +17,7 @@ def use_plain_forms(monkeypatch):
     """Returns a function that makes the operations take their plain forms from then on."""
 
     def use():
-        for module in (convolution, pooling, response_normalization):
+        for module in (convolution, epilogue, pooling, response_normalization):
             monkeypatch.setattr(module, "prefers_fast_forms", lambda: False)
 
     return use

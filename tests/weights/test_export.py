@@ -159,6 +159,7 @@ def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
     }
     assert calls <= {"shape_assertion"}  # that there is at least one image
     assert "stablehlo.convolution" in text
+    assert "optimization_barrier" not in text
 
 
 def test_plain_forms_are_for_a_while():
