@@ -3,13 +3,7 @@
 import jax
 import pytest
 
-from flax_vision.ops import (
-    convolution,
-    epilogue,
-    onednn_library,
-    pooling,
-    response_normalization,
-)
+from flax_vision.ops import convolution, epilogue, onednn_library, pooling, response_normalization
 
 
 @pytest.fixture

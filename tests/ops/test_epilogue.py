@@ -1,4 +1,4 @@
-"""What follows a convolution: a sum that is rectified, in both of its forms."""
+"""What follows a convolution: the sum of two maps, rectified, with a barrier and without."""
 
 from functools import partial
 
@@ -43,13 +43,13 @@ def test_sums_of_a_chain_of_blocks_are_kept():
     """Of eight blocks the memory is that of twelve maps; without the barrier, of nineteen."""
     matrices, x = [jnp.ones((24, 24))] * 8, jnp.ones((8, 16, 16, 24))
 
-    def total(matrices):
+    def sum_at_the_end(matrices):
         y = x
         for matrix in matrices:
             y = finish(y @ matrix, None, y, rectify=True)
         return y.sum()
 
-    assert temporary_bytes(jax.grad(total), matrices) < 14 * x.nbytes
+    assert temporary_bytes(jax.grad(sum_at_the_end), matrices) < 14 * x.nbytes
 
 
 def test_plain_forms_have_no_barrier(use_plain_forms):

@@ -74,7 +74,7 @@ def images_of(size, count=2):
 
 @pytest.mark.parametrize(("name", "size"), OTHER_SIZES)
 def test_evaluation_in_another_size(name, size):
-    """In the first all fifteen are compared from photographs on, in a module of its own."""
+    """In the first, `test_photographs_in_both` compares all fifteen, from photographs on."""
     model, variables, module = make_pair(name)
     ours, tensors = images_of(size)
     with torch.inference_mode():
