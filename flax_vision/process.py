@@ -59,6 +59,8 @@ def prepare() -> None:
     """
     # Pillow's, of which decoding makes an error that names the file.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
+    # Pillow's about damaged metadata: they name no file, and the image is read all the same.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     warnings.formatwarning = lambda message, *place, **line: f"warning: {message}\n"
     allocator.settle(os.environ)
     _settle_flags(os.environ)

@@ -30,6 +30,26 @@ def test_compiled_programs_are_kept_in_the_users_cache_directory(tmp_path):
     assert not warnings
 
 
+DAMAGED = """
+import io
+from PIL import Image
+from flax_vision import process
+process.prepare()
+from flax_vision.data.decoding import read_header
+exif = Image.Exif()
+exif[0x112], exif[0x10e] = 6, "x" * 50
+file = io.BytesIO()
+Image.new("RGB", (8, 6)).save(file, "JPEG", exif=exif.tobytes()[:-40])
+print(read_header(file))
+"""
+
+
+def test_warnings_of_pillow_that_name_no_file_are_not_shown():
+    output, warnings = run_program(DAMAGED)
+    assert output == "(6, 8)\n"
+    assert "Tag data" not in warnings
+
+
 YNNPACK = "--xla_cpu_experimental_ynn_fusion_type=individual_convolution"
 DROPPED = "--xla_disable_hlo_passes=none"
 BOTH = f"{process.EIGEN} {process.BARRIERS}"

@@ -13,7 +13,12 @@ import grain.experimental
 import jax
 import numpy as np
 
-from flax_vision.data.decoding import DecodingError, decode_parts, read_header
+from flax_vision.data.decoding import (
+    DecodingError,
+    TooManyPixelsError,
+    decode_parts,
+    read_header,
+)
 from flax_vision.data.image_set import Report
 from flax_vision.data.view import Part, Reading, Seen
 from flax_vision.errors import UserError
@@ -214,7 +219,7 @@ class Photographs:
 
         try:
             content = self.files.read(int(self.indices[place]))
-            parts = decode_parts(content, choose, shape[-3:])
+            parts = decode_parts(content, choose, shape[-3:], self.reading.max_pixels)
             for into, part in zip(views.images[row].reshape(-1, *shape[-3:]), parts, strict=True):
                 into[...] = part
         except (DecodingError, OSError) as error:
@@ -227,19 +232,22 @@ class Photographs:
         """Returns the width and height of an image; nothing where it cannot be read."""
         try:
             with self.files.open(int(self.indices[place])) as content:
-                return read_header(content)
+                return read_header(content, self.reading.max_pixels)
         except (DecodingError, OSError) as error:
             self._skip(place, error)
         return ()  # grain would leave None out
 
     def _skip(self, place: int, error: Exception) -> None:
+        options, reason = self.reading.options, _reason(error)
+        if isinstance(error, TooManyPixelsError):
+            reason += f"; {options.max_pixels}N allows more"
         if self.reading.on_error == "stop":
-            name, options = self.files.name(int(self.indices[place])), self.reading.options
+            name = self.files.name(int(self.indices[place]))
             raise UserError(
-                f"image {name!r} cannot be read ({_reason(error)}); mend it or take it out, or "
+                f"image {name!r} cannot be read ({reason}); mend it or take it out, or "
                 f"give {options.on_error}skip to leave such images out and count them."
             ) from error
-        self.skipped[place] = _reason(error)
+        self.skipped[place] = reason
 
     @property
     def _threads(self) -> int:
