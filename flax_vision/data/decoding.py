@@ -25,6 +25,7 @@ _BITS = ExifTags.Base.BitsPerSample
 _REDUCTIONS = (8, 4, 2)
 """Whole factors by which decoders of JPEG can leave resolution out."""
 
+
 class DecodingError(ValueError):
     """An image that cannot be decoded; the message says why."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flax_vision.counts import counted
+from flax_vision.counts import counted, nfc
 from flax_vision.data.image_set import Images
 from flax_vision.data.sources import PARTS, Parts
 
@@ -15,7 +15,7 @@ FILE = "images.json"
 """Of a run directory: the identities of its parts."""
 
 Identity = Mapping[str, Any]
-"""Of each class, by its name, `[images, digest]`."""
+"""Of each class, by its name in NFC, `[images, digest]`."""
 
 _NAMED = 3
 """Classes that a person is told of."""
@@ -47,7 +47,7 @@ def identity(images: Images) -> Identity:
     by_class = np.argsort(images.labels, kind="stable")
     members = np.split(by_class, np.cumsum(counts)[:-1])
     return {
-        name: [len(places), _digest(images.take(places))]
+        nfc(name): [len(places), _digest(images.take(places))]
         for name, places in zip(images.class_names, members, strict=True)
     }
 

@@ -8,6 +8,9 @@ MAX_PIXELS = 2**28
 Telephones take photographs of up to 200 million.
 """
 
+CLASS_ORDERS = ("natural", "sorted")
+"""Orders of a folder's classes: 9 before 10, in any case; or as torchvision's ImageFolder sorts."""
+
 
 @dataclass(frozen=True)
 class Options:

@@ -96,6 +96,7 @@ class Photographs:
       reading: how they are read.
       seen: what a test sees of each, where that is not the middle of `reading.view`.
       skipped: by their place in the set, those that could not be read so far, and why.
+      notes: Sentences on what lies beside the images and is not used.
     """
 
     in_memory = False
@@ -107,6 +108,7 @@ class Photographs:
     reading: Reading
     seen: Seen | None = None
     skipped: dict[int, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -5,6 +5,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from flax_vision.arguments import positive
 from flax_vision.counts import counted
 from flax_vision.evaluation.protocols import CENTER, NAMES
 from flax_vision.report.progress import progress
@@ -90,6 +91,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="at a photograph that cannot be read; skip leaves it out (default: as in the run)",
     )
     parser.add_argument(
+        "--max-pixels",
+        type=positive,
+        metavar="N",
+        help="bound on the pixels of a photograph (default: as in the run)",
+    )
+    parser.add_argument(
         "--confusion",
         action="store_true",
         help="print which classes were taken for which: the matrix, with a row for each true "
@@ -110,6 +117,7 @@ def run(options: argparse.Namespace) -> None:
             directory=options.directory,
             folder=options.path,
             on_error=options.on_error,
+            max_pixels=options.max_pixels,
             scales=tuple(options.scales) if options.scales else None,
             flip=not options.no_flip,
             batch_size=options.batch_size,

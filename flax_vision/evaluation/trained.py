@@ -92,6 +92,7 @@ def evaluate_trained(
     directory: str | None = None,
     folder: str | None = None,
     on_error: Literal["stop", "skip"] | None = None,
+    max_pixels: int | None = None,
     scales: tuple[int, ...] | None = None,
     flip: bool = True,
     batch_size: int | None = None,
@@ -109,6 +110,7 @@ def evaluate_trained(
         `train` in it.
       on_error: whether a photograph that cannot be read is an error, or is left out and named in
         a warning; None for as in the run.
+      max_pixels: Bound on the pixels of a photograph; None for the run's.
       scales: shorter sides that images are brought to; None for the paper's, in proportion to the
         size that the network was trained on.
       flip: shows mirror images besides, where the protocol has them.
@@ -125,12 +127,13 @@ def evaluate_trained(
     prepared = partial(prepare, card, protocol, scales=scales, flip=flip)
     # On images as in training, so that what is wrong with the protocol is said before any is read.
     trial = prepared(tuple(card.image_shape))
-    source = find_source(path, card, data, directory, folder, on_error)
+    source = find_source(path, card, data, directory, folder, on_error, max_pixels)
     image_set = load_split(source, split, report)
     check_fit(card, image_set, source.name)
     showings = _shown(image_set, protocol, trial, prepared, report)
     measured = measure(showings, variables, batch_size, report)
     warnings = (
+        *image_set.notes,
         other_names(card, image_set, source.name),
         _unseen(path, trial),
         has_moved(path, source),

@@ -11,13 +11,14 @@ import jax
 import numpy as np
 
 from flax_vision.data.batches import Batch, evaluation_batches
-from flax_vision.data.folder import Paths
+from flax_vision.data.image_files import Paths
 from flax_vision.data.image_set import Report
+from flax_vision.data.options import MAX_PIXELS
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.evaluation.protocols import CENTER
-from flax_vision.evaluation.subject import view_of
+from flax_vision.evaluation.subject import OPTIONS, view_of
 from flax_vision.evaluation.trial import prepare
 from flax_vision.prediction.files import find_photographs, truth_of
 from flax_vision.weights import exported
@@ -85,17 +86,19 @@ class Classifier:
       card: of the network: its name, classes and preprocessing.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
         """Loads what training or an import left behind.
 
         Args:
           path: an export directory, or a run directory that has one.
+          max_pixels: Bound on the pixels of a photograph.
 
         Raises:
           UserError: there is no export, it is damaged, or it takes no photographs.
         """
         self.card, _, self._variables = exported.load_export(path)
         self._view = view_of(self.card)
+        self._max_pixels = max_pixels
         trial = prepare(self.card, CENTER, self._view.image_shape)
 
         def posteriors(variables: Any, images: jax.Array) -> jax.Array:
@@ -175,7 +178,8 @@ class Classifier:
 
     def _set_of(self, paths: Sequence[Path], threads: int) -> Photographs:
         """Returns photographs whose classes nobody knows."""
-        reading = Reading(self._view, "skip", threads or os.cpu_count() or 1)
+        threads = threads or os.cpu_count() or 1
+        reading = Reading(self._view, "skip", threads, OPTIONS, self._max_pixels)
         unknown = np.zeros(len(paths), np.int32)
         numbers = np.arange(len(paths))
         return Photographs(Paths(paths), numbers, unknown, self.card.class_names, reading)

@@ -64,7 +64,7 @@ class Setup:
       program: the compiled functions.
       steps_per_epoch: whole batches in the training set.
       initial: parameters and statistics that begin as another network's.
-      notes: lines about what that network has given, and what is frozen.
+      notes: lines about files that are not used, what that network has given, and what is frozen.
     """
 
     config: ConfigDict
@@ -109,7 +109,15 @@ def prepare(
     placement = make_placement(config)
     frozen, other = _check_layers(config)
     reading = make_reading(config)
-    source = Source(data.name, data.directory, data.path, data.validation, data.test, reading)
+    source = Source(
+        data.name,
+        data.directory,
+        data.path,
+        data.validation,
+        data.test,
+        reading,
+        class_order=data.class_order,
+    )
     parts = load_parts(source, report)
     claim(parts)
     steps_per_epoch = _steps_per_epoch(config, parts)
@@ -132,7 +140,7 @@ def prepare(
         placement,
     )
     initial = start.variables if start else {}
-    notes = _notes(config, card, start, frozen, shapes["params"])
+    notes = [*parts.notes(), *_notes(config, card, start, frozen, shapes["params"])]
     return Setup(config, parts, card, program, steps_per_epoch, initial, notes)
 
 

@@ -164,6 +164,18 @@ def test_order_of_the_classes_is_the_networks(export, pictures, tmp_path):
     assert result.labels.tolist() == [3, 3, 3]
 
 
+def test_files_that_are_not_used_are_warned_of(export, pictures, tmp_path):
+    shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
+    (tmp_path / "one/d/other.heic").touch()
+    (warning,) = evaluate_trained(export, folder=str(tmp_path / "one")).warnings
+    assert warning.startswith("skipped 1 file without an image extension (.heic 1), such as ")
+
+
+def test_photographs_of_too_many_pixels_are_errors(export, pictures):
+    with pytest.raises(UserError, match="more than 50 pixels, .*; --max-pixels N allows more"):
+        evaluate_trained(export, folder=str(pictures[0]), max_pixels=50)
+
+
 def test_folder_that_may_be_the_runs_own_is_warned_of(run, pictures, tmp_path):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     shutil.copytree(run, tmp_path / "run")

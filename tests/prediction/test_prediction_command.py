@@ -75,8 +75,8 @@ def test_files_that_are_no_images_are_counted(export, folder, tmp_path, capsys):
         (tmp_path / name).touch()
     status, _, said = predict(capsys, export, tmp_path, "--format", "json")
     assert status == 0
-    line = "2 files in folders passed over, for no image's name ends so"
-    assert said.splitlines()[-2] == line
+    line = "skipped 2 files without an image extension (.txt 1, .heic 1), such as "
+    assert said.splitlines()[-2] == f"{line}'{tmp_path}/a.txt'"
 
 
 @pytest.mark.parametrize("form", ["table", "json", "csv"])
