@@ -199,10 +199,14 @@ class Photographs:
         views = self._mapped(pieces, decoded, count)
         batches = views.batch(count, batch_fn=transferred)
         ahead = iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
+        close = ahead.close
         try:
             yield from ahead
+        except (Exception, KeyboardInterrupt):  # a signal's too, which waits for no reader
+            close = threading.Thread(target=ahead.close, daemon=True).start
+            raise
         finally:
-            ahead.close()
+            close()
 
     def _pieces(self, size: int) -> int:
         """Returns in how many pieces a group of that size is decoded, at least one a thread."""

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import re
 import shlex
 import signal
@@ -43,6 +44,9 @@ _MENDS = {
 }
 """What to do about errors of the disk."""
 
+_SIGNALED = 128
+"""Exit statuses above it are those of signals."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status.
@@ -59,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         config = load_config(options.config, overrides)
         workdir = Path(options.workdir or _default_workdir(options.config, overrides))
-        return _fit_with_others(options, config, workdir)
+        status = _fit_with_others(options, config, workdir)
+        if arguments is None and status > _SIGNALED:
+            _leave_at_once(status)
+        return status
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -123,6 +130,15 @@ def _fit(config: ConfigDict, workdir: Path) -> int:
             "and give the same command again to go on."
         )
     return 0
+
+
+def _leave_at_once(status: int) -> None:
+    """Ends a process that was asked to stop, without waiting for a reader that is blocked."""
+    from flax_vision import peers
+
+    if peers.count() == 1:  # else JAX says goodbye to the others
+        sys.stdout.flush()
+        os._exit(status)
 
 
 def _stopped_at_once() -> int:

@@ -1,7 +1,9 @@
 """Ctrl-C and SIGTERM, noticed between two steps."""
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -31,6 +33,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._is_reading = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
@@ -40,12 +43,29 @@ class Interruption:
     def __exit__(self, *error: object) -> None:
         self._restore()
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """While it is entered, the data are read: a signal stops even a reader that is blocked."""
+        self._is_reading = True
+        try:
+            yield
+        finally:
+            self._is_reading = False
+
+    def stop_reading(self) -> None:
+        """Raises `Interrupted` where a signal has come; nothing has to be saved yet."""
+        if self.signal is not None:
+            message = f"stopped by {self.signal.name} while reading the data; nothing is lost"
+            raise Interrupted(self.signal, message)
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
         del frame
         self.signal = signal.Signals(number)
+        self._restore()
+        if self._is_reading:
+            self.stop_reading()
         # Not print, which must not be called again in the middle of a call.
         os.write(2, b"stopping after this step; press Ctrl-C again to stop at once\n")
-        self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

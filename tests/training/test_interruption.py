@@ -1,10 +1,11 @@
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from flax_vision.training.interruption import Interruption
+from flax_vision.training.interruption import Interrupted, Interruption
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +21,15 @@ def test_first_signal_is_remembered(number):
     with Interruption() as interruption:
         assert interruption.signal is None
         os.kill(os.getpid(), number)
+        assert interruption.signal is number
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_ends_reading_that_is_blocked(number):
+    threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+    with Interruption() as interruption, interruption.reading():
+        with pytest.raises(Interrupted, match=f"{number.name} while reading"):
+            threading.Event().wait(10)
         assert interruption.signal is number
 
 
