@@ -30,6 +30,6 @@ def listed(things: Sequence[str], most: int, between: str = ", ") -> str:
 def nfc(name: str) -> str:
     """Returns a name in Unicode's form NFC, in which names are compared.
 
-    Macs write the names of files in another form: an accent is a character of its own there.
+    Macs name files in another form, in which an accent is a separate character.
     """
     return unicodedata.normalize("NFC", name)

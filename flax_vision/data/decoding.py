@@ -47,7 +47,7 @@ def decode_parts(
     an eighth of its resolution where every part has enough pixels all the same.
 
     Args:
-      content: of a file of one of `FORMATS`.
+      content: Bytes of a file in one of `FORMATS`.
       choose: from the width and height of the upright image to the parts.
       shape: height, width and channels of each: 3 for red, green and blue, 1 for grey.
       max_pixels: Bound on the pixels of an image.
@@ -169,7 +169,7 @@ def _converted(image: ImageFile.ImageFile, mode: str) -> Image.Image:
 
 
 def _has_16_bits(image: ImageFile.ImageFile) -> bool:
-    """Returns whether grey levels are from 0 to 65535; Pillow has those of a PGM in 32 bits."""
+    """Returns whether grey levels are from 0 to 65535; Pillow reads a PGM into 32 bits."""
     return image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM")
 
 

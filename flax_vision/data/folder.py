@@ -75,7 +75,7 @@ def find_folder(
 
 
 def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
-    """Returns the folder of each split, that of the training split first, and notes on others."""
+    """Returns the folder of each split, the training split first, and notes on other folders."""
     found: dict[str, list[str]] = defaultdict(list)
     for name in _folders(root):
         found[_split_of(name)].append(name)
@@ -84,12 +84,7 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
     if not found["train"] or (others and not any(_folders(root / x) for x in found["train"])):
         _check_no_splits(root, found, others)
         return {ALL: root}, []
-    for split, names in found.items():
-        if len(names) > 1:
-            raise UserError(
-                f"{str(root)!r} has {'/ and '.join(names)}/, and each would be the {split} images; "
-                "rename one of them, or take it away."
-            )
+    _check_one_each(root, found)
     note = _skipped_folders([root / name for name in others], f"beside {found['train'][0]}/")
     folders = {split: root / found[split][0] for split in _SPLITS if found[split]}
     return folders, [note]
@@ -101,8 +96,18 @@ def _split_of(name: str) -> str:
     return next((split for split, names in _SPLITS.items() if name in names), "")
 
 
+def _check_one_each(root: Path, found: Mapping[str, list[str]]) -> None:
+    """Raises a UserError where two folders are of one split."""
+    for split, names in found.items():
+        if len(names) > 1:
+            raise UserError(
+                f"{str(root)!r} has {'/ and '.join(names)}/, and each would be the {split} images; "
+                "rename one of them, or take it away."
+            )
+
+
 def _check_no_splits(root: Path, found: Mapping[str, list[str]], others: Sequence[str]) -> None:
-    """Raises a UserError where the folders are those of splits, without a training split."""
+    """Raises a UserError where all folders are splits, and none is the training split."""
     names = [name for names in found.values() for name in names]
     if names and not others:
         raise UserError(
@@ -189,7 +194,7 @@ def _check_distinct(folder: Path, names: Iterable[str]) -> None:
 
 
 def _notes(folder: Path, unused: Sequence[Path]) -> list[str]:
-    """Returns sentences on what a part has and does not use; empty ones for nothing.
+    """Returns sentences on the unused files and folders of a part; empty ones for none.
 
     Args:
       folder: Folder of the classes.

@@ -15,7 +15,7 @@ FILE = "images.json"
 """Of a run directory: the identities of its parts."""
 
 Identity = Mapping[str, Any]
-"""Of each class, by its name in NFC, `[images, digest]`."""
+"""The pair `[images, digest]` of each class, by its name in NFC."""
 
 _NAMED = 3
 """Classes that a person is told of."""

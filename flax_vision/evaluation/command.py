@@ -83,7 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--path",
         metavar="DIR",
         help="a folder of photographs to test on, with a folder for each class (default: the "
-        "run's); all of it is tested, or of train/, val/ and test/ the one that --split says",
+        "run's); all of it is tested, or of train/, val/ and test/ the one that --split says. What "
+        "lies in it and is not used is counted in a warning",
     )
     parser.add_argument(
         "--on-error",
@@ -122,13 +123,16 @@ def run(options: argparse.Namespace) -> None:
             flip=not options.no_flip,
             batch_size=options.batch_size,
             report=report,
+            on_warning=_warn,
         )
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
     if options.format == "json":
         print(json.dumps(_content(result, options.confusion)))
     else:
         _print_tables(result, options.format, options.confusion)
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def _content(result: "Evaluation", confusion: bool) -> dict[str, Any]:

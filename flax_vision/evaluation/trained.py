@@ -97,6 +97,7 @@ def evaluate_trained(
     flip: bool = True,
     batch_size: int | None = None,
     report: Report = lambda what, done, total: None,
+    on_warning: Callable[[str], None] = lambda warning: None,
 ) -> Evaluation:
     """Tests what training, or an import, left behind.
 
@@ -118,6 +119,7 @@ def evaluate_trained(
         at the most.
       report: called with what is being done, how much of it is, and how much there is; 0 where
         that is not known.
+      on_warning: Called with each warning as soon as it is known, most before the test begins.
 
     Raises:
       UserError: the network, the data and the protocol do not fit together.
@@ -130,16 +132,18 @@ def evaluate_trained(
     source = find_source(path, card, data, directory, folder, on_error, max_pixels)
     image_set = load_split(source, split, report)
     check_fit(card, image_set, source.name)
+    warnings: list[str] = []
+
+    def warn(*texts: str) -> None:
+        for text in filter(None, texts):
+            warnings.append(text)
+            on_warning(text)
+
+    warn(*image_set.notes, other_names(card, image_set, source.name), _unseen(path, trial))
+    warn(has_moved(path, source), have_changed(path, source, split, image_set))
     showings = _shown(image_set, protocol, trial, prepared, report)
     measured = measure(showings, variables, batch_size, report)
-    warnings = (
-        *image_set.notes,
-        other_names(card, image_set, source.name),
-        _unseen(path, trial),
-        has_moved(path, source),
-        have_changed(path, source, split, image_set),
-        left_out([showing.images for showing in showings]),
-    )
+    warn(left_out([showing.images for showing in showings]))
     return Evaluation(
         network=card.name,
         data=source.path if source.name == "folder" else source.name,
@@ -149,7 +153,7 @@ def evaluate_trained(
         views=trial.crops_per_image,
         views_computed=max(showing.computed for showing in showings),
         class_names=card.class_names,
-        warnings=[text for text in warnings if text],
+        warnings=warnings,
         **_result(measured, image_set),
     )
 

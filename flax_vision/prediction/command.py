@@ -75,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
     from flax_vision.prediction.files import find_photographs
 
     paths, others, absent = find_photographs(options.photographs)
+    if others:
+        print(skipped_files(others), file=sys.stderr, flush=True)
     if options.picture:
         _check_picture(Path(options.picture), options.overwrite, len(paths))
     from flax_vision.prediction.classifier import Classifier
@@ -87,8 +89,6 @@ def run(options: argparse.Namespace) -> int:
     unreadable = {**absent, **predictions.unreadable}
     for name, reason in unreadable.items():
         print(f"error: {name!r} cannot be read: {reason}", file=sys.stderr)
-    if others:
-        print(skipped_files(others), file=sys.stderr)
     _print(predictions, options.format)
     share = predictions.network_seconds / predictions.seconds
     print(

@@ -19,8 +19,8 @@ class Found(NamedTuple):
     Attributes:
       paths: of the photographs, each once.
       others: files in folders that are no images by their names, and are passed over.
-      unreadable: what is named and has no photographs, pipes and devices, and folders that cannot
-        be read, with the reason.
+      unreadable: Reasons by path, for pipes, devices, folders that cannot be read, and names
+        without a photograph.
     """
 
     paths: list[Path]
@@ -77,7 +77,7 @@ def _exists(path: str | Path) -> bool:
 def _files(folder: Path) -> tuple[list[str], dict[str, str]]:
     """Returns the files in a folder at any depth, and the folders there that cannot be read.
 
-    Pipes, devices and links to nothing are among the files; what is hidden is not.
+    Pipes, devices and links to nothing are among the files; hidden files are not.
     """
     files: list[str] = []
     closed: dict[str, str] = {}

@@ -11,13 +11,13 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ml_collections import ConfigDict
 
 from flax_vision import process
 from flax_vision.errors import UserError
-from flax_vision.training.config import default_config, flatten, split_spec
+from flax_vision.training.config import CHOICES, default_config, flatten, split_spec
 from flax_vision.training.interruption import Interrupted
 
 _DESCRIPTION = """\
@@ -32,6 +32,9 @@ examples:
   python train.py --config configs/lenet5.py:fashion_mnist      a recipe of the file, by name
   python train.py --config configs/lenet5.py --config.seed=1 --config.epochs=5
 
+The classes of a folder are numbered in natural order, 9 before 10 and in any case of letters;
+--config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
+
 Any key of a configuration can be set with --config.KEY=VALUE. The keys, with the defaults that
 config files start from (config.model has the options of its network besides):
 """
@@ -45,7 +48,7 @@ _MENDS = {
 """What to do about errors of the disk."""
 
 _SIGNALED = 128
-"""Exit statuses above it are those of signals."""
+"""An exit status above it is this and the number of a signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -157,7 +160,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    keys = (f"  {key} = {value!r}" for key, value in flatten(default_config()).items())
+    defaults = flatten(default_config())
+    keys = (f"  {key} = {value!r}{_others(key, value)}" for key, value in defaults.items())
     parser = _Parser(
         prog="train.py",
         description=_DESCRIPTION,
@@ -182,6 +186,12 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         if not argument.startswith("--config."):
             parser.error(f"unknown argument {argument!r}")
     return options, rest
+
+
+def _others(key: str, default: Any) -> str:
+    """Returns the other values that a key may have, if there is a list of them."""
+    others = [value for value in CHOICES.get(key, ()) if value != default]
+    return f"  or {', '.join(others)}" if others else ""
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

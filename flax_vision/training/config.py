@@ -129,7 +129,7 @@ def check(config: ConfigDict) -> None:
             valid = False
         if not valid:
             raise UserError(f"config.{key} is {flat[key]!r}; it must be {rule}.")
-    for key, choices in _CHOICES.items():
+    for key, choices in CHOICES.items():
         if flat[key] not in choices:
             raise unknown(f"config.{key}", flat[key], choices)
     boundaries, factors = flat["schedule.boundaries"], flat["schedule.factors"]
@@ -280,7 +280,7 @@ _RULES: dict[str, _Rule] = {
     "checkpoint.keep": _AT_LEAST_1,
 }
 
-_CHOICES = {
+CHOICES = {
     "data.order": ("new", "constant"),
     "data.center": ("given", "channel", "pixel"),
     "data.on_error": ("stop", "skip"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from flax_vision.data.decoding import decode_parts, read_header
+from flax_vision.data.decoding import FORMATS, decode_parts, read_header
 from flax_vision.data.view import Part
 
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
@@ -38,7 +38,7 @@ def chunks(png):
 
 
 def behind_the_pixels(png):
-    """Returns the same PNG, with what it states behind the pixels."""
+    """Returns the same PNG with its metadata behind the pixels."""
     found = list(chunks(png))
     stated = [chunk for chunk in found if chunk[4:8] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt")]
     others = [chunk for chunk in found if chunk not in stated]
@@ -66,6 +66,8 @@ FILES = {
     "TIFF LZW exif": encoded("TIFF", exif=EXIF, compression="tiff_lzw"),
     "TIFF LZW xmp": encoded("TIFF", **TAGS, compression="tiff_lzw"),
 }
+if "AVIF" in FORMATS:
+    FILES["AVIF exif"] = encoded("AVIF", exif=EXIF)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -105,7 +105,11 @@ def test_help_teaches(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     text = capsys.readouterr().out
-    for part in ("python train.py --config configs/lenet5.py", "schedule.learning_rate = 0.01"):
+    for part in (
+        "python train.py --config configs/lenet5.py",
+        "schedule.learning_rate = 0.01\n",
+        "data.class_order = 'natural'  or sorted\n",
+    ):
         assert part in text
 
 
