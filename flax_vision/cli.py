@@ -45,11 +45,12 @@ def main(typed: Sequence[str] | None = None) -> int:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-        process.prepare()
         for stream in (sys.stdout, sys.stderr):  # names of files may be any bytes
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="surrogateescape")
     options = _parser().parse_args(typed)
+    if typed is None and _computes(options):
+        process.prepare()
     try:
         return options.run(options) or 0
     except UserError as error:
@@ -63,6 +64,13 @@ def main(typed: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {str(error.filename)!r}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+def _computes(options: argparse.Namespace) -> bool:
+    """Returns whether a command compiles programs, for which the process is settled."""
+    if options.command == "summary":
+        return options.mesh is not None
+    return options.command != "models"
 
 
 def _parser() -> argparse.ArgumentParser:

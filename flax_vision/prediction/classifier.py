@@ -1,6 +1,5 @@
 """A trained network that tells what is in photographs."""
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from flax_vision import processor
 from flax_vision.data.batches import Batch, evaluation_batches
 from flax_vision.data.folder import Paths
 from flax_vision.data.image_set import Report
@@ -175,7 +175,7 @@ class Classifier:
 
     def _set_of(self, paths: Sequence[Path], threads: int) -> Photographs:
         """Returns photographs whose classes nobody knows."""
-        reading = Reading(self._view, "skip", threads or os.cpu_count() or 1)
+        reading = Reading(self._view, "skip", threads or processor.usable_cores())
         unknown = np.zeros(len(paths), np.int32)
         numbers = np.arange(len(paths))
         return Photographs(Paths(paths), numbers, unknown, self.card.class_names, reading)
