@@ -20,6 +20,7 @@ from flax_vision.evaluation import command as evaluation
 from flax_vision.prediction import command as prediction
 from flax_vision.report import command as report
 from flax_vision.report.tables import FORMATS, print_table
+from flax_vision.restart import is_interactive
 from flax_vision.weights import export_command as export
 from flax_vision.weights import import_command
 
@@ -42,7 +43,8 @@ def main(typed: Sequence[str] | None = None) -> int:
     A command that could do only a part of its work returns 1.
     """
     if typed is None:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if is_default and not is_interactive():
             # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         for stream in (sys.stdout, sys.stderr):  # names of files may be any bytes

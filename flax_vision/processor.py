@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 _CGROUPS = "/sys/fs/cgroup"
+_MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 @cache
@@ -56,7 +57,7 @@ def _quotas() -> Iterator[float]:
 def _control_groups() -> Iterator[Path]:
     """Yields the folders of this process's groups for processor time, with those around them."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = _MEMBERSHIP.read_text().splitlines()
     except OSError:
         return
     for line in lines:

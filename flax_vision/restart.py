@@ -1,7 +1,6 @@
 """Whether this process may be replaced by a new one that runs the same program."""
 
 import builtins
-import multiprocessing
 import sys
 import threading
 from pathlib import Path
@@ -14,15 +13,22 @@ def obstacle() -> str | None:
     Only a program at its beginning can: a script, or what `-c` or `-m` names, that calls this
     package itself. A session has variables, and standard input is read once.
     """
+    import multiprocessing  # here, for `is_interactive` is asked before anything else is imported
+
     if "jax" in sys.modules:
         return "JAX was imported before"
-    if sys.flags.inspect or hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__"):
+    if is_interactive():
         return "this session is interactive"
     if sys.gettrace() is not None:
         return "a debugger or a coverage tool follows this program"
     if threading.active_count() > 1 or multiprocessing.parent_process() is not None:
         return "this program has other threads or processes"
     return _obstacle_of(_caller())
+
+
+def is_interactive() -> bool:
+    """Returns whether a person goes on in this process: in a notebook, a shell of Python, or -i."""
+    return bool(sys.flags.inspect) or hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
 
 
 def _obstacle_of(caller: FrameType | None) -> str | None:

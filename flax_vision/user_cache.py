@@ -67,7 +67,7 @@ def distrust(path: Path) -> str | None:
 @functools.cache
 def _warn_once(reason: str) -> None:
     warnings.warn(
-        f"code is compiled anew at every start, for lack of a cache directory: {reason}; "
-        "set XDG_CACHE_HOME to a directory of your own",
+        f"nothing is cached, so code is compiled anew at every start: {reason}; set XDG_CACHE_HOME "
+        "to a directory of your own",
         stacklevel=3,
     )

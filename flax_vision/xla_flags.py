@@ -64,7 +64,7 @@ def _takes(flags: Sequence[str]) -> bool:
     cache = user_cache.cache_dir()
     version = metadata.version("jaxlib")
     digest = hashlib.sha256(f"{version} {' '.join(flags)} {_TRIAL}".encode()).hexdigest()
-    kept = cache and cache / f"xla-flags-{version}-{digest[:8]}"
+    kept = cache and cache / f"flags-{version}-{digest[:8]}"
     if kept and kept.exists():
         return True
     takes = _compiles(flags)

@@ -7,6 +7,8 @@ import sys
 from types import FrameType
 from typing import Any
 
+from flax_vision.restart import is_interactive
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CLEAR_LINE_AND_SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
 
@@ -15,9 +17,10 @@ def stop_at_once_on_ctrl_c() -> None:
     """Has Ctrl-C end this process at once, unless it is ignored, as in a background job.
 
     Python's own handler raises an exception, which is lost in a callback of the garbage collector,
-    as JAX has one.
+    as JAX has one. An interactive session keeps that handler: it goes on afterwards.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default and not is_interactive():
         signal.signal(signal.SIGINT, _stop_at_once)
 
 
