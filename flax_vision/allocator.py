@@ -47,14 +47,14 @@ _OPTIONS = ["-std=c++17", "-O2", "-fno-exceptions", "-Wl,--as-needed", "-ldl", "
 
 
 def needs_restart(environment: Mapping[str, str]) -> bool:
-    """Returns whether a program of this environment keeps what it frees only if started again."""
+    """Returns whether the program must start again to keep the memory that it frees."""
     # Tunables that are there already are the user's own, or ours from before the start.
     wanted = environment.get(ALLOCATOR, "")
     return wanted != "system" and TUNABLES not in environment and _is_glibc()
 
 
 def restart(environment: Mapping[str, str]) -> NoReturn:
-    """Starts the program again so that it keeps what it frees."""
+    """Starts the program again so that it keeps the memory that it frees."""
     settings = keeping(environment, says_why=environment.get(ALLOCATOR) == "keep")
     for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.flush()

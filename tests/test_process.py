@@ -1,8 +1,13 @@
+import os
+import shlex
 import subprocess
 import sys
 
 import jax
 import pytest
+from run_program import run_program
+
+from flax_vision import allocator
 
 
 @pytest.mark.parametrize(
@@ -18,3 +23,49 @@ def test_devices_are_emulated_unless_jax_is_there_already(before, devices):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"{devices} cpu\n"
+
+
+COMMAND = """
+import importlib, sys
+starts = {"os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen"}
+sys.addaudithook(lambda event, args: event in starts and print("starts:", event, flush=True))
+try:
+    importlib.import_module(sys.argv.pop(1)).main()
+except SystemExit:
+    pass
+"""
+
+
+def starts(module, arguments, cache):
+    """Returns the lines that say how a command starts a process, or itself again."""
+    output, _ = run_program(COMMAND, module, *shlex.split(arguments), XDG_CACHE_HOME=str(cache))
+    return [line for line in output.splitlines() if line.startswith("starts: ")]
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("flax_vision.cli", "--help"),
+        ("flax_vision.cli", "bench --help"),
+        ("flax_vision.cli", "models"),
+        ("flax_vision.cli", "summary lenet5"),
+        ("flax_vision.training.command", "--help"),
+        ("flax_vision.training.command", "--config=configs/lenet5.py surplus"),
+    ],
+)
+def test_commands_that_compute_nothing_settle_nothing(module, arguments, tmp_path):
+    assert starts(module, arguments, tmp_path) == []
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not allocator._is_glibc(), reason="others never start again")
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("flax_vision.cli", "summary lenet5 --mesh=rows=1"),
+        ("flax_vision.cli", "evaluate nowhere"),
+        ("flax_vision.training.command", "--config=nowhere.py"),
+    ],
+)
+def test_commands_that_compute_start_again(module, arguments):
+    assert "starts: os.exec" in starts(module, arguments, os.environ["XDG_CACHE_HOME"])

@@ -80,7 +80,7 @@ print(between(jnp.ones(64)).shape)
 
 
 def run_flagged(program, flags, cache):
-    """Returns what a program prints that has settled its process."""
+    """Returns the output of a program that has settled its process."""
     prepared = f"from flax_vision import process\nprocess.prepare()\n{program}"
     return run_program(prepared, XDG_CACHE_HOME=str(cache), XLA_FLAGS=flags)[0]
 
