@@ -45,10 +45,11 @@ def test_without_a_home_directory_there_is_none_and_one_warning(path, monkeypatc
 
 
 def test_a_directory_of_another_user_is_not_used(home, monkeypatch):
-    user_cache.find_cache_dir()
-    status = os.stat(home)
-    other = os.stat_result((*status[:4], os.geteuid() + 1, *status[5:]))
-    monkeypatch.setattr(Path, "stat", lambda self: other)
+    path = user_cache.find_cache_dir()
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
     with pytest.raises(NoCacheError, match="flax_vision belongs to another user"):
         user_cache.find_cache_dir()
 
