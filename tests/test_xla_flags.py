@@ -64,19 +64,20 @@ print("__ynn_" in compiled.as_text())
 
 
 def test_barriers_are_heeded(tmp_path):
-    """What is before one is not computed by what is after it."""
+    """One remains in the compiled program, and nothing before it is computed after it."""
     program = """
 import jax, jax.numpy as jnp
 @jax.jit
 def between(x):
-    y = jax.lax.optimization_barrier(jnp.tanh(x))
+    y = jax.lax.optimization_barrier(x * x)
     return y[:-1] + y[1:]
 text = between.lower(jnp.ones(64)).compile().as_text()
-print(any("tanh(" in part and "slice(" in part for part in text.split("\\n}")))
+is_repeated = any("multiply(" in part and "slice(" in part for part in text.split("\\n}"))
+print("opt-barrier(" in text and not is_repeated)
 print(between(jnp.ones(64)).shape)
 """
     outputs = [run_flagged(program, flags, tmp_path) for flags in ("", DROPPED)]
-    assert outputs == ["False\n(63,)\n", "True\n(63,)\n"]
+    assert outputs == ["True\n(63,)\n", "False\n(63,)\n"]
 
 
 def run_flagged(program, flags, cache):
