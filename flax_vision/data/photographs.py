@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import grain.experimental
 import jax
 import numpy as np
 
+from flax_vision import processor
 from flax_vision.data.decoding import (
     DecodingError,
     TooManyPixelsError,
@@ -257,7 +257,7 @@ class Photographs:
 
     @property
     def _threads(self) -> int:
-        return self.reading.threads or os.cpu_count() or 1
+        return self.reading.threads or processor.usable_cores()
 
     def _mapped(
         self, items: Sequence[Any] | np.ndarray, look: Callable[..., Any], ahead: int

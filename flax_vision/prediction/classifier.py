@@ -1,6 +1,5 @@
 """A trained network that tells what is in photographs."""
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from flax_vision import processor
 from flax_vision.data.batches import Batch, evaluation_batches
 from flax_vision.data.image_files import Paths
 from flax_vision.data.image_set import Report
@@ -178,7 +178,7 @@ class Classifier:
 
     def _set_of(self, paths: Sequence[Path], threads: int) -> Photographs:
         """Returns photographs whose classes nobody knows."""
-        threads = threads or os.cpu_count() or 1
+        threads = threads or processor.usable_cores()
         reading = Reading(self._view, "skip", threads, OPTIONS, self._max_pixels)
         unknown = np.zeros(len(paths), np.int32)
         numbers = np.arange(len(paths))

@@ -5,7 +5,6 @@ import errno
 import os
 import re
 import shlex
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from ml_collections import ConfigDict
 from flax_vision import process
 from flax_vision.errors import UserError
 from flax_vision.training.config import CHOICES, default_config, flatten, split_spec
-from flax_vision.training.interruption import Interrupted
+from flax_vision.training.interruption import Interrupted, stop_at_once_on_ctrl_c
 
 _DESCRIPTION = """\
 Trains a network as its config file says, tests the best model once at the end, and exports it.
@@ -57,10 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 for a finished run, 1 for one that has lost another of its processes, 2 for a mistake of the
     user's, 128 and the signal's number for a run that was asked to stop and has saved its state.
     """
-    if arguments is None:
-        process.prepare()
     try:
         options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
+        if arguments is None:
+            stop_at_once_on_ctrl_c()
+            process.prepare()
         # JAX takes a second or more to import, which --help and mistyped options need not pay.
         from flax_vision.training.config_file import load_config
 
@@ -72,8 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except UserError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        return _stopped_at_once()
 
 
 def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: Path) -> int:
@@ -93,8 +91,6 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
         return ending.leave(128 + interrupted.signal, interrupted.is_common)
     except UserError as error:
         return ending.leave(_fail(str(error)))
-    except KeyboardInterrupt:
-        return ending.leave(_stopped_at_once())
     except SystemExit as error:  # of rich, where nobody reads what it shows
         return ending.leave(error.code if isinstance(error.code, int) else 1)
     except BaseException as error:
@@ -142,11 +138,6 @@ def _leave_at_once(status: int) -> None:
     if peers.count() == 1:  # else JAX says goodbye to the others
         sys.stdout.flush()
         os._exit(status)
-
-
-def _stopped_at_once() -> int:
-    print("stopped at once; the same command goes on from the last checkpoint", flush=True)
-    return 128 + signal.SIGINT
 
 
 def _fail(message: str) -> int:

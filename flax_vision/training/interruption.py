@@ -1,13 +1,39 @@
-"""Ctrl-C and SIGTERM, noticed between two steps."""
+"""Ctrl-C and SIGTERM: an end at once, or after a step."""
 
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from flax_vision.restart import is_interactive
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CLEAR_LINE_AND_SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
+
+
+def stop_at_once_on_ctrl_c() -> None:
+    """Has Ctrl-C end this process at once, unless it is ignored, as in a background job.
+
+    Python's own handler raises an exception, which is lost in a callback of the garbage collector,
+    as JAX has one. An interactive session keeps that handler: it goes on afterwards.
+    """
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default and not is_interactive():
+        signal.signal(signal.SIGINT, _stop_at_once)
+
+
+def _stop_at_once(number: int, frame: FrameType | None) -> None:
+    del frame
+    with contextlib.suppress(OSError, RuntimeError, ValueError, AttributeError):  # closed, or busy
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        if os.isatty(1):
+            os.write(1, _CLEAR_LINE_AND_SHOW_CURSOR)
+        os.write(1, b"stopped at once; the same command goes on from the last checkpoint\n")
+    os._exit(128 + number)
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -27,6 +53,8 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 class Interruption:
     """While it is entered, the first Ctrl-C or SIGTERM is remembered; the second acts at once.
 
+    A signal that was ignored before, as in a background job, remains ignored.
+
     Attributes:
       signal: the first signal that came, or None.
     """
@@ -37,7 +65,8 @@ class Interruption:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        self._previous = {number: signal.signal(number, self._remember) for number in _SIGNALS}
+        heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._remember) for number in heard}
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -66,7 +66,7 @@ def test_stopped_run_goes_on_to_the_same_bits_with_other_threads(
         stop_at(patch, step)
         with pytest.raises(Interrupted):
             fit(config, tmp_path)
-    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    monkeypatch.setattr("flax_vision.processor.usable_cores", lambda: 5)
     result = fit(config, tmp_path)
     chex.assert_trees_all_equal(fv.load(tmp_path)[1], fv.load(workdir)[1])
     assert {k: v for k, v in result.items() if k not in TIMES} == {
