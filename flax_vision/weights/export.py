@@ -109,8 +109,7 @@ def _check_precision(card: ModelCard) -> None:
     if dtype != "float32":
         raise UserError(
             f"this {card.name} computes in {dtype}, and ONNX is for networks that compute in "
-            "float32; take dtype out of the options in its model.json, for its parameters are "
-            "float32, or export stablehlo."
+            "float32; give --format stablehlo, or train with --config.model.dtype=float32."
         )
 
 

@@ -14,6 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 
 import flax_vision as fv
+from flax_vision.checksums import write_checksums
 from flax_vision.cli import main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
@@ -216,6 +217,7 @@ def test_half_precision_has_no_graph(dtype, tmp_path, monkeypatch, capsys):
     card = dataclasses.replace(CARD, options={"dtype": dtype})
     (tmp_path / "net").mkdir()
     (tmp_path / "net/model.json").write_text(card.to_json())
+    write_checksums(tmp_path / "net")
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
     arguments = ["--format", "onnx", "-o", str(tmp_path / "net.onnx")]
     assert main(["export", str(tmp_path / "net"), *arguments]) == 2
