@@ -82,6 +82,8 @@ def run(options: argparse.Namespace) -> int:
             f"{counted(others, 'file')} in folders passed over, for no image's name ends so",
             file=sys.stderr,
         )
+    if predictions.hint:
+        print(f"hint: {predictions.hint}", file=sys.stderr)
     _print(predictions, options.format)
     share = predictions.network_seconds / predictions.seconds
     print(

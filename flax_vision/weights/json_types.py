@@ -7,13 +7,18 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-_SIZE_LIMIT = 2**31
-"""Bound of whole numbers, all of which are sizes."""
+_SIZE_LIMIT = 2**14
+"""Bound of whole numbers, all of which are sizes of images."""
 
 _MAX_SHOWN = 60
 """Letters of a wrong value that an error shows."""
 
-_SCALARS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
+_SCALARS = {
+    bool: "true or false",
+    int: f"a whole number below {_SIZE_LIMIT}",
+    float: "a finite number",
+    str: "text",
+}
 
 T = TypeVar("T")
 

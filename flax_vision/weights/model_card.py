@@ -91,7 +91,7 @@ def from_json(text: str | bytes) -> ModelCard:
     if card.view is not None:
         _check_view(card.view)
     _check_shape(card)
-    _check_preprocessing(card.preprocessing)
+    _check_preprocessing(card.preprocessing, card.image_shape)
     return card
 
 
@@ -103,16 +103,17 @@ def _check_shape(card: ModelCard) -> None:
         _check(shape == list(card.view.image_shape), f"image_shape is {shape}, not that of view")
 
 
-def _check_preprocessing(preprocessing: Preprocessing) -> None:
+def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int]) -> None:
     for name, ranks in (("mean", (1, 3)), ("std", (1,))):
         array = np.asarray(getattr(preprocessing, name))
         is_numeric = array.dtype.kind in "iuf" and array.size > 0 and array.ndim in ranks
         # In float64, for jax would warn of a number that float32 has not.
         is_finite = is_numeric and np.max(np.abs(array)) <= np.finfo(np.float32).max
         _check(is_finite, f"preprocessing.{name} is no array of finite numbers")
-    _check(np.all(preprocessing.std), "preprocessing.std has a 0")
-    sizes = (preprocessing.resize, preprocessing.channels, preprocessing.crop)
-    _check(min(sizes) >= 0, "preprocessing has a size below 0")
+    _check(np.all(np.asarray(preprocessing.std, np.float32)), "preprocessing.std has a 0")
+    resize, crop = preprocessing.resize, preprocessing.crop
+    _check(min(resize, crop, preprocessing.channels) >= 0, "preprocessing has a size below 0")
+    _check(crop <= (resize or min(image_shape[:2])), f"preprocessing.crop is {crop}, too large")
 
 
 def _check_view(view: View) -> None:
