@@ -28,7 +28,8 @@ Photographs are JPEG, PNG, WebP, BMP, GIF (of several pictures the first), TIFF 
 size and mode, but for 32 bits a channel, and upright by their EXIF orientation. In folders they may
 lie at any depth, and other files than .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff, .ppm and
 .pgm are passed over; files that are named themselves may have any name. Where a folder is named
-after a class, that is the truth about what is in it.
+after a class, that is the truth about what is in it. A hint tells where most of them look like
+negatives of the training images.
 
 examples:
   flax-vision predict runs/lenet5 photographs

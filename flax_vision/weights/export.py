@@ -115,7 +115,7 @@ def _card_file(output: Path) -> Path:
 
 
 def _metadata(card: ModelCard) -> dict[str, str]:
-    """Returns what files with texts beside the arrays say of a network."""
+    """Returns the description of a network for a file's own metadata."""
     return {"class_names": json.dumps(list(card.class_names)), "model.json": card.to_json()}
 
 

@@ -27,16 +27,16 @@ class OtherFormatError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
-    """What describes a trained network besides its parameters.
+    """Description of a trained network, besides its parameters.
 
     Attributes:
-      name: of the network, as in `create_model`.
-      options: its options, as in `create_model`.
-      class_names: the name of each class, in the order of the logits.
-      image_shape: height, width and channels of the images that it was trained on.
-      preprocessing: from their pixels to what the network takes.
-      metrics: what it reached, for example `"test/top1"`.
-      view: how photographs become such images; None for small images, which are taken whole.
+      name: Name of the network, as in `create_model`.
+      options: Options of the network, as in `create_model`.
+      class_names: Names of the classes, in the order of the logits.
+      image_shape: Height, width and channels of the training images.
+      preprocessing: Preprocessing from their pixels to the network's input.
+      metrics: Results of the network, such as `"test/top1"`.
+      view: Crops of photographs; None for small images, which are taken whole.
       background: Background of the training images; None for imported weights.
     """
 
@@ -50,13 +50,13 @@ class ModelCard:
     background: Background | None = None
 
     def create_model(self, mesh: Mesh | None = None) -> nn.Module:
-        """Returns the network, without its parameters; with a mesh, divided as that allows."""
+        """Creates the network, without its parameters; with a mesh, divided as that allows."""
         classes = len(self.class_names)
         return create_model(self.name, num_classes=classes, mesh=mesh, **self.options)
 
     @property
     def seen_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of what the network takes, which preprocessing makes."""
+        """Height, width and channels of the network's input, after preprocessing."""
         images = jax.ShapeDtypeStruct((1, *self.image_shape), "uint8")
         _, height, width, channels = jax.eval_shape(self.preprocessing, images).shape
         return height, width, channels
