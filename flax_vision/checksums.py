@@ -43,11 +43,11 @@ def check_checksums(folder: Path, items: Iterable[str] | None = None) -> None:
     found = _checksums(folder, wanted)
     for name in sorted(written | found):
         if name not in found:
-            raise ChecksumError(f"{name} is missing")
+            raise ChecksumError(f"{name!r} is missing")
         if name not in written:
-            raise ChecksumError(f"{name} does not belong there")
+            raise ChecksumError(f"{name!r} does not belong there")
         if written[name] != found[name]:
-            raise ChecksumError(f"{name} is not as it was written")
+            raise ChecksumError(f"{name!r} is not as it was written")
 
 
 def _read(file: Path) -> dict[str, object]:

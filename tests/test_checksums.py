@@ -22,10 +22,10 @@ def test_untouched_files_pass(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "a/b/c").write_text("Content"), "a/b/c is not as it was"),
-        (lambda folder: (folder / "a/b/c").unlink(), "a/b/c is missing"),
-        (lambda folder: (folder / "a/e").touch(), "a/e does not belong there"),
-        (lambda folder: (folder / "e").touch(), "e does not belong there"),
+        (lambda folder: (folder / "a/b/c").write_text("Content"), "'a/b/c' is not as it was"),
+        (lambda folder: (folder / "a/b/c").unlink(), "'a/b/c' is missing"),
+        (lambda folder: (folder / "a/e").touch(), "'a/e' does not belong there"),
+        (lambda folder: (folder / "e\n").touch(), r"'e\\n' does not belong there$"),
         (lambda folder: (folder / "sha256.json").unlink(), "it has no sha256.json"),
         (lambda folder: (folder / "sha256.json").write_text("{"), "sha256.json is not as it"),
         (lambda folder: (folder / "sha256.json").write_text("[" * 10**5), "sha256.json is not"),
@@ -44,7 +44,7 @@ def test_only_the_given_items_are_covered(folder):
     (folder / "d").write_text("other")
     check_checksums(folder, ["a"])
     (folder / "a/b/c").write_text("other")
-    with pytest.raises(ChecksumError, match="a/b/c is not"):
+    with pytest.raises(ChecksumError, match="'a/b/c' is not"):
         check_checksums(folder, ["a"])
 
 

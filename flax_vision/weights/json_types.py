@@ -61,7 +61,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return value
     if origin is Mapping:
         _check(isinstance(value, dict), value, "an object", where)
-        return {key: _convert(x, args[1], f"{where}.{key}") for key, x in value.items()}
+        return {key: _convert(x, args[1], f"{where}[{_shown(key)}]") for key, x in value.items()}
     if origin in (Sequence, tuple):
         return _convert_list(value, origin, args, where)
     _check(_is_scalar(value, hint), value, _SCALARS[hint], where)

@@ -37,10 +37,11 @@ def test_values_become_those_of_the_fields():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"texts": {"\n": "y"}}, r"it.texts\['\\n'\] is 'y', not a list"),
         ({"pair": [1]}, r"it.pair is \[1\], not a list of 2"),
         ({"pair": [1.0, 2.5]}, r"it.pair\[0\] is 1.0, not a whole number below 16384"),
         ({"more": [True]}, r"it.more\[0\] is True, not a finite number"),
-        ({"texts": {"x": "y"}}, "it.texts.x is 'y', not a list"),
+        ({"texts": {"x": "y"}}, r"it.texts\['x'\] is 'y', not a list"),
         ({"inner": {"kind": "c"}}, "it.inner.kind is 'c', not one of 'a', 'b'"),
         ({"inner": {}}, "it.inner has no 'kind'"),
         ({"is_on": 1}, "it.is_on is 1, not true or false"),

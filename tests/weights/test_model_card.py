@@ -87,7 +87,7 @@ def test_values_of_other_types(key, value):
         ("image_shape", [28, 0, 3], "not three sizes"),
         ("image_shape", [28, 2**14, 3], r"image_shape\[1\] is 16384, not a whole number below"),
         ("image_shape", [20, 20, 3], "not that of view"),
-        ("metrics", {"test/top1": None}, "it.metrics.test/top1 is None, not a finite number"),
+        ("metrics", {"test/top1": None}, r"it.metrics\['test/top1'\] is None, not a finite number"),
         ("preprocessing.mean", [1, [2]], "inhomogeneous"),
         ("preprocessing.mean", ["1"], "mean is no array of finite numbers"),
         ("preprocessing.mean", [[1.0]], "mean is no array of finite numbers"),
