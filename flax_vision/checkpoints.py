@@ -142,7 +142,7 @@ class Checkpoints:
           Damaged: anything in the checkpoint is not as it was written.
         """
         try:
-            check_checksums(self._directory / str(step), _SEALED)
+            check_seal(self._directory / str(step))
             items = {
                 "state": ocp.args.StandardRestore(abstract_state),
                 "history": ocp.args.JsonRestore(),
@@ -276,3 +276,8 @@ def load_tree(path: Path) -> Any:
             lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=device), saved
         )
         return checkpointer.restore(path.absolute(), abstract)
+
+
+def check_seal(folder: Path) -> None:
+    """Raises a ChecksumError for a checkpoint that is not as it was written."""
+    check_checksums(folder, _SEALED)

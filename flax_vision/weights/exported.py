@@ -19,6 +19,7 @@ from flax_vision.weights.model_card import FORMAT, ModelCard, OtherFormatError, 
 
 _CARD = "model.json"
 _VARIABLES = "variables"
+_HINT = "export or import the model again"
 _REASON = 200
 """Letters of Orbax's reason that an error gives."""
 
@@ -45,19 +46,32 @@ def load_card(path: str | Path) -> ModelCard:
       UserError: there is none, it is damaged, or it is of another format.
     """
     directory = _export_directory(path)
-    try:
-        card = from_json((directory / _CARD).read_bytes())
-    except OtherFormatError as error:
-        raise UserError(
-            f"{directory / _CARD} {error}, and this one reads {FORMAT}. Import the model again; of "
-            "a run, delete result.json and give the training command again."
-        ) from error
-    except OSError as error:
-        raise UserError(f"{directory / _CARD} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise _damaged(directory / _CARD, error) from error
+    card = read_card(directory / _CARD, _HINT)
     _check_files(directory, [_CARD])
     return card
+
+
+def read_card(file: Path, hint: str) -> ModelCard:
+    """Returns the description in a JSON file.
+
+    Args:
+      file: JSON file.
+      hint: Advice for a damaged file.
+
+    Raises:
+      UserError: The file cannot be read, is damaged or is of another format.
+    """
+    try:
+        return from_json(file.read_bytes())
+    except OtherFormatError as error:
+        raise UserError(
+            f"{file} {error}, and this one reads {FORMAT}. Import the model again; of a run, "
+            "delete result.json and give the training command again."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); {hint}.") from error
 
 
 def _check_files(directory: Path, items: Sequence[str] | None = None) -> None:
@@ -65,13 +79,9 @@ def _check_files(directory: Path, items: Sequence[str] | None = None) -> None:
     try:
         check_checksums(directory, items)
     except ChecksumError as error:
-        raise _damaged(directory, error) from error
+        raise UserError(f"{directory} is damaged ({error}); {_HINT}.") from error
     except OSError as error:
         raise UserError(f"{error.filename} cannot be read ({error.strerror}).") from error
-
-
-def _damaged(path: Path, reason: Exception) -> UserError:
-    return UserError(f"{path} is damaged ({reason}); export or import the model again.")
 
 
 class Export(NamedTuple):
