@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from flax_vision.data.background import background_hint, sample_edge_levels
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.sources import left_out
@@ -32,6 +33,7 @@ from flax_vision.evaluation.subject import (
 )
 from flax_vision.evaluation.trial import Trial, prepare
 from flax_vision.weights import exported
+from flax_vision.weights.model_card import ModelCard
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def evaluate_trained(
     showings = _shown(image_set, protocol, trial, prepared, report)
     measured = measure(showings, variables, batch_size, report)
     warn(left_out([showing.images for showing in showings]))
+    if data or folder:
+        warn(_background_hint(card, image_set, report))
     return Evaluation(
         network=card.name,
         data=source.path if source.name == "folder" else source.name,
@@ -190,6 +194,13 @@ def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
         "labels": image_set.labels[is_read],
         "taken_for": measured.taken_for[is_read],
     }
+
+
+def _background_hint(card: ModelCard, images: Images, report: Report) -> str:
+    """Returns a hint where images look like negatives of the training images, else nothing."""
+    if card.background is None:
+        return ""
+    return background_hint(sample_edge_levels(images, report), card.background)
 
 
 def _unseen(path: Path, trial: Trial) -> str:

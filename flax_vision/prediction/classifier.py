@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from flax_vision import processor
+from flax_vision.data.background import background_hint, edge_levels
 from flax_vision.data.batches import Batch, evaluation_batches
 from flax_vision.data.image_files import Paths
 from flax_vision.data.image_set import Report
@@ -52,6 +53,7 @@ class Predictions(Sequence[Prediction]):
         why.
       seconds: that the photographs took, reading them and compiling included.
       network_seconds: of these, those in which the network was computed, or compiled.
+      hint: Advice where the photographs look like negatives of the training images, else empty.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class Predictions(Sequence[Prediction]):
         unreadable: Mapping[str, str],
         seconds: float,
         network_seconds: float,
+        hint: str = "",
     ) -> None:
         self._found = found
         self.unreadable = unreadable
         self.seconds = seconds
         self.network_seconds = network_seconds
+        self.hint = hint
 
     def __getitem__(self, index: Any) -> Any:
         return self._found[index]
@@ -151,18 +155,22 @@ class Classifier:
         images = self._set_of(paths, threads)
         names = self.card.class_names
         found: list[Prediction] = []
+        levels = [np.empty(0)]
         for batch in self._batches(images, batch_size):
             report(f"looking with {self.card.name}", len(found), len(paths))
             before = time.monotonic()
             posteriors = np.asarray(self.posteriors(batch.images))
             network_seconds += time.monotonic() - before
             self._check_answers(posteriors[batch.mask])
+            levels.append(edge_levels(batch.images)[batch.mask])
             for place, row in zip(batch.place[batch.mask], posteriors[batch.mask], strict=True):
                 order = np.argsort(-row, kind="stable")[:top]
                 classes, path = [names[i] for i in order], paths[place]
                 found.append(Prediction(path, classes, row[order], truth_of(path, names)))
         seconds = time.monotonic() - started
-        return Predictions(found, {**absent, **images.unreadable}, seconds, network_seconds)
+        hint = background_hint(np.concatenate(levels), self.card.background)
+        unreadable = {**absent, **images.unreadable}
+        return Predictions(found, unreadable, seconds, network_seconds, hint)
 
     def _check_answers(self, posteriors: np.ndarray) -> None:
         if not np.isfinite(posteriors).all():

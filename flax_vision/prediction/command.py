@@ -30,7 +30,8 @@ Photographs are JPEG, PNG, WebP, AVIF (where Pillow reads it), BMP, GIF (of seve
 first), TIFF or PPM files of any size and mode, but for 32 bits a channel, and upright by their EXIF
 orientation. In folders they may lie at any depth, and files without an extension of these formats
 are skipped and counted; files that are named themselves may have any name. Where a folder is named
-after a class, that is the truth about what is in it.
+after a class, that is the truth about what is in it. A hint tells where most of them look like
+negatives of the training images.
 
 examples:
   flax-vision predict runs/lenet5 photographs
@@ -89,6 +90,8 @@ def run(options: argparse.Namespace) -> int:
     unreadable = {**absent, **predictions.unreadable}
     for name, reason in unreadable.items():
         print(f"error: {name!r} cannot be read: {reason}", file=sys.stderr)
+    if predictions.hint:
+        print(f"hint: {predictions.hint}", file=sys.stderr)
     _print(predictions, options.format)
     share = predictions.network_seconds / predictions.seconds
     print(

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from flax_vision import peers
 from flax_vision.counts import counted
+from flax_vision.data.background import measure_background
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.sources import Parts, Source, load_parts
@@ -131,7 +132,8 @@ def prepare(
     else:
         preprocessing = centered(card.preprocessing, data.center, parts.train, report)
     augmentation = make_augmentation(config.augmentation, parts.train, preprocessing, report)
-    card = dataclasses.replace(card, preprocessing=preprocessing)
+    background = measure_background(parts.train, report)
+    card = dataclasses.replace(card, preprocessing=preprocessing, background=background)
     program = Program(
         model,
         dataclasses.replace(recipe, augmentation=augmentation),

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -8,6 +9,9 @@ import pytest
 from PIL import Image
 
 from flax_vision.cli import main
+from flax_vision.data.background import Background
+from flax_vision.data.mnist_5k import load_mnist_5k
+from flax_vision.weights import exported
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,21 @@ def test_csv(export, folder, capsys):
     assert {row["file"] for row in rows} == {str(folder / "cat/1.png")}
     assert {row["truth"] for row in rows} == {"cat"}
     assert sum(float(row["probability"]) for row in rows) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_hint_where_digits_are_inverted(is_inverted, export, tmp_path, capsys):
+    card = dataclasses.replace(exported.load_card(export), background=Background(0.1, 0.5))
+    exported.save(tmp_path / "net", card, exported.load(export)[1])
+    for number, image in enumerate(load_mnist_5k()[1].images[:5, :, :, 0]):
+        digit = np.pad(255 - image if is_inverted else image, 2, mode="edge")
+        Image.fromarray(digit).save(tmp_path / f"{number}.png")
+    status, printed, said = predict(capsys, tmp_path / "net", tmp_path, "--format", "json")
+    assert status == 0
+    assert len(json.loads(printed)) == 5
+    hints = [line for line in said.splitlines() if line.startswith("hint: ")]
+    assert len(hints) == is_inverted
+    assert all("invert the images, for example with PIL.ImageOps.invert" in line for line in hints)
 
 
 def test_table_has_names_as_they_are(export, folder, capsys):
