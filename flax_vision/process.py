@@ -25,6 +25,9 @@ from pathlib import Path
 import platformdirs
 
 from flax_vision import allocator, processor
+from flax_vision.errors import UserError
+from flax_vision.terminal import print_warning
+from flax_vision.text import printable
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 """JAX's own variable for where it keeps compiled programs."""
@@ -45,6 +48,9 @@ _KNOWN = "0.10."
 XLA ends a process with a flag that it has not, and another might not compile barriers.
 """
 
+_PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
+"""JAX's variables for the kinds of devices that it may use."""
+
 _PLUGINS = "jax_plugins"
 """The entry points, and the package, of other devices than CPUs and TPUs."""
 
@@ -59,7 +65,7 @@ def prepare() -> None:
     """
     # Pillow's, of which decoding makes an error that names the file.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
-    warnings.formatwarning = lambda message, *place, **line: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *place, **line: f"warning: {printable(message)}\n"
     allocator.settle(os.environ)
     _settle_flags(os.environ)
     _settle_cache(os.environ)
@@ -73,6 +79,27 @@ def emulate_devices(count: int) -> None:
     if "jax" not in sys.modules:
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["JAX_NUM_CPU_DEVICES"] = str(count)
+
+
+def check_platforms() -> None:
+    """Raises a UserError where JAX has none of the devices that its variables ask for."""
+    asked = {name: os.environ.get(name, "") for name in _PLATFORMS}
+    asked = {name: value for name, value in asked.items() if value not in ("", "cpu")}
+    if not asked:
+        return
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # of a plugin that is absent it says nothing
+        reason = (
+            str(error).partition(" (set ")[0].rstrip(".") or "no plugin, or no hardware, for it"
+        )
+        raise UserError(
+            f"{' and '.join(f'{name} is {value!r}' for name, value in asked.items())}, and JAX "
+            f"finds no such device ({reason}); set it to cpu, or unset it for the best device "
+            "there is."
+        ) from error
 
 
 def describe() -> str:
@@ -118,7 +145,7 @@ def _settle_cache(environment: MutableMapping[str, str]) -> None:
     except OSError as error:
         variable = "XDG_CACHE_HOME" if named is None else CACHE
         environment[CACHE] = ""
-        _warn(
+        print_warning(
             f"programs are compiled anew at every start: {path} cannot be written "
             f"({error.strerror}); set {variable} to a directory that can"
         )
@@ -136,7 +163,3 @@ def _instructions() -> str:
     A home directory may be shared among machines, and JAX's keys do not tell them apart.
     """
     return hashlib.sha256(processor.flags().encode()).hexdigest()[:8]
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)

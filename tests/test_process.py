@@ -8,6 +8,7 @@ import pytest
 from run_program import run_program
 
 from flax_vision import process, processor
+from flax_vision.errors import UserError
 
 PROGRAM = """
 from flax_vision import process
@@ -178,3 +179,26 @@ def test_machines_with_other_instructions_have_another_cache(monkeypatch):
     here = process._instructions()
     monkeypatch.setattr(processor, "flags", lambda: "flags\t\t: fpu sse2")
     assert process._instructions() != here
+
+
+@pytest.mark.parametrize("name", ["JAX_PLATFORMS", "JAX_PLATFORM_NAME"])
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (RuntimeError("No backend 'cuda'. (set JAX_PLATFORMS='' to)"), "No backend 'cuda'"),
+        (AssertionError(), "no plugin, or no hardware, for it"),
+    ],
+)
+def test_devices_that_jax_does_not_find(name, failure, reason, monkeypatch):
+    def find_none():
+        raise failure
+
+    monkeypatch.setattr(jax, "devices", find_none)
+    process.check_platforms()  # JAX_PLATFORMS is cpu
+    monkeypatch.setenv(name, "cuda")
+    with pytest.raises(UserError) as error:
+        process.check_platforms()
+    assert str(error.value) == (
+        f"{name} is 'cuda', and JAX finds no such device ({reason}); set it to cpu, or unset it "
+        "for the best device there is."
+    )
