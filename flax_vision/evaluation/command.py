@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from flax_vision.counts import counted
 from flax_vision.evaluation.protocols import CENTER, NAMES
 from flax_vision.report.progress import progress
 from flax_vision.report.tables import print_table
+from flax_vision.terminal import print_warning
 
 if TYPE_CHECKING:
     from flax_vision.evaluation.trained import Evaluation
@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> None:
             report=report,
         )
     for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print_warning(warning)
     if options.format == "json":
         print(json.dumps(_content(result, options.confusion)))
     else:
