@@ -27,7 +27,7 @@ _SIGNATURE = "flax_vision"
 """Ends the first line of a process, which is whole then; strangers do not know it."""
 
 _FIRST_WORDS_SECONDS = 1.0
-"""How long the rest of a first line may take, once it has begun."""
+"""Limit for the rest of a first line, after its first byte."""
 
 _AGAIN_SECONDS = 0.2
 _ATTEMPT_SECONDS = 10.0
@@ -62,7 +62,7 @@ class Line(NamedTuple):
 
 
 class _Hello(NamedTuple):
-    """The first words of a process.
+    """The first line of a process.
 
     Attributes:
       line: The connection to it.
@@ -126,7 +126,7 @@ def gather(listener: socket.socket, processes: int, seconds: float) -> Lines:
 
 
 def _hellos(listener: socket.socket, deadline: float) -> Generator[_Hello, None, None]:
-    """Yields the first words of every process that calls.
+    """Yields the first line of every process that connects.
 
     A connection that says nothing delays no other one, and is closed at the end. One that says
     something else is closed at once.
@@ -156,7 +156,7 @@ def _accept(listener: socket.socket, selector: selectors.BaseSelector) -> None:
 
 
 def _hello(line: Line) -> _Hello | None:
-    """Returns the first words on a line; None for those of a stranger."""
+    """Returns the first line of a process, or None for the words of a stranger."""
     words = re.fullmatch(
         rf"([0-9]{{1,6}}) ([0-9]{{1,6}}) {_SIGNATURE}", line.hear(_FIRST_WORDS_SECONDS)
     )

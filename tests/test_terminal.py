@@ -9,6 +9,7 @@ import pytest
 from flax_vision import terminal
 
 CLI = "import sys, flax_vision.cli as c; sys.exit(c.main())"
+TRAIN = "import sys, flax_vision.training.command as c; sys.exit(c.main())"
 SETTLED = "from flax_vision.terminal import settle_streams as settle\n"
 
 
@@ -39,9 +40,16 @@ def test_closed_errors_are_not_mixed_with_output():
     assert run(CLI, "models", "lenet6", redirected="2>&-") == (2, "", "")
 
 
-@pytest.mark.parametrize("arguments", [["models"], ["--help"]])
-def test_full_output_is_one_line(arguments):
-    status, _, said = run(CLI, *arguments, redirected="> /dev/full")
+def test_training_warns_of_closed_output_and_goes_on():
+    status, _, said = run(TRAIN, "--config", "missing.py", redirected=">&-")
+    assert (status, said.count("\n")) == (2, 2)
+    assert said.startswith("warning: standard output is closed; metrics.jsonl of the run has its")
+    assert "error: no config file 'missing.py'" in said
+
+
+@pytest.mark.parametrize(("program", "argument"), [(CLI, "models"), (CLI, "-h"), (TRAIN, "-h")])
+def test_full_output_is_one_line(program, argument):
+    status, _, said = run(program, argument, redirected="> /dev/full")
     assert (status, said.count("\n")) == (2, 1)
     assert said.startswith("error: standard output cannot be written (No space left on device); ")
 
