@@ -2,6 +2,8 @@
 
 import argparse
 
+from flax_vision.text import printable
+
 DESCRIPTION = """\
 Writes a trained network, as training or an import left it behind, for another program. Every form
 but the first two is of one size of images, the network's own, and of any number of them."""
@@ -54,4 +56,4 @@ def run(options: argparse.Namespace) -> None:
     from flax_vision.weights.export import export
 
     export(options.trained, options.format, options.output, options.preprocessing)
-    print(options.output)
+    print(printable(options.output))
