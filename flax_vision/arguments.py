@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ AXES = (DATA, COLUMN)
 
 MOST_DEVICES = 1024
 """That are emulated."""
+
+
+def path(text: str) -> str:
+    """Returns a path with the home directory in place of `~`."""
+    return os.path.expanduser(text)
 
 
 def positive(text: str) -> int:

@@ -11,6 +11,9 @@ from ml_collections import ConfigDict
 from flax_vision.counts import counted
 from flax_vision.errors import UserError, unknown
 
+PATH_KEYS = ("init_from", "data.directory", "data.path")
+"""Keys with a path of the user's."""
+
 
 def default_config() -> ConfigDict:
     """Returns every key that a configuration has, for a config file to start from."""
@@ -126,9 +129,8 @@ def check(config: ConfigDict) -> None:
             valid = False
         if not valid:
             raise UserError(f"config.{key} is {flat[key]!r}; it must be {rule}.")
-    for key, choices in _CHOICES.items():
-        if flat[key] not in choices:
-            raise unknown(f"config.{key}", flat[key], choices)
+    for key in _CHOICES:
+        check_choice(key, flat[key])
     boundaries, factors = flat["schedule.boundaries"], flat["schedule.factors"]
     if len(boundaries) != len(factors):
         raise UserError(
@@ -137,6 +139,12 @@ def check(config: ConfigDict) -> None:
         )
     _check_start(flat)
     _check_photographs(flat)
+
+
+def check_choice(key: str, value: Any) -> None:
+    """Raises a UserError unless the key takes the value."""
+    if value not in _CHOICES[key]:
+        raise unknown(f"config.{key}", value, _CHOICES[key])
 
 
 def _check_photographs(flat: Mapping[str, Any]) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flax_vision import peers
+from flax_vision import arguments, peers
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
 from flax_vision.training.config import flatten
+from flax_vision.training.config_file import check_config
 from flax_vision.training.display import Display
 from flax_vision.training.interruption import Interrupted, Interruption
 from flax_vision.training.run import Run
@@ -16,11 +17,11 @@ from flax_vision.training.run_directory import open_run
 from flax_vision.training.setup import make_placement, prepare
 
 
-def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     """Trains, tests and exports a network, or goes on where an earlier call was stopped.
 
     Args:
-      config: a checked configuration.
+      config: The keys that differ from the defaults, or all keys.
       workdir: the run directory.
 
     Returns:
@@ -31,6 +32,7 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         not finite.
       Interrupted: Ctrl-C or SIGTERM came, and the state was saved.
     """
+    config, workdir = check_config(config), Path(arguments.path(str(workdir)))
     peers.check_same({**flatten(config.to_dict(), "config."), "--workdir": str(workdir)})
     make_placement(config)  # a mistake leaves no directory behind
     with open_run(workdir, config.to_dict()) as directory, Display() as display:

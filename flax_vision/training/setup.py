@@ -28,11 +28,7 @@ from flax_vision.training.inputs import (
     make_preprocessing,
     make_reading,
 )
-from flax_vision.training.levenberg_marquardt import (
-    Curvature,
-    levenberg_marquardt,
-    make_curvature,
-)
+from flax_vision.training.levenberg_marquardt import Curvature, make_curvature
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.placement import Placement
@@ -172,6 +168,8 @@ def make_placement(config: ConfigDict) -> Placement:
     try:
         mesh = make_mesh(data=asked.data or None, column=asked.column)
         model = create_model(mesh=mesh, **config.model.to_dict())
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"config.mesh: {error}") from error
     if peers.count() > 1 and mesh.size < jax.device_count():
@@ -236,7 +234,6 @@ def _make_recipe(
 ) -> Recipe:
     loss = make_loss(config.loss.name, config.loss.rubbish)
     curvature: Curvature | None = None
-    optimizer = make_optimizer(config.optimizer)
     if config.optimizer.name == "levenberg_marquardt":
         if not isinstance(model, LeNet5) or model.trainable_codes:
             raise UserError(
@@ -244,10 +241,9 @@ def _make_recipe(
                 "codes; choose sgd."
             )
         curvature = make_curvature(model, loss)
-        optimizer = levenberg_marquardt(config.optimizer.mu)
     return Recipe(
         loss,
-        optimizer,
+        make_optimizer(config.optimizer),
         make_schedule(config.schedule, config.epochs, steps_per_epoch),
         make_plateau(config.schedule),
         steps_per_epoch,

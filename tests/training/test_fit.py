@@ -126,6 +126,30 @@ def test_summary_of_a_run_of_one_step_an_epoch(config):
     assert summary.endswith("800 training, 3,200 validation, 1,000 test images; 1 step an epoch")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("optimizer.name", "adam", "unknown config.optimizer.name 'adam'"),
+        ("schedule.learning_rate", -1.0, "config.schedule.learning_rate is -1.0; it must"),
+        ("model.codes", "ascii", "unknown option of lenet5_modern 'codes'"),
+    ],
+)
+def test_configuration_from_python_is_checked_before_anything_is_written(
+    key, value, message, config, tmp_path
+):
+    with config.unlocked():
+        config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=f"^{message}"):
+        fit(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_string_is_a_path_and_a_tilde_is_home(config, finished, monkeypatch):
+    workdir, result = finished
+    monkeypatch.setenv("HOME", str(workdir.parent))
+    assert fit(config, f"~/{workdir.name}") == result
+
+
 def test_finished_run_is_not_trained_again(config, finished, monkeypatch):
     workdir, result = finished
     monkeypatch.setattr(fit_module, "prepare", pytest.fail)
