@@ -17,7 +17,7 @@ MOST_DEVICES = 1024
 """That are emulated."""
 
 
-def path(text: str) -> str:
+def expanded_path(text: str) -> str:
     """Returns a path with the home directory in place of `~`."""
     return os.path.expanduser(text)
 

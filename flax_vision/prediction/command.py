@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from flax_vision import arguments
 from flax_vision.counts import counted
 from flax_vision.errors import UserError
 from flax_vision.report.progress import progress
@@ -39,9 +40,15 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.add_argument("trained", metavar="DIR", help="a run directory, or an export")
     parser.add_argument(
-        "photographs", nargs="+", metavar="FILE_OR_FOLDER", help="photographs, or folders of them"
+        "trained", type=arguments.expanded_path, metavar="DIR", help="a run directory, or an export"
+    )
+    parser.add_argument(
+        "photographs",
+        nargs="+",
+        type=arguments.expanded_path,
+        metavar="FILE_OR_FOLDER",
+        help="photographs, or folders of them",
     )
     parser.add_argument(
         "--top",
@@ -52,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--picture",
+        type=arguments.expanded_path,
         metavar="FILE",
         help="draw the photographs, 64 at most, with a bar for each class, 20 at most, into a "
         ".png, .pdf or .svg file",

@@ -15,8 +15,9 @@ from typing import NoReturn
 from ml_collections import ConfigDict
 
 from flax_vision import process
+from flax_vision.arguments import expanded_path
 from flax_vision.errors import UserError
-from flax_vision.training.config import default_config, flatten, split_spec
+from flax_vision.training.config import default_config, flatten
 from flax_vision.training.interruption import Interrupted
 
 _DESCRIPTION = """\
@@ -56,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
         # JAX takes a second or more to import, which --help and mistyped options need not pay.
         from flax_vision.training.config_file import load_config
+        from flax_vision.training.run_directory import default_workdir
 
         config = load_config(options.config, overrides)
-        workdir = Path(options.workdir or _default_workdir(options.config, overrides))
+        workdir = Path(options.workdir or default_workdir(options.config, overrides))
         return _fit_with_others(options, config, workdir)
     except UserError as error:
         return _fail(str(error))
@@ -149,11 +151,18 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", required=True, metavar="FILE[:RECIPE]", help="what to train")
+    parser.add_argument(
+        "--config",
+        required=True,
+        type=expanded_path,
+        metavar="FILE[:RECIPE]",
+        help="what to train",
+    )
     parser.add_argument(
         "--workdir",
+        type=expanded_path,
         metavar="DIR",
-        help="the run directory (default: runs/, the file's name, the recipe and what is set)",
+        help="the run directory (default: runs/, the file's name, the recipe and the settings)",
     )
     others = parser.add_argument_group(
         "many processes", "found by themselves on SLURM, Kubernetes, Open MPI and TPUs"
@@ -177,12 +186,3 @@ def _joined(arguments: Sequence[str]) -> list[str]:
         else:
             joined.append(argument)
     return joined
-
-
-def _default_workdir(spec: str, overrides: Sequence[str]) -> str:
-    path, recipe = split_spec(spec)
-    settings = [override.removeprefix("--config.") for override in overrides]
-    # On other devices it is the same run, and goes on.
-    settings = [setting for setting in settings if not setting.startswith("mesh.")]
-    name = "-".join(filter(None, [Path(path).stem, recipe, *settings]))
-    return "runs/" + re.sub(r"[^\w.=,+-]+", "_", name)

@@ -60,7 +60,7 @@ def check_config(config: ConfigDict) -> ConfigDict:
     """
     complete = _complete(config)
     _add_model_options(complete, complete.model.name)
-    paths = {key: arguments.path(flatten(complete)[key]) for key in PATH_KEYS}
+    paths = {key: arguments.expanded_path(flatten(complete)[key]) for key in PATH_KEYS}
     complete.update_from_flattened_dict(paths)
     check(complete)
     return complete

@@ -32,7 +32,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         not finite.
       Interrupted: Ctrl-C or SIGTERM came, and the state was saved.
     """
-    config, workdir = check_config(config), Path(arguments.path(str(workdir)))
+    config, workdir = check_config(config), Path(arguments.expanded_path(str(workdir)))
     peers.check_same({**flatten(config.to_dict(), "config."), "--workdir": str(workdir)})
     make_placement(config)  # a mistake leaves no directory behind
     with open_run(workdir, config.to_dict()) as directory, Display() as display:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,20 +13,23 @@ from typing import Any
 import filelock
 import tensorboardX
 
-from flax_vision import peers
+from flax_vision import arguments, peers
 from flax_vision.data import identity
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
-from flax_vision.training.config import default_config, flatten
+from flax_vision.training.config import PATH_KEYS, default_config, flatten, split_spec
 from flax_vision.training.starting import describe_start
 
-# What a run may go on with in another way: none of it changes what is learned.
 _FREE = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
     *("mesh.data", "mesh.column", "mesh.fsdp"),
 )
+"""Keys that a resumed run may change, because they do not affect the training."""
 
 _STARTS = "starts.json"
+
+_NAME_BYTES = 255
+"""The longest file name that common file systems take."""
 
 _SEEN_SECONDS = 60.0
 """For so long NFS may show a directory as it was."""
@@ -133,6 +137,38 @@ class RunDirectory:
             if name != "step":
                 self._events.add_scalar(name, value, record["step"])
         self._events.flush()
+
+
+def default_workdir(spec: str, overrides: Sequence[str]) -> str:
+    """Returns the run directory of a command that names none.
+
+    Different spellings of one command give one directory: the settings are sorted, their paths are
+    normalized, and settings that a resumed run may change are left out.
+
+    Args:
+      spec: The config file, `PATH` or `PATH:RECIPE`.
+      overrides: Arguments such as `--config.batch_size=64`.
+    """
+    path, recipe = split_spec(spec)
+    pairs = (override.removeprefix("--config.").split("=", 1) for override in overrides)
+    settings = [
+        f"{key}={_normalized(value) if key in PATH_KEYS and value else value}"
+        for key, value in sorted(dict(pairs).items())
+        if key not in _FREE
+    ]
+    name = re.sub(r"[^\w.=,+-]+", "_", "-".join(filter(None, [Path(path).stem, recipe, *settings])))
+    if len(name.encode()) > _NAME_BYTES:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = name.encode()[: _NAME_BYTES - 9].decode(errors="ignore") + f"-{digest}"
+    return f"runs/{name}"
+
+
+def _normalized(path: str) -> str:
+    """Returns a path relative to the current directory where it lies inside, else absolute."""
+    resolved = Path(os.path.realpath(arguments.expanded_path(path)))
+    return str(
+        resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else resolved
+    )
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import chex
 import pytest
 
 import flax_vision as fv
+from flax_vision.training import command
 from flax_vision.training.command import main
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +99,13 @@ def test_directory_of_another_configuration(fails, tmp_path):
     line = fails("--config", LENET5, "--workdir=run", *settings, "--config.seed=1")
     assert "seed is 0 there and 1 now" in line
     assert (tmp_path / "run/config.json").read_text() == before
+
+
+def test_tilde_is_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    options, _ = command._parse(["--config=~/a.py:mnist", "--workdir", "~/run"])
+    assert options.config == "/home/me/a.py:mnist"
+    assert options.workdir == "/home/me/run"
 
 
 def test_help_teaches(capsys):
