@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import tensorboardX
 
 from flax_vision import arguments, peers
 from flax_vision.data import identity
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
 from flax_vision.training.config import PATH_KEYS, default_config, flatten, split_spec
+from flax_vision.training.events import Events
 from flax_vision.training.starting import describe_start
 
 _FREE = (
@@ -52,14 +52,14 @@ class RunDirectory:
         self.export = path / "export"
         self._metrics = path / "metrics.jsonl"
         self._result = path / "result.json"
-        self._events: tensorboardX.SummaryWriter | None = None
+        self._events = Events(path)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
         if not peers.is_first():
             return
         self._add_line(record)
-        self._add_events(record)
+        self._events.add(record)
 
     def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Makes `metrics.jsonl` and the events say what the history says, and nothing else.
@@ -70,11 +70,9 @@ class RunDirectory:
         if not peers.is_first():
             return
         _write(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
-        self.close()
-        for file in self.path.glob("events.out.tfevents.*"):
-            file.unlink()
+        self._events.close()
         for record in history:
-            self._add_events(record)
+            self._events.add(record)
 
     def result(self) -> dict[str, Any] | None:
         """Returns what a finished run came to, or None where the run is not finished.
@@ -92,7 +90,7 @@ class RunDirectory:
         self._add_line(result)
         # The rest of it are figures of the best epoch and of the whole run, no points of a curve.
         test = {name: value for name, value in result.items() if name.startswith("test/")}
-        self._add_events({"step": result["step"], **test})
+        self._events.add({"step": result["step"], **test})
         _write(self._result, json.dumps(result, indent=2) + "\n")
 
     def claim_images(self, parts: Parts) -> None:
@@ -109,9 +107,7 @@ class RunDirectory:
 
     def close(self) -> None:
         """Closes the files."""
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        self._events.close()
 
     def _claim_images(self, found: Mapping[str, identity.Identity]) -> None:
         file = self.path / identity.FILE
@@ -129,14 +125,6 @@ class RunDirectory:
     def _add_line(self, record: Mapping[str, Any]) -> None:
         with self._metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
-
-    def _add_events(self, record: Mapping[str, Any]) -> None:
-        if self._events is None:
-            self._events = tensorboardX.SummaryWriter(str(self.path))
-        for name, value in record.items():
-            if name != "step":
-                self._events.add_scalar(name, value, record["step"])
-        self._events.flush()
 
 
 def default_workdir(spec: str, overrides: Sequence[str]) -> str:
