@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
         # JAX takes a second or more to import, which --help and mistyped options need not pay.
         from flax_vision.training.config_file import load_config
-        from flax_vision.training.run_directory import default_workdir
+        from flax_vision.training.default_workdir import default_workdir
 
         config = load_config(options.config, overrides)
         workdir = Path(options.workdir or default_workdir(options.config, overrides))
@@ -100,8 +100,9 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
 
 
 def _fail_of_loss(workdir: Path, who: str) -> None:
-    names = [path.name for path in (workdir / "checkpoints").glob("*")]
-    steps = [int(name) for name in names if name.isdecimal()]
+    from flax_vision.training.rollback import checkpoint_steps
+
+    steps = checkpoint_steps(workdir)
     kept = f"The last checkpoint is that of step {max(steps):,} in" if steps else "Nothing is in"
     _fail(
         f"{who} of this run has ended, or cannot be reached any more. {kept} {workdir}. Start all "

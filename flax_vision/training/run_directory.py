@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,24 +11,22 @@ from typing import Any
 
 import filelock
 
-from flax_vision import arguments, peers
+from flax_vision import peers
 from flax_vision.data import identity
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
-from flax_vision.training.config import PATH_KEYS, default_config, flatten, split_spec
+from flax_vision.training.config import default_config, flatten
 from flax_vision.training.events import Events
+from flax_vision.training.rollback import LOCK, Rollback, checkpoint_steps
 from flax_vision.training.starting import describe_start
 
-_FREE = (
+FREE = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
     *("mesh.data", "mesh.column", "mesh.fsdp"),
 )
 """Keys that a resumed run may change, because they do not affect the training."""
 
 _STARTS = "starts.json"
-
-_NAME_BYTES = 255
-"""The longest file name that common file systems take."""
 
 _SEEN_SECONDS = 60.0
 """For so long NFS may show a directory as it was."""
@@ -127,41 +124,11 @@ class RunDirectory:
             file.write(json.dumps(record) + "\n")
 
 
-def default_workdir(spec: str, overrides: Sequence[str]) -> str:
-    """Returns the run directory of a command that names none.
-
-    Different spellings of one command give one directory: the settings are sorted, their paths are
-    normalized, and settings that a resumed run may change are left out.
-
-    Args:
-      spec: The config file, `PATH` or `PATH:RECIPE`.
-      overrides: Arguments such as `--config.batch_size=64`.
-    """
-    path, recipe = split_spec(spec)
-    pairs = (override.removeprefix("--config.").split("=", 1) for override in overrides)
-    settings = [
-        f"{key}={_normalized(value) if key in PATH_KEYS and value else value}"
-        for key, value in sorted(dict(pairs).items())
-        if key not in _FREE
-    ]
-    name = re.sub(r"[^\w.=,+-]+", "_", "-".join(filter(None, [Path(path).stem, recipe, *settings])))
-    if len(name.encode()) > _NAME_BYTES:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-        name = name.encode()[: _NAME_BYTES - 9].decode(errors="ignore") + f"-{digest}"
-    return f"runs/{name}"
-
-
-def _normalized(path: str) -> str:
-    """Returns a path relative to the current directory where it lies inside, else absolute."""
-    resolved = Path(os.path.realpath(arguments.expanded_path(path)))
-    return str(
-        resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else resolved
-    )
-
-
 @contextlib.contextmanager
 def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     """Opens the directory of a run, and creates it where it does not exist.
+
+    Where an error ends the run before it has saved a checkpoint, the directory is left as it was.
 
     Args:
       path: the directory.
@@ -171,18 +138,16 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
       UserError: the directory cannot be written, another process is using it, it belongs to
         another configuration, or not all processes of the run see it.
     """
-    lock = filelock.FileLock(path / "run.lock")
     run = RunDirectory(path)
-    try:
-        peers.first_only(lambda: _take(path, lock, config))
+    with contextlib.ExitStack() as stack:
+        peers.first_only(lambda: _take(path, config, stack))
+        stack.callback(run.close)
         _check_seen(path)
         yield run
-    finally:
-        run.close()
-        lock.release()
 
 
-def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> None:
+def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) -> None:
+    """Locks and claims the directory until the stack is closed."""
     wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
     if wildcards and not _is_begun(path):
         raise UserError(
@@ -190,13 +155,17 @@ def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> Non
             "which Orbax, which writes the checkpoints, does not find them again; give another "
             "--workdir."
         )
+    lock, rollback = filelock.FileLock(path / LOCK), Rollback(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
+        stack.callback(lock.release)
+        stack.enter_context(rollback)
         _claim(path, config)
     except filelock.Timeout as error:
         raise _in_use(path) from error
     except OSError as error:
+        rollback.remove_new_folders()
         raise UserError(
             f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
             "--workdir."
@@ -251,7 +220,7 @@ def _claim(path: Path, config: Mapping[str, Any]) -> None:
 
 def _is_begun(path: Path) -> bool:
     """Returns whether there is a checkpoint: a start that failed before leaves nothing to lose."""
-    return any((path / "checkpoints").glob("[0-9]*")) or (path / "result.json").exists()
+    return bool(checkpoint_steps(path)) or (path / "result.json").exists()
 
 
 def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -262,7 +231,7 @@ def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> 
     missing = "(none)"
     differences = [
         f"{key} is {old.get(key, missing)!r} there and {new.get(key, missing)!r} now"
-        for key in sorted((old | new).keys() - set(_FREE))
+        for key in sorted((old | new).keys() - set(FREE))
         if old.get(key, missing) != new.get(key, missing)
     ]
     if differences:
@@ -285,8 +254,11 @@ def _read(path: Path) -> Any:
 def _write(path: Path, text: str) -> None:
     """Replaces a file so that a kill leaves the old one or the new one, never half of one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -80,16 +80,30 @@ def fails(capsys, tmp_path, monkeypatch):
         ([f"--config={LENET5}", "--config.schedule.learning_rate=1e30"], "not finite at step"),
     ],
 )
-def test_mistakes_are_one_line_and_status_2(arguments, message, fails):
+def test_mistakes_are_one_line_and_status_2(arguments, message, fails, tmp_path):
     assert message in fails(*arguments)
+    assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "mistake", ["mesh.data=8", "mesh.column=2", "mesh.column=3", "batch_size=30"]
-)
-def test_mesh_that_cannot_be_leaves_no_directory_behind(mistake, fails, tmp_path):
-    fails(f"--config={LENET5}", f"--config.{mistake}", "--workdir=run")
-    assert not (tmp_path / "run").exists()
+MISTAKES = [
+    *(["mesh.data=8"], ["mesh.column=2"], ["mesh.column=3"], ["batch_size=30"]),
+    *(["batch_size=4000"], ["epochs=100000000"], ["optimizer.accumulate=9999"]),
+    *(["data.name=mnits"], ["data.name=mnist", "data.directory=."], ["data.resize=64"]),
+    *(["data.mean=1,2,3"], ["data.crop=29"], ["data.validation=0.9999"], ["view.size=32"]),
+    *(["init_from=nowhere"], ["freeze=C9"], ["data.validation=0", "schedule.name=plateau"]),
+    ["optimizer.name=levenberg_marquardt", "model.name=lenet5_modern"],
+    *(["data.name=folder", "data.path=nowhere"], ["data.name=folder", "view.size=32"]),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=" ".join)
+def test_mistake_leaves_nothing_behind(mistake, fails, tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/config.json").write_text("{}")
+    for workdir in ("new/run", "old"):
+        fails(f"--config={LENET5}", *(f"--config.{x}" for x in mistake), f"--workdir={workdir}")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "old", tmp_path / "old/config.json"]
+    assert (tmp_path / "old/config.json").read_text() == "{}"
 
 
 def test_directory_of_another_configuration(fails, tmp_path):
@@ -117,12 +131,11 @@ def test_help_teaches(capsys):
 
 
 def test_each_configuration_has_a_directory_of_its_own(fails, tmp_path):
-    diverging = "--config.schedule.learning_rate=1e30"
-    fails("--config", LENET5, diverging)
-    fails("--config", LENET5, diverging, "--config.seed", "1")
+    diverging = ["--config.schedule.learning_rate=1e30", "--config.checkpoint.every_seconds=0"]
+    fails("--config", LENET5, *diverging)
+    fails("--config", LENET5, *diverging, "--config.seed", "1")
     names = {path.name for path in (tmp_path / "runs").iterdir()}
-    name = "lenet5-schedule.learning_rate=1e30"
-    assert names == {name, f"{name}-seed=1"}
+    assert names == {f"lenet5-schedule.learning_rate=1e30{end}" for end in ("", "-seed=1")}
 
 
 def start(workdir: Path, *more: str) -> subprocess.Popen:
