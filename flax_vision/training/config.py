@@ -11,7 +11,9 @@ from ml_collections import ConfigDict
 from flax_vision.counts import counted
 from flax_vision.errors import UserError, unknown
 
-PATH_KEYS = ("init_from", "data.directory", "data.path")
+INIT_FROM = "init_from"
+DATA_PATHS = ("data.directory", "data.path")
+PATH_KEYS = (INIT_FROM, *DATA_PATHS)
 """Keys with a path of the user's."""
 
 

@@ -1,12 +1,11 @@
 """The run directory of a command that names none."""
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from flax_vision.arguments import expanded_path
+from flax_vision.arguments import normalized_path
 from flax_vision.training.config import PATH_KEYS, split_spec
 from flax_vision.training.run_directory import FREE
 
@@ -27,7 +26,7 @@ def default_workdir(spec: str, overrides: Sequence[str]) -> str:
     path, recipe = split_spec(spec)
     pairs = (override.removeprefix("--config.").split("=", 1) for override in overrides)
     settings = [
-        f"{key}={_normalized(value) if key in PATH_KEYS and value else value}"
+        f"{key}={normalized_path(value) if key in PATH_KEYS else value}"
         for key, value in sorted(dict(pairs).items())
         if key not in FREE
     ]
@@ -36,11 +35,3 @@ def default_workdir(spec: str, overrides: Sequence[str]) -> str:
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
         name = name.encode()[: _NAME_BYTES - 9].decode(errors="ignore") + f"-{digest}"
     return f"runs/{name}"
-
-
-def _normalized(path: str) -> str:
-    """Returns a path relative to the current directory where it lies inside, else absolute."""
-    resolved = Path(os.path.realpath(expanded_path(path)))
-    return str(
-        resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else resolved
-    )

@@ -7,10 +7,12 @@ from ml_collections import ConfigDict
 
 from flax_vision import arguments, peers
 from flax_vision.data.image_set import Images, Report
+from flax_vision.data.sources import load_parts
 from flax_vision.errors import UserError
 from flax_vision.training.config import flatten
 from flax_vision.training.config_file import check_config
 from flax_vision.training.display import Display
+from flax_vision.training.inputs import make_source
 from flax_vision.training.interruption import Interrupted, Interruption
 from flax_vision.training.run import Run
 from flax_vision.training.run_directory import open_run
@@ -39,13 +41,17 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         result, tested = directory.result(), None
         if result is None:
             with Interruption() as interruption:
-                setup = prepare(config, _reporter(display, interruption), directory.claim_images)
+                report = _reporter(display, interruption)
+                kept = directory.preprocessing() if config.init_from else None
+                setup = prepare(config, report, directory.claim_images, kept)
                 with Run(setup, directory, display, interruption) as run:
                     run.start()
                     run.train()
                     result = run.finish()
             tested = setup.parts.test
         else:
+            if directory.data_moved:
+                directory.claim_images(load_parts(make_source(config), display.reading))
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
         if config.report and tested is not None and peers.is_first():

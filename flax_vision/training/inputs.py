@@ -9,6 +9,7 @@ from flax_vision.counts import counted
 from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.sources import Source
 from flax_vision.data.statistics import colour_components, mean_image
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
@@ -22,6 +23,12 @@ def make_reading(config: ConfigDict) -> Reading | None:
     if not view.test_scale:
         view = dataclasses.replace(view, test_scale=round(view.size * 256 / 224))
     return Reading(view, config.data.on_error, config.data.threads)
+
+
+def make_source(config: ConfigDict) -> Source:
+    """Returns the data set that a configuration names."""
+    data, reading = config.data, make_reading(config)
+    return Source(data.name, data.directory, data.path, data.validation, data.test, reading)
 
 
 def make_preprocessing(config: ConfigDict, train: Images) -> Preprocessing:

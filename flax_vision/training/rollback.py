@@ -10,7 +10,9 @@ from flax_vision.training.events import PATTERN
 
 LOCK = "run.lock"
 
-_FILES = ("config.json", "starts.json", identity.FILE, "metrics.jsonl", LOCK)
+METADATA = "model_metadata.json"
+
+_FILES = ("config.json", "starts.json", identity.FILE, METADATA, "metrics.jsonl", LOCK)
 """Files that a run writes before its first checkpoint; the lock is the last to be removed."""
 
 
@@ -69,4 +71,5 @@ class Rollback:
 
 def checkpoint_steps(path: Path) -> set[int]:
     """Returns the steps of the checkpoints in a run directory, whole or damaged."""
-    return {int(p.name) for p in (path / "checkpoints").glob("*") if p.name.isdecimal()}
+    folders = (folder for folder in (path / "checkpoints").glob("*") if folder.is_dir())
+    return {int(folder.name) for folder in folders if folder.name.isdecimal()}

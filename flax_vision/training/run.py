@@ -65,12 +65,13 @@ class Run:
         program = self._setup.program
         found = self._checkpoints.restore_newest(program.state, self._display.warning)
         if found is None:
-            self._state = program.init(self._config.seed).starting_from(self._setup.initial)
+            self._state = self._begin()
         else:
             self._state, self._history = found
             self._step = int(self._state.step)
             self._display.line(f"going on from step {self._step:,}")
         self._directory.rewind(self._history)
+        self._directory.write_metadata(self._setup.card)
         self._display.line(self._setup.summary())
         for note in self._setup.notes:
             self._display.line(note)
@@ -81,6 +82,14 @@ class Run:
         program.compile()
         self._display.begin(self._step)
         self._lap()
+
+    def _begin(self) -> TrainState:
+        if self._setup.initial is None:
+            raise UserError(
+                f"{self._directory.checkpoints} has no checkpoint to go on from; give another "
+                "--workdir to begin anew."
+            )
+        return self._setup.program.init(self._config.seed).starting_from(self._setup.initial)
 
     def train(self) -> None:
         """Trains and validates the epochs that are left."""

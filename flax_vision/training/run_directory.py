@@ -12,13 +12,21 @@ from typing import Any
 import filelock
 
 from flax_vision import peers
+from flax_vision.arguments import normalized_path
 from flax_vision.data import identity
+from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
-from flax_vision.training.config import default_config, flatten
+from flax_vision.training.config import (
+    DATA_PATHS,
+    INIT_FROM,
+    default_config,
+    flatten,
+)
 from flax_vision.training.events import Events
-from flax_vision.training.rollback import LOCK, Rollback, checkpoint_steps
+from flax_vision.training.rollback import LOCK, METADATA, Rollback, checkpoint_steps
 from flax_vision.training.starting import describe_start
+from flax_vision.weights.exported import ModelCard
 
 FREE = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
@@ -41,7 +49,10 @@ class RunDirectory:
       path: the directory.
       checkpoints: the directory of the checkpoints.
       export: the directory of the exported best model.
+      data_moved: Whether the data of a begun run are in another place than before.
     """
+
+    data_moved = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,6 +81,18 @@ class RunDirectory:
         self._events.close()
         for record in history:
             self._events.add(record)
+
+    def write_metadata(self, card: ModelCard) -> None:
+        """Writes down what the model is and how images are preprocessed for it."""
+        if peers.is_first():
+            _write(self.path / METADATA, card.to_json())
+
+    def preprocessing(self) -> Preprocessing | None:
+        """Returns the preprocessing of a begun run; None where it is not known."""
+        if not checkpoint_steps(self.path):
+            return None
+        kept = _read(self.path / METADATA)
+        return Preprocessing(**kept["preprocessing"]) if kept else None
 
     def result(self) -> dict[str, Any] | None:
         """Returns what a finished run came to, or None where the run is not finished.
@@ -140,14 +163,19 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     """
     run = RunDirectory(path)
     with contextlib.ExitStack() as stack:
-        peers.first_only(lambda: _take(path, config, stack))
+        data_moved = peers.first_only(lambda: _take(path, config, stack))
+        run.data_moved = any(peers.agreed(bool(data_moved)))
         stack.callback(run.close)
         _check_seen(path)
         yield run
 
 
-def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) -> None:
-    """Locks and claims the directory until the stack is closed."""
+def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) -> bool:
+    """Locks and claims the directory until the stack is closed.
+
+    Returns:
+      Whether the data of a begun run are in another place than before.
+    """
     wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
     if wildcards and not _is_begun(path):
         raise UserError(
@@ -161,7 +189,7 @@ def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) ->
         lock.acquire(timeout=0)
         stack.callback(lock.release)
         stack.enter_context(rollback)
-        _claim(path, config)
+        return _claim(path, config)
     except filelock.Timeout as error:
         raise _in_use(path) from error
     except OSError as error:
@@ -202,9 +230,13 @@ def _in_use(path: Path) -> UserError:
     )
 
 
-def _claim(path: Path, config: Mapping[str, Any]) -> None:
-    """Compares and writes `config.json`, and adds this start to `starts.json`."""
-    file = path / "config.json"
+def _claim(path: Path, config: Mapping[str, Any]) -> bool:
+    """Compares and writes `config.json`, and adds this start to `starts.json`.
+
+    Returns:
+      Whether the data of a begun run are in another place than before.
+    """
+    file, data_moved = path / "config.json", False
     if _is_begun(path):
         saved = _read(file)
         if saved is None:
@@ -213,9 +245,16 @@ def _claim(path: Path, config: Mapping[str, Any]) -> None:
                 "are cannot be told; give another --workdir."
             )
         _compare(path, flatten(saved), flatten(config))
+        data_moved = _data_places(saved) != _data_places(config)
     _write(file, json.dumps(config, indent=2) + "\n")
     starts = path / _STARTS
     _write(starts, json.dumps([*(_read(starts) or []), describe_start()], indent=2) + "\n")
+    return data_moved
+
+
+def _data_places(config: Mapping[str, Any]) -> list[str]:
+    flat = flatten(config)
+    return [normalized_path(flat.get(key, "")) for key in DATA_PATHS]
 
 
 def _is_begun(path: Path) -> bool:
@@ -229,9 +268,11 @@ def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> 
     began = {key: defaults[key] for key in given if key in defaults} | dict(saved)
     old, new = (json.loads(json.dumps(values)) for values in (began, given))
     missing = "(none)"
+    # The digests of the images tell whether the data are the same, wherever they are.
+    places = DATA_PATHS if (path / identity.FILE).exists() else ()
     differences = [
         f"{key} is {old.get(key, missing)!r} there and {new.get(key, missing)!r} now"
-        for key in sorted((old | new).keys() - set(FREE))
+        for key in sorted((old | new).keys() - {*FREE, *places, INIT_FROM})
         if old.get(key, missing) != new.get(key, missing)
     ]
     if differences:

@@ -14,7 +14,8 @@ from flax_vision import peers
 from flax_vision.counts import counted
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
-from flax_vision.data.sources import Parts, Source, load_parts
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.sources import Parts, load_parts
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
@@ -27,6 +28,7 @@ from flax_vision.training.inputs import (
     make_augmentation,
     make_preprocessing,
     make_reading,
+    make_source,
 )
 from flax_vision.training.levenberg_marquardt import Curvature, make_curvature
 from flax_vision.training.losses import make_loss
@@ -59,7 +61,8 @@ class Setup:
       card: what the export will say of the network.
       program: the compiled functions.
       steps_per_epoch: whole batches in the training set.
-      initial: parameters and statistics that begin as another network's.
+      initial: Parameters and statistics of another network to begin with; None where a begun run
+        goes on without reading them.
       notes: lines about what that network has given, and what is frozen.
     """
 
@@ -68,7 +71,7 @@ class Setup:
     card: ModelCard
     program: Program
     steps_per_epoch: int
-    initial: Mapping[str, Any]
+    initial: Mapping[str, Any] | None
     notes: Sequence[str] = ()
 
     @property
@@ -89,7 +92,10 @@ class Setup:
 
 
 def prepare(
-    config: ConfigDict, report: Report, claim: Callable[[Parts], None] = lambda parts: None
+    config: ConfigDict,
+    report: Report,
+    claim: Callable[[Parts], None] = lambda parts: None,
+    kept: Preprocessing | None = None,
 ) -> Setup:
     """Reads the data and builds everything, without compiling anything yet.
 
@@ -97,16 +103,15 @@ def prepare(
       config: a checked configuration.
       report: called with a text, the images read so far and their number.
       claim: called with the data; it raises a UserError where they are not those of the run.
+      kept: The preprocessing of a begun run, for which `config.init_from` is not read again.
 
     Raises:
       UserError: the data cannot be had, or do not fit the configuration or the network.
     """
-    data = config.data
     placement = make_placement(config)
-    frozen, other = _check_layers(config)
+    frozen, other = _check_layers(config, is_begun=kept is not None)
     reading = make_reading(config)
-    source = Source(data.name, data.directory, data.path, data.validation, data.test, reading)
-    parts = load_parts(source, report)
+    parts = load_parts(make_source(config), report)
     claim(parts)
     steps_per_epoch = _steps_per_epoch(config, parts)
     card = _describe(config, parts.train, reading)
@@ -114,10 +119,12 @@ def prepare(
     recipe = _make_recipe(config, model, frozen, steps_per_epoch)
     start = start_from(other, shapes, len(card.class_names)) if other else None
     # What may be wrong is found before the images are looked at, which can take a while.
-    if start and config.init_preprocessing:
+    if kept is not None:
+        preprocessing = kept
+    elif start and config.init_preprocessing:
         preprocessing = preprocessing_of(start.card, card.preprocessing)
     else:
-        preprocessing = centered(card.preprocessing, data.center, parts.train, report)
+        preprocessing = centered(card.preprocessing, config.data.center, parts.train, report)
     augmentation = make_augmentation(config.augmentation, parts.train, preprocessing, report)
     card = dataclasses.replace(card, preprocessing=preprocessing)
     program = Program(
@@ -127,7 +134,7 @@ def prepare(
         batch_shapes(parts.train.image_shape, config.batch_size),
         placement,
     )
-    initial = start.variables if start else {}
+    initial = start.variables if start else None if kept else {}
     notes = _notes(config, card, start, frozen, shapes["params"])
     return Setup(config, parts, card, program, steps_per_epoch, initial, notes)
 
@@ -188,7 +195,7 @@ def make_placement(config: ConfigDict) -> Placement:
     return Placement(mesh, asked.fsdp, getattr(model, "column_layers", ()))
 
 
-def _check_layers(config: ConfigDict) -> tuple[frozenset[Layer], Trained | None]:
+def _check_layers(config: ConfigDict, is_begun: bool) -> tuple[frozenset[Layer], Trained | None]:
     """Returns the layers that are frozen, and the network that this one begins with.
 
     Whatever the images are and the classes, the layers have the same names: what is wrong with
@@ -201,7 +208,7 @@ def _check_layers(config: ConfigDict) -> tuple[frozenset[Layer], Trained | None]
     images = jax.ShapeDtypeStruct((1, *find_variant(name).image_shape), "float32")
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     frozen, other = frozen_layers(config.freeze, shapes["params"]), None
-    if config.init_from:
+    if config.init_from and not is_begun:
         other = load_trained(config.init_from, config.init_layers, name, options)
         check_layers(other, shapes)
     return frozen, other

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 
 import chex
@@ -20,9 +21,12 @@ from flax_vision.training import run as run_module
 from flax_vision.training import setup as training_setup
 from flax_vision.training.display import Display
 from flax_vision.training.fit import fit
-from flax_vision.training.interruption import Interrupted
+from flax_vision.training.interruption import Interrupted, Interruption
+from flax_vision.training.run import Run
+from flax_vision.training.run_directory import open_run
 from flax_vision.training.setup import prepare
 from flax_vision.training.step import Program
+from flax_vision.weights import exported
 
 
 def read_metrics(workdir):
@@ -47,7 +51,7 @@ def test_run_directory_tells_the_whole_story(finished):
     assert result["validation/top1"] == best["validation/top1"]
     names = {path.name for path in workdir.iterdir() if not path.name.startswith("events")}
     files = {"config.json", "metrics.jsonl", "result.json", "run.lock", "starts.json"}
-    files |= {"images.json"}
+    files |= {"images.json", "model_metadata.json"}
     assert names == files | {"checkpoints", "export"}
 
 
@@ -90,6 +94,43 @@ def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished
     # Three small steps away from it, where another beginning would be far.
     moved = np.abs(after["F6"]["kernel"] - before["F6"]["kernel"]).mean()
     assert moved < 0.3 * np.abs(before["F6"]["kernel"]).mean()
+
+
+def test_begun_run_goes_on_without_what_it_began_with(config, finished, tmp_path, monkeypatch):
+    begin_with = tmp_path / "other"
+    shutil.copytree(finished[0] / "export", begin_with)
+    config.init_from, config.seed, config.epochs = str(begin_with), 5, 1
+    fit(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2)
+        with pytest.raises(Interrupted):
+            fit(config, tmp_path / "stopped")
+    shutil.rmtree(begin_with)
+    config.init_from = "elsewhere"
+    fit(config, tmp_path / "stopped")
+    ways = (tmp_path / "whole", tmp_path / "stopped")
+    chex.assert_trees_all_equal(*(fv.load(workdir)[1] for workdir in ways))
+    cards = [(workdir / "model_metadata.json").read_text() for workdir in ways]
+    assert cards[0] == cards[1]
+
+
+def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_path):
+    config.init_from = str(finished[0])
+    checkpoint = tmp_path / "checkpoints/3"
+    checkpoint.mkdir(parents=True)
+    setup = prepare(
+        config, lambda *report: None, kept=exported.load_card(finished[0]).preprocessing
+    )
+    assert setup.initial is None
+    checkpoint.rmdir()
+    with (
+        open_run(tmp_path, config.to_dict()) as directory,
+        Display() as display,
+        Interruption() as interruption,
+        Run(setup, directory, display, interruption) as run,
+        pytest.raises(UserError, match="has no checkpoint to go on from; give another --workdir"),
+    ):
+        run.start()
 
 
 @pytest.mark.parametrize(

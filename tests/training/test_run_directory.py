@@ -97,6 +97,45 @@ def test_what_changes_nothing_learned_may_be_another(tmp_path):
         assert json.loads((tmp_path / "config.json").read_text()) == other
 
 
+OF_PLACES = [
+    {"data": {"path": "b/photos"}},
+    {"data": {"path": "photos/"}},
+    {"data": {"directory": "/else/where"}},
+    {"init_from": "gone"},
+]
+
+
+@pytest.mark.parametrize("other", OF_PLACES)
+def test_digests_of_the_images_and_no_paths_tell_the_data(other, digits, tmp_path):
+    parts = Parts(digits, digits, digits.take(np.arange(10)))
+    given = {"init_from": "", "data": {"path": "photos", "directory": ""}}
+    with open_run(tmp_path, given) as run:
+        run.claim_images(parts)
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with open_run(tmp_path, {**given, **other}) as run:
+        run.claim_images(parts)
+        with pytest.raises(UserError, match="belongs to other images"):
+            run.claim_images(Parts(digits, digits, digits))
+
+
+def test_paths_are_compared_where_there_are_no_digests(tmp_path):
+    with open_run(tmp_path, {"data": {"path": "photos"}}):
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="data.path is 'photos' there and 'others' now"):
+        open_run(tmp_path, {"data": {"path": "others"}}).__enter__()
+
+
+@pytest.mark.parametrize(("path", "moved"), [("{}/photos/", False), ("b/photos", True)])
+def test_data_have_moved_where_the_path_means_another_place(path, moved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images.json").write_text("{}")
+    with open_run(tmp_path, {"data": {"path": "photos"}}) as run:
+        assert not run.data_moved
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with open_run(tmp_path, {"data": {"path": path.format(tmp_path)}}) as run:
+        assert run.data_moved == moved
+
+
 def test_start_that_failed_claims_nothing(tmp_path):
     with open_run(tmp_path, CONFIG):
         pass
