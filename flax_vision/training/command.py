@@ -119,13 +119,18 @@ def _fit(config: ConfigDict, workdir: Path) -> int:
 
     try:
         fit(config, workdir)
-    except OSError as error:  # of the run directory: everything else is checked where it is read
-        mend = _MENDS.get(error.errno or 0, f"mend {error.filename or workdir}")
-        return _fail(
-            f"{workdir}: {error.strerror or error}. The checkpoints saved before are whole; {mend} "
-            "and give the same command again to go on."
-        )
+    except OSError as error:
+        return _fail(_explain(error, workdir))
     return 0
+
+
+def _explain(error: OSError, workdir: Path) -> str:
+    """Returns a line about an error of the system, which names its file."""
+    reason, name = error.strerror or str(error), str(error.filename or "the system")
+    mend = _MENDS.get(error.errno or 0, f"mend {name}")
+    if Path(name).absolute().is_relative_to(workdir.absolute()):
+        name, reason = str(workdir), f"{reason}. The checkpoints saved before are whole"
+    return f"{name}: {reason}; {mend} and give the same command again to go on."
 
 
 def _stopped_at_once() -> int:

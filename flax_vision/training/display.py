@@ -12,7 +12,10 @@ from rich.table import Table
 
 from flax_vision import peers
 from flax_vision.counts import counted
+from flax_vision.errors import naming
 from flax_vision.training.pace import Pace
+
+_OUTPUT = "standard output"
 
 
 class Display:
@@ -60,7 +63,8 @@ class Display:
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""
-        self._console.print(text, soft_wrap=True)
+        with naming(_OUTPUT):
+            self._console.print(text, soft_wrap=True)
 
     def warning(self, text: str) -> None:
         """Prints a warning to the error output."""
@@ -149,8 +153,9 @@ class Display:
         table.add_column(overflow="fold")
         for row in rows.items():
             table.add_row(*row)
-        self._progress.stop()
-        self._console.print(table)
+        with naming(_OUTPUT):
+            self._progress.stop()
+            self._console.print(table)
 
     def _status(self, what: str, done: int, total: int, text: str) -> None:
         self._shown_at = time.monotonic()
@@ -158,7 +163,8 @@ class Display:
             self._progress.update(
                 self._task, description=what, completed=done, total=total, status=text, visible=True
             )
-            self._progress.refresh()
+            with naming(_OUTPUT):
+                self._progress.refresh()
         else:
             self.line(f"{what}  {text}")
 

@@ -16,7 +16,7 @@ from flax_vision.arguments import normalized_path
 from flax_vision.data import identity
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts
-from flax_vision.errors import UserError
+from flax_vision.errors import UserError, naming
 from flax_vision.training.config import (
     DATA_PATHS,
     INIT_FROM,
@@ -34,6 +34,7 @@ FREE = (
 )
 """Keys that a resumed run may change, because they do not affect the training."""
 
+_CONFIG = "config.json"
 _STARTS = "starts.json"
 
 _SEEN_SECONDS = 60.0
@@ -62,6 +63,15 @@ class RunDirectory:
         self._result = path / "result.json"
         self._events = Events(path)
 
+    def check_exists(self) -> None:
+        """Raises a UserError where the directory was removed while the run goes on."""
+        files = (self.path / LOCK, self.path / _CONFIG)
+        if peers.is_first() and not any(file.exists() for file in files):
+            raise UserError(
+                f"run directory {str(self.path)!r} was removed or moved during the run; give the "
+                "same command again, which begins anew unless you bring it back."
+            )
+
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
         if not peers.is_first():
@@ -77,6 +87,7 @@ class RunDirectory:
         """
         if not peers.is_first():
             return
+        self.check_exists()
         _write(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
         self._events.close()
         for record in history:
@@ -85,6 +96,7 @@ class RunDirectory:
     def write_metadata(self, card: ModelCard) -> None:
         """Writes down what the model is and how images are preprocessed for it."""
         if peers.is_first():
+            self.check_exists()
             _write(self.path / METADATA, card.to_json())
 
     def preprocessing(self) -> Preprocessing | None:
@@ -130,6 +142,7 @@ class RunDirectory:
         self._events.close()
 
     def _claim_images(self, found: Mapping[str, identity.Identity]) -> None:
+        self.check_exists()
         file = self.path / identity.FILE
         kept = _read(file)
         if kept is not None and _is_begun(self.path):
@@ -143,7 +156,8 @@ class RunDirectory:
         _write(file, json.dumps(found) + "\n")
 
     def _add_line(self, record: Mapping[str, Any]) -> None:
-        with self._metrics.open("a") as file:
+        self.check_exists()
+        with naming(self._metrics), self._metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
 
@@ -236,7 +250,7 @@ def _claim(path: Path, config: Mapping[str, Any]) -> bool:
     Returns:
       Whether the data of a begun run are in another place than before.
     """
-    file, data_moved = path / "config.json", False
+    file, data_moved = path / _CONFIG, False
     if _is_begun(path):
         saved = _read(file)
         if saved is None:
@@ -296,7 +310,7 @@ def _write(path: Path, text: str) -> None:
     """Replaces a file so that a kill leaves the old one or the new one, never half of one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        with unfinished.open("w") as file:
+        with naming(path), unfinished.open("w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -15,7 +15,7 @@ from flax_vision.counts import counted
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.sources import Parts, load_parts
+from flax_vision.data.sources import Parts
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
@@ -25,10 +25,10 @@ from flax_vision.sharding import make_mesh
 from flax_vision.training.freezing import Layer, frozen_layers, trained
 from flax_vision.training.inputs import (
     centered,
+    load_data,
     make_augmentation,
     make_preprocessing,
     make_reading,
-    make_source,
 )
 from flax_vision.training.levenberg_marquardt import Curvature, make_curvature
 from flax_vision.training.losses import make_loss
@@ -111,7 +111,7 @@ def prepare(
     placement = make_placement(config)
     frozen, other = _check_layers(config, is_begun=kept is not None)
     reading = make_reading(config)
-    parts = load_parts(make_source(config), report)
+    parts = load_data(config, report)
     claim(parts)
     steps_per_epoch = _steps_per_epoch(config, parts)
     card = _describe(config, parts.train, reading)

@@ -1,5 +1,6 @@
 """The program as a person types it: in this process for mistakes, as real processes for kills."""
 
+import errno
 import json
 import os
 import re
@@ -113,6 +114,25 @@ def test_directory_of_another_configuration(fails, tmp_path):
     line = fails("--config", LENET5, "--workdir=run", *settings, "--config.seed=1")
     assert "seed is 0 there and 1 now" in line
     assert (tmp_path / "run/config.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "message"),
+    [
+        (
+            errno.EACCES,
+            "run/config.json",
+            "run: Permission denied. .* are whole; mend run/config",
+        ),
+        (errno.ENOSPC, "run/checkpoints", "run: No space left on .* are whole; make room and give"),
+        (errno.ENOSPC, "standard output", "standard output: No space left on device; make room an"),
+        (errno.EACCES, "/data", "/data: Permission denied; mend /data and give the same command"),
+        (errno.EIO, None, "the system: Input/output error; mend the system"),
+    ],
+)
+def test_errors_of_the_system_are_about_what_failed(number, name, message):
+    error = OSError(number, os.strerror(number), name)
+    assert re.match(message, command._explain(error, Path("run")))
 
 
 def test_tilde_is_home(monkeypatch):

@@ -1,6 +1,8 @@
+import contextlib
 import io
 import re
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -28,6 +30,15 @@ def run(terminal: bool, use) -> str:
         display.begin(0)
         use(display)
     return out.getvalue()
+
+
+def test_output_that_cannot_be_written_is_named():
+    with Path("/dev/full").open("w") as full:
+        display = Display(Console(file=full))
+        with pytest.raises(OSError, match="No space left on device: 'standard output'"):
+            display.line("epoch 1")
+        with contextlib.suppress(OSError):
+            full.close()
 
 
 def test_live_line_shows_everything_while_it_runs():

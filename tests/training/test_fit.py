@@ -23,7 +23,7 @@ from flax_vision.training.display import Display
 from flax_vision.training.fit import fit
 from flax_vision.training.interruption import Interrupted, Interruption
 from flax_vision.training.run import Run
-from flax_vision.training.run_directory import open_run
+from flax_vision.training.run_directory import RunDirectory, open_run
 from flax_vision.training.setup import prepare
 from flax_vision.training.step import Program
 from flax_vision.weights import exported
@@ -146,7 +146,7 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
 def test_mistakes_about_layers_are_found_before_images_are_read(
     changes, message, config, finished, monkeypatch
 ):
-    monkeypatch.setattr(training_setup, "load_parts", pytest.fail)
+    monkeypatch.setattr(training_setup, "load_data", pytest.fail)
     config.update_from_flattened_dict(
         {k: v.format(finished[0]) if isinstance(v, str) else v for k, v in changes.items()}
     )
@@ -259,6 +259,31 @@ def test_stopped_run_goes_on_to_the_same_bits(
         assert {k: v for k, v in there.items() if k not in measured} == {
             k: v for k, v in here.items() if k not in measured
         }
+
+
+def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4)
+        with pytest.raises(Interrupted):
+            fit(config, tmp_path)
+    shutil.copytree(tmp_path / "checkpoints/4", tmp_path / "checkpoints/9")
+    assert fit(config, tmp_path)["step"] == 9
+    assert "checkpoint 9 is not of this run, which is at step 4" in capsys.readouterr().err
+    chex.assert_trees_all_equal(fv.load(tmp_path)[1], fv.load(finished[0])[1])
+
+
+@pytest.mark.parametrize("when", ["claim_images", "rewind", "write_metadata"])
+def test_run_whose_directory_is_removed_is_an_error(when, config, tmp_path, monkeypatch):
+    config.checkpoint.every_seconds = 0.0
+    workdir, method = tmp_path / "run", getattr(RunDirectory, when)
+
+    def remove(self, *args):
+        shutil.rmtree(workdir)
+        return method(self, *args)
+
+    monkeypatch.setattr(RunDirectory, when, remove)
+    with pytest.raises(UserError, match="run' was removed or moved during the run"):
+        fit(config, workdir)
 
 
 @pytest.mark.parametrize(
@@ -389,12 +414,12 @@ def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkey
 
 
 def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
-    def reading(source, report):
+    def reading(config, report):
         os.kill(os.getpid(), signal.SIGINT)
-        report(source.name, 1, 2)
+        report(config.data.name, 1, 2)
         pytest.fail("it went on reading")
 
-    monkeypatch.setattr(training_setup, "load_parts", reading)
+    monkeypatch.setattr(training_setup, "load_data", reading)
     with pytest.raises(Interrupted, match="stopped by SIGINT while reading") as error:
         fit(config, tmp_path)
     assert not error.value.is_common

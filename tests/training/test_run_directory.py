@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import subprocess
@@ -134,6 +135,30 @@ def test_data_have_moved_where_the_path_means_another_place(path, moved, tmp_pat
         (tmp_path / "checkpoints/10").mkdir(parents=True)
     with open_run(tmp_path, {"data": {"path": path.format(tmp_path)}}) as run:
         assert run.data_moved == moved
+
+
+def test_directory_that_was_removed_is_an_error(tmp_path, digits):
+    with open_run(tmp_path / "run", CONFIG) as run:
+        run.check_exists()
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        (tmp_path / "run/checkpoints").mkdir(parents=True)  # as Orbax does
+        message = "run' was removed or moved during the run; give the same command again"
+        with pytest.raises(UserError, match=message):
+            run.log({"step": 1})
+        with pytest.raises(UserError, match=message):
+            run.claim_images(Parts(digits, digits, digits))
+        assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+def test_errors_of_the_system_name_the_file(tmp_path, monkeypatch):
+    def fail(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with open_run(tmp_path, CONFIG) as run:
+        monkeypatch.setattr(run_directory.os, "fsync", fail)
+        with pytest.raises(OSError, match=r"No space left on device: '.*/metrics.jsonl'"):
+            run.rewind([])
+    assert not [file for file in tmp_path.iterdir() if "unfinished" in file.name]
 
 
 def test_start_that_failed_claims_nothing(tmp_path):
