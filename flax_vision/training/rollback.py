@@ -1,4 +1,4 @@
-"""Brings a run directory back where a start came to nothing."""
+"""Restores a run directory after a start that failed."""
 
 import contextlib
 import shutil
@@ -17,7 +17,7 @@ _FILES = ("config.json", "starts.json", identity.FILE, METADATA, "metrics.jsonl"
 
 
 class Rollback:
-    """Undoes what a run wrote to its directory, where it fails without a new checkpoint.
+    """Restores the directory of a run that fails before it has saved a checkpoint.
 
     It must be created before the directory, and entered when the directory is locked.
     """

@@ -64,7 +64,7 @@ class RunDirectory:
         self._events = Events(path)
 
     def check_exists(self) -> None:
-        """Raises a UserError where the directory was removed while the run goes on."""
+        """Raises a UserError if the directory was removed during the run."""
         files = (self.path / LOCK, self.path / _CONFIG)
         if peers.is_first() and not any(file.exists() for file in files):
             raise UserError(
@@ -94,17 +94,26 @@ class RunDirectory:
             self._events.add(record)
 
     def write_metadata(self, card: ModelCard) -> None:
-        """Writes down what the model is and how images are preprocessed for it."""
+        """Writes the description of the model and of its preprocessing."""
         if peers.is_first():
             self.check_exists()
             _write(self.path / METADATA, card.to_json())
 
     def preprocessing(self) -> Preprocessing | None:
-        """Returns the preprocessing of a begun run; None where it is not known."""
+        """Returns the preprocessing of a begun run; None if it is unknown, or the run is new.
+
+        Raises:
+          UserError: The file with it is damaged.
+        """
         if not checkpoint_steps(self.path):
             return None
-        kept = _read(self.path / METADATA)
-        return Preprocessing(**kept["preprocessing"]) if kept else None
+        file = self.path / METADATA
+        try:
+            return Preprocessing(**_read(file)["preprocessing"]) if file.exists() else None
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{file} is damaged ({error!r}); delete it to read config.init_from again."
+            ) from error
 
     def result(self) -> dict[str, Any] | None:
         """Returns what a finished run came to, or None where the run is not finished.

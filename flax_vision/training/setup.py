@@ -61,8 +61,8 @@ class Setup:
       card: what the export will say of the network.
       program: the compiled functions.
       steps_per_epoch: whole batches in the training set.
-      initial: Parameters and statistics of another network to begin with; None where a begun run
-        goes on without reading them.
+      initial: Parameters and statistics of another network to begin with; None if a begun run
+        resumes without them.
       notes: lines about what that network has given, and what is frozen.
     """
 

@@ -150,6 +150,16 @@ def test_directory_that_was_removed_is_an_error(tmp_path, digits):
         assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", '{"preprocessing": 1}', "{"])
+def test_damaged_metadata_are_named(text, tmp_path):
+    run = run_directory.RunDirectory(tmp_path)
+    (tmp_path / "model_metadata.json").write_text(text)
+    assert run.preprocessing() is None  # nothing is begun
+    (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="model_metadata.json is damaged"):
+        run.preprocessing()
+
+
 def test_errors_of_the_system_name_the_file(tmp_path, monkeypatch):
     def fail(file):
         raise OSError(errno.ENOSPC, "No space left on device")
