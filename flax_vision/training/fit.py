@@ -5,22 +5,24 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flax_vision import peers
+from flax_vision import arguments, peers
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
-from flax_vision.training.config import flatten
+from flax_vision.training.config import DATA_PATHS, flatten
+from flax_vision.training.config_file import check_config
 from flax_vision.training.display import Display
+from flax_vision.training.inputs import load_data
 from flax_vision.training.interruption import Interruption
 from flax_vision.training.run import Run
 from flax_vision.training.run_directory import open_run
 from flax_vision.training.setup import make_placement, prepare
 
 
-def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     """Trains, tests and exports a network, or goes on where an earlier call was stopped.
 
     Args:
-      config: a checked configuration.
+      config: The keys that differ from the defaults, or all keys.
       workdir: the run directory.
 
     Returns:
@@ -29,9 +31,14 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     Raises:
       UserError: the directory, the data or the configuration does not allow it, or the loss was
         not finite.
+      OSError: A file of the run cannot be written.
       Interrupted: Ctrl-C or SIGTERM came, and the state was saved.
     """
-    peers.check_same({**flatten(config.to_dict(), "config."), "--workdir": str(workdir)})
+    config, workdir = check_config(config), Path(arguments.expanded_path(str(workdir)))
+    settings = flatten(config.to_dict(), "config.")
+    for key in DATA_PATHS:  # the images themselves are compared
+        del settings[f"config.{key}"]
+    peers.check_same({**settings, "--workdir": str(workdir)})
     make_placement(config)  # a mistake leaves no directory behind
     with open_run(workdir, config.to_dict()) as directory, Display() as display:
         result, tested = directory.result(), None
@@ -39,13 +46,16 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             with Interruption() as interruption:
                 with interruption.reading():
                     report = _reporter(display, interruption)
-                    setup = prepare(config, report, directory.claim_images)
+                    kept = directory.preprocessing() if config.init_from else None
+                    setup = prepare(config, report, directory.claim_images, kept)
                 with Run(setup, directory, display, interruption) as run:
                     run.start()
                     run.train()
                     result = run.finish()
             tested = setup.parts.test
         else:
+            if directory.data_moved:
+                directory.claim_images(load_data(config, display.reading))
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
         if config.report and tested is not None and peers.is_first():

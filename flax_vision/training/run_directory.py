@@ -10,21 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import tensorboardX
 
 from flax_vision import peers
+from flax_vision.arguments import normalized_path
 from flax_vision.data import identity
+from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts
-from flax_vision.errors import UserError
-from flax_vision.training.config import default_config, flatten
+from flax_vision.errors import UserError, naming
+from flax_vision.training.config import (
+    DATA_PATHS,
+    INIT_FROM,
+    default_config,
+    flatten,
+)
+from flax_vision.training.events import Events
+from flax_vision.training.rollback import LOCK, METADATA, Rollback, checkpoint_steps
 from flax_vision.training.starting import describe_start
+from flax_vision.weights.exported import ModelCard
 
-# What a run may go on with in another way: none of it changes what is learned.
-_FREE = (
+FREE = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
     *("data.max_pixels", "mesh.data", "mesh.column", "mesh.fsdp"),
 )
+"""Keys that a resumed run may change, because they do not affect the training."""
 
+_CONFIG = "config.json"
 _STARTS = "starts.json"
 
 _SEEN_SECONDS = 60.0
@@ -40,7 +50,10 @@ class RunDirectory:
       path: the directory.
       checkpoints: the directory of the checkpoints.
       export: the directory of the exported best model.
+      data_moved: Whether the data of a begun run are in another place than before.
     """
+
+    data_moved = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,14 +61,23 @@ class RunDirectory:
         self.export = path / "export"
         self._metrics = path / "metrics.jsonl"
         self._result = path / "result.json"
-        self._events: tensorboardX.SummaryWriter | None = None
+        self._events = Events(path)
+
+    def check_exists(self) -> None:
+        """Raises a UserError if the directory was removed during the run."""
+        files = (self.path / LOCK, self.path / _CONFIG)
+        if peers.is_first() and not any(file.exists() for file in files):
+            raise UserError(
+                f"run directory {str(self.path)!r} was removed or moved during the run; give the "
+                "same command again, which begins anew unless you bring it back."
+            )
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
         if not peers.is_first():
             return
         self._add_line(record)
-        self._add_events(record)
+        self._events.add(record)
 
     def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Makes `metrics.jsonl` and the events say what the history says, and nothing else.
@@ -65,12 +87,33 @@ class RunDirectory:
         """
         if not peers.is_first():
             return
+        self.check_exists()
         _write(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
-        self.close()
-        for file in self.path.glob("events.out.tfevents.*"):
-            file.unlink()
+        self._events.close()
         for record in history:
-            self._add_events(record)
+            self._events.add(record)
+
+    def write_metadata(self, card: ModelCard) -> None:
+        """Writes the description of the model and of its preprocessing."""
+        if peers.is_first():
+            self.check_exists()
+            _write(self.path / METADATA, card.to_json())
+
+    def preprocessing(self) -> Preprocessing | None:
+        """Returns the preprocessing of a begun run; None if it is unknown, or the run is new.
+
+        Raises:
+          UserError: The file with it is damaged.
+        """
+        if not checkpoint_steps(self.path):
+            return None
+        file = self.path / METADATA
+        try:
+            return Preprocessing(**_read(file)["preprocessing"]) if file.exists() else None
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{file} is damaged ({error!r}); delete it to read config.init_from again."
+            ) from error
 
     def result(self) -> dict[str, Any] | None:
         """Returns what a finished run came to, or None where the run is not finished.
@@ -88,7 +131,7 @@ class RunDirectory:
         self._add_line(result)
         # The rest of it are figures of the best epoch and of the whole run, no points of a curve.
         test = {name: value for name, value in result.items() if name.startswith("test/")}
-        self._add_events({"step": result["step"], **test})
+        self._events.add({"step": result["step"], **test})
         _write(self._result, json.dumps(result, indent=2) + "\n")
 
     def claim_images(self, parts: Parts) -> None:
@@ -105,11 +148,10 @@ class RunDirectory:
 
     def close(self) -> None:
         """Closes the files."""
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        self._events.close()
 
     def _claim_images(self, found: Mapping[str, identity.Identity]) -> None:
+        self.check_exists()
         file = self.path / identity.FILE
         kept = _read(file)
         if kept is not None and _is_begun(self.path):
@@ -123,21 +165,16 @@ class RunDirectory:
         _write(file, json.dumps(found) + "\n")
 
     def _add_line(self, record: Mapping[str, Any]) -> None:
-        with self._metrics.open("a") as file:
+        self.check_exists()
+        with naming(self._metrics), self._metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
-
-    def _add_events(self, record: Mapping[str, Any]) -> None:
-        if self._events is None:
-            self._events = tensorboardX.SummaryWriter(str(self.path))
-        for name, value in record.items():
-            if name != "step":
-                self._events.add_scalar(name, value, record["step"])
-        self._events.flush()
 
 
 @contextlib.contextmanager
 def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     """Opens the directory of a run, and creates it where it does not exist.
+
+    Where an error ends the run before it has saved a checkpoint, the directory is left as it was.
 
     Args:
       path: the directory.
@@ -147,18 +184,21 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
       UserError: the directory cannot be written, another process is using it, it belongs to
         another configuration, or not all processes of the run see it.
     """
-    lock = filelock.FileLock(path / "run.lock")
     run = RunDirectory(path)
-    try:
-        peers.first_only(lambda: _take(path, lock, config))
+    with contextlib.ExitStack() as stack:
+        data_moved = peers.first_only(lambda: _take(path, config, stack))
+        run.data_moved = any(peers.agreed(bool(data_moved)))
+        stack.callback(run.close)
         _check_seen(path)
         yield run
-    finally:
-        run.close()
-        lock.release()
 
 
-def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> None:
+def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) -> bool:
+    """Locks and claims the directory until the stack is closed.
+
+    Returns:
+      Whether the data of a begun run are in another place than before.
+    """
     wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
     if wildcards and not _is_begun(path):
         raise UserError(
@@ -166,13 +206,17 @@ def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> Non
             "which Orbax, which writes the checkpoints, does not find them again; give another "
             "--workdir."
         )
+    lock, rollback = filelock.FileLock(path / LOCK), Rollback(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-        _claim(path, config)
+        stack.callback(lock.release)
+        stack.enter_context(rollback)
+        return _claim(path, config)
     except filelock.Timeout as error:
         raise _in_use(path) from error
     except OSError as error:
+        rollback.remove_new_folders()
         raise UserError(
             f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
             "--workdir."
@@ -209,9 +253,13 @@ def _in_use(path: Path) -> UserError:
     )
 
 
-def _claim(path: Path, config: Mapping[str, Any]) -> None:
-    """Compares and writes `config.json`, and adds this start to `starts.json`."""
-    file = path / "config.json"
+def _claim(path: Path, config: Mapping[str, Any]) -> bool:
+    """Compares and writes `config.json`, and adds this start to `starts.json`.
+
+    Returns:
+      Whether the data of a begun run are in another place than before.
+    """
+    file, data_moved = path / _CONFIG, False
     if _is_begun(path):
         saved = _read(file)
         if saved is None:
@@ -220,14 +268,21 @@ def _claim(path: Path, config: Mapping[str, Any]) -> None:
                 "are cannot be told; give another --workdir."
             )
         _compare(path, flatten(saved), flatten(config))
+        data_moved = _data_places(saved) != _data_places(config)
     _write(file, json.dumps(config, indent=2) + "\n")
     starts = path / _STARTS
     _write(starts, json.dumps([*(_read(starts) or []), describe_start()], indent=2) + "\n")
+    return data_moved
+
+
+def _data_places(config: Mapping[str, Any]) -> list[str]:
+    flat = flatten(config)
+    return [normalized_path(flat.get(key, "")) for key in DATA_PATHS]
 
 
 def _is_begun(path: Path) -> bool:
     """Returns whether there is a checkpoint: a start that failed before leaves nothing to lose."""
-    return any((path / "checkpoints").glob("[0-9]*")) or (path / "result.json").exists()
+    return bool(checkpoint_steps(path)) or (path / "result.json").exists()
 
 
 def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -236,9 +291,11 @@ def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> 
     began = {key: defaults[key] for key in given if key in defaults} | dict(saved)
     old, new = (json.loads(json.dumps(values)) for values in (began, given))
     missing = "(none)"
+    # The digests of the images tell whether the data are the same, wherever they are.
+    places = DATA_PATHS if (path / identity.FILE).exists() else ()
     differences = [
         f"{key} is {old.get(key, missing)!r} there and {new.get(key, missing)!r} now"
-        for key in sorted((old | new).keys() - set(_FREE))
+        for key in sorted((old | new).keys() - {*FREE, *places, INIT_FROM})
         if old.get(key, missing) != new.get(key, missing)
     ]
     if differences:
@@ -261,8 +318,11 @@ def _read(path: Path) -> Any:
 def _write(path: Path, text: str) -> None:
     """Replaces a file so that a kill leaves the old one or the new one, never half of one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with naming(path), unfinished.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
