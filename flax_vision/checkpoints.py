@@ -143,7 +143,7 @@ class Checkpoints:
           Damaged: anything in the checkpoint is not as it was written.
         """
         try:
-            _check_seal(self._directory / str(step))
+            check_seal(self._directory / str(step))
             items = {
                 "state": ocp.args.StandardRestore(abstract_state),
                 "history": ocp.args.JsonRestore(),
@@ -292,7 +292,7 @@ def _checksums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def _check_seal(folder: Path) -> None:
+def check_seal(folder: Path) -> None:
     """Raises an error that names the first file that is not as it was written."""
     if not (folder / _SEAL).is_file():
         raise ValueError(f"it has no {_SEAL}")

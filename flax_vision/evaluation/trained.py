@@ -31,7 +31,7 @@ from flax_vision.evaluation.subject import (
     run_configuration,
 )
 from flax_vision.evaluation.trial import Trial, prepare
-from flax_vision.weights import exported
+from flax_vision.weights.loading import load_model
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def evaluate_trained(
     """Tests what training, or an import, left behind.
 
     Args:
-      path: a run directory, or an export.
+      path: A run directory, whose best checkpoint is taken if it is not finished; or an export.
       protocol: one of `protocols.NAMES`.
       split: `"train"`, `"validation"` or `"test"`.
       data: name of a data set with the same classes; None for the run's own.
@@ -121,7 +121,8 @@ def evaluate_trained(
       UserError: the network, the data and the protocol do not fit together.
     """
     path = Path(path)
-    card, _, variables = exported.load_export(path)
+    loaded = load_model(path)
+    card, variables = loaded.card, loaded.variables
     prepared = partial(prepare, card, protocol, scales=scales, flip=flip)
     # On images as in training, so that what is wrong with the protocol is said before any is read.
     trial = prepared(tuple(card.image_shape))
@@ -131,6 +132,7 @@ def evaluate_trained(
     showings = _shown(image_set, protocol, trial, prepared, report)
     measured = measure(showings, variables, batch_size, report)
     warnings = (
+        loaded.note,
         other_names(card, image_set, source.name),
         _unseen(path, trial),
         has_moved(path, source),

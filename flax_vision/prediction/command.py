@@ -70,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
     from flax_vision.prediction.classifier import Classifier
 
     classifier = Classifier(options.trained)
+    if classifier.note:
+        print(f"warning: {classifier.note}", file=sys.stderr)
     with progress() as report:
         predictions = classifier.predict(
             paths, options.top, batch_size=options.batch_size, report=report

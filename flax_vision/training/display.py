@@ -64,7 +64,7 @@ class Display:
 
     def warning(self, text: str) -> None:
         """Prints a warning to the error output."""
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        print_warning(text)
 
     def left_out(self, text: str) -> None:
         """Warns of images that do not count, where it is not what was said before."""
@@ -169,6 +169,11 @@ class Display:
             return ""
         seconds = (time.monotonic() - start) / (done - first) * (total - done)
         return f"{duration(seconds)} left"
+
+
+def print_warning(text: str) -> None:
+    """Prints a warning to the error output."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """The command `flax-vision export`."""
 
 import argparse
+import sys
 
 DESCRIPTION = """\
 Writes a trained network, as training or an import left it behind, for another program. Every form
@@ -49,5 +50,7 @@ def run(options: argparse.Namespace) -> None:
     """Writes it, and prints where it is."""
     from flax_vision.weights.export import export
 
-    export(options.trained, options.format, options.output, options.preprocessing)
+    note = export(options.trained, options.format, options.output, options.preprocessing)
+    if note:
+        print(f"warning: {note}", file=sys.stderr)
     print(options.output)
