@@ -220,7 +220,7 @@ def configuration(
         ]
         last = starts[-1]
         versions = {"python": last["python"], **last["libraries"]}
-        versions["git revision"] = last["git_revision"] or "none"
+        versions["git revision"] = last.get("git_revision") or "none"
         versions["platform"] = last["platform"]
         tables += [table(times, "Starts")]
         tables += [table([{"of": k, "version": v} for k, v in versions.items()], "Versions")]

@@ -78,10 +78,14 @@ def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
     config: dict[str, Any] | None = _read_json(file, dict, hint)
     if config is None:
         return {}
-    flat = flatten_dict(config, sep=".")
+    flat = flatten_dict(config, keep_empty_nodes=True, sep=".")
     groups = {key.partition(".")[0] for key in _CONFIG_TYPES if "." in key}
     wrong = [] if config else ["it is empty"]
-    wrong += [f"{group} is not an object" for group in groups if group in flat]
+    wrong += [
+        f"{group} is not an object"
+        for group in groups
+        if not isinstance(config.get(group, {}), dict)
+    ]
     present = {key: kind for key, kind in _CONFIG_TYPES.items() if key in flat}
     wrong += _mismatches(flat, present) or _out_of_range(flat, present)
     if wrong:

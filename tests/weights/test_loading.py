@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
+from PIL import Image
 
 import flax_vision as fv
 from flax_vision.checkpoints import Checkpoints
+from flax_vision.cli import main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.weights import exported
@@ -91,6 +93,17 @@ def test_load_warns_of_a_stopped_run(stopped):
     with pytest.warns(UserWarning, match="is not finished .epoch 3 of 10."):
         model, _ = fv.load(stopped)
     assert model.num_classes == 2
+
+
+def test_commands_say_which_checkpoint_they_take(stopped, tmp_path, capsys):
+    Image.new("L", (28, 28)).save(tmp_path / "a.png")
+    output = str(tmp_path / "model.safetensors")
+    warning = f"warning: {load_model(stopped).note}"
+    for arguments in (["export", "--format", "safetensors", "-o", output], ["predict"]):
+        command, *options = arguments
+        files = [str(tmp_path / "a.png")] if command == "predict" else []
+        assert main([command, str(stopped), *files, *options]) == 0
+        assert warning in capsys.readouterr().err.splitlines()
 
 
 def test_newest_checkpoint_before_the_end_of_the_first_epoch(params, tmp_path):

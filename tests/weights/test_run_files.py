@@ -74,6 +74,7 @@ def test_another_type_is_one_line(name, content, tmp_path):
         ("config.json", {}, "it is empty"),
         ("config.json", {"data": [1]}, "data is not an object"),
         ("config.json", {"data": DATA | {"name": 3}}, "data.name is not a text"),
+        ("config.json", {"data": DATA | {"name": {}}}, "data.name is not a text"),
         ("config.json", {"data": DATA | {"validation": "x"}}, "data.validation is not a number"),
         ("config.json", {"data": DATA | {"validation": float("nan")}}, "data.validation is nan"),
         ("config.json", {"data": DATA | {"threads": -1}}, "data.threads is -1"),
