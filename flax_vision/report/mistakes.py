@@ -68,9 +68,8 @@ def mistakes(
     sheet = Sheet(columns * cell, rows * (height + lines), theme)
     for place, image in enumerate(images):
         left, top = place % columns * cell + _GAP / 2, place // columns * (height + lines)
-        predicted, true = (label(class_names[of[place]], 14) for of in (taken_for, labels))
-        text = f"predicted {predicted},"
-        sheet.write(text, left, top + 0.08, fontsize=11, color=theme.second, fontweight="bold")
+        predicted, true = (label(class_names[of[place]], 12) for of in (taken_for, labels))
+        sheet.write(f"predicted {predicted}", left, top + 0.08, fontsize=11, color=theme.second)
         sheet.write(f"is {true}", left, top + 0.3, fontsize=11)
         sure = f"{confidence_text(confidence[place])} sure"
         sheet.write(sure, left, top + 0.52, fontsize=11, color=theme.faint)

@@ -20,9 +20,9 @@ def test_each_image_has_its_classes(shape):
     of = LABELS[places], TAKEN_FOR[places], CONFIDENCE[places]
     (axes,) = mistakes(images, *of, ["cat", "dog", "owl"]).axes
     assert [text.get_text() for text in axes.texts] == [
-        *("predicted cat,", "is owl", "75.00% sure"),
-        *("predicted dog,", "is cat", "50.00% sure"),
-        *("predicted owl,", "is dog", "25.00% sure"),
+        *("predicted cat", "is owl", "75.00% sure"),
+        *("predicted dog", "is cat", "50.00% sure"),
+        *("predicted owl", "is dog", "25.00% sure"),
     ]
     for shown, image in zip(axes.images, images, strict=True):
         np.testing.assert_array_equal(shown.get_array().reshape(image.shape), image)
