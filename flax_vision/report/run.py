@@ -1,4 +1,4 @@
-"""The report of a run: a page and its pictures, from what the run left in its directory."""
+"""The report of a run: a page and its pictures, made from the run directory."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a run left in its directory, as its report needs it."""
+"""The files of a run directory that its report shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _LEFT_OUT = "the report leaves it out"
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run left in its directory.
+    """The content of a run directory.
 
     Attributes:
       path: The run directory.
@@ -67,7 +67,7 @@ def open_trained_run(path: Path) -> TrainedRun:
 
 
 def _records(path: Path, warnings: list[str]) -> Records:
-    """Returns the records; those of the newest checkpoint and the result if they are damaged."""
+    """Returns the records; a damaged file gives way to the newest checkpoint and the result."""
     try:
         return read_records(path, "the report shows the records of the newest checkpoint")
     except UserError as damage:

@@ -1,4 +1,4 @@
-"""What a finished run has written down, repaired where its files are damaged."""
+"""The result and metrics of a finished run, repaired where their files are damaged."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""With which configurations a run directory goes on."""
+"""The configurations with which a run directory goes on."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def configured(**changes):
 
 @pytest.fixture
 def saved_at(monkeypatch):
-    """Returns what gives the run a newest checkpoint in the place of its own."""
+    """Returns a function that sets the step and epochs of the newest checkpoint."""
 
     def saved_at(step, epochs):
         history = [{"epoch": epoch, "step": 3 * epoch} for epoch in range(1, epochs + 1)]
