@@ -2,7 +2,11 @@
 
 import sys
 
-from flax_vision.training.command import main
-
 if __name__ == "__main__":
+    from flax_vision.training.interruption import stop_at_once_on_ctrl_c
+
+    stop_at_once_on_ctrl_c()  # before the imports that take long
+
+    from flax_vision.training.command import main
+
     sys.exit(main())

@@ -28,7 +28,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from turns import Worker
 
-from flax_vision import allocator, process
+from flax_vision import allocator, xla_cache
 
 ROWS = [
     ("lenet5_modern", 128, 28),
@@ -80,7 +80,7 @@ def start(side: str, place: dict, stack: ExitStack) -> Worker:
         return stack.enter_context(Worker(command, environment))
     command = [OUR_SIDE, name, place["mode"], *sizes]
     cache = stack.enter_context(tempfile.TemporaryDirectory())
-    environment |= {process.CACHE: cache, process.SHORTEST_COMPILATION: "0.1"}
+    environment |= {xla_cache.CACHE: cache, xla_cache.SHORTEST_COMPILATION: "0.1"}
     with Worker(command, environment) as first:
         compile_seconds = first.about["compile_seconds"]
     worker = stack.enter_context(Worker(command, environment))

@@ -10,7 +10,6 @@ the machine as well.
 
 import argparse
 import io
-import os
 import statistics
 import tempfile
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flax_vision import process
+from flax_vision import process, processor
 from flax_vision.data import fast_jpeg
 from flax_vision.data.batches import training_batches
 from flax_vision.data.folder import ALL, find_folder
@@ -130,7 +129,8 @@ def main() -> None:
         size = write(Path(folder), options.images)
         print(
             f"{options.images} JPEGs of {WIDTH}x{HEIGHT}, {size / 1000:.0f} kB on average; "
-            f"{os.cpu_count()} cores; images a second, median of {options.rounds} (least to most)"
+            f"{processor.usable_cores()} cores; images a second, median of {options.rounds} "
+            "(least to most)"
         )
         for view_size in options.sizes:
             for title, view in views(view_size).items():

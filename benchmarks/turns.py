@@ -34,12 +34,20 @@ class Worker:
       about: what it told of itself when it was ready, and after how long that was.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Starts it, and waits until it is ready."""
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], python: str = sys.executable
+    ) -> None:
+        """Starts it, and waits until it is ready.
+
+        Args:
+          command: a Python file and its arguments.
+          environment: variables that are set besides.
+          python: the interpreter, with the libraries of its virtual environment.
+        """
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
         begun = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, *command],
+            [python, *command],
             env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,7 +1,6 @@
 """The five papers that made computer vision, as Flax linen modules with their own recipes."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from flax_vision.weights.loading import load
 
 __all__ = ["Classifier", "create_model", "list_models", "load", "make_mesh", "weights"]
-__version__ = version("flax_vision")
+__version__: str
 
 _HOMES = {
     "Classifier": "flax_vision.prediction.classifier",
@@ -24,7 +23,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # JAX takes a second to import, which a command that only prints its help need not pay.
+    # Imports take time: JAX a second, which a command that only prints its help need not pay.
+    if name == "__version__":
+        return import_module("importlib.metadata").version("flax_vision")
     if name == "weights":
         return import_module("flax_vision.weights")
     if name not in _HOMES:

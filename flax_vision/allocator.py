@@ -9,18 +9,22 @@ threads (`arena_max=1`) would keep them too, but grows from step to step.
 Both are read when a process starts, so the program replaces itself by itself with them.
 """
 
+import atexit
 import ctypes
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import warnings
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import NoReturn
 
-from flax_vision import compiled
+from flax_vision import compiled, user_cache
 from flax_vision.compiled import UnavailableError
+from flax_vision.user_cache import NoCacheError
 
 ALLOCATOR = "FLAX_VISION_ALLOCATOR"
 """The variable of the environment that says how memory is taken: see `ALLOCATORS`."""
@@ -42,24 +46,35 @@ _LIBRARY = "kept-memory"
 _OPTIONS = ["-std=c++17", "-O2", "-fno-exceptions", "-Wl,--as-needed", "-ldl", "-lpthread"]
 
 
-def settle(environment: Mapping[str, str]) -> None:
-    """Starts the program again so that it keeps what it frees, unless told otherwise.
-
-    Whatever the platform does not have is warned of, and the program goes on without.
-    """
-    wanted = environment.get(ALLOCATOR, "")
+def needs_restart(environment: Mapping[str, str]) -> bool:
+    """Returns whether the program must start again to keep the memory that it frees."""
     # Tunables that are there already are the user's own, or ours from before the start.
-    if wanted != "system" and TUNABLES not in environment and _is_glibc():
-        program = [sys.executable, *sys.orig_argv[1:]]
-        settings = keeping(environment, says_why=wanted == "keep")
-        os.execve(sys.executable, program, {**environment, **settings})
+    wanted = environment.get(ALLOCATOR, "")
+    return wanted != "system" and TUNABLES not in environment and _is_glibc()
+
+
+def restart(environment: Mapping[str, str]) -> NoReturn:
+    """Starts the program again so that it keeps the memory that it frees."""
+    settings = keeping(environment, says_why=environment.get(ALLOCATOR) == "keep")
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    program = [sys.executable, *sys.orig_argv[1:]]
+    os.execve(sys.executable, program, {**environment, **settings})
+
+
+def check(environment: Mapping[str, str]) -> None:
+    """Warns of wishes that cannot be met; removes a private library of this process at its end."""
+    wanted = environment.get(ALLOCATOR, "")
     if wanted not in ("", *ALLOCATORS):
         allowed = " or ".join(ALLOCATORS)
         _warn(f"{ALLOCATOR} is {wanted!r}; it must be {allowed}, so it is ignored")
     elif wanted == "keep" and not _is_glibc():
         _warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
-    elif wanted == "keep" and environment.get(TUNABLES) != KEEP:
+    elif wanted == "keep" and environment.get(TUNABLES, KEEP) != KEEP:
         _warn(f"{ALLOCATOR} is 'keep', but {TUNABLES} has settings already, which stand")
+    directory = Path(environment.get(PRELOAD, "")).parent
+    if directory.name.startswith(_private_prefix()):
+        _remove_at_exit(directory)
 
 
 def keeping(environment: Mapping[str, str], says_why: bool = True) -> dict[str, str]:
@@ -93,24 +108,32 @@ def _is_glibc() -> bool:
 
 
 def _library(environment: Mapping[str, str]) -> Path:
-    """Returns the file of the library; compiles it where it is not, or damaged."""
+    """Returns the file of the library; compiles it where it is missing or not to be trusted."""
     source = resources.files("flax_vision").joinpath("kept_memory.cc").read_bytes()
-    system = f"{platform.machine()} {' '.join(platform.libc_ver())}"
-    path = compiled.place(_LIBRARY, source, system).absolute()
-    if environment.get(PRELOAD, "") not in ("", str(path)):
+    name = compiled.file_name(_LIBRARY, source, platform.machine(), *platform.libc_ver())
+    if Path(environment.get(PRELOAD, "")).name not in ("", name):
         raise UnavailableError(f"{PRELOAD} is {environment[PRELOAD]!r}, which may have its own way")
-    if {" ", ":"} & {*str(path)}:
-        raise UnavailableError(f"{PRELOAD} cannot name {path}, for its space or colon")
     try:
-        if not path.exists() or not compiled.is_whole(path):
-            _build(source, path)
-    except OSError as error:
-        reason = f"{path.parent} cannot be written ({error.strerror})"
-        raise UnavailableError(f"{reason}; set XDG_CACHE_HOME to a directory that can") from error
-    try:
+        path = _cached(source, name) or _private(source, name)
         ctypes.CDLL(str(path))  # for a process that starts with what cannot be loaded may end
     except OSError as error:
         raise UnavailableError(str(error)) from error
+    return path
+
+
+def _cached(source: bytes, name: str) -> Path | None:
+    """Returns the library's file in the cache directory; None where it cannot be kept there."""
+    try:
+        path = user_cache.find_cache_dir() / name
+    except NoCacheError:
+        return None
+    if {" ", ":"} & {*str(path)}:
+        raise UnavailableError(f"{PRELOAD} cannot name {path}, for its space or colon")
+    try:
+        if not path.exists() or compiled.flaw(path):
+            _build(source, path)
+    except OSError:
+        return None
     return path
 
 
@@ -119,6 +142,29 @@ def _build(source: bytes, path: Path) -> None:
         built = Path(folder) / "kept_memory.so"
         compiled.compile_library(source, _OPTIONS, built)
         compiled.keep(built, path)
+
+
+def _private(source: bytes, name: str) -> Path:
+    """Compiles the library in a temporary directory, which goes when this process ends.
+
+    The process may be another program by then, so the directory has its number.
+    """
+    directory = Path(tempfile.mkdtemp(prefix=_private_prefix()))
+    _remove_at_exit(directory)
+    try:
+        compiled.compile_library(source, _OPTIONS, directory / name)
+    except UnavailableError:
+        shutil.rmtree(directory)
+        raise
+    return directory / name
+
+
+def _private_prefix() -> str:
+    return f"flax_vision-{os.getpid()}-"
+
+
+def _remove_at_exit(directory: Path) -> None:
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
 
 
 def _warn(text: str) -> None:

@@ -117,7 +117,8 @@ def measure_apart(name: str, mode: Mode, batch_size: int, **settings: Any) -> Sp
     """
     spawn = multiprocessing.get_context("spawn")
     # What this process has warned of already.
-    ignore = partial(warnings.filterwarnings, "ignore", "convolutions are slower|oneDNN's handlers")
+    known = "convolutions are slower|oneDNN's handlers|nothing is cached"
+    ignore = partial(warnings.filterwarnings, "ignore", known)
     with ProcessPoolExecutor(1, spawn, ignore) as pool:
         task = pool.submit(measure, name, mode, batch_size, started=time.monotonic(), **settings)
         try:

@@ -2,9 +2,7 @@
 
 import contextlib
 import errno
-import hashlib
 import inspect
-import json
 import logging
 import os
 import shutil
@@ -19,6 +17,7 @@ from orbax.checkpoint import type_handlers
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from flax_vision import peers
+from flax_vision.checksums import check_checksums, write_checksums
 from flax_vision.counts import counted
 from flax_vision.errors import UserError
 
@@ -33,8 +32,8 @@ _UNCOPIED: dict[str, Any] = {"deepcopy_host_arrays": False} if _HANDLES_COPIES e
 """Orbax copies NumPy's arrays, for they may be changed while it writes in the background; before
 0.12, which jax2onnx asks for, always."""
 
-_SEAL = "sha256.json"
-"""In each checkpoint, the checksums of its files."""
+_SEALED = ("state", "history")
+"""Directories of a checkpoint whose files have checksums; Orbax writes others later."""
 
 History = list[dict[str, Any]]
 """A JSON object for each finished epoch."""
@@ -189,7 +188,7 @@ class Checkpoints:
     def _seal(self) -> None:
         """Adds the checksums to the checkpoint that is complete, but not yet visible."""
         for folder in self._directory.glob("*.orbax-checkpoint-tmp*"):
-            (folder / _SEAL).write_text(json.dumps(_checksums(folder)))
+            write_checksums(folder, _SEALED)
 
     def _check_room(self, needed: int) -> None:
         # Found out by Orbax's own threads, a full disk is a page of their tracebacks.
@@ -279,24 +278,6 @@ def load_tree(path: Path) -> Any:
         return checkpointer.restore(path.absolute(), abstract)
 
 
-def _checksums(folder: Path) -> dict[str, str]:
-    """Returns the SHA-256 of every file of the state and the history, by its path in `folder`."""
-    sums = {}
-    for path in sorted(
-        path for item in ("state", "history") for path in (folder / item).rglob("*")
-    ):
-        if path.is_file():
-            with path.open("rb") as file:
-                name = path.relative_to(folder).as_posix()
-                sums[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return sums
-
-
 def check_seal(folder: Path) -> None:
-    """Raises an error that names the first file that is not as it was written."""
-    if not (folder / _SEAL).is_file():
-        raise ValueError(f"it has no {_SEAL}")
-    written, found = json.loads((folder / _SEAL).read_text()), _checksums(folder)
-    for name in sorted(written | found):
-        if written.get(name) != found.get(name):
-            raise ValueError(f"{name} is not as it was written")
+    """Raises a ChecksumError for a checkpoint that is not as it was written."""
+    check_checksums(folder, _SEALED)

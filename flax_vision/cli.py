@@ -20,6 +20,7 @@ from flax_vision.evaluation import command as evaluation
 from flax_vision.prediction import command as prediction
 from flax_vision.report import command as report
 from flax_vision.report.tables import FORMATS, print_table
+from flax_vision.restart import is_interactive
 from flax_vision.weights import export_command as export
 from flax_vision.weights import import_command
 
@@ -42,14 +43,16 @@ def main(typed: Sequence[str] | None = None) -> int:
     A command that could do only a part of its work returns 1.
     """
     if typed is None:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if is_default and not is_interactive():
             # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-        process.prepare()
         for stream in (sys.stdout, sys.stderr):  # names of files may be any bytes
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="surrogateescape")
     options = _parser().parse_args(typed)
+    if typed is None and _computes(options):
+        process.prepare()
     try:
         return options.run(options) or 0
     except UserError as error:
@@ -63,6 +66,13 @@ def main(typed: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {str(error.filename)!r}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+def _computes(options: argparse.Namespace) -> bool:
+    """Returns whether a command compiles programs, for which the process is settled."""
+    if options.command == "summary":
+        return options.mesh is not None
+    return options.command != "models"
 
 
 def _parser() -> argparse.ArgumentParser:

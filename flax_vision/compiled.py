@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import platformdirs
+from flax_vision import user_cache
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -23,26 +23,30 @@ class UnavailableError(Exception):
     """Why a library cannot be had."""
 
 
-def place(name: str, *made_of: str | bytes) -> Path:
-    """Returns where a library is kept, whether it is there or not.
+def file_name(name: str, *made_of: str | bytes) -> str:
+    """Returns the name of a library's file.
 
     Args:
-      name: that its file begins with.
-      *made_of: all that it depends on; with anything else it is another file.
+      name: Beginning of the file's name.
+      *made_of: Everything that the library depends on; with anything else it is another file.
     """
     parts = [part.encode() if isinstance(part, str) else part for part in made_of]
     digest = hashlib.sha256(b"".join(parts)).hexdigest()
-    return platformdirs.user_cache_path("flax_vision") / f"{name}-{digest[:16]}.so"
+    return f"{name}-{digest[:16]}.so"
 
 
-def is_whole(path: Path) -> bool:
-    """Returns whether a file is there as `keep` wrote it.
+def flaw(path: Path) -> str | None:
+    """Returns why a file must not be loaded; None where it is as `keep` wrote it.
 
     Raises:
-      OSError: it cannot be read.
+      OSError: The file cannot be read.
     """
+    if reason := user_cache.distrust(path):
+        return f"it {reason}"
     content = path.read_bytes()
-    return hashlib.sha256(content[:-_DIGEST_BYTES]).digest() == content[-_DIGEST_BYTES:]
+    if hashlib.sha256(content[:-_DIGEST_BYTES]).digest() != content[-_DIGEST_BYTES:]:
+        return "it is damaged"
+    return None
 
 
 def keep(built: Path, path: Path) -> None:
@@ -52,13 +56,13 @@ def keep(built: Path, path: Path) -> None:
       OSError: it cannot be written there.
     """
     content = built.read_bytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         temporary = Path(folder) / path.name
         with temporary.open("wb") as file:
             file.write(content + hashlib.sha256(content).digest())
             file.flush()
             os.fsync(file.fileno())
+        temporary.chmod(user_cache.MODE)
         temporary.replace(path)
 
 

@@ -1,5 +1,6 @@
-"""Numbers of things, and lists of them, as people write them."""
+"""Numbers of things, lists of them, and names, as people write them."""
 
+import unicodedata
 from collections.abc import Sequence
 
 
@@ -24,3 +25,11 @@ def listed(things: Sequence[str], most: int, between: str = ", ") -> str:
     """
     more = f" and {len(things) - most:,} more" if len(things) > most else ""
     return between.join(things[:most]) + more
+
+
+def nfc(name: str) -> str:
+    """Returns a name in Unicode's form NFC, in which names are compared.
+
+    Macs name files in another form, in which an accent is a separate character.
+    """
+    return unicodedata.normalize("NFC", name)

@@ -228,7 +228,9 @@ def _connect(
     timer = threading.Timer(seconds, _give_up, (where, seconds))
     timer.daemon = True
     timer.start()
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own comes after the wait
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own comes after the wait
     try:
         jax.distributed.initialize(
             coordinator,

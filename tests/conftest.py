@@ -4,22 +4,20 @@ import gc
 import os
 import socket
 import tempfile
-from importlib import metadata
 
-from flax_vision import process
+from flax_vision import xla_flags
 
 # Before JAX is imported anywhere.
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+DEVICES = "--xla_force_host_platform_device_count=4"
 os.environ["JAX_PLATFORMS"] = "cpu"
-if metadata.version("jaxlib").startswith(process._KNOWN):
-    # As in programs; their other flag makes convolutions in double precision slow.
-    os.environ["XLA_FLAGS"] += f" {process.BARRIERS}"
 # Many tests, and the programs that they start, compile the same steps. Each of pytest's processes
 # has a directory of its own: JAX does not write the files of its cache at one stroke.
 _CACHE = tempfile.TemporaryDirectory()
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+# As in programs; their other flag makes convolutions in double precision slow.
+os.environ["XLA_FLAGS"] = " ".join([DEVICES, *xla_flags.accepted([xla_flags.BARRIERS])])
 
 from collections.abc import Iterator
 from pathlib import Path

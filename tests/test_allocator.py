@@ -86,9 +86,10 @@ def test_an_unknown_allocator_is_warned_of():
 
 def test_an_allocator_that_the_platform_does_not_have_is_warned_of(monkeypatch, recwarn):
     monkeypatch.setattr(allocator, "_is_glibc", lambda: False)
+    assert not allocator.needs_restart({"FLAX_VISION_ALLOCATOR": "keep"})
     with pytest.warns(UserWarning, match="takes glibc"):
-        allocator.settle({"FLAX_VISION_ALLOCATOR": "keep"})
-    allocator.settle({})
+        allocator.check({"FLAX_VISION_ALLOCATOR": "keep"})
+    allocator.check({})
     assert not recwarn
 
 
@@ -106,11 +107,24 @@ def test_without_a_compiler_large_blocks_are_left_to_glibc(tmp_path):
 
 
 @glibc
-def test_a_cache_directory_that_cannot_be_written_is_named(tmp_path):
+def test_without_a_cache_directory_the_library_is_private_and_goes_with_the_program(tmp_path):
     (tmp_path / "file").touch()
-    _, warnings = run(XDG_CACHE_HOME=str(tmp_path / "file"), FLAX_VISION_ALLOCATOR="keep")
-    assert "are not kept: " in warnings
-    assert "file/flax_vision cannot be written (Not a directory); set XDG_CACHE_HOME" in warnings
+    (tmp_path / "tmp").mkdir()
+    output, warnings = run(XDG_CACHE_HOME=str(tmp_path / "file"), TMPDIR=str(tmp_path / "tmp"))
+    assert "freed memory: kept, in huge pages" in output
+    assert warnings.count("warning: nothing is cached") == 1
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+@glibc
+def test_a_library_that_others_can_write_is_compiled_anew(tmp_path):
+    settings = {"XDG_CACHE_HOME": str(tmp_path)}
+    run(**settings)
+    (path,) = tmp_path.glob("flax_vision/kept-memory-*.so")
+    path.chmod(0o666)
+    output, _ = run(**settings)
+    assert "freed memory: kept, in huge pages" in output
+    assert path.stat().st_mode & 0o777 == 0o755
 
 
 @glibc

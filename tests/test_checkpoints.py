@@ -133,7 +133,7 @@ def test_checkpoint_without_its_checksums_is_damaged(tmp_path, saved):
 def test_file_is_named_and_orbax_is_not_asked(tmp_path, saved, monkeypatch):
     flip_a_bit(tmp_path / "checkpoints/20/state/manifest.ocdbt")
     monkeypatch.setattr(ocp.CheckpointManager, "restore", pytest.fail)
-    with pytest.raises(Damaged, match="state/manifest.ocdbt is not as it was written"):
+    with pytest.raises(Damaged, match="'state/manifest.ocdbt' is not as it was written"):
         saved.restore(20, ABSTRACT)
 
 

@@ -17,7 +17,9 @@ def ignore(what, done, total):
     """No one is watching."""
 
 
-def write(folder: Path, classes: str = "ab", count: int = 6, suffix: str = ".png") -> Path:
+def write(
+    folder: Path, classes: Sequence[str] = "ab", count: int = 6, suffix: str = ".png"
+) -> Path:
     """Writes so many photographs of each class, all different."""
     random = np.random.default_rng(len(str(folder.name)))
     for name in classes:

@@ -5,37 +5,40 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from flax_vision.data import fast_jpeg
+from flax_vision.data.options import MAX_PIXELS
+from flax_vision.data.orientation import settle_orientation
 from flax_vision.data.view import Part
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+try:
+    from PIL.AvifImagePlugin import SUPPORTED as _HAS_AVIF
+except ImportError:  # before Pillow 11.3
+    _HAS_AVIF = False
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if _HAS_AVIF else ()))
 """That are opened; of others Pillow gives some to programs outside, such as EPS to Ghostscript."""
+
+_BITS = ExifTags.Base.BitsPerSample
 
 _REDUCTIONS = (8, 4, 2)
 """Whole factors by which decoders of JPEG can leave resolution out."""
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What brings an image upright, by the orientation that its EXIF data state."""
 
 
 class DecodingError(ValueError):
     """An image that cannot be decoded; the message says why."""
 
 
+class TooManyPixelsError(DecodingError):
+    """An image of more pixels than are allowed."""
+
+
 def decode_parts(
     content: bytes,
     choose: Callable[[int, int], Sequence[Part]],
     shape: tuple[int, ...],
+    max_pixels: int = MAX_PIXELS,
 ) -> list[np.ndarray]:
     """Returns parts of an image, each scaled as it says, as uint8 [H, W, C].
 
@@ -44,25 +47,28 @@ def decode_parts(
     an eighth of its resolution where every part has enough pixels all the same.
 
     Args:
-      content: of a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file.
+      content: Bytes of a file in one of `FORMATS`.
       choose: from the width and height of the upright image to the parts.
       shape: height, width and channels of each: 3 for red, green and blue, 1 for grey.
+      max_pixels: Bound on the pixels of an image.
 
     Raises:
-      DecodingError: it is no image, damaged, of too many pixels or of 32 bits a channel.
+      DecodingError: it is no image, damaged, of too many pixels, or of numbers whose range is not
+        known.
     """
     rows, columns, _ = shape
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            _check_pixels(image.size)
-            width, height = upright_size(image)
-            parts = choose(width, height)
-            pixels = _decode(content, image, parts, shape)
-        scaled = [_scaled(pixels, part, (width, height), (columns, rows)) for part in parts]
+        with _opened(file := io.BytesIO(content), max_pixels) as image:
+            size, turn = settle_orientation(image, file)
+            parts = choose(*size)
+            for part in parts:
+                _check_pixels(part.brought_to or (0, 0), max_pixels, "scaled it has")
+            pixels = _decode(content, image, turn, parts, shape)
+        scaled = [_scaled(pixels, part, size, (columns, rows)) for part in parts]
     except DecodingError:
         raise
     except Exception as error:  # Pillow raises anything for damaged files
-        raise DecodingError(_reason(error)) from error
+        raise _failure(error, max_pixels) from error
     return [part.reshape(shape) for part in scaled]
 
 
@@ -83,7 +89,6 @@ def _scaled(
         return fast_jpeg.scale(pixels, _box(part, original, (width, height)), size)
     method = Image.Resampling[part.interpolation.upper()]
     if part.brought_to:
-        _check_pixels(part.brought_to, "scaled it has")
         pixels, original = pixels.resize(part.brought_to, method), part.brought_to
     return np.asarray(pixels.resize(size, method, _box(part, original, pixels.size)))
 
@@ -94,31 +99,42 @@ def _box(part: Part, original: tuple[int, int], size: tuple[int, int]) -> fast_j
     return part.left * across, part.top * down, part.right * across, part.bottom * down
 
 
-def read_header(content: IO[bytes]) -> tuple[int, int]:
-    """Returns the width and height of the upright image, from the first bytes of a file.
+def read_header(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Returns the width and height of the upright image, without decoding its pixels.
+
+    Args:
+      content: File of the image.
+      max_pixels: Bound on the pixels of an image.
 
     Raises:
-      DecodingError: they tell that it cannot be decoded.
+      DecodingError: the header tells that it cannot be decoded.
     """
     try:
-        with Image.open(content, formats=_FORMATS) as image:
-            _check_pixels(image.size)
+        with _opened(content, max_pixels) as image:
             _check_depth(image)
-            return upright_size(image)
+            return settle_orientation(image, content).size
     except DecodingError:
         raise
     except Exception as error:  # as above
-        raise DecodingError(_reason(error)) from error
+        raise _failure(error, max_pixels) from error
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Returns the width and height of an image as it is looked at."""
-    width, height = image.size
-    return (height, width) if _orientation(image) in (5, 6, 7, 8) else (width, height)
+def _opened(file: IO[bytes], max_pixels: int) -> ImageFile.ImageFile:
+    """Returns an image whose pixels may be decoded."""
+    # Pillow has one bound for the whole process, which some of its decoders ask for again.
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
+    image = Image.open(file, formats=FORMATS)
+    _check_pixels(image.size, max_pixels)
+    return image
 
 
 def _decode(
-    content: bytes, image: Image.Image, parts: Sequence[Part], shape: tuple[int, ...]
+    content: bytes,
+    image: ImageFile.ImageFile,
+    turn: Image.Transpose | None,
+    parts: Sequence[Part],
+    shape: tuple[int, ...],
 ) -> Image.Image | np.ndarray:
     """Returns the upright pixels, no more of them than parts of that shape need.
 
@@ -130,64 +146,62 @@ def _decode(
         width, height = image.size
         shrink = min(_shrink(part, (columns, rows)) for part in parts)
         factor = next((factor for factor in _REDUCTIONS if factor <= shrink), 1)
-        if all(map(fast_jpeg.takes, parts)) and _orientation(image) not in _UPRIGHT:
+        if all(map(fast_jpeg.takes, parts)) and turn is None:
             needed = max(fast_jpeg.rows_needed(part, height, rows, factor) for part in parts)
             pixels = fast_jpeg.decode(content, image.size, mode, factor, needed)
             if pixels is not None:
                 return pixels
         image.draft(mode, (width // factor, height // factor))
-    return _upright(_converted(image, mode), image)
+    converted = _converted(image, mode)
+    return converted if turn is None else converted.transpose(turn)
 
 
-def _converted(image: Image.Image, mode: str) -> Image.Image:
+def _converted(image: ImageFile.ImageFile, mode: str) -> Image.Image:
     _check_depth(image)
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray(np.rint(np.asarray(image) / 257.0).astype(np.uint8))
+    converted: Image.Image = image
+    if _has_16_bits(image):
+        converted = Image.fromarray(np.rint(np.asarray(image) / 257.0).astype(np.uint8))
     elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+        converted = image.convert("RGBA")
+        white = Image.new("RGBA", converted.size, "white")
+        converted = Image.alpha_composite(white, converted)
+    return converted.convert(mode)
 
 
-def _check_pixels(size: tuple[int, int], what: str = "it has") -> None:
+def _has_16_bits(image: ImageFile.ImageFile) -> bool:
+    """Returns whether grey levels are from 0 to 65535; Pillow reads a PGM into 32 bits."""
+    return image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM")
+
+
+def _check_depth(image: ImageFile.ImageFile) -> None:
+    if image.mode not in ("I", "F") or _has_16_bits(image):
+        return
+    numbers = "32 bits a pixel"
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and 16 in image.tag_v2[_BITS]:
+        numbers = "signed numbers of 16 bits"
+    raise DecodingError(
+        f"it has {numbers}, whose range is not known; save it with 8 bits, or 16 without a sign"
+    )
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int, what: str = "it has") -> None:
     # Pillow only warns of images between one and two times the pixels at which it takes them for a
     # decompression bomb. A filter that makes an error of that would be the whole process's.
-    width, height = size
-    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
-        raise DecodingError(_too_many_pixels(what))
+    if size[0] * size[1] > max_pixels:
+        raise _too_many_pixels(max_pixels, what)
 
 
-def _too_many_pixels(what: str = "it has") -> str:
-    return f"{what} more than {Image.MAX_IMAGE_PIXELS:,} pixels, as a decompression bomb would"
+def _too_many_pixels(max_pixels: int, what: str = "it has") -> TooManyPixelsError:
+    return TooManyPixelsError(
+        f"{what} more than {max_pixels:,} pixels, as a decompression bomb would"
+    )
 
 
-def _check_depth(image: Image.Image) -> None:
-    if image.mode in ("I", "F"):
-        raise DecodingError(
-            "it has 32 bits a pixel, whose range is not known; save it with 8 or 16"
-        )
-
-
-def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
-    orientation = _orientation(image)
-    return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
-
-
-def _orientation(image: Image.Image) -> int:
-    # Without this, Pillow would decode a PNG to look for EXIF data after its pixels.
-    if "exif" not in image.info:
-        return 1
-    try:
-        orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged EXIF data, of an image that need not be
-        return 1
-    return orientation
-
-
-def _reason(error: Exception) -> str:
+def _failure(error: Exception, max_pixels: int) -> DecodingError:
+    """Returns the error that says what Pillow's is about."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return "it is no image of a known format"
+        return DecodingError("it is no image of a known format")
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return _too_many_pixels()
+        return _too_many_pixels(max_pixels)
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
-    return " ".join(f"{kind}{error}".split())
+    return DecodingError(" ".join(f"{kind}{error}".split()))

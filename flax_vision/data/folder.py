@@ -1,76 +1,59 @@
 """Photographs in a folder that has a folder for each class."""
 
-import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
-from flax_vision.counts import counted
+from flax_vision.counts import counted, listed, nfc
+from flax_vision.data.image_files import SUFFIXES, Paths, is_image, natural, skipped_files
 from flax_vision.data.image_set import Report
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-"""Of the files that are taken for images, in any case."""
-
 ALL = "all"
 """Names what a folder has that is not divided into parts."""
 
-_VALIDATION = ("val", "validation")
+_SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+"""Names of the folders of each split, in any case."""
+
+_NAMED = 8
+"""Classes or folders that a sentence names."""
+
 _CHECKED = 10_000
 """Files of a part whose headers are looked at before a run: about a second's worth."""
 
 
-@dataclass(frozen=True)
-class Paths:
-    """Image files, by their number."""
-
-    paths: Sequence[Path]
-
-    def read(self, index: int) -> bytes:
-        """Returns the content of a file."""
-        return self.paths[index].read_bytes()
-
-    def open(self, index: int) -> IO[bytes]:
-        """Returns a file, open to be read."""
-        return self.paths[index].open("rb")
-
-    def name(self, index: int) -> str:
-        """Returns the path of a file."""
-        return str(self.paths[index])
-
-    def key(self, index: int) -> str:
-        """Returns the name of a file in the folder of its class."""
-        return self.paths[index].name
-
-
 def find_folder(
-    path: str, reading: Reading, class_names: Sequence[str] = ()
+    path: str, reading: Reading, class_names: Sequence[str] = (), class_order: str = "natural"
 ) -> Mapping[str, Callable[[], Photographs]]:
     """Returns what finds the images of each part that a folder has.
 
-    It has either a folder for each class, or folders `train` and, if wanted, `val` or
-    `validation`, and `test`, with one for each class in it. Classes and files come in natural
-    order (`9.jpg` before `10.jpg`), links are followed, and hidden files, those of other kinds and
-    folders inside those of the classes are passed over.
+    It has either a folder for each class, or folders `train` and, if wanted, `val` and `test` (or
+    other names of `_SPLITS`), with one for each class in it. Classes and files come in natural
+    order (`9.jpg` before `10.jpg`), and links are followed. The `notes` of a split name what is
+    not used: other files, and other folders. Hidden ones are not mentioned.
 
     Args:
       path: of the folder.
       reading: how its photographs are read.
       class_names: in the order in which a network knows them; empty for those of `train`.
+      class_order: One of `CLASS_ORDERS`, for classes that a network does not know yet.
 
     Returns:
       Functions by `"train"`, `"validation"` and `"test"`; or one by `ALL`, where there is no
       folder `train`.
 
     Raises:
-      UserError: there is no such folder, or, as from the functions, it has no classes, one is
-        empty, or a part has one that is not known.
+      UserError: there is no such folder, two folders are of one split, or, as from the functions,
+        it has no classes, one is empty, or a part has one that is not known.
     """
     root = Path(path).expanduser()
     if not path or not root.is_dir():
@@ -81,31 +64,54 @@ def find_folder(
             f"{option.rstrip(' =')} {problem}; give {option}DIR, where DIR has a folder of images "
             "for each class, or train/ and val/ with such folders in them."
         )
-    folders = _part_folders(root)
-    origin = "the network" if class_names else "train/"
-    known = class_names or _class_names(next(iter(folders.values())))
-    return {part: partial(_part, folders[part], known, origin, reading) for part in folders}
-
-
-def _part_folders(root: Path) -> dict[str, Path]:
-    """Returns the folders of the parts, that of the training part first."""
-    if not (root / "train").is_dir():
-        _check_no_parts(root)
-        return {ALL: root}
-    names = {"train": ("train",), "validation": _VALIDATION, "test": ("test",)}
-    found = {
-        part: [root / name for name in candidates if (root / name).is_dir()]
-        for part, candidates in names.items()
+    folders, notes = _split_folders(root)
+    first = next(iter(folders.values()))
+    origin = "the network" if class_names else f"{first.name}/"
+    known = class_names or _class_names(first, class_order)
+    return {
+        split: partial(_part, folder, known, origin, reading, notes)
+        for split, folder in folders.items()
     }
-    return {part: folders[0] for part, folders in found.items() if folders}
 
 
-def _check_no_parts(root: Path) -> None:
-    """Raises a UserError where the folders are those of parts, without a training part."""
-    found = _folders(root)
-    if found and set(found) <= {*_VALIDATION, "test"}:
+def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
+    """Returns the folder of each split, the training split first, and notes on other folders."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in _folders(root):
+        found[_split_of(name)].append(name)
+    others = found.pop("", [])
+    # A class may be called train too: then it has images in it, and other classes beside it.
+    if not found["train"] or (others and not any(_folders(root / x) for x in found["train"])):
+        _check_no_splits(root, found, others)
+        return {ALL: root}, []
+    _check_one_each(root, found)
+    note = _skipped_folders([root / name for name in others], f"beside {found['train'][0]}/")
+    folders = {split: root / found[split][0] for split in _SPLITS if found[split]}
+    return folders, [note]
+
+
+def _split_of(name: str) -> str:
+    """Returns the split whose folder has a name; empty for none."""
+    name = nfc(name).casefold()
+    return next((split for split, names in _SPLITS.items() if name in names), "")
+
+
+def _check_one_each(root: Path, found: Mapping[str, list[str]]) -> None:
+    """Raises a UserError where two folders are of one split."""
+    for split, names in found.items():
+        if len(names) > 1:
+            raise UserError(
+                f"{str(root)!r} has {'/ and '.join(names)}/, and each would be the {split} images; "
+                "rename one of them, or take it away."
+            )
+
+
+def _check_no_splits(root: Path, found: Mapping[str, list[str]], others: Sequence[str]) -> None:
+    """Raises a UserError where all folders are splits, and none is the training split."""
+    names = [name for names in found.values() for name in names]
+    if names and not others:
         raise UserError(
-            f"{str(root)!r} has {'/ and '.join(found)}/ and no train/; give it one too, with a "
+            f"{str(root)!r} has {'/ and '.join(names)}/ and no train/; give it one too, with a "
             "folder of images for each class."
         )
 
@@ -132,15 +138,17 @@ def check_headers(photographs: Photographs, part: str, report: Report) -> None:
         )
 
 
-def _class_names(folder: Path) -> list[str]:
+def _class_names(folder: Path, class_order: str) -> list[str]:
     """Returns the classes of a training part."""
     found = _folders(folder)
     if len(found) < 2:
         raise UserError(_too_few_classes(folder, found))
-    return found
+    return sorted(found) if class_order == "sorted" else found
 
 
-def _part(folder: Path, known: Sequence[str], origin: str, reading: Reading) -> Photographs:
+def _part(
+    folder: Path, known: Sequence[str], origin: str, reading: Reading, notes: Sequence[str]
+) -> Photographs:
     """Returns the images of a part.
 
     Args:
@@ -148,45 +156,104 @@ def _part(folder: Path, known: Sequence[str], origin: str, reading: Reading) -> 
       known: names of classes, in their order.
       origin: what these are the classes of.
       reading: how its photographs are read.
+      notes: Sentences on what is not used beside the folder.
     """
-    found = _folders(folder)
-    unknown = [name for name in found if name not in known]
+    found, number = _folders(folder), {nfc(name): label for label, name in enumerate(known)}
+    unknown = [name for name in found if nfc(name) not in number]
     if unknown or not found:
         problem = f"the class {unknown[0]!r}, which {origin} has not" if found else "no classes"
         raise UserError(
             f"{str(folder)!r} has {problem}; it has a folder of images for each class, with the "
-            f"names that {origin} has ({_shortened(known)})."
+            f"names that {origin} has ({listed(known, _NAMED)})."
         )
-    images = {name: _images(folder / name) for name in found}
+    _check_distinct(folder, found)
+    unused: list[Path] = []
+    images = {name: _images(folder / name, unused) for name in found}
     paths = [path for name in found for path in images[name]]
-    number = {name: label for label, name in enumerate(known)}
-    labels = [number[name] for name in found for _ in images[name]]
+    labels = [number[nfc(name)] for name in found for _ in images[name]]
     return Photographs(
-        Paths(paths), np.arange(len(paths)), np.array(labels, np.int32), known, reading
+        Paths(paths),
+        np.arange(len(paths)),
+        np.array(labels, np.int32),
+        known,
+        reading,
+        notes=[note for note in (*notes, *_notes(folder, unused)) if note],
     )
+
+
+def _check_distinct(folder: Path, names: Iterable[str]) -> None:
+    """Raises a UserError where two classes have the same name, written in two forms."""
+    seen: set[str] = set()
+    for name in names:
+        if nfc(name) in seen:
+            raise UserError(
+                f"{str(folder)!r} has two folders of the class {name!r}, whose names differ in "
+                "their Unicode form only (NFC and NFD); put the images into one of them."
+            )
+        seen.add(nfc(name))
+
+
+def _notes(folder: Path, unused: Sequence[Path]) -> list[str]:
+    """Returns sentences on the unused files and folders of a part; empty ones for none.
+
+    Args:
+      folder: Folder of the classes.
+      unused: Files and folders in the folders of the classes that are no images.
+    """
+    folders = [path for path in unused if path.is_dir()]
+    return [
+        skipped_files(sorted({*unused}.difference(folders))),
+        _skipped_folders(folders, "in the folders of classes"),
+        _skipped_images(_loose_images(folder)),
+    ]
+
+
+def _skipped_images(images: Sequence[Path]) -> str:
+    """Returns a sentence about images that are of no class; empty for none."""
+    if not images:
+        return ""
+    return (
+        f"skipped {counted(len(images), 'image')} outside of the folders of classes, such as "
+        f"{str(min(images))!r}"
+    )
+
+
+def _skipped_folders(folders: Sequence[Path], where: str) -> str:
+    """Returns a sentence about folders that are not looked into; empty for none."""
+    if not folders:
+        return ""
+    names = listed([repr(str(folder)) for folder in folders], _NAMED)
+    return f"skipped {counted(len(folders), 'folder')} {where}: {names}"
 
 
 def _folders(folder: Path) -> list[str]:
     return natural(entry.name for entry in _visible(folder) if entry.is_dir())
 
 
-def _images(folder: Path) -> list[Path]:
-    """Returns the image files of a class."""
+def _images(folder: Path, unused: list[Path]) -> list[Path]:
+    """Returns the image files of a class, and adds what else is there to `unused`."""
     # A link that leads nowhere is listed, so that it is an error when it is read.
-    names = (
-        entry.name
-        for entry in _visible(folder)
-        if entry.suffix.lower() in SUFFIXES and not entry.is_dir()
-    )
-    images = [folder / name for name in natural(names)]
-    if not images:
-        inner = _folders(folder)
+    names, others = [], []
+    for entry in _visible(folder):
+        if is_image(entry) and not entry.is_dir():
+            names.append(entry.name)
+        else:
+            others.append(entry)
+    unused += others
+    if not names:
+        inner, files = _folders(folder), [entry for entry in others if not entry.is_dir()]
         hint = f", but folders, such as {inner[0]!r}, which are not looked into" if inner else ""
+        hint = hint or (f" ({skipped_files(files)})" if files else "")
         raise UserError(
             f"the folder of the class {folder.name!r} has no images in it{hint} ({str(folder)!r}); "
             f"put some there ({', '.join(SUFFIXES)}), or take the folder away."
         )
-    return images
+    return [folder / name for name in natural(names)]
+
+
+def _loose_images(folder: Path) -> list[Path]:
+    """Returns the images beside the folders of classes."""
+    return [entry for entry in _visible(folder) if is_image(entry) and not entry.is_dir()]
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -198,27 +265,11 @@ def _visible(folder: Path) -> list[Path]:
         ) from error
 
 
-def natural(names: Iterable[str]) -> list[str]:
-    """Returns names in the order in which people count: 9 before 10."""
-
-    def key(name: str) -> tuple[list[int | str], str]:
-        pieces = re.split(r"(\d+)", name)
-        return [int(x) if i % 2 else x.casefold() for i, x in enumerate(pieces)], name
-
-    return sorted(names, key=key)
-
-
 def _too_few_classes(folder: Path, found: Sequence[str]) -> str:
     count = f"only one class, {found[0]!r}" if found else "no classes"
-    loose = sum(entry.suffix.lower() in SUFFIXES for entry in _visible(folder))
+    loose = len(_loose_images(folder))
     hint = f" It has {counted(loose, 'image')} outside of such folders." if loose else ""
     return (
         f"{str(folder)!r} has {count}; it must have a folder of images for each of two classes or "
         f"more, named after it.{hint}"
     )
-
-
-def _shortened(names: Sequence[str]) -> str:
-    most = 8
-    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

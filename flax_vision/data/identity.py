@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from flax_vision.counts import counted
+from flax_vision.counts import counted, nfc
 from flax_vision.data.image_set import Images
 from flax_vision.data.sources import PARTS, Parts
 
 Identity = Mapping[str, Any]
-"""Of each class, by its name, `[images, digest]`."""
+"""The pair `[images, digest]` of each class, by its name in NFC."""
 
 _NAMED = 3
 """Classes that a person is told of."""
@@ -44,7 +44,7 @@ def identity(images: Images) -> Identity:
     by_class = np.argsort(images.labels, kind="stable")
     members = np.split(by_class, np.cumsum(counts)[:-1])
     return {
-        name: [len(places), _digest(images.take(places))]
+        nfc(name): [len(places), _digest(images.take(places))]
         for name, places in zip(images.class_names, members, strict=True)
     }
 

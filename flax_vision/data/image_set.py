@@ -24,6 +24,7 @@ class Images(Protocol):
       class_names: the name of each class.
       image_shape: height, width and channels of each image.
       unreadable: names of the images that had to be left out so far, and why.
+      notes: Sentences on what lies beside the images and is not used.
     """
 
     @property
@@ -36,6 +37,8 @@ class Images(Protocol):
     def image_shape(self) -> tuple[int, ...]: ...
     @property
     def unreadable(self) -> Mapping[str, str]: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
     def __len__(self) -> int: ...
 
     def take(self, places: np.ndarray) -> Self:
@@ -73,6 +76,7 @@ class ImageSet:
 
     in_memory = True
     unreadable: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    notes: ClassVar[Sequence[str]] = ()
 
     images: np.ndarray
     labels: np.ndarray

@@ -2,6 +2,15 @@
 
 from dataclasses import dataclass
 
+MAX_PIXELS = 2**28
+"""Bound on the pixels of an image: at Pillow's four bytes for each, a copy takes 1 GiB.
+
+Telephones take photographs of up to 200 million.
+"""
+
+CLASS_ORDERS = ("natural", "sorted")
+"""Orders of a folder's classes: 9 before 10, in any case; or as torchvision's ImageFolder sorts."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -12,6 +21,7 @@ class Options:
       directory: where TFDS keeps its sets.
       path: of a folder of photographs.
       on_error: what becomes of images that cannot be read.
+      max_pixels: Bound on the pixels of an image.
       one_size: a sentence on what to do where images of several sizes would be read into memory.
     """
 
@@ -19,6 +29,7 @@ class Options:
     directory: str = "--config.data.directory="
     path: str = "--config.data.path="
     on_error: str = "--config.data.on_error="
+    max_pixels: str = "--config.data.max_pixels="
     one_size: str = (
         "config.view.size is 0; give the size of the part that the network sees, such as "
         "--config.view.size=224, and --config.data.resize=0 --config.data.crop=0; or a recipe for "

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,13 @@ import grain.experimental
 import jax
 import numpy as np
 
-from flax_vision.data.decoding import DecodingError, decode_parts, read_header
+from flax_vision import processor
+from flax_vision.data.decoding import (
+    DecodingError,
+    TooManyPixelsError,
+    decode_parts,
+    read_header,
+)
 from flax_vision.data.image_set import Report
 from flax_vision.data.view import Part, Reading, Seen
 from flax_vision.errors import UserError
@@ -91,6 +96,7 @@ class Photographs:
       reading: how they are read.
       seen: what a test sees of each, where that is not the middle of `reading.view`.
       skipped: by their place in the set, those that could not be read so far, and why.
+      notes: Sentences on what lies beside the images and is not used.
     """
 
     in_memory = False
@@ -102,6 +108,7 @@ class Photographs:
     reading: Reading
     seen: Seen | None = None
     skipped: dict[int, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -192,10 +199,14 @@ class Photographs:
         views = self._mapped(pieces, decoded, count)
         batches = views.batch(count, batch_fn=transferred)
         ahead = iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
+        close = ahead.close
         try:
             yield from ahead
+        except (Exception, KeyboardInterrupt):  # a signal's too, which waits for no reader
+            close = threading.Thread(target=ahead.close, daemon=True).start
+            raise
         finally:
-            ahead.close()
+            close()
 
     def _pieces(self, size: int) -> int:
         """Returns in how many pieces a group of that size is decoded, at least one a thread."""
@@ -214,7 +225,7 @@ class Photographs:
 
         try:
             content = self.files.read(int(self.indices[place]))
-            parts = decode_parts(content, choose, shape[-3:])
+            parts = decode_parts(content, choose, shape[-3:], self.reading.max_pixels)
             for into, part in zip(views.images[row].reshape(-1, *shape[-3:]), parts, strict=True):
                 into[...] = part
         except (DecodingError, OSError) as error:
@@ -227,23 +238,26 @@ class Photographs:
         """Returns the width and height of an image; nothing where it cannot be read."""
         try:
             with self.files.open(int(self.indices[place])) as content:
-                return read_header(content)
+                return read_header(content, self.reading.max_pixels)
         except (DecodingError, OSError) as error:
             self._skip(place, error)
         return ()  # grain would leave None out
 
     def _skip(self, place: int, error: Exception) -> None:
+        options, reason = self.reading.options, _reason(error)
+        if isinstance(error, TooManyPixelsError):
+            reason += f"; {options.max_pixels}N allows more"
         if self.reading.on_error == "stop":
-            name, options = self.files.name(int(self.indices[place])), self.reading.options
+            name = self.files.name(int(self.indices[place]))
             raise UserError(
-                f"image {name!r} cannot be read ({_reason(error)}); mend it or take it out, or "
+                f"image {name!r} cannot be read ({reason}); mend it or take it out, or "
                 f"give {options.on_error}skip to leave such images out and count them."
             ) from error
-        self.skipped[place] = _reason(error)
+        self.skipped[place] = reason
 
     @property
     def _threads(self) -> int:
-        return self.reading.threads or os.cpu_count() or 1
+        return self.reading.threads or processor.usable_cores()
 
     def _mapped(
         self, items: Sequence[Any] | np.ndarray, look: Callable[..., Any], ahead: int

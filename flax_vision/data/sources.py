@@ -34,6 +34,7 @@ class Source:
       class_names: of a folder, in the order in which a network knows them; empty for those that
         it has.
       options: of the program, which errors name.
+      class_order: Order of a folder's classes, one of `CLASS_ORDERS`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Source:
     reading: Reading | None = None
     class_names: Sequence[str] = ()
     options: Options = TRAINING
+    class_order: str = "natural"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class Parts:
     train: Images
     validation: Images
     test: Images
+
+    def notes(self) -> list[str]:
+        """Returns sentences on what lies beside the images and is not used."""
+        sets = (self.train, self.validation, self.test)
+        return list(dict.fromkeys(note for images in sets for note in images.notes))
 
     def left_out(self) -> str:
         """Returns a sentence about the images that could not be read so far; empty for none."""
@@ -136,7 +143,7 @@ def _find(source: Source, report: Report) -> Mapping[str, Callable[[], Images]]:
                 "part that the network sees, such as --config.view.size=224, or the recipe "
                 "`folder` of a config file."
             )
-        return find_folder(source.path, reading, source.class_names)
+        return find_folder(source.path, reading, source.class_names, source.class_order)
     # TFDS takes most of a second to import.
     from flax_vision.data.tfds import find_tfds
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import platformdirs
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -21,6 +20,7 @@ from flax_vision.data.options import TRAINING, Options
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
+from flax_vision.user_cache import cache_dir
 
 _CHUNK = 1000
 """Records read at once; ArrayRecord is slow one by one."""
@@ -248,17 +248,19 @@ def _labels(builder: Any, part: str, records: _Records, report: Report) -> np.nd
     info = Path(builder.data_path) / "dataset_info.json"
     identity = f"{info.resolve()} {info.stat().st_mtime_ns} {part} {len(records)}"
     digest = hashlib.sha256(identity.encode()).hexdigest()
-    file = platformdirs.user_cache_path("flax_vision") / f"labels-{digest[:16]}.npy"
-    with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or damaged
-        kept = np.load(file)
-        if kept.shape == (len(records),):
-            return kept
+    cache = cache_dir()
+    file = cache and cache / f"labels-{digest[:16]}.npy"
+    if file:
+        with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or damaged
+            kept = np.load(file)
+            if kept.shape == (len(records),):
+                return kept
     labels = np.empty(len(records), np.int32)
     for index, record in records.chunks(report):
         labels[index] = record["label"]
-    with contextlib.suppress(OSError):  # without a cache it is read again
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f"{file.stem}-{os.getpid()}.npy")
-        np.save(unfinished, labels)
-        unfinished.replace(file)
+    if file:
+        with contextlib.suppress(OSError):  # without a cache it is read again
+            unfinished = file.with_name(f"{file.stem}-{os.getpid()}.npy")
+            np.save(unfinished, labels)
+            unfinished.replace(file)
     return labels

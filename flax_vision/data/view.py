@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from flax_vision.data.options import TRAINING, Options
+from flax_vision.data.options import MAX_PIXELS, TRAINING, Options
 
 _TRIES = 10
 
@@ -215,12 +215,14 @@ class Reading:
       on_error: whether one that cannot be read is an error, or is skipped and counted.
       threads: that decode; 0 for one a core.
       options: of the program, which errors name.
+      max_pixels: Bound on the pixels of a photograph.
     """
 
     view: View
     on_error: Literal["stop", "skip"] = "stop"
     threads: int = 0
     options: Options = TRAINING
+    max_pixels: int = MAX_PIXELS
 
 
 def scaled(size: tuple[int, int], shorter_side: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from flax_vision.arguments import positive
 from flax_vision.counts import counted
 from flax_vision.evaluation.protocols import CENTER, NAMES
 from flax_vision.report.progress import progress
@@ -82,12 +83,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--path",
         metavar="DIR",
         help="a folder of photographs to test on, with a folder for each class (default: the "
-        "run's); all of it is tested, or of train/, val/ and test/ the one that --split says",
+        "run's); all of it is tested, or of train/, val/ and test/ the one that --split says. What "
+        "lies in it and is not used is counted in a warning",
     )
     parser.add_argument(
         "--on-error",
         choices=("stop", "skip"),
         help="at a photograph that cannot be read; skip leaves it out (default: as in the run)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=positive,
+        metavar="N",
+        help="bound on the pixels of a photograph (default: as in the run)",
     )
     parser.add_argument(
         "--confusion",
@@ -110,17 +118,21 @@ def run(options: argparse.Namespace) -> None:
             directory=options.directory,
             folder=options.path,
             on_error=options.on_error,
+            max_pixels=options.max_pixels,
             scales=tuple(options.scales) if options.scales else None,
             flip=not options.no_flip,
             batch_size=options.batch_size,
             report=report,
+            on_warning=_warn,
         )
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
     if options.format == "json":
         print(json.dumps(_content(result, options.confusion)))
     else:
         _print_tables(result, options.format, options.confusion)
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def _content(result: "Evaluation", confusion: bool) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from flax_vision.counts import counted
+from flax_vision.counts import counted, nfc
 from flax_vision.data import identity
 from flax_vision.data.image_set import Images, Report
-from flax_vision.data.options import Options
+from flax_vision.data.options import MAX_PIXELS, Options
 from flax_vision.data.sources import PARTS, Source, load_part
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError, unknown
@@ -21,6 +21,7 @@ OPTIONS = Options(
     directory="--directory ",
     path="--path ",
     on_error="--on-error ",
+    max_pixels="--max-pixels ",
     one_size="the network was trained on small ones, in memory; give a set of such, or a folder of "
     "images, --path DIR.",
 )
@@ -34,6 +35,7 @@ def find_source(
     directory: str | None = None,
     folder: str | None = None,
     on_error: Literal["stop", "skip"] | None = None,
+    max_pixels: int | None = None,
 ) -> Source:
     """Returns the data of a run, or others.
 
@@ -44,6 +46,7 @@ def find_source(
       directory: another than the run's; that of the run is for the run's own set only.
       folder: of photographs, in place of a set with a name.
       on_error: what becomes of photographs that cannot be read; None for as in the run.
+      max_pixels: Bound on the pixels of a photograph; None for the run's.
 
     Raises:
       UserError: no set is named, and there is no run that says which it was trained on, or its
@@ -63,13 +66,20 @@ def find_source(
     data = own if is_own else others
     if is_own and folder is None and wanted == "folder":
         _check_there(path, Path(data["path"]).expanduser())
+    reading = _reading(
+        card,
+        wanted,
+        on_error or own.get("on_error", "stop"),
+        own.get("threads", 0),
+        own.get("max_pixels", MAX_PIXELS) if max_pixels is None else max_pixels,
+    )
     return Source(
         wanted,
         data.get("directory", "") if directory is None else directory,
         data.get("path", ""),
         data["validation"],
         data.get("test", 0.0),
-        _reading(card, wanted, on_error or own.get("on_error", "stop"), own.get("threads", 0)),
+        reading,
         card.class_names if wanted == "folder" else (),
         OPTIONS,
     )
@@ -91,11 +101,13 @@ def _is_same(folder: str, other: str) -> bool:
 
 
 def _reading(
-    card: ModelCard, name: str, on_error: Literal["stop", "skip"], threads: int
+    card: ModelCard, name: str, on_error: Literal["stop", "skip"], threads: int, max_pixels: int
 ) -> Reading | None:
     """Returns how the images of a set are read; None where they are small and in memory."""
     view = view_of(card) if name == "folder" else card.view
-    return Reading(view, on_error, threads, OPTIONS) if view and name != "mnist_5k" else None
+    if view is None or name == "mnist_5k":
+        return None
+    return Reading(view, on_error, threads, OPTIONS, max_pixels)
 
 
 def view_of(card: ModelCard) -> View:
@@ -229,7 +241,7 @@ def other_names(card: ModelCard, image_set: Images, name: str) -> str:
     for index, (ours, theirs) in enumerate(
         zip(card.class_names, image_set.class_names, strict=True)
     ):
-        if ours != theirs:
+        if nfc(ours) != nfc(theirs):
             return (
                 f"class {index} is {ours!r} to the network and {theirs!r} in {name!r}; classes are "
                 "compared by their numbers"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from flax_vision.data.background import background_hint, sample_edge_levels
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.sources import left_out
@@ -32,6 +33,7 @@ from flax_vision.evaluation.subject import (
 )
 from flax_vision.evaluation.trial import Trial, prepare
 from flax_vision.weights.loading import load_model
+from flax_vision.weights.model_card import ModelCard
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,12 @@ def evaluate_trained(
     directory: str | None = None,
     folder: str | None = None,
     on_error: Literal["stop", "skip"] | None = None,
+    max_pixels: int | None = None,
     scales: tuple[int, ...] | None = None,
     flip: bool = True,
     batch_size: int | None = None,
     report: Report = lambda what, done, total: None,
+    on_warning: Callable[[str], None] = lambda warning: None,
 ) -> Evaluation:
     """Tests what training, or an import, left behind.
 
@@ -109,6 +113,7 @@ def evaluate_trained(
         `train` in it.
       on_error: whether a photograph that cannot be read is an error, or is left out and named in
         a warning; None for as in the run.
+      max_pixels: Bound on the pixels of a photograph; None for the run's.
       scales: shorter sides that images are brought to; None for the paper's, in proportion to the
         size that the network was trained on.
       flip: shows mirror images besides, where the protocol has them.
@@ -116,6 +121,7 @@ def evaluate_trained(
         at the most.
       report: called with what is being done, how much of it is, and how much there is; 0 where
         that is not known.
+      on_warning: Called with each warning as soon as it is known, most before the test begins.
 
     Raises:
       UserError: the network, the data and the protocol do not fit together.
@@ -126,19 +132,24 @@ def evaluate_trained(
     prepared = partial(prepare, card, protocol, scales=scales, flip=flip)
     # On images as in training, so that what is wrong with the protocol is said before any is read.
     trial = prepared(tuple(card.image_shape))
-    source = find_source(path, card, data, directory, folder, on_error)
+    source = find_source(path, card, data, directory, folder, on_error, max_pixels)
     image_set = load_split(source, split, report)
     check_fit(card, image_set, source.name)
+    warnings: list[str] = []
+
+    def warn(*texts: str) -> None:
+        for text in filter(None, texts):
+            warnings.append(text)
+            on_warning(text)
+
+    warn(loaded.note, *image_set.notes)
+    warn(other_names(card, image_set, source.name), _unseen(path, trial))
+    warn(has_moved(path, source), have_changed(path, source, split, image_set))
     showings = _shown(image_set, protocol, trial, prepared, report)
     measured = measure(showings, variables, batch_size, report)
-    warnings = (
-        loaded.note,
-        other_names(card, image_set, source.name),
-        _unseen(path, trial),
-        has_moved(path, source),
-        have_changed(path, source, split, image_set),
-        left_out([showing.images for showing in showings]),
-    )
+    warn(left_out([showing.images for showing in showings]))
+    if data or folder:
+        warn(_background_hint(card, image_set, report))
     return Evaluation(
         network=card.name,
         data=source.path if source.name == "folder" else source.name,
@@ -148,7 +159,7 @@ def evaluate_trained(
         views=trial.crops_per_image,
         views_computed=max(showing.computed for showing in showings),
         class_names=card.class_names,
-        warnings=[text for text in warnings if text],
+        warnings=warnings,
         **_result(measured, image_set),
     )
 
@@ -185,6 +196,13 @@ def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
         "labels": image_set.labels[is_read],
         "taken_for": measured.taken_for[is_read],
     }
+
+
+def _background_hint(card: ModelCard, images: Images, report: Report) -> str:
+    """Returns a hint where images look like negatives of the training images, else nothing."""
+    if card.background is None:
+        return ""
+    return background_hint(sample_edge_levels(images, report), card.background)
 
 
 def _unseen(path: Path, trial: Trial) -> str:

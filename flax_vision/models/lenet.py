@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from flax_vision.models.layers import Conv, check_images, keep
 from flax_vision.models.lenet_codes import digit_codes, random_codes
 from flax_vision.models.variant import Variant
+from flax_vision.ops.activations import tanh
 from flax_vision.ops.convolution import convolution
 from flax_vision.ops.pooling import average_pool, sum_pool
 
@@ -223,13 +224,13 @@ class LeNet5Modern(nn.Module):
         del train
         conv = partial(Conv, size=5, kernel_init=nn.initializers.lecun_normal(), dtype=self.dtype)
         x = extend(images, self.background)
-        x = keep(self, "c1", jnp.tanh(conv(6, name="C1")(x)))
+        x = keep(self, "c1", tanh(conv(6, name="C1")(x)))
         x = keep(self, "s2", average_pool(x, 2, 2))
-        x = keep(self, "c3", jnp.tanh(conv(16, name="C3")(x)))
+        x = keep(self, "c3", tanh(conv(16, name="C3")(x)))
         x = keep(self, "s4", average_pool(x, 2, 2))
-        x = keep(self, "c5", jnp.tanh(conv(120, name="C5")(x)))
+        x = keep(self, "c5", tanh(conv(120, name="C5")(x)))
         x = x.reshape(x.shape[0], -1)
-        x = keep(self, "f6", jnp.tanh(nn.Dense(84, dtype=self.dtype, name="F6")(x)))
+        x = keep(self, "f6", tanh(nn.Dense(84, dtype=self.dtype, name="F6")(x)))
         return nn.Dense(self.num_classes, dtype=self.dtype, name="OUT")(x).astype(jnp.float32)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jax
 
-from flax_vision import compiled
+from flax_vision import compiled, user_cache
 from flax_vision.compiled import UnavailableError
 
 TARGETS = (
@@ -69,12 +69,13 @@ def _open() -> ctypes.CDLL:
     source = resources.files("flax_vision.ops").joinpath("onednn.cc").read_bytes()
     headers, library = _file(_HEADERS, "dnnl.hpp"), _file(_LIBRARY, "libdnnl.so.3")
     versions = f"{jax.lib.__version__} {metadata.version(_LIBRARY)} {library}"
-    path = compiled.place("onednn", source, versions)
-    if path.exists():
+    cache = user_cache.cache_dir()
+    path = cache and cache / compiled.file_name("onednn", source, versions)
+    if path and path.exists():
         try:
-            if compiled.is_whole(path):
+            reason = compiled.flaw(path)
+            if reason is None:
                 return ctypes.CDLL(str(path))
-            reason = "it is damaged"
         except OSError as error:
             reason = str(error)
         warnings.warn(f"{path} is compiled anew: {reason}", stacklevel=2)
@@ -92,8 +93,8 @@ def _file(package: str, name: str) -> Path:
     raise UnavailableError(f"{package} has no {name}; `pip install --force-reinstall {package}`")
 
 
-def _build(source: bytes, headers: Path, library: Path, path: Path) -> ctypes.CDLL:
-    """Compiles the handlers, loads them, and keeps them at `path` if that can be written."""
+def _build(source: bytes, headers: Path, library: Path, path: Path | None) -> ctypes.CDLL:
+    """Compiles the handlers, loads them, and keeps them at `path` where there is one."""
     notice = "compiling oneDNN's handlers for this machine, some seconds"
     options = ["-std=c++17", "-O3", f"-I{headers.parent}", f"-I{jax.ffi.include_dir()}"]
     options += [str(library), f"-Wl,-rpath,{library.parent}"]
@@ -101,7 +102,8 @@ def _build(source: bytes, headers: Path, library: Path, path: Path) -> ctypes.CD
         built = Path(folder) / "onednn.so"
         compiled.compile_library(source, options, built, notice)
         loaded = ctypes.CDLL(str(built))
-        _keep(built, path)
+        if path:
+            _keep(built, path)
         return loaded
 
 

@@ -54,6 +54,8 @@ def make_primitive(
         images = ctx.avals_in[0].shape[0]
         own = partial(bind, primitive)
         divided = batch_partitioning.divided(own, have_images, geometry, images, is_sum)
+        if divided is None and batch_partitioning.has_mesh(ctx):
+            divided = batch_partitioning.partitioned(own, have_images, geometry, is_sum)
         if divided is not None:
             rule = mlir.lower_fun(divided, multiple_results=False)
             return rule(ctx, *operands, **parameters)
@@ -69,6 +71,7 @@ def make_primitive(
     def batch(operands: Any, axes: Any, **parameters: Any) -> tuple[jax.Array, int]:
         return jax.vmap(partial(plain, **parameters), in_axes=axes)(*operands), 0
 
+    batch_partitioning.ask_for_mesh(primitive)
     primitive.def_abstract_eval(abstract)
     primitive.def_impl(jax.jit(primitive.bind, static_argnames=("geometry", *names)))
     mlir.register_lowering(primitive, mlir.lower_fun(plain, multiple_results=False))

@@ -1,6 +1,5 @@
 """A trained network that tells what is in photographs."""
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +9,17 @@ from typing import Any
 import jax
 import numpy as np
 
+from flax_vision import processor
+from flax_vision.data.background import background_hint, edge_levels
 from flax_vision.data.batches import Batch, evaluation_batches
-from flax_vision.data.folder import Paths
+from flax_vision.data.image_files import Paths
 from flax_vision.data.image_set import Report
+from flax_vision.data.options import MAX_PIXELS
 from flax_vision.data.photographs import Photographs
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.evaluation.protocols import CENTER
-from flax_vision.evaluation.subject import view_of
+from flax_vision.evaluation.subject import OPTIONS, view_of
 from flax_vision.evaluation.trial import prepare
 from flax_vision.prediction.files import find_photographs, truth_of
 from flax_vision.weights.loading import load_model
@@ -51,6 +53,7 @@ class Predictions(Sequence[Prediction]):
         why.
       seconds: that the photographs took, reading them and compiling included.
       network_seconds: of these, those in which the network was computed, or compiled.
+      hint: Advice where the photographs look like negatives of the training images, else empty.
     """
 
     def __init__(
@@ -59,11 +62,13 @@ class Predictions(Sequence[Prediction]):
         unreadable: Mapping[str, str],
         seconds: float,
         network_seconds: float,
+        hint: str = "",
     ) -> None:
         self._found = found
         self.unreadable = unreadable
         self.seconds = seconds
         self.network_seconds = network_seconds
+        self.hint = hint
 
     def __getitem__(self, index: Any) -> Any:
         return self._found[index]
@@ -86,11 +91,12 @@ class Classifier:
       note: A line about the checkpoint of an unfinished run; empty for an export.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
         """Loads what training or an import left behind.
 
         Args:
           path: An export directory, or a run directory.
+          max_pixels: Bound on the pixels of a photograph.
 
         Raises:
           UserError: There is no model, it is damaged, or it takes no photographs.
@@ -98,6 +104,7 @@ class Classifier:
         loaded = load_model(path)
         self.card, self.note, self._variables = loaded.card, loaded.note, loaded.variables
         self._view = view_of(self.card)
+        self._max_pixels = max_pixels
         trial = prepare(self.card, CENTER, self._view.image_shape)
 
         def posteriors(variables: Any, images: jax.Array) -> jax.Array:
@@ -150,18 +157,22 @@ class Classifier:
         images = self._set_of(paths, threads)
         names = self.card.class_names
         found: list[Prediction] = []
+        levels = [np.empty(0)]
         for batch in self._batches(images, batch_size):
             report(f"looking with {self.card.name}", len(found), len(paths))
             before = time.monotonic()
             posteriors = np.asarray(self.posteriors(batch.images))
             network_seconds += time.monotonic() - before
             self._check_answers(posteriors[batch.mask])
+            levels.append(edge_levels(batch.images)[batch.mask])
             for place, row in zip(batch.place[batch.mask], posteriors[batch.mask], strict=True):
                 order = np.argsort(-row, kind="stable")[:top]
                 classes, path = [names[i] for i in order], paths[place]
                 found.append(Prediction(path, classes, row[order], truth_of(path, names)))
         seconds = time.monotonic() - started
-        return Predictions(found, {**absent, **images.unreadable}, seconds, network_seconds)
+        hint = background_hint(np.concatenate(levels), self.card.background)
+        unreadable = {**absent, **images.unreadable}
+        return Predictions(found, unreadable, seconds, network_seconds, hint)
 
     def _check_answers(self, posteriors: np.ndarray) -> None:
         if not np.isfinite(posteriors).all():
@@ -177,7 +188,8 @@ class Classifier:
 
     def _set_of(self, paths: Sequence[Path], threads: int) -> Photographs:
         """Returns photographs whose classes nobody knows."""
-        reading = Reading(self._view, "skip", threads or os.cpu_count() or 1)
+        threads = threads or processor.usable_cores()
+        reading = Reading(self._view, "skip", threads, OPTIONS, self._max_pixels)
         unknown = np.zeros(len(paths), np.int32)
         numbers = np.arange(len(paths))
         return Photographs(Paths(paths), numbers, unknown, self.card.class_names, reading)

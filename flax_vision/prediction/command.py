@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from flax_vision.arguments import positive
 from flax_vision.counts import counted
+from flax_vision.data.options import MAX_PIXELS
 from flax_vision.errors import UserError
 from flax_vision.report.progress import progress
 from flax_vision.report.tables import print_table
@@ -24,11 +26,12 @@ Tells what is in photographs: the most probable classes of each, as the network 
 test. Those that cannot be read are named; then the exit status is 1."""
 
 EPILOG = """\
-Photographs are JPEG, PNG, WebP, BMP, GIF (of several pictures the first), TIFF or PPM files of any
-size and mode, but for 32 bits a channel, and upright by their EXIF orientation. In folders they may
-lie at any depth, and other files than .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff, .ppm and
-.pgm are passed over; files that are named themselves may have any name. Where a folder is named
-after a class, that is the truth about what is in it.
+Photographs are JPEG, PNG, WebP, AVIF (where Pillow reads it), BMP, GIF (of several pictures the
+first), TIFF or PPM files of any size and mode, but for 32 bits a channel, and upright by their EXIF
+orientation. In folders they may lie at any depth, and files without an extension of these formats
+are skipped and counted; files that are named themselves may have any name. Where a folder is named
+after a class, that is the truth about what is in it. A hint tells where most of them look like
+negatives of the training images.
 
 examples:
   flax-vision predict runs/lenet5 photographs
@@ -56,20 +59,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw the photographs, 64 at most, with a bar for each class, 20 at most, into a "
         ".png, .pdf or .svg file",
     )
+    parser.add_argument(
+        "--max-pixels",
+        type=positive,
+        default=MAX_PIXELS,
+        metavar="N",
+        help=f"bound on the pixels of a photograph (default: {MAX_PIXELS:,})",
+    )
     parser.add_argument("--overwrite", action="store_true", help="the picture, where it exists")
     parser.add_argument("--format", choices=FORMATS, default="table", help="table if not given")
 
 
 def run(options: argparse.Namespace) -> int:
     """Predicts, prints what was found, and returns the exit status."""
+    from flax_vision.data.image_files import skipped_files
     from flax_vision.prediction.files import find_photographs
 
     paths, others, absent = find_photographs(options.photographs)
+    if others:
+        print(skipped_files(others), file=sys.stderr, flush=True)
     if options.picture:
         _check_picture(Path(options.picture), options.overwrite, len(paths))
     from flax_vision.prediction.classifier import Classifier
 
-    classifier = Classifier(options.trained)
+    classifier = Classifier(options.trained, max_pixels=options.max_pixels)
     if classifier.note:
         print(f"warning: {classifier.note}", file=sys.stderr)
     with progress() as report:
@@ -79,11 +92,8 @@ def run(options: argparse.Namespace) -> int:
     unreadable = {**absent, **predictions.unreadable}
     for name, reason in unreadable.items():
         print(f"error: {name!r} cannot be read: {reason}", file=sys.stderr)
-    if others:
-        print(
-            f"{counted(others, 'file')} in folders passed over, for no image's name ends so",
-            file=sys.stderr,
-        )
+    if predictions.hint:
+        print(f"hint: {predictions.hint}", file=sys.stderr)
     _print(predictions, options.format)
     share = predictions.network_seconds / predictions.seconds
     print(

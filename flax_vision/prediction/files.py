@@ -5,8 +5,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from flax_vision.data.folder import SUFFIXES, natural
+from flax_vision.counts import listed, nfc
+from flax_vision.data.image_files import SUFFIXES, irregular, is_image, natural
 from flax_vision.errors import UserError
+
+_NAMED = 8
+"""Names that an error gives reasons for."""
 
 
 class Found(NamedTuple):
@@ -15,12 +19,12 @@ class Found(NamedTuple):
     Attributes:
       paths: of the photographs, each once.
       others: files in folders that are no images by their names, and are passed over.
-      unreadable: what is named and has no photographs, and folders that cannot be read, with the
-        reason.
+      unreadable: Reasons by path, for pipes, devices, folders that cannot be read, and names
+        without a photograph.
     """
 
     paths: list[Path]
-    others: int
+    others: list[Path]
     unreadable: dict[str, str]
 
 
@@ -51,16 +55,18 @@ def find_photographs(named: str | Path | Sequence[str | Path]) -> Found:
             found[path] = None
         else:
             files, closed = _files(path)
-            images = [file for file in files if Path(file).suffix.lower() in SUFFIXES]
+            images = [file for file in files if is_image(Path(file))]
             found |= dict.fromkeys(path / file for file in natural(images))
             others |= {path / file for file in {*files}.difference(images)}
             unreadable |= closed
             if not images and not closed:
                 unreadable[str(path)] = f"the folder has no images in it ({', '.join(SUFFIXES)})"
-    if not found:
-        name, reason = next(iter(unreadable.items()))
-        raise UserError(f"there are no photographs to look at: {name!r}: {reason}.")
-    return Found(list(found), len(others - found.keys()), unreadable)
+    unreadable |= {str(path): reason for path in found if (reason := irregular(path))}
+    paths = [path for path in found if str(path) not in unreadable]
+    if not paths:
+        reasons = [f"{name!r}: {reason}" for name, reason in unreadable.items()]
+        raise UserError(f"there are no photographs to look at: {listed(reasons, _NAMED, '; ')}.")
+    return Found(paths, sorted(others - found.keys()), unreadable)
 
 
 def _exists(path: str | Path) -> bool:
@@ -71,7 +77,7 @@ def _exists(path: str | Path) -> bool:
 def _files(folder: Path) -> tuple[list[str], dict[str, str]]:
     """Returns the files in a folder at any depth, and the folders there that cannot be read.
 
-    Links to nothing are among the files; what is hidden is not.
+    Pipes, devices and links to nothing are among the files; hidden files are not.
     """
     files: list[str] = []
     closed: dict[str, str] = {}
@@ -81,16 +87,15 @@ def _files(folder: Path) -> tuple[list[str], dict[str, str]]:
 
     for inside, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(inside, name) for name in names if not name.startswith("."))
-        files += [
-            str(path.relative_to(folder))
-            for path in paths
-            if path.is_file() or not os.path.exists(path)
-        ]
+        shown = (Path(inside, name) for name in names if not name.startswith("."))
+        files += [str(path.relative_to(folder)) for path in shown]
     return files, closed
 
 
 def truth_of(path: Path, class_names: Collection[str]) -> str | None:
-    """Returns the class after which the folder of a photograph is named; None where it is not."""
-    folder = path.absolute().parent.name
-    return folder if folder in class_names else None
+    """Returns the class, as the network knows it, that the folder of a photograph is named after.
+
+    None where the folder is named after none.
+    """
+    folder = nfc(path.absolute().parent.name)
+    return next((name for name in class_names if nfc(name) == folder), None)

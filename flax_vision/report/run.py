@@ -124,7 +124,7 @@ def _facts(result: Mapping[str, float]) -> dict[str, str]:
     for name, title in (("test/top1", "test top-1"), ("test/top5", "test top-5")):
         if name in result:
             facts[title] = f"{result[name]:.2%}"
-    if "test/images" in result:
+    if {"test/images", "test/top1"} <= result.keys():
         images = int(result["test/images"])
         wrong = images - round(result["test/top1"] * images)
         facts["test images wrong"] = f"{wrong:,} of {images:,}"

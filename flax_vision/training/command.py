@@ -2,22 +2,22 @@
 
 import argparse
 import errno
+import os
 import re
 import shlex
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ml_collections import ConfigDict
 
 from flax_vision import process
 from flax_vision.errors import UserError
-from flax_vision.training.config import default_config, flatten, split_spec
-from flax_vision.training.interruption import Interrupted
+from flax_vision.training.config import CHOICES, default_config, flatten, split_spec
+from flax_vision.training.interruption import Interrupted, stop_at_once_on_ctrl_c
 
 _DESCRIPTION = """\
 Trains a network as its config file says, tests the best model once at the end, and exports it.
@@ -31,6 +31,9 @@ examples:
   python train.py --config configs/lenet5.py:fashion_mnist      a recipe of the file, by name
   python train.py --config configs/lenet5.py --config.seed=1 --config.epochs=5
 
+The classes of a folder are numbered in natural order, 9 before 10 and in any case of letters;
+--config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
+
 Any key of a configuration can be set with --config.KEY=VALUE. The keys, with the defaults that
 config files start from (config.model has the options of its network besides):
 """
@@ -43,6 +46,9 @@ _MENDS = {
 }
 """What to do about errors of the disk."""
 
+_SIGNALED = 128
+"""An exit status above it is this and the number of a signal."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status.
@@ -50,20 +56,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 for a finished run, 1 for one that has lost another of its processes, 2 for a mistake of the
     user's, 128 and the signal's number for a run that was asked to stop and has saved its state.
     """
-    if arguments is None:
-        process.prepare()
     try:
         options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
+        if arguments is None:
+            stop_at_once_on_ctrl_c()
+            process.prepare()
         # JAX takes a second or more to import, which --help and mistyped options need not pay.
         from flax_vision.training.config_file import load_config
 
         config = load_config(options.config, overrides)
         workdir = Path(options.workdir or _default_workdir(options.config, overrides))
-        return _fit_with_others(options, config, workdir)
+        status = _fit_with_others(options, config, workdir)
+        if arguments is None and status > _SIGNALED:
+            _leave_at_once(status)
+        return status
     except UserError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        return _stopped_at_once()
 
 
 def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: Path) -> int:
@@ -83,8 +91,6 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
         return ending.leave(128 + interrupted.signal, interrupted.is_common)
     except UserError as error:
         return ending.leave(_fail(str(error)))
-    except KeyboardInterrupt:
-        return ending.leave(_stopped_at_once())
     except SystemExit as error:  # of rich, where nobody reads what it shows
         return ending.leave(error.code if isinstance(error.code, int) else 1)
     except BaseException as error:
@@ -125,9 +131,13 @@ def _fit(config: ConfigDict, workdir: Path) -> int:
     return 0
 
 
-def _stopped_at_once() -> int:
-    print("stopped at once; the same command goes on from the last checkpoint", flush=True)
-    return 128 + signal.SIGINT
+def _leave_at_once(status: int) -> None:
+    """Ends a process that was asked to stop, without waiting for a reader that is blocked."""
+    from flax_vision import peers
+
+    if peers.count() == 1:  # else JAX says goodbye to the others
+        sys.stdout.flush()
+        os._exit(status)
 
 
 def _fail(message: str) -> int:
@@ -141,7 +151,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    keys = (f"  {key} = {value!r}" for key, value in flatten(default_config()).items())
+    defaults = flatten(default_config())
+    keys = (f"  {key} = {value!r}{_others(key, value)}" for key, value in defaults.items())
     parser = _Parser(
         prog="train.py",
         description=_DESCRIPTION,
@@ -166,6 +177,12 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         if not argument.startswith("--config."):
             parser.error(f"unknown argument {argument!r}")
     return options, rest
+
+
+def _others(key: str, default: Any) -> str:
+    """Returns the other values that a key may have, if there is a list of them."""
+    others = [value for value in CHOICES.get(key, ()) if value != default]
+    return f"  or {', '.join(others)}" if others else ""
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

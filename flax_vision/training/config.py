@@ -9,6 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flax_vision.counts import counted
+from flax_vision.data.options import CLASS_ORDERS, MAX_PIXELS
 from flax_vision.errors import UserError, unknown
 
 
@@ -33,6 +34,8 @@ def default_config() -> ConfigDict:
                 "test": 0.1,  # folder: share of it that is tested on, where there is no test/
                 "on_error": "stop",  # at photographs that cannot be read; or skip and count them
                 "threads": 0,  # that decode photographs; 0 for one a core
+                "max_pixels": MAX_PIXELS,  # of a photograph; those of more are not decoded
+                "class_order": "natural",  # folder: 9 before 10; or sorted, as ImageFolder
                 "order": "new",  # in each epoch; or constant
                 "resize": 0,  # height and width that images are brought to; 0 to leave them
                 "channels": 0,  # how often a grey image is repeated; 3 for colour, 0 to leave it
@@ -126,7 +129,7 @@ def check(config: ConfigDict) -> None:
             valid = False
         if not valid:
             raise UserError(f"config.{key} is {flat[key]!r}; it must be {rule}.")
-    for key, choices in _CHOICES.items():
+    for key, choices in CHOICES.items():
         if flat[key] not in choices:
             raise unknown(f"config.{key}", flat[key], choices)
     boundaries, factors = flat["schedule.boundaries"], flat["schedule.factors"]
@@ -222,6 +225,7 @@ _RULES: dict[str, _Rule] = {
     "data.validation": _SHARE,
     "data.test": _SHARE,
     "data.threads": _AT_LEAST_0,
+    "data.max_pixels": _AT_LEAST_1,
     "data.resize": _AT_LEAST_0,
     "data.channels": _AT_LEAST_0,
     "data.crop": _AT_LEAST_0,
@@ -276,10 +280,11 @@ _RULES: dict[str, _Rule] = {
     "checkpoint.keep": _AT_LEAST_1,
 }
 
-_CHOICES = {
+CHOICES = {
     "data.order": ("new", "constant"),
     "data.center": ("given", "channel", "pixel"),
     "data.on_error": ("stop", "skip"),
+    "data.class_order": CLASS_ORDERS,
     "view.interpolation": ("bilinear", "random"),
     "augmentation.colour_components": ("eigenvalues", "deviations"),
     "loss.name": ("cross_entropy", "map"),

@@ -10,7 +10,7 @@ from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
 from flax_vision.training.config import flatten
 from flax_vision.training.display import Display
-from flax_vision.training.interruption import Interrupted, Interruption
+from flax_vision.training.interruption import Interruption
 from flax_vision.training.run import Run
 from flax_vision.training.run_directory import open_run
 from flax_vision.training.setup import make_placement, prepare
@@ -38,7 +38,9 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         result, tested = directory.result(), None
         if result is None:
             with Interruption() as interruption:
-                setup = prepare(config, _reporter(display, interruption), directory.claim_images)
+                with interruption.reading():
+                    report = _reporter(display, interruption)
+                    setup = prepare(config, report, directory.claim_images)
                 with Run(setup, directory, display, interruption) as run:
                     run.start()
                     run.train()
@@ -83,10 +85,6 @@ def _reporter(display: Display, interruption: Interruption) -> Report:
 
     def report(what: str, done: int, total: int) -> None:
         display.reading(what, done, total)
-        if interruption.signal is not None:
-            message = (
-                f"stopped by {interruption.signal.name} while reading the data; nothing is lost"
-            )
-            raise Interrupted(interruption.signal, message)
+        interruption.stop_reading()  # where the exception of the signal itself was lost
 
     return report

@@ -21,7 +21,8 @@ def make_reading(config: ConfigDict) -> Reading | None:
     view = View(**config.view.to_dict())
     if not view.test_scale:
         view = dataclasses.replace(view, test_scale=round(view.size * 256 / 224))
-    return Reading(view, config.data.on_error, config.data.threads)
+    data = config.data
+    return Reading(view, data.on_error, data.threads, max_pixels=data.max_pixels)
 
 
 def make_preprocessing(config: ConfigDict, train: Images) -> Preprocessing:

@@ -1,11 +1,39 @@
-"""Ctrl-C and SIGTERM, noticed between two steps."""
+"""Ctrl-C and SIGTERM: an end at once, or after a step."""
 
+import contextlib
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from flax_vision.restart import is_interactive
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CLEAR_LINE_AND_SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
+
+
+def stop_at_once_on_ctrl_c() -> None:
+    """Has Ctrl-C end this process at once, unless it is ignored, as in a background job.
+
+    Python's own handler raises an exception, which is lost in a callback of the garbage collector,
+    as JAX has one. An interactive session keeps that handler: it goes on afterwards.
+    """
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default and not is_interactive():
+        signal.signal(signal.SIGINT, _stop_at_once)
+
+
+def _stop_at_once(number: int, frame: FrameType | None) -> None:
+    del frame
+    with contextlib.suppress(OSError, RuntimeError, ValueError, AttributeError):  # closed, or busy
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        if os.isatty(1):
+            os.write(1, _CLEAR_LINE_AND_SHOW_CURSOR)
+        os.write(1, b"stopped at once; the same command goes on from the last checkpoint\n")
+    os._exit(128 + number)
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -25,27 +53,48 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 class Interruption:
     """While it is entered, the first Ctrl-C or SIGTERM is remembered; the second acts at once.
 
+    A signal that was ignored before, as in a background job, remains ignored.
+
     Attributes:
       signal: the first signal that came, or None.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._is_reading = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        self._previous = {number: signal.signal(number, self._remember) for number in _SIGNALS}
+        heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._remember) for number in heard}
         return self
 
     def __exit__(self, *error: object) -> None:
         self._restore()
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """While it is entered, the data are read: a signal stops even a reader that is blocked."""
+        self._is_reading = True
+        try:
+            yield
+        finally:
+            self._is_reading = False
+
+    def stop_reading(self) -> None:
+        """Raises `Interrupted` where a signal has come; nothing has to be saved yet."""
+        if self.signal is not None:
+            message = f"stopped by {self.signal.name} while reading the data; nothing is lost"
+            raise Interrupted(self.signal, message)
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
         del frame
         self.signal = signal.Signals(number)
+        self._restore()
+        if self._is_reading:
+            self.stop_reading()
         # Not print, which must not be called again in the middle of a call.
         os.write(2, b"stopping after this step; press Ctrl-C again to stop at once\n")
-        self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -15,7 +15,7 @@ from flax_vision.weights.run_checkpoints import Checkpoint, find_checkpoints
 # What a run may go on with in another way: none of it changes what is learned.
 _FREE = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
-    *("mesh.data", "mesh.column", "mesh.fsdp"),
+    *("data.max_pixels", "mesh.data", "mesh.column", "mesh.fsdp"),
 )
 
 _OF_TRAINING = (

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from flax_vision import peers
 from flax_vision.counts import counted
+from flax_vision.data.background import measure_background
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.sources import Parts, Source, load_parts
@@ -64,7 +65,7 @@ class Setup:
       program: the compiled functions.
       steps_per_epoch: whole batches in the training set.
       initial: parameters and statistics that begin as another network's.
-      notes: lines about what that network has given, and what is frozen.
+      notes: lines about files that are not used, what that network has given, and what is frozen.
     """
 
     config: ConfigDict
@@ -109,7 +110,15 @@ def prepare(
     placement = make_placement(config)
     frozen, other = _check_layers(config)
     reading = make_reading(config)
-    source = Source(data.name, data.directory, data.path, data.validation, data.test, reading)
+    source = Source(
+        data.name,
+        data.directory,
+        data.path,
+        data.validation,
+        data.test,
+        reading,
+        class_order=data.class_order,
+    )
     parts = load_parts(source, report)
     claim(parts)
     steps_per_epoch = _steps_per_epoch(config, parts)
@@ -123,7 +132,8 @@ def prepare(
     else:
         preprocessing = centered(card.preprocessing, data.center, parts.train, report)
     augmentation = make_augmentation(config.augmentation, parts.train, preprocessing, report)
-    card = dataclasses.replace(card, preprocessing=preprocessing)
+    background = measure_background(parts.train, report)
+    card = dataclasses.replace(card, preprocessing=preprocessing, background=background)
     program = Program(
         model,
         dataclasses.replace(recipe, augmentation=augmentation),
@@ -132,7 +142,7 @@ def prepare(
         placement,
     )
     initial = start.variables if start else {}
-    notes = _notes(config, card, start, frozen, shapes["params"])
+    notes = [*parts.notes(), *_notes(config, card, start, frozen, shapes["params"])]
     return Setup(config, parts, card, program, steps_per_epoch, initial, notes)
 
 

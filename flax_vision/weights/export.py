@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -45,6 +46,9 @@ class Program(NamedTuple):
 def export(path: str | Path, form: str, output: str | Path, preprocessing: bool = False) -> str:
     """Writes what training or an import left behind in another format.
 
+    The class names go with it, in the order of the logits: in the metadata of safetensors and ONNX,
+    and for `.pth`, `.pt` and `.stablehlo` in a file of the same name with `.json` behind it.
+
     Args:
       path: a run directory, or an export.
       form: `"orbax"`, `"safetensors"`, `"torchvision"`, `"stablehlo"` or `"onnx"`.
@@ -65,20 +69,22 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
         _check_precision(load_card(path))
     card, model, variables, note = load_model(path)
     unfinished = output.with_name(f".unfinished-{output.name}")
+    is_program = form in _PROGRAMS
+    network = _program(card, model, variables, preprocessing) if is_program else variables
+    shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        if form in _PROGRAMS:
-            write(unfinished, _program(card, model, variables, preprocessing))
-        else:
-            write(unfinished, card, variables)
-        unfinished.rename(output)
+        unfinished.mkdir()
+        write(unfinished / output.name, card, network)
+        if output.suffix in _BESIDE_CARD:
+            (unfinished / _card_file(output).name).write_text(card.to_json())
+        for file in sorted(unfinished.iterdir(), reverse=True):  # the card first
+            file.rename(output.with_name(file.name))
     except OSError as error:
         raise UserError(
             f"{str(output)!r} cannot be written ({error.strerror or error}); give another -o."
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-        if unfinished.is_file():
-            unfinished.unlink()
     return note
 
 
@@ -94,8 +100,9 @@ def _check(form: str, output: Path, preprocessing: bool) -> Callable[..., None]:
             f"-o is {str(output)!r}, and a file in the format {form} ends with "
             f"{' or '.join(suffixes)}; give such a name."
         )
-    if output.exists() or output.is_symlink():
-        raise UserError(f"{str(output)!r} exists; give another -o, or take it away first.")
+    for path in (output, _card_file(output)) if output.suffix in _BESIDE_CARD else (output,):
+        if path.exists() or path.is_symlink():
+            raise UserError(f"{str(path)!r} exists; give another -o, or take it away first.")
     if not output.absolute().parent.is_dir():
         raise UserError(f"there is no directory {str(output.parent)!r}; make it, or give another.")
     needed = [*packages, *(["torch"] if output.suffix in (".pth", ".pt") else [])]
@@ -108,14 +115,22 @@ def _check(form: str, output: Path, preprocessing: bool) -> Callable[..., None]:
     return write
 
 
+def _card_file(output: Path) -> Path:
+    return output.with_name(f"{output.name}.json")
+
+
+def _metadata(card: ModelCard) -> dict[str, str]:
+    """Returns the description of a network for a file's own metadata."""
+    return {"class_names": json.dumps(list(card.class_names)), "model.json": card.to_json()}
+
+
 def _check_precision(card: ModelCard) -> None:
     """Raises a UserError for a network whose graph ONNX Runtime would not run."""
     dtype = card.options.get("dtype", "float32")
     if dtype != "float32":
         raise UserError(
             f"this {card.name} computes in {dtype}, and ONNX is for networks that compute in "
-            "float32; take dtype out of the options in its model.json, for its parameters are "
-            "float32, or export stablehlo."
+            "float32; give --format stablehlo, or train with --config.model.dtype=float32."
         )
 
 
@@ -132,7 +147,7 @@ def _program(card: ModelCard, model: Any, variables: Any, preprocessing: bool) -
 
 def _write_safetensors(path: Path, card: ModelCard, variables: Mapping[str, Any]) -> None:
     arrays = {name: np.asarray(x) for name, x in flatten_dict(variables, sep="/").items()}
-    _save_safetensors(path, arrays, {"model.json": card.to_json()})
+    _save_safetensors(path, card, arrays)
 
 
 def _write_torchvision(path: Path, card: ModelCard, variables: Mapping[str, Any]) -> None:
@@ -145,7 +160,8 @@ def _write_torchvision(path: Path, card: ModelCard, variables: Mapping[str, Any]
         )
     state_dict = to_torchvision(card.name, variables)
     if path.suffix == ".safetensors":
-        _save_safetensors(path, {key: np.ascontiguousarray(x) for key, x in state_dict.items()})
+        arrays = {key: np.ascontiguousarray(x) for key, x in state_dict.items()}
+        _save_safetensors(path, card, arrays)
         return
     import torch
 
@@ -153,11 +169,9 @@ def _write_torchvision(path: Path, card: ModelCard, variables: Mapping[str, Any]
         torch.save({key: torch.from_numpy(x) for key, x in state_dict.items()}, path)
 
 
-def _save_safetensors(
-    path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None
-) -> None:
+def _save_safetensors(path: Path, card: ModelCard, arrays: dict[str, np.ndarray]) -> None:
     with _disk_error(SafetensorError):
-        save_file(arrays, path, metadata)
+        save_file(arrays, path, _metadata(card))
     path.chmod(_FILE_MODE)  # it would keep the file from everybody else
 
 
@@ -170,7 +184,8 @@ def _disk_error(kind: type[Exception]) -> Iterator[None]:
         raise OSError(str(error).splitlines()[0]) from error
 
 
-def _write_stablehlo(path: Path, program: Program) -> None:
+def _write_stablehlo(path: Path, card: ModelCard, program: Program) -> None:
+    del card  # which stands beside it
     (batch,) = jax.export.symbolic_shape("batch")
     images = jax.ShapeDtypeStruct((batch, *program.shape), program.dtype)
     with plain_forms():
@@ -178,13 +193,16 @@ def _write_stablehlo(path: Path, program: Program) -> None:
     path.write_bytes(lowered.serialize())
 
 
-def _write_onnx(path: Path, program: Program) -> None:
+def _write_onnx(path: Path, card: ModelCard, program: Program) -> None:
     from flax_vision.weights.onnx_graph import write_onnx
 
-    write_onnx(path, program.function, program.shape, program.dtype)
+    write_onnx(path, program.function, program.shape, program.dtype, _metadata(card))
 
 
 _PROGRAMS = ("stablehlo", "onnx")
+
+_BESIDE_CARD = (".pth", ".pt", ".stablehlo")
+"""Suffixes of files that hold no texts, so that the card is written beside them."""
 
 _FORMATS: dict[str, tuple[Callable[..., None], Sequence[str], Sequence[str]]] = {
     "orbax": (exported.save, (), ()),

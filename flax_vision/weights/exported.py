@@ -1,7 +1,5 @@
 """The export directory: a network with its parameters and all that is needed to use it."""
 
-import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,60 +9,19 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
-from jax.sharding import Mesh
 
 from flax_vision import checkpoints
+from flax_vision.checksums import ChecksumError, check_checksums, write_checksums
 from flax_vision.counts import counted
-from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.view import View
 from flax_vision.errors import UserError
-from flax_vision.models.registry import create_model
 from flax_vision.weights.arrays import check_finite, differences
+from flax_vision.weights.model_card import FORMAT, ModelCard, OtherFormatError, from_json
 
-_FORMAT = 1
 _CARD = "model.json"
 _VARIABLES = "variables"
+_HINT = "export or import the model again"
 _REASON = 200
 """Letters of Orbax's reason that an error gives."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelCard:
-    """What describes a trained network besides its parameters.
-
-    Attributes:
-      name: of the network, as in `create_model`.
-      options: its options, as in `create_model`.
-      class_names: the name of each class, in the order of the logits.
-      image_shape: height, width and channels of the images that it was trained on.
-      preprocessing: from their pixels to what the network takes.
-      metrics: what it reached, for example `"test/top1"`.
-      view: how photographs become such images; None for small images, which are taken whole.
-    """
-
-    name: str
-    options: Mapping[str, Any]
-    class_names: Sequence[str]
-    image_shape: Sequence[int]
-    preprocessing: Preprocessing
-    metrics: Mapping[str, float]
-    view: View | None = None
-
-    def create_model(self, mesh: Mesh | None = None) -> nn.Module:
-        """Returns the network, without its parameters; with a mesh, divided as that allows."""
-        classes = len(self.class_names)
-        return create_model(self.name, num_classes=classes, mesh=mesh, **self.options)
-
-    @property
-    def seen_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of what the network takes, which preprocessing makes."""
-        images = jax.ShapeDtypeStruct((1, *self.image_shape), "uint8")
-        _, height, width, channels = jax.eval_shape(self.preprocessing, images).shape
-        return height, width, channels
-
-    def to_json(self) -> str:
-        """Returns it as the JSON that `load_card` reads."""
-        return json.dumps({"format": _FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n"
 
 
 def save(path: Path, card: ModelCard, variables: Any) -> None:
@@ -75,6 +32,7 @@ def save(path: Path, card: ModelCard, variables: Any) -> None:
     try:
         checkpoints.save_tree(unfinished / _VARIABLES, variables)
         (unfinished / _CARD).write_text(card.to_json())
+        write_checksums(unfinished)
         shutil.rmtree(path, ignore_errors=True)
         unfinished.rename(path)
     finally:
@@ -85,40 +43,45 @@ def load_card(path: str | Path) -> ModelCard:
     """Returns the description in an export directory, or in a run directory that has one.
 
     Raises:
-      UserError: there is none, or it is of another format.
+      UserError: there is none, it is damaged, or it is of another format.
     """
-    return read_card(_export_directory(path) / _CARD, "export the model again")
+    directory = _export_directory(path)
+    card = read_card(directory / _CARD, _HINT)
+    _check_files(directory, [_CARD])
+    return card
 
 
 def read_card(file: Path, hint: str) -> ModelCard:
-    """Returns the description of a model in a JSON file.
+    """Returns the description in a JSON file.
 
     Args:
-      file: The file.
+      file: JSON file.
       hint: Advice for a damaged file.
 
     Raises:
       UserError: The file cannot be read, is damaged or is of another format.
     """
     try:
-        content = json.loads(file.read_text())
-        if (form := content.pop("format")) != _FORMAT:
-            raise UserError(
-                f"{file} is of format {form!r}, which another version of flax_vision wrote, and "
-                f"this one reads {_FORMAT}; use that version, or export or import the model again."
-            )
-        preprocessing = Preprocessing(**content.pop("preprocessing"))
-        view = content.pop("view", None)
-        if view is not None:
-            tuples = {name: tuple(view[name]) for name in ("scale", "area", "aspect")}
-            view = View(**{**view, **tuples})
-        return ModelCard(preprocessing=preprocessing, view=view, **content)
-    except UserError:
-        raise
+        return from_json(file.read_bytes())
+    except OtherFormatError as error:
+        raise UserError(
+            f"{file} {error}, and this one reads {FORMAT}. Import the model again; of a run, "
+            "delete result.json and give the training command again."
+        ) from error
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}).") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"{file} is damaged ({error}); {hint}.") from error
+
+
+def _check_files(directory: Path, items: Sequence[str] | None = None) -> None:
+    """Raises a UserError that names the first file that is not as it was written."""
+    try:
+        check_checksums(directory, items)
+    except ChecksumError as error:
+        raise UserError(f"{directory} is damaged ({error}); {_HINT}.") from error
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read ({error.strerror}).") from error
 
 
 class Export(NamedTuple):
@@ -143,12 +106,9 @@ def load_export(path: str | Path) -> Export:
         is described, or not finite.
     """
     card, directory = load_card(path), _export_directory(path)
-    file, hint = directory / _CARD, "export the model again"
-    model, expected = describe_model(card, file, hint)
-    if not (directory / _VARIABLES).is_dir():
-        raise UserError(
-            f"{directory} has no {_VARIABLES}/ beside its {_CARD}; export the model again."
-        )
+    _check_files(directory)
+    file = directory / _CARD
+    model, expected = describe_model(card, file, _HINT)
     try:
         variables = checkpoints.load_tree(directory / _VARIABLES)
     except Exception as error:  # Orbax raises anything for damaged files, over many lines
@@ -156,7 +116,7 @@ def load_export(path: str | Path) -> Export:
         raise UserError(
             f"{directory / _VARIABLES} cannot be read ({reason}); export the model again."
         ) from error
-    check_variables(card, expected, variables, file, hint)
+    check_variables(card, expected, variables, file, _HINT)
     return Export(card, model, variables)
 
 

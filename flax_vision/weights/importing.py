@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from flax_vision.counts import listed
+from flax_vision.counts import listed, nfc
 from flax_vision.errors import UserError
 from flax_vision.weights import exported
 from flax_vision.weights.arrays import check_finite
@@ -131,7 +131,7 @@ def _check_variances(arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _check_different(class_names: Sequence[str]) -> None:
-    twice = [repr(name) for name, count in Counter(class_names).items() if count > 1]
+    twice = [repr(name) for name, count in Counter(map(nfc, class_names)).items() if count > 1]
     if twice:
         raise UserError(
             f"the class names have {listed(twice, _NAMED)} more than once, and predictions would "

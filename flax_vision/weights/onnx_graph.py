@@ -1,7 +1,7 @@
 """A network as an ONNX graph, which jax2onnx makes and ONNX Runtime takes."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,11 @@ _LAST_TO_SECOND, _SECOND_TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 def write_onnx(
-    path: Path, function: Callable[[Any], jax.Array], shape: Sequence[int], dtype: str
+    path: Path,
+    function: Callable[[Any], jax.Array],
+    shape: Sequence[int],
+    dtype: str,
+    metadata: Mapping[str, str],
 ) -> None:
     """Writes a function of images [N, H, W, C] to logits as a graph from `images` to `logits`.
 
@@ -26,6 +30,7 @@ def write_onnx(
       function: a network with its parameters.
       shape: height, width and channels of the images.
       dtype: of them.
+      metadata: Texts by their names, which go into the graph's `metadata_props`.
     """
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of shapes that it leaves out
     with plain_forms():
@@ -36,6 +41,7 @@ def write_onnx(
             output_names=["logits"],
         )
     _pool_in_two_dimensions(model.graph)
+    helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
 

@@ -36,17 +36,18 @@ def read_pth(path: Path) -> Mapping[str, Any]:
 
     Tensors are views of the mapped file, read when they are used. Files of before PyTorch 1.6, and
     those that another program compressed or packed again, cannot be mapped: of these they are
-    tensors on the CPU.
+    tensors on the CPU. The archive's checksums are compared first; the oldest files have none.
 
     Args:
       path: of a `.pth` or `.pt` file.
 
     Raises:
-      UserError: PyTorch is not installed or too old, the file cannot be read, is none of its
-        files, or holds more than a mapping of tensors, numbers and texts.
+      UserError: PyTorch is not installed or too old, the file cannot be read, is damaged, is none
+        of its files, or holds more than a mapping of tensors, numbers and texts.
     """
     _check_pytorch(path)
     try:
+        _check_crc(path)
         found = _mapped(path) if _can_be_mapped(path) else _loaded(path)
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be read ({error}).") from error
@@ -68,6 +69,22 @@ def _check_pytorch(path: Path) -> None:
         raise UserError(
             f"{str(path)!r} is PyTorch's, of which 2.7 or later is needed, and {version} is "
             "installed: pip install --upgrade torch."
+        )
+
+
+def _check_crc(path: Path) -> None:
+    """Raises a UserError for an archive with a record that does not fit its checksum."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # zipfile raises many kinds for damaged headers, OSError too
+        raise _not_of_pytorch(path, type(error).__name__, str(error)) from error
+    if damaged is not None:
+        raise UserError(
+            f"{str(path)!r} is damaged: {damaged!r} in it does not fit its checksum; download or "
+            "save the file again."
         )
 
 

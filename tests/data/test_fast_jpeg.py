@@ -163,6 +163,6 @@ def test_turned_photographs_are_pillows(monkeypatch):
 def test_upright_photographs_of_cameras_are_fast(monkeypatch):
     exif = Image.Exif()
     exif[0x0112] = 1
-    monkeypatch.setattr(decoding, "_upright", None)
+    monkeypatch.setattr(decoding, "_converted", None)
     part = Part(0, 0, 100, 75)
     assert decode_parts(encoded(NOISE, exif=exif), lambda *_: [part], (75, 100, 3))[0].any()

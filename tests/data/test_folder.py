@@ -6,7 +6,9 @@ from PIL import Image
 from tiny_folders import VIEW, ignore, load, write
 
 from flax_vision.data import folder as folder_module
-from flax_vision.data.folder import check_headers, find_folder
+from flax_vision.data.decoding import FORMATS
+from flax_vision.data.folder import ALL, check_headers, find_folder
+from flax_vision.data.image_files import SUFFIXES
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 
@@ -24,11 +26,18 @@ def test_a_folder_for_each_class(tmp_path):
     assert names(train) == [f"{index}.png" for index in range(6)] * 2
 
 
-@pytest.mark.parametrize("name", ["val", "validation"])
-def test_parts_of_their_own(name, tmp_path):
-    write(tmp_path / "train", "abc")
-    write(tmp_path / name, "ac", 2)
-    write(tmp_path / "test", "b", 3)
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train", "val", "test"),
+        ("Train", "Validation", "Test"),
+        ("TRAIN", "VALID", "TEST"),
+        ("training", "dev", "Testing"),
+    ],
+)
+def test_parts_of_their_own(folders, tmp_path):
+    for name, classes, count in zip(folders, ("abc", "ac", "b"), (6, 2, 3), strict=True):
+        write(tmp_path / name, classes, count)
     train, validation, test = load(tmp_path)
     assert (len(train), len(validation), len(test)) == (18, 4, 3)
     # Numbers are those of the training part's classes.
@@ -43,7 +52,14 @@ def test_only_what_is_an_image_of_a_class_counts(tmp_path):
         (tmp_path / name).write_bytes(b"no image")
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "a/inner.png").mkdir()
-    assert len(load(tmp_path)[0]) == 2
+    train, *_ = load(tmp_path)
+    assert len(train) == 2
+    assert train.notes == [
+        "skipped 3 files without an image extension (.db 1, none 1, .txt 1), such as "
+        f"'{tmp_path}/a/Thumbs.db'",
+        f"skipped 1 folder in the folders of classes: '{tmp_path}/a/inner.png'",
+        f"skipped 1 image outside of the folders of classes, such as '{tmp_path}/README.png'",
+    ]
 
 
 def test_suffixes_in_any_case(tmp_path):
@@ -67,6 +83,71 @@ def test_folder_of_a_part_alone_is_said(tmp_path):
     write(tmp_path / "val")
     with pytest.raises(UserError, match="has val/ and no train/; give it one too"):
         load(tmp_path)
+
+
+def test_two_folders_for_one_split_are_an_error(tmp_path):
+    for name in ("train", "val", "Valid"):
+        write(tmp_path / name)
+    with pytest.raises(UserError, match="has val/ and Valid/, and each would be the validation"):
+        load(tmp_path)
+
+
+def test_other_folders_beside_the_training_images_are_named(tmp_path):
+    for name in ("train", "test", "extra"):
+        write(tmp_path / name)
+    train, _, test = load(tmp_path)
+    note = f"skipped 1 folder beside train/: '{tmp_path}/extra'"
+    assert train.notes == test.notes == [note]
+    assert train.take(np.arange(3)).notes == [note]
+
+
+def test_class_may_be_called_train(tmp_path):
+    train, *_ = load(write(tmp_path, ("bus", "train")))
+    assert train.class_names == ["bus", "train"]
+
+
+def test_suffixes_are_those_of_what_is_decoded():
+    """Floating point numbers and moving pictures are left out."""
+    known = Image.registered_extensions().items()
+    found = {suffix for suffix, format in known if format in (*FORMATS, "MPO")}
+    assert set(SUFFIXES) == found - {".pfm", ".avifs"}
+
+
+def test_classes_sorted_as_torchvisions(tmp_path):
+    write(tmp_path, ("10", "9", "b", "A", "a"), 1)
+    assert load(tmp_path)[0].class_names == ["9", "10", "A", "a", "b"]
+    found = find_folder(str(tmp_path), Reading(VIEW), class_order="sorted")[ALL]()
+    assert found.class_names == ["10", "9", "A", "a", "b"]
+    labels = {path.parent.name: found.labels[i] for i, path in enumerate(found.files.paths)}
+    assert labels == {"10": 0, "9": 1, "A": 2, "a": 3, "b": 4}
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+def test_names_of_classes_are_compared_in_one_form_of_unicode(tmp_path):
+    write(tmp_path / "train", ("caff", DECOMPOSED), 1)
+    write(tmp_path / "val", (COMPOSED,), 1)
+    train, validation, _ = load(tmp_path)
+    assert train.class_names == ["caff", DECOMPOSED]  # as on the disk, in the other's order
+    assert validation.labels.tolist() == [1]
+    known = find_folder(str(tmp_path / "train"), Reading(VIEW), [COMPOSED, "caff"])[ALL]()
+    assert known.labels.tolist() == [1, 0]
+
+
+def test_one_class_in_two_forms_of_unicode_is_an_error(tmp_path):
+    write(tmp_path, ("a", COMPOSED, DECOMPOSED), 1)
+    with pytest.raises(UserError, match="has two folders of the class .* Unicode form only"):
+        load(tmp_path)
+
+
+def test_pipe_is_an_error_or_counted_and_never_opened(tmp_path):
+    os.mkfifo(write(tmp_path) / "a/pipe.jpg")
+    with pytest.raises(UserError, match="a/pipe.jpg' cannot be read .it is a named pipe, not a"):
+        load(tmp_path)
+    train, *_ = load(tmp_path, on_error="skip")
+    list(train.views([np.arange(len(train))], None))
+    assert [*train.unreadable.values()] == ["it is a named pipe, not a regular file"]
 
 
 def test_folders_inside_an_empty_class_are_said(tmp_path):
@@ -104,6 +185,12 @@ def empty_class(path):
     (path / "c").mkdir()
 
 
+def class_without_an_extension(path):
+    write(path)
+    (path / "c").mkdir()
+    (path / "c/photograph.heic").touch()
+
+
 def class_of_validation_alone(path):
     write(path / "train")
     write(path / "val", "abc")
@@ -139,6 +226,7 @@ def link_to_nowhere(path):
         (images_without_classes, "no classes.*1 image outside"),
         (one_class, "only one class, 'a'"),
         (empty_class, "the class 'c' has no images.*pictures/c.*.jpg"),
+        (class_without_an_extension, r"'c' has no images in it .skipped 1 file .* \(.heic 1\)"),
         (class_of_validation_alone, r"pictures/val' has the class 'c', which train/ has not.*a, b"),
         (empty_validation, "pictures/val' has no classes"),
         (empty_class_of_the_test, "the class 'b' has no images.*pictures/test/b"),

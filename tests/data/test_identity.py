@@ -21,6 +21,17 @@ def test_folder_is_the_same_wherever_it_lies(tmp_path):
     assert {name: count for name, (count, _) in before.items()} == {"a": 6, "b": 6}
 
 
+def test_folder_is_the_same_in_every_form_of_unicode(tmp_path):
+    """Macs write é as two characters."""
+    found = []
+    for here, name in (("here", "caf\u00e9"), ("there", "cafe\u0301")):
+        write(tmp_path / here, ("a", name), 2)
+        (tmp_path / here / name / "1.png").rename(tmp_path / here / name / f"{name}.png")
+        (tmp_path / here / name / "0.png").rename(tmp_path / here / name / "caff.png")
+        found.append(identity(load(tmp_path / here)[0]))
+    assert found[0] == found[1]
+
+
 def test_damaged_file_may_be_mended(tmp_path):
     before = identity(load(write(tmp_path))[0])
     (tmp_path / "a/1.png").write_bytes((tmp_path / "a/2.png").read_bytes())

@@ -1,6 +1,8 @@
 """Views of photographs: the same whatever reads them, and what happens to those that cannot be."""
 
+import signal
 import threading
+import time
 from unittest.mock import Mock
 
 import jax
@@ -194,6 +196,23 @@ def test_threads_end_when_no_one_reads_on(folder):
     for thread in started:
         thread.join(timeout=2)
     assert not any(thread.is_alive() for thread in started)
+
+
+def test_signal_waits_for_no_reader_that_is_blocked(folder, monkeypatch):
+    """Its handler raises; it need not wait for a file that never comes, as of a dead server."""
+
+    def stop(number, frame):
+        raise InterruptedError
+
+    comes = threading.Event()
+    monkeypatch.setattr(photographs_module, "decode_parts", lambda *_: comes.wait(5))
+    previous, start = signal.signal(signal.SIGALRM, stop), time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    with pytest.raises(InterruptedError):
+        next(load(folder, on_error="skip")[0].views([np.arange(4)], None))
+    assert time.monotonic() - start < 3
+    signal.signal(signal.SIGALRM, previous)
+    comes.set()
 
 
 def test_reading_goes_on_while_a_batch_is_used(folder, monkeypatch):

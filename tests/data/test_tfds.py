@@ -247,9 +247,11 @@ def test_damaged_cache_of_labels_is_read_again(damage, directory, cache):
     np.testing.assert_array_equal(first.labels, again.labels)
 
 
-def test_labels_without_a_cache_directory(directory, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
-    train, _ = load_tfds("tiny_of_many_sizes", directory, ignore, READING)
+def test_labels_without_a_cache_directory(directory, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="nothing is cached"):
+        train, _ = load_tfds("tiny_of_many_sizes", directory, ignore, READING)
     assert np.bincount(train.labels).tolist() == [4, 4, 4]
 
 

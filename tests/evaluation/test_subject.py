@@ -6,10 +6,11 @@ import json
 import pytest
 from tiny_folders import VIEW
 
+from flax_vision.data.options import MAX_PIXELS
 from flax_vision.data.sources import Source
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
-from flax_vision.evaluation.subject import OPTIONS, find_source
+from flax_vision.evaluation.subject import OPTIONS, find_source, other_names
 
 
 @pytest.fixture
@@ -49,6 +50,23 @@ def test_folder_of_a_run_that_is_gone(directory, photographic):
 def test_errors_can_be_had_otherwise_than_in_the_run(directory, photographic):
     source = find_source(directory, photographic, None, on_error="stop")
     assert source.reading == Reading(VIEW, "stop", 3, OPTIONS)
+
+
+def test_most_pixels_are_those_of_the_run_or_others(directory, photographic):
+    assert find_source(directory, photographic, None).reading.max_pixels == MAX_PIXELS
+    source = find_source(directory, photographic, None, max_pixels=7)
+    assert source.reading.max_pixels == 7
+    config = json.loads((directory / "config.json").read_text())
+    config["data"]["max_pixels"] = 9
+    (directory / "config.json").write_text(json.dumps(config))
+    assert find_source(directory, photographic, None).reading.max_pixels == 9
+
+
+def test_names_of_classes_are_compared_in_one_form_of_unicode(photographic, digits):
+    card = dataclasses.replace(photographic, class_names=["caf\u00e9", "b", "c", "d"])
+    images = dataclasses.replace(digits, class_names=["cafe\u0301", "b", "c", "d"])
+    assert not other_names(card, images, "pictures")
+    assert "class 0 is" in other_names(card, digits, "pictures")
 
 
 def test_only_photographs_are_read_when_they_are_needed(card, photographic, tmp_path):

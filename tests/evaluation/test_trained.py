@@ -12,6 +12,7 @@ import pytest
 from tiny_folders import write_sizes
 
 import flax_vision as fv
+from flax_vision.data.background import Background
 from flax_vision.errors import UserError
 from flax_vision.evaluation import trial
 from flax_vision.evaluation.trained import evaluate_trained
@@ -73,6 +74,16 @@ def test_other_data_are_looked_for_elsewhere(run, asked):
         ("others", "there", 0.25),
         ("noise", "there", 0.25),
     ]
+
+
+def test_other_data_of_another_background_get_a_hint(run, card, variables, noise, loaded, tmp_path):
+    known = dataclasses.replace(card, background=Background(0.0, 1.0))
+    directory = configure(run, tmp_path / "run")
+    exported.save(directory / "export", known, variables)
+    loaded(images=np.full_like(noise.images, 255))
+    (warning,) = evaluate_trained(directory, data="others").warnings
+    assert warning.startswith("most of these images have a light background, and the training")
+    assert not evaluate_trained(directory).warnings
 
 
 def test_export_by_itself_needs_the_name_of_a_set(run, tmp_path, asked):

@@ -20,6 +20,8 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Source, load_part, load_parts
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
+from flax_vision.evaluation import trained
+from flax_vision.evaluation.measurement import measure
 from flax_vision.evaluation.trained import evaluate_trained
 from flax_vision.evaluation.trial import Trial
 from flax_vision.weights import exported
@@ -162,6 +164,27 @@ def test_order_of_the_classes_is_the_networks(export, pictures, tmp_path):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     result = evaluate_trained(export, folder=str(tmp_path / "one"))
     assert result.labels.tolist() == [3, 3, 3]
+
+
+def test_files_that_are_not_used_are_warned_of(export, pictures, tmp_path, monkeypatch):
+    shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
+    (tmp_path / "one/d/other.heic").touch()
+    said = []
+
+    def measured(*arguments):
+        assert said  # before the test begins
+        return measure(*arguments)
+
+    monkeypatch.setattr(trained, "measure", measured)
+    result = evaluate_trained(export, folder=str(tmp_path / "one"), on_warning=said.append)
+    (warning,) = result.warnings
+    assert warning.startswith("skipped 1 file without an image extension (.heic 1), such as ")
+    assert said == result.warnings
+
+
+def test_photographs_of_too_many_pixels_are_errors(export, pictures):
+    with pytest.raises(UserError, match="more than 50 pixels, .*; --max-pixels N allows more"):
+        evaluate_trained(export, folder=str(pictures[0]), max_pixels=50)
 
 
 def test_folder_that_may_be_the_runs_own_is_warned_of(run, pictures, tmp_path):

@@ -1,15 +1,14 @@
 """The memory that a program takes while it runs, by whether XLA heeds barriers."""
 
-import jaxlib
 import pytest
 from quick_jit import quick_jit
 
-from flax_vision import process
+from flax_vision import xla_flags
 
-_, _, EXPANDER = process.BARRIERS.partition("=")
+_, _, EXPANDER = xla_flags.BARRIERS.partition("=")
 
 can_be_heeded = pytest.mark.skipif(
-    not jaxlib.__version__.startswith(process._KNOWN), reason="barriers of this jaxlib alone"
+    not xla_flags.accepted([xla_flags.BARRIERS]), reason="this jaxlib cannot heed them"
 )
 
 

@@ -3,7 +3,14 @@
 import jax
 import pytest
 
-from flax_vision.ops import convolution, epilogue, onednn_library, pooling, response_normalization
+from flax_vision.ops import (
+    activations,
+    convolution,
+    epilogue,
+    onednn_library,
+    pooling,
+    response_normalization,
+)
 
 
 @pytest.fixture
@@ -11,7 +18,8 @@ def use_plain_forms(monkeypatch):
     """Returns a function that makes the operations take their plain forms from then on."""
 
     def use():
-        for module in (convolution, epilogue, pooling, response_normalization):
+        modules = (activations, convolution, epilogue, pooling, response_normalization)
+        for module in modules:
             monkeypatch.setattr(module, "prefers_fast_forms", lambda: False)
 
     return use

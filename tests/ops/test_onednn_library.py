@@ -1,4 +1,5 @@
 import ctypes
+import errno
 import os
 import platform
 import warnings
@@ -76,11 +77,42 @@ def test_a_setting_that_says_nothing_is_warned_of(monkeypatch):
 
 
 @pytest.mark.usefixtures("compiler")
-def test_a_cache_directory_that_cannot_be_written_is_warned_of(tmp_path, monkeypatch):
+def test_a_missing_cache_directory_is_warned_of(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="compiled anew at every start: .*file.*XDG_CACHE_HOME"):
         assert has_handlers(onednn_library._open())
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_cache_directory_that_cannot_be_written_is_warned_of(monkeypatch):
+    def keep(built: Path, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(onednn_library.compiled, "keep", keep)
+    with pytest.warns(UserWarning, match="cannot be written .No space left on device"):
+        assert has_handlers(onednn_library._open())
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_file_that_others_can_write_is_not_loaded(tmp_path):
+    onednn_library._open()
+    (path,) = tmp_path.glob("cache/flax_vision/onednn-*.so")
+    path.chmod(0o777)
+    with pytest.warns(UserWarning, match="compiled anew: it can be written by others"):
+        assert has_handlers(onednn_library._open())
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.usefixtures("compiler")
+def test_nothing_of_a_directory_that_others_can_write_is_loaded(tmp_path, monkeypatch):
+    onednn_library._open()
+    (tmp_path / "cache/flax_vision").chmod(0o1777)
+    loaded = []
+    monkeypatch.setattr(ctypes, "CDLL", loaded.append)
+    with pytest.warns(UserWarning, match="nothing is cached.*can be written by others"):
+        onednn_library._open()
+    assert not any(str(tmp_path / "cache") in path for path in loaded)
 
 
 def test_without_a_compiler_the_reason_is_given(compiler, monkeypatch):

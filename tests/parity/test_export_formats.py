@@ -1,5 +1,6 @@
 """Exported networks in torchvision and in ONNX Runtime, in processes without flax_vision."""
 
+import json
 import subprocess
 import sys
 from functools import partial
@@ -13,6 +14,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
 pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is in the extra `parity`")
 pytest.importorskip("jax2onnx", reason="jax2onnx is in the extra `parity`")
+onnx = pytest.importorskip("onnx", reason="ONNX is in the extra `parity`")
 
 from copying import random_variables, relative
 
@@ -70,6 +72,13 @@ def logits_elsewhere(reader, path, images, theirs):
 def test_torchvision_loads_it_strictly(name, theirs, file, tmp_path):
     options = {"auxiliary_heads": False} if theirs == "googlenet" else {}
     check(name, (224, 224, 3), "torchvision", file, tmp_path, theirs, **options)
+
+
+def test_class_names_stand_in_the_metadata_of_onnx(tmp_path):
+    exported_network("lenet5_modern", (28, 28, 1), tmp_path)
+    export(tmp_path, "onnx", tmp_path / "net.onnx")
+    properties = {each.key: each.value for each in onnx.load(tmp_path / "net.onnx").metadata_props}
+    assert json.loads(properties["class_names"]) == list("0123456789")
 
 
 def test_torchvision_loads_the_auxiliary_heads(tmp_path):

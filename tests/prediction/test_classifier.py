@@ -165,6 +165,14 @@ def test_no_export():
         fv.Classifier("nowhere")
 
 
+def test_most_pixels_can_be_chosen(export, tmp_path):
+    photographs(tmp_path, 1)
+    found = fv.Classifier(export, max_pixels=99).predict(tmp_path)
+    (reason,) = found.unreadable.values()
+    assert reason.startswith("it has more than 99 pixels")
+    assert reason.endswith("--max-pixels N allows more")
+
+
 def test_network_whose_images_are_no_squares(tmp_path, export):
     card = exported.ModelCard(
         "lenet5_modern",

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -7,7 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import flax_vision as fv
 from flax_vision.cli import main
+from flax_vision.data.background import Background
+from flax_vision.data.mnist_5k import load_mnist_5k
+from flax_vision.weights import exported
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,21 @@ def test_csv(export, folder, capsys):
     assert sum(float(row["probability"]) for row in rows) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_hint_where_digits_are_inverted(is_inverted, export, tmp_path, capsys):
+    card = dataclasses.replace(exported.load_card(export), background=Background(0.1, 0.5))
+    exported.save(tmp_path / "net", card, fv.load(export)[1])
+    for number, image in enumerate(load_mnist_5k()[1].images[:5, :, :, 0]):
+        digit = np.pad(255 - image if is_inverted else image, 2, mode="edge")
+        Image.fromarray(digit).save(tmp_path / f"{number}.png")
+    status, printed, said = predict(capsys, tmp_path / "net", tmp_path, "--format", "json")
+    assert status == 0
+    assert len(json.loads(printed)) == 5
+    hints = [line for line in said.splitlines() if line.startswith("hint: ")]
+    assert len(hints) == is_inverted
+    assert all("invert the images, for example with PIL.ImageOps.invert" in line for line in hints)
+
+
 def test_table_has_names_as_they_are(export, folder, capsys):
     _, printed, _ = predict(capsys, export, folder / "cat", "--top", "1")
     assert "[b]2.png" in printed
@@ -75,8 +95,8 @@ def test_files_that_are_no_images_are_counted(export, folder, tmp_path, capsys):
         (tmp_path / name).touch()
     status, _, said = predict(capsys, export, tmp_path, "--format", "json")
     assert status == 0
-    line = "2 files in folders passed over, for no image's name ends so"
-    assert said.splitlines()[-2] == line
+    line = "skipped 2 files without an image extension (.txt 1, .heic 1), such as "
+    assert said.splitlines()[0] == f"{line}'{tmp_path}/a.txt'"  # before it begins
 
 
 @pytest.mark.parametrize("form", ["table", "json", "csv"])

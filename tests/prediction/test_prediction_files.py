@@ -21,12 +21,25 @@ def test_folder_at_any_depth_in_natural_order(folder):
     assert found == [folder / name for name in ("9.JPG", "10.jpg", "b/c/d.png")]
 
 
-def test_link_to_nothing_is_named_and_a_pipe_is_passed_over(folder):
+def test_link_to_nothing_is_left_to_be_named_where_it_is_read(folder):
     (folder / "11.jpg").symlink_to(folder / "gone.jpg")
-    os.mkfifo(folder / "12.jpg")
     found = find_photographs(folder).paths
     assert [path.name for path in found] == ["9.JPG", "10.jpg", "11.jpg", "d.png"]
     assert find_photographs(found).paths == found
+
+
+def test_pipes_and_devices_are_named_and_never_opened(folder):
+    os.mkfifo(folder / "12.jpg")
+    (folder / "13.jpg").symlink_to("/dev/zero")
+    pipe, device = str(folder / "12.jpg"), str(folder / "13.jpg")
+    found = find_photographs(folder)
+    assert [path.name for path in found.paths] == ["9.JPG", "10.jpg", "d.png"]
+    assert found.unreadable == {
+        pipe: "it is a named pipe, not a regular file",
+        device: "it is a device, not a regular file",
+    }
+    with pytest.raises(UserError, match=r"12.jpg': it is a named pipe.*; '/dev/zero': it is a dev"):
+        find_photographs([pipe, "/dev/zero"])
 
 
 def test_files_of_any_name_in_the_order_given_each_once(folder):
@@ -41,9 +54,10 @@ def test_home(folder, monkeypatch):
 
 
 def test_other_files_in_folders_are_counted_once_but_not_those_that_are_named(folder):
-    assert find_photographs([folder, folder]).others == 2  # notes.txt and raw
-    assert find_photographs([folder, folder / "raw"]).others == 1
-    assert find_photographs([folder / "raw"]).others == 0
+    notes, raw = folder / "notes.txt", folder / "raw"
+    assert find_photographs([folder, folder]).others == [notes, raw]
+    assert find_photographs([folder, raw]).others == [notes]
+    assert find_photographs([raw]).others == []
 
 
 def test_empty_text_is_not_the_current_directory(folder, monkeypatch):
@@ -92,3 +106,9 @@ def test_truth_is_a_folder_named_after_a_class(tmp_path, monkeypatch):
     (tmp_path / "dog").mkdir()
     monkeypatch.chdir(tmp_path / "dog")
     assert truth_of(Path("1.jpg"), ["cat", "dog"]) == "dog"
+
+
+def test_truth_is_the_class_as_the_network_knows_it():
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    assert truth_of(Path(f"{decomposed}/1.jpg"), ["cat", composed]) == composed
+    assert truth_of(Path(f"{composed}/1.jpg"), ["cat", decomposed]) == decomposed

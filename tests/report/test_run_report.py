@@ -297,3 +297,9 @@ def test_a_run_survives_a_report_that_fails(failure, tmp_path, images, monkeypat
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: no report (")
     assert line.endswith(f"to try again: flax-vision report {tmp_path}")
+
+
+def test_facts_are_those_that_are_known():
+    assert run_module._facts({"test/images": 10}) == {}
+    facts = run_module._facts({"test/images": 10, "test/top1": 0.5})
+    assert facts == {"test top-1": "50.00%", "test images wrong": "5 of 10"}

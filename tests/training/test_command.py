@@ -14,6 +14,7 @@ import chex
 import pytest
 
 import flax_vision as fv
+from flax_vision.training import command
 from flax_vision.training.command import main
 
 ROOT = Path(__file__).parents[2]
@@ -104,7 +105,11 @@ def test_help_teaches(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     text = capsys.readouterr().out
-    for part in ("python train.py --config configs/lenet5.py", "schedule.learning_rate = 0.01"):
+    for part in (
+        "python train.py --config configs/lenet5.py",
+        "schedule.learning_rate = 0.01\n",
+        "data.class_order = 'natural'  or sorted\n",
+    ):
         assert part in text
 
 
@@ -195,6 +200,17 @@ def test_full_disk_is_an_error_and_earlier_checkpoints_stay_whole(tmp_path):
     assert re.search("^error: .*No space left on device", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
     assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["1", "2"]
+
+
+def test_stopped_program_waits_for_no_reader(monkeypatch):
+    """Python would wait for their threads, which may be blocked."""
+    monkeypatch.setattr(sys, "argv", ["train.py", "--config", LENET5])
+    monkeypatch.setattr(command.process, "prepare", lambda: None)
+    monkeypatch.setattr(command, "_fit_with_others", lambda *_: 143)
+    monkeypatch.setattr(os, "_exit", lambda status: sys.exit(status + 1000))
+    with pytest.raises(SystemExit, match="1143"):
+        main()
+    assert main(["--config", LENET5]) == 143  # whoever calls it from Python goes on
 
 
 def test_end_of_what_reads_its_output_is_a_status_and_no_traceback(monkeypatch, capsys):

@@ -105,6 +105,8 @@ def test_split_spec(spec, parts):
         ({"data.threads": -1}, "config.data.threads is -1"),
         ({"data.test": 1.0}, "config.data.test is 1.0"),
         ({"data.path": "cats"}, "config.data.path is 'cats', and config.data.name 'mnist_5k'"),
+        ({"data.class_order": "random"}, "unknown config.data.class_order 'random'.*natural, sor"),
+        ({"data.max_pixels": 0}, "config.data.max_pixels is 0; it must be at least 1"),
         ({"data.on_error": "ignore"}, "unknown config.data.on_error 'ignore'.*skip, stop"),
     ],
 )

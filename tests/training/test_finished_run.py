@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from flax_vision.checksums import write_checksums
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.training import finished_run
@@ -28,6 +29,7 @@ def finished(tmp_path, monkeypatch):
     card = exported.ModelCard("lenet5", {}, ["a"], [28, 28, 1], preprocessing, RESULT)
     (tmp_path / "export").mkdir()
     (tmp_path / "export/model.json").write_text(card.to_json())
+    write_checksums(tmp_path / "export")
     newest = Checkpoint(tmp_path, 10, [RECORD])
     monkeypatch.setattr(finished_run, "find_checkpoints", lambda path: Found(newest, newest, []))
     return tmp_path

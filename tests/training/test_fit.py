@@ -25,6 +25,7 @@ from flax_vision.training.fit import fit
 from flax_vision.training.interruption import Interrupted
 from flax_vision.training.setup import prepare
 from flax_vision.training.step import Program
+from flax_vision.weights.exported import load_card
 
 
 def read_metrics(workdir):
@@ -79,6 +80,12 @@ def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished
     assert again["top1"] == result["test/top1"]
     assert again["loss"] == pytest.approx(result["test/loss"], rel=1e-6)
     assert model.num_classes == 10
+
+
+def test_export_knows_the_background_of_the_training_images(finished):
+    background = load_card(finished[0]).background
+    assert 0 <= background.mean < 1
+    assert 0 < background.std < 2
 
 
 def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished, tmp_path):

@@ -7,13 +7,14 @@ import chex
 import pytest
 from PIL import Image
 from test_fit import read_metrics, stop_at
-from tiny_folders import write
+from tiny_folders import ignore, write
 
 import flax_vision as fv
 from flax_vision.errors import UserError
 from flax_vision.training.config_file import load_config
 from flax_vision.training.fit import fit
 from flax_vision.training.interruption import Interrupted
+from flax_vision.training.setup import prepare
 from flax_vision.weights.exported import load_card
 
 CONFIG = Path(__file__).parents[2] / "configs/lenet5.py:folder"
@@ -65,7 +66,7 @@ def test_stopped_run_goes_on_to_the_same_bits_with_other_threads(
         stop_at(patch, step)
         with pytest.raises(Interrupted):
             fit(config, tmp_path)
-    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    monkeypatch.setattr("flax_vision.processor.usable_cores", lambda: 5)
     result = fit(config, tmp_path)
     chex.assert_trees_all_equal(fv.load(tmp_path)[1], fv.load(workdir)[1])
     assert {k: v for k, v in result.items() if k not in TIMES} == {
@@ -86,6 +87,17 @@ def test_run_goes_on_with_its_own_images_only(folder, tmp_path, monkeypatch):
         fit(config, tmp_path / "run")
     (tmp_path / "pictures/a/00.jpg").unlink()
     assert fit(config, tmp_path / "run")["step"] == 4
+
+
+def test_settings_of_a_folder_reach_the_data(tmp_path):
+    write(tmp_path, ("10", "9"), 20, ".jpg")
+    (tmp_path / "9/other.heic").touch()
+    settings = {"data.class_order": "sorted", "data.max_pixels": 10_000}
+    setup = prepare(configuration(tmp_path, **settings), ignore)
+    assert setup.card.class_names == ["10", "9"]
+    assert setup.parts.train.reading.max_pixels == 10_000
+    (note,) = setup.notes
+    assert note.startswith("skipped 1 file without an image extension (.heic 1), such as ")
 
 
 def test_start_that_failed_claims_no_images(folder, tmp_path):

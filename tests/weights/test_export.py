@@ -14,6 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 
 import flax_vision as fv
+from flax_vision.checksums import write_checksums
 from flax_vision.cli import main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
@@ -152,7 +153,7 @@ def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
     monkeypatch.setattr(jax.export, "export", kept)
     monkeypatch.setattr(jax.export.Exported, "serialize", lambda self: b"")
     program = export.Program(lambda x: model.apply(variables, x), shape, "float32")
-    export._write_stablehlo(tmp_path / "net", program)
+    export._write_stablehlo(tmp_path / "net", CARD, program)
     text = lowered[0].mlir_module()
     calls = {
         line.split("@")[1].split("(")[0] for line in text.splitlines() if "custom_call" in line
@@ -181,6 +182,53 @@ def test_safetensors_have_our_names_and_the_card(run, tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
     assert json.loads(metadata["model.json"])["class_names"] == ["cat", "dog", "owl"]
     np.testing.assert_array_equal(kernel, fv.load(run)[1]["params"]["C1"]["kernel"])
+
+
+def test_class_names_stand_in_the_metadata(run, tmp_path):
+    from safetensors import safe_open
+
+    path = tmp_path / "net.safetensors"
+    export.export(run, "safetensors", path)
+    with safe_open(path, "np") as file:
+        assert json.loads(file.metadata()["class_names"]) == ["cat", "dog", "owl"]
+    assert [file.name for file in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_class_names_stand_in_the_metadata_of_torchvisions_form(tmp_path):
+    from safetensors import safe_open
+
+    name, path = "resnet18_v1_5", tmp_path / "net.safetensors"
+    card = dataclasses.replace(NORMALIZED, name=name)
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), "float32")
+    abstract = jax.eval_shape(card.create_model().init, jax.random.key(0), images)
+    export._write_torchvision(path, card, jax.tree.map(lambda x: np.zeros(x.shape), abstract))
+    with safe_open(path, "np") as file:
+        assert json.loads(file.metadata()["class_names"]) == ["cat", "dog", "owl"]
+        assert json.loads(file.metadata()["model.json"])["name"] == name
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".stablehlo"])
+def test_card_stands_beside_files_without_metadata(suffix, run, tmp_path, monkeypatch):
+    def write(path, card, network):
+        path.write_text("numbers")
+
+    form, path = "stablehlo" if suffix == ".stablehlo" else "torchvision", tmp_path / f"net{suffix}"
+    monkeypatch.setitem(export._FORMATS, form, (write, (suffix,), ()))
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
+    export.export(run, form, path)
+    beside = tmp_path / f"net{suffix}.json"
+    assert exported.from_json(beside.read_text()) == CARD
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, beside.name}
+    path.unlink()
+    with pytest.raises(UserError, match=f"net{suffix}.json' exists; give another -o"):
+        export.export(run, form, path)
+
+
+def test_rest_of_an_export_that_was_killed_is_no_hindrance(run, tmp_path):
+    (tmp_path / ".unfinished-net.safetensors").mkdir()
+    (tmp_path / ".unfinished-net.safetensors/rest").touch()
+    export.export(run, "safetensors", tmp_path / "net.safetensors")
+    assert [file.name for file in tmp_path.iterdir()] == ["net.safetensors"]
 
 
 def test_orbax_is_what_load_takes(run, tmp_path):
@@ -216,6 +264,7 @@ def test_half_precision_has_no_graph(dtype, tmp_path, monkeypatch, capsys):
     card = dataclasses.replace(CARD, options={"dtype": dtype})
     (tmp_path / "net").mkdir()
     (tmp_path / "net/model.json").write_text(card.to_json())
+    write_checksums(tmp_path / "net")
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
     arguments = ["--format", "onnx", "-o", str(tmp_path / "net.onnx")]
     assert main(["export", str(tmp_path / "net"), *arguments]) == 2

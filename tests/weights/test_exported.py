@@ -5,8 +5,12 @@ import chex
 import jax
 import jax.numpy as jnp
 import pytest
+from PIL import Image
 
 import flax_vision as fv
+from flax_vision.checksums import write_checksums
+from flax_vision.cli import main
+from flax_vision.data.background import Background
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.view import View
 from flax_vision.errors import UserError
@@ -19,6 +23,7 @@ CARD = exported.ModelCard(
     image_shape=[28, 28, 1],
     preprocessing=Preprocessing([20.0], [200.0]),
     metrics={"test/top1": 0.5},
+    background=Background(0.5, 2.0),
 )
 IMAGES = jnp.ones((2, 28, 28, 1))
 
@@ -56,13 +61,6 @@ def test_card_of_photographs_says_what_is_seen_of_them(tmp_path, variables):
     assert exported.load_card(tmp_path) == card
 
 
-def test_card_without_views_is_of_small_images(export):
-    card = json.loads((export / "model.json").read_text())
-    del card["view"]
-    (export / "model.json").write_text(json.dumps(card))
-    assert exported.load_card(export) == CARD
-
-
 def test_export_is_replaced_by_the_new_one(export, variables):
     other = jax.tree.map(lambda x: x + 1, variables)
     exported.save(export, CARD, other)
@@ -83,42 +81,101 @@ def test_directory_without_an_export(tmp_path):
         fv.load(tmp_path)
 
 
+def edit(export, **changes):
+    """Changes the card of an export whose checksums agree with it."""
+    card = json.loads((export / "model.json").read_text())
+    (export / "model.json").write_text(json.dumps(card | changes))
+    write_checksums(export)
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("form", "message"),
     [
-        (
-            lambda card: card.update(format=99),
-            "is of format 99, which another version .* reads 1; use",
-        ),
-        (lambda card: card.pop("format"), "damaged"),
-        (lambda card: card.pop("name"), "damaged"),
-        (lambda card: card.update(name="lenet6"), "unknown network 'lenet6'"),
+        (1, "is of format 1, which an older version .* reads 2. Import .* delete result.json and"),
+        (99, "is of format 99, which a newer version of flax_vision wrote, and this one reads 2"),
     ],
 )
-def test_card_that_cannot_be_used(change, message, export):
-    card = json.loads((export / "model.json").read_text())
-    change(card)
-    (export / "model.json").write_text(json.dumps(card))
+def test_export_of_another_version(form, message, export):
+    edit(export, format=form)
+    (export / "sha256.json").unlink()  # as in those of format 1
     with pytest.raises(UserError, match=message):
         fv.load(export)
 
 
-def test_card_that_is_no_json(export):
-    (export / "model.json").write_text("{")
-    with pytest.raises(UserError, match="model.json is damaged"):
+def test_card_that_describes_no_network(export):
+    edit(export, name="lenet6")
+    with pytest.raises(UserError, match="unknown network 'lenet6'"):
+        fv.load(export)
+
+
+COMMANDS = [
+    ["evaluate", "{run}"],
+    ["predict", "{run}", "{image}"],
+    ["export", "{run}", "--format", "safetensors", "-o", "{run}/new.safetensors"],
+    ["report", "{run}"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize("content", ["", "null", '{"format": 2, "name": NaN}', "[" * 10**5])
+def test_damaged_card_is_one_line_of_every_command(content, command, export, capfd):
+    run = export.parent
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 1, "seconds": 1}\n')
+    (run / "starts.json").write_text("[]")
+    (run / "config.json").write_text('{"data": {"name": "x", "directory": "", "validation": 0}}')
+    Image.new("L", (28, 28)).save(run / "image.png")
+    (export / "model.json").write_text(content)
+    assert main([part.format(run=run, image=run / "image.png") for part in command]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {export / 'model.json'} is damaged (")
+
+
+def flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_flipped_bit_in_any_file_is_one_line_that_names_it(export, monkeypatch, caplog, capfd):
+    monkeypatch.setattr(exported.checkpoints, "load_tree", pytest.fail)
+    files = [file for file in export.rglob("*") if file.is_file()]
+    assert len(files) > 5
+    for file in files:
+        flip_a_bit(file)
+        with pytest.raises(UserError) as raised:
+            fv.load(export)
+        assert "\n" not in str(raised.value)
+        assert str(file.relative_to(export)) in str(raised.value) or file.name == "sha256.json"
+        flip_a_bit(file)
+    assert not caplog.records
+    assert capfd.readouterr().err == ""
+
+
+def test_missing_and_surplus_files_are_named(export):
+    (export / "variables/d/surplus").touch()
+    with pytest.raises(UserError, match=r"'variables/d/surplus' does not belong there\); export"):
+        fv.load(export)
+    (export / "variables/d/surplus").unlink()
+    (export / "variables/manifest.ocdbt").unlink()
+    with pytest.raises(UserError, match="'variables/manifest.ocdbt' is missing"):
+        fv.load(export)
+
+
+def test_file_that_may_not_be_read(export, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied", "variables/_METADATA")
+
+    monkeypatch.setattr(exported, "check_checksums", refuse)
+    with pytest.raises(UserError, match=r"variables/_METADATA cannot be read \(Permission denied"):
         fv.load(export)
 
 
 @pytest.mark.usefixtures("files_are_damaged")
-def test_variables_that_are_damaged(export):
+def test_variables_that_orbax_does_not_take(export):
     (export / "variables/manifest.ocdbt").write_bytes(b"nothing")
+    write_checksums(export)
     with pytest.raises(UserError, match="cannot be read.*export the model again"):
         fv.load(export)
-
-
-def edit(export, **changes):
-    card = json.loads((export / "model.json").read_text())
-    (export / "model.json").write_text(json.dumps(card | changes))
 
 
 def test_arrays_that_the_card_does_not_describe_are_listed(export):

@@ -243,3 +243,5 @@ def test_class_names_that_are_not_all_different(tmp_path):
     names = ["crane", "cat", "crane", "dog", "cat"]
     with pytest.raises(UserError, match="have 'crane', 'cat' more than once, .* give each class a"):
         import_weights(NAME, "x.safetensors", tmp_path / "net", class_names=names)
+    with pytest.raises(UserError, match="have 'caf\u00e9' more than once"):
+        import_weights(NAME, "x", tmp_path / "net", class_names=["caf\u00e9", "cafe\u0301"])

@@ -1,0 +1,108 @@
+"""Background of images: the gray level along their edges, and whether other images share it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from flax_vision.data.image_set import Array, Images, Report
+
+_SAMPLE = 500
+"""Images that are measured: decoding as many photographs takes a second."""
+
+_CHUNK = 100
+"""Images at once."""
+
+_MIN_DEVIATIONS, _MIN_LEVELS = 4.0, 64.0
+"""Distance from the mean at which a background is another one; the larger of the two counts."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """Gray level along the edges of images, over a set of images.
+
+    Attributes:
+      mean: Mean over the images, from 0 to 255.
+      std: Standard deviation over the images.
+    """
+
+    mean: float
+    std: float
+
+
+def edge_levels(images: Array) -> np.ndarray:
+    """Computes the mean gray level along the edges of each image.
+
+    Args:
+      images: uint8 [N, H, W, C].
+
+    Returns:
+      float64 [N], from 0 to 255.
+    """
+    pixels = np.asarray(images)
+    edges = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
+    return np.concatenate(edges, axis=1).mean(axis=(1, 2))
+
+
+def sample_edge_levels(images: Images, report: Report) -> np.ndarray:
+    """Computes `edge_levels` of a fixed sample of a set, as a test sees its images.
+
+    Args:
+      images: Set of images.
+      report: Called with a text, the images so far and their number.
+
+    Returns:
+      float64 [N], of the images that can be read.
+    """
+    return np.concatenate([np.empty(0), *_levels(images, report)])
+
+
+def _levels(images: Images, report: Report) -> Iterator[np.ndarray]:
+    sample = np.random.RandomState(0).permutation(len(images))[:_SAMPLE]
+    groups = [sample[start : start + _CHUNK] for start in range(0, len(sample), _CHUNK)]
+    done = 0
+    for seen, is_readable in images.views(groups, None):
+        done += len(is_readable)
+        report("background of the images", done, len(sample))
+        yield edge_levels(seen)[is_readable]
+
+
+def measure_background(images: Images, report: Report) -> Background | None:
+    """Measures the background of a training set; None where no image can be read.
+
+    Args:
+      images: Training set.
+      report: Called with a text, the images so far and their number.
+    """
+    levels = sample_edge_levels(images, report)
+    if not len(levels):
+        return None
+    return Background(round(float(levels.mean()), 3), round(float(levels.std()), 3))
+
+
+def background_hint(levels: np.ndarray, background: Background | None) -> str:
+    """Returns a hint where most images look like negatives of the training images, else nothing.
+
+    Photographs have edges of all levels: their standard deviation rules the hint out.
+
+    Args:
+      levels: Gray levels along the edges of the images.
+      background: Background of the training images; None where it is not known.
+    """
+    if background is None or not len(levels):
+        return ""
+    distance = np.abs(levels - background.mean)
+    inverted_distance = np.abs(255 - levels - background.mean)
+    is_other = distance > max(_MIN_DEVIATIONS * background.std, _MIN_LEVELS)
+    if np.mean(is_other & (inverted_distance < distance / 2)) <= 0.5:
+        return ""
+    median = np.median(levels)
+    return (
+        f"most of these images have a {_tone(median)} background, and the training images had a "
+        f"{_tone(background.mean)} one (gray level {median:.0f} along the edges, there "
+        f"{background.mean:.0f}); invert the images, for example with PIL.ImageOps.invert"
+    )
+
+
+def _tone(level: float) -> str:
+    return "light" if level > 127.5 else "dark"

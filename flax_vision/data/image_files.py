@@ -1,0 +1,102 @@
+"""Image files: which files are images by their names, their order, and how they are read."""
+
+import re
+import stat
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from flax_vision.counts import counted, listed, nfc
+from flax_vision.data.decoding import FORMATS
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", *((".avif",) if "AVIF" in FORMATS else ())),
+)
+"""Extensions of the files that are taken for images, in any case."""
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a directory",
+}
+
+_NAMED = 4
+"""Extensions that a sentence names."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Image files, by their number."""
+
+    paths: Sequence[Path]
+
+    def read(self, index: int) -> bytes:
+        """Returns the content of a file."""
+        with self.open(index) as file:
+            return file.read()
+
+    def open(self, index: int) -> IO[bytes]:
+        """Returns a file, open to be read.
+
+        Raises:
+          OSError: it cannot be opened, or is no regular file.
+        """
+        path = self.paths[index]
+        if reason := irregular(path):
+            raise OSError(reason)
+        return path.open("rb")
+
+    def name(self, index: int) -> str:
+        """Returns the path of a file."""
+        return str(self.paths[index])
+
+    def key(self, index: int) -> str:
+        """Returns the name of a file in the folder of its class, the same on every system."""
+        return nfc(self.paths[index].name)
+
+
+def irregular(path: Path) -> str:
+    """Returns why a path must not be opened: to read a pipe or a device may never end.
+
+    Returns:
+      A clause such as `it is a named pipe, not a regular file`; empty for a regular file, and for
+      what cannot be looked at, as a link to nothing.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except OSError:
+        return ""
+    found = _KINDS.get(kind, "something else")
+    return "" if kind == stat.S_IFREG else f"it is {found}, not a regular file"
+
+
+def is_image(path: Path) -> bool:
+    """Returns whether a path has the extension of an image."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def skipped_files(files: Collection[Path]) -> str:
+    """Returns a sentence about files that are not taken for images; empty for none."""
+    if not files:
+        return ""
+    kinds = Counter(file.suffix.lower() or "none" for file in files)
+    counts = [f"{kind} {count:,}" for kind, count in kinds.most_common()]
+    return (
+        f"skipped {counted(len(files), 'file')} without an image extension "
+        f"({listed(counts, _NAMED)}), such as {str(min(files))!r}"
+    )
+
+
+def natural(names: Iterable[str]) -> list[str]:
+    """Returns names in the order in which people count: 9 before 10."""
+
+    def key(name: str) -> tuple[list[int | str], str]:
+        pieces = re.split(r"(\d+)", nfc(name))
+        return [int(x) if i % 2 else x.casefold() for i, x in enumerate(pieces)], name
+
+    return sorted(names, key=key)

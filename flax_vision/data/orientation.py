@@ -1,0 +1,101 @@
+"""Which way up an image is, settled before its pixels are decoded."""
+
+import io
+import os
+from typing import IO, Any, NamedTuple
+
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""Transposition that brings an image upright, by its EXIF orientation."""
+
+_SIDEWAYS = (5, 6, 7, 8)
+_SOURCES = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
+"""Entries of Pillow's `info` that may state an orientation."""
+
+_PNG_HEADER = 33
+"""Bytes of a PNG's signature and IHDR chunk."""
+
+_NO_PIXELS = bytes(4) + b"IDAT" + bytes(4)
+
+
+class Orientation(NamedTuple):
+    """The orientation of an image file.
+
+    Attributes:
+      size: Width and height of the upright image.
+      turn: Transposition that brings the decoded pixels upright; None for none.
+    """
+
+    size: tuple[int, int]
+    turn: Image.Transpose | None
+
+
+def settle_orientation(image: ImageFile.ImageFile, file: IO[bytes]) -> Orientation:
+    """Returns the orientation of an open image, by its EXIF or XMP data, without its pixels.
+
+    Args:
+      image: Image as Pillow opens it; its `info` gets what a PNG states after the pixels.
+      file: File that it was opened from.
+    """
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        image.info |= _late_info(file)
+    stated = _stated(image)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # Pillow turns the pixels of a TIFF when it loads them, its size sometimes before that.
+        tags = image.tag_v2
+        size, turn = (tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]), None
+    else:
+        size, turn = image.size, _UPRIGHT.get(stated)
+    return Orientation((size[1], size[0]) if stated in _SIDEWAYS else size, turn)
+
+
+def _stated(image: ImageFile.ImageFile) -> int:
+    is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
+    if not is_tiff and _SOURCES.isdisjoint(image.info):
+        return 1
+    try:
+        # The class of PNGs would decode the pixels first, to look behind them.
+        orientation: int = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF data, of an image that need not be
+        return 1
+    return orientation
+
+
+def _late_info(file: IO[bytes]) -> dict[Any, Any]:
+    """Returns the EXIF data and texts that follow the pixels of a PNG."""
+    place = file.tell()
+    try:
+        chunks = _late_chunks(file)
+        if not chunks:
+            return {}
+        file.seek(0)
+        header = file.read(_PNG_HEADER)
+        with Image.open(io.BytesIO(header + chunks + _NO_PIXELS), formats=["PNG"]) as image:
+            return {name: image.info[name] for name in _SOURCES & image.info.keys()}
+    except Exception:  # damaged, as above
+        return {}
+    finally:
+        file.seek(place)
+
+
+def _late_chunks(file: IO[bytes]) -> bytes:
+    """Returns the chunks of a PNG after its pixels that may state an orientation."""
+    found, is_late = [], False
+    file.seek(_PNG_HEADER)
+    while len(start := file.read(8)) == 8 and not start.endswith(b"IEND"):
+        length, kind = int.from_bytes(start[:4]), start[4:]
+        is_late |= kind == b"IDAT"
+        if is_late and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+            found.append(start + file.read(length + 4))
+        else:
+            file.seek(length + 4, os.SEEK_CUR)
+    return b"".join(found)

@@ -1,0 +1,51 @@
+"""Whether this process may be replaced by a new one that runs the same program."""
+
+import builtins
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def obstacle() -> str | None:
+    """Returns why the program cannot be started again; None where nothing would be lost.
+
+    Only a program at its beginning can: a script, or the program of `-c` or `-m`, that calls this
+    package itself. A session has variables, and standard input is read once.
+    """
+    import multiprocessing  # here, for `is_interactive` is asked before anything else is imported
+
+    if "jax" in sys.modules:
+        return "JAX was imported before"
+    if is_interactive():
+        return "this session is interactive"
+    if threading.active_count() > 1 or multiprocessing.parent_process() is not None:
+        return "this program has other threads or processes"
+    main = vars(sys.modules["__main__"])
+    frames = _frames_of_others()
+    if main["__name__"] != "__main__" or not frames or frames[0].f_globals is not main:
+        return "the program's main module does not call it itself"
+    file, source = main.get("__file__"), frames[-1].f_code.co_filename
+    # Of `-c` there is no file. That of standard input may be a pipe.
+    if source == "<string>" if file is None else source == file and Path(file).is_file():
+        return None
+    return "this program is not started from a file"
+
+
+def is_interactive() -> bool:
+    """Returns whether a person goes on in this process: in a notebook, a shell of Python, or -i."""
+    return bool(sys.flags.inspect) or hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
+
+
+def _frames_of_others() -> list[FrameType]:
+    """Returns the calls outside this package and those of `-m`, the innermost first."""
+    frames: list[FrameType] = []
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.partition(".")[0] != _PACKAGE and name != "runpy":
+            frames.append(frame)
+        frame = frame.f_back
+    return frames

@@ -1,0 +1,73 @@
+"""The user's cache directory, and which of its files may be trusted.
+
+Compiled code is loaded from there, so nobody else may be able to write it.
+"""
+
+import functools
+import os
+import stat
+import warnings
+from pathlib import Path
+
+import platformdirs
+
+MODE = 0o755
+"""Permissions of a directory that only its owner writes."""
+
+
+class NoCacheError(Exception):
+    """Why there is no cache directory."""
+
+
+def find_cache_dir() -> Path:
+    """Returns the cache directory of this package, and makes it where it is missing.
+
+    Raises:
+      NoCacheError: The user has none, it cannot be made, or others may write it.
+    """
+    try:
+        path = platformdirs.user_cache_path("flax_vision").expanduser().absolute()
+    except RuntimeError:
+        raise NoCacheError("this user has no home directory") from None
+    try:
+        path.mkdir(MODE, parents=True, exist_ok=True)
+        reason = distrust(path)
+    except OSError as error:
+        raise NoCacheError(f"{path} cannot be made ({error.strerror})") from error
+    if reason:
+        raise NoCacheError(f"{path} {reason}")
+    return path
+
+
+def cache_dir() -> Path | None:
+    """Returns the cache directory of this package; None where there is none, with one warning."""
+    try:
+        return find_cache_dir()
+    except NoCacheError as error:
+        _warn_once(str(error))
+        return None
+
+
+def distrust(path: Path) -> str | None:
+    """Returns why a file or directory may have contents of others; None where it is safe.
+
+    Raises:
+      OSError: It cannot be read.
+    """
+    if not hasattr(os, "geteuid"):  # Windows, where the profile of a user is private
+        return None
+    status = path.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        return "belongs to another user"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"can be written by others (`chmod go-w {path}` forbids it)"
+    return None
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    warnings.warn(
+        f"nothing is cached, so code is compiled anew at every start: {reason}; set XDG_CACHE_HOME "
+        "to a directory of your own",
+        stacklevel=3,
+    )

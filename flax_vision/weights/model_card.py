@@ -1,0 +1,130 @@
+"""The description of a trained network, and its JSON."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from flax_vision.data.background import Background
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.view import View
+from flax_vision.models.registry import create_model
+from flax_vision.weights.json_types import to_dataclass
+
+FORMAT = 2
+"""Version of the JSON and of the files beside it."""
+
+
+class OtherFormatError(ValueError):
+    """Raised for the JSON of another version of flax_vision."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """Description of a trained network, besides its parameters.
+
+    Attributes:
+      name: Name of the network, as in `create_model`.
+      options: Options of the network, as in `create_model`.
+      class_names: Names of the classes, in the order of the logits.
+      image_shape: Height, width and channels of the training images.
+      preprocessing: Preprocessing from their pixels to the network's input.
+      metrics: Results of the network, such as `"test/top1"`.
+      view: Crops of photographs; None for small images, which are taken whole.
+      background: Background of the training images; None for imported weights.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    class_names: Sequence[str]
+    image_shape: Sequence[int]
+    preprocessing: Preprocessing
+    metrics: Mapping[str, float]
+    view: View | None = None
+    background: Background | None = None
+
+    def create_model(self, mesh: Mesh | None = None) -> nn.Module:
+        """Creates the network, without its parameters; with a mesh, divided as that allows."""
+        classes = len(self.class_names)
+        return create_model(self.name, num_classes=classes, mesh=mesh, **self.options)
+
+    @property
+    def seen_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the network's input, after preprocessing."""
+        images = jax.ShapeDtypeStruct((1, *self.image_shape), "uint8")
+        _, height, width, channels = jax.eval_shape(self.preprocessing, images).shape
+        return height, width, channels
+
+    def to_json(self) -> str:
+        """Returns the JSON that `from_json` reads; JSON has no metrics that are not finite."""
+        content = {"format": FORMAT, **dataclasses.asdict(self)}
+        content["metrics"] = {key: x for key, x in self.metrics.items() if math.isfinite(x)}
+        return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def from_json(text: str | bytes) -> ModelCard:
+    """Reads the JSON that `ModelCard.to_json` returns.
+
+    Args:
+      text: JSON.
+
+    Raises:
+      OtherFormatError: Another version of flax_vision wrote it.
+      ValueError: It is no JSON, or a value in it is missing, unknown or not valid.
+    """
+    try:
+        content = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(content, dict) or type(form := content.pop("format", None)) is not int:
+        raise ValueError("it has no 'format'")
+    if form != FORMAT:
+        other = "an older" if form < FORMAT else "a newer"
+        raise OtherFormatError(f"is of format {form}, which {other} version of flax_vision wrote")
+    card = to_dataclass(content, ModelCard, "it")
+    if card.view is not None:
+        _check_view(card.view)
+    _check_shape(card)
+    _check_preprocessing(card.preprocessing, card.image_shape)
+    return card
+
+
+def _check_shape(card: ModelCard) -> None:
+    _check(len(card.class_names) > 0, "class_names is empty")
+    shape = list(card.image_shape)
+    _check(len(shape) == 3 and min(shape) > 0, f"image_shape is {shape}, not three sizes")
+    if card.view is not None:
+        _check(shape == list(card.view.image_shape), f"image_shape is {shape}, not that of view")
+
+
+def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int]) -> None:
+    for name, ranks in (("mean", (1, 3)), ("std", (1,))):
+        array = np.asarray(getattr(preprocessing, name))
+        is_numeric = array.dtype.kind in "iuf" and array.size > 0 and array.ndim in ranks
+        # In float64, for jax would warn of a number that float32 has not.
+        is_finite = is_numeric and np.max(np.abs(array)) <= np.finfo(np.float32).max
+        _check(is_finite, f"preprocessing.{name} is no array of finite numbers")
+    _check(np.all(np.asarray(preprocessing.std, np.float32)), "preprocessing.std has a 0")
+    resize, crop = preprocessing.resize, preprocessing.crop
+    _check(min(resize, crop, preprocessing.channels) >= 0, "preprocessing has a size below 0")
+    _check(crop <= (resize or min(image_shape[:2])), f"preprocessing.crop is {crop}, too large")
+
+
+def _check_view(view: View) -> None:
+    scale, area, aspect = view.scale, view.area, view.aspect
+    _check(0 < view.size <= view.test_scale, f"view.size is {view.size}, not up to view.test_scale")
+    _check(view.channels in (1, 3), f"view.channels is {view.channels}, not 1 or 3")
+    _check(0 < scale[0] <= scale[1], "view.scale is no range of sizes")
+    _check(not area or (len(area) == 2 and 0 < area[0] <= area[1] <= 1), "view.area is no range")
+    _check(0 < aspect[0] <= aspect[1], "view.aspect is no range")
+
+
+def _check(is_valid: Any, problem: str) -> None:
+    if not is_valid:
+        raise ValueError(problem)

@@ -1,0 +1,98 @@
+"""Where JAX keeps compiled programs, and the removal of those that are damaged.
+
+JAX writes no entry again that is there, whole or not. A disk that was full, or a process that was
+killed, would have it compile that program at every start.
+"""
+
+import hashlib
+import re
+import tempfile
+import warnings
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+from flax_vision import processor, user_cache
+
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+"""JAX's own variable for where it keeps compiled programs."""
+
+SHORTEST_COMPILATION = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+"""JAX's variable for how many seconds of compiling make a program worth keeping."""
+
+_SIZE = "JAX_COMPILATION_CACHE_MAX_SIZE"
+_NO_LIMIT = "-1"
+_CACHE_BYTES = 2 << 30
+_DAMAGE = re.compile(r"Error reading persistent compilation cache entry for '(.+?)': ")
+
+
+def settle(environment: MutableMapping[str, str]) -> None:
+    """Has JAX keep compiled programs in the user's cache directory, unless told otherwise."""
+    named = environment.get(CACHE)
+    if named == "" or "://" in (named or ""):  # none, or a bucket, which is JAX's business
+        return
+    path = _own_directory() if named is None else Path(named)
+    if path is None or not _is_writable(path, "XDG_CACHE_HOME" if named is None else CACHE):
+        environment[CACHE] = ""
+        return
+    _remove_what_cannot_be_read(path)
+    if named is None:
+        environment[CACHE] = str(path)
+        environment.setdefault(_SIZE, str(_CACHE_BYTES))
+        environment.setdefault(SHORTEST_COMPILATION, "0.1")
+        if environment[_SIZE] != _NO_LIMIT:
+            _remove_unfinished(path)
+
+
+def _own_directory() -> Path | None:
+    cache = user_cache.cache_dir()
+    return cache / f"xla-{_instructions()}" if cache else None
+
+
+def _instructions() -> str:
+    """Returns a name for the machine's instruction set, for which XLA compiles.
+
+    A home directory may be shared among machines, and JAX's keys do not tell them apart.
+    """
+    return hashlib.sha256(processor.flags().encode()).hexdigest()[:8]
+
+
+def _is_writable(path: Path, variable: str) -> bool:
+    try:
+        path.mkdir(user_cache.MODE, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        warnings.warn(
+            f"programs are compiled anew at every start: {path} cannot be written "
+            f"({error.strerror}); set {variable} to a directory that can",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Removes programs whose time of use JAX did not come to write, as it does at the end."""
+    for program in path.glob("*-cache"):
+        if not program.with_name(program.name.removesuffix("cache") + "atime").exists():
+            program.unlink(missing_ok=True)
+
+
+def _remove_what_cannot_be_read(path: Path) -> None:
+    """Has JAX's warning of an entry that it cannot read remove it, so that JAX writes it anew."""
+    show = warnings.showwarning
+
+    def show_and_remove(message: Warning | str, *args: Any, **kwargs: Any) -> None:
+        show(message, *args, **kwargs)
+        if found := _DAMAGE.match(str(message)):
+            _remove(path, found[1])
+
+    warnings.showwarning = show_and_remove
+
+
+def _remove(path: Path, program: str) -> None:
+    """Removes the entries of a program's name, for the warning does not say which one it is."""
+    entry = re.compile(re.escape(program) + "-[0-9a-f]+-(cache|atime)")
+    for file in path.iterdir():
+        if entry.fullmatch(file.name):
+            file.unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""Flags of XLA that make it faster on a CPU, where the installed jaxlib has them.
+
+XLA gives convolutions to YNNPACK, which on x86-64 takes up to 1.7 times as long as XLA's own form,
+Eigen's. And on a CPU it drops `lax.optimization_barrier` before it fuses operations. Then values
+are computed again wherever they are read, such as a batch normalization by the transposition that
+follows. Values that are to be dropped are kept, such as the operand of a ReLU for its derivative.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
+from importlib import metadata
+
+from flax_vision import user_cache
+
+FLAGS = "XLA_FLAGS"
+EIGEN = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+"""The flag that leaves convolutions to Eigen."""
+
+BARRIERS = "--xla_disable_hlo_passes=cse_barrier_expander"
+"""The flag that has XLA heed barriers to the end."""
+
+_PLUGINS = "jax_plugins"
+"""The entry points, and the package, of other devices than CPUs and TPUs."""
+
+# XLA ends a process with a flag that it does not have. Another might not compile barriers.
+_TRIAL = """
+import jax, jax.numpy as jnp
+from jax import lax
+def trial(x):
+    return lax.optimization_barrier(lax.conv(x, x, (1, 1), "SAME") + 1) * 2
+jax.jit(trial).lower(jnp.ones((2, 2, 3, 3))).compile()
+"""
+_TRIAL_SECONDS = 60
+
+
+def settle(environment: MutableMapping[str, str]) -> None:
+    """Sets XLA's flags for a CPU, unless the user's speak of the same, or are in a file."""
+    flags = environment.get(FLAGS, "")
+    if flags and not flags.lstrip().startswith("-"):
+        return
+    wanted = [EIGEN] if platform.machine() in ("x86_64", "AMD64") else []
+    if _has_cpus_alone(environment):  # the compilers of others have a pass of that name
+        wanted.append(BARRIERS)
+    missing = [flag for flag in wanted if flag.partition("=")[0] not in flags]
+    if added := accepted(missing):
+        environment[FLAGS] = " ".join(filter(None, [flags.strip(), *added]))
+
+
+def accepted(flags: Sequence[str]) -> list[str]:
+    """Returns those of the flags that the installed jaxlib takes."""
+    if not flags or _takes(flags):
+        return [*flags]
+    return [flag for flag in flags if _takes([flag])] if len(flags) > 1 else []
+
+
+def _takes(flags: Sequence[str]) -> bool:
+    """Returns whether jaxlib compiles with these flags. The cache keeps that it does."""
+    cache = user_cache.cache_dir()
+    version = metadata.version("jaxlib")
+    digest = hashlib.sha256(f"{version} {' '.join(flags)} {_TRIAL}".encode()).hexdigest()
+    kept = cache and cache / f"flags-{version}-{digest[:8]}"
+    if kept and kept.exists():
+        return True
+    takes = _compiles(flags)
+    if takes and kept:
+        with contextlib.suppress(OSError):  # it is asked again
+            kept.touch()
+    return takes
+
+
+def _compiles(flags: Sequence[str]) -> bool:
+    own = {FLAGS: " ".join(flags), "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _TRIAL],
+            env={**os.environ, **own},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_TRIAL_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return not done.returncode
+
+
+def _has_cpus_alone(environment: Mapping[str, str]) -> bool:
+    """Whether JAX will find no other device."""
+    if platforms := environment.get("JAX_PLATFORMS"):
+        return platforms == "cpu"
+    packages = map(importlib.util.find_spec, ("libtpu", _PLUGINS))
+    return not any(packages) and not metadata.entry_points(group=_PLUGINS)

@@ -1,0 +1,38 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from barriers import can_be_heeded, temporary_bytes
+from jax import lax
+from random_arrays import random_array
+
+from flax_vision.ops.activations import tanh
+
+
+@pytest.mark.parametrize(
+    "derived",
+    [
+        lambda f: f,
+        jax.grad,
+        lambda f: jax.grad(jax.grad(f)),
+        lambda f: lambda x: jax.jvp(f, (x,), (x,))[1],
+    ],
+    ids=["value", "gradient", "second derivative", "forward derivative"],
+)
+def test_is_that_of_jax(derived):
+    x = random_array(0, (64,))
+    actual, expected = (jax.jit(jax.vmap(derived(f)))(x) for f in (tanh, jnp.tanh))
+    np.testing.assert_array_equal(actual, expected)
+
+
+@can_be_heeded
+def test_is_not_written_over_its_operand():
+    """In place, XLA of jaxlib 0.12 does not vectorize it."""
+    x = jnp.ones((64, 64))
+    assert temporary_bytes(lambda x: tanh(lax.optimization_barrier(x * 2)), x) >= x.nbytes
+    assert temporary_bytes(lambda x: jnp.tanh(lax.optimization_barrier(x * 2)), x) < x.nbytes
+
+
+def test_plain_form_has_no_barrier(use_plain_forms):
+    use_plain_forms()
+    assert "barrier" not in str(jax.make_jaxpr(lambda x: tanh(x))(jnp.ones(2)))

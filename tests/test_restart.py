@@ -1,0 +1,104 @@
+"""Real programs that settle their process: which of them start again, and what others say."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flax_vision import allocator, restart
+
+PROGRAM = """
+from flax_vision import process
+process.prepare()
+import os
+print("again" if "GLIBC_TUNABLES" in os.environ else "goes on")
+"""
+pytestmark = pytest.mark.skipif(not allocator._is_glibc(), reason="others never start again")
+
+
+def run(*arguments, text=None, cwd=None, **environment):
+    """Returns the output and the warnings of a program."""
+    others = ("JAX_", "GLIBC_", "LD_", "FLAX_VISION_")
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(others)}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env={**inherited, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "flags.txt", **environment},
+        cwd=cwd,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout, done.stderr
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    return path
+
+
+def test_a_file_a_command_and_a_module_start_again(script):
+    assert run(str(script)) == ("again\n", "")
+    assert run("-c", PROGRAM) == ("again\n", "")
+    assert run("-m", "program", cwd=script.parent) == ("again\n", "")
+
+
+def test_a_program_may_call_it_through_a_library():
+    calls = "import re; re.sub('a', lambda match: str(process.prepare()), 'a')"
+    assert run("-c", PROGRAM.replace("process.prepare()", calls)) == ("again\n", "")
+
+
+def test_what_was_printed_before_is_not_lost():
+    assert run("-c", f"print('first')\n{PROGRAM}")[0] == "first\nfirst\nagain\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "reason"),
+    [
+        (["-"], PROGRAM, "not started from a file"),
+        ([], PROGRAM, "not started from a file"),
+        (["/dev/stdin"], PROGRAM, "not started from a file"),
+        (["-i", "-c", PROGRAM], "", "this session is interactive"),
+        (["-c", f"import sys; sys.ps1 = '> '\n{PROGRAM}"], None, "this session is interactive"),
+        (["-c", f"import builtins; builtins.__IPYTHON__ = True\n{PROGRAM}"], None, "interactive"),
+        (["-m", "pdb", "-c", "continue", "program.py"], "q\n", "not started from a file"),
+        (["-c", f"exec({PROGRAM!r}, {{'__name__': '__main__'}})"], None, "main module does not"),
+        (["-c", "import program"], None, "main module does not call it itself"),
+    ],
+)
+def test_others_go_on_and_say_once_why(arguments, text, reason, script):
+    output, warnings = run(*arguments, text=text, cwd=script.parent)
+    assert output.startswith("goes on\n")
+    assert warnings.count("warning: the allocator remains as it is: ") == 1
+    assert reason in warnings
+
+
+def test_variables_of_a_session_remain():
+    lines = ["kept = 'variable'", *PROGRAM.strip().splitlines(), "process.prepare()", "print(kept)"]
+    output, warnings = run("-i", text="\n".join(lines))
+    assert output == "goes on\nvariable\n"
+    assert warnings.count("remains as it is") == 1
+
+
+def test_a_thread_is_not_lost():
+    program = f"import threading\nlock = threading.Event()\n{{}}\n{PROGRAM}\nlock.set()"
+    output, warnings = run("-c", program.format("threading.Thread(target=lock.wait).start()"))
+    assert output == "goes on\n"
+    assert "this program has other threads or processes" in warnings
+
+
+def test_where_jax_is_there_already_nothing_is_settled():
+    before = "import sys, types; sys.modules['jax'] = types.ModuleType('jax')\n"
+    output, warnings = run("-c", before + PROGRAM)
+    assert output == "goes on\n"
+    assert warnings == (
+        "warning: the allocator, XLA's flags and compilation cache remain as they are: "
+        "JAX was imported before\n"
+    )
+
+
+def test_this_process_of_tests_would_not_be_replaced():
+    assert restart.obstacle() is not None

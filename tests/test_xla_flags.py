@@ -1,0 +1,98 @@
+import platform
+
+import pytest
+from run_program import run_program
+
+from flax_vision import xla_flags
+
+YNNPACK = "--xla_cpu_experimental_ynn_fusion_type=individual_convolution"
+DROPPED = "--xla_disable_hlo_passes=none"
+KNOWN = [xla_flags.EIGEN, xla_flags.BARRIERS]
+BOTH = " ".join(KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("machine", "known", "plugins", "platforms", "flags", "expected"),
+    [
+        ("x86_64", KNOWN, [], None, None, BOTH),
+        ("x86_64", KNOWN, [], None, '--xla_a="b  c"', f'--xla_a="b  c" {BOTH}'),
+        ("x86_64", KNOWN, [], None, YNNPACK, f"{YNNPACK} {xla_flags.BARRIERS}"),
+        ("x86_64", KNOWN, [], None, DROPPED, f"{DROPPED} {xla_flags.EIGEN}"),
+        ("x86_64", KNOWN, [], None, "flags.txt", "flags.txt"),
+        ("x86_64", KNOWN, ["cuda"], None, None, xla_flags.EIGEN),
+        ("x86_64", KNOWN, ["cuda"], "cpu", None, BOTH),
+        ("x86_64", KNOWN, [], "tpu,cpu", None, xla_flags.EIGEN),
+        ("x86_64", [], [], None, None, None),
+        ("x86_64", KNOWN[1:], [], None, None, xla_flags.BARRIERS),
+        ("arm64", KNOWN, [], None, None, xla_flags.BARRIERS),
+        ("arm64", KNOWN, ["cuda"], None, None, None),
+    ],
+)
+def test_flags_of_xla(machine, known, plugins, platforms, flags, expected, monkeypatch):
+    """Where they make it faster, and the jaxlib takes them; what a user says stands."""
+    monkeypatch.setattr(xla_flags.platform, "machine", lambda: machine)
+    monkeypatch.setattr(xla_flags, "_takes", lambda flags: {*flags} <= {*known})
+    monkeypatch.setattr(xla_flags.metadata, "entry_points", lambda group: plugins)
+    monkeypatch.setattr(xla_flags.importlib.util, "find_spec", lambda name: None)
+    given = {"XLA_FLAGS": flags, "JAX_PLATFORMS": platforms}
+    environment = {key: value for key, value in given.items() if value is not None}
+    xla_flags.settle(environment)
+    assert environment.get("XLA_FLAGS") == expected
+
+
+@pytest.mark.parametrize(
+    ("package", "expected"), [("numpy", True), ("libtpu", False), ("jax_plugins", False)]
+)
+def test_devices_that_have_no_entry_point(package, expected, monkeypatch):
+    monkeypatch.setattr(xla_flags.metadata, "entry_points", lambda group: [])
+    monkeypatch.setattr(xla_flags.importlib.util, "find_spec", lambda name: name == package)
+    assert xla_flags._has_cpus_alone({}) == expected
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="YNNPACK is left out on x86-64")
+def test_convolutions_are_left_to_eigen(tmp_path):
+    program = """
+import jax, jax.numpy as jnp
+numbers = ("NHWC", "HWIO", "NHWC")
+convolve = lambda x, kernel: jax.lax.conv_general_dilated(
+    x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+compiled = jax.jit(convolve).lower(jnp.ones((8, 32, 32, 32)), jnp.ones((3, 3, 32, 32))).compile()
+print("__ynn_" in compiled.as_text())
+"""
+    outputs = [run_flagged(program, flags, tmp_path) for flags in ("", YNNPACK)]
+    assert outputs == ["False\n", "True\n"]
+
+
+def test_barriers_are_heeded(tmp_path):
+    """One remains in the compiled program, and nothing before it is computed after it."""
+    program = """
+import jax, jax.numpy as jnp
+@jax.jit
+def between(x):
+    y = jax.lax.optimization_barrier(x * x)
+    return y[:-1] + y[1:]
+text = between.lower(jnp.ones(64)).compile().as_text()
+is_repeated = any("multiply(" in part and "slice(" in part for part in text.split("\\n}"))
+print("opt-barrier(" in text and not is_repeated)
+print(between(jnp.ones(64)).shape)
+"""
+    outputs = [run_flagged(program, flags, tmp_path) for flags in ("", DROPPED)]
+    assert outputs == ["True\n(63,)\n", "False\n(63,)\n"]
+
+
+def run_flagged(program, flags, cache):
+    """Returns the output of a program that has settled its process."""
+    prepared = f"from flax_vision import process\nprocess.prepare()\n{program}"
+    return run_program(prepared, XDG_CACHE_HOME=str(cache), XLA_FLAGS=flags)[0]
+
+
+UNKNOWN = "--xla_flag_of_another_version=1"
+
+
+def test_a_jaxlib_is_asked_which_flags_it_takes_and_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert xla_flags.accepted([xla_flags.BARRIERS, UNKNOWN]) == [xla_flags.BARRIERS]
+    monkeypatch.setattr(xla_flags, "_compiles", lambda flags: False)  # as if asked again
+    assert xla_flags.accepted([xla_flags.BARRIERS]) == [xla_flags.BARRIERS]
+    monkeypatch.setattr(xla_flags.metadata, "version", lambda name: "1.0")
+    assert xla_flags.accepted([xla_flags.BARRIERS]) == []
