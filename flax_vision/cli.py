@@ -2,16 +2,13 @@
 
 import argparse
 import dataclasses
-import io
 import itertools
 import json
 import math
-import os
 import signal
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from flax_vision import arguments, process
 from flax_vision.counts import counted
@@ -21,6 +18,8 @@ from flax_vision.prediction import command as prediction
 from flax_vision.report import command as report
 from flax_vision.report.tables import FORMATS, print_table
 from flax_vision.restart import is_interactive
+from flax_vision.terminal import print_error, print_note, settle_streams
+from flax_vision.text import printable
 from flax_vision.weights import export_command as export
 from flax_vision.weights import import_command
 
@@ -42,29 +41,22 @@ def main(typed: Sequence[str] | None = None) -> int:
 
     A command that could do only a part of its work returns 1.
     """
-    if typed is None:
-        is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if is_default and not is_interactive():
-            # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-        for stream in (sys.stdout, sys.stderr):  # names of files may be any bytes
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="surrogateescape")
-    options = _parser().parse_args(typed)
-    if typed is None and _computes(options):
-        process.prepare()
     try:
+        if typed is None:
+            _settle()
+        options = _parser().parse_args(typed)
+        if typed is None and _computes(options):
+            process.prepare()
         return options.run(options) or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"error: {str(error.filename)!r}: {error.strerror}", file=sys.stderr)
+        print_error(f"{str(error.filename)!r}: {error.strerror}")
         return 2
 
 
@@ -75,8 +67,31 @@ def _computes(options: argparse.Namespace) -> bool:
     return options.command != "models"
 
 
+def _settle() -> None:
+    """Settles signals and streams for a process that is this program."""
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default and not is_interactive():
+        # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not settle_streams():
+        raise UserError(
+            "standard output is closed; send what is printed to a file or to /dev/null."
+        )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def _on_device(run: Callable[[argparse.Namespace], int | None], options: argparse.Namespace) -> int:
+    """Runs a command that needs a device, and returns the exit status."""
+    process.check_platforms()
+    return run(options) or 0
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="flax-vision",
         description="The networks of five papers, LeNet-5 to ResNet. To train one: "
         "`python train.py --help`.",
@@ -128,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="to time each for (default: 10)",
     )
-    bench.set_defaults(run=_bench)
+    bench.set_defaults(run=partial(_on_device, _bench))
     profile = commands.add_parser(
         "profile",
         help="print where the time of a step goes",
@@ -140,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument(
         "--by", choices=("layer", "operation"), help="one of the two tables; both if not given"
     )
-    profile.set_defaults(run=_profile)
+    profile.set_defaults(run=partial(_on_device, _profile))
     described = {name: _add_described(commands, name, *own) for name, own in _DESCRIBED.items()}
     evaluate, predict = described["evaluate"], described["predict"]
     for command in (bench, profile, evaluate, predict):
@@ -179,7 +194,7 @@ def _add_described(commands: Any, name: str, module: Any, does: str) -> argparse
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run=partial(_on_device, module.run))
     return parser
 
 
@@ -203,6 +218,7 @@ def _summary(options: argparse.Namespace) -> None:
     axes = arguments.mesh_axes(options.mesh) if options.mesh is not None else {}
     if axes:
         process.emulate_devices(math.prod(axes.values()))
+    process.check_platforms()
     from flax_vision.models.registry import create_model, find_variant
     from flax_vision.models.summary import summarize, totals
 
@@ -242,12 +258,12 @@ def _bench(options: argparse.Namespace) -> None:
     for name in names:
         check(name, options.image_size, model_options)
     modes = [options.mode] if options.mode else ["training", "inference"]
-    print(f"{onednn_library.describe()}; {process.describe()}", file=sys.stderr)
+    print_note(f"{onednn_library.describe()}; {process.describe()}")
     limit = matrix_product_gigaflops()
-    print(f"largest matrix product: {limit:.0f} GFLOP/s", file=sys.stderr)
+    print_note(f"largest matrix product: {limit:.0f} GFLOP/s")
     speeds = []
     for name, mode in itertools.product(names, modes):
-        print(f"measuring {name}, {mode}", file=sys.stderr)
+        print_note(f"measuring {name}, {mode}")
         batch_size = options.batch_size or BATCH_SIZES.get(name, 16)
         speed = measure_apart(
             name,
@@ -271,7 +287,7 @@ def _profile(options: argparse.Namespace) -> None:
 
     model_options = arguments.model_options(options.options)
     check(options.name, options.image_size, model_options)
-    print(f"{onednn_library.describe()}; {process.describe()}", file=sys.stderr)
+    print_note(f"{onednn_library.describe()}; {process.describe()}")
     batch_size = options.batch_size or BATCH_SIZES.get(options.name, 16)
     found = profile(options.name, options.mode, batch_size, options.image_size, model_options)
     times = {"layer": found.layers, "operation": found.operations}

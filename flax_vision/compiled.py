@@ -9,12 +9,12 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from flax_vision import user_cache
+from flax_vision.terminal import print_note
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -82,7 +82,7 @@ def compile_library(
     """
     compiler = _compiler()
     if notice:
-        print(notice, file=sys.stderr, flush=True)
+        print_note(notice)
     written = built.with_suffix(".cc")
     written.write_bytes(source)
     command = [*compiler, "-fPIC", "-shared", "-w", str(written), *options, "-o", str(built)]

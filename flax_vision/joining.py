@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import socket
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,6 +14,8 @@ import jax
 from flax_vision import lifelines, peers
 from flax_vision.errors import UserError
 from flax_vision.lifelines import Lines
+from flax_vision.process import check_platforms
+from flax_vision.terminal import print_error, print_warning
 
 JOIN_SECONDS = 300.0
 """How long processes that were not started together wait for each other."""
@@ -26,6 +27,9 @@ _SHUTDOWN_SECONDS = 3600
 """At the end the others wait so long for the first, which has the export to write."""
 
 _LINES_SECONDS = 20.0
+
+_MOST_PROCESSES = 10_000
+"""Limit of --num_processes; each costs process 0 a connection."""
 
 MANAGED = ("OMPI_COMM_WORLD_RANK", "JOB_COMPLETION_INDEX")
 """Variables of Open MPI and Kubernetes (an indexed job) in a process that has others."""
@@ -90,7 +94,7 @@ def _is_managed(environment: Mapping[str, str]) -> bool:
     asked = environment.get("SLURM_NTASKS", "1")
     if not any(name in environment for name in ("SLURM_STEP_ID", "SLURM_STEP_NODELIST")):
         if asked != "1":  # the shell of salloc, or a script of sbatch
-            _warn(
+            print_warning(
                 f"SLURM has room for {asked} tasks (SLURM_NTASKS), and this process, which srun "
                 "did not start, is alone; srun starts one in each"
             )
@@ -143,13 +147,16 @@ def _check_alone(environment: Mapping[str, str]) -> None:
 
 def _lines_of_detected() -> Lines:
     """Returns lines to processes that JAX has found, at a port of their own."""
-    with lifelines.listen(0) as free:
+    host = _own_address()
+    with lifelines.listen(host, 0) as free:
         port = free.getsockname()[1]
-    address = peers.gathered(f"{_own_address()}:{port}")[0]
+    address = peers.gathered(f"{host}:{port}")[0]
     try:
         return _meet(address, peers.count(), jax.process_index(), _LINES_SECONDS)
     except UserError as error:
-        _warn(f"the end of another process is noticed late, after {HEARTBEAT_SECONDS} s: {error}")
+        print_warning(
+            f"the end of another process is noticed late, after {HEARTBEAT_SECONDS} s: {error}"
+        )
         return {}
 
 
@@ -164,11 +171,11 @@ def _own_address() -> str:
 
 
 def _meet(coordinator: str, processes: int, process: int, seconds: float) -> Lines:
-    host, _, port = coordinator.rpartition(":")
+    host, port = _host_and_port(coordinator)
     try:
         if process:
-            return lifelines.reach(host.strip("[]"), int(port), processes, process, seconds)
-        with _listener(coordinator, int(port)) as listener:
+            return lifelines.reach(host, port, processes, process, seconds)
+        with _listener(coordinator) as listener:
             return lifelines.gather(listener, processes, seconds)
     except TimeoutError as why:
         raise UserError(
@@ -178,19 +185,20 @@ def _meet(coordinator: str, processes: int, process: int, seconds: float) -> Lin
         ) from why
 
 
-def _listener(coordinator: str, port: int) -> socket.socket:
+def _host_and_port(coordinator: str) -> tuple[str, int]:
+    host, _, port = coordinator.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _listener(coordinator: str) -> socket.socket:
     try:
-        return lifelines.listen(port)
+        return lifelines.listen(*_host_and_port(coordinator))
     except OSError as error:
         raise UserError(
-            f"--coordinator is {coordinator!r}, and this process cannot listen at port {port} "
-            f"({error.strerror}): give another port to all processes; or another process has "
-            "--process_id 0 too."
+            f"--coordinator is {coordinator!r}, and this process cannot listen there "
+            f"({error.strerror}): give an address or the name of this host, or another port, to "
+            "all processes; or another process has --process_id 0 too."
         ) from error
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def _check(coordinator: str, processes: int, process: int) -> None:
@@ -200,8 +208,11 @@ def _check(coordinator: str, processes: int, process: int) -> None:
             f"--coordinator is {coordinator!r}; it must be HOST:PORT, the host of process 0 and a "
             "free port there, such as 10.0.0.1:1234; of IPv6, write [::1]:1234."
         )
-    if processes < 1:
-        raise UserError(f"--num_processes is {processes}; it must be at least 1.")
+    if not 0 < processes <= _MOST_PROCESSES:
+        raise UserError(
+            f"--num_processes is {processes}; it must be from 1 to {_MOST_PROCESSES:,}, the number "
+            "of processes that are started."
+        )
     if not 0 <= process < processes:
         raise UserError(
             f"--process_id is {process}; with --num_processes={processes} it must be from 0 to "
@@ -210,7 +221,8 @@ def _check(coordinator: str, processes: int, process: int) -> None:
 
 
 def _check_devices() -> None:
-    """Raises a UserError unless each process has as many devices as any other."""
+    """Raises a UserError unless each process has as many devices as any other, and has some."""
+    check_platforms()
     devices = Counter(device.process_index for device in jax.devices())
     if len(set(devices.values())) > 1:
         counts = ", ".join(f"process {process} has {n}" for process, n in sorted(devices.items()))
@@ -236,6 +248,7 @@ def _connect(
             coordinator,
             processes,
             process,
+            coordinator_bind_address=_bind_address(coordinator),
             initialization_timeout=int(seconds) + 60,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
@@ -246,11 +259,16 @@ def _connect(
     _check_devices()
 
 
+def _bind_address(coordinator: str | None) -> str | None:
+    """Returns where JAX's service listens; None for all addresses of the machine."""
+    is_one = coordinator and lifelines.is_address(_host_and_port(coordinator)[0])
+    return coordinator if is_one else None
+
+
 def _give_up(where: str, seconds: float) -> None:
-    message = (
-        f"error: time-out: not all processes came to the coordinator {where} within {seconds:g} "
+    print_error(
+        f"time-out: not all processes came to the coordinator {where} within {seconds:g} "
         "seconds. Start process 0 on that host, and all of --num_processes; and see that the port "
         "can be reached."
     )
-    print(message, file=sys.stderr, flush=True)
     os._exit(2)

@@ -5,13 +5,16 @@ to, and TCP itself asks after a machine that says nothing.
 """
 
 import contextlib
+import ipaddress
 import re
+import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import NamedTuple
 
+from flax_vision.counts import listed
 from flax_vision.errors import UserError
 
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -20,7 +23,12 @@ _KEEP_ALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 _LONGEST = 1000
 """Bytes of a line; what says more is no process of a run."""
 
-_FIRST_WORDS_SECONDS = 5.0
+_SIGNATURE = "flax_vision"
+"""Ends the first line of a process, which is whole then; strangers do not know it."""
+
+_FIRST_WORDS_SECONDS = 1.0
+"""Limit for the rest of a first line, after its first byte."""
+
 _AGAIN_SECONDS = 0.2
 _ATTEMPT_SECONDS = 10.0
 """For each address of the first process, of which a name may have some that lead nowhere."""
@@ -53,12 +61,41 @@ class Line(NamedTuple):
         return said.decode(errors="replace").removesuffix("\n")
 
 
+class _Hello(NamedTuple):
+    """The first line of a process.
+
+    Attributes:
+      line: The connection to it.
+      processes: Number of processes in its command.
+      process: Its own number.
+    """
+
+    line: Line
+    processes: int
+    process: int
+
+
 Lines = Mapping[int, Line]
 """To other processes, by their numbers: of the first to all, of all others to the first."""
 
 
-def listen(port: int) -> socket.socket:
-    """Returns what listens at a port, with IPv6 too where there is that; 0 for any that is free."""
+def is_address(host: str) -> bool:
+    """Returns whether a host is one address and not a name, which others may resolve otherwise."""
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return host == "localhost"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Returns a socket that listens at an address; for a name, at all addresses of the machine.
+
+    Args:
+      host: An address or a name.
+      port: Number of the port; 0 for any free one.
+    """
+    if is_address(host):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
     if socket.has_dualstack_ipv6():
         return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
     return socket.create_server(("", port))
@@ -72,28 +109,66 @@ def gather(listener: socket.socket, processes: int, seconds: float) -> Lines:
       TimeoutError: not all came, which those are told that have; the text says who and how long.
     """
     lines: dict[int, Line] = {}
-    deadline = time.monotonic() + seconds
-    while missing := set(range(1, processes)) - set(lines):
-        listener.settimeout(_left(deadline))
-        try:
-            line = _line(listener.accept()[0])
-        except TimeoutError:
-            why = _late(", ".join(map(str, sorted(missing))), seconds)
-            for line in lines.values():
-                line.say(_TIME_OUT + why)
-            raise TimeoutError(why) from None
-        others, process = _hello(line, min(_FIRST_WORDS_SECONDS, _left(deadline)))
-        if process >= others:
-            line.connection.close()  # no process of a run
-            continue
-        if mistake := _mistake(processes, others, process, process in lines):
-            for each in (*lines.values(), line):
-                each.say(_MISTAKE + mistake)
-            raise UserError(mistake)
-        lines[process] = line
-    for line in lines.values():
-        line.say(_WELCOME)
+    missing = set(range(1, processes))
+    with contextlib.closing(_hellos(listener, time.monotonic() + seconds)) as hellos:
+        while missing:
+            if (hello := next(hellos, None)) is None:
+                why = _late(listed([str(process) for process in sorted(missing)], 8), seconds)
+                _tell(lines.values(), _TIME_OUT + why)
+                raise TimeoutError(why)
+            if mistake := _mistake(processes, hello, hello.process not in missing):
+                _tell((*lines.values(), hello.line), _MISTAKE + mistake)
+                raise UserError(mistake)
+            lines[hello.process] = hello.line
+            missing.remove(hello.process)
+    _tell(lines.values(), _WELCOME)
     return lines
+
+
+def _hellos(listener: socket.socket, deadline: float) -> Generator[_Hello, None, None]:
+    """Yields the first line of every process that connects.
+
+    A connection that says nothing delays no other one, and is closed at the end. One that says
+    something else is closed at once.
+    """
+    listener.setblocking(False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ, None)
+        try:
+            while time.monotonic() < deadline:
+                for key, _ in selector.select(_left(deadline)):
+                    if key.data is None:
+                        _accept(listener, selector)
+                        continue
+                    selector.unregister(key.fileobj)
+                    if hello := _hello(key.data):
+                        yield hello
+        finally:
+            for key in selector.get_map().values():
+                if key.data is not None:
+                    key.data.connection.close()
+
+
+def _accept(listener: socket.socket, selector: selectors.BaseSelector) -> None:
+    with contextlib.suppress(BlockingIOError, ConnectionError):  # it may have gone already
+        line = _line(listener.accept()[0])
+        selector.register(line.connection, selectors.EVENT_READ, line)
+
+
+def _hello(line: Line) -> _Hello | None:
+    """Returns the first line of a process, or None for the words of a stranger."""
+    words = re.fullmatch(
+        rf"([0-9]{{1,6}}) ([0-9]{{1,6}}) {_SIGNATURE}", line.hear(_FIRST_WORDS_SECONDS)
+    )
+    if words and int(words[2]) < int(words[1]):
+        return _Hello(line, int(words[1]), int(words[2]))
+    line.connection.close()
+    return None
+
+
+def _tell(lines: Iterable[Line], text: str) -> None:
+    for line in lines:
+        line.say(text)
 
 
 def reach(host: str, port: int, processes: int, process: int, seconds: float) -> Lines:
@@ -106,7 +181,7 @@ def reach(host: str, port: int, processes: int, process: int, seconds: float) ->
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if line := _call(host, port, min(_ATTEMPT_SECONDS, _left(deadline))):
-            line.say(f"{processes} {process}")
+            line.say(f"{processes} {process} {_SIGNATURE}")
             answer = line.hear(_left(deadline))
             if answer == _WELCOME:
                 return {0: line}
@@ -149,18 +224,11 @@ def watch(lines: Lines, lost: Callable[[int], None]) -> None:
 
 def part(lines: Lines) -> None:
     """Tells the others that this process ends because it is done."""
-    for line in lines.values():
-        line.say(_FAREWELL)
+    _tell(lines.values(), _FAREWELL)
 
 
 def _left(deadline: float) -> float:
     return max(deadline - time.monotonic(), 1e-3)
-
-
-def _hello(line: Line, seconds: float) -> tuple[int, int]:
-    """Returns how many there are for another process, and which it is; (0, 0) for a stranger."""
-    said = re.fullmatch(r"([0-9]{1,6}) ([0-9]{1,6})", line.hear(seconds))
-    return (int(said[1]), int(said[2])) if said else (0, 0)
 
 
 def _line(connection: socket.socket) -> Line:
@@ -175,14 +243,14 @@ def _late(processes: str, seconds: float) -> str:
     return f"within {seconds:g} seconds (process {processes} did not)"
 
 
-def _mistake(processes: int, others: int, process: int, is_there: bool) -> str:
-    if others != processes:
+def _mistake(processes: int, hello: _Hello, is_there: bool) -> str:
+    if hello.processes != processes:
         return (
-            f"--num_processes is {processes} in process 0 and {others} in process {process}; give "
-            "all the same."
+            f"--num_processes is {processes} in process 0 and {hello.processes} in process "
+            f"{hello.process}; give all the same."
         )
-    if process == 0 or is_there:
-        return f"--process_id is {process} in two processes; give each its own, from 0 on."
+    if is_there:
+        return f"--process_id is {hello.process} in two processes; give each its own, from 0 on."
     return ""
 
 

@@ -9,6 +9,11 @@ import sys
 import warnings
 
 from flax_vision import allocator, restart, xla_cache, xla_flags
+from flax_vision.errors import UserError
+from flax_vision.text import printable
+
+_PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
+"""JAX's variables for the kinds of devices that it may use."""
 
 
 @functools.cache
@@ -23,7 +28,7 @@ def prepare() -> None:
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     # Pillow's about damaged metadata: they name no file, and the image is read all the same.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    warnings.formatwarning = lambda message, *place, **line: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *place, **line: f"warning: {printable(message)}\n"
     obstacle = restart.obstacle()
     unsettled = []
     if allocator.needs_restart(os.environ):
@@ -49,6 +54,27 @@ def emulate_devices(count: int) -> None:
     if "jax" not in sys.modules:
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["JAX_NUM_CPU_DEVICES"] = str(count)
+
+
+def check_platforms() -> None:
+    """Raises a UserError where JAX has none of the devices that its variables ask for."""
+    asked = {name: os.environ.get(name, "") for name in _PLATFORMS}
+    asked = {name: value for name, value in asked.items() if value not in ("", "cpu")}
+    if not asked:
+        return
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # of a plugin that is absent it says nothing
+        reason = (
+            str(error).partition(" (set ")[0].rstrip(".") or "no plugin, or no hardware, for it"
+        )
+        raise UserError(
+            f"{' and '.join(f'{name} is {value!r}' for name, value in asked.items())}, and JAX "
+            f"finds no such device ({reason}); set it to cpu, or unset it for the best device "
+            "there is."
+        ) from error
 
 
 def describe() -> str:

@@ -6,8 +6,9 @@ from functools import partial
 
 import pytest
 
-from flax_vision import benchmark
+from flax_vision import benchmark, process
 from flax_vision.cli import main
+from flax_vision.errors import UserError
 
 BENCH = ("bench", "lenet5", "--mode=inference", "--batch-size=2", "--seconds=0.01")
 
@@ -215,3 +216,53 @@ def test_reader_of_a_pipe_that_has_enough():
 def test_path_that_no_system_has(capsys):
     assert main(["export", "a" * 300, "--format", "orbax", "-o", "b" * 300]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.fixture
+def no_devices(monkeypatch):
+    """None of those that JAX_PLATFORMS asks for."""
+
+    def refuse():
+        raise UserError("no devices")
+
+    monkeypatch.setattr(process, "check_platforms", refuse)
+
+
+@pytest.mark.usefixtures("no_devices")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("summary lenet5", "bench lenet5", "profile lenet5", "evaluate x", "predict x y"),
+        *("report x", "export x --format orbax -o y", "import-weights vgg16 x.safetensors y"),
+    ],
+)
+def test_commands_without_a_device_fail_before_anything_else(arguments, capsys):
+    assert main(arguments.split()) == 2
+    assert capsys.readouterr() == ("", "error: no devices\n")
+
+
+@pytest.mark.usefixtures("no_devices")
+def test_models_are_listed_without_a_device():
+    assert main(["models"]) == 0
+
+
+def test_platform_that_jax_does_not_have():
+    command = [sys.executable, "-c", "import sys, flax_vision.cli as c; sys.exit(c.main())"]
+    environment = {**os.environ, "JAX_PLATFORMS": "nonsense"}
+    done = subprocess.run(
+        [*command, "summary", "lenet5"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(
+        "error: JAX_PLATFORMS is 'nonsense', and JAX finds no such device"
+    )
+
+
+def test_mistyped_arguments_are_no_commands(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["models", "a", "\x1b[2J"])
+    assert capsys.readouterr().err.endswith("unrecognized arguments: \\x1b[2J\n")

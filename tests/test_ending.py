@@ -33,7 +33,7 @@ ABORT = "ctypes.CDLL(None).abort()"
 
 def end_of(what, farewell=""):
     """Returns the status and the errors of a process whose first one dies, and how it ended."""
-    with lifelines.listen(0) as listener, ThreadPoolExecutor() as threads:
+    with lifelines.listen("127.0.0.1", 0) as listener, ThreadPoolExecutor() as threads:
         gathered = threads.submit(lifelines.gather, listener, 2, 60.0)
         command = [sys.executable, "-c", PROGRAM.format(what=what)]
         pipe = subprocess.PIPE
@@ -80,7 +80,7 @@ def test_what_is_done_or_fails_by_itself_is_no_loss():
 
 
 def test_those_that_stop_together_say_farewell():
-    with lifelines.listen(0) as listener, ThreadPoolExecutor() as threads:
+    with lifelines.listen("127.0.0.1", 0) as listener, ThreadPoolExecutor() as threads:
         other = threads.submit(lifelines.reach, "127.0.0.1", listener.getsockname()[1], 2, 1, 20.0)
         lines = lifelines.gather(listener, 2, 20.0)
     leaving = Ending(pytest.fail)

@@ -37,7 +37,8 @@ def test_without_anything_given_and_no_cluster_it_stays_alone(alone):
         (("host:0", 2, 0), "--coordinator is 'host:0'"),
         (("::1:1234", 2, 0), "--coordinator is '::1:1234'.*write .::1.:1234"),
         (("host:\u0661", 2, 0), "--coordinator is 'host:\u0661'"),
-        (("host:1234", 0, 0), "--num_processes is 0"),
+        (("host:1234", 0, 0), "--num_processes is 0; it must be from 1 to 10,000"),
+        (("host:1234", 200_000_000, 0), "--num_processes is 200000000; it must be from 1 to"),
         (("host:1234", 2, 2), "--process_id is 2; with --num_processes=2 it must be from 0 to 1"),
     ],
 )
@@ -105,10 +106,14 @@ def test_process_that_is_there_twice_is_named_by_all():
     [
         b"GET / HTTP/1.1\r\n",
         b"1" * 5000 + b" 1\n",  # more digits than int takes
-        b"2 99\n",
-        b"2 -1\n",
-        "2 \u0661\n".encode(),  # a digit too, in Arabic
+        b"2 1\n",
+        b"3 1\n",
+        b"2 99 flax_vision\n",
+        b"2 -1 flax_vision\n",
+        "2 \u0661 flax_vision\n".encode(),  # a digit too, in Arabic
+        b"2 1 flax",  # half a line
         b"\xff",
+        b"",
     ],
 )
 def test_what_is_no_process_of_the_run_is_let_alone(words, free_port, monkeypatch):
@@ -138,6 +143,22 @@ def test_what_answers_is_no_first_process(words):
         with pytest.raises(UserError, match="not the first process of a run that waits for proc"):
             late.result()
         connection.close()
+
+
+def test_service_of_jax_listens_at_the_given_address_only(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        jax.distributed, "initialize", lambda *at, **settings: asked.append(settings)
+    )
+    for address in ("127.0.0.1:1234", "[::1]:1234", "localhost:1234", "node-1:1234", None):
+        joining._connect("there", 20.0, address, 2, 0)
+    found = [settings["coordinator_bind_address"] for settings in asked]
+    assert found == ["127.0.0.1:1234", "[::1]:1234", "localhost:1234", None, None]
+
+
+def test_address_of_another_host_is_named():
+    with pytest.raises(UserError, match="is '192.0.2.1:1234'.*cannot listen there.*of this host"):
+        join("192.0.2.1:1234", 2, 0)
 
 
 def test_time_out_of_the_first_is_that_of_those_that_came(free_port):

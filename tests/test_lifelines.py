@@ -1,6 +1,7 @@
 """Lines between threads of one process."""
 
 import socket
+import struct
 import threading
 import time
 
@@ -65,3 +66,47 @@ def test_address_that_leads_nowhere_takes_a_part_of_the_time(monkeypatch):
     with pytest.raises(TimeoutError, match="within 300 seconds"):
         lifelines.reach("host", 1234, 2, 1, 300.0)
     assert asked == [(("host", 1234), 10.0), (("host", 1234), 7.0)]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_it_listens_at_the_given_address_only(host):
+    with lifelines.listen(host, 0) as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", listener.getsockname()[1]))
+
+
+def test_name_is_listened_for_at_all_addresses():
+    """The others may resolve it to another one."""
+    with lifelines.listen("node-1.cluster", 0) as listener:
+        assert listener.getsockname()[0] in ("::", "0.0.0.0")
+
+
+def test_those_that_say_nothing_delay_nobody(monkeypatch):
+    monkeypatch.setattr(lifelines, "_FIRST_WORDS_SECONDS", 60.0)
+    with lifelines.listen("127.0.0.1", 0) as listener:
+        address = listener.getsockname()
+        silent = [socket.create_connection(address) for _ in range(3)]
+        other = socket.create_connection(address)
+        other.sendall(b"2 1 flax_vision\n")
+        assert list(lifelines.gather(listener, 2, 20.0)) == [1]
+        assert other.recv(100) == b"welcome\n"
+        for connection in silent:
+            assert connection.recv(100) == b""  # hung up
+            connection.close()
+        other.close()
+
+
+def test_caller_that_has_gone_again_is_none():
+    with lifelines.listen("127.0.0.1", 0) as listener:
+        gone = socket.create_connection(listener.getsockname())
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.close()  # by a reset
+        with pytest.raises(TimeoutError, match="within 0.2 seconds .process 1 did not"):
+            lifelines.gather(listener, 2, 0.2)
+
+
+def test_many_that_did_not_come_are_counted():
+    late = pytest.raises(TimeoutError, match="process 1, 2, 3, 4, 5, 6, 7, 8 and 9,991 more did")
+    with lifelines.listen("127.0.0.1", 0) as listener, late:
+        lifelines.gather(listener, 10_000, 0.1)

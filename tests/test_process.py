@@ -7,7 +7,8 @@ import jax
 import pytest
 from run_program import run_program
 
-from flax_vision import allocator
+from flax_vision import allocator, process
+from flax_vision.errors import UserError
 
 DAMAGED = """
 import io
@@ -88,3 +89,26 @@ def test_commands_that_compute_nothing_settle_nothing(module, arguments, tmp_pat
 )
 def test_commands_that_compute_start_again(module, arguments):
     assert "starts: os.exec" in starts(module, arguments, os.environ["XDG_CACHE_HOME"])
+
+
+@pytest.mark.parametrize("name", ["JAX_PLATFORMS", "JAX_PLATFORM_NAME"])
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (RuntimeError("No backend 'cuda'. (set JAX_PLATFORMS='' to)"), "No backend 'cuda'"),
+        (AssertionError(), "no plugin, or no hardware, for it"),
+    ],
+)
+def test_devices_that_jax_does_not_find(name, failure, reason, monkeypatch):
+    def find_none():
+        raise failure
+
+    monkeypatch.setattr(jax, "devices", find_none)
+    process.check_platforms()  # JAX_PLATFORMS is cpu
+    monkeypatch.setenv(name, "cuda")
+    with pytest.raises(UserError) as error:
+        process.check_platforms()
+    assert str(error.value) == (
+        f"{name} is 'cuda', and JAX finds no such device ({reason}); set it to cpu, or unset it "
+        "for the best device there is."
+    )

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from flax_vision.arguments import positive
@@ -10,6 +9,7 @@ from flax_vision.counts import counted
 from flax_vision.evaluation.protocols import CENTER, NAMES
 from flax_vision.report.progress import progress
 from flax_vision.report.tables import print_table
+from flax_vision.terminal import print_warning
 
 if TYPE_CHECKING:
     from flax_vision.evaluation.trained import Evaluation
@@ -123,16 +123,12 @@ def run(options: argparse.Namespace) -> None:
             flip=not options.no_flip,
             batch_size=options.batch_size,
             report=report,
-            on_warning=_warn,
+            on_warning=print_warning,
         )
     if options.format == "json":
         print(json.dumps(_content(result, options.confusion)))
     else:
         _print_tables(result, options.format, options.confusion)
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def _content(result: "Evaluation", confusion: bool) -> dict[str, Any]:

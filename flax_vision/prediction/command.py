@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from flax_vision.arguments import positive
 from flax_vision.counts import counted
 from flax_vision.data.options import MAX_PIXELS
 from flax_vision.errors import UserError
 from flax_vision.report.progress import progress
 from flax_vision.report.tables import print_table
+from flax_vision.terminal import print_error, print_note, print_warning
+from flax_vision.text import printable
 
 if TYPE_CHECKING:
     from flax_vision.prediction.classifier import Classifier, Predictions
@@ -77,29 +77,28 @@ def run(options: argparse.Namespace) -> int:
 
     paths, others, absent = find_photographs(options.photographs)
     if others:
-        print(skipped_files(others), file=sys.stderr, flush=True)
+        print_note(skipped_files(others))
     if options.picture:
         _check_picture(Path(options.picture), options.overwrite, len(paths))
     from flax_vision.prediction.classifier import Classifier
 
     classifier = Classifier(options.trained, max_pixels=options.max_pixels)
     if classifier.note:
-        print(f"warning: {classifier.note}", file=sys.stderr)
+        print_warning(classifier.note)
     with progress() as report:
         predictions = classifier.predict(
             paths, options.top, batch_size=options.batch_size, report=report
         )
     unreadable = {**absent, **predictions.unreadable}
     for name, reason in unreadable.items():
-        print(f"error: {name!r} cannot be read: {reason}", file=sys.stderr)
+        print_error(f"{name!r} cannot be read: {reason}")
     if predictions.hint:
-        print(f"hint: {predictions.hint}", file=sys.stderr)
+        print_note(f"hint: {predictions.hint}")
     _print(predictions, options.format)
     share = predictions.network_seconds / predictions.seconds
-    print(
+    print_note(
         f"{counted(len(predictions), 'photograph')} in {predictions.seconds:.2f} s, {share:.0%} of "
-        "it in the network",
-        file=sys.stderr,
+        "it in the network"
     )
     if options.picture and predictions:
         _draw(classifier, predictions, Path(options.picture))
@@ -131,7 +130,7 @@ def _draw(classifier: "Classifier", predictions: "Predictions", path: Path) -> N
     from flax_vision.prediction.figure import MOST_BARS, draw
 
     if len(predictions[0].classes) > MOST_BARS:
-        print(f"the picture has the {MOST_BARS} most probable classes of each", file=sys.stderr)
+        print_note(f"the picture has the {MOST_BARS} most probable classes of each")
     picture = draw(classifier, predictions)
     try:
         picture.savefig(path)
@@ -147,9 +146,8 @@ def _print(predictions: "Predictions", form: str) -> None:
         writer.writerow(("file", "truth", "rank", "class", "probability"))
         for prediction in predictions:
             for rank, (name, share) in enumerate(_ranked(prediction), 1):
-                writer.writerow(
-                    (prediction.path, prediction.truth or "", rank, name, f"{share:.6f}")
-                )
+                row = (prediction.path, prediction.truth or "", rank, name, f"{share:.6f}")
+                writer.writerow(map(printable, row))
     elif predictions:
         print_table([_row(prediction) for prediction in predictions], form)
 
@@ -162,9 +160,9 @@ def _content(prediction: Any) -> dict[str, Any]:
 def _row(prediction: Any) -> dict[str, Any]:
     ranked = _ranked(prediction)
     return {
-        "file": escape(str(prediction.path)),
-        "truth": escape(prediction.truth or ""),
-        "class": [escape(name) for name, _ in ranked],
+        "file": str(prediction.path),
+        "truth": prediction.truth or "",
+        "class": [name for name, _ in ranked],
         "probability": [f"{share:7.2%}" for _, share in ranked],
     }
 

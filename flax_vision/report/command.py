@@ -1,10 +1,11 @@
 """The command `flax-vision report`."""
 
 import argparse
-import sys
 
 from flax_vision.errors import UserError
 from flax_vision.report.progress import progress
+from flax_vision.terminal import print_warning
+from flax_vision.text import printable
 
 DESCRIPTION = """\
 Writes DIR/report/: index.html, a page that opens without a network and wherever the directory is,
@@ -55,5 +56,5 @@ def run(options: argparse.Namespace) -> None:
             f"the report cannot be written ({error}); mend that, and give the command again."
         ) from error
     if warning:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(page)
+        print_warning(warning)
+    print(printable(page))

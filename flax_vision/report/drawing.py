@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flax_vision.errors import UserError
+from flax_vision.text import printable
 
 try:
     from matplotlib.axes import Axes
@@ -152,7 +153,7 @@ def stretched(values: np.ndarray) -> np.ndarray:
 
 
 def label(text: str, most: int = 24) -> str:
-    """Returns a name as it can stand in a picture: not too long, and no mathematics."""
-    text = text.encode("utf-8", "replace").decode()  # a file's name may be any bytes
+    """Returns a name as it can stand in a picture: printable, not too long, and no mathematics."""
+    text = printable(text)
     text = text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
     return text.replace("$", r"\$")

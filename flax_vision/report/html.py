@@ -1,22 +1,19 @@
 """A page of its own: pictures inside, no network, for wide and narrow screens, light and dark."""
 
 import base64
+import html
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib import resources
 from typing import Any
 
 from flax_vision.report.drawing import DARK, LIGHT, Picture, Theme
 from flax_vision.report.tables import text_of
+from flax_vision.text import printable
 
 THEMES: Mapping[str, Theme] = {"": LIGHT, "-dark": DARK}
 """What is added to the name of a picture's file, for each form of it."""
-
-
-_LINE = "\0"
-"""Between the lines of a cell until what is in them is escaped."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +39,11 @@ class Figure:
     def html(self) -> str:
         """Returns it as HTML."""
         light, dark = (f"data:image/png;base64,{base64.b64encode(x).decode()}" for x in self.pngs)
-        caption = f"<figcaption>{escape(self.caption)}</figcaption>" if self.caption else ""
+        caption = f"<figcaption>{_escape(self.caption)}</figcaption>" if self.caption else ""
         return (
             f'<figure>{caption}<picture><source media="(prefers-color-scheme: dark)" '
             f'srcset="{dark}"><img src="{light}" width="{self.width}" height="{self.height}" '
-            f'alt="{escape(self.alternative)}"></picture></figure>'
+            f'alt="{_escape(self.alternative)}"></picture></figure>'
         )
 
 
@@ -76,8 +73,8 @@ class Section:
         figures = "\n".join(figure.html() for figure in self.figures)
         shown = f'<div class="figures">\n{figures}\n</div>\n' if figures else ""
         return (
-            f'<section id="{self.anchor}">\n<h2>{escape(self.title)}</h2>\n'
-            f"<p>{escape(self.text)}</p>\n{shown}{self.tables}</section>"
+            f'<section id="{self.anchor}">\n<h2>{_escape(self.title)}</h2>\n'
+            f"<p>{_escape(self.text)}</p>\n{shown}{self.tables}</section>"
         )
 
 
@@ -109,18 +106,18 @@ def page(
     """
     template = resources.files("flax_vision.report").joinpath("page.html").read_text("utf-8")
     return string.Template(template).substitute(
-        title=escape(title),
-        subtitle=escape(subtitle),
+        title=_escape(title),
+        subtitle=_escape(subtitle),
         facts="\n".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+            f"<div><dt>{_escape(name)}</dt><dd>{_escape(value)}</dd></div>"
             for name, value in facts.items()
         ),
         links="\n".join(
-            f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>'
+            f'<li><a href="#{section.anchor}">{_escape(section.title)}</a></li>'
             for section in sections
         ),
         sections="\n".join(section.html() for section in sections),
-        footer=escape(footer),
+        footer=_escape(footer),
     )
 
 
@@ -135,21 +132,29 @@ def table(rows: Sequence[Mapping[str, Any]], title: str = "", totals: int = 0) -
     numeric = [isinstance(value, int | float) for value in rows[0].values()]
     classes = [' class="number"' if is_number else "" for is_number in numeric]
     head = "".join(
-        f'<th scope="col"{kind}>{escape(heading)}</th>'
+        f'<th scope="col"{kind}>{_escape(heading)}</th>'
         for kind, heading in zip(classes, rows[0], strict=True)
     )
     body = []
     for place, row in enumerate(rows):
         cells = "".join(
-            f"<td{kind}>{escape(text_of(value, _LINE)).replace(_LINE, '<br>')}</td>"
+            f"<td{kind}>{_cell(value)}</td>"
             for kind, value in zip(classes, row.values(), strict=True)
         )
         is_sum = place >= len(rows) - totals
         body.append(f'<tr class="sum">{cells}</tr>' if is_sum else f"<tr>{cells}</tr>")
-    heading = f"<h3>{escape(title)}</h3>\n" if title else ""
-    name = f' role="region" aria-label="{escape(title or "table")}" tabindex="0"'
+    heading = f"<h3>{_escape(title)}</h3>\n" if title else ""
+    name = f' role="region" aria-label="{_escape(title or "table")}" tabindex="0"'
     return (
         f'{heading}<div class="wide"{name}><table><thead><tr>{head}</tr></thead>\n<tbody>'
         + "\n".join(body)
         + "</tbody></table></div>\n"
     )
+
+
+def _cell(value: Any) -> str:
+    return html.escape(text_of(value, "\n")).replace("\n", "<br>")
+
+
+def _escape(text: str) -> str:
+    return html.escape(printable(text))

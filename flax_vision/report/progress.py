@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flax_vision.text import printable
+
 if TYPE_CHECKING:
     from flax_vision.data.image_set import Report
 
@@ -16,7 +18,7 @@ def progress() -> Iterator["Report"]:
     """Yields what shows how far it has come: a live line, where there is a terminal for it."""
     console = Console(stderr=True)
     live = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TextColumn("images "),
@@ -28,6 +30,7 @@ def progress() -> Iterator["Report"]:
     )
 
     def report(what: str, done: int, total: int) -> None:
+        what = printable(what)
         if not live.tasks or live.tasks[0].description != what:
             for task in live.task_ids:
                 live.remove_task(task)

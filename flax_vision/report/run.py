@@ -142,5 +142,5 @@ def _write(folder: Path, content: str, shown: Sequence[Section]) -> Path:
             for form, png in zip(THEMES, figure.pngs, strict=True):
                 (folder / f"{figure.name}{form}.png").write_bytes(png)
     unfinished = folder / f".{_PAGE}.unfinished"
-    unfinished.write_text(content, "utf-8", "replace")  # names of files may be any bytes
+    unfinished.write_text(content, "utf-8")
     return unfinished.replace(folder / _PAGE)

@@ -1,12 +1,16 @@
 """A table for a person to read or a program to parse."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from flax_vision.text import printable
 
 FORMATS = ("table", "markdown", "json")
 
@@ -16,7 +20,8 @@ def print_table(rows: Sequence[Mapping[str, Any]], form: str, totals: int = 0) -
 
     Args:
       rows: numbers are printed with separators and to the right, fractions with two places, tuples
-        of numbers as 28x28x6, lists of texts a line each; in JSON everything is what it is.
+        of numbers as 28x28x6, lists of texts a line each; control characters are escaped. JSON has
+        the exact values.
       form: one of `FORMATS`; `"json"` prints one array of objects.
       totals: how many rows at the end are sums, to be set apart.
     """
@@ -33,27 +38,38 @@ def _table(rows: Sequence[Mapping[str, Any]], totals: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, value in rows[0].items():
         numeric = isinstance(value, int | float)
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
+        table.add_column(
+            Text(printable(heading)), justify="right" if numeric else "left", no_wrap=numeric
+        )
     for i, row in enumerate(rows):
         if totals and i == len(rows) - totals:
             table.add_section()
             table.add_row()
-        table.add_row(*(text_of(value, "\n") for value in row.values()))
+        table.add_row(*(Text(text_of(value, "\n")) for value in row.values()))
     return table
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     ruler = ["--:" if isinstance(value, int | float) else "---" for value in rows[0].values()]
-    cells = [list(rows[0]), ruler, *([text_of(v, "<br>") for v in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+    lines = [[_cell(x) for x in rows[0]], ruler, *([_cell(x) for x in r.values()] for r in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """Returns a value for a cell of Markdown, in which no text is a mark."""
+    text = re.sub(r"(\\*)\|", r"\1\1\\|", text_of(value, "\n"))
+    return re.sub(r"([*`<])", r"\\\1", text).replace("\n", "<br>")
 
 
 def text_of(value: Any, newline: str) -> str:
-    """Returns a value as a table has it, several lines of it separated by `newline`."""
+    """Returns a value as a table has it, several lines of it separated by `newline`.
+
+    Control characters in texts are escaped, line ends too.
+    """
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.2f}"
     if isinstance(value, tuple):
         return "x".join(map(str, value))
-    return newline.join(value) if isinstance(value, list) else str(value)
+    return newline.join(map(printable, value if isinstance(value, list) else [value]))

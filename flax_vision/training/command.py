@@ -16,6 +16,8 @@ from ml_collections import ConfigDict
 
 from flax_vision import process
 from flax_vision.errors import UserError
+from flax_vision.terminal import print_error, print_warning, settle_streams
+from flax_vision.text import printable
 from flax_vision.training.config import CHOICES, default_config, flatten, split_spec
 from flax_vision.training.interruption import Interrupted, stop_at_once_on_ctrl_c
 
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 for a finished run, 1 for one that has lost another of its processes, 2 for a mistake of the
     user's, 128 and the signal's number for a run that was asked to stop and has saved its state.
     """
+    if arguments is None and not settle_streams():
+        print_warning("standard output is closed; metrics.jsonl of the run has its progress")
     try:
         options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
         if arguments is None:
@@ -84,10 +88,11 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
     ending = Ending(partial(_fail_of_loss, workdir))
     try:
         join(options.coordinator, options.num_processes, options.process_id, met=ending.watch)
+        process.check_platforms()
         return ending.leave(_fit(config, workdir))
     except Interrupted as interrupted:
         if peers.is_first():
-            print(interrupted, flush=True)
+            print(printable(interrupted), flush=True)
         return ending.leave(128 + interrupted.signal, interrupted.is_common)
     except UserError as error:
         return ending.leave(_fail(str(error)))
@@ -141,7 +146,7 @@ def _leave_at_once(status: int) -> None:
 
 
 def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print_error(message)
     return 2
 
 

@@ -1,6 +1,5 @@
 """What a person sees while a network learns."""
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from flax_vision import peers
 from flax_vision.counts import counted
+from flax_vision.terminal import print_warning
+from flax_vision.text import printable
 from flax_vision.training.pace import Pace
 
 
@@ -27,9 +29,9 @@ class Display:
         self._console = console or Console(highlight=False, markup=False, quiet=quiet)
         self._is_live = self._console.is_terminal
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", markup=False),
             console=self._console,
             transient=True,
             auto_refresh=False,
@@ -60,7 +62,7 @@ class Display:
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(Text(printable(text)), soft_wrap=True)
 
     def warning(self, text: str) -> None:
         """Prints a warning to the error output."""
@@ -144,11 +146,13 @@ class Display:
             "waiting for input": f"{result['waiting']:.1%}",
             "exported to": str(export),
         }
-        table = Table(title=title, title_justify="left", show_header=False)
+        table = Table(
+            title=Text(printable(title), "table.title"), title_justify="left", show_header=False
+        )
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for row in rows.items():
-            table.add_row(*row)
+            table.add_row(*(Text(printable(text)) for text in row))
         self._progress.stop()
         self._console.print(table)
 
@@ -156,7 +160,12 @@ class Display:
         self._shown_at = time.monotonic()
         if self._is_live:
             self._progress.update(
-                self._task, description=what, completed=done, total=total, status=text, visible=True
+                self._task,
+                description=printable(what),
+                completed=done,
+                total=total,
+                status=printable(text),
+                visible=True,
             )
             self._progress.refresh()
         else:
@@ -169,11 +178,6 @@ class Display:
             return ""
         seconds = (time.monotonic() - start) / (done - first) * (total - done)
         return f"{duration(seconds)} left"
-
-
-def print_warning(text: str) -> None:
-    """Prints a warning to the error output."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from flax_vision.checkpoints import History
 from flax_vision.errors import UserError
-from flax_vision.training.display import print_warning
+from flax_vision.terminal import print_warning
 from flax_vision.weights import exported
 from flax_vision.weights.run_checkpoints import find_checkpoints
 from flax_vision.weights.run_files import (
@@ -30,7 +30,7 @@ def read_finished(path: Path) -> dict[str, Any] | None:
         return read_result(path, "it is written again from the export")
     except UserError as damage:
         result = _result_of_export(path)
-        print_warning(str(damage))
+        print_warning(damage)
         write_file(path / RESULT, to_json(result))
         return result
 
@@ -42,7 +42,7 @@ def missing_records(path: Path) -> History | None:
     except UserError as damage:
         found = find_checkpoints(path)
         if found is not None:
-            print_warning(str(damage))
+            print_warning(damage)
             return found.newest.history
     return None
 

@@ -15,7 +15,7 @@ from flax_vision import peers
 from flax_vision.data import identity
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
-from flax_vision.training.display import print_warning
+from flax_vision.terminal import print_warning
 from flax_vision.training.finished_run import missing_records, read_finished
 from flax_vision.training.same_run import check_same_run
 from flax_vision.training.starting import describe_start
@@ -268,7 +268,7 @@ def _read_starts(path: Path) -> list[dict[str, Any]]:
     try:
         return read_starts(path, "it is begun anew")
     except UserError as damage:
-        print_warning(str(damage))
+        print_warning(damage)
         return []
 
 

@@ -1,7 +1,9 @@
 """The command `flax-vision export`."""
 
 import argparse
-import sys
+
+from flax_vision.terminal import print_warning
+from flax_vision.text import printable
 
 DESCRIPTION = """\
 Writes a trained network, as training or an import left it behind, for another program. Every form
@@ -56,5 +58,5 @@ def run(options: argparse.Namespace) -> None:
 
     note = export(options.trained, options.format, options.output, options.preprocessing)
     if note:
-        print(f"warning: {note}", file=sys.stderr)
-    print(options.output)
+        print_warning(note)
+    print(printable(options.output))

@@ -3,12 +3,12 @@
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flax_vision.errors import UserError
 from flax_vision.report.tables import FORMATS, print_table
+from flax_vision.terminal import print_note
 
 if TYPE_CHECKING:
     from flax_vision.weights.importing import Imported
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps({**card, "arrays": imported.arrays}, indent=2))
     else:
         print_table(imported.arrays, options.format)
-    print(_summary(imported, options.directory), file=sys.stderr)
+    print_note(_summary(imported, options.directory))
 
 
 def _lines(path: str) -> list[str]:

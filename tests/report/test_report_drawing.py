@@ -43,7 +43,7 @@ def test_stretched():
 def test_label_is_short_and_no_mathematics():
     assert label("$5 note$") == r"\$5 note\$"
     assert label("a very long name", 8) == "a very…"
-    assert label("bad\udcff.jpg") == "bad?.jpg"
+    assert label("bad\udcff\x1b.jpg") == r"bad\udcff\x1b.jpg"
     sheet = Sheet(1, 1)
     sheet.write(label("$x_1$ 猫"), 0, 0)  # a letter that matplotlib's font has not
     assert sheet.png()

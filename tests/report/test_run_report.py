@@ -149,10 +149,6 @@ def test_mistakes_say_what_was_predicted(read):
     assert re.search(r"predicted \S.*, is \S.* \(\d\d\.\d\d% sure\)", text)
 
 
-def test_names_that_are_no_utf8_are_replaced(tmp_path):
-    assert run_module._write(tmp_path, "a\udcffb", []).read_text() == "a?b"
-
-
 def test_photographs_are_named(tmp_path):
     write_sizes(tmp_path, "ab", [(20, 20)])
     photographs = find_folder(str(tmp_path), Reading(VIEW))[ALL]()

@@ -43,3 +43,36 @@ def test_json(capsys):
 def test_long_texts_are_not_cut_in_a_pipe(form, capsys):
     print_table([{"paper": "x" * 120, "parameters": 1}], form)
     assert "x" * 120 in capsys.readouterr().out
+
+
+NAMES = [
+    {"[b]file": "[unknown] [/b] :cat:", "names": ["\x1b[2J", "a\r\n|b", "\udce9", "<unk> *c*"]}
+]
+
+
+def test_names_are_no_marks_and_no_commands_in_a_table(capsys):
+    print_table(NAMES, "table")
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        r"[b]file               names",
+        r"[unknown] [/b] :cat:  \x1b[2J",
+        r"                      a\r\n|b",
+        r"                      \udce9",
+        r"                      <unk> *c*",
+    ]
+
+
+def test_names_are_no_marks_and_no_commands_in_markdown(capsys):
+    print_table(NAMES, "markdown")
+    last = capsys.readouterr().out.splitlines()[-1]
+    names = [r"\x1b[2J", r"a\r\n\|b", r"\udce9", r"\<unk> \*c\*"]
+    assert last == f"| [unknown] [/b] :cat: | {'<br>'.join(names)} |"
+
+
+def test_backslash_before_a_bar_in_markdown(capsys):
+    print_table([{"name|": "a\\|b"}], "markdown")
+    assert capsys.readouterr().out.splitlines() == [r"| name\| |", "| --- |", r"| a\\\|b |"]
+
+
+def test_names_are_exact_in_json(capsys):
+    print_table(NAMES, "json")
+    assert json.loads(capsys.readouterr().out) == NAMES

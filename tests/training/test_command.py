@@ -14,6 +14,8 @@ import chex
 import pytest
 
 import flax_vision as fv
+from flax_vision import process
+from flax_vision.errors import UserError
 from flax_vision.training import command
 from flax_vision.training.command import main
 
@@ -82,6 +84,22 @@ def fails(capsys, tmp_path, monkeypatch):
 )
 def test_mistakes_are_one_line_and_status_2(arguments, message, fails):
     assert message in fails(*arguments)
+
+
+def test_devices_that_jax_does_not_find_leave_no_directory_behind(fails, tmp_path, monkeypatch):
+    def refuse():
+        raise UserError("no devices")
+
+    monkeypatch.setattr(process, "check_platforms", refuse)
+    assert fails(f"--config={LENET5}", "--workdir=run") == "error: no devices"
+    assert not list(tmp_path.iterdir())
+
+
+def test_mistakes_are_no_commands(fails):
+    assert fails(f"--config={LENET5}", "\x1b[2J") == (
+        r"error: unknown argument '\x1b[2J'; see `python train.py --help`."
+    )
+    assert r"\u202e" in fails("--config=\u202e.py")
 
 
 @pytest.mark.parametrize(

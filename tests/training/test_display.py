@@ -95,3 +95,28 @@ def test_result_table(tmp_path):
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+NAME = "[/b]\x1b[2J:cat:"
+SHOWN = r"[/b]\x1b[2J:cat:"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_names_are_no_marks_and_no_commands(terminal, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Display, "is_due", True)
+
+    def use(display):
+        display.reading(NAME, 1, 2)
+        display.line(NAME)
+        display.warning(NAME)
+        display.result(
+            NAME,
+            {"best/epoch": 1, "test/top1": 1.0, "test/images": 2, "test/loss": 0.0}
+            | {"seconds": 1.0, "waiting": 0.0},
+            tmp_path / NAME,
+        )
+
+    text = run(terminal, use) + capsys.readouterr().err  # or above the live line
+    assert f"warning: {SHOWN}\n" in text
+    assert text.count(SHOWN) >= 5
+    assert "\x1b[2J" not in text
