@@ -3,7 +3,9 @@
 import argparse
 import json
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from flax_vision.errors import UserError, unknown
@@ -14,6 +16,22 @@ AXES = (DATA, COLUMN)
 
 MOST_DEVICES = 1024
 """That are emulated."""
+
+
+def expanded_path(text: str) -> str:
+    """Returns a path with the home directory in place of `~`."""
+    return os.path.expanduser(text)
+
+
+def normalized_path(text: str) -> str:
+    """Returns one of the spellings of a path: relative inside the current directory, else absolute.
+
+    An empty text stays empty.
+    """
+    if not text:
+        return ""
+    resolved, here = Path(os.path.realpath(expanded_path(text))), Path.cwd()
+    return str(resolved.relative_to(here) if resolved.is_relative_to(here) else resolved)
 
 
 def positive(text: str) -> int:

@@ -19,7 +19,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from flax_vision import peers
 from flax_vision.checksums import check_checksums, write_checksums
 from flax_vision.counts import counted
-from flax_vision.errors import UserError
+from flax_vision.errors import UserError, naming
 
 _SMALL_FILES = 1 << 16
 """Bytes of a checkpoint's metadata, history and checksums, more than there are."""
@@ -50,9 +50,19 @@ def _of_disk(text: str) -> int | None:
 
 @contextlib.contextmanager
 def _disk_errors() -> Iterator[None]:
-    """Turns Orbax's and TensorStore's errors about a full disk into what they come from."""
+    """Turns Orbax's and TensorStore's errors about a full disk into what they come from.
+
+    Raises:
+      UserError: Orbax has waited too long.
+      OSError: The disk refuses to be written to.
+    """
     try:
         yield
+    except TimeoutError as error:
+        raise UserError(
+            f"Orbax has waited too long for the disk ({str(error).strip() or 'timed out'}), which "
+            "hangs, or the clock was set. Give the same command again to go on."
+        ) from error
     except Exception as error:
         number = _of_disk(str(error))
         if number is None:
@@ -85,8 +95,12 @@ class Checkpoints:
           best: called at each saving; the step whose checkpoint is to be kept besides.
         """
         self._directory = directory.absolute()
+        with naming(self._directory):
+            self._manager = self._open(keep, best)
+
+    def _open(self, keep: int, best: Callable[[], int | None]) -> ocp.CheckpointManager:
         policies = [preservation_policy.LatestN(keep), _Step(best)]
-        self._manager = ocp.CheckpointManager(
+        return ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
@@ -97,7 +111,7 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits until everything is on the disk, and ends the background threads."""
-        with _disk_errors():
+        with naming(self._directory), _disk_errors():
             self._manager.close()
 
     def save(self, step: int, state: Any, history: History) -> None:
@@ -105,6 +119,7 @@ class Checkpoints:
 
         Raises:
           OSError: there is no room for a checkpoint, or an earlier one could not be written.
+          UserError: Orbax does not save it.
         """
         if step in self._manager.all_steps():
             return
@@ -115,8 +130,14 @@ class Checkpoints:
             "state": ocp.args.StandardSave(state),
             "history": ocp.args.JsonSave(list(history)),
         }
-        with _disk_errors():
-            self._manager.save(step, args=ocp.args.Composite(**items))
+        with naming(self._directory), _disk_errors():
+            is_saved = self._manager.save(step, args=ocp.args.Composite(**items))
+        if not is_saved:
+            raise UserError(
+                f"Orbax does not save step {step:,}: {self._directory} has the steps "
+                f"{', '.join(map(str, self.steps()))}. Take away those that are not of this run, "
+                "and give the same command again to go on."
+            )
 
     def wait(self) -> None:
         """Returns when everything is on the disk.
@@ -124,7 +145,7 @@ class Checkpoints:
         Raises:
           OSError: it could not be written.
         """
-        with _disk_errors():
+        with naming(self._directory), _disk_errors():
             self._manager.wait_until_finished()
 
     def steps(self) -> Sequence[int]:
@@ -185,6 +206,19 @@ class Checkpoints:
             )
         return None
 
+    def set_aside_after(self, step: int, warn: Callable[[str], None]) -> None:
+        """Moves later checkpoints, which are not of this run, to `checkpoints.damaged`.
+
+        Orbax saves no step below the latest one.
+
+        Args:
+          step: The step from which the run goes on.
+          warn: Called with a line about each checkpoint.
+        """
+        for later in [other for other in self.steps() if other > step]:
+            moved = self._set_aside(later)
+            warn(f"checkpoint {later} is not of this run, which is at step {step:,}: see {moved}")
+
     def _seal(self) -> None:
         """Adds the checksums to the checkpoint that is complete, but not yet visible."""
         for folder in self._directory.glob("*.orbax-checkpoint-tmp*"):
@@ -195,7 +229,8 @@ class Checkpoints:
         free = shutil.disk_usage(self._directory).free
         if free < needed:
             reason = f"a checkpoint takes {needed / 1e6:,.2f} MB, and {free / 1e6:,.2f} MB are free"
-            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")
+            text = f"{os.strerror(errno.ENOSPC)}: {reason}"
+            raise OSError(errno.ENOSPC, text, str(self._directory))
 
     def _set_aside(self, step: int) -> Path:
         target = self._directory.with_name("checkpoints.damaged") / str(step)

@@ -1,7 +1,8 @@
 """Mistakes of the user's, as one line that helps."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class UserError(ValueError):
@@ -9,6 +10,17 @@ class UserError(ValueError):
 
     The programs print it as one line and leave with exit status 2.
     """
+
+
+@contextlib.contextmanager
+def naming(name: object) -> Iterator[None]:
+    """Gives the system's errors the name of the file that they are about, where they have none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(name)
+        raise
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:

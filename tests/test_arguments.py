@@ -3,7 +3,7 @@ import inspect
 
 import pytest
 
-from flax_vision import arguments
+from flax_vision import arguments, cli
 from flax_vision.errors import UserError
 from flax_vision.sharding import make_mesh
 
@@ -62,3 +62,22 @@ def test_what_is_no_time(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is not a number of seconds"):
         arguments.seconds(text)
     assert arguments.seconds("0.5") == 0.5
+
+
+def test_tilde_is_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert arguments.expanded_path("~/a") == "/home/me/a"
+    assert arguments.expanded_path("a/~") == "a/~"
+    assert arguments.expanded_path("") == ""
+
+
+def test_every_path_of_a_command_may_begin_with_a_tilde():
+    commands = cli._parser()._subparsers._group_actions[0].choices
+    paths = {
+        f"{name} {action.dest}": action.type
+        for name, command in commands.items()
+        for action in command._actions
+        if action.metavar in ("DIR", "FILE", "FILE_OR_FOLDER", "PATH", "SOURCE")
+    }
+    assert len(paths) == 14
+    assert set(paths.values()) == {arguments.expanded_path}

@@ -215,6 +215,47 @@ def test_disk_that_fills_up_meanwhile(reason, monkeypatch, saved):
             saved.wait()
 
 
+def test_orbax_that_waits_too_long_is_named(monkeypatch, saved):
+    def fail(self, *args, **kwargs):
+        raise TimeoutError("Timed out after 3600.1 seconds.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "wait_until_finished", fail)
+        with pytest.raises(UserError, match="Orbax has waited too long for the disk .Timed out"):
+            saved.wait()
+
+
+def test_errors_name_the_directory(monkeypatch, saved, tmp_path):
+    def fail(self, *args, **kwargs):
+        raise ValueError("Failed to write 26526 bytes [OS error 28: No space left on device]")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "wait_until_finished", fail)
+        with pytest.raises(OSError, match="No space left") as raised:
+            saved.wait()
+    assert raised.value.filename == str(tmp_path / "checkpoints")
+
+
+def test_step_that_orbax_does_not_save_is_an_error(saved):
+    with pytest.raises(UserError, match="Orbax does not save step 15: .* has the steps 10, 20. Ta"):
+        saved.save(15, make_state(15), [])
+
+
+@pytest.mark.parametrize("name", ["15", "999999"])
+def test_later_checkpoints_than_that_of_the_run_are_moved_aside(name, saved, tmp_path):
+    shutil.copytree(tmp_path / "checkpoints/10", tmp_path / "checkpoints" / name)
+    saved._manager.reload()
+    warnings = []
+    saved.set_aside_after(10, warnings.append)
+    assert saved.steps() == [10]
+    assert len(warnings) == 2
+    assert f"checkpoint {name} is not of this run, which is at step 10" in " ".join(warnings)
+    assert (tmp_path / "checkpoints.damaged" / name).is_dir()
+    saved.save(15, make_state(15), [{"step": 15}])
+    saved.wait()
+    assert_is_step(saved.restore(15, ABSTRACT), 15)
+
+
 def test_tree_is_read_onto_one_device_wherever_it_was_written(tmp_path):
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = jax.NamedSharding(mesh, jax.P("data"))

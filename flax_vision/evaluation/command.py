@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from flax_vision.arguments import positive
+from flax_vision import arguments
 from flax_vision.counts import counted
 from flax_vision.evaluation.protocols import CENTER, NAMES
 from flax_vision.report.progress import progress
@@ -54,7 +54,9 @@ _KEYS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.add_argument("trained", metavar="DIR", help="a run directory, or an export")
+    parser.add_argument(
+        "trained", type=arguments.expanded_path, metavar="DIR", help="a run directory, or an export"
+    )
     parser.add_argument(
         "--protocol",
         choices=NAMES,
@@ -77,10 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="NAME", help="another data set with the same classes (default: the run's)"
     )
     parser.add_argument(
-        "--directory", metavar="DIR", help="where TFDS keeps its sets (default: as in the run)"
+        "--directory",
+        type=arguments.expanded_path,
+        metavar="DIR",
+        help="where TFDS keeps its sets (default: as in the run)",
     )
     parser.add_argument(
         "--path",
+        type=arguments.expanded_path,
         metavar="DIR",
         help="a folder of photographs to test on, with a folder for each class (default: the "
         "run's); all of it is tested, or of train/, val/ and test/ the one that --split says. What "
@@ -93,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-pixels",
-        type=positive,
+        type=arguments.positive,
         metavar="N",
         help="bound on the pixels of a photograph (default: as in the run)",
     )

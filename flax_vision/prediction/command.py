@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flax_vision.arguments import positive
+from flax_vision import arguments
 from flax_vision.counts import counted
 from flax_vision.data.options import MAX_PIXELS
 from flax_vision.errors import UserError
@@ -42,9 +42,15 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.add_argument("trained", metavar="DIR", help="a run directory, or an export")
     parser.add_argument(
-        "photographs", nargs="+", metavar="FILE_OR_FOLDER", help="photographs, or folders of them"
+        "trained", type=arguments.expanded_path, metavar="DIR", help="a run directory, or an export"
+    )
+    parser.add_argument(
+        "photographs",
+        nargs="+",
+        type=arguments.expanded_path,
+        metavar="FILE_OR_FOLDER",
+        help="photographs, or folders of them",
     )
     parser.add_argument(
         "--top",
@@ -55,13 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--picture",
+        type=arguments.expanded_path,
         metavar="FILE",
         help="draw the photographs, 64 at most, with a bar for each class, 20 at most, into a "
         ".png, .pdf or .svg file",
     )
     parser.add_argument(
         "--max-pixels",
-        type=positive,
+        type=arguments.positive,
         default=MAX_PIXELS,
         metavar="N",
         help=f"bound on the pixels of a photograph (default: {MAX_PIXELS:,})",

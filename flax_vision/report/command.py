@@ -2,6 +2,7 @@
 
 import argparse
 
+from flax_vision import arguments
 from flax_vision.errors import UserError
 from flax_vision.report.progress import progress
 from flax_vision.terminal import print_warning
@@ -28,12 +29,18 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.add_argument("run_directory", metavar="DIR", help="a run directory")
     parser.add_argument(
-        "--directory", metavar="DIR", help="where TFDS keeps its sets (default: as in the run)"
+        "run_directory", type=arguments.expanded_path, metavar="DIR", help="a run directory"
+    )
+    parser.add_argument(
+        "--directory",
+        type=arguments.expanded_path,
+        metavar="DIR",
+        help="where TFDS keeps its sets (default: as in the run)",
     )
     parser.add_argument(
         "--path",
+        type=arguments.expanded_path,
         metavar="DIR",
         help="where the run's folder of photographs is now, or another with the same classes",
     )

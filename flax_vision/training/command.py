@@ -15,10 +15,11 @@ from typing import Any, NoReturn
 from ml_collections import ConfigDict
 
 from flax_vision import process
+from flax_vision.arguments import expanded_path
 from flax_vision.errors import UserError
 from flax_vision.terminal import print_error, print_warning, settle_streams
 from flax_vision.text import printable
-from flax_vision.training.config import CHOICES, default_config, flatten, split_spec
+from flax_vision.training.config import CHOICES, default_config, flatten
 from flax_vision.training.interruption import Interrupted, stop_at_once_on_ctrl_c
 
 _DESCRIPTION = """\
@@ -67,9 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             process.prepare()
         # JAX takes a second or more to import, which --help and mistyped options need not pay.
         from flax_vision.training.config_file import load_config
+        from flax_vision.training.default_workdir import default_workdir
 
         config = load_config(options.config, overrides)
-        workdir = Path(options.workdir or _default_workdir(options.config, overrides))
+        workdir = Path(options.workdir or default_workdir(options.config, overrides))
         status = _fit_with_others(options, config, workdir)
         if arguments is None and status > _SIGNALED:
             _leave_at_once(status)
@@ -109,8 +111,9 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
 
 
 def _fail_of_loss(workdir: Path, who: str) -> None:
-    names = [path.name for path in (workdir / "checkpoints").glob("*")]
-    steps = [int(name) for name in names if name.isdecimal()]
+    from flax_vision.training.rollback import checkpoint_steps
+
+    steps = checkpoint_steps(workdir)
     kept = f"The last checkpoint is that of step {max(steps):,} in" if steps else "Nothing is in"
     _fail(
         f"{who} of this run has ended, or cannot be reached any more. {kept} {workdir}. Start all "
@@ -127,12 +130,8 @@ def _fit(config: ConfigDict, workdir: Path) -> int:
 
     try:
         fit(config, workdir)
-    except OSError as error:  # of the run directory: everything else is checked where it is read
-        mend = _MENDS.get(error.errno or 0, f"mend {error.filename or workdir}")
-        return _fail(
-            f"{workdir}: {error.strerror or error}. The checkpoints saved before are whole; {mend} "
-            "and give the same command again to go on."
-        )
+    except OSError as error:
+        return _fail(_explain(error, workdir))
     return 0
 
 
@@ -143,6 +142,15 @@ def _leave_at_once(status: int) -> None:
     if peers.count() == 1:  # else JAX says goodbye to the others
         sys.stdout.flush()
         os._exit(status)
+
+
+def _explain(error: OSError, workdir: Path) -> str:
+    """Returns a line about an error of the system, which names its file."""
+    reason, name = error.strerror or str(error), str(error.filename or "the system")
+    mend = _MENDS.get(error.errno or 0, f"mend {name}")
+    if Path(name).absolute().is_relative_to(workdir.absolute()):
+        name, reason = str(workdir), f"{reason}. The checkpoints saved before are whole"
+    return f"{name}: {reason}; {mend} and give the same command again to go on."
 
 
 def _fail(message: str) -> int:
@@ -165,11 +173,18 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", required=True, metavar="FILE[:RECIPE]", help="what to train")
+    parser.add_argument(
+        "--config",
+        required=True,
+        type=expanded_path,
+        metavar="FILE[:RECIPE]",
+        help="what to train",
+    )
     parser.add_argument(
         "--workdir",
+        type=expanded_path,
         metavar="DIR",
-        help="the run directory (default: runs/, the file's name, the recipe and what is set)",
+        help="the run directory (default: runs/, the file's name, the recipe and the settings)",
     )
     others = parser.add_argument_group(
         "many processes", "found by themselves on SLURM, Kubernetes, Open MPI and TPUs"
@@ -199,12 +214,3 @@ def _joined(arguments: Sequence[str]) -> list[str]:
         else:
             joined.append(argument)
     return joined
-
-
-def _default_workdir(spec: str, overrides: Sequence[str]) -> str:
-    path, recipe = split_spec(spec)
-    settings = [override.removeprefix("--config.") for override in overrides]
-    # On other devices it is the same run, and goes on.
-    settings = [setting for setting in settings if not setting.startswith("mesh.")]
-    name = "-".join(filter(None, [Path(path).stem, recipe, *settings]))
-    return "runs/" + re.sub(r"[^\w.=,+-]+", "_", name)

@@ -12,6 +12,11 @@ from flax_vision.counts import counted
 from flax_vision.data.options import CLASS_ORDERS, MAX_PIXELS
 from flax_vision.errors import UserError, unknown
 
+INIT_FROM = "init_from"
+DATA_PATHS = ("data.directory", "data.path")
+PATH_KEYS = (INIT_FROM, *DATA_PATHS)
+"""Keys with a path of the user's."""
+
 
 def default_config() -> ConfigDict:
     """Returns every key that a configuration has, for a config file to start from."""
@@ -129,9 +134,8 @@ def check(config: ConfigDict) -> None:
             valid = False
         if not valid:
             raise UserError(f"config.{key} is {flat[key]!r}; it must be {rule}.")
-    for key, choices in CHOICES.items():
-        if flat[key] not in choices:
-            raise unknown(f"config.{key}", flat[key], choices)
+    for key in CHOICES:
+        check_choice(key, flat[key])
     boundaries, factors = flat["schedule.boundaries"], flat["schedule.factors"]
     if len(boundaries) != len(factors):
         raise UserError(
@@ -140,6 +144,12 @@ def check(config: ConfigDict) -> None:
         )
     _check_start(flat)
     _check_photographs(flat)
+
+
+def check_choice(key: str, value: Any) -> None:
+    """Raises a UserError unless the key takes the value."""
+    if value not in CHOICES[key]:
+        raise unknown(f"config.{key}", value, CHOICES[key])
 
 
 def _check_photographs(flat: Mapping[str, Any]) -> None:

@@ -15,11 +15,18 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from flax_vision import arguments
 from flax_vision.errors import UserError, unknown
 from flax_vision.models.registry import model_options
-from flax_vision.training.config import check, default_config, flatten, split_spec
+from flax_vision.training.config import PATH_KEYS, check, default_config, flatten, split_spec
 
-_KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
+_KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    tuple: "a tuple",
+}
 
 
 def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
@@ -39,9 +46,24 @@ def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
     model = _last_value("model.name", overrides)
     config = _run(Path(path), lambda get_config: _complete(_call(get_config, recipe, model)))
     _add_model_options(config, model or config.model.name)
-    config = _override(config, overrides)
-    check(config)
-    return config
+    return check_config(_override(config, overrides))
+
+
+def check_config(config: ConfigDict) -> ConfigDict:
+    """Returns a complete and valid copy of a configuration.
+
+    Args:
+      config: The keys to set; every other key gets its default.
+
+    Raises:
+      UserError: A key does not exist, or a value is invalid.
+    """
+    complete = _complete(config)
+    _add_model_options(complete, complete.model.name)
+    paths = {key: arguments.expanded_path(flatten(complete)[key]) for key in PATH_KEYS}
+    complete.update_from_flattened_dict(paths)
+    check(complete)
+    return complete
 
 
 def _run(path: Path, use: Callable[[Callable[..., Any]], ConfigDict]) -> ConfigDict:
@@ -85,21 +107,33 @@ def _call(get_config: Callable[..., Any], recipe: str, model: str) -> Any:
     if recipe and "recipe" not in takes:
         raise UserError(f"it has no recipes, so not {recipe!r} either.")
     given = {"recipe": recipe, "model": model}
-    return get_config(**{name: value for name, value in given.items() if value and name in takes})
-
-
-def _complete(config: Any) -> ConfigDict:
-    """Returns the configuration with the default of every key that it does not have."""
+    config = get_config(**{name: value for name, value in given.items() if value and name in takes})
     if not isinstance(config, ConfigDict):
         raise UserError(
             f"get_config returned {type(config).__name__}; it must return a ConfigDict."
         )
+    return config
+
+
+def _complete(config: ConfigDict) -> ConfigDict:
+    """Returns the configuration with the default of every key that it does not have."""
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"the configuration is a {type(config).__name__}; give a ConfigDict.")
     complete = default_config()
-    for key in flatten(config):
-        if key not in flatten(complete) and not key.startswith("model."):
-            raise unknown("key", key, flatten(complete))
+    defaults = flatten(complete)
+    for key, value in flatten(config).items():
+        if key not in defaults and not key.startswith("model."):
+            raise unknown("key", key, defaults)
+        if key in defaults and not _has_type_of(defaults[key], value):
+            raise _wrong_type(key, value, defaults[key], "its default")
     complete.update(config)
     return complete
+
+
+def _has_type_of(default: Any, value: Any) -> bool:
+    """Returns whether a value has the type of a default, or one that a ConfigDict converts."""
+    converted = {float: int, tuple: list}.get(type(default))
+    return type(value) in (type(default), converted)
 
 
 def _last_value(key: str, overrides: Sequence[str]) -> str:
@@ -128,10 +162,10 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
         if key not in flatten(config):
             raise unknown("key", f"config.{key}", [f"config.{key}" for key in flatten(config)])
     values = flags.FlagValues()
-    arguments = ["train.py", *overrides]
-    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=arguments)
+    typed = ["train.py", *overrides]
+    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=typed)
     try:
-        values(arguments)
+        values(typed)
     except (flags.Error, ValueError, TypeError) as error:
         raise _of_another_type(str(error), overrides, flatten(config)) from error
     return values.config
@@ -141,8 +175,13 @@ def _of_another_type(text: str, overrides: Sequence[str], defaults: dict[str, An
     """Returns the error for absl's text such as `flag --config.epochs=x: invalid literal ...`."""
     for override in overrides:
         key, _, value = override.removeprefix("--config.").partition("=")
-        kind = _KINDS.get(type(defaults[key]))
-        if kind and text.startswith(f"flag {override}: "):
-            example = f"such as {defaults[key]!r}, its value in the file"
-            return UserError(f"config.{key} is {value!r}; it must be {kind}, {example}.")
+        if text.startswith(f"flag {override}: "):
+            return _wrong_type(key, value, defaults[key], "its value in the file")
     return UserError(text.removeprefix("flag "))
+
+
+def _wrong_type(key: str, value: Any, example: Any, origin: str) -> UserError:
+    kind = _KINDS[type(example)]
+    return UserError(
+        f"config.{key} is {value!r}; it must be {kind}, such as {example!r}, {origin}."
+    )

@@ -5,11 +5,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flax_vision import peers
+from flax_vision import arguments, peers
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
-from flax_vision.training.config import flatten
+from flax_vision.training.config import DATA_PATHS, flatten
+from flax_vision.training.config_file import check_config
 from flax_vision.training.display import Display
+from flax_vision.training.inputs import load_data
 from flax_vision.training.interruption import Interruption
 from flax_vision.training.run import Run
 from flax_vision.training.run_directory import open_run
@@ -17,11 +19,11 @@ from flax_vision.training.setup import make_placement, prepare
 from flax_vision.weights.run_files import REPORT_PAGE
 
 
-def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     """Trains, tests and exports a network, or goes on where an earlier call was stopped.
 
     Args:
-      config: a checked configuration.
+      config: The keys that differ from the defaults, or all keys.
       workdir: the run directory.
 
     Returns:
@@ -30,9 +32,14 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     Raises:
       UserError: the directory, the data or the configuration does not allow it, or the loss was
         not finite.
+      OSError: A file of the run cannot be written.
       Interrupted: Ctrl-C or SIGTERM came, and the state was saved.
     """
-    peers.check_same({**flatten(config.to_dict(), "config."), "--workdir": str(workdir)})
+    config, workdir = check_config(config), Path(arguments.expanded_path(str(workdir)))
+    settings = flatten(config.to_dict(), "config.")
+    for key in DATA_PATHS:  # the images themselves are compared
+        del settings[f"config.{key}"]
+    peers.check_same({**settings, "--workdir": str(workdir)})
     make_placement(config)  # a mistake leaves no directory behind
     with open_run(workdir, config.to_dict()) as directory, Display() as display:
         result, tested = directory.result(), None
@@ -40,13 +47,16 @@ def fit(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             with Interruption() as interruption:
                 with interruption.reading():
                     report = _reporter(display, interruption)
-                    setup = prepare(config, report, directory.claim_images)
+                    kept = directory.preprocessing() if config.init_from else None
+                    setup = prepare(config, report, directory.claim_images, kept)
                 with Run(setup, directory, display, interruption) as run:
                     run.start()
                     run.train()
                     result = run.finish()
             tested = setup.parts.test
         else:
+            if directory.data_moved:
+                directory.claim_images(load_data(config, display.reading))
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
         is_reported = tested is None and (workdir / REPORT_PAGE).exists()

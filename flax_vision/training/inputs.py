@@ -9,6 +9,7 @@ from flax_vision.counts import counted
 from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.sources import Parts, Source, load_parts
 from flax_vision.data.statistics import colour_components, mean_image
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
@@ -23,6 +24,41 @@ def make_reading(config: ConfigDict) -> Reading | None:
         view = dataclasses.replace(view, test_scale=round(view.size * 256 / 224))
     data = config.data
     return Reading(view, data.on_error, data.threads, max_pixels=data.max_pixels)
+
+
+def make_source(config: ConfigDict) -> Source:
+    """Returns the data set that a configuration names."""
+    data, reading = config.data, make_reading(config)
+    return Source(
+        data.name,
+        data.directory,
+        data.path,
+        data.validation,
+        data.test,
+        reading,
+        class_order=data.class_order,
+    )
+
+
+def load_data(config: ConfigDict, report: Report) -> Parts:
+    """Reads the data set that a configuration names.
+
+    Args:
+      config: A checked configuration.
+      report: Called with a text, the images read so far and their number.
+
+    Raises:
+      UserError: The set cannot be read.
+    """
+    source = make_source(config)
+    try:
+        return load_parts(source, report)
+    except OSError as error:
+        place = source.path if source.name == "folder" else source.directory or source.name
+        raise UserError(
+            f"the data in {place!r} cannot be read ({error.strerror or error}); mend that, and "
+            "give the same command again."
+        ) from error
 
 
 def make_preprocessing(config: ConfigDict, train: Images) -> Preprocessing:

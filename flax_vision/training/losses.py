@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from flax_vision.data.batches import Array
+from flax_vision.training.config import check_choice
 
 Loss = Callable[[jax.Array, Array], jax.Array]
 """From logits float32 [N, classes] and labels int32 [N] to losses float32 [N]."""
@@ -34,7 +35,12 @@ def map_loss(logits: jax.Array, labels: Array, rubbish: float) -> jax.Array:
 
 
 def make_loss(name: str, rubbish: float) -> Loss:
-    """Returns the loss `"map"` or `"cross_entropy"`, with j = `rubbish` for the former."""
+    """Returns the loss `"map"` or `"cross_entropy"`, with j = `rubbish` for the former.
+
+    Raises:
+      UserError: There is no such loss.
+    """
+    check_choice("loss.name", name)
     if name == "map":
         return lambda logits, labels: map_loss(logits, labels, rubbish)
     return optax.softmax_cross_entropy_with_integer_labels

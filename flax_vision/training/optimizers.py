@@ -7,11 +7,15 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from flax_vision.training.config import check_choice
+from flax_vision.training.levenberg_marquardt import levenberg_marquardt
+
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
-    """Returns the papers' gradient descent, with the L2 decay in the gradient.
+    """Returns the optimizer that `config.name` names.
 
-    With `velocity` "gradient", the usual form, the rate multiplies the velocity:
+    `"sgd"` is the papers' gradient descent, with the L2 decay in the gradient. With `velocity`
+    "gradient", the usual form, the rate multiplies the velocity:
 
         g' = g + decay w;  v = momentum v + g';  w = w - rate v
 
@@ -25,7 +29,14 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
 
     Returns:
       An optimiser whose `update` takes the rate as the keyword `learning_rate`.
+
+    Raises:
+      UserError: There is no such optimizer, or no such form of the velocity.
     """
+    check_choice("optimizer.name", config.name)
+    check_choice("optimizer.velocity", config.velocity)
+    if config.name == "levenberg_marquardt":
+        return levenberg_marquardt(config.mu)
     decayed = None if config.decay_biases else _not_biases
     gradient = [
         optax.add_decayed_weights(config.weight_decay, decayed),

@@ -15,7 +15,7 @@ from flax_vision import peers, process
 from flax_vision.checkpoints import Checkpoints, Damaged, History
 from flax_vision.data.batches import Batch, evaluation_batches, samples, training_batches
 from flax_vision.data.image_set import Images
-from flax_vision.errors import UserError
+from flax_vision.errors import UserError, naming
 from flax_vision.evaluation.evaluate import total
 from flax_vision.evaluation.metrics import Totals, has_top5
 from flax_vision.ops import onednn_library
@@ -48,6 +48,7 @@ class Run:
         self._history: History = []
         self._state: TrainState
         self._step = 0
+        directory.check_exists()
         self._checkpoints = Checkpoints(
             directory.checkpoints, self._config.checkpoint.keep, self._best_step
         )
@@ -66,10 +67,11 @@ class Run:
         program = self._setup.program
         found = self._checkpoints.restore_newest(program.state, self._display.warning)
         if found is None:
-            self._state = program.init(self._config.seed).starting_from(self._setup.initial)
+            self._state = self._begin()
         else:
             self._state, self._history = found
             self._step = int(self._state.step)
+            self._checkpoints.set_aside_after(self._step, self._display.warning)
             self._display.line(f"going on from step {self._step:,}")
         self._directory.begin(self._setup.card, self._history)
         self._display.line(self._setup.summary())
@@ -82,6 +84,14 @@ class Run:
         program.compile()
         self._display.begin(self._step)
         self._lap()
+
+    def _begin(self) -> TrainState:
+        if self._setup.initial is None:
+            raise UserError(
+                f"{self._directory.checkpoints} has no checkpoint to go on from; give another "
+                "--workdir to begin anew."
+            )
+        return self._setup.program.init(self._config.seed).starting_from(self._setup.initial)
 
     def train(self) -> None:
         """Trains and validates the epochs that are left."""
@@ -121,7 +131,8 @@ class Run:
         card = dataclasses.replace(self._setup.card, metrics=result)
         variables = self._placement.gathered(state.variables)
         if peers.is_first():
-            exported.save(self._directory.export, card, variables)
+            with naming(self._directory.export):
+                exported.save(self._directory.export, card, variables)
         self._directory.finish(result)
         return result
 
@@ -234,6 +245,7 @@ class Run:
     def _save(self) -> None:
         if not is_finite(self._state):
             raise self._not_finite(int(self._state.bad_step) or self._step)
+        self._directory.check_exists()
         self._checkpoints.save(self._step, self._state, self._history)
         self._saved_at = time.monotonic()
 

@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import tensorboardX
 
 from flax_vision import peers
+from flax_vision.arguments import normalized_path
 from flax_vision.data import identity
+from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts
-from flax_vision.errors import UserError
+from flax_vision.errors import UserError, naming
 from flax_vision.terminal import print_warning
+from flax_vision.training.config import DATA_PATHS, flatten
+from flax_vision.training.events import Events
 from flax_vision.training.finished_run import missing_records, read_finished
+from flax_vision.training.rollback import LOCK, Rollback, checkpoint_steps
 from flax_vision.training.same_run import check_same_run
 from flax_vision.training.starting import describe_start
+from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
 from flax_vision.weights.run_files import (
     CONFIG,
@@ -49,7 +54,10 @@ class RunDirectory:
       path: the directory.
       checkpoints: the directory of the checkpoints.
       export: the directory of the exported best model.
+      data_moved: Whether the data of a begun run are in another place than before.
     """
+
+    data_moved = False
 
     def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
         self.path = path
@@ -58,14 +66,23 @@ class RunDirectory:
         self.export = path / "export"
         self._metrics = path / METRICS
         self._result = path / RESULT
-        self._events: tensorboardX.SummaryWriter | None = None
+        self._events = Events(path)
+
+    def check_exists(self) -> None:
+        """Raises a UserError if the directory was removed during the run."""
+        files = (self.path / LOCK, self.path / CONFIG)
+        if peers.is_first() and not any(file.exists() for file in files):
+            raise UserError(
+                f"run directory {str(self.path)!r} was removed or moved during the run; give the "
+                "same command again, which begins anew unless you bring it back."
+            )
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
         if not peers.is_first():
             return
         self._add_line(record)
-        self._add_events(record)
+        self._events.add(record)
 
     def begin(self, card: ModelCard, history: Sequence[Mapping[str, Any]]) -> None:
         """Writes down what is trained, and removes the result and report of fewer epochs.
@@ -74,13 +91,13 @@ class RunDirectory:
           card: The description of the model.
           history: The records of the epochs up to the checkpoint from which the run goes on.
         """
-        if not peers.is_first():
-            return
-        for name in (REPORT_PAGE, RESULT):
-            (self.path / name).unlink(missing_ok=True)
-        write_file(self.path / METADATA, card.to_json())
-        write_file(self.path / CONFIG, to_json(self._config))
+        if peers.is_first():
+            for name in (REPORT_PAGE, RESULT):
+                (self.path / name).unlink(missing_ok=True)
         self.rewind(history)
+        self.write_metadata(card)
+        if peers.is_first():
+            write_file(self.path / CONFIG, to_json(self._config))
 
     def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Makes `metrics.jsonl` and the events say what the history says, and nothing else.
@@ -90,12 +107,30 @@ class RunDirectory:
         """
         if not peers.is_first():
             return
+        self.check_exists()
         write_file(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
-        self.close()
-        for file in self.path.glob("events.out.tfevents.*"):
-            file.unlink()
+        self._events.close()
         for record in history:
-            self._add_events(record)
+            self._events.add(record)
+
+    def write_metadata(self, card: ModelCard) -> None:
+        """Writes the description of the model and of its preprocessing."""
+        if peers.is_first():
+            self.check_exists()
+            write_file(self.path / METADATA, card.to_json())
+
+    def preprocessing(self) -> Preprocessing | None:
+        """Returns the preprocessing of a begun run; None if it is unknown, or the run is new.
+
+        Raises:
+          UserError: The file with it is damaged.
+        """
+        if not checkpoint_steps(self.path):
+            return None
+        file = self.path / METADATA
+        if not file.exists():
+            return None
+        return exported.read_card(file, "delete it to read config.init_from again").preprocessing
 
     def result(self) -> dict[str, Any] | None:
         """Returns what a finished run came to, or None where the run is not finished.
@@ -113,7 +148,7 @@ class RunDirectory:
         self._add_line(result)
         # The rest of it are figures of the best epoch and of the whole run, no points of a curve.
         test = {name: value for name, value in result.items() if name.startswith("test/")}
-        self._add_events({"step": result["step"], **test})
+        self._events.add({"step": result["step"], **test})
         write_file(self._result, to_json(result))
 
     def claim_images(self, parts: Parts) -> None:
@@ -130,11 +165,10 @@ class RunDirectory:
 
     def close(self) -> None:
         """Closes the files."""
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        self._events.close()
 
     def _claim_images(self, found: Mapping[str, identity.Identity]) -> None:
+        self.check_exists()
         kept = None
         if _is_begun(self.path):
             kept = read_images(self.path, "delete it to go on without comparing the images")
@@ -158,21 +192,16 @@ class RunDirectory:
         return result
 
     def _add_line(self, record: Mapping[str, Any]) -> None:
-        with self._metrics.open("a") as file:
+        self.check_exists()
+        with naming(self._metrics), self._metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
-
-    def _add_events(self, record: Mapping[str, Any]) -> None:
-        if self._events is None:
-            self._events = tensorboardX.SummaryWriter(str(self.path))
-        for name, value in record.items():
-            if name != "step":
-                self._events.add_scalar(name, value, record["step"])
-        self._events.flush()
 
 
 @contextlib.contextmanager
 def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     """Opens the directory of a run, and creates it where it does not exist.
+
+    Where an error ends the run before it has saved a checkpoint, the directory is left as it was.
 
     Args:
       path: the directory.
@@ -182,18 +211,21 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
       UserError: the directory cannot be written, another process is using it, it belongs to
         another configuration, or not all processes of the run see it.
     """
-    lock = filelock.FileLock(path / "run.lock")
     run = RunDirectory(path, config)
-    try:
-        peers.first_only(lambda: _take(path, lock, config))
+    with contextlib.ExitStack() as stack:
+        data_moved = peers.first_only(lambda: _take(path, config, stack))
+        run.data_moved = any(peers.agreed(bool(data_moved)))
+        stack.callback(run.close)
         _check_seen(path)
         yield run
-    finally:
-        run.close()
-        lock.release()
 
 
-def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> None:
+def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) -> bool:
+    """Locks and claims the directory until the stack is closed.
+
+    Returns:
+      Whether the data of a begun run are in another place than before.
+    """
     wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
     if wildcards and not _is_begun(path):
         raise UserError(
@@ -201,13 +233,17 @@ def _take(path: Path, lock: filelock.FileLock, config: Mapping[str, Any]) -> Non
             "which Orbax, which writes the checkpoints, does not find them again; give another "
             "--workdir."
         )
+    lock, rollback = filelock.FileLock(path / LOCK), Rollback(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-        _claim(path, config)
+        stack.callback(lock.release)
+        stack.enter_context(rollback)
+        return _claim(path, config)
     except filelock.Timeout as error:
         raise _in_use(path) from error
     except OSError as error:
+        rollback.remove_new_folders()
         raise UserError(
             f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
             "--workdir."
@@ -246,9 +282,13 @@ def _in_use(path: Path) -> UserError:
     )
 
 
-def _claim(path: Path, config: Mapping[str, Any]) -> None:
-    """Compares and writes `config.json`, and adds this start to `starts.json`."""
-    kept = config
+def _claim(path: Path, config: Mapping[str, Any]) -> bool:
+    """Compares and writes `config.json`, and adds this start to `starts.json`.
+
+    Returns:
+      Whether the data of a begun run are in another place than before.
+    """
+    kept, data_moved = config, False
     if _is_begun(path):
         saved = read_config(path, f"{RESTORE}, or give another --workdir")
         if not saved:
@@ -259,8 +299,10 @@ def _claim(path: Path, config: Mapping[str, Any]) -> None:
         check_same_run(path, saved, config)
         # Another number of epochs holds from the moment when the run goes on.
         kept = {**config, "epochs": saved["epochs"]} if "epochs" in saved else config
+        data_moved = _data_places(saved) != _data_places(config)
     write_file(path / CONFIG, to_json(kept))
     write_file(path / STARTS, to_json([*_read_starts(path), describe_start()]))
+    return data_moved
 
 
 def _read_starts(path: Path) -> list[dict[str, Any]]:
@@ -272,6 +314,11 @@ def _read_starts(path: Path) -> list[dict[str, Any]]:
         return []
 
 
+def _data_places(config: Mapping[str, Any]) -> list[str]:
+    flat = flatten(config)
+    return [normalized_path(flat.get(key, "")) for key in DATA_PATHS]
+
+
 def _is_begun(path: Path) -> bool:
     """Returns whether there is a checkpoint: a start that failed before leaves nothing to lose."""
-    return any((path / "checkpoints").glob("[0-9]*")) or (path / RESULT).exists()
+    return bool(checkpoint_steps(path)) or (path / RESULT).exists()

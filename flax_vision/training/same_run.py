@@ -8,15 +8,16 @@ from typing import Any
 
 from flax_vision.counts import counted
 from flax_vision.errors import UserError
-from flax_vision.training.config import default_config, flatten
+from flax_vision.training.config import DATA_PATHS, INIT_FROM, default_config, flatten
 from flax_vision.training.schedules import INDEPENDENT_OF_EPOCHS
 from flax_vision.weights.run_checkpoints import Checkpoint, find_checkpoints
+from flax_vision.weights.run_files import IMAGES
 
-# What a run may go on with in another way: none of it changes what is learned.
-_FREE = (
+FREE = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
     *("data.max_pixels", "mesh.data", "mesh.column", "mesh.fsdp"),
 )
+"""Keys that a resumed run may change, because they do not affect the training."""
 
 _OF_TRAINING = (
     *("augmentation.", "batch_size", "epochs", "freeze", "loss.", "optimizer.", "schedule."),
@@ -38,9 +39,11 @@ def check_same_run(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any
       given: The new one.
     """
     old, new = _with_defaults(flatten(saved), flatten(given))
+    # The digests of the images tell whether the data are the same, wherever they are.
+    places = DATA_PATHS if (path / IMAGES).exists() else ()
     differences = {
         key: f"{key} is {old.get(key, _NONE)!r} there and {new.get(key, _NONE)!r} now"
-        for key in sorted((old | new).keys() - set(_FREE))
+        for key in sorted((old | new).keys() - {*FREE, *places, INIT_FROM})
         if old.get(key, _NONE) != new.get(key, _NONE)
     }
     if set(differences) == {"epochs"}:

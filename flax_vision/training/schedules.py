@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from flax_vision.training.config import check_choice
+
 INDEPENDENT_OF_EPOCHS = ("constant", "exponential", "steps", "plateau")
 """Schedules whose rates are the same for any number of epochs."""
 
@@ -16,7 +18,12 @@ def make_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> opta
       config: the part `schedule` of a configuration; `default_config` tells its keys.
       epochs: of the whole run.
       steps_per_epoch: steps in each.
+
+    Raises:
+      UserError: There is no such schedule or warm-up.
     """
+    check_choice("schedule.name", config.name)
+    check_choice("schedule.warmup.name", config.warmup.name)
     schedule = _main_schedule(config, epochs, steps_per_epoch)
     warm_up = config.warmup
     last = round(warm_up.epochs * steps_per_epoch)

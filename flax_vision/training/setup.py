@@ -15,7 +15,8 @@ from flax_vision.counts import counted
 from flax_vision.data.background import measure_background
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
-from flax_vision.data.sources import Parts, Source, load_parts
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.sources import Parts
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
@@ -25,15 +26,12 @@ from flax_vision.sharding import make_mesh
 from flax_vision.training.freezing import Layer, frozen_layers, trained
 from flax_vision.training.inputs import (
     centered,
+    load_data,
     make_augmentation,
     make_preprocessing,
     make_reading,
 )
-from flax_vision.training.levenberg_marquardt import (
-    Curvature,
-    levenberg_marquardt,
-    make_curvature,
-)
+from flax_vision.training.levenberg_marquardt import Curvature, make_curvature
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.placement import Placement
@@ -73,7 +71,7 @@ class Setup:
     card: ModelCard
     program: Program
     steps_per_epoch: int
-    initial: Mapping[str, Any]
+    initial: Mapping[str, Any] | None
     notes: Sequence[str] = ()
 
     @property
@@ -94,7 +92,10 @@ class Setup:
 
 
 def prepare(
-    config: ConfigDict, report: Report, claim: Callable[[Parts], None] = lambda parts: None
+    config: ConfigDict,
+    report: Report,
+    claim: Callable[[Parts], None] = lambda parts: None,
+    kept: Preprocessing | None = None,
 ) -> Setup:
     """Reads the data and builds everything, without compiling anything yet.
 
@@ -102,24 +103,15 @@ def prepare(
       config: a checked configuration.
       report: called with a text, the images read so far and their number.
       claim: called with the data; it raises a UserError where they are not those of the run.
+      kept: The preprocessing of a begun run, for which `config.init_from` is not read again.
 
     Raises:
       UserError: the data cannot be had, or do not fit the configuration or the network.
     """
-    data = config.data
     placement = make_placement(config)
-    frozen, other = _check_layers(config)
+    frozen, other = _check_layers(config, is_begun=kept is not None)
     reading = make_reading(config)
-    source = Source(
-        data.name,
-        data.directory,
-        data.path,
-        data.validation,
-        data.test,
-        reading,
-        class_order=data.class_order,
-    )
-    parts = load_parts(source, report)
+    parts = load_data(config, report)
     claim(parts)
     steps_per_epoch = _steps_per_epoch(config, parts)
     card = _describe(config, parts.train, reading)
@@ -127,10 +119,12 @@ def prepare(
     recipe = _make_recipe(config, model, frozen, steps_per_epoch)
     start = start_from(other, shapes, len(card.class_names)) if other else None
     # What may be wrong is found before the images are looked at, which can take a while.
-    if start and config.init_preprocessing:
+    if kept is not None:
+        preprocessing = kept
+    elif start and config.init_preprocessing:
         preprocessing = preprocessing_of(start.card, card.preprocessing)
     else:
-        preprocessing = centered(card.preprocessing, data.center, parts.train, report)
+        preprocessing = centered(card.preprocessing, config.data.center, parts.train, report)
     augmentation = make_augmentation(config.augmentation, parts.train, preprocessing, report)
     background = measure_background(parts.train, report)
     card = dataclasses.replace(card, preprocessing=preprocessing, background=background)
@@ -141,7 +135,7 @@ def prepare(
         batch_shapes(parts.train.image_shape, config.batch_size),
         placement,
     )
-    initial = start.variables if start else {}
+    initial = start.variables if start else None if kept else {}
     notes = [*parts.notes(), *_notes(config, card, start, frozen, shapes["params"])]
     return Setup(config, parts, card, program, steps_per_epoch, initial, notes)
 
@@ -182,6 +176,8 @@ def make_placement(config: ConfigDict) -> Placement:
     try:
         mesh = make_mesh(data=asked.data or None, column=asked.column)
         model = create_model(mesh=mesh, **config.model.to_dict())
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"config.mesh: {error}") from error
     if peers.count() > 1 and mesh.size < jax.device_count():
@@ -200,7 +196,7 @@ def make_placement(config: ConfigDict) -> Placement:
     return Placement(mesh, asked.fsdp, getattr(model, "column_layers", ()))
 
 
-def _check_layers(config: ConfigDict) -> tuple[frozenset[Layer], Trained | None]:
+def _check_layers(config: ConfigDict, is_begun: bool) -> tuple[frozenset[Layer], Trained | None]:
     """Returns the layers that are frozen, and the network that this one begins with.
 
     Whatever the images are and the classes, the layers have the same names: what is wrong with
@@ -213,7 +209,7 @@ def _check_layers(config: ConfigDict) -> tuple[frozenset[Layer], Trained | None]
     images = jax.ShapeDtypeStruct((1, *find_variant(name).image_shape), "float32")
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     frozen, other = frozen_layers(config.freeze, shapes["params"]), None
-    if config.init_from:
+    if config.init_from and not is_begun:
         other = load_trained(config.init_from, config.init_layers, name, options)
         check_layers(other, shapes)
     return frozen, other
@@ -247,7 +243,6 @@ def _make_recipe(
 ) -> Recipe:
     loss = make_loss(config.loss.name, config.loss.rubbish)
     curvature: Curvature | None = None
-    optimizer = make_optimizer(config.optimizer)
     if config.optimizer.name == "levenberg_marquardt":
         if not isinstance(model, LeNet5) or model.trainable_codes:
             raise UserError(
@@ -255,10 +250,9 @@ def _make_recipe(
                 "codes; choose sgd."
             )
         curvature = make_curvature(model, loss)
-        optimizer = levenberg_marquardt(config.optimizer.mu)
     return Recipe(
         loss,
-        optimizer,
+        make_optimizer(config.optimizer),
         make_schedule(config.schedule, config.epochs, steps_per_epoch),
         make_plateau(config.schedule),
         steps_per_epoch,

@@ -2,6 +2,7 @@
 
 import argparse
 
+from flax_vision import arguments
 from flax_vision.terminal import print_warning
 from flax_vision.text import printable
 
@@ -40,10 +41,17 @@ FORMATS = ("orbax", "safetensors", "torchvision", "stablehlo", "onnx")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    parser.add_argument("trained", metavar="DIR", help="a run directory, or an export")
+    parser.add_argument(
+        "trained", type=arguments.expanded_path, metavar="DIR", help="a run directory, or an export"
+    )
     parser.add_argument("--format", required=True, choices=FORMATS, help="see below")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="PATH", help="where nothing is yet"
+        "-o",
+        "--output",
+        required=True,
+        type=arguments.expanded_path,
+        metavar="PATH",
+        help="where nothing is yet",
     )
     parser.add_argument(
         "--preprocessing",

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flax_vision import arguments
 from flax_vision.errors import UserError
 from flax_vision.report.tables import FORMATS, print_table
 from flax_vision.terminal import print_note
@@ -34,10 +35,21 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
     parser.add_argument("name", metavar="NAME", help="the network, such as resnet50_v1_5")
-    parser.add_argument("source", metavar="SOURCE", help="where its weights are, see below")
-    parser.add_argument("directory", metavar="DIR", help="the export directory, to be created")
+    parser.add_argument(
+        "source",
+        type=arguments.expanded_path,
+        metavar="SOURCE",
+        help="where its weights are, see below",
+    )
+    parser.add_argument(
+        "directory",
+        type=arguments.expanded_path,
+        metavar="DIR",
+        help="the export directory, to be created",
+    )
     parser.add_argument(
         "--classes",
+        type=arguments.expanded_path,
         metavar="FILE",
         help="names of the classes, one a line in the order of the outputs (default: ImageNet's "
         "where there are 1000 and torchvision is installed, and else numbers)",

@@ -19,7 +19,8 @@ from flax_vision.weights.run_checkpoints import (
 )
 from flax_vision.weights.run_files import METADATA, RESULT, read_config
 
-_HINT = "give the command of the training again, which writes it anew"
+_WRITE = "give the command of the training again, which writes it anew"
+_HINT = f"delete it and {_WRITE}"
 
 
 class LoadedModel(NamedTuple):
@@ -53,7 +54,7 @@ def load_card(path: str | Path) -> ModelCard:
     if not is_unfinished(path):
         return exported.load_card(path)
     if not (path / METADATA).is_file():
-        raise UserError(f"{path} is not finished and has no {METADATA}; {_HINT}.")
+        raise UserError(f"{path} is not finished and has no {METADATA}; {_WRITE}.")
     return exported.read_card(path / METADATA, _HINT)
 
 

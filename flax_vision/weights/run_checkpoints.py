@@ -51,7 +51,7 @@ def epoch_rank(record: Mapping[str, Any]) -> tuple[float, ...]:
 
 def saved_steps(run: Path) -> list[int]:
     """Returns the steps of the checkpoints in a run directory, oldest first."""
-    names = [folder.name for folder in (run / "checkpoints").glob("*")]
+    names = [folder.name for folder in (run / "checkpoints").glob("*") if folder.is_dir()]
     return sorted(int(name) for name in names if name.isdecimal())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flax.traverse_util import flatten_dict
 
-from flax_vision.errors import UserError
+from flax_vision.errors import UserError, naming
 
 CONFIG = "config.json"
 STARTS = "starts.json"
@@ -189,11 +189,14 @@ def to_json(content: Any) -> str:
 def write_file(path: Path, text: str) -> None:
     """Replaces a file so that a kill leaves the old one or the new one, never half of one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with naming(path), unfinished.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _record_problem(record: Any) -> str:

@@ -1,5 +1,6 @@
 """The program as a person types it: in this process for mistakes, as real processes for kills."""
 
+import errno
 import json
 import os
 import re
@@ -82,8 +83,9 @@ def fails(capsys, tmp_path, monkeypatch):
         ([f"--config={LENET5}", "--config.schedule.learning_rate=1e30"], "not finite at step"),
     ],
 )
-def test_mistakes_are_one_line_and_status_2(arguments, message, fails):
+def test_mistakes_are_one_line_and_status_2(arguments, message, fails, tmp_path):
     assert message in fails(*arguments)
+    assert not any(tmp_path.iterdir())
 
 
 def test_devices_that_jax_does_not_find_leave_no_directory_behind(fails, tmp_path, monkeypatch):
@@ -110,6 +112,27 @@ def test_mesh_that_cannot_be_leaves_no_directory_behind(mistake, fails, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+MISTAKES = [
+    *(["mesh.data=8"], ["mesh.column=2"], ["mesh.column=3"], ["batch_size=30"]),
+    *(["batch_size=4000"], ["epochs=100000000"], ["optimizer.accumulate=9999"]),
+    *(["data.name=mnits"], ["data.name=mnist", "data.directory=."], ["data.resize=64"]),
+    *(["data.mean=1,2,3"], ["data.crop=29"], ["data.validation=0.9999"], ["view.size=32"]),
+    *(["init_from=nowhere"], ["freeze=C9"], ["data.validation=0", "schedule.name=plateau"]),
+    ["optimizer.name=levenberg_marquardt", "model.name=lenet5_modern"],
+    *(["data.name=folder", "data.path=nowhere"], ["data.name=folder", "view.size=32"]),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=" ".join)
+def test_mistake_leaves_nothing_behind(mistake, fails, tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/config.json").write_text("{}")
+    for workdir in ("new/run", "old"):
+        fails(f"--config={LENET5}", *(f"--config.{x}" for x in mistake), f"--workdir={workdir}")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "old", tmp_path / "old/config.json"]
+    assert (tmp_path / "old/config.json").read_text() == "{}"
+
+
 def test_directory_of_another_configuration(fails, tmp_path):
     settings = ["--config.schedule.learning_rate=1e30", "--config.checkpoint.every_seconds=0"]
     fails("--config", LENET5, "--workdir=run", *settings)
@@ -117,6 +140,32 @@ def test_directory_of_another_configuration(fails, tmp_path):
     line = fails("--config", LENET5, "--workdir=run", *settings, "--config.seed=1")
     assert "seed is 0 there and 1 now" in line
     assert (tmp_path / "run/config.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "message"),
+    [
+        (
+            errno.EACCES,
+            "run/config.json",
+            "run: Permission denied. .* are whole; mend run/config",
+        ),
+        (errno.ENOSPC, "run/checkpoints", "run: No space left on .* are whole; make room and give"),
+        (errno.ENOSPC, "standard output", "standard output: No space left on device; make room an"),
+        (errno.EACCES, "/data", "/data: Permission denied; mend /data and give the same command"),
+        (errno.EIO, None, "the system: Input/output error; mend the system"),
+    ],
+)
+def test_errors_of_the_system_are_about_what_failed(number, name, message):
+    error = OSError(number, os.strerror(number), name)
+    assert re.match(message, command._explain(error, Path("run")))
+
+
+def test_tilde_is_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    options, _ = command._parse(["--config=~/a.py:mnist", "--workdir", "~/run"])
+    assert options.config == "/home/me/a.py:mnist"
+    assert options.workdir == "/home/me/run"
 
 
 def test_help_teaches(capsys):
@@ -132,12 +181,11 @@ def test_help_teaches(capsys):
 
 
 def test_each_configuration_has_a_directory_of_its_own(fails, tmp_path):
-    diverging = "--config.schedule.learning_rate=1e30"
-    fails("--config", LENET5, diverging)
-    fails("--config", LENET5, diverging, "--config.seed", "1")
+    diverging = ["--config.schedule.learning_rate=1e30", "--config.checkpoint.every_seconds=0"]
+    fails("--config", LENET5, *diverging)
+    fails("--config", LENET5, *diverging, "--config.seed", "1")
     names = {path.name for path in (tmp_path / "runs").iterdir()}
-    name = "lenet5-schedule.learning_rate=1e30"
-    assert names == {name, f"{name}-seed=1"}
+    assert names == {f"lenet5-schedule.learning_rate=1e30{end}" for end in ("", "-seed=1")}
 
 
 def start(workdir: Path, *more: str) -> subprocess.Popen:

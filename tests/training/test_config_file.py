@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
 from flax_vision.errors import UserError
-from flax_vision.training.config_file import load_config
+from flax_vision.training.config_file import check_config, load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 LENET5 = str(CONFIGS / "lenet5.py")
@@ -138,3 +139,43 @@ def test_recipe_that_does_not_exist(write):
     file = write(HEAD + "def get_config():\n    return default_config()\n")
     with pytest.raises(UserError, match="has no recipes, so not 'mnist' either"):
         load_config(f"{file}:mnist", [])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"optimizer": {"name": "adam"}}, "unknown config.optimizer.name 'adam'"),
+        ({"schedule": {"learning_rate": -1.0}}, "learning_rate is -1.0; it must be greater than 0"),
+        ({"optimiser": {"name": "sgd"}}, "unknown key 'optimiser.name'; did you mean 'optimizer"),
+        ({"epochs": "2"}, "config.epochs is '2'; it must be a whole number, such as 10, its def"),
+        ({"epochs": True}, "config.epochs is True; it must be a whole number"),
+        ({"init_from": None}, "config.init_from is None; it must be a string"),
+        ({"data": "mnist_5k"}, "unknown key 'data'; did you mean 'data."),
+        ({"model": {"name": "lenet6"}}, "unknown network 'lenet6'"),
+    ],
+)
+def test_configuration_made_in_python_is_checked(values, message):
+    with pytest.raises(UserError, match=message):
+        check_config(ConfigDict(values))
+
+
+def test_configuration_that_is_no_config_dict():
+    with pytest.raises(UserError, match="the configuration is a dict; give a ConfigDict"):
+        check_config({"epochs": 2})
+
+
+def test_checked_configuration_is_a_complete_copy():
+    config = ConfigDict({"epochs": 2, "data": {"mean": [1.0]}})
+    checked = check_config(config)
+    assert (checked.epochs, checked.batch_size, checked.data.mean) == (2, 128, (1.0,))
+    assert checked.model.background == -0.1
+    assert config.to_dict() == {"epochs": 2, "data": {"mean": [1.0]}}
+    assert check_config(checked) == checked
+
+
+def test_home_is_meant_by_a_tilde(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    overrides = ["init_from=~/a", "data.directory=~/b", "data.path=~/c", "data.name=folder"]
+    config = load_config(LENET5, [f"--config.{override}" for override in overrides])
+    assert config.init_from == "/home/me/a"
+    assert (config.data.directory, config.data.path) == ("/home/me/b", "/home/me/c")

@@ -22,9 +22,12 @@ from flax_vision.training import run as run_module
 from flax_vision.training import setup as training_setup
 from flax_vision.training.display import Display
 from flax_vision.training.fit import fit
-from flax_vision.training.interruption import Interrupted
+from flax_vision.training.interruption import Interrupted, Interruption
+from flax_vision.training.run import Run
+from flax_vision.training.run_directory import RunDirectory, open_run
 from flax_vision.training.setup import prepare
 from flax_vision.training.step import Program
+from flax_vision.weights import exported
 from flax_vision.weights.exported import load_card
 
 
@@ -101,6 +104,43 @@ def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished
     assert moved < 0.3 * np.abs(before["F6"]["kernel"]).mean()
 
 
+def test_begun_run_goes_on_without_what_it_began_with(config, finished, tmp_path, monkeypatch):
+    begin_with = tmp_path / "other"
+    shutil.copytree(finished[0] / "export", begin_with)
+    config.init_from, config.seed, config.epochs = str(begin_with), 5, 1
+    fit(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2)
+        with pytest.raises(Interrupted):
+            fit(config, tmp_path / "stopped")
+    shutil.rmtree(begin_with)
+    config.init_from = "elsewhere"
+    fit(config, tmp_path / "stopped")
+    ways = (tmp_path / "whole", tmp_path / "stopped")
+    chex.assert_trees_all_equal(*(fv.load(workdir)[1] for workdir in ways))
+    cards = [(workdir / "model_metadata.json").read_text() for workdir in ways]
+    assert cards[0] == cards[1]
+
+
+def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_path):
+    config.init_from = str(finished[0])
+    checkpoint = tmp_path / "checkpoints/3"
+    checkpoint.mkdir(parents=True)
+    setup = prepare(
+        config, lambda *report: None, kept=exported.load_card(finished[0]).preprocessing
+    )
+    assert setup.initial is None
+    checkpoint.rmdir()
+    with (
+        open_run(tmp_path, config.to_dict()) as directory,
+        Display() as display,
+        Interruption() as interruption,
+        Run(setup, directory, display, interruption) as run,
+        pytest.raises(UserError, match="has no checkpoint to go on from; give another --workdir"),
+    ):
+        run.start()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -114,7 +154,7 @@ def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished
 def test_mistakes_about_layers_are_found_before_images_are_read(
     changes, message, config, finished, monkeypatch
 ):
-    monkeypatch.setattr(training_setup, "load_parts", pytest.fail)
+    monkeypatch.setattr(training_setup, "load_data", pytest.fail)
     config.update_from_flattened_dict(
         {k: v.format(finished[0]) if isinstance(v, str) else v for k, v in changes.items()}
     )
@@ -133,6 +173,30 @@ def test_summary_of_a_run_of_one_step_an_epoch(config):
     config.batch_size = 800
     summary = prepare(config, lambda *report: None).summary()
     assert summary.endswith("800 training, 3,200 validation, 1,000 test images; 1 step an epoch")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("optimizer.name", "adam", "unknown config.optimizer.name 'adam'"),
+        ("schedule.learning_rate", -1.0, "config.schedule.learning_rate is -1.0; it must"),
+        ("model.codes", "ascii", "unknown option of lenet5_modern 'codes'"),
+    ],
+)
+def test_configuration_from_python_is_checked_before_anything_is_written(
+    key, value, message, config, tmp_path
+):
+    with config.unlocked():
+        config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=f"^{message}"):
+        fit(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_string_is_a_path_and_a_tilde_is_home(config, finished, monkeypatch):
+    workdir, result = finished
+    monkeypatch.setenv("HOME", str(workdir.parent))
+    assert fit(config, f"~/{workdir.name}") == result
 
 
 def test_finished_run_is_not_trained_again(config, finished, monkeypatch):
@@ -260,6 +324,31 @@ def test_report_that_a_kill_prevented_is_made_by_the_same_command(
     assert len(reported) == 1
 
 
+def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4)
+        with pytest.raises(Interrupted):
+            fit(config, tmp_path)
+    shutil.copytree(tmp_path / "checkpoints/4", tmp_path / "checkpoints/9")
+    assert fit(config, tmp_path)["step"] == 9
+    assert "checkpoint 9 is not of this run, which is at step 4" in capsys.readouterr().err
+    chex.assert_trees_all_equal(fv.load(tmp_path)[1], fv.load(finished[0])[1])
+
+
+@pytest.mark.parametrize("when", ["claim_images", "rewind", "write_metadata"])
+def test_run_whose_directory_is_removed_is_an_error(when, config, tmp_path, monkeypatch):
+    config.checkpoint.every_seconds = 0.0
+    workdir, method = tmp_path / "run", getattr(RunDirectory, when)
+
+    def remove(self, *args):
+        shutil.rmtree(workdir)
+        return method(self, *args)
+
+    monkeypatch.setattr(RunDirectory, when, remove)
+    with pytest.raises(UserError, match="run' was removed or moved during the run"):
+        fit(config, workdir)
+
+
 @pytest.mark.parametrize(
     ("changes", "rates"),
     [
@@ -380,12 +469,12 @@ def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkey
 
 
 def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
-    def reading(source, report):
+    def reading(config, report):
         os.kill(os.getpid(), signal.SIGINT)
-        report(source.name, 1, 2)
+        report(config.data.name, 1, 2)
         pytest.fail("it went on reading")
 
-    monkeypatch.setattr(training_setup, "load_parts", reading)
+    monkeypatch.setattr(training_setup, "load_data", reading)
     with pytest.raises(Interrupted, match="stopped by SIGINT while reading") as error:
         fit(config, tmp_path)
     assert not error.value.is_common

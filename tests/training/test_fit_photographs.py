@@ -100,6 +100,21 @@ def test_settings_of_a_folder_reach_the_data(tmp_path):
     assert note.startswith("skipped 1 file without an image extension (.heic 1), such as ")
 
 
+def test_finished_run_whose_folder_has_moved(folder, finished, tmp_path):
+    workdir, result = finished
+    shutil.copytree(folder, tmp_path / "pictures")
+    assert fit(configuration(tmp_path / "pictures"), workdir) == result
+    (tmp_path / "pictures/a/1.jpg").unlink()
+    assert fit(configuration(folder), workdir) == result
+    before = (workdir / "config.json").read_text()
+    with pytest.raises(UserError, match="belongs to other images"):
+        fit(configuration(tmp_path / "pictures"), workdir)
+    shutil.rmtree(tmp_path / "pictures")
+    with pytest.raises(UserError, match="does not exist"):
+        fit(configuration(tmp_path / "pictures"), workdir)
+    assert (workdir / "config.json").read_text() == before
+
+
 def test_start_that_failed_claims_no_images(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "pictures")
     (tmp_path / "pictures/a/1.jpg").write_bytes(b"nothing")

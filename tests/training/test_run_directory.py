@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import subprocess
@@ -5,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from tensorboardX.proto.event_pb2 import Event
+from tensorboard_events import read_events
 
 from flax_vision import peers
 from flax_vision.data import identity
@@ -15,6 +16,7 @@ from flax_vision.errors import UserError
 from flax_vision.training import run_directory
 from flax_vision.training.config import default_config
 from flax_vision.training.run_directory import open_run
+from flax_vision.weights import run_files
 from flax_vision.weights.exported import ModelCard
 
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}, "mean": (1.0, 2.0)}
@@ -35,24 +37,6 @@ def test_new_directory_gets_its_files(tmp_path):
     assert start["libraries"]["jax"]
     assert len(start["devices"]) == 4
     assert {"time", "command", "python", "git_revision"} <= set(start)
-
-
-def read_events(folder):
-    """Reads the numbers out of the TFRecord framing: length, its checksum, data, its checksum."""
-    (file,) = folder.glob("events.out.tfevents.*")
-    content, numbers = file.read_bytes(), []
-    while content:
-        length = int.from_bytes(content[:8], "little")
-        event = Event.FromString(content[12 : 12 + length])
-        numbers += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
-        content = content[16 + length :]
-    return numbers
-
-
-def test_tensorboard_events(tmp_path):
-    with open_run(tmp_path, CONFIG) as run:
-        run.log({"step": 10, "train/loss": 0.5})
-    assert read_events(tmp_path) == [("train/loss", 10, 0.5)]
 
 
 def test_same_configuration_may_come_back(tmp_path):
@@ -118,6 +102,79 @@ def test_what_changes_nothing_learned_may_be_another(tmp_path):
     other = {"data": {"on_error": "skip", "name": "folder"}, "report": False}
     with open_run(tmp_path, other):
         assert json.loads((tmp_path / "config.json").read_text()) == other
+
+
+OF_PLACES = [
+    {"data": {"path": "b/photos"}},
+    {"data": {"path": "photos/"}},
+    {"data": {"directory": "/else/where"}},
+    {"init_from": "gone"},
+]
+
+
+@pytest.mark.parametrize("other", OF_PLACES)
+def test_digests_of_the_images_and_no_paths_tell_the_data(other, digits, tmp_path):
+    parts = Parts(digits, digits, digits.take(np.arange(10)))
+    given = {"init_from": "", "data": {"path": "photos", "directory": ""}}
+    with open_run(tmp_path, given) as run:
+        run.claim_images(parts)
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with open_run(tmp_path, {**given, **other}) as run:
+        run.claim_images(parts)
+        with pytest.raises(UserError, match="belongs to other images"):
+            run.claim_images(Parts(digits, digits, digits))
+
+
+def test_paths_are_compared_where_there_are_no_digests(tmp_path):
+    with open_run(tmp_path, {"data": {"path": "photos"}}):
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="data.path is 'photos' there and 'others' now"):
+        open_run(tmp_path, {"data": {"path": "others"}}).__enter__()
+
+
+@pytest.mark.parametrize(("path", "moved"), [("{}/photos/", False), ("b/photos", True)])
+def test_data_have_moved_where_the_path_means_another_place(path, moved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images.json").write_text("{}")
+    with open_run(tmp_path, {"data": {"path": "photos"}}) as run:
+        assert not run.data_moved
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with open_run(tmp_path, {"data": {"path": path.format(tmp_path)}}) as run:
+        assert run.data_moved == moved
+
+
+def test_directory_that_was_removed_is_an_error(tmp_path, digits):
+    with open_run(tmp_path / "run", CONFIG) as run:
+        run.check_exists()
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        (tmp_path / "run/checkpoints").mkdir(parents=True)  # as Orbax does
+        message = "run' was removed or moved during the run; give the same command again"
+        with pytest.raises(UserError, match=message):
+            run.log({"step": 1})
+        with pytest.raises(UserError, match=message):
+            run.claim_images(Parts(digits, digits, digits))
+        assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"preprocessing": 1}', "{"])
+def test_damaged_metadata_are_named(text, tmp_path):
+    run = run_directory.RunDirectory(tmp_path, CONFIG)
+    (tmp_path / "model_metadata.json").write_text(text)
+    assert run.preprocessing() is None  # nothing is begun
+    (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="model_metadata.json is damaged"):
+        run.preprocessing()
+
+
+def test_errors_of_the_system_name_the_file(tmp_path, monkeypatch):
+    def fail(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with open_run(tmp_path, CONFIG) as run:
+        monkeypatch.setattr(run_files.os, "fsync", fail)
+        with pytest.raises(OSError, match=r"No space left on device: '.*/metrics.jsonl'"):
+            run.rewind([])
+    assert not [file for file in tmp_path.iterdir() if "unfinished" in file.name]
 
 
 def test_start_that_failed_claims_nothing(tmp_path):

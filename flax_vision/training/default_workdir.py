@@ -1,0 +1,37 @@
+"""The run directory of a command that names none."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from flax_vision.arguments import normalized_path
+from flax_vision.training.config import PATH_KEYS, split_spec
+from flax_vision.training.same_run import FREE
+
+_NAME_BYTES = 255
+"""The longest file name that common file systems take."""
+
+
+def default_workdir(spec: str, overrides: Sequence[str]) -> str:
+    """Returns the run directory of a command that names none.
+
+    Different spellings of one command give one directory: the settings are sorted, their paths are
+    normalized, and settings that a resumed run may change are left out.
+
+    Args:
+      spec: The config file, `PATH` or `PATH:RECIPE`.
+      overrides: Arguments such as `--config.batch_size=64`.
+    """
+    path, recipe = split_spec(spec)
+    pairs = (override.removeprefix("--config.").split("=", 1) for override in overrides)
+    settings = [
+        f"{key}={normalized_path(value) if key in PATH_KEYS else value}"
+        for key, value in sorted(dict(pairs).items())
+        if key not in FREE
+    ]
+    name = re.sub(r"[^\w.=,+-]+", "_", "-".join(filter(None, [Path(path).stem, recipe, *settings])))
+    if len(name.encode()) > _NAME_BYTES:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = name.encode()[: _NAME_BYTES - 9].decode(errors="ignore") + f"-{digest}"
+    return f"runs/{name}"

@@ -1,0 +1,64 @@
+"""The numbers of a run for TensorBoard."""
+
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
+
+PATTERN = "events.out.tfevents.*"
+"""The names of TensorBoard's event files."""
+
+
+class Events:
+    """The event file of a run.
+
+    A run does not need its events: the first error about them is a warning, and no further events
+    are written. They are written directly, because `tensorboardX.SummaryWriter` needs /dev/shm.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._writer: EventsWriter | None = None
+        self._has_failed = False
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Writes the numbers of a record; the first one begins a new file in place of the old."""
+        if self._has_failed:
+            return
+        try:
+            self._writer = self._writer or self._begin()
+            for name, value in record.items():
+                if name != "step":
+                    event = Event(step=record["step"], summary=scalar(name, value))
+                    event.wall_time = time.time()
+                    self._writer.write_event(event)
+            self._writer.flush()
+        except OSError as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """Closes the file."""
+        writer, self._writer = self._writer, None
+        try:
+            if writer is not None:
+                writer.close()
+        except OSError as error:
+            self._fail(error)
+
+    def _begin(self) -> EventsWriter:
+        for file in self._directory.glob(PATTERN):
+            file.unlink()
+        return EventsWriter(str(self._directory / "events"))
+
+    def _fail(self, error: OSError) -> None:
+        self._has_failed, self._writer = True, None
+        warnings.warn(
+            f"no events for TensorBoard from here on: {self._directory} cannot be written "
+            f"({error.strerror or error}); the run goes on",
+            stacklevel=3,
+        )

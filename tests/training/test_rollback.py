@@ -1,0 +1,65 @@
+import json
+
+import pytest
+
+from flax_vision.errors import UserError
+from flax_vision.training.run_directory import open_run
+
+CONFIG = {"epochs": 2, "model": {"name": "lenet5"}}
+
+
+def fail_in(path, config=CONFIG, work=lambda path: None):
+    def run():
+        with open_run(path, config) as run:
+            run.log({"step": 1, "a": 1.0})
+            work(path)
+            raise UserError("no good")
+
+    with pytest.raises(UserError, match="no good"):
+        run()
+
+
+def contents(path):
+    return {p.name: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_new_directory_and_its_parents_are_removed(tmp_path):
+    fail_in(
+        tmp_path / "a/b/run", work=lambda path: (path / "checkpoints/1.tmp").mkdir(parents=True)
+    )
+    assert not any(tmp_path.iterdir())
+
+
+def test_directory_that_was_there_is_left_as_it_was(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "config.json").write_text("{}")
+    before = contents(tmp_path)
+    fail_in(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_begun_run_keeps_its_configuration(tmp_path):
+    with open_run(tmp_path, CONFIG):
+        (tmp_path / "checkpoints/1").mkdir(parents=True)
+    before = contents(tmp_path)
+    fail_in(tmp_path, {**CONFIG, "report": False})
+    assert contents(tmp_path) == before
+    assert (tmp_path / "checkpoints/1").is_dir()
+
+
+def test_refused_directory_gets_no_lock(tmp_path):
+    (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="no config.json"), open_run(tmp_path, CONFIG):
+        pass
+    assert not contents(tmp_path)
+
+
+def test_new_checkpoint_is_kept(tmp_path):
+    fail_in(tmp_path / "run", work=lambda path: (path / "checkpoints/1").mkdir(parents=True))
+    assert json.loads((tmp_path / "run/config.json").read_text()) == CONFIG
+    assert len(json.loads((tmp_path / "run/starts.json").read_text())) == 1
+
+
+def test_file_that_appeared_meanwhile_is_kept(tmp_path):
+    fail_in(tmp_path / "run", work=lambda path: (path / "log.txt").write_text("mine"))
+    assert contents(tmp_path) == {"log.txt": b"mine"}
