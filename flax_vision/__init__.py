@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from flax_vision.models.registry import create_model, list_models
     from flax_vision.prediction.classifier import Classifier
     from flax_vision.sharding import make_mesh
-    from flax_vision.weights.exported import load
+    from flax_vision.weights.loading import load
 
 __all__ = ["Classifier", "create_model", "list_models", "load", "make_mesh", "weights"]
 __version__: str
@@ -17,7 +17,7 @@ _HOMES = {
     "Classifier": "flax_vision.prediction.classifier",
     "create_model": "flax_vision.models.registry",
     "list_models": "flax_vision.models.registry",
-    "load": "flax_vision.weights.exported",
+    "load": "flax_vision.weights.loading",
     "make_mesh": "flax_vision.sharding",
 }
 

@@ -11,9 +11,6 @@ from flax_vision.counts import counted, nfc
 from flax_vision.data.image_set import Images
 from flax_vision.data.sources import PARTS, Parts
 
-FILE = "images.json"
-"""Of a run directory: the identities of its parts."""
-
 Identity = Mapping[str, Any]
 """The pair `[images, digest]` of each class, by its name in NFC."""
 

@@ -1,6 +1,5 @@
 """What is tested: a trained network, and the images that it is tested on."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +11,10 @@ from flax_vision.data.sources import PARTS, Source, load_part
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError, unknown
 from flax_vision.weights.exported import ModelCard
+from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_images
 
 _NEEDED = {"name", "directory", "validation"}
-"""Of what a run says about its data."""
+"""Of what a run says about its data; a folder has a path too."""
 
 OPTIONS = Options(
     name="--data ",
@@ -134,15 +134,12 @@ def run_configuration(path: Path) -> dict[str, Any]:
     Raises:
       UserError: it cannot be read.
     """
-    file = _run_directory(path) / "config.json"
-    if not file.exists():
-        return {}
-    try:
-        configuration: dict[str, Any] = json.loads(file.read_text())
-        if missing := _NEEDED - {**configuration["data"]}.keys():
-            raise KeyError(min(missing))
-    except (KeyError, OSError, TypeError, ValueError) as error:
-        raise UserError(f"{file} is damaged ({error!r}); mend it.") from error
+    run = _run_directory(path)
+    configuration = read_config(run)
+    data = configuration.get("data", {})
+    missing = _NEEDED - data.keys() or ({"path"} - data.keys() if data["name"] == "folder" else ())
+    if configuration and missing:
+        raise UserError(f"{run / CONFIG} is damaged (data has no {min(missing)}); {RESTORE}.")
     return configuration
 
 
@@ -187,14 +184,12 @@ def have_changed(path: Path, source: Source, split: str, images: Images) -> str:
       UserError: what the run wrote down of its images cannot be read.
     """
     own = run_configuration(path).get("data", {})
-    file = _run_directory(path) / identity.FILE
     is_own = (source.name, source.test) == (own.get("name"), own.get("test", 0.0))
-    if not is_own or not file.exists():
+    hint = "delete it to go on without comparing the images"
+    kept = read_images(_run_directory(path), hint) if is_own else None
+    if kept is None:
         return ""
-    try:
-        changed = identity.changes(json.loads(file.read_text())[split], identity.identity(images))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} is damaged ({error!r}); mend it, or take it away.") from error
+    changed = identity.changes(kept[split], identity.identity(images))
     if not changed:
         return ""
     return (

@@ -32,7 +32,7 @@ from flax_vision.evaluation.subject import (
     run_configuration,
 )
 from flax_vision.evaluation.trial import Trial, prepare
-from flax_vision.weights import exported
+from flax_vision.weights.loading import load_model
 from flax_vision.weights.model_card import ModelCard
 
 
@@ -104,7 +104,7 @@ def evaluate_trained(
     """Tests what training, or an import, left behind.
 
     Args:
-      path: a run directory, or an export.
+      path: A run directory, whose best checkpoint is taken if it is not finished; or an export.
       protocol: one of `protocols.NAMES`.
       split: `"train"`, `"validation"` or `"test"`.
       data: name of a data set with the same classes; None for the run's own.
@@ -127,7 +127,8 @@ def evaluate_trained(
       UserError: the network, the data and the protocol do not fit together.
     """
     path = Path(path)
-    card, _, variables = exported.load_export(path)
+    loaded = load_model(path)
+    card, variables = loaded.card, loaded.variables
     prepared = partial(prepare, card, protocol, scales=scales, flip=flip)
     # On images as in training, so that what is wrong with the protocol is said before any is read.
     trial = prepared(tuple(card.image_shape))
@@ -141,7 +142,8 @@ def evaluate_trained(
             warnings.append(text)
             on_warning(text)
 
-    warn(*image_set.notes, other_names(card, image_set, source.name), _unseen(path, trial))
+    warn(loaded.note, *image_set.notes)
+    warn(other_names(card, image_set, source.name), _unseen(path, trial))
     warn(has_moved(path, source), have_changed(path, source, split, image_set))
     showings = _shown(image_set, protocol, trial, prepared, report)
     measured = measure(showings, variables, batch_size, report)

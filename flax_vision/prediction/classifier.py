@@ -22,7 +22,7 @@ from flax_vision.evaluation.protocols import CENTER
 from flax_vision.evaluation.subject import OPTIONS, view_of
 from flax_vision.evaluation.trial import prepare
 from flax_vision.prediction.files import find_photographs, truth_of
-from flax_vision.weights import exported
+from flax_vision.weights.loading import load_model
 
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 """Images in a step: few sizes, each compiled once and kept for later calls and programs."""
@@ -88,19 +88,21 @@ class Classifier:
 
     Attributes:
       card: of the network: its name, classes and preprocessing.
+      note: A line about the checkpoint of an unfinished run; empty for an export.
     """
 
     def __init__(self, path: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
         """Loads what training or an import left behind.
 
         Args:
-          path: an export directory, or a run directory that has one.
+          path: An export directory, or a run directory.
           max_pixels: Bound on the pixels of a photograph.
 
         Raises:
-          UserError: there is no export, it is damaged, or it takes no photographs.
+          UserError: There is no model, it is damaged, or it takes no photographs.
         """
-        self.card, _, self._variables = exported.load_export(path)
+        loaded = load_model(path)
+        self.card, self.note, self._variables = loaded.card, loaded.note, loaded.variables
         self._view = view_of(self.card)
         self._max_pixels = max_pixels
         trial = prepare(self.card, CENTER, self._view.image_shape)

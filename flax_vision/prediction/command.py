@@ -13,7 +13,7 @@ from flax_vision.data.options import MAX_PIXELS
 from flax_vision.errors import UserError
 from flax_vision.report.progress import progress
 from flax_vision.report.tables import print_table
-from flax_vision.terminal import print_error, print_note
+from flax_vision.terminal import print_error, print_note, print_warning
 from flax_vision.text import printable
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def run(options: argparse.Namespace) -> int:
     from flax_vision.prediction.classifier import Classifier
 
     classifier = Classifier(options.trained, max_pixels=options.max_pixels)
+    if classifier.note:
+        print_warning(classifier.note)
     with progress() as report:
         predictions = classifier.predict(
             paths, options.top, batch_size=options.batch_size, report=report

@@ -1,7 +1,7 @@
 """How a network learned: loss, accuracy and rate by epoch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from flax_vision.report.drawing import (
@@ -13,9 +13,7 @@ from flax_vision.report.drawing import (
     Theme,
     style,
 )
-
-Records = Sequence[Mapping[str, Any]]
-"""The objects in a run's `metrics.jsonl`: one for each epoch, and a last one with the test."""
+from flax_vision.weights.run_files import Records
 
 PARTS = {"train": "training", "validation": "validation"}
 """Of which there are curves: as they are called in the records, and in pictures."""

@@ -1,15 +1,12 @@
-"""The report of a run: a page and its pictures, from what the run left in its directory."""
+"""The report of a run: a page and its pictures, made from the run directory."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import jax
-from flax import linen as nn
 
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
@@ -22,32 +19,16 @@ from flax_vision.evaluation.subject import (
     has_moved,
     have_changed,
     load_split,
-    run_configuration,
 )
 from flax_vision.evaluation.trial import prepare
 from flax_vision.models.summary import summarize
 from flax_vision.report import sections
-from flax_vision.report.curves import Records
 from flax_vision.report.html import THEMES, Section, page
-from flax_vision.report.run_files import read_records, read_starts
-from flax_vision.weights import exported
-from flax_vision.weights.exported import ModelCard
+from flax_vision.report.trained_run import TrainedRun, open_trained_run
+from flax_vision.weights.run_files import REPORT_PAGE
 
-FOLDER = "report"
-"""In the run directory."""
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What a run left in its directory."""
-
-    path: Path
-    records: Records
-    config: Mapping[str, Any]
-    starts: Sequence[Mapping[str, Any]]
-    card: ModelCard
-    model: nn.Module
-    variables: Mapping[str, Any]
+FOLDER, _PAGE = REPORT_PAGE.split("/")
+"""The folder in the run directory, and the page in it."""
 
 
 def write_report(
@@ -57,7 +38,9 @@ def write_report(
     folder: str | None = None,
     report: Report = lambda what, done, total: None,
 ) -> tuple[Path, str]:
-    """Writes the report of a finished run into its directory.
+    """Writes the report of a run into its directory.
+
+    The best checkpoint is shown of a run that is not finished.
 
     Args:
       path: the run directory.
@@ -67,73 +50,64 @@ def write_report(
       report: called with a text, the images read or tested so far and their number.
 
     Returns:
-      The page, and what stands on it as a warning; empty for nothing.
+      The page, and the warnings that stand on it; empty for none.
 
     Raises:
-      UserError: it is no finished run, or something in it is damaged.
+      UserError: There is no run, or what the report needs of it is damaged.
       OSError: the report cannot be written.
     """
-    run = _open(Path(path))
+    run = open_trained_run(Path(path))
     (run.path / FOLDER).mkdir(exist_ok=True)  # or fail before anything takes long
-    tested, warning = None, ""
+    tested, about_images = None, ""
     try:
         if images is None:
-            images, warning = _test_images(run, directory, folder, report)
+            images, about_images = _test_images(run, directory, folder, report)
         tested = _tested(run, images, report)
     except UserError as error:
-        warning = f"pictures of test images are left out: {error}"
-    shown = list(_sections(run, tested, warning))
-    return _write(run.path / FOLDER, _page(run, shown), shown), warning
+        about_images = f"pictures of test images are left out: {str(error).rstrip('.')}"
+    warnings = [text for text in (run.loaded.note, *run.warnings, about_images) if text]
+    shown = list(_sections(run, tested, warnings))
+    return _write(run.path / FOLDER, _page(run, shown), shown), "; ".join(warnings)
 
 
-def _tested(run: _Run, images: Images, report: Report) -> sections.Tested:
-    """Returns images with what the network takes them for, each seen as in the run's own test."""
-    showings = as_they_are(images, partial(prepare, run.card, CENTER))
-    return sections.Tested(images, measure(showings, run.variables, None, report))
+def _tested(run: TrainedRun, images: Images, report: Report) -> sections.Tested:
+    """Returns images with their predicted classes, each seen as in the run's own test."""
+    showings = as_they_are(images, partial(prepare, run.loaded.card, CENTER))
+    return sections.Tested(images, measure(showings, run.loaded.variables, None, report))
 
 
-def _sections(run: _Run, tested: sections.Tested | None, warning: str) -> Iterator[Section]:
-    names = run.card.class_names
-    yield sections.training(run.records)
-    if warning:
-        yield Section("Test images", f"{warning[:1].upper()}{warning[1:].rstrip('.')}.")
+def _sections(
+    run: TrainedRun, tested: sections.Tested | None, warnings: Sequence[str]
+) -> Iterator[Section]:
+    card, model, variables, _ = run.loaded
+    if warnings:
+        text = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in warnings)
+        yield Section("Warnings", text)
+    yield sections.training(run.records, run.config, run.images)
     if tested is not None:
-        yield sections.confusions(tested, names)
-        yield sections.most_confident_mistakes(tested, names)
-    yield sections.first_layer(run.variables)
+        yield sections.confusions(tested, card.class_names)
+        yield sections.most_confident_mistakes(tested, card.class_names)
+    yield sections.first_layer(variables)
     if tested is not None:
-        yield sections.feature_maps(run.card, run.model, run.variables, tested)
-    yield sections.network(summarize(run.model, run.card.seen_shape))
+        yield sections.feature_maps(card, model, variables, tested)
+    yield sections.network(summarize(model, card.seen_shape))
     yield sections.configuration(run.config, run.starts, run.records)
 
 
-def _open(path: Path) -> _Run:
-    if not (path / "metrics.jsonl").is_file():
-        raise UserError(
-            f"no run in {str(path)!r}: it has no metrics.jsonl. Give the directory of a finished "
-            "run, such as runs/lenet5."
-        )
-    records, starts = read_records(path / "metrics.jsonl"), read_starts(path / "starts.json")
-    config = run_configuration(path)
-    if not config:
-        raise UserError(f"{path / 'config.json'} is missing; bring it back, as the run wrote it.")
-    return _Run(path, records, config, starts, *exported.load_export(path))
-
-
 def _test_images(
-    run: _Run, directory: str | None, folder: str | None, report: Report
+    run: TrainedRun, directory: str | None, folder: str | None, report: Report
 ) -> tuple[Images, str]:
     """Returns the images of the test, and a warning where they are others than the run's."""
-    source = find_source(run.path, run.card, None, directory, folder)
+    source = find_source(run.path, run.loaded.card, None, directory, folder)
     images = load_split(source, "test", report)
-    check_fit(run.card, images, source.name)
+    check_fit(run.loaded.card, images, source.name)
     warnings = have_changed(run.path, source, "test", images), has_moved(run.path, source)
     return images, "; ".join(filter(None, warnings))
 
 
-def _page(run: _Run, shown: Sequence[Section]) -> str:
-    card, made = run.card, time.strftime("%Y-%m-%d %H:%M")
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(run.variables["params"]))
+def _page(run: TrainedRun, shown: Sequence[Section]) -> str:
+    card, made = run.loaded.card, time.strftime("%Y-%m-%d %H:%M")
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(run.loaded.variables["params"]))
     return page(
         title=f"{card.name} on {run.config['data']['name']}",
         subtitle=f"{len(card.class_names):,} classes; the network sees images of "
@@ -167,6 +141,6 @@ def _write(folder: Path, content: str, shown: Sequence[Section]) -> Path:
         for figure in section.figures:
             for form, png in zip(THEMES, figure.pngs, strict=True):
                 (folder / f"{figure.name}{form}.png").write_bytes(png)
-    unfinished = folder / ".index.html.unfinished"
+    unfinished = folder / f".{_PAGE}.unfinished"
     unfinished.write_text(content, "utf-8")
-    return unfinished.replace(folder / "index.html")
+    return unfinished.replace(folder / _PAGE)

@@ -12,18 +12,20 @@ from flax.traverse_util import flatten_dict
 
 from flax_vision.counts import counted
 from flax_vision.data.image_set import Images
+from flax_vision.data.photographs import Photographs
 from flax_vision.evaluation.confusion import confusion_matrix, table_of
 from flax_vision.evaluation.measurement import Measurement
 from flax_vision.models.summary import Row, totals
 from flax_vision.report import curves
 from flax_vision.report.confusion import confusion
-from flax_vision.report.curves import Records, series
+from flax_vision.report.curves import series
 from flax_vision.report.drawing import Picture, Theme
 from flax_vision.report.feature_maps import draw, stages
 from flax_vision.report.filters import filters, first_kernels
 from flax_vision.report.html import THEMES, Figure, Section, figure, table
-from flax_vision.report.mistakes import mistakes, most_confident
+from flax_vision.report.mistakes import confidence_text, mistakes, most_confident
 from flax_vision.weights.exported import ModelCard
+from flax_vision.weights.run_files import Records
 
 _SHOWN = 3
 """Images of which feature maps are shown."""
@@ -46,9 +48,26 @@ class Tested:
         ((images, _),) = self.images.views([places], None)
         return np.asarray(images)
 
+    def file_names(self, places: np.ndarray) -> list[str]:
+        """Returns the names of the photographs at `places`; none for images in memory."""
+        images = self.images
+        if not isinstance(images, Photographs):
+            return []
+        return [images.files.name(int(images.indices[place])) for place in places]
 
-def training(records: Records) -> Section:
-    """Returns the curves of a run."""
+
+def training(
+    records: Records, config: Mapping[str, Any], image_counts: Mapping[str, int]
+) -> Section:
+    """Returns the curves of a run.
+
+    Args:
+      records: Records of its epochs, and its result.
+      config: Its configuration, as nested dictionaries.
+      image_counts: The numbers of images of its parts; empty where they are not known.
+    """
+    if not any("epoch" in record for record in records):
+        return Section("Training", "No epoch is finished yet.")
     figures = [
         _figure("loss", partial(curves.loss, records), f"Loss: {_course(records, 'loss', '.4f')}"),
         _figure(
@@ -62,9 +81,39 @@ def training(records: Records) -> Section:
             f"Learning rate by epoch: {_rates(records)}",
         ),
     ]
-    text = "Training figures are means over an epoch, while the network changes; validation "
-    text += "figures are of its end. The best epoch is the one that was tested and exported."
+    text = _about_losses(config, image_counts)
+    text += " The best epoch is the one that was tested and exported."
     return Section("Training", text, figures)
+
+
+def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) -> str:
+    """Returns sentences about the losses of a run and the images that they are means over.
+
+    Args:
+      config: The configuration, as nested dictionaries.
+      image_counts: The numbers of images of the parts; empty where they are not known.
+    """
+    name = config.get("loss", {}).get("name", "loss").replace("_", "-")
+    train, validation = (image_counts.get(part) for part in ("train", "validation"))
+    left_out = (train or 0) % (config.get("batch_size") or 1)
+    seen = "the images" if train is None else counted(train - left_out, "image")
+    sentences = [
+        f"The training loss is the mean {name} over {seen} of an epoch, while the parameters "
+        "change, with augmentation and dropout.",
+        "Neither weight decay nor auxiliary heads are part of it.",
+    ]
+    if left_out:
+        sentences.append(
+            f"Each epoch leaves out {counted(left_out, 'image')} of {train:,}: a last batch would "
+            f"have fewer than {config['batch_size']:,}."
+        )
+    if validation != 0:
+        images = "all" if validation is None else f"{validation:,}"
+        sentences.append(
+            f"The validation loss is the mean {name} over {images} validation images at the end "
+            "of an epoch, without augmentation and dropout."
+        )
+    return " ".join(sentences)
 
 
 def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
@@ -75,7 +124,7 @@ def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
     right, count = int(np.trace(matrix)), int(matrix.sum())
     alternative = f"Confusion matrix of {count:,} test images, {right:,} of them right."
     drawn = _figure("confusion", lambda theme: confusion(matrix, class_names, theme), alternative)
-    text = "A row is a true class, a column what it was taken for; blue is right, orange wrong, "
+    text = "A row is a true class, a column a predicted one; blue is right, orange wrong, "
     text += "and the deeper the larger the share of the row."
     rows = table_of(matrix, class_names)
     title = "In numbers" if "taken for" not in (rows or [{}])[0] else "The most frequent confusions"
@@ -88,21 +137,27 @@ def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Secti
     places = most_confident(labels, found.taken_for, found.confidence)
     title = "Most confident mistakes"
     if not len(places):
-        return Section(title, "No test image was taken for another class.")
-    images = tested.pixels(places)
+        return Section(title, "The class of every test image was predicted right.")
+    images, names = tested.pixels(places), tested.file_names(places)
     of = (labels[places], found.taken_for[places], found.confidence[places])
-    pairs = [
-        f"{class_names[true]} taken for {class_names[taken]} ({share:.0%})"
-        for true, taken, share in zip(*of, strict=True)
+    rows = [
+        {
+            "predicted": class_names[predicted],
+            "is": class_names[true],
+            "confidence": confidence_text(confidence),
+            "test image": name,
+        }
+        for true, predicted, confidence, name in zip(*of, names or places.tolist(), strict=True)
     ]
+    pairs = [f"predicted {x['predicted']}, is {x['is']} ({x['confidence']} sure)" for x in rows]
     drawn = _figure(
         "mistakes",
-        lambda theme: mistakes(images, *of, class_names, theme),
-        f"Test images with their true classes: {'; '.join(pairs)}.",
+        lambda theme: mistakes(images, *of, class_names, theme, names),
+        f"Test images: {'; '.join(pairs)}.",
     )
-    text = "Above each test image, what it was taken for, with the posterior of that, and what it "
-    text += "is. Some may be labelled wrongly."
-    return Section(title, text, [drawn])
+    text = "Above each test image are the predicted class, the true class and the predicted one's "
+    text += "probability. Some may be labelled wrongly."
+    return Section(title, text, [drawn], table(rows))
 
 
 def first_layer(variables: Mapping[str, Any]) -> Section:
@@ -124,6 +179,7 @@ def feature_maps(
     labels, read = tested.images.labels, np.flatnonzero(tested.measured.taken_for >= 0)
     _, first = np.unique(labels[read], return_index=True)
     places = read[np.sort(first)[:_SHOWN]]
+    files = [f", {name}" for name in tested.file_names(places)] or [""] * len(places)
     images = np.asarray(card.preprocessing(tested.pixels(places)))
     outputs = stages(model, variables, images)
     figures = []
@@ -135,7 +191,8 @@ def feature_maps(
             return draw(images[only], {key: x[only] for key, x in outputs.items()}, theme=theme)
 
         alternative = f"What the stages {', '.join(outputs)} make of an image of class {name}."
-        figures.append(_figure(f"feature-maps-{number + 1}", drawn, alternative, f"class {name}"))
+        caption = f"class {name}{files[number]}"
+        figures.append(_figure(f"feature-maps-{number + 1}", drawn, alternative, caption))
     text = "Of each stage the maps with the greatest deviation, each from its least value (dark) "
     text += "to its greatest; where maps are single pixels, a point is a unit."
     return Section("Feature maps", text, figures)
@@ -163,7 +220,7 @@ def configuration(
         ]
         last = starts[-1]
         versions = {"python": last["python"], **last["libraries"]}
-        versions["git revision"] = last["git_revision"] or "none"
+        versions["git revision"] = last.get("git_revision") or "none"
         versions["platform"] = last["platform"]
         tables += [table(times, "Starts")]
         tables += [table([{"of": k, "version": v} for k, v in versions.items()], "Versions")]

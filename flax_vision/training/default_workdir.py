@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flax_vision.arguments import normalized_path
 from flax_vision.training.config import PATH_KEYS, split_spec
-from flax_vision.training.run_directory import FREE
+from flax_vision.training.same_run import FREE
 
 _NAME_BYTES = 255
 """The longest file name that common file systems take."""

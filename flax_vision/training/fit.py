@@ -16,6 +16,7 @@ from flax_vision.training.interruption import Interruption
 from flax_vision.training.run import Run
 from flax_vision.training.run_directory import open_run
 from flax_vision.training.setup import make_placement, prepare
+from flax_vision.weights.run_files import REPORT_PAGE
 
 
 def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
@@ -58,13 +59,20 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
                 directory.claim_images(load_data(config, display.reading))
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
-        if config.report and tested is not None and peers.is_first():
+        is_reported = tested is None and (workdir / REPORT_PAGE).exists()
+        if config.report and not is_reported and peers.is_first():
             _report(workdir, tested, display)
         return result
 
 
-def _report(workdir: Path, tested: Images, display: Display) -> None:
-    """Writes the report of a run, which is finished and whole whatever happens here."""
+def _report(workdir: Path, tested: Images | None, display: Display) -> None:
+    """Writes the report of a run, which is finished and whole whatever happens here.
+
+    Args:
+      workdir: The run directory.
+      tested: The test images; None to read them again.
+      display: Shows the progress and what went wrong.
+    """
     try:
         from flax_vision.report.run import write_report
     except UserError as error:  # for matplotlib is not there
@@ -72,11 +80,13 @@ def _report(workdir: Path, tested: Images, display: Display) -> None:
         return
     display.begin(0)
     try:
-        page, _ = write_report(workdir, tested, report=display.reading)
+        page, warning = write_report(workdir, tested, report=display.reading)
     except (Exception, KeyboardInterrupt) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         display.warning(f"no report ({reason}); to try again: flax-vision report {workdir}")
     else:
+        if warning:
+            display.warning(warning)
         display.line(f"report: {page}")
 
 

@@ -5,14 +5,20 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
-from flax_vision.data import identity
 from flax_vision.training.events import PATTERN
+from flax_vision.weights.run_checkpoints import saved_steps
+from flax_vision.weights.run_files import (
+    CONFIG,
+    IMAGES,
+    METADATA,
+    METRICS,
+    RESULT,
+    STARTS,
+)
 
 LOCK = "run.lock"
 
-METADATA = "model_metadata.json"
-
-_FILES = ("config.json", "starts.json", identity.FILE, METADATA, "metrics.jsonl", LOCK)
+_FILES = (CONFIG, STARTS, IMAGES, METADATA, METRICS, LOCK)
 """Files that a run writes before its first checkpoint; the lock is the last to be removed."""
 
 
@@ -66,10 +72,9 @@ class Rollback:
         return {*self._path.glob(PATTERN), *self._path.glob("checkpoints")}
 
     def _measure_progress(self) -> tuple[set[int], bool]:
-        return checkpoint_steps(self._path), (self._path / "result.json").exists()
+        return checkpoint_steps(self._path), (self._path / RESULT).exists()
 
 
 def checkpoint_steps(path: Path) -> set[int]:
     """Returns the steps of the checkpoints in a run directory, whole or damaged."""
-    folders = (folder for folder in (path / "checkpoints").glob("*") if folder.is_dir())
-    return {int(folder.name) for folder in folders if folder.name.isdecimal()}
+    return set(saved_steps(path))

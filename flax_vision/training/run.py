@@ -26,6 +26,7 @@ from flax_vision.training.run_directory import RunDirectory
 from flax_vision.training.setup import Setup
 from flax_vision.training.state import TrainState, is_finite
 from flax_vision.weights import exported
+from flax_vision.weights.run_checkpoints import epoch_rank
 
 
 class Run:
@@ -72,8 +73,7 @@ class Run:
             self._step = int(self._state.step)
             self._checkpoints.set_aside_after(self._step, self._display.warning)
             self._display.line(f"going on from step {self._step:,}")
-        self._directory.rewind(self._history)
-        self._directory.write_metadata(self._setup.card)
+        self._directory.begin(self._setup.card, self._history)
         self._display.line(self._setup.summary())
         for note in self._setup.notes:
             self._display.line(note)
@@ -216,11 +216,11 @@ class Run:
         return totals
 
     def _best_step(self) -> int | None:
-        return max(self._history, key=_rank)["step"] if self._history else None
+        return max(self._history, key=epoch_rank)["step"] if self._history else None
 
     def _restore_best(self) -> tuple[dict[str, Any], TrainState]:
         """Returns the record and the state of the best epoch whose checkpoint is whole."""
-        for record in sorted(self._history, key=_rank, reverse=True):
+        for record in sorted(self._history, key=epoch_rank, reverse=True):
             if record["step"] in self._checkpoints.steps():
                 try:
                     state, _ = self._checkpoints.restore(record["step"], self._setup.program.state)
@@ -279,10 +279,3 @@ class Run:
 
 def _prefixed(part: str, averages: dict[str, float]) -> dict[str, float]:
     return {f"{part}/{name}": value for name, value in averages.items()}
-
-
-def _rank(record: dict[str, Any]) -> tuple[float, ...]:
-    """Orders epochs by validation accuracy, then loss; without validation the latest is best."""
-    if "validation/top1" not in record:
-        return (record["epoch"],)
-    return record["validation/top1"], -record["validation/loss"]

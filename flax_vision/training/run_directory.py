@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,25 +16,30 @@ from flax_vision.data import identity
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError, naming
-from flax_vision.training.config import (
-    DATA_PATHS,
-    INIT_FROM,
-    default_config,
-    flatten,
-)
+from flax_vision.terminal import print_warning
+from flax_vision.training.config import DATA_PATHS, flatten
 from flax_vision.training.events import Events
-from flax_vision.training.rollback import LOCK, METADATA, Rollback, checkpoint_steps
+from flax_vision.training.finished_run import missing_records, read_finished
+from flax_vision.training.rollback import LOCK, Rollback, checkpoint_steps
+from flax_vision.training.same_run import check_same_run
 from flax_vision.training.starting import describe_start
+from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
-
-FREE = (
-    *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
-    *("data.max_pixels", "mesh.data", "mesh.column", "mesh.fsdp"),
+from flax_vision.weights.run_files import (
+    CONFIG,
+    IMAGES,
+    METADATA,
+    METRICS,
+    REPORT_PAGE,
+    RESTORE,
+    RESULT,
+    STARTS,
+    read_config,
+    read_images,
+    read_starts,
+    to_json,
+    write_file,
 )
-"""Keys that a resumed run may change, because they do not affect the training."""
-
-_CONFIG = "config.json"
-_STARTS = "starts.json"
 
 _SEEN_SECONDS = 60.0
 """For so long NFS may show a directory as it was."""
@@ -55,17 +59,18 @@ class RunDirectory:
 
     data_moved = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
         self.path = path
+        self._config = config
         self.checkpoints = path / "checkpoints"
         self.export = path / "export"
-        self._metrics = path / "metrics.jsonl"
-        self._result = path / "result.json"
+        self._metrics = path / METRICS
+        self._result = path / RESULT
         self._events = Events(path)
 
     def check_exists(self) -> None:
         """Raises a UserError if the directory was removed during the run."""
-        files = (self.path / LOCK, self.path / _CONFIG)
+        files = (self.path / LOCK, self.path / CONFIG)
         if peers.is_first() and not any(file.exists() for file in files):
             raise UserError(
                 f"run directory {str(self.path)!r} was removed or moved during the run; give the "
@@ -79,6 +84,21 @@ class RunDirectory:
         self._add_line(record)
         self._events.add(record)
 
+    def begin(self, card: ModelCard, history: Sequence[Mapping[str, Any]]) -> None:
+        """Writes down what is trained, and removes the result and report of fewer epochs.
+
+        Args:
+          card: The description of the model.
+          history: The records of the epochs up to the checkpoint from which the run goes on.
+        """
+        if peers.is_first():
+            for name in (REPORT_PAGE, RESULT):
+                (self.path / name).unlink(missing_ok=True)
+        self.rewind(history)
+        self.write_metadata(card)
+        if peers.is_first():
+            write_file(self.path / CONFIG, to_json(self._config))
+
     def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Makes `metrics.jsonl` and the events say what the history says, and nothing else.
 
@@ -88,7 +108,7 @@ class RunDirectory:
         if not peers.is_first():
             return
         self.check_exists()
-        _write(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
+        write_file(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
         self._events.close()
         for record in history:
             self._events.add(record)
@@ -97,7 +117,7 @@ class RunDirectory:
         """Writes the description of the model and of its preprocessing."""
         if peers.is_first():
             self.check_exists()
-            _write(self.path / METADATA, card.to_json())
+            write_file(self.path / METADATA, card.to_json())
 
     def preprocessing(self) -> Preprocessing | None:
         """Returns the preprocessing of a begun run; None if it is unknown, or the run is new.
@@ -108,19 +128,16 @@ class RunDirectory:
         if not checkpoint_steps(self.path):
             return None
         file = self.path / METADATA
-        try:
-            return Preprocessing(**_read(file)["preprocessing"]) if file.exists() else None
-        except (KeyError, TypeError) as error:
-            raise UserError(
-                f"{file} is damaged ({error!r}); delete it to read config.init_from again."
-            ) from error
+        if not file.exists():
+            return None
+        return exported.read_card(file, "delete it to read config.init_from again").preprocessing
 
     def result(self) -> dict[str, Any] | None:
         """Returns what a finished run came to, or None where the run is not finished.
 
         All processes of the run call it at once, and hear what the first has read.
         """
-        found = peers.first_only(lambda: _read(self._result))
+        found = peers.first_only(self._read_result)
         result: dict[str, Any] | None = json.loads(peers.gathered(json.dumps(found))[0])
         return result
 
@@ -132,7 +149,7 @@ class RunDirectory:
         # The rest of it are figures of the best epoch and of the whole run, no points of a curve.
         test = {name: value for name, value in result.items() if name.startswith("test/")}
         self._events.add({"step": result["step"], **test})
-        _write(self._result, json.dumps(result, indent=2) + "\n")
+        write_file(self._result, to_json(result))
 
     def claim_images(self, parts: Parts) -> None:
         """Writes down which images the run learns from, and is chosen and tested by.
@@ -152,17 +169,27 @@ class RunDirectory:
 
     def _claim_images(self, found: Mapping[str, identity.Identity]) -> None:
         self.check_exists()
-        file = self.path / identity.FILE
-        kept = _read(file)
-        if kept is not None and _is_begun(self.path):
-            changed = {part: identity.changes(kept.get(part, {}), found[part]) for part in found}
+        kept = None
+        if _is_begun(self.path):
+            kept = read_images(self.path, "delete it to go on without comparing the images")
+        if kept is not None:
+            changed = {part: identity.changes(kept[part], found[part]) for part in found}
             told = [f"{part}: {text}" for part, text in changed.items() if text]
             if told:
                 raise UserError(
                     f"run directory {str(self.path)!r} belongs to other images than there are now: "
                     f"{'; '.join(told)}. Bring them back as they were, or give another --workdir."
                 )
-        _write(file, json.dumps(found) + "\n")
+        write_file(self.path / IMAGES, json.dumps(found) + "\n")
+
+    def _read_result(self) -> dict[str, Any] | None:
+        if read_config(self.path).get("epochs") != self._config.get("epochs"):
+            return None  # the run goes on to another number of epochs
+        result = read_finished(self.path)
+        if result is not None and (records := missing_records(self.path)) is not None:
+            self.rewind(records)
+            self.finish(result)
+        return result
 
     def _add_line(self, record: Mapping[str, Any]) -> None:
         self.check_exists()
@@ -184,7 +211,7 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
       UserError: the directory cannot be written, another process is using it, it belongs to
         another configuration, or not all processes of the run see it.
     """
-    run = RunDirectory(path)
+    run = RunDirectory(path, config)
     with contextlib.ExitStack() as stack:
         data_moved = peers.first_only(lambda: _take(path, config, stack))
         run.data_moved = any(peers.agreed(bool(data_moved)))
@@ -239,14 +266,16 @@ def _check_seen(path: Path) -> None:
 
 def _digest_of_starts(path: Path) -> str:
     try:
-        return hashlib.sha256((path / _STARTS).read_bytes()).hexdigest()
+        return hashlib.sha256((path / STARTS).read_bytes()).hexdigest()
     except OSError:
         return ""
 
 
 def _in_use(path: Path) -> UserError:
-    starts = _read(path / _STARTS) or []
-    owner = f", process {starts[-1]['process']} on {starts[-1]['host']}" if starts else ""
+    starts: list[dict[str, Any]] = []
+    with contextlib.suppress(UserError):  # it only names the other run
+        starts = read_starts(path, "")
+    owner = f", process {starts[-1].get('process')} on {starts[-1]['host']}" if starts else ""
     return UserError(
         f"run directory {str(path)!r} is in use by another run{owner}; wait for it, or give "
         "another --workdir."
@@ -259,20 +288,30 @@ def _claim(path: Path, config: Mapping[str, Any]) -> bool:
     Returns:
       Whether the data of a begun run are in another place than before.
     """
-    file, data_moved = path / _CONFIG, False
+    kept, data_moved = config, False
     if _is_begun(path):
-        saved = _read(file)
-        if saved is None:
+        saved = read_config(path, f"{RESTORE}, or give another --workdir")
+        if not saved:
             raise UserError(
-                f"run directory {str(path)!r} has checkpoints but no config.json, so whose they "
+                f"run directory {str(path)!r} has checkpoints but no {CONFIG}, so whose they "
                 "are cannot be told; give another --workdir."
             )
-        _compare(path, flatten(saved), flatten(config))
+        check_same_run(path, saved, config)
+        # Another number of epochs holds from the moment when the run goes on.
+        kept = {**config, "epochs": saved["epochs"]} if "epochs" in saved else config
         data_moved = _data_places(saved) != _data_places(config)
-    _write(file, json.dumps(config, indent=2) + "\n")
-    starts = path / _STARTS
-    _write(starts, json.dumps([*(_read(starts) or []), describe_start()], indent=2) + "\n")
+    write_file(path / CONFIG, to_json(kept))
+    write_file(path / STARTS, to_json([*_read_starts(path), describe_start()]))
     return data_moved
+
+
+def _read_starts(path: Path) -> list[dict[str, Any]]:
+    """Returns the entries of `starts.json`; none, with a warning, where it is damaged."""
+    try:
+        return read_starts(path, "it is begun anew")
+    except UserError as damage:
+        print_warning(damage)
+        return []
 
 
 def _data_places(config: Mapping[str, Any]) -> list[str]:
@@ -282,47 +321,4 @@ def _data_places(config: Mapping[str, Any]) -> list[str]:
 
 def _is_begun(path: Path) -> bool:
     """Returns whether there is a checkpoint: a start that failed before leaves nothing to lose."""
-    return bool(checkpoint_steps(path)) or (path / "result.json").exists()
-
-
-def _compare(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    defaults = flatten(default_config().to_dict())
-    # What it began without, for there was no such key yet, has been the default since.
-    began = {key: defaults[key] for key in given if key in defaults} | dict(saved)
-    old, new = (json.loads(json.dumps(values)) for values in (began, given))
-    missing = "(none)"
-    # The digests of the images tell whether the data are the same, wherever they are.
-    places = DATA_PATHS if (path / identity.FILE).exists() else ()
-    differences = [
-        f"{key} is {old.get(key, missing)!r} there and {new.get(key, missing)!r} now"
-        for key in sorted((old | new).keys() - {*FREE, *places, INIT_FROM})
-        if old.get(key, missing) != new.get(key, missing)
-    ]
-    if differences:
-        raise UserError(
-            f"run directory {str(path)!r} belongs to another configuration: "
-            f"{'; '.join(differences)}. Give another --workdir."
-        )
-
-
-def _read(path: Path) -> Any:
-    """Returns what is in a JSON file, None where there is no file."""
-    try:
-        return json.loads(path.read_text()) if path.exists() else None
-    except ValueError as error:
-        raise UserError(
-            f"{path} is damaged ({error}); mend it, or give another --workdir."
-        ) from error
-
-
-def _write(path: Path, text: str) -> None:
-    """Replaces a file so that a kill leaves the old one or the new one, never half of one."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with naming(path), unfinished.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    return bool(checkpoint_steps(path)) or (path / RESULT).exists()

@@ -7,6 +7,9 @@ from ml_collections import ConfigDict
 
 from flax_vision.training.config import check_choice
 
+INDEPENDENT_OF_EPOCHS = ("constant", "exponential", "steps", "plateau")
+"""Schedules whose rates are the same for any number of epochs."""
+
 
 def make_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> optax.Schedule:
     """Returns the learning rate as a function of the step, before any drop on a plateau.

@@ -225,6 +225,7 @@ def _notes(
     notes = []
     if start:
         notes.append(start.describe(config.init_from, card.name))
+        notes += filter(None, [start.note])
     if start and config.init_preprocessing:
         mean, std = list(card.preprocessing.mean), list(card.preprocessing.std)
         notes.append(

@@ -18,8 +18,8 @@ from flax_vision.counts import listed
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.models.registry import differing_options, find_variant, model_options
-from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
+from flax_vision.weights.loading import load_model
 
 ALL = ".*"
 """The pattern of all layers."""
@@ -39,12 +39,14 @@ class Trained:
       pattern: of the names of the layers that are taken.
       card: its description.
       variables: its parameters and statistics.
+      note: A line about the checkpoint of an unfinished run; empty for an export.
     """
 
     path: str
     pattern: str
     card: ModelCard
     variables: Mapping[str, Any]
+    note: str = ""
 
     @property
     def layers(self) -> list[str]:
@@ -61,11 +63,13 @@ class Start:
         them.
       afresh: layers of the other network that are not taken, because they tell other classes apart.
       card: of the other network.
+      note: A line about the checkpoint of an unfinished run; empty for an export.
     """
 
     variables: Mapping[str, Any]
     afresh: list[str]
     card: ModelCard
+    note: str = ""
 
     def describe(self, path: str, name: str) -> str:
         """Returns a line about it.
@@ -88,7 +92,7 @@ def load_trained(path: str, pattern: str, name: str, options: Mapping[str, Any])
     """Reads a trained network that another is to begin with.
 
     Args:
-      path: an export directory, or a run directory that has one.
+      path: An export directory, or a run directory.
       pattern: regular expression of the names of the network's outermost layers, whole.
       name: of the new network.
       options: of it, all that there are.
@@ -97,8 +101,8 @@ def load_trained(path: str, pattern: str, name: str, options: Mapping[str, Any])
       UserError: there is no export, it is damaged, no layer has such a name, or the new network
         has other options, by which the parameters would mean something else.
     """
-    card, _, variables = exported.load_export(path)
-    trained = Trained(path, pattern, card, variables)
+    loaded = load_model(path)
+    trained = Trained(path, pattern, loaded.card, loaded.variables, loaded.note)
     try:
         layers = trained.layers
     except re.error as error:
@@ -108,7 +112,7 @@ def load_trained(path: str, pattern: str, name: str, options: Mapping[str, Any])
     if not layers:
         raise UserError(
             f"config.init_layers is {pattern!r}, and no layer in {path} has such a name: "
-            f"{', '.join(variables['params'])}."
+            f"{', '.join(loaded.variables['params'])}."
         )
     if pattern == ALL:
         _check_name(trained, name)
@@ -174,7 +178,7 @@ def start_from(trained: Trained, variables: Mapping[str, Any], classes: int) -> 
     _check(trained.path, there, here, afresh)
     taken = {key: x for key, x in there.items() if key not in afresh}
     layers = sorted({"/".join(key[1:-1]) for key in afresh})
-    return Start(unflatten_dict(taken), layers, trained.card)
+    return Start(unflatten_dict(taken), layers, trained.card, trained.note)
 
 
 def _taken(trained: Trained, variables: Mapping[str, Any]) -> tuple[Arrays, Arrays]:

@@ -20,6 +20,7 @@ from flax_vision.models.registry import differing_options, model_options
 from flax_vision.ops.backend import plain_forms
 from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
+from flax_vision.weights.loading import load_card, load_model
 from flax_vision.weights.torchvision import to_torchvision
 
 _FILE_MODE = 0o644
@@ -42,7 +43,7 @@ class Program(NamedTuple):
     dtype: str
 
 
-def export(path: str | Path, form: str, output: str | Path, preprocessing: bool = False) -> None:
+def export(path: str | Path, form: str, output: str | Path, preprocessing: bool = False) -> str:
     """Writes what training or an import left behind in another format.
 
     The class names go with it, in the order of the logits: in the metadata of safetensors and ONNX,
@@ -55,6 +56,9 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
       preprocessing: makes it a part of the network, which then takes uint8 images of the size of
         the data set; for StableHLO.
 
+    Returns:
+      A line about the checkpoint of an unfinished run; empty for an export.
+
     Raises:
       UserError: there is no network at `path`, it cannot be had in that format, what that takes is
         not installed, or the output exists or cannot be written.
@@ -62,8 +66,8 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
     output = Path(output)
     write = _check(form, output, preprocessing)
     if form == "onnx":
-        _check_precision(exported.load_card(path))
-    card, model, variables = exported.load_export(path)
+        _check_precision(load_card(path))
+    card, model, variables, note = load_model(path)
     unfinished = output.with_name(f".unfinished-{output.name}")
     is_program = form in _PROGRAMS
     network = _program(card, model, variables, preprocessing) if is_program else variables
@@ -81,6 +85,7 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+    return note
 
 
 def _check(form: str, output: Path, preprocessing: bool) -> Callable[..., None]:

@@ -3,6 +3,7 @@
 import argparse
 
 from flax_vision import arguments
+from flax_vision.terminal import print_warning
 from flax_vision.text import printable
 
 DESCRIPTION = """\
@@ -63,5 +64,7 @@ def run(options: argparse.Namespace) -> None:
     """Writes it, and prints where it is."""
     from flax_vision.weights.export import export
 
-    export(options.trained, options.format, options.output, options.preprocessing)
+    note = export(options.trained, options.format, options.output, options.preprocessing)
+    if note:
+        print_warning(note)
     print(printable(options.output))

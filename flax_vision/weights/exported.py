@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,7 +107,8 @@ def load_export(path: str | Path) -> Export:
     """
     card, directory = load_card(path), _export_directory(path)
     _check_files(directory)
-    model, expected = _described(card, directory)
+    file = directory / _CARD
+    model, expected = describe_model(card, file, _HINT)
     try:
         variables = checkpoints.load_tree(directory / _VARIABLES)
     except Exception as error:  # Orbax raises anything for damaged files, over many lines
@@ -115,47 +116,54 @@ def load_export(path: str | Path) -> Export:
         raise UserError(
             f"{directory / _VARIABLES} cannot be read ({reason}); export the model again."
         ) from error
-    arrays = flatten_dict(variables, sep="/")
-    problems = differences(expected, {name: x.shape for name, x in arrays.items()})
-    if problems:
-        raise UserError(
-            f"the arrays in {directory} are not those of the {card.name} for "
-            f"{counted(len(card.class_names), 'class', 'classes')} that its {_CARD} describes; "
-            f"{problems}. Export the model again."
-        )
-    check_finite(arrays, f"export the model again, {directory} is damaged")
+    check_variables(card, expected, variables, file, _HINT)
     return Export(card, model, variables)
 
 
-def load(path: str | Path) -> tuple[nn.Module, Any]:
-    """Returns what training or an import left behind: the module and its variables.
-
-    `module.apply(variables, images)` is ready to be called; `load_card` tells what the images
-    must look like.
+def describe_model(
+    card: ModelCard, file: Path, hint: str
+) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
+    """Returns a model, and the shape of each of its arrays by its name.
 
     Args:
-      path: an export directory, or a run directory that has one.
+      card: Its description.
+      file: The file of the description.
+      hint: Advice where no such model works.
 
     Raises:
-      UserError: there is no export, or it is damaged; see `load_export`.
+      UserError: No such model works.
     """
-    _, model, variables = load_export(path)
-    return model, variables
-
-
-def _described(card: ModelCard, directory: Path) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
-    """Returns a network, and the shape of each of its arrays by its name."""
     try:
         model = card.create_model()
         images = jax.ShapeDtypeStruct((1, *card.seen_shape), "float32")
         variables = jax.eval_shape(model.init, jax.random.key(0), images)
     except (TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{directory / _CARD} describes no network that works ({reason}); export the model "
-            "again."
-        ) from error
+        raise UserError(f"{file} describes no network that works ({reason}); {hint}.") from error
     return model, {name: x.shape for name, x in flatten_dict(variables, sep="/").items()}
+
+
+def check_variables(
+    card: ModelCard, expected: Mapping[str, tuple[int, ...]], variables: Any, file: Path, hint: str
+) -> None:
+    """Raises a UserError where variables are not those of a described model, or not finite.
+
+    Args:
+      card: The description.
+      expected: The shapes of the model's arrays by their names.
+      variables: Parameters and statistics.
+      file: The file of the description.
+      hint: Advice where the two do not fit.
+    """
+    arrays = flatten_dict(variables, sep="/")
+    problems = differences(expected, {name: x.shape for name, x in arrays.items()})
+    if problems:
+        raise UserError(
+            f"the arrays in {file.parent} are not those of the {card.name} for "
+            f"{counted(len(card.class_names), 'class', 'classes')} that its {file.name} describes; "
+            f"{problems}. {hint[:1].upper()}{hint[1:]}."
+        )
+    check_finite(arrays, f"{hint}, {file.parent} is damaged")
 
 
 def _export_directory(path: str | Path) -> Path:
@@ -164,6 +172,6 @@ def _export_directory(path: str | Path) -> Path:
         if os.path.isfile(directory / _CARD):
             return directory
     raise UserError(
-        f"no model in {str(path)!r}: neither it nor its export/ has a {_CARD}. Give the directory "
-        "of a finished run, or its export/."
+        f"no model in {str(path)!r}: neither it nor its export/ has a {_CARD}. Give an export, "
+        "or the directory of a run that has a checkpoint."
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import flax_vision as fv
 from flax_vision.cli import main
 from flax_vision.data.background import Background
 from flax_vision.data.mnist_5k import load_mnist_5k
@@ -59,7 +60,7 @@ def test_csv(export, folder, capsys):
 @pytest.mark.parametrize("is_inverted", [False, True])
 def test_hint_where_digits_are_inverted(is_inverted, export, tmp_path, capsys):
     card = dataclasses.replace(exported.load_card(export), background=Background(0.1, 0.5))
-    exported.save(tmp_path / "net", card, exported.load(export)[1])
+    exported.save(tmp_path / "net", card, fv.load(export)[1])
     for number, image in enumerate(load_mnist_5k()[1].images[:5, :, :, 0]):
         digit = np.pad(255 - image if is_inverted else image, 2, mode="edge")
         Image.fromarray(digit).save(tmp_path / f"{number}.png")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flax_vision.report.mistakes import mistakes, most_confident
+from flax_vision.report.mistakes import confidence_text, mistakes, most_confident
 
 LABELS = np.array([0, 1, 2, 0, 1])
 TAKEN_FOR = np.array([1, 1, 0, -1, 2])
@@ -20,9 +20,24 @@ def test_each_image_has_its_classes(shape):
     of = LABELS[places], TAKEN_FOR[places], CONFIDENCE[places]
     (axes,) = mistakes(images, *of, ["cat", "dog", "owl"]).axes
     assert [text.get_text() for text in axes.texts] == [
-        *("cat", "is owl", "75% sure"),
-        *("dog", "is cat", "50% sure"),
-        *("owl", "is dog", "25% sure"),
+        *("predicted cat", "is owl", "75.00% sure"),
+        *("predicted dog", "is cat", "50.00% sure"),
+        *("predicted owl", "is dog", "25.00% sure"),
     ]
     for shown, image in zip(axes.images, images, strict=True):
         np.testing.assert_array_equal(shown.get_array().reshape(image.shape), image)
+
+
+def test_photographs_have_the_names_of_their_files():
+    image = np.zeros((1, 8, 8, 1), np.uint8)
+    one = np.array([0]), np.array([1]), np.array([0.5])
+    (axes,) = mistakes(image, *one, ["cat", "dog"], file_names=["train/cat/1.png"]).axes
+    assert [text.get_text() for text in axes.texts][-1] == "1.png"
+
+
+@pytest.mark.parametrize(
+    ("confidence", "text"),
+    [(0.5, "50.00%"), (0.9997, "99.97%"), (0.99995, ">99.99%"), (1.0, ">99.99%")],
+)
+def test_nobody_is_100_percent_sure(confidence, text):
+    assert confidence_text(confidence) == text

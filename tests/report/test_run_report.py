@@ -9,17 +9,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_folders import VIEW, write_sizes
 
 from flax_vision.cli import main
+from flax_vision.data.folder import ALL, find_folder
 from flax_vision.data.image_set import ImageSet
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
 from flax_vision.evaluation import subject
 from flax_vision.report import run as run_module
+from flax_vision.report import sections, trained_run
 from flax_vision.report.run import write_report
+from flax_vision.report.trained_run import open_trained_run
 from flax_vision.training import fit as fit_module
 from flax_vision.training.display import Display
 from flax_vision.weights import exported
+from flax_vision.weights.loading import LoadedModel
+from flax_vision.weights.run_checkpoints import Checkpoint, Found
 
 CLASSES = ["<cat>", "dog & $co", "owl", "ant"]
 RESULT = {"best/epoch": 2, "test/top1": 0.25, "test/top5": 1.0, "test/images": 12, "seconds": 3.0}
@@ -51,7 +58,10 @@ def run(tmp_path_factory):
     ]
     (path / "metrics.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in [*epochs, RESULT]))
     data = {"name": "noise", "directory": "", "validation": 0.25}
-    (path / "config.json").write_text(json.dumps({"seed": 7, "data": data}))
+    config = {"seed": 7, "data": data, "batch_size": 4, "loss": {"name": "cross_entropy"}}
+    (path / "config.json").write_text(json.dumps(config))
+    parts = {"train": {"a": [6, "f"], "b": [5, "f"]}, "validation": {"a": [5, "f"]}, "test": {}}
+    (path / "images.json").write_text(json.dumps(parts))
     start = {"time": "2025", "host": "here", "devices": ["cpu:0"], "command": ["train.py", "<x>"]}
     start |= {"python": "3", "platform": "p", "git_revision": None, "libraries": {"jax": "1.2.3"}}
     (path / "starts.json").write_text(json.dumps([start]))
@@ -125,6 +135,27 @@ def test_names_are_escaped(page, read):
     assert any("class <cat>" in text for text in read.text)
 
 
+def test_losses_and_left_out_images_are_explained(read):
+    (text,) = (text for text in read.text if text.startswith("The training loss is"))
+    assert "mean cross-entropy over 8 images of an epoch, while the parameters change" in text
+    assert "Neither weight decay nor auxiliary heads are part of it." in text
+    assert "Each epoch leaves out 3 images of 11: a last batch would have fewer than 4." in text
+    assert "over 5 validation images at the end of an epoch, without augmentation" in text
+
+
+def test_mistakes_say_what_was_predicted(read):
+    alternatives = [attributes.get("alt", "") for _, attributes in read.tags]
+    (text,) = (text for text in alternatives if text.startswith("Test images: predicted"))
+    assert re.search(r"predicted \S.*, is \S.* \(\d\d\.\d\d% sure\)", text)
+
+
+def test_photographs_are_named(tmp_path):
+    write_sizes(tmp_path, "ab", [(20, 20)])
+    photographs = find_folder(str(tmp_path), Reading(VIEW))[ALL]()
+    names = sections.Tested(photographs, None).file_names(np.array([1]))
+    assert names == [str(tmp_path / "b/0.png")]
+
+
 def test_configuration_versions_and_table_are_there(read):
     for text in ("seed", "data.validation", "1.2.3", "train.py <x>", "61,196", "0.25", "12"):
         assert any(text in part for part in read.text), text
@@ -182,18 +213,12 @@ EPOCH = '{"epoch": 1, "seconds": 1.0}'
     ("name", "content", "message"),
     [
         ("metrics.jsonl", "{", "is damaged (Expecting"),
-        ("metrics.jsonl", f"{EPOCH}\n5\n", "is damaged (line 2 is no object with numbers)"),
-        ("metrics.jsonl", '{"epoch": "1"}', "is damaged (line 1 is no object with numbers)"),
-        ("metrics.jsonl", '{"epoch": 1}', "is damaged (line 1 is of an epoch, and has no seconds)"),
-        ("metrics.jsonl", "", "has no epoch yet"),
-        ("starts.json", None, "cannot be read"),
-        ("starts.json", "{}", "is damaged (it is no list)"),
-        ("starts.json", "[{}]", "is damaged (start 1 has no time, host, python"),
-        ("starts.json", "[3]", "is damaged (start 1 has no time, host, python"),
+        ("metrics.jsonl", f"{EPOCH}\n5\n", "is damaged (line 2: it is not an object)"),
+        ("metrics.jsonl", '{"epoch": 1}', "is damaged (line 1: it has no seconds)"),
         ("config.json", None, "is missing"),
-        ("config.json", "{}", "is damaged (KeyError('data'))"),
-        ("config.json", '{"data": 3}', "is damaged (TypeError("),
-        ("config.json", '{"data": ["name", "directory", "validation"]}', "is damaged (TypeError("),
+        ("config.json", "{}", "is damaged (it is empty)"),
+        ("config.json", '{"data": 3}', "is damaged (data is not an object)"),
+        ("config.json", '{"seed": 3}', "is damaged (data has no directory)"),
     ],
 )
 def test_damaged_files_are_one_error(name, content, message, run, tmp_path, capsys):
@@ -204,6 +229,49 @@ def test_damaged_files_are_one_error(name, content, message, run, tmp_path, caps
     said = capsys.readouterr().err
     assert said.startswith(f"error: {tmp_path / name} {message}")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("starts.json", "{}"),
+        ("starts.json", "[3]"),
+        ("starts.json", "null"),
+        ("images.json", "[]"),
+        ("images.json", '{"train": 3}'),
+    ],
+)
+def test_what_the_report_can_do_without_is_left_out(name, content, run, tmp_path):
+    link(run, tmp_path, name)
+    (tmp_path / name).write_text(content)
+    (warning,) = open_trained_run(tmp_path).warnings
+    assert warning.startswith(f"{tmp_path / name} is damaged (")
+    assert warning.endswith("; the report leaves it out")
+
+
+def test_damaged_metrics_are_those_of_the_checkpoint(run, tmp_path, monkeypatch):
+    link(run, tmp_path, "metrics.jsonl")
+    (tmp_path / "metrics.jsonl").write_text("{")
+    newest = Checkpoint(tmp_path, 9, [{"epoch": 9, "seconds": 1.0, "train/loss": 0.0625}])
+    monkeypatch.setattr(trained_run, "find_checkpoints", lambda path: Found(newest, newest, []))
+    opened = open_trained_run(tmp_path)
+    assert opened.records == newest.history
+    (warning,) = opened.warnings
+    assert warning.endswith("; the report shows the records of the newest checkpoint")
+
+
+def test_run_before_the_end_of_its_first_epoch():
+    assert sections.training([], {}, {}).text == "No epoch is finished yet."
+
+
+def test_checkpoint_of_an_unfinished_run_is_said(run, images, monkeypatch):
+    def loaded(path):
+        return LoadedModel(*exported.load_export(path), "epoch 1 of 2; using the checkpoint")
+
+    monkeypatch.setattr(trained_run, "load_model", loaded)
+    page, warning = write_report(run, images)
+    assert warning == "epoch 1 of 2; using the checkpoint"
+    assert "Epoch 1 of 2; using the checkpoint." in page.read_text()
 
 
 def test_report_that_cannot_be_written_is_one_error(run, tmp_path, capsys):

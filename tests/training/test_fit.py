@@ -16,6 +16,7 @@ from flax_vision.checkpoints import Checkpoints
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import average
+from flax_vision.evaluation.trained import evaluate_trained
 from flax_vision.training import fit as fit_module
 from flax_vision.training import run as run_module
 from flax_vision.training import setup as training_setup
@@ -268,6 +269,61 @@ def test_stopped_run_goes_on_to_the_same_bits(
         }
 
 
+def test_more_epochs_go_on_to_the_bits_of_a_run_that_had_them(
+    config, tmp_path, monkeypatch, capsys
+):
+    config.schedule.name, config.epochs = "constant", 3
+    whole = fit(config, tmp_path / "whole")
+    config.epochs = 1
+    fit(config, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        config.epochs = 2
+        stop_at(patch, 5)
+        with pytest.raises(Interrupted, match="after step 5 of 6"):
+            fit(config, tmp_path / "run")
+    assert not (tmp_path / "run/result.json").exists()
+    config.epochs = 3
+    capsys.readouterr()
+    result = fit(config, tmp_path / "run")
+    assert "going on from step 5" in capsys.readouterr().out
+    chex.assert_trees_all_equal(fv.load(tmp_path / "run")[1], fv.load(tmp_path / "whole")[1])
+    assert [record["step"] for record in read_metrics(tmp_path / "run")] == [3, 6, 9, 9]
+    assert json.loads((tmp_path / "run/config.json").read_text())["epochs"] == 3
+    assert {k: result[k] for k in result if k not in ("seconds", "waiting")} == {
+        k: whole[k] for k in whole if k not in ("seconds", "waiting")
+    }
+
+
+def test_stopped_run_is_evaluated_and_begun_with(config, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 7)
+        with pytest.raises(Interrupted):
+            fit(config, tmp_path / "stopped")
+    assert evaluate_trained(tmp_path / "stopped", split="validation").top1 == pytest.approx(
+        max(record["validation/top1"] for record in read_metrics(tmp_path / "stopped"))
+    )
+    config.init_from, config.epochs = str(tmp_path / "stopped"), 1
+    fit(config, tmp_path / "other")
+    assert "stopped is not finished (epoch 2 of 3); using the checkpoint of epoch 2, the best" in (
+        capsys.readouterr().out
+    )
+
+
+def test_report_that_a_kill_prevented_is_made_by_the_same_command(
+    config, finished, tmp_path, monkeypatch
+):
+    shutil.copytree(finished[0], tmp_path / "run")
+    reported = []
+    monkeypatch.setattr(fit_module, "_report", lambda *of: reported.append(of[:2]))
+    config.report = True
+    fit(config, tmp_path / "run")
+    assert reported == [(tmp_path / "run", None)]
+    (tmp_path / "run/report").mkdir()
+    (tmp_path / "run/report/index.html").touch()
+    fit(config, tmp_path / "run")
+    assert len(reported) == 1
+
+
 def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         stop_at(patch, 4)
@@ -333,7 +389,7 @@ def test_rates_that_a_run_has_found_go_on_with_it(changes, rates, config, tmp_pa
 
 @pytest.mark.parametrize("best", [1, 2, 3])
 def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "_rank", lambda record: (record["epoch"] == best,))
+    monkeypatch.setattr(run_module, "epoch_rank", lambda record: (record["epoch"] == best,))
     result = fit(config, tmp_path)
     setup = prepare(config, lambda *report: None)
     setup.program.compile()
@@ -343,14 +399,6 @@ def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path
     record = read_metrics(tmp_path)[best - 1]
     assert result["best/epoch"] == best
     assert validated["loss"] == pytest.approx(record["validation/loss"], rel=1e-6)
-
-
-def test_rank_is_accuracy_and_then_loss():
-    better = {"epoch": 1, "validation/top1": 0.9, "validation/loss": 9.0}
-    equal = {"epoch": 2, "validation/top1": 0.9, "validation/loss": 1.0}
-    worse = {"epoch": 3, "validation/top1": 0.8, "validation/loss": 0.1}
-    assert max([better, equal, worse], key=run_module._rank) is equal
-    assert max([{"epoch": 1}, {"epoch": 2}], key=run_module._rank) == {"epoch": 2}
 
 
 def test_averages_of_an_epoch_are_its_own(config, tmp_path):

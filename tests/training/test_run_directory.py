@@ -10,13 +10,19 @@ from tensorboard_events import read_events
 
 from flax_vision import peers
 from flax_vision.data import identity
+from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
 from flax_vision.training import run_directory
 from flax_vision.training.config import default_config
 from flax_vision.training.run_directory import open_run
+from flax_vision.weights import run_files
+from flax_vision.weights.exported import ModelCard
 
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}, "mean": (1.0, 2.0)}
+RESULT = {"step": 20, "best/epoch": 2, "test/images": 10, "test/top1": 0.9, "test/loss": 0.5}
+RESULT |= {"seconds": 1.0, "waiting": 0.0}
+CARD = ModelCard("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
 
 
 def test_new_directory_gets_its_files(tmp_path):
@@ -61,8 +67,8 @@ def test_rewind_drops_what_came_after_the_checkpoint(tmp_path):
 def test_result_is_there_when_the_run_is_finished(tmp_path):
     with open_run(tmp_path, CONFIG) as run:
         assert run.result() is None
-        run.finish({"step": 20, "test/top1": 0.9})
-        assert run.result() == {"step": 20, "test/top1": 0.9}
+        run.finish(RESULT)
+        assert run.result() == RESULT
 
 
 def test_another_configuration_is_refused_with_the_difference(tmp_path):
@@ -152,7 +158,7 @@ def test_directory_that_was_removed_is_an_error(tmp_path, digits):
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"preprocessing": 1}', "{"])
 def test_damaged_metadata_are_named(text, tmp_path):
-    run = run_directory.RunDirectory(tmp_path)
+    run = run_directory.RunDirectory(tmp_path, CONFIG)
     (tmp_path / "model_metadata.json").write_text(text)
     assert run.preprocessing() is None  # nothing is begun
     (tmp_path / "checkpoints/10").mkdir(parents=True)
@@ -165,7 +171,7 @@ def test_errors_of_the_system_name_the_file(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with open_run(tmp_path, CONFIG) as run:
-        monkeypatch.setattr(run_directory.os, "fsync", fail)
+        monkeypatch.setattr(run_files.os, "fsync", fail)
         with pytest.raises(OSError, match=r"No space left on device: '.*/metrics.jsonl'"):
             run.rewind([])
     assert not [file for file in tmp_path.iterdir() if "unfinished" in file.name]
@@ -223,7 +229,7 @@ def test_directory_in_use_by_another_process(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("name", ["config.json", "result.json", "starts.json"])
+@pytest.mark.parametrize("name", ["config.json", "result.json"])
 def test_damaged_file_is_named(name, tmp_path):
     with open_run(tmp_path, CONFIG) as run:
         run.finish({"step": 1})
@@ -233,6 +239,32 @@ def test_damaged_file_is_named(name, tmp_path):
         open_run(tmp_path, CONFIG) as run,
     ):
         run.result()
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "{}", '{"train": 3}', '{"train": {"a": [1]}}'])
+def test_damaged_identities_of_images(content, digits, tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+        (tmp_path / "images.json").write_text(content)
+        message = "images.json is damaged .*delete it to go on without comparing the images.$"
+        with pytest.raises(UserError, match=message):
+            run.claim_images(Parts(digits, digits, digits))
+
+
+def test_start_of_more_epochs_replaces_what_fewer_came_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_directory, "check_same_run", lambda *arguments: None)
+    with open_run(tmp_path, CONFIG) as run:
+        run.finish(RESULT)
+        (tmp_path / "report").mkdir()
+        (tmp_path / "report/index.html").write_text("of 2 epochs")
+    with open_run(tmp_path, {**CONFIG, "epochs": 3}) as run:
+        assert run.result() is None
+        assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
+        run.begin(CARD, [])
+        assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 3
+    assert not (tmp_path / "result.json").exists()
+    assert not (tmp_path / "report/index.html").exists()
+    assert (tmp_path / "model_metadata.json").read_text() == CARD.to_json()
 
 
 def test_processes_with_other_images(digits, tmp_path, monkeypatch):
@@ -271,7 +303,7 @@ def test_result_is_that_of_the_first(tmp_path, monkeypatch):
     told = iter(["", '{"step": 20}'])  # of no mistake, and the result
     monkeypatch.setattr(peers, "is_first", lambda: False)
     monkeypatch.setattr(peers, "gathered", lambda text: [next(told), text])
-    assert run_directory.RunDirectory(tmp_path).result() == {"step": 20}
+    assert run_directory.RunDirectory(tmp_path, CONFIG).result() == {"step": 20}
 
 
 @pytest.mark.parametrize("name", ["one[1]/run", "what?", "all*", "back\\slash"])
@@ -282,7 +314,7 @@ def test_new_directory_whose_checkpoints_would_not_be_found(name, tmp_path):
     assert not any(tmp_path.iterdir())
     finished = tmp_path / name
     finished.mkdir(parents=True)
-    (finished / "result.json").write_text('{"step": 20}')
+    (finished / "result.json").write_text(json.dumps(RESULT))
     (finished / "config.json").write_text(json.dumps(CONFIG))
     with open_run(finished, CONFIG) as run:
-        assert run.result() == {"step": 20}
+        assert run.result() == RESULT

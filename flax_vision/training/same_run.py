@@ -1,0 +1,97 @@
+"""Whether a run directory can go on with a configuration, and what to do where it cannot."""
+
+import json
+import math
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from flax_vision.counts import counted
+from flax_vision.errors import UserError
+from flax_vision.training.config import DATA_PATHS, INIT_FROM, default_config, flatten
+from flax_vision.training.schedules import INDEPENDENT_OF_EPOCHS
+from flax_vision.weights.run_checkpoints import Checkpoint, find_checkpoints
+from flax_vision.weights.run_files import IMAGES
+
+FREE = (
+    *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
+    *("data.max_pixels", "mesh.data", "mesh.column", "mesh.fsdp"),
+)
+"""Keys that a resumed run may change, because they do not affect the training."""
+
+_OF_TRAINING = (
+    *("augmentation.", "batch_size", "epochs", "freeze", "loss.", "optimizer.", "schedule."),
+    *("seed", "steps_at_once"),
+)
+"""Keys, or their beginnings, that leave a model's weights of use to another run."""
+
+_NONE = "(none)"
+
+
+def check_same_run(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises a UserError where a run directory belongs to another configuration.
+
+    A run may go on to another number of epochs, if the rates of its epochs so far stay the same.
+
+    Args:
+      path: The run directory.
+      saved: The configuration in it, as nested dictionaries.
+      given: The new one.
+    """
+    old, new = _with_defaults(flatten(saved), flatten(given))
+    # The digests of the images tell whether the data are the same, wherever they are.
+    places = DATA_PATHS if (path / IMAGES).exists() else ()
+    differences = {
+        key: f"{key} is {old.get(key, _NONE)!r} there and {new.get(key, _NONE)!r} now"
+        for key in sorted((old | new).keys() - {*FREE, *places, INIT_FROM})
+        if old.get(key, _NONE) != new.get(key, _NONE)
+    }
+    if set(differences) == {"epochs"}:
+        obstacle = _obstacle_to_epochs(path, old, new)
+        if not obstacle:
+            return
+        differences["epochs"] += f", {obstacle}"
+    if differences:
+        raise UserError(
+            f"run directory {str(path)!r} belongs to another configuration: "
+            f"{'; '.join(differences.values())}. {_advice(path, differences)}"
+        )
+
+
+def _with_defaults(
+    saved: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns both configurations as JSON has them, the saved one with defaults of new keys."""
+    defaults = flatten(default_config().to_dict())
+    began = {key: defaults[key] for key in given if key in defaults} | dict(saved)
+    return json.loads(json.dumps(began)), json.loads(json.dumps(given))
+
+
+def _advice(path: Path, keys: Collection[str]) -> str:
+    if all(key.startswith(_OF_TRAINING) for key in keys):
+        return (
+            "Give another --workdir; with "
+            f"--config.init_from={path} that run begins with the weights of this one."
+        )
+    return "Give another --workdir."
+
+
+def _obstacle_to_epochs(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Returns why a run cannot go on to another number of epochs; empty where it can."""
+    name = new.get("schedule.name")
+    if name not in INDEPENDENT_OF_EPOCHS:
+        return f"and the schedule {name!r} would have had other rates in the epochs so far"
+    found = find_checkpoints(path)
+    if found is None:
+        return "and it has no checkpoint to go on from"
+    begun = _epochs_begun(found.newest)
+    if begun > new["epochs"]:
+        return f"and it has begun {counted(begun, 'epoch')} already, so give at least that"
+    return ""
+
+
+def _epochs_begun(newest: Checkpoint) -> int:
+    if not newest.history:
+        return 1
+    last = newest.history[-1]
+    return math.ceil(newest.step * last["epoch"] / last["step"])

@@ -1,0 +1,123 @@
+"""A trained model, from an export directory or from a run that is finished or was stopped."""
+
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+
+from flax_vision.checkpoints import Damaged
+from flax_vision.errors import UserError
+from flax_vision.weights import exported
+from flax_vision.weights.exported import ModelCard
+from flax_vision.weights.run_checkpoints import (
+    Checkpoint,
+    Found,
+    find_checkpoints,
+    load_variables,
+    saved_steps,
+)
+from flax_vision.weights.run_files import METADATA, RESULT, read_config
+
+_WRITE = "give the command of the training again, which writes it anew"
+_HINT = f"delete it and {_WRITE}"
+
+
+class LoadedModel(NamedTuple):
+    """A trained model.
+
+    Attributes:
+      card: The description of the model.
+      model: The module.
+      variables: Its parameters and statistics, on the first device.
+      note: A line about the checkpoint of an unfinished run; empty for an export.
+    """
+
+    card: ModelCard
+    model: nn.Module
+    variables: Any
+    note: str = ""
+
+
+def is_unfinished(path: Path) -> bool:
+    """Returns whether a directory is a run with checkpoints and without a result."""
+    return bool(saved_steps(path)) and not (path / RESULT).exists()
+
+
+def load_card(path: str | Path) -> ModelCard:
+    """Returns the description of the model in an export or a run directory.
+
+    Raises:
+      UserError: There is no description, or it is damaged.
+    """
+    path = Path(path)
+    if not is_unfinished(path):
+        return exported.load_card(path)
+    if not (path / METADATA).is_file():
+        raise UserError(f"{path} is not finished and has no {METADATA}; {_WRITE}.")
+    return exported.read_card(path / METADATA, _HINT)
+
+
+def load_model(path: str | Path) -> LoadedModel:
+    """Returns the model in an export directory or a run directory.
+
+    The best checkpoint is taken of a run that is not finished.
+
+    Raises:
+      UserError: There is no model, or it is damaged.
+    """
+    path = Path(path)
+    if not is_unfinished(path):
+        return LoadedModel(*exported.load_export(path))
+    card, file = load_card(path), path / METADATA
+    model, expected = exported.describe_model(card, file, _HINT)
+    found = find_checkpoints(path)
+    if found is None:
+        raise UserError(
+            f"no checkpoint in {path / 'checkpoints'} can be read; begin the run anew in another "
+            "--workdir."
+        )
+    variables = _load_variables(found.best)
+    exported.check_variables(card, expected, variables, file, _HINT)
+    return LoadedModel(card, model, variables, _note(path, found))
+
+
+def _load_variables(checkpoint: Checkpoint) -> Any:
+    try:
+        return load_variables(checkpoint)
+    except Exception as error:  # Orbax raises anything
+        raise UserError(
+            f"{Damaged(checkpoint.step, error)}; where the run goes on and has replaced it, give "
+            "the command again."
+        ) from error
+
+
+def load(path: str | Path) -> tuple[nn.Module, Any]:
+    """Returns a trained model: the module and its variables.
+
+    `module.apply(variables, images)` is ready to be called; `load_card` describes the images.
+
+    Args:
+      path: An export directory, or a run directory.
+
+    Raises:
+      UserError: There is no model, or it is damaged; see `load_model`.
+    """
+    loaded = load_model(path)
+    if loaded.note:
+        warnings.warn(loaded.note, stacklevel=2)
+    return loaded.model, loaded.variables
+
+
+def _note(path: Path, found: Found) -> str:
+    """Returns a line about the checkpoint of an unfinished run."""
+    best, epochs = found.best, read_config(path).get("epochs", "?")
+    done = len(found.newest.history)
+    is_of_epoch = bool(best.history) and best.history[-1]["step"] == best.step
+    taken = (
+        f"the checkpoint of epoch {best.history[-1]['epoch']}, the best so far"
+        if is_of_epoch
+        else f"its newest checkpoint, of step {best.step:,}"
+    )
+    note = f"{path} is not finished (epoch {done} of {epochs}); using {taken}"
+    return "; ".join([note, *found.damaged])

@@ -1,0 +1,89 @@
+"""Damaged files of a finished run, which the same command writes anew."""
+
+import json
+
+import pytest
+
+from flax_vision.checksums import write_checksums
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
+from flax_vision.training import finished_run
+from flax_vision.training.run_directory import open_run
+from flax_vision.weights import exported
+from flax_vision.weights.run_checkpoints import Checkpoint, Found
+
+CONFIG = {"epochs": 1}
+RESULT = {"step": 10, "best/epoch": 1, "test/images": 10, "test/top1": 0.9, "test/loss": 0.5}
+RESULT |= {"seconds": 1.0, "waiting": 0.0}
+RECORD = {"epoch": 1, "step": 10, "train/loss": 0.5, "seconds": 1.0}
+DAMAGES = ["null", "[]", "3", '"x"', "", "{", "{}", '{"step": "x"}']
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """A finished run with the description of an export, and the history of a checkpoint."""
+    with open_run(tmp_path, CONFIG) as run:
+        run.log(RECORD)
+        run.finish(RESULT)
+    preprocessing = Preprocessing([0.0], [255.0])
+    card = exported.ModelCard("lenet5", {}, ["a"], [28, 28, 1], preprocessing, RESULT)
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export/model.json").write_text(card.to_json())
+    write_checksums(tmp_path / "export")
+    newest = Checkpoint(tmp_path, 10, [RECORD])
+    monkeypatch.setattr(finished_run, "find_checkpoints", lambda path: Found(newest, newest, []))
+    return tmp_path
+
+
+def result_of(path):
+    with open_run(path, CONFIG) as run:
+        return run.result()
+
+
+@pytest.mark.parametrize("content", DAMAGES)
+def test_result_is_written_again_from_the_export(content, finished, capsys):
+    (finished / "result.json").write_text(content)
+    assert result_of(finished) == RESULT == json.loads((finished / "result.json").read_text())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {finished}/result.json is damaged (")
+    assert line.endswith("; it is written again from the export.")
+
+
+@pytest.mark.parametrize("damage", ["[]", "{", None, '{"format": 1}'])
+def test_without_an_export_the_result_is_one_error(damage, finished):
+    (finished / "result.json").write_text("[]")
+    (finished / "export/model.json").unlink()
+    if damage is not None:
+        (finished / "export/model.json").write_text(damage)
+    with pytest.raises(UserError, match="result.json is damaged, .*; delete it to test") as caught:
+        result_of(finished)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]\n", '{"epoch": "x"}\n'])
+def test_metrics_are_written_again_from_the_checkpoint(content, finished, capsys):
+    metrics = finished / "metrics.jsonl"
+    before = metrics.read_text()
+    metrics.unlink()
+    if content is not None:
+        metrics.write_text(content)
+    assert result_of(finished) == RESULT
+    assert metrics.read_text() == before
+    assert capsys.readouterr().err.startswith(f"warning: {metrics} ")
+
+
+@pytest.mark.parametrize("content", ["null", "{}", "[3]", "{", '[{"host": 1}]'])
+def test_starts_are_begun_anew(content, finished, capsys):
+    (finished / "starts.json").write_text(content)
+    assert result_of(finished) == RESULT
+    assert len(json.loads((finished / "starts.json").read_text())) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {finished}/starts.json is damaged (")
+    assert line.endswith("; it is begun anew.")
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "3", '{"data": 3}', "{}", '{"epochs": "x"}'])
+def test_configuration_is_one_error(content, finished):
+    (finished / "config.json").write_text(content)
+    with pytest.raises(UserError, match="config.json is damaged .*give another --workdir.$"):
+        result_of(finished)

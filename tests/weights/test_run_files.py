@@ -1,0 +1,117 @@
+"""JSON of other types and contents in the files of a run: one line each, never a traceback."""
+
+import json
+
+import pytest
+
+from flax_vision.errors import UserError
+from flax_vision.weights.run_files import (
+    read_config,
+    read_images,
+    read_records,
+    read_result,
+    read_starts,
+)
+
+DATA = {"name": "mnist_5k", "directory": "", "validation": 0.1}
+START = {"time": "t", "host": "h", "python": "3", "platform": "p", "git_revision": None}
+START |= {"devices": ["cpu"], "command": ["train.py"], "libraries": {}}
+PARTS = {"train": {"a": [2, "ff"]}, "validation": {}, "test": {}}
+RESULT = {"step": 1, "best/epoch": 1, "test/images": 5, "test/top1": 1, "test/loss": 0.5}
+RESULT |= {"seconds": 1.0, "waiting": 0.0}
+RECORD = {"epoch": 1, "seconds": 1.5}
+
+READERS = {
+    "config.json": lambda path: read_config(path, "do this"),
+    "starts.json": lambda path: read_starts(path, "do this"),
+    "images.json": lambda path: read_images(path, "do this"),
+    "result.json": lambda path: read_result(path, "do this"),
+    "metrics.jsonl": lambda path: read_records(path, "do this"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "nothing"),
+    [
+        ("config.json", {"data": DATA, "epochs": 3}, {}),
+        ("starts.json", [START], []),
+        ("images.json", PARTS, None),
+        ("result.json", RESULT, None),
+    ],
+)
+def test_files_as_they_are_written(name, content, nothing, tmp_path):
+    assert READERS[name](tmp_path) == nothing
+    (tmp_path / name).write_text(json.dumps(content))
+    assert READERS[name](tmp_path) == content
+
+
+def test_records_of_epochs_and_the_result(tmp_path):
+    with pytest.raises(UserError, match="metrics.jsonl cannot be read .No such file"):
+        read_records(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(RECORD)}\n{json.dumps(RESULT)}\n")
+    assert read_records(tmp_path) == [RECORD, RESULT]
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b'"text"', b"3", b"{", b"\x80\xff", b"[" * 9999])
+@pytest.mark.parametrize("name", READERS)
+def test_another_type_is_one_line(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    if (name, content) == ("metrics.jsonl", b""):  # of a run before its first epoch
+        assert read_records(tmp_path) == []
+        return
+    with pytest.raises(UserError) as caught:
+        READERS[name](tmp_path)
+    text = str(caught.value)
+    assert text.startswith(f"{tmp_path / name} is damaged (")
+    assert text.endswith("); do this.")
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("config.json", [], "it is not an object"),
+        ("config.json", {}, "it is empty"),
+        ("config.json", {"data": [1]}, "data is not an object"),
+        ("config.json", {"data": DATA | {"name": 3}}, "data.name is not a text"),
+        ("config.json", {"data": DATA | {"name": {}}}, "data.name is not a text"),
+        ("config.json", {"data": DATA | {"validation": "x"}}, "data.validation is not a number"),
+        ("config.json", {"data": DATA | {"validation": float("nan")}}, "data.validation is nan"),
+        ("config.json", {"data": DATA | {"threads": -1}}, "data.threads is -1"),
+        ("config.json", {"epochs": "3"}, "epochs is not a whole number"),
+        ("config.json", {"augmentation": 3}, "augmentation is not an object"),
+        ("starts.json", {}, "it is not a list"),
+        ("starts.json", [3], "start 1: it is not an object"),
+        ("starts.json", [START, {}], "start 2: it has no time"),
+        ("starts.json", [START | {"devices": [1]}], "start 1: devices or command has an entry"),
+        ("images.json", [], "it is not an object"),
+        ("images.json", {}, "train has no number and digest for each class"),
+        ("images.json", PARTS | {"test": 3}, "test has no number and digest"),
+        ("images.json", PARTS | {"test": {"a": [1]}}, "test has no number and digest"),
+        ("images.json", PARTS | {"test": {"a": ["1", "ff"]}}, "test has no number and digest"),
+        ("result.json", [], "it is not an object"),
+        ("result.json", {"step": 1}, "it has no best/epoch"),
+        ("result.json", RESULT | {"test/top1": "x"}, "test/top1 is not a number"),
+        ("result.json", RESULT | {"test/images": 1.5}, "test/images is not a whole number"),
+        ("result.json", RESULT | {"test/top1": 10**400}, "test/top1 is not a number"),
+        ("result.json", RESULT | {"test/top1": float("nan")}, "test/top1 is nan"),
+        ("result.json", RESULT | {"other": None}, "other is not a number"),
+        ("metrics.jsonl", [], "line 1: it is not an object"),
+        ("metrics.jsonl", RECORD | {"epoch": "1"}, "line 1: epoch is not a whole number"),
+        ("metrics.jsonl", {"epoch": 1}, "line 1: it has no seconds"),
+        ("metrics.jsonl", RECORD | {"train/loss": [1]}, "line 1: train/loss is not a number"),
+        ("metrics.jsonl", {"best/epoch": 1.5}, "line 1: best/epoch is not a whole number"),
+    ],
+)
+def test_other_contents_are_one_line(name, content, reason, tmp_path):
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(UserError) as caught:
+        READERS[name](tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / name} is damaged ({reason}")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_directory_in_the_place_of_a_file(name, tmp_path):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=f"{name} cannot be read .Is a directory.; do this."):
+        READERS[name](tmp_path)
