@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Mean = Sequence[Any] | np.ndarray
-"""One number for all channels, one for each, or an image: nested sequences [H, W, C]."""
+Mean = Any
+"""One number for all channels, one for each, or an image: nested sequences or array [H, W, C]."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import msgspec
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
@@ -15,14 +16,21 @@ from flax_vision.data.background import Background
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.view import View
 from flax_vision.models.registry import create_model
-from flax_vision.weights.json_types import to_dataclass
 
 FORMAT = 2
 """Version of the JSON and of the files beside it."""
 
 
+_SIZE_LIMIT = 2**14
+"""Bound of the sizes of images."""
+
+
 class OtherFormatError(ValueError):
     """Raised for the JSON of another version of flax_vision."""
+
+
+class _Format(msgspec.Struct):
+    format: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +53,7 @@ class ModelCard:
     class_names: Sequence[str]
     image_shape: Sequence[int]
     preprocessing: Preprocessing
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, int | float]
     view: View | None = None
     background: Background | None = None
 
@@ -79,15 +87,15 @@ def from_json(text: str | bytes) -> ModelCard:
       ValueError: It is no JSON, or a value in it is missing, unknown or not valid.
     """
     try:
-        content = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    if not isinstance(content, dict) or type(form := content.pop("format", None)) is not int:
-        raise ValueError("it has no 'format'")
-    if form != FORMAT:
-        other = "an older" if form < FORMAT else "a newer"
-        raise OtherFormatError(f"is of format {form}, which {other} version of flax_vision wrote")
-    card = to_dataclass(content, ModelCard, "it")
+        form = msgspec.json.decode(text, type=_Format).format
+        if form != FORMAT:
+            other = "an older" if form < FORMAT else "a newer"
+            raise OtherFormatError(
+                f"is of format {form}, which {other} version of flax_vision wrote"
+            )
+        card = msgspec.json.decode(text, type=ModelCard)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
     if card.view is not None:
         _check_view(card.view)
     _check_shape(card)
@@ -98,7 +106,8 @@ def from_json(text: str | bytes) -> ModelCard:
 def _check_shape(card: ModelCard) -> None:
     _check(len(card.class_names) > 0, "class_names is empty")
     shape = list(card.image_shape)
-    _check(len(shape) == 3 and min(shape) > 0, f"image_shape is {shape}, not three sizes")
+    is_shape = len(shape) == 3 and min(shape) > 0 and max(shape) < _SIZE_LIMIT
+    _check(is_shape, f"image_shape is {shape}, not three sizes below {_SIZE_LIMIT}")
     if card.view is not None:
         _check(shape == list(card.view.image_shape), f"image_shape is {shape}, not that of view")
 
@@ -112,15 +121,18 @@ def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int
         _check(is_finite, f"preprocessing.{name} is no array of finite numbers")
     _check(np.all(np.asarray(preprocessing.std, np.float32)), "preprocessing.std has a 0")
     resize, crop = preprocessing.resize, preprocessing.crop
-    _check(min(resize, crop, preprocessing.channels) >= 0, "preprocessing has a size below 0")
+    sizes = resize, crop, preprocessing.channels
+    is_valid = min(sizes) >= 0 and max(sizes) < _SIZE_LIMIT
+    _check(is_valid, f"preprocessing has a size below 0 or not below {_SIZE_LIMIT}")
     _check(crop <= (resize or min(image_shape[:2])), f"preprocessing.crop is {crop}, too large")
 
 
 def _check_view(view: View) -> None:
     scale, area, aspect = view.scale, view.area, view.aspect
-    _check(0 < view.size <= view.test_scale, f"view.size is {view.size}, not up to view.test_scale")
+    is_size = 0 < view.size <= view.test_scale < _SIZE_LIMIT
+    _check(is_size, f"view.size is {view.size}, not up to view.test_scale")
     _check(view.channels in (1, 3), f"view.channels is {view.channels}, not 1 or 3")
-    _check(0 < scale[0] <= scale[1], "view.scale is no range of sizes")
+    _check(0 < scale[0] <= scale[1] < _SIZE_LIMIT, "view.scale is no range of sizes")
     _check(not area or (len(area) == 2 and 0 < area[0] <= area[1] <= 1), "view.area is no range")
     _check(0 < aspect[0] <= aspect[1], "view.aspect is no range")
 

@@ -2,11 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
-from flax.traverse_util import flatten_dict
+import msgspec
 
 from flax_vision.errors import UserError, naming
 
@@ -24,44 +24,75 @@ Records = Sequence[Mapping[str, Any]]
 RESTORE = "restore it as the run wrote it"
 """The hint for a file that nothing else can replace."""
 
-_PARTS = ("train", "validation", "test")
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+_Number = Annotated[float, msgspec.Meta(gt=-(2**63), lt=2**63)]
 
-_LARGEST = 2**63
+_Classes = dict[str, tuple[int, str]]
+"""The number of images of each class, and their digest."""
 
-_KINDS = {
-    dict: "an object",
-    list: "a list",
-    str: "a text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-}
 
-_CONFIG_TYPES = {
-    "epochs": int,
-    "batch_size": int,
-    "loss.name": str,
-    "augmentation.flip": bool,
-    "data.name": str,
-    "data.directory": str,
-    "data.path": str,
-    "data.validation": float,
-    "data.test": float,
-    "data.on_error": str,
-    "data.threads": int,
-}
-"""Types of the configuration's values that other programs than the trainer use."""
+class _Loss(TypedDict, total=False):
+    name: str
 
-_RESULT_TYPES = {
-    **{"step": int, "best/epoch": int, "test/images": int, "test/top1": float},
-    **{"test/loss": float, "seconds": float, "waiting": float},
-}
 
-_START_TYPES = {
-    **{"time": str, "host": str, "python": str, "platform": str},
-    **{"devices": list, "command": list, "libraries": dict},
-}
-"""Types of a start's entries; `git_revision` may be unknown."""
+class _Augmentation(TypedDict, total=False):
+    flip: bool
+
+
+class _Data(TypedDict, total=False):
+    name: str
+    directory: str
+    path: str
+    validation: _Share
+    test: _Share
+    on_error: str
+    threads: _Count
+
+
+class _Config(TypedDict, total=False):
+    """The values of a configuration that other programs than the trainer use."""
+
+    epochs: _Count
+    batch_size: _Count
+    loss: _Loss
+    augmentation: _Augmentation
+    data: _Data
+
+
+class _Start(TypedDict):
+    time: str
+    host: str
+    python: str
+    platform: str
+    devices: list[str]
+    command: list[str]
+    libraries: dict[str, Any]
+
+
+class _Images(TypedDict):
+    train: _Classes
+    validation: _Classes
+    test: _Classes
+
+
+_Result = TypedDict(
+    "_Result",
+    {
+        "step": int,
+        "best/epoch": int,
+        "test/images": int,
+        "test/top1": _Number,
+        "test/loss": _Number,
+        "seconds": _Number,
+        "waiting": _Number,
+    },
+)
+
+
+class _Epoch(TypedDict):
+    epoch: int
+    seconds: _Number
 
 
 def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
@@ -74,23 +105,10 @@ def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
     Raises:
       UserError: The file cannot be read or is damaged.
     """
-    file = path / CONFIG
-    config: dict[str, Any] | None = _read_json(file, dict, hint)
-    if config is None:
-        return {}
-    flat = flatten_dict(config, keep_empty_nodes=True, sep=".")
-    groups = {key.partition(".")[0] for key in _CONFIG_TYPES if "." in key}
-    wrong = [] if config else ["it is empty"]
-    wrong += [
-        f"{group} is not an object"
-        for group in groups
-        if not isinstance(config.get(group, {}), dict)
-    ]
-    present = {key: kind for key, kind in _CONFIG_TYPES.items() if key in flat}
-    wrong += _mismatches(flat, present) or _out_of_range(flat, present)
-    if wrong:
-        raise _damaged(file, wrong[0], hint)
-    return config
+    config: dict[str, Any] | None = _read_json(path / CONFIG, _Config, hint)
+    if config == {}:
+        raise _damaged(path / CONFIG, "it is empty", hint)
+    return config or {}
 
 
 def read_starts(path: Path, hint: str) -> list[dict[str, Any]]:
@@ -103,15 +121,7 @@ def read_starts(path: Path, hint: str) -> list[dict[str, Any]]:
     Raises:
       UserError: The file cannot be read or is damaged.
     """
-    file = path / STARTS
-    starts: list[dict[str, Any]] = _read_json(file, list, hint) or []
-    for number, start in enumerate(starts, 1):
-        wrong = _mismatches(start, _START_TYPES)
-        if not wrong and not _is_text([*start["devices"], *start["command"]]):
-            wrong = ["devices or command has an entry that is not a text"]
-        if wrong:
-            raise _damaged(file, f"start {number}: {wrong[0]}", hint)
-    return starts
+    return _read_json(path / STARTS, list[_Start], hint) or []
 
 
 def read_images(path: Path, hint: str) -> dict[str, Any] | None:
@@ -124,15 +134,8 @@ def read_images(path: Path, hint: str) -> dict[str, Any] | None:
     Raises:
       UserError: The file cannot be read or is damaged.
     """
-    file = path / IMAGES
-    parts: dict[str, Any] | None = _read_json(file, dict, hint)
-    if parts is None:
-        return None
-    for part in _PARTS:
-        classes = parts.get(part)
-        if not isinstance(classes, dict) or not all(map(_is_identity, classes.values())):
-            raise _damaged(file, f"{part} has no number and digest for each class", hint)
-    return parts
+    images: dict[str, Any] | None = _read_json(path / IMAGES, _Images, hint)
+    return images
 
 
 def read_result(path: Path, hint: str) -> dict[str, Any] | None:
@@ -146,18 +149,14 @@ def read_result(path: Path, hint: str) -> dict[str, Any] | None:
       UserError: The file cannot be read or is damaged.
     """
     result: dict[str, Any] | None = _read_json(path / RESULT, dict, hint)
-    if result is not None and (wrong := result_problem(result)):
-        raise _damaged(path / RESULT, wrong, hint)
+    if result is not None and (problem := result_problem(result)):
+        raise _damaged(path / RESULT, problem, hint)
     return result
 
 
 def result_problem(result: Mapping[str, Any]) -> str:
     """Returns the first fault in the result of a run; empty for none."""
-    wrong = _mismatches(result, _RESULT_TYPES) or _mismatches(result, dict.fromkeys(result, float))
-    wrong = wrong or [
-        f"{key} is {result[key]}" for key in _RESULT_TYPES if not _is_real(result[key])
-    ]
-    return wrong[0] if wrong else ""
+    return _problem(result, dict[str, float]) or _problem(result, _Result)
 
 
 def read_records(path: Path, hint: str = RESTORE) -> Records:
@@ -174,9 +173,11 @@ def read_records(path: Path, hint: str = RESTORE) -> Records:
     records = []
     for number, line in enumerate(_read(file, hint).splitlines(), 1):
         record = _parse(line, file, hint)
-        wrong = _record_problem(record)
-        if wrong:
-            raise _damaged(file, f"line {number}: {wrong}", hint)
+        problem = _problem(record, dict[str, float])
+        if not problem and "epoch" in record:
+            problem = _problem(record, _Epoch)
+        if problem:
+            raise _damaged(file, f"line {number}: {problem}", hint)
         records.append(record)
     return records
 
@@ -199,70 +200,22 @@ def write_file(path: Path, text: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _record_problem(record: Any) -> str:
-    if not isinstance(record, dict):
-        return "it is not an object"
-    types: dict[str, type] = {"epoch": int, "seconds": float} if "epoch" in record else {}
-    if "best/epoch" in record:
-        types["best/epoch"] = int
-    wrong = _mismatches(record, types) or _mismatches(record, dict.fromkeys(record, float))
-    wrong = wrong or [f"{key} is {record[key]}" for key in types if not _is_real(record[key])]
-    return wrong[0] if wrong else ""
+def _problem(content: Any, kind: Any) -> str:
+    """Returns the first fault in what a file has, compared with a type; empty for none."""
+    try:
+        msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return ""
 
 
-def _is_identity(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and _is_kind(value[0], int)
-        and isinstance(value[1], str)
-    )
-
-
-def _is_real(value: float) -> bool:
-    return -_LARGEST < value < _LARGEST
-
-
-def _is_text(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-def _is_kind(value: Any, kind: type) -> bool:
-    """Returns whether a value of JSON has a type; a whole number is a number too."""
-    if kind in (int, float):
-        is_number = type(value) is int and _is_real(value)
-        return is_number or (kind is float and type(value) is float)
-    return isinstance(value, kind)
-
-
-def _mismatches(found: Any, types: Mapping[str, type]) -> list[str]:
-    """Returns a text for each value that is missing or of another type."""
-    if not isinstance(found, dict):
-        return ["it is not an object"]
-    return [
-        f"{key} is not {_KINDS[kind]}" if key in found else f"it has no {key}"
-        for key, kind in types.items()
-        if key not in found or not _is_kind(found[key], kind)
-    ]
-
-
-def _out_of_range(flat: Mapping[str, Any], types: Mapping[str, type]) -> list[str]:
-    """Returns a text for each share that is not from 0 to 1, and each negative number."""
-    most = {int: 2**31 - 1, float: 1}
-    return [
-        f"{key} is {flat[key]}"
-        for key, kind in types.items()
-        if kind in most and not 0 <= flat[key] <= most[kind]
-    ]
-
-
-def _read_json(file: Path, kind: type, hint: str) -> Any:
-    """Returns the content of a file, None where there is no file."""
+def _read_json(file: Path, kind: Any, hint: str) -> Any:
+    """Returns the content of a file, with the entries that its type does not name; or None."""
     if not file.exists():
         return None
     content = _parse(_read(file, hint), file, hint)
-    if not isinstance(content, kind):
-        raise _damaged(file, f"it is not {_KINDS[kind]}", hint)
+    if problem := _problem(content, kind):
+        raise _damaged(file, problem, hint)
     return content
 
 

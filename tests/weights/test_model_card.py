@@ -52,11 +52,11 @@ def test_no_card(text):
 KEYS = [field.name for field in dataclasses.fields(ModelCard)]
 
 
-@pytest.mark.parametrize("key", ["format", *KEYS])
+@pytest.mark.parametrize("key", ["format", *KEYS[:-2]])
 def test_missing_keys(key):
     content = json.loads(CARD.to_json())
     del content[key]
-    with pytest.raises(ValueError, match=f"it has no '{key}'"):
+    with pytest.raises(ValueError, match=f"missing required field `{key}`"):
         from_json(json.dumps(content))
 
 
@@ -74,41 +74,44 @@ def test_values_of_other_types(key, value):
     if (key, value) in ALLOWED:
         from_json(json.dumps(content))
         return
-    with pytest.raises(ValueError, match=f"{key}|format"):
+    with pytest.raises(ValueError, match=f"{key}|malformed|format|out of range"):
         from_json(json.dumps(content))
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("more", 1, "it has an unknown 'more'"),
-        ("class_names", ["a", 1], r"it.class_names\[1\] is 1, not text"),
+        ("class_names", ["a", 1], r"Expected `str`, got `int` - at `\$.class_names\[1\]`"),
         ("image_shape", [28, 28], r"image_shape is \[28, 28\], not three sizes"),
         ("image_shape", [28, 0, 3], "not three sizes"),
-        ("image_shape", [28, 2**14, 3], r"image_shape\[1\] is 16384, not a whole number below"),
+        ("image_shape", [28, 2**14, 3], "not three sizes below 16384"),
         ("image_shape", [20, 20, 3], "not that of view"),
-        ("metrics", {"test/top1": None}, r"it.metrics\['test/top1'\] is None, not a finite number"),
+        ("metrics", {"test/top1": None}, r"Expected `int \| float`, got `null`"),
         ("preprocessing.mean", [1, [2]], "inhomogeneous"),
         ("preprocessing.mean", ["1"], "mean is no array of finite numbers"),
         ("preprocessing.mean", [[1.0]], "mean is no array of finite numbers"),
-        ("preprocessing.mean", [float("nan")], "mean is no array of finite numbers"),
+        ("preprocessing.mean", [float("nan")], "JSON is malformed"),
         ("preprocessing.mean", [1e300], "mean is no array of finite numbers"),
         ("preprocessing.std", [], "std is no array of finite numbers"),
         ("preprocessing.std", [0.0], "std has a 0"),
         ("preprocessing.std", [1e-300], "std has a 0"),
         ("preprocessing.crop", 29, "preprocessing.crop is 29, too large"),
         ("preprocessing.crop", -1, "preprocessing has a size below 0"),
-        ("preprocessing.resize", 1.5, "it.preprocessing.resize is 1.5, not a whole number"),
-        ("view.more", 1, "it.view has an unknown 'more'"),
-        ("view.size", "x" * 999, r"it.view.size is 'xxx.*…, not a whole number"),
+        (
+            "preprocessing.resize",
+            1.5,
+            r"Expected `int`, got `float` - at `\$.preprocessing.resize`",
+        ),
+        ("preprocessing.resize", 2**14, "a size below 0 or not below 16384"),
+        ("view.size", "x" * 999, r"Expected `int`, got `str` - at `\$.view.size`"),
         ("view.size", 33, "view.size is 33, not up to view.test_scale"),
-        ("view.scale", [28], r"it.view.scale is \[28\], not a list of 2"),
+        ("view.scale", [28], r"Expected `array` of length 2 - at `\$.view.scale`"),
         ("view.scale", [36, 28], "view.scale is no range"),
         ("view.area", [0.5], "view.area is no range"),
         ("view.aspect", [-1.0, 1.0], "view.aspect is no range"),
         ("view.channels", 2, "view.channels is 2, not 1 or 3"),
-        ("view.interpolation", [], "it.view.interpolation is .*, not one of 'bilinear', 'random'"),
-        ("background.std", None, "it.background.std is None, not a finite number"),
+        ("view.interpolation", [], r"Expected `str`, got `array` - at `\$.view.interpolation`"),
+        ("background.std", None, r"Expected `float`, got `null` - at `\$.background.std`"),
     ],
 )
 def test_values_that_make_no_sense(path, value, message):
