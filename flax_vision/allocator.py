@@ -130,7 +130,7 @@ def _cached(source: bytes, name: str) -> Path | None:
     if {" ", ":"} & {*str(path)}:
         raise UnavailableError(f"{PRELOAD} cannot name {path}, for its space or colon")
     try:
-        if not path.exists() or compiled.flaw(path):
+        if not path.exists() or compiled.invalid_reason(path):
             _build(source, path)
     except OSError:
         return None

@@ -19,7 +19,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from flax_vision import peers
 from flax_vision.checksums import check_checksums, write_checksums
 from flax_vision.counts import counted
-from flax_vision.errors import UserError, naming
+from flax_vision.errors import UserError, add_file_name
 
 _SMALL_FILES = 1 << 16
 """Bytes of a checkpoint's metadata, history and checksums, more than there are."""
@@ -32,7 +32,7 @@ _UNCOPIED: dict[str, Any] = {"deepcopy_host_arrays": False} if _HANDLES_COPIES e
 """Orbax copies NumPy's arrays, for they may be changed while it writes in the background; before
 0.12, which jax2onnx asks for, always."""
 
-_SEALED = ("state", "history")
+_CHECKED = ("state", "history")
 """Directories of a checkpoint whose files have checksums; Orbax writes others later."""
 
 History = list[dict[str, Any]]
@@ -95,7 +95,7 @@ class Checkpoints:
           best: called at each saving; the step whose checkpoint is to be kept besides.
         """
         self._directory = directory.absolute()
-        with naming(self._directory):
+        with add_file_name(self._directory):
             self._manager = self._open(keep, best)
 
     def _open(self, keep: int, best: Callable[[], int | None]) -> ocp.CheckpointManager:
@@ -105,13 +105,13 @@ class Checkpoints:
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
                 cleanup_tmp_directories=True,
-                async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._add_checksums),
             ),
         )
 
     def close(self) -> None:
         """Waits until everything is on the disk, and ends the background threads."""
-        with naming(self._directory), _disk_errors():
+        with add_file_name(self._directory), _disk_errors():
             self._manager.close()
 
     def save(self, step: int, state: Any, history: History) -> None:
@@ -130,7 +130,7 @@ class Checkpoints:
             "state": ocp.args.StandardSave(state),
             "history": ocp.args.JsonSave(list(history)),
         }
-        with naming(self._directory), _disk_errors():
+        with add_file_name(self._directory), _disk_errors():
             is_saved = self._manager.save(step, args=ocp.args.Composite(**items))
         if not is_saved:
             raise UserError(
@@ -145,7 +145,7 @@ class Checkpoints:
         Raises:
           OSError: it could not be written.
         """
-        with naming(self._directory), _disk_errors():
+        with add_file_name(self._directory), _disk_errors():
             self._manager.wait_until_finished()
 
     def steps(self) -> Sequence[int]:
@@ -163,7 +163,7 @@ class Checkpoints:
           Damaged: anything in the checkpoint is not as it was written.
         """
         try:
-            check_seal(self._directory / str(step))
+            check_files(self._directory / str(step))
             items = {
                 "state": ocp.args.StandardRestore(abstract_state),
                 "history": ocp.args.JsonRestore(),
@@ -219,10 +219,10 @@ class Checkpoints:
             moved = self._set_aside(later)
             warn(f"checkpoint {later} is not of this run, which is at step {step:,}: see {moved}")
 
-    def _seal(self) -> None:
+    def _add_checksums(self) -> None:
         """Adds the checksums to the checkpoint that is complete, but not yet visible."""
         for folder in self._directory.glob("*.orbax-checkpoint-tmp*"):
-            write_checksums(folder, _SEALED)
+            write_checksums(folder, _CHECKED)
 
     def _check_room(self, needed: int) -> None:
         # Found out by Orbax's own threads, a full disk is a page of their tracebacks.
@@ -313,6 +313,6 @@ def load_tree(path: Path) -> Any:
         return checkpointer.restore(path.absolute(), abstract)
 
 
-def check_seal(folder: Path) -> None:
+def check_files(folder: Path) -> None:
     """Raises a ChecksumError for a checkpoint that is not as it was written."""
-    check_checksums(folder, _SEALED)
+    check_checksums(folder, _CHECKED)

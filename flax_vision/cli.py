@@ -18,7 +18,7 @@ from flax_vision.prediction import command as prediction
 from flax_vision.report import command as report
 from flax_vision.report.tables import FORMATS, print_table
 from flax_vision.restart import is_interactive
-from flax_vision.terminal import print_error, print_note, settle_streams
+from flax_vision.terminal import configure_streams, print_error, print_note
 from flax_vision.text import printable
 from flax_vision.weights import export_command as export
 from flax_vision.weights import import_command
@@ -43,7 +43,7 @@ def main(typed: Sequence[str] | None = None) -> int:
     """
     try:
         if typed is None:
-            _settle()
+            _configure_signals_and_streams()
         options = _parser().parse_args(typed)
         if typed is None and _computes(options):
             process.prepare()
@@ -67,13 +67,13 @@ def _computes(options: argparse.Namespace) -> bool:
     return options.command != "models"
 
 
-def _settle() -> None:
+def _configure_signals_and_streams() -> None:
     """Settles signals and streams for a process that is this program."""
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_default and not is_interactive():
         # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if not settle_streams():
+    if not configure_streams():
         raise UserError(
             "standard output is closed; send what is printed to a file or to /dev/null."
         )

@@ -35,13 +35,13 @@ def file_name(name: str, *made_of: str | bytes) -> str:
     return f"{name}-{digest[:16]}.so"
 
 
-def flaw(path: Path) -> str | None:
+def invalid_reason(path: Path) -> str | None:
     """Returns why a file must not be loaded; None where it is as `keep` wrote it.
 
     Raises:
       OSError: The file cannot be read.
     """
-    if reason := user_cache.distrust(path):
+    if reason := user_cache.untrusted_reason(path):
         return f"it {reason}"
     content = path.read_bytes()
     if hashlib.sha256(content[:-_DIGEST_BYTES]).digest() != content[-_DIGEST_BYTES:]:

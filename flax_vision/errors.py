@@ -13,7 +13,7 @@ class UserError(ValueError):
 
 
 @contextlib.contextmanager
-def naming(name: object) -> Iterator[None]:
+def add_file_name(name: object) -> Iterator[None]:
     """Gives the system's errors the name of the file that they are about, where they have none."""
     try:
         yield

@@ -39,8 +39,8 @@ def prepare() -> None:
     if "jax" in sys.modules:
         unsettled.append("XLA's flags and compilation cache")
     else:
-        xla_flags.settle(os.environ)
-        xla_cache.settle(os.environ)
+        xla_flags.configure(os.environ)
+        xla_cache.configure(os.environ)
     if unsettled:
         verb = "remains as it is" if unsettled == ["the allocator"] else "remain as they are"
         warnings.warn(f"{', '.join(unsettled)} {verb}: {obstacle}", stacklevel=2)

@@ -26,7 +26,7 @@ def print_error(text: object) -> None:
     print_note(f"error: {text}")
 
 
-def settle_streams() -> bool:
+def configure_streams() -> bool:
     r"""Opens the standard streams that are closed, and sets how standard output fails.
 
     A file that is opened later would get the number of a closed stream, and lines for that stream

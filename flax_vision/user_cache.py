@@ -31,7 +31,7 @@ def find_cache_dir() -> Path:
         raise NoCacheError("this user has no home directory") from None
     try:
         path.mkdir(MODE, parents=True, exist_ok=True)
-        reason = distrust(path)
+        reason = untrusted_reason(path)
     except OSError as error:
         raise NoCacheError(f"{path} cannot be made ({error.strerror})") from error
     if reason:
@@ -48,7 +48,7 @@ def cache_dir() -> Path | None:
         return None
 
 
-def distrust(path: Path) -> str | None:
+def untrusted_reason(path: Path) -> str | None:
     """Returns why a file or directory may have contents of others; None where it is safe.
 
     Raises:

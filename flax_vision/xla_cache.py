@@ -26,7 +26,7 @@ _CACHE_BYTES = 2 << 30
 _DAMAGE = re.compile(r"Error reading persistent compilation cache entry for '(.+?)': ")
 
 
-def settle(environment: MutableMapping[str, str]) -> None:
+def configure(environment: MutableMapping[str, str]) -> None:
     """Has JAX keep compiled programs in the user's cache directory, unless told otherwise."""
     named = environment.get(CACHE)
     if named == "" or "://" in (named or ""):  # none, or a bucket, which is JAX's business
@@ -35,7 +35,7 @@ def settle(environment: MutableMapping[str, str]) -> None:
     if path is None or not _is_writable(path, "XDG_CACHE_HOME" if named is None else CACHE):
         environment[CACHE] = ""
         return
-    _remove_what_cannot_be_read(path)
+    _remove_unreadable_entries(path)
     if named is None:
         environment[CACHE] = str(path)
         environment.setdefault(_SIZE, str(_CACHE_BYTES))
@@ -78,7 +78,7 @@ def _remove_unfinished(path: Path) -> None:
             program.unlink(missing_ok=True)
 
 
-def _remove_what_cannot_be_read(path: Path) -> None:
+def _remove_unreadable_entries(path: Path) -> None:
     """Has JAX's warning of an entry that it cannot read remove it, so that JAX writes it anew."""
     show = warnings.showwarning
 

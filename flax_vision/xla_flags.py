@@ -39,7 +39,7 @@ jax.jit(trial).lower(jnp.ones((2, 2, 3, 3))).compile()
 _TRIAL_SECONDS = 60
 
 
-def settle(environment: MutableMapping[str, str]) -> None:
+def configure(environment: MutableMapping[str, str]) -> None:
     """Sets XLA's flags for a CPU, unless the user's speak of the same, or are in a file."""
     flags = environment.get(FLAGS, "")
     if flags and not flags.lstrip().startswith("-"):
@@ -54,12 +54,12 @@ def settle(environment: MutableMapping[str, str]) -> None:
 
 def accepted(flags: Sequence[str]) -> list[str]:
     """Returns those of the flags that the installed jaxlib takes."""
-    if not flags or _takes(flags):
+    if not flags or _accepts(flags):
         return [*flags]
-    return [flag for flag in flags if _takes([flag])] if len(flags) > 1 else []
+    return [flag for flag in flags if _accepts([flag])] if len(flags) > 1 else []
 
 
-def _takes(flags: Sequence[str]) -> bool:
+def _accepts(flags: Sequence[str]) -> bool:
     """Returns whether jaxlib compiles with these flags. The cache keeps that it does."""
     cache = user_cache.cache_dir()
     version = metadata.version("jaxlib")

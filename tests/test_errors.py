@@ -1,6 +1,6 @@
 import pytest
 
-from flax_vision.errors import naming, unknown
+from flax_vision.errors import add_file_name, unknown
 
 
 def test_nearest_name_is_offered_and_all_are_listed():
@@ -14,6 +14,6 @@ def test_nothing_is_offered_where_nothing_is_near():
 
 def test_error_of_the_system_gets_a_name_where_it_has_none():
     for name, expected in (("b", "b"), (None, "a")):
-        with pytest.raises(OSError) as raised, naming("a"):  # noqa: PT011
+        with pytest.raises(OSError) as raised, add_file_name("a"):  # noqa: PT011
             raise OSError(28, "No space left on device", name)
         assert raised.value.filename == expected

@@ -10,7 +10,7 @@ from flax_vision import terminal
 
 CLI = "import sys, flax_vision.cli as c; sys.exit(c.main())"
 TRAIN = "import sys, flax_vision.training.command as c; sys.exit(c.main())"
-SETTLED = "from flax_vision.terminal import settle_streams as settle\n"
+CONFIGURED = "from flax_vision.terminal import configure_streams\n"
 
 
 def run(program, *arguments, redirected="", **environment):
@@ -55,8 +55,8 @@ def test_full_output_is_one_line(program, argument):
 
 
 def test_numbers_of_closed_streams_are_not_given_to_files(tmp_path):
-    program = SETTLED + (
-        f"import os; assert not settle(); file = open({str(tmp_path / 'data')!r}, 'w')\n"
+    program = CONFIGURED + (
+        f"import os; assert not configure_streams(); file = open({str(tmp_path / 'data')!r}, 'w')\n"
         "print('lost'); os.write(1, b'lost'); os.write(2, b'lost'); file.write('kept')"
     )
     assert run(program, redirected="<&- >&- 2>&-")[0] == 0
@@ -64,7 +64,7 @@ def test_numbers_of_closed_streams_are_not_given_to_files(tmp_path):
 
 
 def test_characters_that_an_encoding_lacks_are_escaped():
-    program = SETTLED + r"assert settle(); print('\u6f22 caf\u00e9 caf\udce9')"
+    program = CONFIGURED + r"assert configure_streams(); print('\u6f22 caf\u00e9 caf\udce9')"
     found = run(program, PYTHONIOENCODING="ascii")
     assert found == (0, "\\u6f22 caf\\xe9 caf\\udce9\n", "")
 

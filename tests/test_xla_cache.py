@@ -58,7 +58,7 @@ def test_a_directory_of_the_users_that_cannot_be_written_is_warned_of(tmp_path):
 
 def test_a_bucket_is_left_to_jax():
     environment = {"JAX_COMPILATION_CACHE_DIR": "gs://bucket/cache"}
-    xla_cache.settle(environment)
+    xla_cache.configure(environment)
     assert environment == {"JAX_COMPILATION_CACHE_DIR": "gs://bucket/cache"}
 
 
@@ -83,7 +83,7 @@ def test_only_the_entries_of_a_program_that_cannot_be_read_are_removed(tmp_path,
     kept = ["jit_f-more-0a-cache", "jit_f2-0a-cache", "jit_f-0a-other"]
     for name in removed + kept:
         (tmp_path / name).touch()
-    xla_cache._remove_what_cannot_be_read(tmp_path)
+    xla_cache._remove_unreadable_entries(tmp_path)
     text = "Error reading persistent compilation cache entry for 'jit_f': error: of zlib"
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -95,13 +95,13 @@ def test_only_the_entries_of_a_program_that_cannot_be_read_are_removed(tmp_path,
 def test_an_unfinished_entry_is_removed(limit, remains, tmp_path, monkeypatch):
     """JAX writes the time of use last; where it has no limit it writes none."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(xla_cache, "_remove_what_cannot_be_read", lambda path: None)
+    monkeypatch.setattr(xla_cache, "_remove_unreadable_entries", lambda path: None)
     environment = {"JAX_COMPILATION_CACHE_MAX_SIZE": limit}
-    xla_cache.settle(environment)
+    xla_cache.configure(environment)
     directory = Path(environment["JAX_COMPILATION_CACHE_DIR"])
     for name in ("jit_f-0a-cache", "jit_g-0a-cache", "jit_g-0a-atime"):
         (directory / name).touch()
-    xla_cache.settle({"JAX_COMPILATION_CACHE_MAX_SIZE": limit})
+    xla_cache.configure({"JAX_COMPILATION_CACHE_MAX_SIZE": limit})
     assert (directory / "jit_g-0a-cache").exists()
     assert (directory / "jit_f-0a-cache").exists() == remains
 

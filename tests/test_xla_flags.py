@@ -31,12 +31,12 @@ BOTH = " ".join(KNOWN)
 def test_flags_of_xla(machine, known, plugins, platforms, flags, expected, monkeypatch):
     """Where they make it faster, and the jaxlib takes them; what a user says stands."""
     monkeypatch.setattr(xla_flags.platform, "machine", lambda: machine)
-    monkeypatch.setattr(xla_flags, "_takes", lambda flags: {*flags} <= {*known})
+    monkeypatch.setattr(xla_flags, "_accepts", lambda flags: {*flags} <= {*known})
     monkeypatch.setattr(xla_flags.metadata, "entry_points", lambda group: plugins)
     monkeypatch.setattr(xla_flags.importlib.util, "find_spec", lambda name: None)
     given = {"XLA_FLAGS": flags, "JAX_PLATFORMS": platforms}
     environment = {key: value for key, value in given.items() if value is not None}
-    xla_flags.settle(environment)
+    xla_flags.configure(environment)
     assert environment.get("XLA_FLAGS") == expected
 
 

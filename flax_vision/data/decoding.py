@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from flax_vision.data import fast_jpeg
 from flax_vision.data.options import MAX_PIXELS
-from flax_vision.data.orientation import settle_orientation
+from flax_vision.data.orientation import read_orientation
 from flax_vision.data.view import Part
 
 try:
@@ -59,7 +59,7 @@ def decode_parts(
     rows, columns, _ = shape
     try:
         with _opened(file := io.BytesIO(content), max_pixels) as image:
-            size, turn = settle_orientation(image, file)
+            size, turn = read_orientation(image, file)
             parts = choose(*size)
             for part in parts:
                 _check_pixels(part.brought_to or (0, 0), max_pixels, "scaled it has")
@@ -112,7 +112,7 @@ def read_header(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> tuple[int, 
     try:
         with _opened(content, max_pixels) as image:
             _check_depth(image)
-            return settle_orientation(image, content).size
+            return read_orientation(image, content).size
     except DecodingError:
         raise
     except Exception as error:  # as above

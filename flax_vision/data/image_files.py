@@ -47,7 +47,7 @@ class Paths:
           OSError: it cannot be opened, or is no regular file.
         """
         path = self.paths[index]
-        if reason := irregular(path):
+        if reason := irregular_reason(path):
             raise OSError(reason)
         return path.open("rb")
 
@@ -60,7 +60,7 @@ class Paths:
         return nfc(self.paths[index].name)
 
 
-def irregular(path: Path) -> str:
+def irregular_reason(path: Path) -> str:
     """Returns why a path must not be opened: to read a pipe or a device may never end.
 
     Returns:

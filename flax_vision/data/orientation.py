@@ -39,7 +39,7 @@ class Orientation(NamedTuple):
     turn: Image.Transpose | None
 
 
-def settle_orientation(image: ImageFile.ImageFile, file: IO[bytes]) -> Orientation:
+def read_orientation(image: ImageFile.ImageFile, file: IO[bytes]) -> Orientation:
     """Returns the orientation of an open image, by its EXIF or XMP data, without its pixels.
 
     Args:
@@ -47,18 +47,18 @@ def settle_orientation(image: ImageFile.ImageFile, file: IO[bytes]) -> Orientati
       file: File that it was opened from.
     """
     if isinstance(image, PngImagePlugin.PngImageFile):
-        image.info |= _late_info(file)
-    stated = _stated(image)
+        image.info |= _trailing_info(file)
+    tag = _orientation_tag(image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         # Pillow turns the pixels of a TIFF when it loads them, its size sometimes before that.
         tags = image.tag_v2
         size, turn = (tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]), None
     else:
-        size, turn = image.size, _UPRIGHT.get(stated)
-    return Orientation((size[1], size[0]) if stated in _SIDEWAYS else size, turn)
+        size, turn = image.size, _UPRIGHT.get(tag)
+    return Orientation((size[1], size[0]) if tag in _SIDEWAYS else size, turn)
 
 
-def _stated(image: ImageFile.ImageFile) -> int:
+def _orientation_tag(image: ImageFile.ImageFile) -> int:
     is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
     if not is_tiff and _SOURCES.isdisjoint(image.info):
         return 1
@@ -70,11 +70,11 @@ def _stated(image: ImageFile.ImageFile) -> int:
     return orientation
 
 
-def _late_info(file: IO[bytes]) -> dict[Any, Any]:
+def _trailing_info(file: IO[bytes]) -> dict[Any, Any]:
     """Returns the EXIF data and texts that follow the pixels of a PNG."""
     place = file.tell()
     try:
-        chunks = _late_chunks(file)
+        chunks = _trailing_chunks(file)
         if not chunks:
             return {}
         file.seek(0)
@@ -87,14 +87,14 @@ def _late_info(file: IO[bytes]) -> dict[Any, Any]:
         file.seek(place)
 
 
-def _late_chunks(file: IO[bytes]) -> bytes:
+def _trailing_chunks(file: IO[bytes]) -> bytes:
     """Returns the chunks of a PNG after its pixels that may state an orientation."""
-    found, is_late = [], False
+    found, is_trailing = [], False
     file.seek(_PNG_HEADER)
     while len(start := file.read(8)) == 8 and not start.endswith(b"IEND"):
         length, kind = int.from_bytes(start[:4]), start[4:]
-        is_late |= kind == b"IDAT"
-        if is_late and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+        is_trailing |= kind == b"IDAT"
+        if is_trailing and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
             found.append(start + file.read(length + 4))
         else:
             file.seek(length + 4, os.SEEK_CUR)

@@ -73,7 +73,7 @@ def _open() -> ctypes.CDLL:
     path = cache and cache / compiled.file_name("onednn", source, versions)
     if path and path.exists():
         try:
-            reason = compiled.flaw(path)
+            reason = compiled.invalid_reason(path)
             if reason is None:
                 return ctypes.CDLL(str(path))
         except OSError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flax_vision.counts import listed, nfc
-from flax_vision.data.image_files import SUFFIXES, irregular, is_image, natural
+from flax_vision.data.image_files import SUFFIXES, irregular_reason, is_image, natural
 from flax_vision.errors import UserError
 
 _NAMED = 8
@@ -61,7 +61,7 @@ def find_photographs(named: str | Path | Sequence[str | Path]) -> Found:
             unreadable |= closed
             if not images and not closed:
                 unreadable[str(path)] = f"the folder has no images in it ({', '.join(SUFFIXES)})"
-    unreadable |= {str(path): reason for path in found if (reason := irregular(path))}
+    unreadable |= {str(path): reason for path in found if (reason := irregular_reason(path))}
     paths = [path for path in found if str(path) not in unreadable]
     if not paths:
         reasons = [f"{name!r}: {reason}" for name, reason in unreadable.items()]

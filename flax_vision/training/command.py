@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from flax_vision import process
 from flax_vision.arguments import expanded_path
 from flax_vision.errors import UserError
-from flax_vision.terminal import print_error, print_warning, settle_streams
+from flax_vision.terminal import configure_streams, print_error, print_warning
 from flax_vision.text import printable
 from flax_vision.training.config import CHOICES, default_config, flatten
 from flax_vision.training.interruption import Interrupted, stop_at_once_on_ctrl_c
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 for a finished run, 1 for one that has lost another of its processes, 2 for a mistake of the
     user's, 128 and the signal's number for a run that was asked to stop and has saved its state.
     """
-    if arguments is None and not settle_streams():
+    if arguments is None and not configure_streams():
         print_warning("standard output is closed; metrics.jsonl of the run has its progress")
     try:
         options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workdir = Path(options.workdir or default_workdir(options.config, overrides))
         status = _fit_with_others(options, config, workdir)
         if arguments is None and status > _SIGNALED:
-            _leave_at_once(status)
+            _exit_at_once(status)
         return status
     except UserError as error:
         return _fail(str(error))
@@ -135,7 +135,7 @@ def _fit(config: ConfigDict, workdir: Path) -> int:
     return 0
 
 
-def _leave_at_once(status: int) -> None:
+def _exit_at_once(status: int) -> None:
     """Ends a process that was asked to stop, without waiting for a reader that is blocked."""
     from flax_vision import peers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flax_vision.arguments import normalized_path
 from flax_vision.training.config import PATH_KEYS, split_spec
-from flax_vision.training.same_run import FREE
+from flax_vision.training.same_run import CHANGEABLE_KEYS
 
 _NAME_BYTES = 255
 """The longest file name that common file systems take."""
@@ -28,7 +28,7 @@ def default_workdir(spec: str, overrides: Sequence[str]) -> str:
     settings = [
         f"{key}={normalized_path(value) if key in PATH_KEYS else value}"
         for key, value in sorted(dict(pairs).items())
-        if key not in FREE
+        if key not in CHANGEABLE_KEYS
     ]
     name = re.sub(r"[^\w.=,+-]+", "_", "-".join(filter(None, [Path(path).stem, recipe, *settings])))
     if len(name.encode()) > _NAME_BYTES:

@@ -15,7 +15,7 @@ from flax_vision import peers, process
 from flax_vision.checkpoints import Checkpoints, Damaged, History
 from flax_vision.data.batches import Batch, evaluation_batches, samples, training_batches
 from flax_vision.data.image_set import Images
-from flax_vision.errors import UserError, naming
+from flax_vision.errors import UserError, add_file_name
 from flax_vision.evaluation.evaluate import total
 from flax_vision.evaluation.metrics import Totals, has_top5
 from flax_vision.ops import onednn_library
@@ -131,7 +131,7 @@ class Run:
         card = dataclasses.replace(self._setup.card, metrics=result)
         variables = self._placement.gathered(state.variables)
         if peers.is_first():
-            with naming(self._directory.export):
+            with add_file_name(self._directory.export):
                 exported.save(self._directory.export, card, variables)
         self._directory.finish(result)
         return result

@@ -15,7 +15,7 @@ from flax_vision.arguments import normalized_path
 from flax_vision.data import identity
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts
-from flax_vision.errors import UserError, naming
+from flax_vision.errors import UserError, add_file_name
 from flax_vision.terminal import print_warning
 from flax_vision.training.config import DATA_PATHS, flatten
 from flax_vision.training.events import Events
@@ -193,7 +193,7 @@ class RunDirectory:
 
     def _add_line(self, record: Mapping[str, Any]) -> None:
         self.check_exists()
-        with naming(self._metrics), self._metrics.open("a") as file:
+        with add_file_name(self._metrics), self._metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
 

@@ -13,13 +13,13 @@ from flax_vision.training.schedules import INDEPENDENT_OF_EPOCHS
 from flax_vision.weights.run_checkpoints import Checkpoint, find_checkpoints
 from flax_vision.weights.run_files import IMAGES
 
-FREE = (
+CHANGEABLE_KEYS = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
     *("data.max_pixels", "mesh.data", "mesh.column", "mesh.fsdp"),
 )
 """Keys that a resumed run may change, because they do not affect the training."""
 
-_OF_TRAINING = (
+_TRAINING_KEYS = (
     *("augmentation.", "batch_size", "epochs", "freeze", "loss.", "optimizer.", "schedule."),
     *("seed", "steps_at_once"),
 )
@@ -43,7 +43,7 @@ def check_same_run(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any
     places = DATA_PATHS if (path / IMAGES).exists() else ()
     differences = {
         key: f"{key} is {old.get(key, _NONE)!r} there and {new.get(key, _NONE)!r} now"
-        for key in sorted((old | new).keys() - {*FREE, *places, INIT_FROM})
+        for key in sorted((old | new).keys() - {*CHANGEABLE_KEYS, *places, INIT_FROM})
         if old.get(key, _NONE) != new.get(key, _NONE)
     }
     if set(differences) == {"epochs"}:
@@ -68,7 +68,7 @@ def _with_defaults(
 
 
 def _advice(path: Path, keys: Collection[str]) -> str:
-    if all(key.startswith(_OF_TRAINING) for key in keys):
+    if all(key.startswith(_TRAINING_KEYS) for key in keys):
         return (
             "Give another --workdir; with "
             f"--config.init_from={path} that run begins with the weights of this one."

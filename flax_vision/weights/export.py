@@ -75,7 +75,7 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
     try:
         unfinished.mkdir()
         write(unfinished / output.name, card, network)
-        if output.suffix in _BESIDE_CARD:
+        if output.suffix in _WITH_CARD_FILE:
             (unfinished / _card_file(output).name).write_text(card.to_json())
         for file in sorted(unfinished.iterdir(), reverse=True):  # the card first
             file.rename(output.with_name(file.name))
@@ -100,7 +100,7 @@ def _check(form: str, output: Path, preprocessing: bool) -> Callable[..., None]:
             f"-o is {str(output)!r}, and a file in the format {form} ends with "
             f"{' or '.join(suffixes)}; give such a name."
         )
-    for path in (output, _card_file(output)) if output.suffix in _BESIDE_CARD else (output,):
+    for path in (output, _card_file(output)) if output.suffix in _WITH_CARD_FILE else (output,):
         if path.exists() or path.is_symlink():
             raise UserError(f"{str(path)!r} exists; give another -o, or take it away first.")
     if not output.absolute().parent.is_dir():
@@ -201,7 +201,7 @@ def _write_onnx(path: Path, card: ModelCard, program: Program) -> None:
 
 _PROGRAMS = ("stablehlo", "onnx")
 
-_BESIDE_CARD = (".pth", ".pt", ".stablehlo")
+_WITH_CARD_FILE = (".pth", ".pt", ".stablehlo")
 """Suffixes of files that hold no texts, so that the card is written beside them."""
 
 _FORMATS: dict[str, tuple[Callable[..., None], Sequence[str], Sequence[str]]] = {

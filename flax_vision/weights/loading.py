@@ -12,7 +12,7 @@ from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
 from flax_vision.weights.run_checkpoints import (
     Checkpoint,
-    Found,
+    UsableCheckpoints,
     find_checkpoints,
     load_variables,
     saved_steps,
@@ -109,7 +109,7 @@ def load(path: str | Path) -> tuple[nn.Module, Any]:
     return loaded.model, loaded.variables
 
 
-def _note(path: Path, found: Found) -> str:
+def _note(path: Path, found: UsableCheckpoints) -> str:
     """Returns a line about the checkpoint of an unfinished run."""
     best, epochs = found.best, read_config(path).get("epochs", "?")
     done = len(found.newest.history)

@@ -8,7 +8,7 @@ import jax
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from flax_vision.checkpoints import Damaged, History, check_seal
+from flax_vision.checkpoints import Damaged, History, check_files
 
 _VARIABLES = ("params", "statistics", "average")
 """Parts of the saved state that the model consists of."""
@@ -28,7 +28,7 @@ class Checkpoint(NamedTuple):
     history: History
 
 
-class Found(NamedTuple):
+class UsableCheckpoints(NamedTuple):
     """The checkpoints of a run that can be used.
 
     Attributes:
@@ -55,16 +55,16 @@ def saved_steps(run: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def find_checkpoints(run: Path) -> Found | None:
+def find_checkpoints(run: Path) -> UsableCheckpoints | None:
     """Returns the newest and the best checkpoint of a run; None where none can be used."""
     damaged: list[str] = []
-    newest = _first_whole(run, saved_steps(run)[::-1], damaged)
+    newest = _first_undamaged(run, saved_steps(run)[::-1], damaged)
     if newest is None:
         return None
     ranked = sorted(newest.history, key=epoch_rank, reverse=True)
     saved = set(saved_steps(run))
-    best = _first_whole(run, [x["step"] for x in ranked if x["step"] in saved], damaged)
-    return Found(newest, best or newest, damaged)
+    best = _first_undamaged(run, [x["step"] for x in ranked if x["step"] in saved], damaged)
+    return UsableCheckpoints(newest, best or newest, damaged)
 
 
 def load_variables(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -89,12 +89,12 @@ def load_variables(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"params": unflatten_dict(params), **state["statistics"]}
 
 
-def _first_whole(run: Path, steps: list[int], damaged: list[str]) -> Checkpoint | None:
+def _first_undamaged(run: Path, steps: list[int], damaged: list[str]) -> Checkpoint | None:
     """Returns the first checkpoint that is not damaged, and adds a text for each before it."""
     for step in steps:
         folder = run.absolute() / "checkpoints" / str(step)
         try:
-            check_seal(folder)
+            check_files(folder)
             history = ocp.JsonCheckpointHandler().restore(folder / "history")
         except Exception as error:  # Orbax raises anything for damaged files
             if (text := str(Damaged(step, error))) not in damaged:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 
-from flax_vision.errors import UserError, naming
+from flax_vision.errors import UserError, add_file_name
 
 CONFIG = "config.json"
 STARTS = "starts.json"
@@ -191,7 +191,7 @@ def write_file(path: Path, text: str) -> None:
     """Replaces a file so that a kill leaves the old one or the new one, never half of one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        with naming(path), unfinished.open("w") as file:
+        with add_file_name(path), unfinished.open("w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -26,7 +26,7 @@ from flax_vision.training import fit as fit_module
 from flax_vision.training.display import Display
 from flax_vision.weights import exported
 from flax_vision.weights.loading import LoadedModel
-from flax_vision.weights.run_checkpoints import Checkpoint, Found
+from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 CLASSES = ["<cat>", "dog & $co", "owl", "ant"]
 RESULT = {"best/epoch": 2, "test/top1": 0.25, "test/top5": 1.0, "test/images": 12, "seconds": 3.0}
@@ -253,7 +253,9 @@ def test_damaged_metrics_are_those_of_the_checkpoint(run, tmp_path, monkeypatch)
     link(run, tmp_path, "metrics.jsonl")
     (tmp_path / "metrics.jsonl").write_text("{")
     newest = Checkpoint(tmp_path, 9, [{"epoch": 9, "seconds": 1.0, "train/loss": 0.0625}])
-    monkeypatch.setattr(trained_run, "find_checkpoints", lambda path: Found(newest, newest, []))
+    monkeypatch.setattr(
+        trained_run, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
+    )
     opened = open_trained_run(tmp_path)
     assert opened.records == newest.history
     (warning,) = opened.warnings

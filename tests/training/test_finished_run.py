@@ -10,7 +10,7 @@ from flax_vision.errors import UserError
 from flax_vision.training import finished_run
 from flax_vision.training.run_directory import open_run
 from flax_vision.weights import exported
-from flax_vision.weights.run_checkpoints import Checkpoint, Found
+from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 CONFIG = {"epochs": 1}
 RESULT = {"step": 10, "best/epoch": 1, "test/images": 10, "test/top1": 0.9, "test/loss": 0.5}
@@ -31,7 +31,9 @@ def finished(tmp_path, monkeypatch):
     (tmp_path / "export/model.json").write_text(card.to_json())
     write_checksums(tmp_path / "export")
     newest = Checkpoint(tmp_path, 10, [RECORD])
-    monkeypatch.setattr(finished_run, "find_checkpoints", lambda path: Found(newest, newest, []))
+    monkeypatch.setattr(
+        finished_run, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
+    )
     return tmp_path
 
 

@@ -6,7 +6,7 @@ from flax_vision.errors import UserError
 from flax_vision.training import same_run
 from flax_vision.training.config import default_config
 from flax_vision.training.same_run import check_same_run
-from flax_vision.weights.run_checkpoints import Checkpoint, Found
+from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 
 def configured(**changes):
@@ -22,7 +22,9 @@ def saved_at(monkeypatch):
     def saved_at(step, epochs):
         history = [{"epoch": epoch, "step": 3 * epoch} for epoch in range(1, epochs + 1)]
         newest = Checkpoint(None, step, history)
-        monkeypatch.setattr(same_run, "find_checkpoints", lambda path: Found(newest, newest, []))
+        monkeypatch.setattr(
+            same_run, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
+        )
 
     return saved_at
 
