@@ -63,7 +63,7 @@ def restart(environment: Mapping[str, str]) -> NoReturn:
 
 
 def check(environment: Mapping[str, str]) -> None:
-    """Warns of wishes that cannot be met; removes a private library of this process at its end."""
+    """Warns of settings that cannot be met; removes this process's private library at its end."""
     wanted = environment.get(ALLOCATOR, "")
     if wanted not in ("", *ALLOCATORS):
         allowed = " or ".join(ALLOCATORS)
@@ -108,7 +108,7 @@ def _is_glibc() -> bool:
 
 
 def _library(environment: Mapping[str, str]) -> Path:
-    """Returns the file of the library; compiles it where it is missing or not to be trusted."""
+    """Returns the file of the library; compiles it where it is missing or untrusted."""
     source = resources.files("flax_vision").joinpath("kept_memory.cc").read_bytes()
     name = compiled.file_name(_LIBRARY, source, platform.machine(), *platform.libc_ver())
     if Path(environment.get(PRELOAD, "")).name not in ("", name):
@@ -122,7 +122,7 @@ def _library(environment: Mapping[str, str]) -> Path:
 
 
 def _cached(source: bytes, name: str) -> Path | None:
-    """Returns the library's file in the cache directory; None where it cannot be kept there."""
+    """Returns the library's file in the cache directory; None where that cannot be written."""
     try:
         path = user_cache.find_cache_dir() / name
     except NoCacheError:
@@ -145,9 +145,9 @@ def _build(source: bytes, path: Path) -> None:
 
 
 def _private(source: bytes, name: str) -> Path:
-    """Compiles the library in a temporary directory, which goes when this process ends.
+    """Compiles the library in a temporary directory that is removed when this process ends.
 
-    The process may be another program by then, so the directory has its number.
+    The program may have been replaced by then, so the directory's name has the process's number.
     """
     directory = Path(tempfile.mkdtemp(prefix=_private_prefix()))
     _remove_at_exit(directory)

@@ -24,7 +24,7 @@ def expanded_path(text: str) -> str:
 
 
 def normalized_path(text: str) -> str:
-    """Returns one of the spellings of a path: relative inside the current directory, else absolute.
+    """Returns a path relative to the current directory, or an absolute one outside of it.
 
     An empty text stays empty.
     """

@@ -50,18 +50,18 @@ def _of_disk(text: str) -> int | None:
 
 @contextlib.contextmanager
 def _disk_errors() -> Iterator[None]:
-    """Turns Orbax's and TensorStore's errors about a full disk into what they come from.
+    """Replaces the disk errors of Orbax and TensorStore by plain ones.
 
     Raises:
-      UserError: Orbax has waited too long.
-      OSError: The disk refuses to be written to.
+      UserError: Orbax timed out.
+      OSError: The disk cannot be written.
     """
     try:
         yield
     except TimeoutError as error:
         raise UserError(
-            f"Orbax has waited too long for the disk ({str(error).strip() or 'timed out'}), which "
-            "hangs, or the clock was set. Give the same command again to go on."
+            f"Orbax waited too long for the disk ({str(error).strip() or 'timed out'}): the disk "
+            "hangs, or the clock was changed. Give the same command again to go on."
         ) from error
     except Exception as error:
         number = _of_disk(str(error))
@@ -135,8 +135,8 @@ class Checkpoints:
         if not is_saved:
             raise UserError(
                 f"Orbax does not save step {step:,}: {self._directory} has the steps "
-                f"{', '.join(map(str, self.steps()))}. Take away those that are not of this run, "
-                "and give the same command again to go on."
+                f"{', '.join(map(str, self.steps()))}. Remove the steps of other runs, and give "
+                "the same command again to go on."
             )
 
     def wait(self) -> None:
@@ -207,17 +207,17 @@ class Checkpoints:
         return None
 
     def set_aside_after(self, step: int, warn: Callable[[str], None]) -> None:
-        """Moves later checkpoints, which are not of this run, to `checkpoints.damaged`.
+        """Moves later checkpoints, which belong to another run, to `checkpoints.damaged`.
 
-        Orbax saves no step below the latest one.
+        Orbax saves no step before the latest one.
 
         Args:
-          step: The step from which the run goes on.
-          warn: Called with a line about each checkpoint.
+          step: Step at which the run resumes.
+          warn: Function that gets a line about each checkpoint.
         """
         for later in [other for other in self.steps() if other > step]:
             moved = self._set_aside(later)
-            warn(f"checkpoint {later} is not of this run, which is at step {step:,}: see {moved}")
+            warn(f"checkpoint {later} is of another run; this one is at step {step:,}: see {moved}")
 
     def _add_checksums(self) -> None:
         """Adds the checksums to the checkpoint that is complete, but not yet visible."""
@@ -314,5 +314,5 @@ def load_tree(path: Path) -> Any:
 
 
 def check_files(folder: Path) -> None:
-    """Raises a ChecksumError for a checkpoint that is not as it was written."""
+    """Raises a ChecksumError if the files of a checkpoint have changed."""
     check_checksums(folder, _CHECKED)

@@ -10,7 +10,7 @@ FILE = "sha256.json"
 
 
 class ChecksumError(Exception):
-    """Raised for a directory whose files are not as they were written; names the first of them."""
+    """Raised for a directory with changed files; names the first of them."""
 
 
 def write_checksums(folder: Path, items: Iterable[str] | None = None) -> None:
@@ -18,7 +18,7 @@ def write_checksums(folder: Path, items: Iterable[str] | None = None) -> None:
 
     Args:
       folder: Directory.
-      items: Names of the files and directories in it that are covered; None for all.
+      items: Names of the covered files and directories in it; None for all.
     """
     (folder / FILE).write_text(json.dumps(_checksums(folder, items)))
 
@@ -28,7 +28,7 @@ def check_checksums(folder: Path, items: Iterable[str] | None = None) -> None:
 
     Args:
       folder: Directory.
-      items: Names of the files and directories in it that are compared; None for all.
+      items: Names of the compared files and directories in it; None for all.
 
     Raises:
       ChecksumError: A file is missing, surplus or not as it was written.

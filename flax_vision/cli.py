@@ -61,22 +61,20 @@ def main(typed: Sequence[str] | None = None) -> int:
 
 
 def _computes(options: argparse.Namespace) -> bool:
-    """Returns whether a command compiles programs, for which the process is settled."""
+    """Returns whether a command compiles programs, and so needs a configured process."""
     if options.command == "summary":
         return options.mesh is not None
     return options.command != "models"
 
 
 def _configure_signals_and_streams() -> None:
-    """Settles signals and streams for a process that is this program."""
+    """Configures signals and streams of a process that runs this program alone."""
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_default and not is_interactive():
         # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not configure_streams():
-        raise UserError(
-            "standard output is closed; send what is printed to a file or to /dev/null."
-        )
+        raise UserError("standard output is closed; redirect it to a file or to /dev/null.")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -27,8 +27,8 @@ def file_name(name: str, *made_of: str | bytes) -> str:
     """Returns the name of a library's file.
 
     Args:
-      name: Beginning of the file's name.
-      *made_of: Everything that the library depends on; with anything else it is another file.
+      name: Prefix of the file's name.
+      *made_of: Everything that the library depends on; any change gives another name.
     """
     parts = [part.encode() if isinstance(part, str) else part for part in made_of]
     digest = hashlib.sha256(b"".join(parts)).hexdigest()

@@ -1,4 +1,4 @@
-"""Numbers of things, lists of them, and names, as people write them."""
+"""Text of counts, lists and names."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ def listed(things: Sequence[str], most: int, between: str = ", ") -> str:
 
 
 def nfc(name: str) -> str:
-    """Returns a name in Unicode's form NFC, in which names are compared.
+    """Returns a name in Unicode's form NFC, for comparisons.
 
-    Macs name files in another form, in which an accent is a separate character.
+    macOS uses another form for file names, in which an accent is a separate character.
     """
     return unicodedata.normalize("NFC", name)

@@ -14,7 +14,7 @@ class UserError(ValueError):
 
 @contextlib.contextmanager
 def add_file_name(name: object) -> Iterator[None]:
-    """Gives the system's errors the name of the file that they are about, where they have none."""
+    """Adds the name of a file to errors of the system that have none."""
     try:
         yield
     except OSError as error:

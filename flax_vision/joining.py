@@ -29,7 +29,7 @@ _SHUTDOWN_SECONDS = 3600
 _LINES_SECONDS = 20.0
 
 _MOST_PROCESSES = 10_000
-"""Limit of --num_processes; each costs process 0 a connection."""
+"""Limit of --num_processes; process 0 has a connection to each process."""
 
 MANAGED = ("OMPI_COMM_WORLD_RANK", "JOB_COMPLETION_INDEX")
 """Variables of Open MPI and Kubernetes (an indexed job) in a process that has others."""
@@ -196,8 +196,8 @@ def _listener(coordinator: str) -> socket.socket:
     except OSError as error:
         raise UserError(
             f"--coordinator is {coordinator!r}, and this process cannot listen there "
-            f"({error.strerror}): give an address or the name of this host, or another port, to "
-            "all processes; or another process has --process_id 0 too."
+            f"({error.strerror}): give all processes an address or the name of this host, or "
+            "another port; or another process has --process_id 0 too."
         ) from error
 
 
@@ -221,7 +221,7 @@ def _check(coordinator: str, processes: int, process: int) -> None:
 
 
 def _check_devices() -> None:
-    """Raises a UserError unless each process has as many devices as any other, and has some."""
+    """Raises a UserError unless all processes have the same number of devices, at least one."""
     check_platforms()
     devices = Counter(device.process_index for device in jax.devices())
     if len(set(devices.values())) > 1:
@@ -260,7 +260,7 @@ def _connect(
 
 
 def _bind_address(coordinator: str | None) -> str | None:
-    """Returns where JAX's service listens; None for all addresses of the machine."""
+    """Returns the address at which JAX's service listens; None for all of the machine."""
     is_one = coordinator and lifelines.is_address(_host_and_port(coordinator)[0])
     return coordinator if is_one else None
 

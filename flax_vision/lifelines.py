@@ -24,10 +24,10 @@ _LONGEST = 1000
 """Bytes of a line; what says more is no process of a run."""
 
 _SIGNATURE = "flax_vision"
-"""Ends the first line of a process, which is whole then; strangers do not know it."""
+"""End of the first line of a process; other programs do not send it."""
 
 _FIRST_WORDS_SECONDS = 1.0
-"""Limit for the rest of a first line, after its first byte."""
+"""Time limit for the rest of a first line, after its first byte."""
 
 _AGAIN_SECONDS = 0.2
 _ATTEMPT_SECONDS = 10.0
@@ -66,8 +66,8 @@ class _Hello(NamedTuple):
 
     Attributes:
       line: The connection to it.
-      processes: Number of processes in its command.
-      process: Its own number.
+      processes: Number of processes, from its command.
+      process: Its process number.
     """
 
     line: Line
@@ -80,7 +80,7 @@ Lines = Mapping[int, Line]
 
 
 def is_address(host: str) -> bool:
-    """Returns whether a host is one address and not a name, which others may resolve otherwise."""
+    """Returns whether a host is one address, not a name that others may resolve differently."""
     with contextlib.suppress(ValueError):
         return bool(ipaddress.ip_address(host))
     return host == "localhost"
@@ -128,8 +128,8 @@ def gather(listener: socket.socket, processes: int, seconds: float) -> Lines:
 def _hellos(listener: socket.socket, deadline: float) -> Generator[_Hello, None, None]:
     """Yields the first line of every process that connects.
 
-    A connection that says nothing delays no other one, and is closed at the end. One that says
-    something else is closed at once.
+    A silent connection does not delay the others, and is closed at the end. A connection with any
+    other first line is closed at once.
     """
     listener.setblocking(False)
     with selectors.DefaultSelector() as selector:
@@ -150,13 +150,13 @@ def _hellos(listener: socket.socket, deadline: float) -> Generator[_Hello, None,
 
 
 def _accept(listener: socket.socket, selector: selectors.BaseSelector) -> None:
-    with contextlib.suppress(BlockingIOError, ConnectionError):  # it may have gone already
+    with contextlib.suppress(BlockingIOError, ConnectionError):  # it may be closed already
         line = _line(listener.accept()[0])
         selector.register(line.connection, selectors.EVENT_READ, line)
 
 
 def _hello(line: Line) -> _Hello | None:
-    """Returns the first line of a process, or None for the words of a stranger."""
+    """Returns the first line of a process; None for a line of another program."""
     words = re.fullmatch(
         rf"([0-9]{{1,6}}) ([0-9]{{1,6}}) {_SIGNATURE}", line.hear(_FIRST_WORDS_SECONDS)
     )

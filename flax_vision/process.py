@@ -1,4 +1,4 @@
-"""Settings of a process before JAX is there: memory, XLA's flags, compiled code.
+"""Configuration of a process before JAX is imported: memory, XLA's flags, compiled code.
 
 It is for programs: a library should leave the process of its caller alone.
 """
@@ -20,30 +20,30 @@ _PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 def prepare() -> None:
     """Settles the allocator, XLA's flags and its cache; may start the program again to do it.
 
-    To be called before anything else by a program, once. It is started again only where nothing
-    can be lost: see `restart.obstacle`. Whatever cannot be had is warned of, and the program goes
-    on without.
+    A program calls it once, before anything else. It is started again only where nothing can be
+    lost: see `restart.obstacle`. A warning names every setting that is unavailable, and the
+    program continues without it.
     """
     # Pillow's, of which decoding makes an error that names the file.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
-    # Pillow's about damaged metadata: they name no file, and the image is read all the same.
+    # Pillow warns of damaged metadata: it names no file, and the image is read anyway.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     warnings.formatwarning = lambda message, *place, **line: f"warning: {printable(message)}\n"
     obstacle = restart.obstacle()
-    unsettled = []
+    unchanged = []
     if allocator.needs_restart(os.environ):
         if obstacle is None:
             allocator.restart(os.environ)
-        unsettled.append("the allocator")
+        unchanged.append("the allocator")
     allocator.check(os.environ)
     if "jax" in sys.modules:
-        unsettled.append("XLA's flags and compilation cache")
+        unchanged.append("XLA's flags and compilation cache")
     else:
         xla_flags.configure(os.environ)
         xla_cache.configure(os.environ)
-    if unsettled:
-        verb = "remains as it is" if unsettled == ["the allocator"] else "remain as they are"
-        warnings.warn(f"{', '.join(unsettled)} {verb}: {obstacle}", stacklevel=2)
+    if unchanged:
+        verb = "is" if unchanged == ["the allocator"] else "are"
+        warnings.warn(f"{', '.join(unchanged)} {verb} not configured: {obstacle}", stacklevel=2)
 
 
 def emulate_devices(count: int) -> None:
@@ -57,7 +57,7 @@ def emulate_devices(count: int) -> None:
 
 
 def check_platforms() -> None:
-    """Raises a UserError where JAX has none of the devices that its variables ask for."""
+    """Raises a UserError if JAX finds none of the devices that its variables name."""
     asked = {name: os.environ.get(name, "") for name in _PLATFORMS}
     asked = {name: value for name, value in asked.items() if value not in ("", "cpu")}
     if not asked:
@@ -66,19 +66,19 @@ def check_platforms() -> None:
 
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # of a plugin that is absent it says nothing
+    except (RuntimeError, AssertionError) as error:  # without text if a plugin is absent
         reason = (
-            str(error).partition(" (set ")[0].rstrip(".") or "no plugin, or no hardware, for it"
+            str(error).partition(" (set ")[0].rstrip(".") or "its plugin or its hardware is missing"
         )
         raise UserError(
-            f"{' and '.join(f'{name} is {value!r}' for name, value in asked.items())}, and JAX "
-            f"finds no such device ({reason}); set it to cpu, or unset it for the best device "
-            "there is."
+            f"{' and '.join(f'{name} is {value!r}' for name, value in asked.items())}, but JAX "
+            f"finds no such device ({reason}); set it to cpu, or unset it to use the best "
+            "available device."
         ) from error
 
 
 def describe() -> str:
-    """Returns a line about what was settled."""
+    """Returns a line about the configuration of the process."""
     cache = os.environ.get(xla_cache.CACHE) or "none"
     flags = os.environ.get(xla_flags.FLAGS) or "none"
     memory = allocator.describe()

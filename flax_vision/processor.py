@@ -1,4 +1,4 @@
-"""What the processor can do, and how much of it this process may use."""
+"""Features of the processor, and the number of its cores that this process may use."""
 
 import math
 import os
@@ -26,8 +26,7 @@ def flags() -> str:
 def usable_cores() -> int:
     """Returns the number of cores that this process may use, at least 1.
 
-    It is bounded by the process's affinity and by the quotas of its control groups, as containers
-    have them.
+    The process's affinity and the quotas of its control groups (in containers) limit it.
     """
     return max(1, min([_cores_of_affinity(), *map(math.ceil, _quotas())]))
 
@@ -40,7 +39,7 @@ def _cores_of_affinity() -> int:
 
 
 def _quotas() -> Iterator[float]:
-    """Yields the processor time that each control group may use, in cores."""
+    """Yields the quota of processor time of each control group, in cores."""
     for folder in _control_groups():
         try:
             if (folder / "cpu.max").exists():  # version 2
@@ -55,7 +54,7 @@ def _quotas() -> Iterator[float]:
 
 
 def _control_groups() -> Iterator[Path]:
-    """Yields the folders of this process's groups for processor time, with those around them."""
+    """Yields the folders of this process's control groups for processor time, and their parents."""
     try:
         lines = _MEMBERSHIP.read_text().splitlines()
     except OSError:

@@ -12,10 +12,10 @@ _PACKAGE = __name__.partition(".")[0]
 def obstacle() -> str | None:
     """Returns why the program cannot be started again; None where nothing would be lost.
 
-    Only a program at its beginning can: a script, or the program of `-c` or `-m`, that calls this
-    package itself. A session has variables, and standard input is read once.
+    Only a script, or a program of `-c` or `-m`, can start again, at its beginning, and if it calls
+    this package itself. A session would lose its variables. Standard input can be read only once.
     """
-    import multiprocessing  # here, for `is_interactive` is asked before anything else is imported
+    import multiprocessing  # here, because `is_interactive` is called before other imports
 
     if "jax" in sys.modules:
         return "JAX was imported before"
@@ -28,19 +28,19 @@ def obstacle() -> str | None:
     if main["__name__"] != "__main__" or not frames or frames[0].f_globals is not main:
         return "the program's main module does not call it itself"
     file, source = main.get("__file__"), frames[-1].f_code.co_filename
-    # Of `-c` there is no file. That of standard input may be a pipe.
+    # A program of `-c` has no file. The file of standard input may be a pipe.
     if source == "<string>" if file is None else source == file and Path(file).is_file():
         return None
     return "this program is not started from a file"
 
 
 def is_interactive() -> bool:
-    """Returns whether a person goes on in this process: in a notebook, a shell of Python, or -i."""
+    """Returns whether the process is interactive: a notebook, a Python shell, or `python -i`."""
     return bool(sys.flags.inspect) or hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
 
 
 def _frames_of_others() -> list[FrameType]:
-    """Returns the calls outside this package and those of `-m`, the innermost first."""
+    """Returns the calls outside this package and `runpy` (of `-m`), the innermost first."""
     frames: list[FrameType] = []
     frame: FrameType | None = sys._getframe()
     while frame is not None:

@@ -1,4 +1,4 @@
-"""Standard output and standard error of a program: open, and safe to print any text to."""
+"""Standard output and standard error of a program: always open, and safe for any text."""
 
 import contextlib
 import io
@@ -12,7 +12,7 @@ from flax_vision.text import printable
 
 def print_note(text: object) -> None:
     """Prints one line to standard error, with control characters escaped."""
-    with contextlib.suppress(OSError):  # nobody could be told
+    with contextlib.suppress(OSError):  # there is no other place for it
         print(printable(text), file=sys.stderr, flush=True)
 
 
@@ -29,8 +29,8 @@ def print_error(text: object) -> None:
 def configure_streams() -> bool:
     r"""Opens the standard streams that are closed, and sets how standard output fails.
 
-    A file that is opened later would get the number of a closed stream, and lines for that stream
-    would go into the file. Characters that an encoding lacks are escaped (`\u6f22`).
+    Otherwise a file that is opened later gets the number of a closed stream, and receives the lines
+    for that stream. Characters that the encoding lacks are escaped (`\u6f22`).
 
     Returns:
       Whether standard output was open.
@@ -46,7 +46,7 @@ def configure_streams() -> bool:
 
 
 class _Output(io.FileIO):
-    """The file of standard output; the first failure to write is an error, and the last one."""
+    """The file of standard output; only the first failure to write raises an error."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -56,8 +56,8 @@ class _Output(io.FileIO):
             if isinstance(error, BrokenPipeError):
                 raise
             raise UserError(
-                f"standard output cannot be written ({error.strerror}); make room, or send it to "
-                "another file or to /dev/null."
+                f"standard output cannot be written ({error.strerror}); make room, or redirect it "
+                "to another file or to /dev/null."
             ) from error
 
 

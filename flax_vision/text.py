@@ -1,22 +1,22 @@
-"""Text that is safe to show, whatever a file, a class or a tensor is called."""
+"""Text that is safe to show, with any name of a file, a class or a tensor."""
 
 import unicodedata
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode categories of controls, of formats, of bytes that are not UTF-8, and of line ends."""
+"""Unicode categories of control and format characters, line ends, and invalid UTF-8."""
 
 _JOINERS = frozenset("\u200c\u200d")
-"""Formats that Persian, Indian scripts and emoji are written with."""
+"""Format characters that Persian, Indian scripts and emoji need."""
 
 
 def printable(text: object) -> str:
     r"""Returns a text on one line, with control characters escaped as in Python (`\x1b`).
 
-    Escape codes would command the terminal, and marks of direction would rearrange a line. Bytes of
-    a file's name that are not UTF-8 are escaped too.
+    Escape codes control the terminal, and direction marks reorder a line. Bytes of a file name
+    that are not UTF-8 are escaped too.
 
     Args:
-      text: Any value; `str` makes a text of it.
+      text: Any value; `str` converts it.
     """
     return "".join(_escaped(character) for character in str(text))
 

@@ -1,6 +1,6 @@
-"""The user's cache directory, and which of its files may be trusted.
+"""The user's cache directory, and the trust in its files.
 
-Compiled code is loaded from there, so nobody else may be able to write it.
+Compiled code is loaded from there, so other users must not be able to write it.
 """
 
 import functools
@@ -12,18 +12,18 @@ from pathlib import Path
 import platformdirs
 
 MODE = 0o755
-"""Permissions of a directory that only its owner writes."""
+"""Permissions of a directory that only its owner can write."""
 
 
 class NoCacheError(Exception):
-    """Why there is no cache directory."""
+    """Raised where there is no cache directory; its text says why."""
 
 
 def find_cache_dir() -> Path:
-    """Returns the cache directory of this package, and makes it where it is missing.
+    """Returns the cache directory of this package, and creates it where it is missing.
 
     Raises:
-      NoCacheError: The user has none, it cannot be made, or others may write it.
+      NoCacheError: The user has none, it cannot be created, or other users can write it.
     """
     try:
         path = platformdirs.user_cache_path("flax_vision").expanduser().absolute()
@@ -33,7 +33,7 @@ def find_cache_dir() -> Path:
         path.mkdir(MODE, parents=True, exist_ok=True)
         reason = untrusted_reason(path)
     except OSError as error:
-        raise NoCacheError(f"{path} cannot be made ({error.strerror})") from error
+        raise NoCacheError(f"{path} cannot be created ({error.strerror})") from error
     if reason:
         raise NoCacheError(f"{path} {reason}")
     return path
@@ -49,18 +49,18 @@ def cache_dir() -> Path | None:
 
 
 def untrusted_reason(path: Path) -> str | None:
-    """Returns why a file or directory may have contents of others; None where it is safe.
+    """Returns why a file or directory is not safe from other users; None where it is.
 
     Raises:
       OSError: It cannot be read.
     """
-    if not hasattr(os, "geteuid"):  # Windows, where the profile of a user is private
+    if not hasattr(os, "geteuid"):  # Windows: a user's profile is private
         return None
     status = path.stat()
     if status.st_uid not in (0, os.geteuid()):
         return "belongs to another user"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"can be written by others (`chmod go-w {path}` forbids it)"
+        return f"can be written by others (`chmod go-w {path}` prevents it)"
     return None
 
 

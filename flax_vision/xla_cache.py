@@ -1,7 +1,7 @@
-"""Where JAX keeps compiled programs, and the removal of those that are damaged.
+"""JAX's cache of compiled programs, and the removal of its damaged entries.
 
-JAX writes no entry again that is there, whole or not. A disk that was full, or a process that was
-killed, would have it compile that program at every start.
+JAX never replaces an existing entry, even a damaged one. After a full disk or a killed process it
+would compile that program at every start.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _DAMAGE = re.compile(r"Error reading persistent compilation cache entry for '(.+
 def configure(environment: MutableMapping[str, str]) -> None:
     """Has JAX keep compiled programs in the user's cache directory, unless told otherwise."""
     named = environment.get(CACHE)
-    if named == "" or "://" in (named or ""):  # none, or a bucket, which is JAX's business
+    if named == "" or "://" in (named or ""):  # none, or a bucket, which JAX handles
         return
     path = _own_directory() if named is None else Path(named)
     if path is None or not _is_writable(path, "XDG_CACHE_HOME" if named is None else CACHE):
@@ -72,14 +72,14 @@ def _is_writable(path: Path, variable: str) -> bool:
 
 
 def _remove_unfinished(path: Path) -> None:
-    """Removes programs whose time of use JAX did not come to write, as it does at the end."""
+    """Removes entries without a time of last use, which JAX writes last."""
     for program in path.glob("*-cache"):
         if not program.with_name(program.name.removesuffix("cache") + "atime").exists():
             program.unlink(missing_ok=True)
 
 
 def _remove_unreadable_entries(path: Path) -> None:
-    """Has JAX's warning of an entry that it cannot read remove it, so that JAX writes it anew."""
+    """Removes each entry that JAX warns it cannot read, so that JAX writes it again."""
     show = warnings.showwarning
 
     def show_and_remove(message: Warning | str, *args: Any, **kwargs: Any) -> None:
@@ -91,7 +91,7 @@ def _remove_unreadable_entries(path: Path) -> None:
 
 
 def _remove(path: Path, program: str) -> None:
-    """Removes the entries of a program's name, for the warning does not say which one it is."""
+    """Removes all entries with a program's name, because the warning does not name the entry."""
     entry = re.compile(re.escape(program) + "-[0-9a-f]+-(cache|atime)")
     for file in path.iterdir():
         if entry.fullmatch(file.name):

@@ -1,9 +1,9 @@
-"""Flags of XLA that make it faster on a CPU, where the installed jaxlib has them.
+"""XLA flags that make programs faster on a CPU, if the installed jaxlib accepts them.
 
-XLA gives convolutions to YNNPACK, which on x86-64 takes up to 1.7 times as long as XLA's own form,
-Eigen's. And on a CPU it drops `lax.optimization_barrier` before it fuses operations. Then values
-are computed again wherever they are read, such as a batch normalization by the transposition that
-follows. Values that are to be dropped are kept, such as the operand of a ReLU for its derivative.
+XLA computes convolutions with YNNPACK, which on x86-64 takes up to 1.7 times as long as Eigen. On a
+CPU it also drops `lax.optimization_barrier` before it fuses operations. Then a value is computed
+again at each use, such as a batch normalization in the transposition after it. Other values are
+stored without need, such as the operand of a ReLU for its derivative.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ BARRIERS = "--xla_disable_hlo_passes=cse_barrier_expander"
 _PLUGINS = "jax_plugins"
 """The entry points, and the package, of other devices than CPUs and TPUs."""
 
-# XLA ends a process with a flag that it does not have. Another might not compile barriers.
+# XLA ends a process that gives an unknown flag. Other versions may not compile barriers.
 _TRIAL = """
 import jax, jax.numpy as jnp
 from jax import lax
@@ -40,12 +40,12 @@ _TRIAL_SECONDS = 60
 
 
 def configure(environment: MutableMapping[str, str]) -> None:
-    """Sets XLA's flags for a CPU, unless the user's speak of the same, or are in a file."""
+    """Sets XLA's flags for a CPU, except those that the user has set or keeps in a file."""
     flags = environment.get(FLAGS, "")
     if flags and not flags.lstrip().startswith("-"):
         return
     wanted = [EIGEN] if platform.machine() in ("x86_64", "AMD64") else []
-    if _has_cpus_alone(environment):  # the compilers of others have a pass of that name
+    if _has_cpus_alone(environment):  # compilers for other devices have a pass of that name
         wanted.append(BARRIERS)
     missing = [flag for flag in wanted if flag.partition("=")[0] not in flags]
     if added := accepted(missing):
@@ -53,25 +53,25 @@ def configure(environment: MutableMapping[str, str]) -> None:
 
 
 def accepted(flags: Sequence[str]) -> list[str]:
-    """Returns those of the flags that the installed jaxlib takes."""
+    """Returns the flags that the installed jaxlib accepts."""
     if not flags or _accepts(flags):
         return [*flags]
     return [flag for flag in flags if _accepts([flag])] if len(flags) > 1 else []
 
 
 def _accepts(flags: Sequence[str]) -> bool:
-    """Returns whether jaxlib compiles with these flags. The cache keeps that it does."""
+    """Returns whether jaxlib compiles with these flags; a file in the cache records success."""
     cache = user_cache.cache_dir()
     version = metadata.version("jaxlib")
     digest = hashlib.sha256(f"{version} {' '.join(flags)} {_TRIAL}".encode()).hexdigest()
-    kept = cache and cache / f"flags-{version}-{digest[:8]}"
-    if kept and kept.exists():
+    marker = cache and cache / f"flags-{version}-{digest[:8]}"
+    if marker and marker.exists():
         return True
-    takes = _compiles(flags)
-    if takes and kept:
-        with contextlib.suppress(OSError):  # it is asked again
-            kept.touch()
-    return takes
+    is_accepted = _compiles(flags)
+    if is_accepted and marker:
+        with contextlib.suppress(OSError):  # the next start tries again
+            marker.touch()
+    return is_accepted
 
 
 def _compiles(flags: Sequence[str]) -> bool:

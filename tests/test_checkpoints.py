@@ -221,7 +221,7 @@ def test_orbax_that_waits_too_long_is_named(monkeypatch, saved):
 
     with monkeypatch.context() as patch:
         patch.setattr(ocp.CheckpointManager, "wait_until_finished", fail)
-        with pytest.raises(UserError, match="Orbax has waited too long for the disk .Timed out"):
+        with pytest.raises(UserError, match="Orbax waited too long for the disk .Timed out"):
             saved.wait()
 
 
@@ -237,7 +237,7 @@ def test_errors_name_the_directory(monkeypatch, saved, tmp_path):
 
 
 def test_step_that_orbax_does_not_save_is_an_error(saved):
-    with pytest.raises(UserError, match="Orbax does not save step 15: .* has the steps 10, 20. Ta"):
+    with pytest.raises(UserError, match="Orbax does not save step 15: .* has the steps 10, 20. Re"):
         saved.save(15, make_state(15), [])
 
 
@@ -249,7 +249,7 @@ def test_later_checkpoints_than_that_of_the_run_are_moved_aside(name, saved, tmp
     saved.set_aside_after(10, warnings.append)
     assert saved.steps() == [10]
     assert len(warnings) == 2
-    assert f"checkpoint {name} is not of this run, which is at step 10" in " ".join(warnings)
+    assert f"checkpoint {name} is of another run; this one is at step 10" in " ".join(warnings)
     assert (tmp_path / "checkpoints.damaged" / name).is_dir()
     saved.save(15, make_state(15), [{"step": 15}])
     saved.wait()

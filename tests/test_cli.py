@@ -258,7 +258,7 @@ def test_platform_that_jax_does_not_have():
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(
-        "error: JAX_PLATFORMS is 'nonsense', and JAX finds no such device"
+        "error: JAX_PLATFORMS is 'nonsense', but JAX finds no such device"
     )
 
 

@@ -96,7 +96,7 @@ def test_commands_that_compute_start_again(module, arguments):
     ("failure", "reason"),
     [
         (RuntimeError("No backend 'cuda'. (set JAX_PLATFORMS='' to)"), "No backend 'cuda'"),
-        (AssertionError(), "no plugin, or no hardware, for it"),
+        (AssertionError(), "its plugin or its hardware is missing"),
     ],
 )
 def test_devices_that_jax_does_not_find(name, failure, reason, monkeypatch):
@@ -109,6 +109,6 @@ def test_devices_that_jax_does_not_find(name, failure, reason, monkeypatch):
     with pytest.raises(UserError) as error:
         process.check_platforms()
     assert str(error.value) == (
-        f"{name} is 'cuda', and JAX finds no such device ({reason}); set it to cpu, or unset it "
-        "for the best device there is."
+        f"{name} is 'cuda', but JAX finds no such device ({reason}); set it to cpu, or unset it "
+        "to use the best available device."
     )

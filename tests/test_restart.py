@@ -1,4 +1,4 @@
-"""Real programs that settle their process: which of them start again, and what others say."""
+"""Programs that configure their process: which of them start again, and how others warn."""
 
 import os
 import subprocess
@@ -69,10 +69,10 @@ def test_what_was_printed_before_is_not_lost():
         (["-c", "import program"], None, "main module does not call it itself"),
     ],
 )
-def test_others_go_on_and_say_once_why(arguments, text, reason, script):
+def test_others_continue_and_warn_once(arguments, text, reason, script):
     output, warnings = run(*arguments, text=text, cwd=script.parent)
     assert output.startswith("goes on\n")
-    assert warnings.count("warning: the allocator remains as it is: ") == 1
+    assert warnings.count("warning: the allocator is not configured: ") == 1
     assert reason in warnings
 
 
@@ -80,7 +80,7 @@ def test_variables_of_a_session_remain():
     lines = ["kept = 'variable'", *PROGRAM.strip().splitlines(), "process.prepare()", "print(kept)"]
     output, warnings = run("-i", text="\n".join(lines))
     assert output == "goes on\nvariable\n"
-    assert warnings.count("remains as it is") == 1
+    assert warnings.count("is not configured") == 1
 
 
 def test_a_thread_is_not_lost():
@@ -90,15 +90,15 @@ def test_a_thread_is_not_lost():
     assert "this program has other threads or processes" in warnings
 
 
-def test_where_jax_is_there_already_nothing_is_settled():
+def test_nothing_is_configured_after_jax_is_imported():
     before = "import sys, types; sys.modules['jax'] = types.ModuleType('jax')\n"
     output, warnings = run("-c", before + PROGRAM)
     assert output == "goes on\n"
     assert warnings == (
-        "warning: the allocator, XLA's flags and compilation cache remain as they are: "
+        "warning: the allocator, XLA's flags and compilation cache are not configured: "
         "JAX was imported before\n"
     )
 
 
-def test_this_process_of_tests_would_not_be_replaced():
+def test_process_of_the_tests_is_not_replaced():
     assert restart.obstacle() is not None

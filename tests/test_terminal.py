@@ -29,7 +29,7 @@ def run(program, *arguments, redirected="", **environment):
 def test_closed_output_is_one_line():
     status, _, said = run(CLI, "models", redirected=">&-")
     assert (status, said.count("\n")) == (2, 1)
-    assert said.startswith("error: standard output is closed; send what is printed to a file")
+    assert said.startswith("error: standard output is closed; redirect it to a file")
 
 
 def test_all_streams_closed_is_no_traceback():

@@ -1,4 +1,4 @@
-"""Background of images: the gray level along their edges, and whether other images share it."""
+"""Background of images: gray level along their edges, and comparison with other images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 from flax_vision.data.image_set import Array, Images, Report
 
 _SAMPLE = 500
-"""Images that are measured: decoding as many photographs takes a second."""
+"""Number of measured images; decoding as many photographs takes a second."""
 
 _CHUNK = 100
-"""Images at once."""
+"""Images in one batch."""
 
 _MIN_DEVIATIONS, _MIN_LEVELS = 4.0, 64.0
-"""Distance from the mean at which a background is another one; the larger of the two counts."""
+"""Distance from the mean beyond which a background differs; the larger limit applies."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ def edge_levels(images: Array) -> np.ndarray:
 
 
 def sample_edge_levels(images: Images, report: Report) -> np.ndarray:
-    """Computes `edge_levels` of a fixed sample of a set, as a test sees its images.
+    """Computes `edge_levels` of a fixed sample of a set, with the crops of a test.
 
     Args:
       images: Set of images.
-      report: Called with a text, the images so far and their number.
+      report: Function that gets a text, the images so far and their number.
 
     Returns:
-      float64 [N], of the images that can be read.
+      float64 [N], for the readable images.
     """
     return np.concatenate([np.empty(0), *_levels(images, report)])
 
@@ -72,7 +72,7 @@ def measure_background(images: Images, report: Report) -> Background | None:
 
     Args:
       images: Training set.
-      report: Called with a text, the images so far and their number.
+      report: Function that gets a text, the images so far and their number.
     """
     levels = sample_edge_levels(images, report)
     if not len(levels):
@@ -81,9 +81,9 @@ def measure_background(images: Images, report: Report) -> Background | None:
 
 
 def background_hint(levels: np.ndarray, background: Background | None) -> str:
-    """Returns a hint where most images look like negatives of the training images, else nothing.
+    """Returns a hint if most images look like negatives of the training images, else nothing.
 
-    Photographs have edges of all levels: their standard deviation rules the hint out.
+    Photographs never get it: their edges have all levels, so the standard deviation is large.
 
     Args:
       levels: Gray levels along the edges of the images.
@@ -98,9 +98,10 @@ def background_hint(levels: np.ndarray, background: Background | None) -> str:
         return ""
     median = np.median(levels)
     return (
-        f"most of these images have a {_tone(median)} background, and the training images had a "
-        f"{_tone(background.mean)} one (gray level {median:.0f} along the edges, there "
-        f"{background.mean:.0f}); invert the images, for example with PIL.ImageOps.invert"
+        f"most of these images have a {_tone(median)} background, but the training images have a "
+        f"{_tone(background.mean)} one (gray level of the edges: {median:.0f} here, "
+        f"{background.mean:.0f} in training); invert the images, for example with "
+        "PIL.ImageOps.invert"
     )
 
 

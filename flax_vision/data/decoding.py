@@ -53,8 +53,8 @@ def decode_parts(
       max_pixels: Bound on the pixels of an image.
 
     Raises:
-      DecodingError: it is no image, damaged, of too many pixels, or of numbers whose range is not
-        known.
+      DecodingError: It is not an image, is damaged, has too many pixels, or has numbers of an
+        unknown range.
     """
     rows, columns, _ = shape
     try:
@@ -107,7 +107,7 @@ def read_header(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> tuple[int, 
       max_pixels: Bound on the pixels of an image.
 
     Raises:
-      DecodingError: the header tells that it cannot be decoded.
+      DecodingError: The header shows that it cannot be decoded.
     """
     try:
         with _opened(content, max_pixels) as image:
@@ -120,8 +120,8 @@ def read_header(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> tuple[int, 
 
 
 def _opened(file: IO[bytes], max_pixels: int) -> ImageFile.ImageFile:
-    """Returns an image whose pixels may be decoded."""
-    # Pillow has one bound for the whole process, which some of its decoders ask for again.
+    """Returns an open image of a permitted size."""
+    # Pillow has one bound for the whole process, which some of its decoders check again.
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
     image = Image.open(file, formats=FORMATS)
@@ -169,7 +169,7 @@ def _converted(image: ImageFile.ImageFile, mode: str) -> Image.Image:
 
 
 def _has_16_bits(image: ImageFile.ImageFile) -> bool:
-    """Returns whether grey levels are from 0 to 65535; Pillow reads a PGM into 32 bits."""
+    """Returns whether gray levels are from 0 to 65535; Pillow reads a PGM into 32 bits."""
     return image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM")
 
 
@@ -178,15 +178,15 @@ def _check_depth(image: ImageFile.ImageFile) -> None:
         return
     numbers = "32 bits a pixel"
     if isinstance(image, TiffImagePlugin.TiffImageFile) and 16 in image.tag_v2[_BITS]:
-        numbers = "signed numbers of 16 bits"
+        numbers = "signed 16-bit numbers"
     raise DecodingError(
         f"it has {numbers}, whose range is not known; save it with 8 bits, or 16 without a sign"
     )
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int, what: str = "it has") -> None:
-    # Pillow only warns of images between one and two times the pixels at which it takes them for a
-    # decompression bomb. A filter that makes an error of that would be the whole process's.
+    # Above its bound Pillow only warns; above twice the bound it raises an error. A filter that
+    # turns the warning into an error would apply to the whole process.
     if size[0] * size[1] > max_pixels:
         raise _too_many_pixels(max_pixels, what)
 
@@ -198,7 +198,7 @@ def _too_many_pixels(max_pixels: int, what: str = "it has") -> TooManyPixelsErro
 
 
 def _failure(error: Exception, max_pixels: int) -> DecodingError:
-    """Returns the error that says what Pillow's is about."""
+    """Returns a clear error for an error of Pillow."""
     if isinstance(error, Image.UnidentifiedImageError):
         return DecodingError("it is no image of a known format")
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):

@@ -22,10 +22,10 @@ _SPLITS = {
     "validation": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-"""Names of the folders of each split, in any case."""
+"""Folder names of each split, in any case."""
 
 _NAMED = 8
-"""Classes or folders that a sentence names."""
+"""Number of classes or folders that a message names."""
 
 _CHECKED = 10_000
 """Files of a part whose headers are looked at before a run: about a second's worth."""
@@ -36,24 +36,24 @@ def find_folder(
 ) -> Mapping[str, Callable[[], Photographs]]:
     """Returns what finds the images of each part that a folder has.
 
-    It has either a folder for each class, or folders `train` and, if wanted, `val` and `test` (or
-    other names of `_SPLITS`), with one for each class in it. Classes and files come in natural
-    order (`9.jpg` before `10.jpg`), and links are followed. The `notes` of a split name what is
-    not used: other files, and other folders. Hidden ones are not mentioned.
+    It has a folder for each class, or a folder `train` with such folders, and optionally `val` and
+    `test` (or other names of `_SPLITS`). Classes and files are in natural order (`9.jpg` before
+    `10.jpg`), and links are followed. The `notes` of a split name unused files and folders, except
+    hidden ones.
 
     Args:
       path: of the folder.
       reading: how its photographs are read.
       class_names: in the order in which a network knows them; empty for those of `train`.
-      class_order: One of `CLASS_ORDERS`, for classes that a network does not know yet.
+      class_order: One of `CLASS_ORDERS`; unused with `class_names`.
 
     Returns:
       Functions by `"train"`, `"validation"` and `"test"`; or one by `ALL`, where there is no
       folder `train`.
 
     Raises:
-      UserError: there is no such folder, two folders are of one split, or, as from the functions,
-        it has no classes, one is empty, or a part has one that is not known.
+      UserError: The folder does not exist, or two folders are the same split. The functions raise
+        it too: there are no classes, a class is empty, or a part has an unknown class.
     """
     root = Path(path).expanduser()
     if not path or not root.is_dir():
@@ -75,12 +75,12 @@ def find_folder(
 
 
 def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
-    """Returns the folder of each split, the training split first, and notes on other folders."""
+    """Returns the folder of each split, training first, and notes about unused folders."""
     found: dict[str, list[str]] = defaultdict(list)
     for name in _folders(root):
         found[_split_of(name)].append(name)
     others = found.pop("", [])
-    # A class may be called train too: then it has images in it, and other classes beside it.
+    # A class may be named train too: then it contains images and stands beside other classes.
     if not found["train"] or (others and not any(_folders(root / x) for x in found["train"])):
         _check_no_splits(root, found, others)
         return {ALL: root}, []
@@ -91,28 +91,28 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _split_of(name: str) -> str:
-    """Returns the split whose folder has a name; empty for none."""
+    """Returns the split that a folder name means; empty for none."""
     name = nfc(name).casefold()
     return next((split for split, names in _SPLITS.items() if name in names), "")
 
 
 def _check_one_each(root: Path, found: Mapping[str, list[str]]) -> None:
-    """Raises a UserError where two folders are of one split."""
+    """Raises a UserError if two folders are the same split."""
     for split, names in found.items():
         if len(names) > 1:
             raise UserError(
-                f"{str(root)!r} has {'/ and '.join(names)}/, and each would be the {split} images; "
-                "rename one of them, or take it away."
+                f"{str(root)!r} has {'/ and '.join(names)}/ for the {split} images; rename or "
+                "remove all but one of them."
             )
 
 
 def _check_no_splits(root: Path, found: Mapping[str, list[str]], others: Sequence[str]) -> None:
-    """Raises a UserError where all folders are splits, and none is the training split."""
+    """Raises a UserError if all folders are splits, but none is the training split."""
     names = [name for names in found.values() for name in names]
     if names and not others:
         raise UserError(
-            f"{str(root)!r} has {'/ and '.join(names)}/ and no train/; give it one too, with a "
-            "folder of images for each class."
+            f"{str(root)!r} has {'/ and '.join(names)}/ but no train/; add one with a folder of "
+            "images for each class."
         )
 
 
@@ -156,7 +156,7 @@ def _part(
       known: names of classes, in their order.
       origin: what these are the classes of.
       reading: how its photographs are read.
-      notes: Sentences on what is not used beside the folder.
+      notes: Sentences about unused folders beside it.
     """
     found, number = _folders(folder), {nfc(name): label for label, name in enumerate(known)}
     unknown = [name for name in found if nfc(name) not in number]
@@ -182,44 +182,44 @@ def _part(
 
 
 def _check_distinct(folder: Path, names: Iterable[str]) -> None:
-    """Raises a UserError where two classes have the same name, written in two forms."""
+    """Raises a UserError if two classes have the same name in two Unicode forms."""
     seen: set[str] = set()
     for name in names:
         if nfc(name) in seen:
             raise UserError(
-                f"{str(folder)!r} has two folders of the class {name!r}, whose names differ in "
-                "their Unicode form only (NFC and NFD); put the images into one of them."
+                f"{str(folder)!r} has two folders of the class {name!r}, whose names differ only "
+                "in their Unicode form (NFC and NFD); move all images into one of them."
             )
         seen.add(nfc(name))
 
 
 def _notes(folder: Path, unused: Sequence[Path]) -> list[str]:
-    """Returns sentences on the unused files and folders of a part; empty ones for none.
+    """Returns sentences about the unused files and folders of a part; empty ones for none.
 
     Args:
-      folder: Folder of the classes.
-      unused: Files and folders in the folders of the classes that are no images.
+      folder: Parent of the class folders.
+      unused: Files and folders in the class folders that are not images.
     """
     folders = [path for path in unused if path.is_dir()]
     return [
         skipped_files(sorted({*unused}.difference(folders))),
-        _skipped_folders(folders, "in the folders of classes"),
+        _skipped_folders(folders, "in class folders"),
         _skipped_images(_loose_images(folder)),
     ]
 
 
 def _skipped_images(images: Sequence[Path]) -> str:
-    """Returns a sentence about images that are of no class; empty for none."""
+    """Returns a sentence about images without a class; empty for none."""
     if not images:
         return ""
     return (
-        f"skipped {counted(len(images), 'image')} outside of the folders of classes, such as "
+        f"skipped {counted(len(images), 'image')} outside class folders, such as "
         f"{str(min(images))!r}"
     )
 
 
 def _skipped_folders(folders: Sequence[Path], where: str) -> str:
-    """Returns a sentence about folders that are not looked into; empty for none."""
+    """Returns a sentence about skipped folders; empty for none."""
     if not folders:
         return ""
     names = listed([repr(str(folder)) for folder in folders], _NAMED)
@@ -231,7 +231,7 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _images(folder: Path, unused: list[Path]) -> list[Path]:
-    """Returns the image files of a class, and adds what else is there to `unused`."""
+    """Returns the image files of a class, and adds all other entries to `unused`."""
     # A link that leads nowhere is listed, so that it is an error when it is read.
     names, others = [], []
     for entry in _visible(folder):
@@ -252,7 +252,7 @@ def _images(folder: Path, unused: list[Path]) -> list[Path]:
 
 
 def _loose_images(folder: Path) -> list[Path]:
-    """Returns the images beside the folders of classes."""
+    """Returns the images beside the class folders."""
     return [entry for entry in _visible(folder) if is_image(entry) and not entry.is_dir()]
 
 

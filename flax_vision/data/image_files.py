@@ -1,4 +1,4 @@
-"""Image files: which files are images by their names, their order, and how they are read."""
+"""Image files: their extensions, their order and their content."""
 
 import re
 import stat
@@ -15,7 +15,7 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", *((".avif",) if "AVIF" in FORMATS else ())),
 )
-"""Extensions of the files that are taken for images, in any case."""
+"""Extensions of image files, in any case."""
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -26,12 +26,12 @@ _KINDS = {
 }
 
 _NAMED = 4
-"""Extensions that a sentence names."""
+"""Number of extensions that a message names."""
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Image files, by their number."""
+    """Image files by index."""
 
     paths: Sequence[Path]
 
@@ -41,10 +41,10 @@ class Paths:
             return file.read()
 
     def open(self, index: int) -> IO[bytes]:
-        """Returns a file, open to be read.
+        """Opens a file for reading.
 
         Raises:
-          OSError: it cannot be opened, or is no regular file.
+          OSError: It cannot be opened, or is not a regular file.
         """
         path = self.paths[index]
         if reason := irregular_reason(path):
@@ -56,16 +56,16 @@ class Paths:
         return str(self.paths[index])
 
     def key(self, index: int) -> str:
-        """Returns the name of a file in the folder of its class, the same on every system."""
+        """Returns the name of a file without its folder, identical on every system."""
         return nfc(self.paths[index].name)
 
 
 def irregular_reason(path: Path) -> str:
-    """Returns why a path must not be opened: to read a pipe or a device may never end.
+    """Returns why a path must not be opened: reading a pipe or a device may never end.
 
     Returns:
-      A clause such as `it is a named pipe, not a regular file`; empty for a regular file, and for
-      what cannot be looked at, as a link to nothing.
+      A clause such as `it is a named pipe, not a regular file`; empty for a regular file or an
+      inaccessible path, such as a broken link.
     """
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
@@ -81,7 +81,7 @@ def is_image(path: Path) -> bool:
 
 
 def skipped_files(files: Collection[Path]) -> str:
-    """Returns a sentence about files that are not taken for images; empty for none."""
+    """Returns a sentence about files without an image extension; empty for none."""
     if not files:
         return ""
     kinds = Counter(file.suffix.lower() or "none" for file in files)
@@ -93,7 +93,7 @@ def skipped_files(files: Collection[Path]) -> str:
 
 
 def natural(names: Iterable[str]) -> list[str]:
-    """Returns names in the order in which people count: 9 before 10."""
+    """Returns names in natural order: 9 before 10."""
 
     def key(name: str) -> tuple[list[int | str], str]:
         pieces = re.split(r"(\d+)", nfc(name))

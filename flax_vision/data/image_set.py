@@ -24,7 +24,7 @@ class Images(Protocol):
       class_names: the name of each class.
       image_shape: height, width and channels of each image.
       unreadable: names of the images that had to be left out so far, and why.
-      notes: Sentences on what lies beside the images and is not used.
+      notes: Sentences about unused files and folders beside the images.
     """
 
     @property

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 MAX_PIXELS = 2**28
-"""Bound on the pixels of an image: at Pillow's four bytes for each, a copy takes 1 GiB.
+"""Bound on the pixels of an image: at Pillow's four bytes a pixel, a copy takes 1 GiB.
 
-Telephones take photographs of up to 200 million.
+Phones take photographs of up to 200 million pixels.
 """
 
 CLASS_ORDERS = ("natural", "sorted")
-"""Orders of a folder's classes: 9 before 10, in any case; or as torchvision's ImageFolder sorts."""
+"""Orders of a folder's classes: natural (9 before 10), or torchvision's ImageFolder order."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which way up an image is, settled before its pixels are decoded."""
+"""Orientation of an image, read before its pixels are decoded."""
 
 import io
 import os
@@ -15,14 +15,14 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""Transposition that brings an image upright, by its EXIF orientation."""
+"""Transposition that turns an image upright, by its EXIF orientation."""
 
 _SIDEWAYS = (5, 6, 7, 8)
 _SOURCES = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
-"""Entries of Pillow's `info` that may state an orientation."""
+"""Entries of Pillow's `info` that may contain an orientation."""
 
 _PNG_HEADER = 33
-"""Bytes of a PNG's signature and IHDR chunk."""
+"""Size in bytes of a PNG's signature and IHDR chunk."""
 
 _NO_PIXELS = bytes(4) + b"IDAT" + bytes(4)
 
@@ -32,7 +32,7 @@ class Orientation(NamedTuple):
 
     Attributes:
       size: Width and height of the upright image.
-      turn: Transposition that brings the decoded pixels upright; None for none.
+      turn: Transposition that turns the decoded pixels upright; None for none.
     """
 
     size: tuple[int, int]
@@ -40,17 +40,17 @@ class Orientation(NamedTuple):
 
 
 def read_orientation(image: ImageFile.ImageFile, file: IO[bytes]) -> Orientation:
-    """Returns the orientation of an open image, by its EXIF or XMP data, without its pixels.
+    """Reads the orientation of an open image from its EXIF or XMP data, without its pixels.
 
     Args:
-      image: Image as Pillow opens it; its `info` gets what a PNG states after the pixels.
-      file: File that it was opened from.
+      image: Image as Pillow opens it; `info` is extended by metadata after a PNG's pixels.
+      file: File of the image.
     """
     if isinstance(image, PngImagePlugin.PngImageFile):
         image.info |= _trailing_info(file)
     tag = _orientation_tag(image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        # Pillow turns the pixels of a TIFF when it loads them, its size sometimes before that.
+        # Pillow turns the pixels of a TIFF when it loads them, and sometimes the size earlier.
         tags = image.tag_v2
         size, turn = (tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]), None
     else:
@@ -63,15 +63,15 @@ def _orientation_tag(image: ImageFile.ImageFile) -> int:
     if not is_tiff and _SOURCES.isdisjoint(image.info):
         return 1
     try:
-        # The class of PNGs would decode the pixels first, to look behind them.
+        # The PNG class would decode the pixels first, to reach the data after them.
         orientation: int = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged EXIF data, of an image that need not be
+    except Exception:  # damaged EXIF data; the image may be undamaged
         return 1
     return orientation
 
 
 def _trailing_info(file: IO[bytes]) -> dict[Any, Any]:
-    """Returns the EXIF data and texts that follow the pixels of a PNG."""
+    """Returns the EXIF data and texts after the pixels of a PNG."""
     place = file.tell()
     try:
         chunks = _trailing_chunks(file)
@@ -88,7 +88,7 @@ def _trailing_info(file: IO[bytes]) -> dict[Any, Any]:
 
 
 def _trailing_chunks(file: IO[bytes]) -> bytes:
-    """Returns the chunks of a PNG after its pixels that may state an orientation."""
+    """Returns the chunks after a PNG's pixels that may contain an orientation."""
     found, is_trailing = [], False
     file.seek(_PNG_HEADER)
     while len(start := file.read(8)) == 8 and not start.endswith(b"IEND"):

@@ -96,7 +96,7 @@ class Photographs:
       reading: how they are read.
       seen: what a test sees of each, where that is not the middle of `reading.view`.
       skipped: by their place in the set, those that could not be read so far, and why.
-      notes: Sentences on what lies beside the images and is not used.
+      notes: Sentences about unused files and folders beside the images.
     """
 
     in_memory = False
@@ -202,7 +202,7 @@ class Photographs:
         close = ahead.close
         try:
             yield from ahead
-        except (Exception, KeyboardInterrupt):  # a signal's too, which waits for no reader
+        except (Exception, KeyboardInterrupt):  # or one from a signal; do not wait for a reader
             close = threading.Thread(target=ahead.close, daemon=True).start
             raise
         finally:

@@ -63,7 +63,7 @@ class Parts:
     test: Images
 
     def notes(self) -> list[str]:
-        """Returns sentences on what lies beside the images and is not used."""
+        """Returns sentences about unused files and folders beside the images."""
         sets = (self.train, self.validation, self.test)
         return list(dict.fromkeys(note for images in sets for note in images.notes))
 

@@ -251,7 +251,7 @@ def _labels(builder: Any, part: str, records: _Records, report: Report) -> np.nd
     cache = cache_dir()
     file = cache and cache / f"labels-{digest[:16]}.npy"
     if file:
-        with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or damaged
+        with contextlib.suppress(OSError, ValueError, EOFError):  # missing or damaged
             kept = np.load(file)
             if kept.shape == (len(records),):
                 return kept
@@ -259,7 +259,7 @@ def _labels(builder: Any, part: str, records: _Records, report: Report) -> np.nd
     for index, record in records.chunks(report):
         labels[index] = record["label"]
     if file:
-        with contextlib.suppress(OSError):  # without a cache it is read again
+        with contextlib.suppress(OSError):  # without a cache the labels are read again
             unfinished = file.with_name(f"{file.stem}-{os.getpid()}.npy")
             np.save(unfinished, labels)
             unfinished.replace(file)

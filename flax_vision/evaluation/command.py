@@ -89,8 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.expanded_path,
         metavar="DIR",
         help="a folder of photographs to test on, with a folder for each class (default: the "
-        "run's); all of it is tested, or of train/, val/ and test/ the one that --split says. What "
-        "lies in it and is not used is counted in a warning",
+        "run's); all of it is tested, or of train/, val/ and test/ the one that --split names. A "
+        "warning counts unused files and folders",
     )
     parser.add_argument(
         "--on-error",

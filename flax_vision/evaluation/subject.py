@@ -14,7 +14,7 @@ from flax_vision.weights.exported import ModelCard
 from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_images
 
 _NEEDED = {"name", "directory", "validation"}
-"""Of what a run says about its data; a folder has a path too."""
+"""Required keys of a run's data configuration; a folder also needs a path."""
 
 OPTIONS = Options(
     name="--data ",

@@ -104,7 +104,7 @@ def evaluate_trained(
     """Tests what training, or an import, left behind.
 
     Args:
-      path: A run directory, whose best checkpoint is taken if it is not finished; or an export.
+      path: An export, or a run directory; an unfinished run gives its best checkpoint.
       protocol: one of `protocols.NAMES`.
       split: `"train"`, `"validation"` or `"test"`.
       data: name of a data set with the same classes; None for the run's own.
@@ -121,7 +121,7 @@ def evaluate_trained(
         at the most.
       report: called with what is being done, how much of it is, and how much there is; 0 where
         that is not known.
-      on_warning: Called with each warning as soon as it is known, most before the test begins.
+      on_warning: Function that gets each warning at once, mostly before the test begins.
 
     Raises:
       UserError: the network, the data and the protocol do not fit together.
@@ -199,7 +199,7 @@ def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
 
 
 def _background_hint(card: ModelCard, images: Images, report: Report) -> str:
-    """Returns a hint where images look like negatives of the training images, else nothing."""
+    """Returns a hint if images look like negatives of the training images, else nothing."""
     if card.background is None:
         return ""
     return background_hint(sample_edge_levels(images, report), card.background)

@@ -1,4 +1,4 @@
-"""Activation functions that XLA is slow at on a CPU."""
+"""Activation functions that XLA computes slowly on a CPU."""
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,8 @@ from flax_vision.ops.backend import prefers_fast_forms
 def tanh(x: jax.Array) -> jax.Array:
     """Returns `jnp.tanh(x)`, of any shape.
 
-    On a CPU its memory is not the operand's. XLA of jaxlib 0.12 may compute tanh in place, and does
-    not vectorize it then: on the maps of LeNet-5's C1 it takes seven times as long.
+    On a CPU the result has its own memory. The XLA of jaxlib 0.12 may compute tanh in place, and
+    then does not vectorize it: on the maps of LeNet-5's C1 it takes seven times as long.
     """
     return _tanh(x) if prefers_fast_forms() else jnp.tanh(x)
 
@@ -26,4 +26,4 @@ def _tanh(x: jax.Array) -> jax.Array:
 def _tanh_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     y = _tanh(*primals)
     (t,) = tangents
-    return y, (t + t * y) * (1 - y)  # as lax.tanh has it
+    return y, (t + t * y) * (1 - y)  # the same formula as in lax.tanh

@@ -1,9 +1,9 @@
 """Primitives of convolution and of pooling, divided among the devices that share a batch.
 
-XLA gathers the operands of what it cannot look into on every device. So each device is given its
-own images: in a program that is lowered under `jax.set_mesh` by the axis `data` of that mesh; in
-every other program for several devices by how XLA has divided the images there. A gradient for the
-kernel is then a sum over the devices, the one place where they communicate.
+XLA gathers the operands of a custom call on every device. So each device is given its own images.
+Under `jax.set_mesh` the mesh's axis `data` divides them. In any other program for several devices,
+XLA's own division of the images is used. A gradient for the kernel is then a sum over the devices,
+the only communication.
 """
 
 from collections.abc import Callable, Sequence
@@ -67,15 +67,15 @@ def divided(
 def partitioned(
     bind: _Function, have_images: Sequence[bool], geometry: Geometry, is_sum: bool
 ) -> _Function:
-    """Returns the primitive with the rule by which XLA divides it, for any mesh.
+    """Returns the primitive with XLA's partitioning rule for it, for any mesh.
 
     Images stay divided along their first axis. All other axes are whole on every device.
 
     Args:
-      bind: the primitive; takes its operands, and its geometry by keyword.
-      have_images: of each operand, whether its first axis is that of the images.
-      geometry: of the result of all devices.
-      is_sum: whether the result is a sum over the images, or has their axis too.
+      bind: Primitive; takes its operands, and its geometry by keyword.
+      have_images: True for each operand whose first axis is the image axis.
+      geometry: Geometry of the result over all devices.
+      is_sum: Whether the result is a sum over the images, without their axis.
     """
 
     def on_all(*operands: jax.Array, **parameters: Any) -> jax.Array:
@@ -91,7 +91,7 @@ def partitioned(
 
         function = custom_partitioning(partial(bind, geometry=geometry, **parameters))
         function.def_partition(partition, sharding_rule=_rule(operands, has_images, is_sum))
-        # Programs that differ in this alone would look alike to JAX's compilation cache.
+        # Without it, programs with other geometries look equal to JAX's compilation cache.
         with set_xla_metadata(flax_vision=repr((geometry, parameters))):
             result: jax.Array = function(*operands)
         return result
@@ -100,15 +100,15 @@ def partitioned(
 
 
 def ask_for_mesh(primitive: Primitive) -> None:
-    """Has JAX tell the lowering rule of a primitive about the mesh of the program.
+    """Makes JAX pass the program's mesh to the lowering rule of a primitive.
 
-    `custom_partitioning` needs to know it, and JAX has no public way to ask for it.
+    `custom_partitioning` needs the mesh, and JAX has no public way to request it.
     """
     dispatch.prim_requires_devices_during_lowering.add(primitive)
 
 
 def has_mesh(ctx: mlir.LoweringRuleContext) -> bool:
-    """Returns whether a program is lowered for several devices of a mesh, outside a `shard_map`."""
+    """Returns whether a program is lowered for several devices, outside a `shard_map`."""
     axis_context: Any = ctx.module_context.axis_context
     return getattr(axis_context, "num_devices", 1) > 1 and axis_context.abstract_mesh is not None
 
@@ -121,7 +121,7 @@ def _on_own(
     *operands: jax.Array,
     **parameters: Any,
 ) -> jax.Array:
-    """Returns the primitive of a device's own images, or the sum of it over the devices."""
+    """Applies the primitive to a device's own images; a sum is added up over the devices."""
     shape = geometry.shape if is_sum else (operands[0].shape[0], *geometry.shape[1:])
     result = bind(*operands, geometry=geometry._replace(shape=shape), **parameters)
     return lax.psum(result, axes) if is_sum and axes is not None else result
@@ -130,12 +130,12 @@ def _on_own(
 def _rule(
     operands: Sequence[jax.Array], has_images: Sequence[bool], is_sum: bool
 ) -> SdyShardingRule:
-    """Returns the rule by which XLA propagates shardings: along the axis of the images alone.
+    """Returns XLA's rule for propagating shardings: only along the image axis.
 
     Args:
-      operands: arrays or tracers.
-      has_images: of each operand, whether its first axis is that of the images.
-      is_sum: whether the result lacks the axis of the images.
+      operands: Arrays or tracers.
+      has_images: True for each operand whose first axis is the image axis.
+      is_sum: Whether the result lacks the image axis.
     """
     ranks = [*(operand.ndim for operand in operands), _RESULT_AXES]
     factors = [[f"axis{i}_{j}" for j in range(rank)] for i, rank in enumerate(ranks)]

@@ -94,7 +94,7 @@ def _file(package: str, name: str) -> Path:
 
 
 def _build(source: bytes, headers: Path, library: Path, path: Path | None) -> ctypes.CDLL:
-    """Compiles the handlers, loads them, and keeps them at `path` where there is one."""
+    """Compiles and loads the handlers, and stores them at `path`, if given."""
     notice = "compiling oneDNN's handlers for this machine, some seconds"
     options = ["-std=c++17", "-O3", f"-I{headers.parent}", f"-I{jax.ffi.include_dir()}"]
     options += [str(library), f"-Wl,-rpath,{library.parent}"]

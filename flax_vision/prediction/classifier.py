@@ -53,7 +53,7 @@ class Predictions(Sequence[Prediction]):
         why.
       seconds: that the photographs took, reading them and compiling included.
       network_seconds: of these, those in which the network was computed, or compiled.
-      hint: Advice where the photographs look like negatives of the training images, else empty.
+      hint: Advice if the photographs look like negatives of the training images, else empty.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Classifier:
           max_pixels: Bound on the pixels of a photograph.
 
         Raises:
-          UserError: There is no model, it is damaged, or it takes no photographs.
+          UserError: The model is missing or damaged, or does not accept photographs.
         """
         loaded = load_model(path)
         self.card, self.note, self._variables = loaded.card, loaded.note, loaded.variables

@@ -26,12 +26,12 @@ Tells what is in photographs: the most probable classes of each, as the network 
 test. Those that cannot be read are named; then the exit status is 1."""
 
 EPILOG = """\
-Photographs are JPEG, PNG, WebP, AVIF (where Pillow reads it), BMP, GIF (of several pictures the
-first), TIFF or PPM files of any size and mode, but for 32 bits a channel, and upright by their EXIF
-orientation. In folders they may lie at any depth, and files without an extension of these formats
-are skipped and counted; files that are named themselves may have any name. Where a folder is named
-after a class, that is the truth about what is in it. A hint tells where most of them look like
-negatives of the training images.
+Photographs are JPEG, PNG, WebP, AVIF (if Pillow reads it), BMP, GIF (the first picture), TIFF or
+PPM files. They may have any size and mode, except 32 bits a channel, and are turned upright by
+their EXIF orientation. Folders are searched at any depth; files in them without an extension of
+these formats are skipped and counted. Files that are named themselves may have any name. A folder
+that is named after a class gives the true class of its photographs. If most photographs look like
+negatives of the training images, a hint says so.
 
 examples:
   flax-vision predict runs/lenet5 photographs

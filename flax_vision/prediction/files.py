@@ -10,7 +10,7 @@ from flax_vision.data.image_files import SUFFIXES, irregular_reason, is_image, n
 from flax_vision.errors import UserError
 
 _NAMED = 8
-"""Names that an error gives reasons for."""
+"""Number of names with reasons in an error."""
 
 
 class Found(NamedTuple):
@@ -19,8 +19,8 @@ class Found(NamedTuple):
     Attributes:
       paths: of the photographs, each once.
       others: files in folders that are no images by their names, and are passed over.
-      unreadable: Reasons by path, for pipes, devices, folders that cannot be read, and names
-        without a photograph.
+      unreadable: Reasons by path, for pipes, devices, unreadable folders, and names without a
+        photograph.
     """
 
     paths: list[Path]
@@ -77,7 +77,7 @@ def _exists(path: str | Path) -> bool:
 def _files(folder: Path) -> tuple[list[str], dict[str, str]]:
     """Returns the files in a folder at any depth, and the folders there that cannot be read.
 
-    Pipes, devices and links to nothing are among the files; hidden files are not.
+    Pipes, devices and broken links are included; hidden files are not.
     """
     files: list[str] = []
     closed: dict[str, str] = {}
@@ -93,9 +93,9 @@ def _files(folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def truth_of(path: Path, class_names: Collection[str]) -> str | None:
-    """Returns the class, as the network knows it, that the folder of a photograph is named after.
+    """Returns the class, in the network's spelling, that a photograph's folder is named after.
 
-    None where the folder is named after none.
+    The result is None for a folder that is not named after a class.
     """
     folder = nfc(path.absolute().parent.name)
     return next((name for name in class_names if nfc(name) == folder), None)

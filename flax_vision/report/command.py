@@ -11,8 +11,7 @@ from flax_vision.text import printable
 DESCRIPTION = """\
 Writes DIR/report/: index.html, a page that opens without a network and wherever the directory is,
 and its pictures as PNG files, each for a light and for a dark page (-dark). A run makes it at its
-end by itself, unless --config.report=False. The best checkpoint is shown of a run that is not
-finished."""
+end by itself, unless --config.report=False. An unfinished run is shown by its best checkpoint."""
 
 EPILOG = """\
 on the page:

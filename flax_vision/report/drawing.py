@@ -153,7 +153,7 @@ def stretched(values: np.ndarray) -> np.ndarray:
 
 
 def label(text: str, most: int = 24) -> str:
-    """Returns a name as it can stand in a picture: printable, not too long, and no mathematics."""
+    """Returns a name for a picture: printable, not too long, and not read as mathematics."""
     text = printable(text)
     text = text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
     return text.replace("$", r"\$")

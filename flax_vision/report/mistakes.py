@@ -13,7 +13,7 @@ _GAP = 0.12
 _LINES = 0.9
 """Inches for what stands above an image."""
 _FILE_LINE = 0.22
-"""Inches for the name of its file."""
+"""Height of a line for the file name, in inches."""
 
 
 def most_confident(
@@ -35,7 +35,7 @@ def most_confident(
 
 
 def confidence_text(confidence: float) -> str:
-    """Returns a probability in percent; one that is nearly 1 is not rounded to 100%."""
+    """Returns a probability in percent; values near 1 are never rounded to 100%."""
     return ">99.99%" if confidence > 0.9999 else f"{confidence:.2%}"
 
 

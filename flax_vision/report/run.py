@@ -40,7 +40,7 @@ def write_report(
 ) -> tuple[Path, str]:
     """Writes the report of a run into its directory.
 
-    The best checkpoint is shown of a run that is not finished.
+    An unfinished run is shown by its best checkpoint.
 
     Args:
       path: the run directory.
@@ -50,10 +50,10 @@ def write_report(
       report: called with a text, the images read or tested so far and their number.
 
     Returns:
-      The page, and the warnings that stand on it; empty for none.
+      The path of the page, and the warnings on it; empty for none.
 
     Raises:
-      UserError: There is no run, or what the report needs of it is damaged.
+      UserError: There is no run, or a required file of it is damaged.
       OSError: the report cannot be written.
     """
     run = open_trained_run(Path(path))
@@ -71,7 +71,7 @@ def write_report(
 
 
 def _tested(run: TrainedRun, images: Images, report: Report) -> sections.Tested:
-    """Returns images with their predicted classes, each seen as in the run's own test."""
+    """Returns images with their predicted classes, with the crops of the run's own test."""
     showings = as_they_are(images, partial(prepare, run.loaded.card, CENTER))
     return sections.Tested(images, measure(showings, run.loaded.variables, None, report))
 

@@ -64,7 +64,7 @@ def training(
     Args:
       records: Records of its epochs, and its result.
       config: Its configuration, as nested dictionaries.
-      image_counts: The numbers of images of its parts; empty where they are not known.
+      image_counts: Numbers of images of its parts; empty if unknown.
     """
     if not any("epoch" in record for record in records):
         return Section("Training", "No epoch is finished yet.")
@@ -87,11 +87,11 @@ def training(
 
 
 def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) -> str:
-    """Returns sentences about the losses of a run and the images that they are means over.
+    """Returns sentences about the losses of a run and their images.
 
     Args:
-      config: The configuration, as nested dictionaries.
-      image_counts: The numbers of images of the parts; empty where they are not known.
+      config: Configuration of the run, as nested dictionaries.
+      image_counts: Numbers of images of the parts; empty if unknown.
     """
     name = config.get("loss", {}).get("name", "loss").replace("_", "-")
     train, validation = (image_counts.get(part) for part in ("train", "validation"))
@@ -104,8 +104,8 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
     ]
     if left_out:
         sentences.append(
-            f"Each epoch leaves out {counted(left_out, 'image')} of {train:,}: a last batch would "
-            f"have fewer than {config['batch_size']:,}."
+            f"Each epoch leaves out {counted(left_out, 'image')} of {train:,}, because a last "
+            f"batch would have fewer than {config['batch_size']:,}."
         )
     if validation != 0:
         images = "all" if validation is None else f"{validation:,}"
@@ -124,8 +124,8 @@ def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
     right, count = int(np.trace(matrix)), int(matrix.sum())
     alternative = f"Confusion matrix of {count:,} test images, {right:,} of them right."
     drawn = _figure("confusion", lambda theme: confusion(matrix, class_names, theme), alternative)
-    text = "A row is a true class, a column a predicted one; blue is right, orange wrong, "
-    text += "and the deeper the larger the share of the row."
+    text = "Rows are true classes, columns are predicted classes. Blue is right, orange is wrong. "
+    text += "A deeper color means a larger share of the row."
     rows = table_of(matrix, class_names)
     title = "In numbers" if "taken for" not in (rows or [{}])[0] else "The most frequent confusions"
     return Section("Confusion", text, [drawn], table(rows, title) if rows else "")
@@ -137,7 +137,7 @@ def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Secti
     places = most_confident(labels, found.taken_for, found.confidence)
     title = "Most confident mistakes"
     if not len(places):
-        return Section(title, "The class of every test image was predicted right.")
+        return Section(title, "All test images were predicted correctly.")
     images, names = tested.pixels(places), tested.file_names(places)
     of = (labels[places], found.taken_for[places], found.confidence[places])
     rows = [
@@ -155,8 +155,8 @@ def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Secti
         lambda theme: mistakes(images, *of, class_names, theme, names),
         f"Test images: {'; '.join(pairs)}.",
     )
-    text = "Above each test image are the predicted class, the true class and the predicted one's "
-    text += "probability. Some may be labelled wrongly."
+    text = "Above each test image are the predicted class, the true class and the probability of "
+    text += "the predicted class. Some labels may be wrong."
     return Section(title, text, [drawn], table(rows))
 
 

@@ -20,7 +20,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], form: str, totals: int = 0) -
 
     Args:
       rows: numbers are printed with separators and to the right, fractions with two places, tuples
-        of numbers as 28x28x6, lists of texts a line each; control characters are escaped. JSON has
+        of numbers as 28x28x6, lists of texts one a line; control characters are escaped. JSON has
         the exact values.
       form: one of `FORMATS`; `"json"` prints one array of objects.
       totals: how many rows at the end are sums, to be set apart.
@@ -56,15 +56,15 @@ def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Returns a value for a cell of Markdown, in which no text is a mark."""
+    """Returns a value for a cell of Markdown, with all markup escaped."""
     text = re.sub(r"(\\*)\|", r"\1\1\\|", text_of(value, "\n"))
     return re.sub(r"([*`<])", r"\\\1", text).replace("\n", "<br>")
 
 
 def text_of(value: Any, newline: str) -> str:
-    """Returns a value as a table has it, several lines of it separated by `newline`.
+    """Returns the text of a value in a table; `newline` separates its lines.
 
-    Control characters in texts are escaped, line ends too.
+    Control characters and line ends in texts are escaped.
     """
     if isinstance(value, int):
         return f"{value:,}"

@@ -31,10 +31,10 @@ class TrainedRun:
       path: The run directory.
       loaded: The model.
       config: The configuration, as nested dictionaries.
-      records: Those of the epochs, and the result.
-      starts: Times, places and versions of its starts.
-      images: The numbers of images of its parts; empty where they are not known.
-      warnings: Texts about the files that could not be used.
+      records: Records of the epochs, and the result.
+      starts: Times, hosts and library versions of its starts.
+      images: Numbers of images of its parts; empty if unknown.
+      warnings: Texts about unusable files.
     """
 
     path: Path
@@ -50,7 +50,7 @@ def open_trained_run(path: Path) -> TrainedRun:
     """Reads a run directory.
 
     Raises:
-      UserError: There is no run, its configuration or its model cannot be read.
+      UserError: There is no run, or its configuration or its model cannot be read.
     """
     if not (path / METRICS).is_file() and not (path / CONFIG).is_file():
         raise UserError(
@@ -67,7 +67,7 @@ def open_trained_run(path: Path) -> TrainedRun:
 
 
 def _records(path: Path, warnings: list[str]) -> Records:
-    """Returns the records; a damaged file gives way to the newest checkpoint and the result."""
+    """Returns the records; the newest checkpoint and the result replace a damaged file."""
     try:
         return read_records(path, "the report shows the records of the newest checkpoint")
     except UserError as damage:

@@ -69,15 +69,15 @@ def test_digits_on_their_own_background_get_no_hint(mnist, background):
 def test_dark_digits_on_light_paper_get_a_hint(paper, count, mnist, background):
     images = paper - mnist[1].images[:count] * (paper / 255)
     assert background_hint(edge_levels(images), background) == (
-        "most of these images have a light background, and the training images had a dark one "
-        f"(gray level {paper} along the edges, there 0); invert the images, for example with "
-        "PIL.ImageOps.invert"
+        "most of these images have a light background, but the training images have a dark one "
+        f"(gray level of the edges: {paper} here, 0 in training); invert the images, for example "
+        "with PIL.ImageOps.invert"
     )
 
 
 def test_light_digits_get_a_hint_where_training_had_light_paper(mnist):
     hint = background_hint(edge_levels(mnist[1].images), Background(250.0, 3.0))
-    assert hint.startswith("most of these images have a dark background, and the training images")
+    assert hint.startswith("most of these images have a dark background, but the training images")
 
 
 def test_half_of_the_images_are_not_most(background):

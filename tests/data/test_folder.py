@@ -57,8 +57,8 @@ def test_only_what_is_an_image_of_a_class_counts(tmp_path):
     assert train.notes == [
         "skipped 3 files without an image extension (.db 1, none 1, .txt 1), such as "
         f"'{tmp_path}/a/Thumbs.db'",
-        f"skipped 1 folder in the folders of classes: '{tmp_path}/a/inner.png'",
-        f"skipped 1 image outside of the folders of classes, such as '{tmp_path}/README.png'",
+        f"skipped 1 folder in class folders: '{tmp_path}/a/inner.png'",
+        f"skipped 1 image outside class folders, such as '{tmp_path}/README.png'",
     ]
 
 
@@ -81,14 +81,14 @@ def test_natural_order_of_classes_and_files(tmp_path):
 
 def test_folder_of_a_part_alone_is_said(tmp_path):
     write(tmp_path / "val")
-    with pytest.raises(UserError, match="has val/ and no train/; give it one too"):
+    with pytest.raises(UserError, match="has val/ but no train/; add one"):
         load(tmp_path)
 
 
 def test_two_folders_for_one_split_are_an_error(tmp_path):
     for name in ("train", "val", "Valid"):
         write(tmp_path / name)
-    with pytest.raises(UserError, match="has val/ and Valid/, and each would be the validation"):
+    with pytest.raises(UserError, match="has val/ and Valid/ for the validation images; rename"):
         load(tmp_path)
 
 
@@ -137,7 +137,7 @@ def test_names_of_classes_are_compared_in_one_form_of_unicode(tmp_path):
 
 def test_one_class_in_two_forms_of_unicode_is_an_error(tmp_path):
     write(tmp_path, ("a", COMPOSED, DECOMPOSED), 1)
-    with pytest.raises(UserError, match="has two folders of the class .* Unicode form only"):
+    with pytest.raises(UserError, match="has two folders of the class .* in their Unicode form"):
         load(tmp_path)
 
 

@@ -82,7 +82,7 @@ def test_other_data_of_another_background_get_a_hint(run, card, variables, noise
     exported.save(directory / "export", known, variables)
     loaded(images=np.full_like(noise.images, 255))
     (warning,) = evaluate_trained(directory, data="others").warnings
-    assert warning.startswith("most of these images have a light background, and the training")
+    assert warning.startswith("most of these images have a light background, but the training")
     assert not evaluate_trained(directory).warnings
 
 

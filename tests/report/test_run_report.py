@@ -139,7 +139,10 @@ def test_losses_and_left_out_images_are_explained(read):
     (text,) = (text for text in read.text if text.startswith("The training loss is"))
     assert "mean cross-entropy over 8 images of an epoch, while the parameters change" in text
     assert "Neither weight decay nor auxiliary heads are part of it." in text
-    assert "Each epoch leaves out 3 images of 11: a last batch would have fewer than 4." in text
+    assert (
+        "Each epoch leaves out 3 images of 11, because a last batch would have fewer than 4."
+        in text
+    )
     assert "over 5 validation images at the end of an epoch, without augmentation" in text
 
 
