@@ -1,11 +1,11 @@
-"""The speed of our networks in several virtual environments, such as two versions of JAX.
+"""Compares the speed of the networks in virtual environments, such as two versions of JAX.
 
     python benchmarks/compare_environments.py old/bin/python new/bin/python
     python benchmarks/compare_environments.py old/bin/python new/bin/python --names resnet20
 
-Each environment has this project installed with `pip install -e .`. For each network and mode all
-environments take turns: in a round each does steps for some seconds while the others rest. Prints
-the speed of each relative to the first: the median of the rounds and their range.
+Each environment has this project installed with `pip install -e .`. For each network and mode, the
+environments take turns: in each round every one runs steps for some seconds while the others wait.
+Prints their speeds relative to the first environment: the median of the rounds and their range.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from flax_vision import allocator
 def measure(
     pythons: list[str], command: list[str], rounds: int, seconds: float
 ) -> list[list[float]]:
-    """Returns for each environment the seconds of the median step of each round.
+    """Returns the median step time of each round, in seconds, for each environment.
 
     Args:
-      pythons: the interpreters.
-      command: a file that serves steps, and its arguments.
-      rounds: turns of each environment.
-      seconds: length of a turn, of at least three steps.
+      pythons: Interpreters.
+      command: Python file that runs steps on request, and its arguments.
+      rounds: Turns of each environment.
+      seconds: Duration of a turn, which has at least three steps.
     """
     environment = allocator.keeping(os.environ)
     with ExitStack() as stack:
@@ -40,7 +40,7 @@ def measure(
 
 
 def relative(steps: list[float], first: list[float]) -> str:
-    """Returns the speed relative to the first environment: median of the rounds, and range."""
+    """Returns the speed relative to the first environment: median and range of the rounds."""
     ratios = [theirs / ours for ours, theirs in zip(steps, first, strict=True)]
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
@@ -51,12 +51,12 @@ def main() -> None:
     )
     names = list(dict.fromkeys(row[0] for row in ROWS))
     parser.add_argument(
-        "pythons", nargs="+", metavar="PYTHON", help="interpreters, the first one 1"
+        "pythons", nargs="+", metavar="PYTHON", help="interpreters; the first is the reference"
     )
     parser.add_argument("--names", nargs="+", default=names, choices=names, metavar="NAME")
     parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=0.7, help="of each turn")
+    parser.add_argument("--seconds", type=float, default=0.7, help="duration of each turn")
     options = parser.parse_args()
     rows = [row for row in ROWS if row[0] in options.names]
     for (name, batch_size, image_size), mode in itertools.product(rows, options.modes):

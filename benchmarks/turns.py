@@ -40,9 +40,9 @@ class Worker:
         """Starts it, and waits until it is ready.
 
         Args:
-          command: a Python file and its arguments.
-          environment: variables that are set besides.
-          python: the interpreter, with the libraries of its virtual environment.
+          command: Python file and its arguments.
+          environment: Additional environment variables.
+          python: Interpreter, with the libraries of its virtual environment.
         """
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
         begun = time.monotonic()

@@ -16,7 +16,7 @@ _CACHE = tempfile.TemporaryDirectory()
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-# As in programs; their other flag makes convolutions in double precision slow.
+# As in programs, except a flag that makes convolutions in double precision slow.
 os.environ["XLA_FLAGS"] = " ".join([DEVICES, *xla_flags.accepted([xla_flags.BARRIERS])])
 
 from collections.abc import Iterator

@@ -6,7 +6,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 
 def read_events(folder: Path) -> list[tuple[str, int, float]]:
-    """Reads the numbers out of the TFRecord framing: length, its checksum, data, its checksum."""
+    """Reads the numbers from TFRecords: length, its checksum, data, its checksum."""
     (file,) = folder.glob("events.out.tfevents.*")
     content, numbers = file.read_bytes(), []
     while content:

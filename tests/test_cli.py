@@ -220,7 +220,7 @@ def test_path_that_no_system_has(capsys):
 
 @pytest.fixture
 def no_devices(monkeypatch):
-    """None of those that JAX_PLATFORMS asks for."""
+    """Makes JAX find none of the devices in JAX_PLATFORMS."""
 
     def refuse():
         raise UserError("no devices")
@@ -262,7 +262,7 @@ def test_platform_that_jax_does_not_have():
     )
 
 
-def test_mistyped_arguments_are_no_commands(capsys):
+def test_mistyped_arguments_are_escaped(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["models", "a", "\x1b[2J"])
     assert capsys.readouterr().err.endswith("unrecognized arguments: \\x1b[2J\n")

@@ -76,13 +76,13 @@ def test_it_listens_at_the_given_address_only(host):
             socket.create_connection(("127.0.0.2", listener.getsockname()[1]))
 
 
-def test_name_is_listened_for_at_all_addresses():
-    """The others may resolve it to another one."""
+def test_it_listens_at_all_addresses_for_a_name():
+    """The other processes may resolve it to another address."""
     with lifelines.listen("node-1.cluster", 0) as listener:
         assert listener.getsockname()[0] in ("::", "0.0.0.0")
 
 
-def test_those_that_say_nothing_delay_nobody(monkeypatch):
+def test_silent_connections_delay_nobody(monkeypatch):
     monkeypatch.setattr(lifelines, "_FIRST_WORDS_SECONDS", 60.0)
     with lifelines.listen("127.0.0.1", 0) as listener:
         address = listener.getsockname()
@@ -97,7 +97,7 @@ def test_those_that_say_nothing_delay_nobody(monkeypatch):
         other.close()
 
 
-def test_caller_that_has_gone_again_is_none():
+def test_closed_connection_is_ignored():
     with lifelines.listen("127.0.0.1", 0) as listener:
         gone = socket.create_connection(listener.getsockname())
         gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -106,7 +106,7 @@ def test_caller_that_has_gone_again_is_none():
             lifelines.gather(listener, 2, 0.2)
 
 
-def test_many_that_did_not_come_are_counted():
+def test_many_missing_processes_are_counted():
     late = pytest.raises(TimeoutError, match="process 1, 2, 3, 4, 5, 6, 7, 8 and 9,991 more did")
     with lifelines.listen("127.0.0.1", 0) as listener, late:
         lifelines.gather(listener, 10_000, 0.1)

@@ -57,7 +57,7 @@ except SystemExit:
 
 
 def starts(module, arguments, cache):
-    """Returns the lines that say how a command starts a process, or itself again."""
+    """Returns the lines about the processes that a command starts, or its own restart."""
     output, _ = run_program(COMMAND, module, *shlex.split(arguments), XDG_CACHE_HOME=str(cache))
     return [line for line in output.splitlines() if line.startswith("starts: ")]
 
@@ -73,7 +73,7 @@ def starts(module, arguments, cache):
         ("flax_vision.training.command", "--config=configs/lenet5.py surplus"),
     ],
 )
-def test_commands_that_compute_nothing_settle_nothing(module, arguments, tmp_path):
+def test_commands_that_compute_nothing_configure_nothing(module, arguments, tmp_path):
     assert starts(module, arguments, tmp_path) == []
     assert not list(tmp_path.iterdir())
 

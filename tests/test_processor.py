@@ -27,7 +27,7 @@ def test_flags_elsewhere(flags, monkeypatch):
 
 @pytest.fixture
 def cgroups(tmp_path, monkeypatch):
-    """Sixteen cores, and a function that writes the files of control groups."""
+    """Sets 16 cores, and returns a function that writes the files of control groups."""
     monkeypatch.setattr(processor, "_cores_of_affinity", lambda: 16)
     monkeypatch.setattr(processor, "_CGROUPS", str(tmp_path))
 
@@ -53,7 +53,7 @@ def test_cores_of_a_quota(quota, cores, cgroups):
     assert processor.usable_cores() == cores
 
 
-def test_cores_of_the_smallest_quota_of_all_groups_around(cgroups):
+def test_cores_of_the_smallest_quota_of_a_group_and_its_parents(cgroups):
     files = {"a/b/cpu.max": "400000 100000\n", "a/cpu.max": "300000 100000\n"}
     cgroups("0::/a/b\n", **files)
     assert processor.usable_cores() == 3
@@ -61,7 +61,7 @@ def test_cores_of_the_smallest_quota_of_all_groups_around(cgroups):
 
 @pytest.mark.parametrize("folder", ["docker/1", "."])
 def test_cores_of_a_quota_of_the_first_version(folder, cgroups):
-    """A container may see the path that its group has outside."""
+    """A container may see the path of its group on the host."""
     names = {"cpu.cfs_quota_us": "250000\n", "cpu.cfs_period_us": "100000\n"}
     files = {f"cpu,cpuacct/{folder}/{name}": text for name, text in names.items()}
     cgroups("3:cpuset:/x\n2:cpu,cpuacct:/docker/1\n0::/\n", **files)

@@ -1,4 +1,4 @@
-"""Programs whose standard streams are closed, full, or of few characters."""
+"""Programs whose standard streams are closed, full, or lack characters."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ CONFIGURED = "from flax_vision.terminal import configure_streams\n"
 
 
 def run(program, *arguments, redirected="", **environment):
-    """Returns the status of a program of Python, what it printed, and what it said."""
+    """Returns the exit status, the output and the errors of a Python program."""
     shell = ["sh", "-c", f'exec "$@" {redirected}', "sh"]
     done = subprocess.run(
         [*shell, sys.executable, "-c", program, *arguments],
@@ -69,7 +69,7 @@ def test_characters_that_an_encoding_lacks_are_escaped():
     assert found == (0, "\\u6f22 caf\\xe9 caf\\udce9\n", "")
 
 
-def test_what_is_said_is_one_printable_line(capsys):
+def test_messages_are_one_printable_line(capsys):
     terminal.print_error("\x1b[2J\ncat")
     terminal.print_warning("\udce9")
     assert capsys.readouterr().err == "error: \\x1b[2J\\ncat\nwarning: \\udce9\n"

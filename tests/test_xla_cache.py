@@ -93,7 +93,7 @@ def test_only_the_entries_of_a_program_that_cannot_be_read_are_removed(tmp_path,
 
 @pytest.mark.parametrize(("limit", "remains"), [("2000000000", False), ("-1", True)])
 def test_an_unfinished_entry_is_removed(limit, remains, tmp_path, monkeypatch):
-    """JAX writes the time of use last; where it has no limit it writes none."""
+    """JAX writes the time of use last; without a size limit it writes none."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(xla_cache, "_remove_unreadable_entries", lambda path: None)
     environment = {"JAX_COMPILATION_CACHE_MAX_SIZE": limit}

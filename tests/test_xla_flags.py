@@ -29,7 +29,7 @@ BOTH = " ".join(KNOWN)
     ],
 )
 def test_flags_of_xla(machine, known, plugins, platforms, flags, expected, monkeypatch):
-    """Where they make it faster, and the jaxlib takes them; what a user says stands."""
+    """They are set where they help and jaxlib accepts them; the user's own flags stay."""
     monkeypatch.setattr(xla_flags.platform, "machine", lambda: machine)
     monkeypatch.setattr(xla_flags, "_accepts", lambda flags: {*flags} <= {*known})
     monkeypatch.setattr(xla_flags.metadata, "entry_points", lambda group: plugins)
@@ -64,7 +64,7 @@ print("__ynn_" in compiled.as_text())
 
 
 def test_barriers_are_heeded(tmp_path):
-    """One remains in the compiled program, and nothing before it is computed after it."""
+    """A barrier remains in the compiled program; nothing is computed again after it."""
     program = """
 import jax, jax.numpy as jnp
 @jax.jit
@@ -81,7 +81,7 @@ print(between(jnp.ones(64)).shape)
 
 
 def run_flagged(program, flags, cache):
-    """Returns the output of a program that has settled its process."""
+    """Returns the output of a program that configures its process."""
     prepared = f"from flax_vision import process\nprocess.prepare()\n{program}"
     return run_program(prepared, XDG_CACHE_HOME=str(cache), XLA_FLAGS=flags)[0]
 

@@ -34,7 +34,7 @@ examples:
   python train.py --config configs/lenet5.py:fashion_mnist      a recipe of the file, by name
   python train.py --config configs/lenet5.py --config.seed=1 --config.epochs=5
 
-The classes of a folder are numbered in natural order, 9 before 10 and in any case of letters;
+The classes of a folder are numbered in natural order: 9 before 10, in any case of letters.
 --config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
 
 Any key of a configuration can be set with --config.KEY=VALUE. The keys, with the defaults that
@@ -50,7 +50,7 @@ _MENDS = {
 """What to do about errors of the disk."""
 
 _SIGNALED = 128
-"""An exit status above it is this and the number of a signal."""
+"""Base of the exit status after a signal; the signal's number is added."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     user's, 128 and the signal's number for a run that was asked to stop and has saved its state.
     """
     if arguments is None and not configure_streams():
-        print_warning("standard output is closed; metrics.jsonl of the run has its progress")
+        print_warning("standard output is closed; metrics.jsonl of the run shows its progress")
     try:
         options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
         if arguments is None:
@@ -136,16 +136,16 @@ def _fit(config: ConfigDict, workdir: Path) -> int:
 
 
 def _exit_at_once(status: int) -> None:
-    """Ends a process that was asked to stop, without waiting for a reader that is blocked."""
+    """Ends a stopped process without waiting for a blocked reader."""
     from flax_vision import peers
 
-    if peers.count() == 1:  # else JAX says goodbye to the others
+    if peers.count() == 1:  # otherwise JAX must disconnect from the others
         sys.stdout.flush()
         os._exit(status)
 
 
 def _explain(error: OSError, workdir: Path) -> str:
-    """Returns a line about an error of the system, which names its file."""
+    """Returns a line about an error of the system, with the name of its file."""
     reason, name = error.strerror or str(error), str(error.filename or "the system")
     mend = _MENDS.get(error.errno or 0, f"mend {name}")
     if Path(name).absolute().is_relative_to(workdir.absolute()):
@@ -184,7 +184,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "--workdir",
         type=expanded_path,
         metavar="DIR",
-        help="the run directory (default: runs/, the file's name, the recipe and the settings)",
+        help="the run directory (default: runs/ and a name from the file, recipe and settings)",
     )
     others = parser.add_argument_group(
         "many processes", "found by themselves on SLURM, Kubernetes, Open MPI and TPUs"
@@ -200,7 +200,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _others(key: str, default: Any) -> str:
-    """Returns the other values that a key may have, if there is a list of them."""
+    """Returns text about the other choices of a key; empty if it has no choices."""
     others = [value for value in CHOICES.get(key, ()) if value != default]
     return f"  or {', '.join(others)}" if others else ""
 

@@ -15,7 +15,7 @@ from flax_vision.errors import UserError, unknown
 INIT_FROM = "init_from"
 DATA_PATHS = ("data.directory", "data.path")
 PATH_KEYS = (INIT_FROM, *DATA_PATHS)
-"""Keys with a path of the user's."""
+"""Keys whose value is a path."""
 
 
 def default_config() -> ConfigDict:
@@ -39,7 +39,7 @@ def default_config() -> ConfigDict:
                 "test": 0.1,  # folder: share of it that is tested on, where there is no test/
                 "on_error": "stop",  # at photographs that cannot be read; or skip and count them
                 "threads": 0,  # that decode photographs; 0 for one a core
-                "max_pixels": MAX_PIXELS,  # of a photograph; those of more are not decoded
+                "max_pixels": MAX_PIXELS,  # of a photograph; larger ones are not decoded
                 "class_order": "natural",  # folder: 9 before 10; or sorted, as ImageFolder
                 "order": "new",  # in each epoch; or constant
                 "resize": 0,  # height and width that images are brought to; 0 to leave them
@@ -147,7 +147,7 @@ def check(config: ConfigDict) -> None:
 
 
 def check_choice(key: str, value: Any) -> None:
-    """Raises a UserError unless the key takes the value."""
+    """Raises a UserError unless the value is one of the key's choices."""
     if value not in CHOICES[key]:
         raise unknown(f"config.{key}", value, CHOICES[key])
 

@@ -53,7 +53,7 @@ def check_config(config: ConfigDict) -> ConfigDict:
     """Returns a complete and valid copy of a configuration.
 
     Args:
-      config: The keys to set; every other key gets its default.
+      config: Keys to set; all others get their defaults.
 
     Raises:
       UserError: A key does not exist, or a value is invalid.
@@ -116,7 +116,7 @@ def _call(get_config: Callable[..., Any], recipe: str, model: str) -> Any:
 
 
 def _complete(config: ConfigDict) -> ConfigDict:
-    """Returns the configuration with the default of every key that it does not have."""
+    """Returns the configuration with defaults for its missing keys."""
     if not isinstance(config, ConfigDict):
         raise UserError(f"the configuration is a {type(config).__name__}; give a ConfigDict.")
     complete = default_config()
@@ -131,7 +131,7 @@ def _complete(config: ConfigDict) -> ConfigDict:
 
 
 def _has_type_of(default: Any, value: Any) -> bool:
-    """Returns whether a value has the type of a default, or one that a ConfigDict converts."""
+    """Returns whether a ConfigDict accepts a value in place of a default, by its type."""
     converted = {float: int, tuple: list}.get(type(default))
     return type(value) in (type(default), converted)
 

@@ -1,4 +1,4 @@
-"""The run directory of a command that names none."""
+"""The default run directory of a command."""
 
 import hashlib
 import re
@@ -10,17 +10,17 @@ from flax_vision.training.config import PATH_KEYS, split_spec
 from flax_vision.training.same_run import CHANGEABLE_KEYS
 
 _NAME_BYTES = 255
-"""The longest file name that common file systems take."""
+"""Longest file name of common file systems, in bytes."""
 
 
 def default_workdir(spec: str, overrides: Sequence[str]) -> str:
-    """Returns the run directory of a command that names none.
+    """Returns the default run directory of a command.
 
-    Different spellings of one command give one directory: the settings are sorted, their paths are
+    Different spellings of a command give the same directory: settings are sorted, paths are
     normalized, and settings that a resumed run may change are left out.
 
     Args:
-      spec: The config file, `PATH` or `PATH:RECIPE`.
+      spec: Config file, as `PATH` or `PATH:RECIPE`.
       overrides: Arguments such as `--config.batch_size=64`.
     """
     path, recipe = split_spec(spec)

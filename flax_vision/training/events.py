@@ -1,4 +1,4 @@
-"""The numbers of a run for TensorBoard."""
+"""Event file of a run for TensorBoard."""
 
 import time
 import warnings
@@ -17,8 +17,8 @@ PATTERN = "events.out.tfevents.*"
 class Events:
     """The event file of a run.
 
-    A run does not need its events: the first error about them is a warning, and no further events
-    are written. They are written directly, because `tensorboardX.SummaryWriter` needs /dev/shm.
+    A run works without its events: the first error becomes a warning, and no further events are
+    written. `tensorboardX.SummaryWriter` is not used, because it needs /dev/shm.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -27,7 +27,7 @@ class Events:
         self._has_failed = False
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Writes the numbers of a record; the first one begins a new file in place of the old."""
+        """Writes the numbers of a record; the first record replaces the old file."""
         if self._has_failed:
             return
         try:
@@ -58,7 +58,7 @@ class Events:
     def _fail(self, error: OSError) -> None:
         self._has_failed, self._writer = True, None
         warnings.warn(
-            f"no events for TensorBoard from here on: {self._directory} cannot be written "
+            f"no further events for TensorBoard: {self._directory} cannot be written "
             f"({error.strerror or error}); the run goes on",
             stacklevel=3,
         )

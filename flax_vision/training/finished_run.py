@@ -1,4 +1,4 @@
-"""The result and metrics of a finished run, repaired where their files are damaged."""
+"""Result and metrics of a finished run; damaged files are repaired."""
 
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from flax_vision.weights.run_files import (
 
 
 def read_finished(path: Path) -> dict[str, Any] | None:
-    """Returns the result of a run; None where the run is not finished.
+    """Returns the result of a run; None for an unfinished run.
 
     A damaged file is written again from the export, with a warning.
 
     Raises:
-      UserError: The result is damaged, and so is the export.
+      UserError: Both the result and the export are damaged.
     """
     try:
         return read_result(path, "it is written again from the export")
@@ -36,7 +36,7 @@ def read_finished(path: Path) -> dict[str, Any] | None:
 
 
 def missing_records(path: Path) -> History | None:
-    """Returns the records of a finished run's epochs; None where its metrics are not damaged."""
+    """Returns the epoch records of a finished run; None if its metrics are undamaged."""
     try:
         read_records(path, "it is written again from the newest checkpoint")
     except UserError as damage:
@@ -48,7 +48,7 @@ def missing_records(path: Path) -> History | None:
 
 
 def _result_of_export(path: Path) -> dict[str, Any]:
-    """Returns the result in the description of a run's exported model."""
+    """Returns the result from the metadata of a run's exported model."""
     try:
         result = dict(exported.load_card(path / "export").metrics)
         reason = result_problem(result)
@@ -56,7 +56,7 @@ def _result_of_export(path: Path) -> dict[str, Any]:
         reason = str(error)
     if reason:
         raise UserError(
-            f"{path / RESULT} is damaged, and the export has no other ({reason.rstrip('.')}); "
+            f"{path / RESULT} is damaged, and the export cannot replace it ({reason.rstrip('.')}); "
             "delete it to test the best checkpoint again, or give another --workdir."
         )
     return result

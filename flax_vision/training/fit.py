@@ -23,7 +23,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     """Trains, tests and exports a network, or goes on where an earlier call was stopped.
 
     Args:
-      config: The keys that differ from the defaults, or all keys.
+      config: Keys that differ from the defaults, or all keys.
       workdir: the run directory.
 
     Returns:
@@ -66,12 +66,12 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
 
 
 def _report(workdir: Path, tested: Images | None, display: Display) -> None:
-    """Writes the report of a run, which is finished and whole whatever happens here.
+    """Writes the report of a finished run; a failure is only a warning.
 
     Args:
-      workdir: The run directory.
-      tested: The test images; None to read them again.
-      display: Shows the progress and what went wrong.
+      workdir: Run directory.
+      tested: Test images; None to read them again.
+      display: Display of the progress and of problems.
     """
     try:
         from flax_vision.report.run import write_report
@@ -95,6 +95,6 @@ def _reporter(display: Display, interruption: Interruption) -> Report:
 
     def report(what: str, done: int, total: int) -> None:
         display.reading(what, done, total)
-        interruption.stop_reading()  # where the exception of the signal itself was lost
+        interruption.stop_reading()  # in case the signal's own exception was lost
 
     return report

@@ -27,7 +27,7 @@ def make_reading(config: ConfigDict) -> Reading | None:
 
 
 def make_source(config: ConfigDict) -> Source:
-    """Returns the data set that a configuration names."""
+    """Returns the source of a configuration's data set."""
     data, reading = config.data, make_reading(config)
     return Source(
         data.name,
@@ -41,11 +41,11 @@ def make_source(config: ConfigDict) -> Source:
 
 
 def load_data(config: ConfigDict, report: Report) -> Parts:
-    """Reads the data set that a configuration names.
+    """Reads the data set of a configuration.
 
     Args:
-      config: A checked configuration.
-      report: Called with a text, the images read so far and their number.
+      config: Checked configuration.
+      report: Function that gets a text, the images read so far and their number.
 
     Raises:
       UserError: The set cannot be read.
@@ -56,7 +56,7 @@ def load_data(config: ConfigDict, report: Report) -> Parts:
     except OSError as error:
         place = source.path if source.name == "folder" else source.directory or source.name
         raise UserError(
-            f"the data in {place!r} cannot be read ({error.strerror or error}); mend that, and "
+            f"the data in {place!r} cannot be read ({error.strerror or error}); fix this and "
             "give the same command again."
         ) from error
 

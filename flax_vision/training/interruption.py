@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: an end at once, or after a step."""
+"""Ctrl-C and SIGTERM: end a process at once, or after a step."""
 
 import contextlib
 import os
@@ -15,10 +15,10 @@ _CLEAR_LINE_AND_SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
 
 
 def stop_at_once_on_ctrl_c() -> None:
-    """Has Ctrl-C end this process at once, unless it is ignored, as in a background job.
+    """Makes Ctrl-C end this process at once, unless it is ignored, as in a background job.
 
-    Python's own handler raises an exception, which is lost in a callback of the garbage collector,
-    as JAX has one. An interactive session keeps that handler: it goes on afterwards.
+    Python's own handler raises an exception. JAX's callback of the garbage collector swallows it.
+    An interactive session keeps that handler, because it continues afterwards.
     """
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_default and not is_interactive():
@@ -53,7 +53,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 class Interruption:
     """While it is entered, the first Ctrl-C or SIGTERM is remembered; the second acts at once.
 
-    A signal that was ignored before, as in a background job, remains ignored.
+    Signals that were ignored before, as in a background job, stay ignored.
 
     Attributes:
       signal: the first signal that came, or None.
@@ -74,7 +74,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """While it is entered, the data are read: a signal stops even a reader that is blocked."""
+        """Context for reading data: inside it a signal stops even a blocked reader."""
         self._is_reading = True
         try:
             yield
@@ -82,7 +82,7 @@ class Interruption:
             self._is_reading = False
 
     def stop_reading(self) -> None:
-        """Raises `Interrupted` where a signal has come; nothing has to be saved yet."""
+        """Raises `Interrupted` if a signal was received; there is nothing to save yet."""
         if self.signal is not None:
             message = f"stopped by {self.signal.name} while reading the data; nothing is lost"
             raise Interrupted(self.signal, message)

@@ -38,7 +38,7 @@ def make_loss(name: str, rubbish: float) -> Loss:
     """Returns the loss `"map"` or `"cross_entropy"`, with j = `rubbish` for the former.
 
     Raises:
-      UserError: There is no such loss.
+      UserError: The loss is unknown.
     """
     check_choice("loss.name", name)
     if name == "map":

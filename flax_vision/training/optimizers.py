@@ -12,7 +12,7 @@ from flax_vision.training.levenberg_marquardt import levenberg_marquardt
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
-    """Returns the optimizer that `config.name` names.
+    """Returns the optimizer `config.name`.
 
     `"sgd"` is the papers' gradient descent, with the L2 decay in the gradient. With `velocity`
     "gradient", the usual form, the rate multiplies the velocity:
@@ -31,7 +31,7 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
       An optimiser whose `update` takes the rate as the keyword `learning_rate`.
 
     Raises:
-      UserError: There is no such optimizer, or no such form of the velocity.
+      UserError: The optimizer or the form of the velocity is unknown.
     """
     check_choice("optimizer.name", config.name)
     check_choice("optimizer.velocity", config.velocity)

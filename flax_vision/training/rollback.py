@@ -1,4 +1,4 @@
-"""Restores a run directory after a start that failed."""
+"""Restores a run directory after a failed start."""
 
 import contextlib
 import shutil
@@ -19,13 +19,13 @@ from flax_vision.weights.run_files import (
 LOCK = "run.lock"
 
 _FILES = (CONFIG, STARTS, IMAGES, METADATA, METRICS, LOCK)
-"""Files that a run writes before its first checkpoint; the lock is the last to be removed."""
+"""Files that a run writes before its first checkpoint; the lock is removed last."""
 
 
 class Rollback:
-    """Restores the directory of a run that fails before it has saved a checkpoint.
+    """Restores the directory of a run that fails before it saves a checkpoint.
 
-    It must be created before the directory, and entered when the directory is locked.
+    Create it before the directory, and enter it after locking the directory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class Rollback:
                 self._undo()
 
     def remove_new_folders(self) -> None:
-        """Removes the folders that were created, unless something is in them."""
+        """Removes the created folders that are empty."""
         with contextlib.suppress(OSError):
             for folder in self._new_folders:
                 folder.rmdir()
@@ -76,5 +76,5 @@ class Rollback:
 
 
 def checkpoint_steps(path: Path) -> set[int]:
-    """Returns the steps of the checkpoints in a run directory, whole or damaged."""
+    """Returns the steps of all checkpoints in a run directory, even damaged ones."""
     return set(saved_steps(path))

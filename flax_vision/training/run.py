@@ -89,7 +89,7 @@ class Run:
         if self._setup.initial is None:
             raise UserError(
                 f"{self._directory.checkpoints} has no checkpoint to go on from; give another "
-                "--workdir to begin anew."
+                "--workdir to start again."
             )
         return self._setup.program.init(self._config.seed).starting_from(self._setup.initial)
 

@@ -54,7 +54,7 @@ class RunDirectory:
       path: the directory.
       checkpoints: the directory of the checkpoints.
       export: the directory of the exported best model.
-      data_moved: Whether the data of a begun run are in another place than before.
+      data_moved: Whether the data of a resumed run have another path than before.
     """
 
     data_moved = False
@@ -74,7 +74,7 @@ class RunDirectory:
         if peers.is_first() and not any(file.exists() for file in files):
             raise UserError(
                 f"run directory {str(self.path)!r} was removed or moved during the run; give the "
-                "same command again, which begins anew unless you bring it back."
+                "same command again to begin anew, or move it back first to go on."
             )
 
     def log(self, record: Mapping[str, Any]) -> None:
@@ -85,11 +85,11 @@ class RunDirectory:
         self._events.add(record)
 
     def begin(self, card: ModelCard, history: Sequence[Mapping[str, Any]]) -> None:
-        """Writes down what is trained, and removes the result and report of fewer epochs.
+        """Writes the run's files, and removes the result and report of an earlier end.
 
         Args:
-          card: The description of the model.
-          history: The records of the epochs up to the checkpoint from which the run goes on.
+          card: Description of the model.
+          history: Records of the epochs up to the checkpoint at which the run resumes.
         """
         if peers.is_first():
             for name in (REPORT_PAGE, RESULT):
@@ -114,13 +114,13 @@ class RunDirectory:
             self._events.add(record)
 
     def write_metadata(self, card: ModelCard) -> None:
-        """Writes the description of the model and of its preprocessing."""
+        """Writes the description of the model, with its preprocessing."""
         if peers.is_first():
             self.check_exists()
             write_file(self.path / METADATA, card.to_json())
 
     def preprocessing(self) -> Preprocessing | None:
-        """Returns the preprocessing of a begun run; None if it is unknown, or the run is new.
+        """Returns the preprocessing of a resumed run; None if it is unknown or the run is new.
 
         Raises:
           UserError: The file with it is damaged.
@@ -184,7 +184,7 @@ class RunDirectory:
 
     def _read_result(self) -> dict[str, Any] | None:
         if read_config(self.path).get("epochs") != self._config.get("epochs"):
-            return None  # the run goes on to another number of epochs
+            return None  # the run resumes with another number of epochs
         result = read_finished(self.path)
         if result is not None and (records := missing_records(self.path)) is not None:
             self.rewind(records)
@@ -201,7 +201,7 @@ class RunDirectory:
 def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     """Opens the directory of a run, and creates it where it does not exist.
 
-    Where an error ends the run before it has saved a checkpoint, the directory is left as it was.
+    If an error ends the run before its first new checkpoint, the directory is restored.
 
     Args:
       path: the directory.
@@ -224,7 +224,7 @@ def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) ->
     """Locks and claims the directory until the stack is closed.
 
     Returns:
-      Whether the data of a begun run are in another place than before.
+      Whether the data of a resumed run have another path than before.
     """
     wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
     if wildcards and not _is_begun(path):
@@ -273,7 +273,7 @@ def _digest_of_starts(path: Path) -> str:
 
 def _in_use(path: Path) -> UserError:
     starts: list[dict[str, Any]] = []
-    with contextlib.suppress(UserError):  # it only names the other run
+    with contextlib.suppress(UserError):  # the file only names the other run
         starts = read_starts(path, "")
     owner = f", process {starts[-1].get('process')} on {starts[-1]['host']}" if starts else ""
     return UserError(
@@ -286,18 +286,18 @@ def _claim(path: Path, config: Mapping[str, Any]) -> bool:
     """Compares and writes `config.json`, and adds this start to `starts.json`.
 
     Returns:
-      Whether the data of a begun run are in another place than before.
+      Whether the data of a resumed run have another path than before.
     """
     kept, data_moved = config, False
     if _is_begun(path):
         saved = read_config(path, f"{RESTORE}, or give another --workdir")
         if not saved:
             raise UserError(
-                f"run directory {str(path)!r} has checkpoints but no {CONFIG}, so whose they "
-                "are cannot be told; give another --workdir."
+                f"run directory {str(path)!r} has checkpoints but no {CONFIG}, so their "
+                "configuration is unknown; give another --workdir."
             )
         check_same_run(path, saved, config)
-        # Another number of epochs holds from the moment when the run goes on.
+        # Another number of epochs takes effect only when the run resumes.
         kept = {**config, "epochs": saved["epochs"]} if "epochs" in saved else config
         data_moved = _data_places(saved) != _data_places(config)
     write_file(path / CONFIG, to_json(kept))
@@ -306,7 +306,7 @@ def _claim(path: Path, config: Mapping[str, Any]) -> bool:
 
 
 def _read_starts(path: Path) -> list[dict[str, Any]]:
-    """Returns the entries of `starts.json`; none, with a warning, where it is damaged."""
+    """Returns the entries of `starts.json`; an empty list and a warning if it is damaged."""
     try:
         return read_starts(path, "it is begun anew")
     except UserError as damage:
@@ -320,5 +320,5 @@ def _data_places(config: Mapping[str, Any]) -> list[str]:
 
 
 def _is_begun(path: Path) -> bool:
-    """Returns whether there is a checkpoint: a start that failed before leaves nothing to lose."""
+    """Returns whether the directory has a checkpoint or a result, which must not be lost."""
     return bool(checkpoint_steps(path)) or (path / RESULT).exists()

@@ -1,4 +1,4 @@
-"""Whether a run directory can go on with a configuration, and what to do where it cannot."""
+"""Checks whether a run directory can resume with a configuration, with advice if not."""
 
 import json
 import math
@@ -17,29 +17,29 @@ CHANGEABLE_KEYS = (
     *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
     *("data.max_pixels", "mesh.data", "mesh.column", "mesh.fsdp"),
 )
-"""Keys that a resumed run may change, because they do not affect the training."""
+"""Keys that a resumed run may change, because they do not affect training."""
 
 _TRAINING_KEYS = (
     *("augmentation.", "batch_size", "epochs", "freeze", "loss.", "optimizer.", "schedule."),
     *("seed", "steps_at_once"),
 )
-"""Keys, or their beginnings, that leave a model's weights of use to another run."""
+"""Keys, or their prefixes: a run that differs in them can start from the same weights."""
 
 _NONE = "(none)"
 
 
 def check_same_run(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raises a UserError where a run directory belongs to another configuration.
+    """Raises a UserError if a run directory belongs to another configuration.
 
-    A run may go on to another number of epochs, if the rates of its epochs so far stay the same.
+    The number of epochs may change, if the rates of the past epochs stay the same.
 
     Args:
-      path: The run directory.
-      saved: The configuration in it, as nested dictionaries.
-      given: The new one.
+      path: Run directory.
+      saved: Configuration in the directory, as nested dictionaries.
+      given: New configuration.
     """
     old, new = _with_defaults(flatten(saved), flatten(given))
-    # The digests of the images tell whether the data are the same, wherever they are.
+    # The digests of the images identify the data, at any path.
     places = DATA_PATHS if (path / IMAGES).exists() else ()
     differences = {
         key: f"{key} is {old.get(key, _NONE)!r} there and {new.get(key, _NONE)!r} now"
@@ -61,7 +61,7 @@ def check_same_run(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any
 def _with_defaults(
     saved: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns both configurations as JSON has them, the saved one with defaults of new keys."""
+    """Returns both configurations as JSON; the saved one gets the defaults of new keys."""
     defaults = flatten(default_config().to_dict())
     began = {key: defaults[key] for key in given if key in defaults} | dict(saved)
     return json.loads(json.dumps(began)), json.loads(json.dumps(given))
@@ -71,22 +71,22 @@ def _advice(path: Path, keys: Collection[str]) -> str:
     if all(key.startswith(_TRAINING_KEYS) for key in keys):
         return (
             "Give another --workdir; with "
-            f"--config.init_from={path} that run begins with the weights of this one."
+            f"--config.init_from={path} it starts from the weights of this run."
         )
     return "Give another --workdir."
 
 
 def _obstacle_to_epochs(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Returns why a run cannot go on to another number of epochs; empty where it can."""
+    """Returns why a run cannot change its number of epochs; empty if it can."""
     name = new.get("schedule.name")
     if name not in INDEPENDENT_OF_EPOCHS:
-        return f"and the schedule {name!r} would have had other rates in the epochs so far"
+        return f"but the rates of the schedule {name!r} depend on the number of epochs"
     found = find_checkpoints(path)
     if found is None:
-        return "and it has no checkpoint to go on from"
+        return "but it has no checkpoint to go on from"
     begun = _epochs_begun(found.newest)
     if begun > new["epochs"]:
-        return f"and it has begun {counted(begun, 'epoch')} already, so give at least that"
+        return f"but it has already begun {counted(begun, 'epoch')}; give at least {begun:,}"
     return ""
 
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from flax_vision.training.config import check_choice
 
 INDEPENDENT_OF_EPOCHS = ("constant", "exponential", "steps", "plateau")
-"""Schedules whose rates are the same for any number of epochs."""
+"""Schedules whose rates do not depend on the number of epochs."""
 
 
 def make_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> optax.Schedule:
@@ -20,7 +20,7 @@ def make_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> opta
       steps_per_epoch: steps in each.
 
     Raises:
-      UserError: There is no such schedule or warm-up.
+      UserError: The schedule or the warm-up is unknown.
     """
     check_choice("schedule.name", config.name)
     check_choice("schedule.warmup.name", config.warmup.name)

@@ -63,7 +63,7 @@ class Setup:
       program: the compiled functions.
       steps_per_epoch: whole batches in the training set.
       initial: parameters and statistics that begin as another network's.
-      notes: lines about files that are not used, what that network has given, and what is frozen.
+      notes: lines about unused files, copied weights and frozen layers.
     """
 
     config: ConfigDict
@@ -103,7 +103,7 @@ def prepare(
       config: a checked configuration.
       report: called with a text, the images read so far and their number.
       claim: called with the data; it raises a UserError where they are not those of the run.
-      kept: The preprocessing of a begun run, for which `config.init_from` is not read again.
+      kept: Preprocessing of a resumed run, which does not read `config.init_from` again.
 
     Raises:
       UserError: the data cannot be had, or do not fit the configuration or the network.

@@ -46,8 +46,8 @@ class Program(NamedTuple):
 def export(path: str | Path, form: str, output: str | Path, preprocessing: bool = False) -> str:
     """Writes what training or an import left behind in another format.
 
-    The class names go with it, in the order of the logits: in the metadata of safetensors and ONNX,
-    and for `.pth`, `.pt` and `.stablehlo` in a file of the same name with `.json` behind it.
+    The file also has the class names, in the order of the logits: safetensors and ONNX in their
+    metadata; `.pth`, `.pt` and `.stablehlo` in a second file with `.json` added to the name.
 
     Args:
       path: a run directory, or an export.
@@ -120,7 +120,7 @@ def _card_file(output: Path) -> Path:
 
 
 def _metadata(card: ModelCard) -> dict[str, str]:
-    """Returns the description of a network for a file's own metadata."""
+    """Returns the description of a model for the metadata of a file."""
     return {"class_names": json.dumps(list(card.class_names)), "model.json": card.to_json()}
 
 
@@ -185,7 +185,7 @@ def _disk_error(kind: type[Exception]) -> Iterator[None]:
 
 
 def _write_stablehlo(path: Path, card: ModelCard, program: Program) -> None:
-    del card  # which stands beside it
+    del card  # it is a file beside this one
     (batch,) = jax.export.symbolic_shape("batch")
     images = jax.ShapeDtypeStruct((batch, *program.shape), program.dtype)
     with plain_forms():
@@ -202,7 +202,7 @@ def _write_onnx(path: Path, card: ModelCard, program: Program) -> None:
 _PROGRAMS = ("stablehlo", "onnx")
 
 _WITH_CARD_FILE = (".pth", ".pt", ".stablehlo")
-"""Suffixes of files that hold no texts, so that the card is written beside them."""
+"""Suffixes of formats without metadata; the card is a file beside them."""
 
 _FORMATS: dict[str, tuple[Callable[..., None], Sequence[str], Sequence[str]]] = {
     "orbax": (exported.save, (), ()),

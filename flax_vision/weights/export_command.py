@@ -20,9 +20,9 @@ formats:
   stablehlo    parameters and computation in one file for CPU, CUDA and TPU, which JAX runs alone
   onnx         the same as an ONNX graph, through jax2onnx; of networks that compute in float32
 
-The class names go with it, in the order of the logits: orbax has them in model.json; safetensors
-(of torchvision too) and onnx in their metadata, as JSON under class_names; .pth, .pt and .stablehlo
-in a copy of model.json beside the file, such as lenet5.stablehlo.json.
+Each export has the class names, in the order of the logits. orbax has them in model.json;
+safetensors (torchvision's too) and onnx in their metadata, as JSON under class_names; .pth, .pt and
+.stablehlo in a copy of model.json beside the file, such as lenet5.stablehlo.json.
 
 stablehlo and onnx take float32 images [N, H, W, C], preprocessed, and return logits [N, classes];
 stablehlo with --preprocessing takes uint8 images of the data set's size. Three lines run it:
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=arguments.expanded_path,
         metavar="PATH",
-        help="where nothing is yet",
+        help="a path that does not exist yet",
     )
     parser.add_argument(
         "--preprocessing",

@@ -43,7 +43,7 @@ def load_card(path: str | Path) -> ModelCard:
     """Returns the description in an export directory, or in a run directory that has one.
 
     Raises:
-      UserError: there is none, it is damaged, or it is of another format.
+      UserError: The description is missing, damaged or of another format.
     """
     directory = _export_directory(path)
     card = read_card(directory / _CARD, _HINT)
@@ -59,14 +59,14 @@ def read_card(file: Path, hint: str) -> ModelCard:
       hint: Advice for a damaged file.
 
     Raises:
-      UserError: The file cannot be read, is damaged or is of another format.
+      UserError: The file is unreadable, damaged or of another format.
     """
     try:
         return from_json(file.read_bytes())
     except OtherFormatError as error:
         raise UserError(
-            f"{file} {error}, and this one reads {FORMAT}. Import the model again; of a run, "
-            "delete result.json and give the training command again."
+            f"{file} {error}; this version reads format {FORMAT}. Import the model again; for a "
+            "run, delete result.json and give the training command again."
         ) from error
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}).") from error
@@ -75,7 +75,7 @@ def read_card(file: Path, hint: str) -> ModelCard:
 
 
 def _check_files(directory: Path, items: Sequence[str] | None = None) -> None:
-    """Raises a UserError that names the first file that is not as it was written."""
+    """Raises a UserError that names the first changed file."""
     try:
         check_checksums(directory, items)
     except ChecksumError as error:
@@ -123,15 +123,15 @@ def load_export(path: str | Path) -> Export:
 def describe_model(
     card: ModelCard, file: Path, hint: str
 ) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
-    """Returns a model, and the shape of each of its arrays by its name.
+    """Returns a model, and the shapes of its arrays by name.
 
     Args:
-      card: Its description.
-      file: The file of the description.
-      hint: Advice where no such model works.
+      card: Description of the model.
+      file: File of the description.
+      hint: Advice for an impossible model.
 
     Raises:
-      UserError: No such model works.
+      UserError: The model is impossible.
     """
     try:
         model = card.create_model()
@@ -146,14 +146,14 @@ def describe_model(
 def check_variables(
     card: ModelCard, expected: Mapping[str, tuple[int, ...]], variables: Any, file: Path, hint: str
 ) -> None:
-    """Raises a UserError where variables are not those of a described model, or not finite.
+    """Raises a UserError if variables do not fit a described model, or are not finite.
 
     Args:
-      card: The description.
-      expected: The shapes of the model's arrays by their names.
+      card: Description of the model.
+      expected: Shapes of the model's arrays by name.
       variables: Parameters and statistics.
-      file: The file of the description.
-      hint: Advice where the two do not fit.
+      file: File of the description.
+      hint: Advice for a mismatch.
     """
     arrays = flatten_dict(variables, sep="/")
     problems = differences(expected, {name: x.shape for name, x in arrays.items()})

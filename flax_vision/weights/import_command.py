@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         type=arguments.expanded_path,
         metavar="SOURCE",
-        help="where its weights are, see below",
+        help="source of its weights, see below",
     )
     parser.add_argument(
         "directory",

@@ -1,4 +1,4 @@
-"""A trained model, from an export directory or from a run that is finished or was stopped."""
+"""Loads a trained model from an export directory, or from a finished or stopped run."""
 
 import warnings
 from pathlib import Path
@@ -19,7 +19,7 @@ from flax_vision.weights.run_checkpoints import (
 )
 from flax_vision.weights.run_files import METADATA, RESULT, read_config
 
-_WRITE = "give the command of the training again, which writes it anew"
+_WRITE = "give the training command again to write it"
 _HINT = f"delete it and {_WRITE}"
 
 
@@ -27,7 +27,7 @@ class LoadedModel(NamedTuple):
     """A trained model.
 
     Attributes:
-      card: The description of the model.
+      card: Description of the model.
       model: The module.
       variables: Its parameters and statistics, on the first device.
       note: A line about the checkpoint of an unfinished run; empty for an export.
@@ -40,7 +40,7 @@ class LoadedModel(NamedTuple):
 
 
 def is_unfinished(path: Path) -> bool:
-    """Returns whether a directory is a run with checkpoints and without a result."""
+    """Returns whether a directory is a run with checkpoints but without a result."""
     return bool(saved_steps(path)) and not (path / RESULT).exists()
 
 
@@ -61,7 +61,7 @@ def load_card(path: str | Path) -> ModelCard:
 def load_model(path: str | Path) -> LoadedModel:
     """Returns the model in an export directory or a run directory.
 
-    The best checkpoint is taken of a run that is not finished.
+    An unfinished run gives its best checkpoint.
 
     Raises:
       UserError: There is no model, or it is damaged.
@@ -74,7 +74,7 @@ def load_model(path: str | Path) -> LoadedModel:
     found = find_checkpoints(path)
     if found is None:
         raise UserError(
-            f"no checkpoint in {path / 'checkpoints'} can be read; begin the run anew in another "
+            f"no checkpoint in {path / 'checkpoints'} can be read; start the run again in another "
             "--workdir."
         )
     variables = _load_variables(found.best)
@@ -87,15 +87,15 @@ def _load_variables(checkpoint: Checkpoint) -> Any:
         return load_variables(checkpoint)
     except Exception as error:  # Orbax raises anything
         raise UserError(
-            f"{Damaged(checkpoint.step, error)}; where the run goes on and has replaced it, give "
-            "the command again."
+            f"{Damaged(checkpoint.step, error)}; if a running training has replaced it, give the "
+            "command again."
         ) from error
 
 
 def load(path: str | Path) -> tuple[nn.Module, Any]:
     """Returns a trained model: the module and its variables.
 
-    `module.apply(variables, images)` is ready to be called; `load_card` describes the images.
+    Call `module.apply(variables, images)`; `load_card` describes the images.
 
     Args:
       path: An export directory, or a run directory.

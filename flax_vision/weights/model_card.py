@@ -35,14 +35,14 @@ class _Format(msgspec.Struct):
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
-    """Description of a trained network, besides its parameters.
+    """Description of a trained network, without its parameters.
 
     Attributes:
       name: Name of the network, as in `create_model`.
       options: Options of the network, as in `create_model`.
       class_names: Names of the classes, in the order of the logits.
       image_shape: Height, width and channels of the training images.
-      preprocessing: Preprocessing from their pixels to the network's input.
+      preprocessing: Conversion of their pixels to the network's input.
       metrics: Results of the network, such as `"test/top1"`.
       view: Crops of photographs; None for small images, which are taken whole.
       background: Background of the training images; None for imported weights.
@@ -58,7 +58,7 @@ class ModelCard:
     background: Background | None = None
 
     def create_model(self, mesh: Mesh | None = None) -> nn.Module:
-        """Creates the network, without its parameters; with a mesh, divided as that allows."""
+        """Creates the network, without its parameters; a mesh divides it among devices."""
         classes = len(self.class_names)
         return create_model(self.name, num_classes=classes, mesh=mesh, **self.options)
 
@@ -70,7 +70,7 @@ class ModelCard:
         return height, width, channels
 
     def to_json(self) -> str:
-        """Returns the JSON that `from_json` reads; JSON has no metrics that are not finite."""
+        """Returns the JSON that `from_json` reads, without metrics that are not finite."""
         content = {"format": FORMAT, **dataclasses.asdict(self)}
         content["metrics"] = {key: x for key, x in self.metrics.items() if math.isfinite(x)}
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -84,7 +84,7 @@ def from_json(text: str | bytes) -> ModelCard:
 
     Raises:
       OtherFormatError: Another version of flax_vision wrote it.
-      ValueError: It is no JSON, or a value in it is missing, unknown or not valid.
+      ValueError: It is not JSON, or a value in it is missing, unknown or invalid.
     """
     try:
         form = msgspec.json.decode(text, type=_Format).format
@@ -116,9 +116,9 @@ def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int
     for name, ranks in (("mean", (1, 3)), ("std", (1,))):
         array = np.asarray(getattr(preprocessing, name))
         is_numeric = array.dtype.kind in "iuf" and array.size > 0 and array.ndim in ranks
-        # In float64, for jax would warn of a number that float32 has not.
+        # In float64, because jax warns of numbers outside float32.
         is_finite = is_numeric and np.max(np.abs(array)) <= np.finfo(np.float32).max
-        _check(is_finite, f"preprocessing.{name} is no array of finite numbers")
+        _check(is_finite, f"preprocessing.{name} is not an array of finite numbers")
     _check(np.all(np.asarray(preprocessing.std, np.float32)), "preprocessing.std has a 0")
     resize, crop = preprocessing.resize, preprocessing.crop
     sizes = resize, crop, preprocessing.channels
@@ -130,11 +130,11 @@ def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int
 def _check_view(view: View) -> None:
     scale, area, aspect = view.scale, view.area, view.aspect
     is_size = 0 < view.size <= view.test_scale < _SIZE_LIMIT
-    _check(is_size, f"view.size is {view.size}, not up to view.test_scale")
+    _check(is_size, f"view.size is {view.size}, not from 1 to view.test_scale")
     _check(view.channels in (1, 3), f"view.channels is {view.channels}, not 1 or 3")
-    _check(0 < scale[0] <= scale[1] < _SIZE_LIMIT, "view.scale is no range of sizes")
-    _check(not area or (len(area) == 2 and 0 < area[0] <= area[1] <= 1), "view.area is no range")
-    _check(0 < aspect[0] <= aspect[1], "view.aspect is no range")
+    _check(0 < scale[0] <= scale[1] < _SIZE_LIMIT, "view.scale is not a range of sizes")
+    _check(not area or (len(area) == 2 and 0 < area[0] <= area[1] <= 1), "view.area is not a range")
+    _check(0 < aspect[0] <= aspect[1], "view.aspect is not a range")
 
 
 def _check(is_valid: Any, problem: str) -> None:

@@ -30,7 +30,7 @@ def write_onnx(
       function: a network with its parameters.
       shape: height, width and channels of the images.
       dtype: of them.
-      metadata: Texts by their names, which go into the graph's `metadata_props`.
+      metadata: Texts by name for the graph's `metadata_props`.
     """
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of shapes that it leaves out
     with plain_forms():

@@ -42,8 +42,8 @@ def read_pth(path: Path) -> Mapping[str, Any]:
       path: of a `.pth` or `.pt` file.
 
     Raises:
-      UserError: PyTorch is not installed or too old, the file cannot be read, is damaged, is none
-        of its files, or holds more than a mapping of tensors, numbers and texts.
+      UserError: PyTorch is missing or too old; or the file is unreadable, damaged, not a PyTorch
+        file, or holds more than a mapping of tensors, numbers and texts.
     """
     _check_pytorch(path)
     try:
@@ -73,13 +73,13 @@ def _check_pytorch(path: Path) -> None:
 
 
 def _check_crc(path: Path) -> None:
-    """Raises a UserError for an archive with a record that does not fit its checksum."""
+    """Raises a UserError if a record of an archive does not match its checksum."""
     try:
         if not zipfile.is_zipfile(path):
             return
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except Exception as error:  # zipfile raises many kinds for damaged headers, OSError too
+    except Exception as error:  # zipfile raises many types for damaged headers, even OSError
         raise _not_of_pytorch(path, type(error).__name__, str(error)) from error
     if damaged is not None:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The checkpoints of a run, read by other programs than its trainer; nothing is written."""
+"""Read-only access to the checkpoints of a run, for other programs than its trainer."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +11,15 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from flax_vision.checkpoints import Damaged, History, check_files
 
 _VARIABLES = ("params", "statistics", "average")
-"""Parts of the saved state that the model consists of."""
+"""Parts of the saved state that belong to the model."""
 
 
 class Checkpoint(NamedTuple):
     """An undamaged checkpoint of a run.
 
     Attributes:
-      folder: Its directory.
-      step: Its training step.
+      folder: Directory of the checkpoint.
+      step: Training step.
       history: Records of the epochs before it.
     """
 
@@ -29,12 +29,12 @@ class Checkpoint(NamedTuple):
 
 
 class UsableCheckpoints(NamedTuple):
-    """The checkpoints of a run that can be used.
+    """The usable checkpoints of a run.
 
     Attributes:
       newest: The newest checkpoint.
-      best: The best finished epoch's checkpoint; the newest where no finished epoch has one.
-      damaged: A text for each checkpoint that was passed over.
+      best: The best finished epoch's checkpoint; the newest if no finished epoch has one.
+      damaged: A text for each skipped checkpoint.
     """
 
     newest: Checkpoint
@@ -43,7 +43,7 @@ class UsableCheckpoints(NamedTuple):
 
 
 def epoch_rank(record: Mapping[str, Any]) -> tuple[float, ...]:
-    """Orders epochs by validation accuracy, then loss; without validation the latest is best."""
+    """Sort key of epochs: validation accuracy, then loss; without validation, the epoch."""
     if "validation/top1" not in record:
         return (record["epoch"],)
     return record["validation/top1"], -record["validation/loss"]
@@ -56,7 +56,7 @@ def saved_steps(run: Path) -> list[int]:
 
 
 def find_checkpoints(run: Path) -> UsableCheckpoints | None:
-    """Returns the newest and the best checkpoint of a run; None where none can be used."""
+    """Returns the newest and the best checkpoint of a run; None if none is usable."""
     damaged: list[str] = []
     newest = _first_undamaged(run, saved_steps(run)[::-1], damaged)
     if newest is None:
@@ -68,9 +68,9 @@ def find_checkpoints(run: Path) -> UsableCheckpoints | None:
 
 
 def load_variables(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Returns the variables that are tested and exported, on the first device.
+    """Returns the tested and exported variables, on the first device.
 
-    Only these are read, whichever devices had them when they were saved.
+    Nothing else is read. The devices at the time of saving do not matter.
     """
     handler, folder = ocp.PyTreeCheckpointHandler(), checkpoint.folder / "state"
     saved = handler.metadata(folder).tree
@@ -90,7 +90,7 @@ def load_variables(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _first_undamaged(run: Path, steps: list[int], damaged: list[str]) -> Checkpoint | None:
-    """Returns the first checkpoint that is not damaged, and adds a text for each before it."""
+    """Returns the first undamaged checkpoint; adds a text for each damaged one before it."""
     for step in steps:
         folder = run.absolute() / "checkpoints" / str(step)
         try:

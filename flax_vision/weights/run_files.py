@@ -21,15 +21,15 @@ REPORT_PAGE = "report/index.html"
 Records = Sequence[Mapping[str, Any]]
 """The objects in `metrics.jsonl`: one for each epoch, and a last one with the test."""
 
-RESTORE = "restore it as the run wrote it"
-"""The hint for a file that nothing else can replace."""
+RESTORE = "restore the file that the run wrote"
+"""Hint for a file that the run cannot write again."""
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 _Number = Annotated[float, msgspec.Meta(gt=-(2**63), lt=2**63)]
 
 _Classes = dict[str, tuple[int, str]]
-"""The number of images of each class, and their digest."""
+"""Number of images and their digest, by class."""
 
 
 class _Loss(TypedDict, total=False):
@@ -51,7 +51,7 @@ class _Data(TypedDict, total=False):
 
 
 class _Config(TypedDict, total=False):
-    """The values of a configuration that other programs than the trainer use."""
+    """Configuration values that other programs than the trainer use."""
 
     epochs: _Count
     batch_size: _Count
@@ -96,7 +96,7 @@ class _Epoch(TypedDict):
 
 
 def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
-    """Returns the configuration in a run directory; empty where there is none.
+    """Returns the configuration in a run directory; empty if there is none.
 
     Args:
       path: The run directory.
@@ -112,7 +112,7 @@ def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
 
 
 def read_starts(path: Path, hint: str) -> list[dict[str, Any]]:
-    """Returns the entries of `starts.json` in a run directory; none where it is missing.
+    """Returns the entries of `starts.json` in a run directory; empty if it is missing.
 
     Args:
       path: The run directory.
@@ -125,7 +125,7 @@ def read_starts(path: Path, hint: str) -> list[dict[str, Any]]:
 
 
 def read_images(path: Path, hint: str) -> dict[str, Any] | None:
-    """Returns the identities of a run's images; None where the run has none.
+    """Returns the identities of a run's images; None if the file is missing.
 
     Args:
       path: The run directory.
@@ -139,7 +139,7 @@ def read_images(path: Path, hint: str) -> dict[str, Any] | None:
 
 
 def read_result(path: Path, hint: str) -> dict[str, Any] | None:
-    """Returns the result of a finished run; None where the run is not finished.
+    """Returns the result of a finished run; None for an unfinished run.
 
     Args:
       path: The run directory.
@@ -155,7 +155,7 @@ def read_result(path: Path, hint: str) -> dict[str, Any] | None:
 
 
 def result_problem(result: Mapping[str, Any]) -> str:
-    """Returns the first fault in the result of a run; empty for none."""
+    """Returns the first problem in the result of a run; empty for none."""
     return _problem(result, dict[str, float]) or _problem(result, _Result)
 
 
@@ -188,7 +188,7 @@ def to_json(content: Any) -> str:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Replaces a file so that a kill leaves the old one or the new one, never half of one."""
+    """Replaces a file atomically: a kill leaves the old one or the new one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         with add_file_name(path), unfinished.open("w") as file:
@@ -201,7 +201,7 @@ def write_file(path: Path, text: str) -> None:
 
 
 def _problem(content: Any, kind: Any) -> str:
-    """Returns the first fault in what a file has, compared with a type; empty for none."""
+    """Returns the first difference of a value from a type; empty for none."""
     try:
         msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
@@ -210,7 +210,7 @@ def _problem(content: Any, kind: Any) -> str:
 
 
 def _read_json(file: Path, kind: Any, hint: str) -> Any:
-    """Returns the content of a file, with the entries that its type does not name; or None."""
+    """Returns the content of a JSON file, unknown entries included; None for no file."""
     if not file.exists():
         return None
     content = _parse(_read(file, hint), file, hint)

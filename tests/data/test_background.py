@@ -34,7 +34,7 @@ def test_levels_are_of_the_outermost_pixels():
     np.testing.assert_array_equal(edge_levels(images), [99, 156])
 
 
-def test_background_is_that_of_the_images(digits):
+def test_background_has_mean_and_std_of_the_images(digits):
     levels = edge_levels(digits.images)
     calls = []
     found = measure_background(digits, lambda *call: calls.append(call))
@@ -80,13 +80,13 @@ def test_light_digits_get_a_hint_where_training_had_light_paper(mnist):
     assert hint.startswith("most of these images have a dark background, but the training images")
 
 
-def test_half_of_the_images_are_not_most(background):
+def test_half_of_the_images_get_no_hint(background):
     assert background_hint(np.array([0.0, 255.0]), background) == ""
     assert background_hint(np.array([0.0, 255.0, 255.0]), background)
 
 
 def test_photographs_get_no_hint():
-    """Their edges are of any level, in training as in a test."""
+    """Their edges have all levels, in training and in a test."""
     random = np.random.default_rng(0)
     levels = np.clip(random.normal(115, 55, 1000), 0, 255)
     photographs = Background(levels.mean(), levels.std())
@@ -94,6 +94,6 @@ def test_photographs_get_no_hint():
     assert background_hint(levels, Background(0.0, 0.5)) == ""  # inverted they would be no nearer
 
 
-def test_nothing_is_known_or_nothing_seen(background):
+def test_no_background_or_no_images_get_no_hint(background):
     assert background_hint(np.array([255.0]), None) == ""
     assert background_hint(np.array([]), background) == ""

@@ -286,12 +286,12 @@ def test_bombs_are_errors_whatever_becomes_of_warnings(read):
 
 
 @pytest.mark.parametrize("size", [(12000, 9000), (16320, 12240)])
-def test_photographs_of_telephones_are_no_bombs(size):
-    """They have 108 and 200 megapixels; from 179 on Pillow itself would refuse them."""
+def test_phone_photographs_are_decoded(size):
+    """They have 108 and 200 megapixels; Pillow itself refuses 179 and more."""
     assert read_bytes(b"P5 %d %d 255\n" % size) == size
 
 
-def test_most_pixels_can_be_chosen():
+def test_max_pixels_can_be_set():
     content = encoded(PIXELS)
     assert decode_part(content, all_of, (4, 4, 3), max_pixels=48).shape == (4, 4, 3)
     with pytest.raises(TooManyPixelsError, match="more than 47 pixels"):

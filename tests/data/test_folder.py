@@ -107,7 +107,7 @@ def test_class_may_be_called_train(tmp_path):
 
 
 def test_suffixes_are_those_of_what_is_decoded():
-    """Floating point numbers and moving pictures are left out."""
+    """Formats with floating-point numbers or moving pictures are left out."""
     known = Image.registered_extensions().items()
     found = {suffix for suffix, format in known if format in (*FORMATS, "MPO")}
     assert set(SUFFIXES) == found - {".pfm", ".avifs"}

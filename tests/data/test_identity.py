@@ -22,7 +22,7 @@ def test_folder_is_the_same_wherever_it_lies(tmp_path):
 
 
 def test_folder_is_the_same_in_every_form_of_unicode(tmp_path):
-    """Macs write é as two characters."""
+    """macOS writes é as two characters."""
     found = []
     for here, name in (("here", "caf\u00e9"), ("there", "cafe\u0301")):
         write(tmp_path / here, ("a", name), 2)

@@ -1,4 +1,4 @@
-"""One orientation for an image: for its header, for its crop and for its pixels."""
+"""The header, the crop and the pixels of an image have the same orientation."""
 
 import io
 import os
@@ -38,7 +38,7 @@ def chunks(png):
 
 
 def behind_the_pixels(png):
-    """Returns the same PNG with its metadata behind the pixels."""
+    """Returns the same PNG with its metadata after the pixels."""
     found = list(chunks(png))
     stated = [chunk for chunk in found if chunk[4:8] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt")]
     others = [chunk for chunk in found if chunk not in stated]
@@ -72,7 +72,7 @@ if "AVIF" in FORMATS:
 
 @pytest.mark.parametrize("name", FILES)
 def test_header_crop_and_pixels_agree(name):
-    """They are what Pillow itself makes of the whole image."""
+    """They equal Pillow's own result for the whole image."""
     content, seen = FILES[name], []
 
     def choose(width, height):
@@ -88,7 +88,7 @@ def test_header_crop_and_pixels_agree(name):
 
 
 class CountedFile(io.BytesIO):
-    """A file that counts the bytes that are read."""
+    """A file that counts the bytes read from it."""
 
     count = 0
 
@@ -114,5 +114,5 @@ def test_header_is_read_without_the_pixels(format):
         behind_the_pixels(PNG["exif"])[:-30],
     ],
 )
-def test_damaged_exif_data_leave_a_png_as_it_is(content):
+def test_png_with_damaged_exif_data_is_not_turned(content):
     assert read_header(io.BytesIO(content)) == (8, 6)

@@ -198,8 +198,8 @@ def test_threads_end_when_no_one_reads_on(folder):
     assert not any(thread.is_alive() for thread in started)
 
 
-def test_signal_waits_for_no_reader_that_is_blocked(folder, monkeypatch):
-    """Its handler raises; it need not wait for a file that never comes, as of a dead server."""
+def test_signal_does_not_wait_for_a_blocked_reader(folder, monkeypatch):
+    """Its handler raises; it does not wait for a file that never arrives (a dead server)."""
 
     def stop(number, frame):
         raise InterruptedError

@@ -52,7 +52,7 @@ def test_errors_can_be_had_otherwise_than_in_the_run(directory, photographic):
     assert source.reading == Reading(VIEW, "stop", 3, OPTIONS)
 
 
-def test_most_pixels_are_those_of_the_run_or_others(directory, photographic):
+def test_max_pixels_are_the_runs_or_given(directory, photographic):
     assert find_source(directory, photographic, None).reading.max_pixels == MAX_PIXELS
     source = find_source(directory, photographic, None, max_pixels=7)
     assert source.reading.max_pixels == 7

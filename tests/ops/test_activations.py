@@ -27,7 +27,7 @@ def test_is_that_of_jax(derived):
 
 @can_be_heeded
 def test_is_not_written_over_its_operand():
-    """In place, XLA of jaxlib 0.12 does not vectorize it."""
+    """The XLA of jaxlib 0.12 does not vectorize it in place."""
     x = jnp.ones((64, 64))
     assert temporary_bytes(lambda x: tanh(lax.optimization_barrier(x * 2)), x) >= x.nbytes
     assert temporary_bytes(lambda x: jnp.tanh(lax.optimization_barrier(x * 2)), x) < x.nbytes

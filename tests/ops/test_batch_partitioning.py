@@ -1,4 +1,4 @@
-"""Programs of one's own over a divided batch, without `jax.set_mesh` and on an axis of any name."""
+"""User programs over a divided batch, without `jax.set_mesh` and with any axis name."""
 
 import re
 from functools import partial
@@ -33,7 +33,7 @@ def put(mesh):
 
 
 def check(function, whole, divided):
-    """Checks that no images are gathered, and that the results are those of one device."""
+    """Checks that no images are gathered, and that the results equal one device's."""
     compiled = jax.jit(function).lower(*divided).compile()
     text = compiled.as_text()
     assert "flax_vision_" in text
@@ -101,7 +101,7 @@ def test_training_step_of_a_network(put):
 
 @needs_onednn
 def test_programs_that_differ_in_padding_alone_do_not_look_alike(put):
-    """By its text JAX's compilation cache knows a program again, in other processes too."""
+    """JAX's compilation cache identifies a program by its text, also in other processes."""
     operands = put(jnp.ones((4, 6, 6, 1)), "batch"), put(jnp.ones((3, 3, 1, 8)))
 
     def text(padding):

@@ -165,7 +165,7 @@ def test_no_export():
         fv.Classifier("nowhere")
 
 
-def test_most_pixels_can_be_chosen(export, tmp_path):
+def test_max_pixels_can_be_set(export, tmp_path):
     photographs(tmp_path, 1)
     found = fv.Classifier(export, max_pixels=99).predict(tmp_path)
     (reason,) = found.unreadable.values()

@@ -154,7 +154,7 @@ def test_picture_of_too_many(export, tmp_path, capsys):
     assert "shows at most 64 photographs, and there are 65" in said
 
 
-def test_names_are_no_commands_in_csv_and_exact_in_json(export, folder, tmp_path, capsys):
+def test_names_are_escaped_in_csv_and_exact_in_json(export, folder, tmp_path, capsys):
     path = tmp_path / "\x1b[2J\n.png"
     path.write_bytes((folder / "3.png").read_bytes())
     printed = predict(capsys, export, path, "--format", "csv", "--top", "1")[1]

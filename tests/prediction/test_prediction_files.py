@@ -21,7 +21,7 @@ def test_folder_at_any_depth_in_natural_order(folder):
     assert found == [folder / name for name in ("9.JPG", "10.jpg", "b/c/d.png")]
 
 
-def test_link_to_nothing_is_left_to_be_named_where_it_is_read(folder):
+def test_broken_link_is_returned(folder):
     (folder / "11.jpg").symlink_to(folder / "gone.jpg")
     found = find_photographs(folder).paths
     assert [path.name for path in found] == ["9.JPG", "10.jpg", "11.jpg", "d.png"]

@@ -39,5 +39,5 @@ def test_photographs_have_the_names_of_their_files():
     ("confidence", "text"),
     [(0.5, "50.00%"), (0.9997, "99.97%"), (0.99995, ">99.99%"), (1.0, ">99.99%")],
 )
-def test_nobody_is_100_percent_sure(confidence, text):
+def test_confidence_is_never_rounded_to_100_percent(confidence, text):
     assert confidence_text(confidence) == text

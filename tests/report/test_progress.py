@@ -5,7 +5,7 @@ from rich.console import Console
 from flax_vision.report import progress
 
 
-def test_names_are_no_marks_and_no_commands(monkeypatch):
+def test_markup_and_control_codes_in_names_are_escaped(monkeypatch):
     out = io.StringIO()
     terminal = Console(file=out, force_terminal=True, width=120)
     monkeypatch.setattr(progress, "Console", lambda **settings: terminal)

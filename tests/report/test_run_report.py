@@ -244,7 +244,7 @@ def test_damaged_files_are_one_error(name, content, message, run, tmp_path, caps
         ("images.json", '{"train": 3}'),
     ],
 )
-def test_what_the_report_can_do_without_is_left_out(name, content, run, tmp_path):
+def test_damaged_optional_files_are_left_out(name, content, run, tmp_path):
     link(run, tmp_path, name)
     (tmp_path / name).write_text(content)
     (warning,) = open_trained_run(tmp_path).warnings
@@ -252,7 +252,7 @@ def test_what_the_report_can_do_without_is_left_out(name, content, run, tmp_path
     assert warning.endswith("; the report leaves it out")
 
 
-def test_damaged_metrics_are_those_of_the_checkpoint(run, tmp_path, monkeypatch):
+def test_checkpoint_replaces_damaged_metrics(run, tmp_path, monkeypatch):
     link(run, tmp_path, "metrics.jsonl")
     (tmp_path / "metrics.jsonl").write_text("{")
     newest = Checkpoint(tmp_path, 9, [{"epoch": 9, "seconds": 1.0, "train/loss": 0.0625}])
@@ -269,7 +269,7 @@ def test_run_before_the_end_of_its_first_epoch():
     assert sections.training([], {}, {}).text == "No epoch is finished yet."
 
 
-def test_checkpoint_of_an_unfinished_run_is_said(run, images, monkeypatch):
+def test_checkpoint_of_an_unfinished_run_is_named(run, images, monkeypatch):
     def loaded(path):
         return LoadedModel(*exported.load_export(path), "epoch 1 of 2; using the checkpoint")
 
@@ -300,7 +300,7 @@ def test_a_run_survives_a_report_that_fails(failure, tmp_path, images, monkeypat
     assert line.endswith(f"to try again: flax-vision report {tmp_path}")
 
 
-def test_facts_are_those_that_are_known():
+def test_unknown_facts_are_left_out():
     assert run_module._facts({"test/images": 10}) == {}
     facts = run_module._facts({"test/images": 10, "test/top1": 0.5})
     assert facts == {"test top-1": "50.00%", "test images wrong": "5 of 10"}

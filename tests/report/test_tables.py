@@ -50,7 +50,7 @@ NAMES = [
 ]
 
 
-def test_names_are_no_marks_and_no_commands_in_a_table(capsys):
+def test_markup_and_control_codes_are_escaped_in_a_table(capsys):
     print_table(NAMES, "table")
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
         r"[b]file               names",
@@ -61,7 +61,7 @@ def test_names_are_no_marks_and_no_commands_in_a_table(capsys):
     ]
 
 
-def test_names_are_no_marks_and_no_commands_in_markdown(capsys):
+def test_markup_and_control_codes_are_escaped_in_markdown(capsys):
     print_table(NAMES, "markdown")
     last = capsys.readouterr().out.splitlines()[-1]
     names = [r"\x1b[2J", r"a\r\n\|b", r"\udce9", r"\<unk> \*c\*"]

@@ -97,7 +97,7 @@ def test_devices_that_jax_does_not_find_leave_no_directory_behind(fails, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_mistakes_are_no_commands(fails):
+def test_control_codes_in_mistakes_are_escaped(fails):
     assert fails(f"--config={LENET5}", "\x1b[2J") == (
         r"error: unknown argument '\x1b[2J'; see `python train.py --help`."
     )
@@ -268,15 +268,15 @@ def test_full_disk_is_an_error_and_earlier_checkpoints_stay_whole(tmp_path):
     assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["1", "2"]
 
 
-def test_stopped_program_waits_for_no_reader(monkeypatch):
-    """Python would wait for their threads, which may be blocked."""
+def test_stopped_program_does_not_wait_for_readers(monkeypatch):
+    """Python would wait for reader threads, which may be blocked."""
     monkeypatch.setattr(sys, "argv", ["train.py", "--config", LENET5])
     monkeypatch.setattr(command.process, "prepare", lambda: None)
     monkeypatch.setattr(command, "_fit_with_others", lambda *_: 143)
     monkeypatch.setattr(os, "_exit", lambda status: sys.exit(status + 1000))
     with pytest.raises(SystemExit, match="1143"):
         main()
-    assert main(["--config", LENET5]) == 143  # whoever calls it from Python goes on
+    assert main(["--config", LENET5]) == 143  # a Python caller continues
 
 
 def test_end_of_what_reads_its_output_is_a_status_and_no_traceback(monkeypatch, capsys):

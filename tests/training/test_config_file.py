@@ -173,7 +173,7 @@ def test_checked_configuration_is_a_complete_copy():
     assert check_config(checked) == checked
 
 
-def test_home_is_meant_by_a_tilde(monkeypatch):
+def test_tilde_is_home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     overrides = ["init_from=~/a", "data.directory=~/b", "data.path=~/c", "data.name=folder"]
     config = load_config(LENET5, [f"--config.{override}" for override in overrides])

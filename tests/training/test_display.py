@@ -102,7 +102,7 @@ SHOWN = r"[/b]\x1b[2J:cat:"
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_names_are_no_marks_and_no_commands(terminal, tmp_path, capsys, monkeypatch):
+def test_markup_and_control_codes_in_names_are_escaped(terminal, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Display, "is_due", True)
 
     def use(display):

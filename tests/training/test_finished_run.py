@@ -1,4 +1,4 @@
-"""Damaged files of a finished run, which the same command writes anew."""
+"""Damaged files of a finished run; the same command writes them again."""
 
 import json
 
@@ -21,7 +21,7 @@ DAMAGES = ["null", "[]", "3", '"x"', "", "{", "{}", '{"step": "x"}']
 
 @pytest.fixture
 def finished(tmp_path, monkeypatch):
-    """A finished run with the description of an export, and the history of a checkpoint."""
+    """A finished run with an export's metadata and a checkpoint's history."""
     with open_run(tmp_path, CONFIG) as run:
         run.log(RECORD)
         run.finish(RESULT)

@@ -104,7 +104,7 @@ def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished
     assert moved < 0.3 * np.abs(before["F6"]["kernel"]).mean()
 
 
-def test_begun_run_goes_on_without_what_it_began_with(config, finished, tmp_path, monkeypatch):
+def test_run_resumes_without_the_model_of_init_from(config, finished, tmp_path, monkeypatch):
     begin_with = tmp_path / "other"
     shutil.copytree(finished[0] / "export", begin_with)
     config.init_from, config.seed, config.epochs = str(begin_with), 5, 1
@@ -269,9 +269,7 @@ def test_stopped_run_goes_on_to_the_same_bits(
         }
 
 
-def test_more_epochs_go_on_to_the_bits_of_a_run_that_had_them(
-    config, tmp_path, monkeypatch, capsys
-):
+def test_more_epochs_give_the_bits_of_one_long_run(config, tmp_path, monkeypatch, capsys):
     config.schedule.name, config.epochs = "constant", 3
     whole = fit(config, tmp_path / "whole")
     config.epochs = 1
@@ -294,7 +292,7 @@ def test_more_epochs_go_on_to_the_bits_of_a_run_that_had_them(
     }
 
 
-def test_stopped_run_is_evaluated_and_begun_with(config, tmp_path, monkeypatch, capsys):
+def test_stopped_run_is_evaluated_and_initializes_another(config, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         stop_at(patch, 7)
         with pytest.raises(Interrupted):
@@ -309,7 +307,7 @@ def test_stopped_run_is_evaluated_and_begun_with(config, tmp_path, monkeypatch, 
     )
 
 
-def test_report_that_a_kill_prevented_is_made_by_the_same_command(
+def test_same_command_writes_a_report_that_a_kill_prevented(
     config, finished, tmp_path, monkeypatch
 ):
     shutil.copytree(finished[0], tmp_path / "run")

@@ -21,6 +21,6 @@ def test_data_that_cannot_be_read_are_named(settings, name, config, monkeypatch)
 
     monkeypatch.setattr(inputs, "load_parts", fail)
     config.update_from_flattened_dict(settings)
-    message = f"the data in '{name}' cannot be read .Permission denied.; mend that"
+    message = f"the data in '{name}' cannot be read .Permission denied.; fix this"
     with pytest.raises(UserError, match=message):
         load_data(config, lambda *report: None)

@@ -251,7 +251,7 @@ def test_damaged_identities_of_images(content, digits, tmp_path):
             run.claim_images(Parts(digits, digits, digits))
 
 
-def test_start_of_more_epochs_replaces_what_fewer_came_to(tmp_path, monkeypatch):
+def test_more_epochs_remove_the_result_of_fewer(tmp_path, monkeypatch):
     monkeypatch.setattr(run_directory, "check_same_run", lambda *arguments: None)
     with open_run(tmp_path, CONFIG) as run:
         run.finish(RESULT)

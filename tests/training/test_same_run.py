@@ -1,4 +1,4 @@
-"""The configurations with which a run directory goes on."""
+"""Configurations with which a run directory can resume."""
 
 import pytest
 
@@ -47,9 +47,9 @@ def test_schedule_of_the_number_of_epochs(name, tmp_path):
         check_same_run(tmp_path, configured(epochs=10, **given), configured(epochs=60, **given))
     assert str(caught.value) == (
         f"run directory {str(tmp_path)!r} belongs to another configuration: epochs is 10 there "
-        f"and 60 now, and the schedule {name!r} would have had other rates in the epochs so far. "
-        f"Give another --workdir; with --config.init_from={tmp_path} that run begins with the "
-        "weights of this one."
+        f"and 60 now, but the rates of the schedule {name!r} depend on the number of epochs. "
+        f"Give another --workdir; with --config.init_from={tmp_path} it starts from the weights "
+        "of this run."
     )
 
 
@@ -58,7 +58,9 @@ def test_fewer_epochs_than_have_begun(step, epochs, begun, saved_at, tmp_path):
     saved_at(step, epochs)
     check_same_run(tmp_path, configured(epochs=60), configured(epochs=begun))
     if begun > 1:
-        with pytest.raises(UserError, match=f"it has begun {begun} epochs already, so give at"):
+        with pytest.raises(
+            UserError, match=f"has already begun {begun} epochs; give at least {begun}"
+        ):
             check_same_run(tmp_path, configured(epochs=60), configured(epochs=begun - 1))
 
 

@@ -224,7 +224,7 @@ def test_card_stands_beside_files_without_metadata(suffix, run, tmp_path, monkey
         export.export(run, form, path)
 
 
-def test_rest_of_an_export_that_was_killed_is_no_hindrance(run, tmp_path):
+def test_export_replaces_the_rest_of_a_killed_one(run, tmp_path):
     (tmp_path / ".unfinished-net.safetensors").mkdir()
     (tmp_path / ".unfinished-net.safetensors/rest").touch()
     export.export(run, "safetensors", tmp_path / "net.safetensors")

@@ -82,7 +82,7 @@ def test_directory_without_an_export(tmp_path):
 
 
 def edit(export, **changes):
-    """Changes the card of an export whose checksums agree with it."""
+    """Changes the card of an export, and updates its checksums."""
     card = json.loads((export / "model.json").read_text())
     (export / "model.json").write_text(json.dumps(card | changes))
     write_checksums(export)

@@ -1,4 +1,4 @@
-"""Models of runs that were stopped, from checkpoints that no training wrote."""
+"""Models of stopped runs, with checkpoints that the tests write."""
 
 import dataclasses
 import os
@@ -156,7 +156,7 @@ def test_damaged_checkpoint_gives_way(stopped):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "is not finished and has no model_metadata.json; give the command of the training"),
+        (None, "is not finished and has no model_metadata.json; give the training command again"),
         ("[]", "model_metadata.json is damaged"),
         (dataclasses.replace(CARD, class_names=["a"]).to_json(), "are not those of the lenet5_mod"),
         (dataclasses.replace(CARD, options={"x": 1}).to_json(), "describes no network that works"),

@@ -1,4 +1,4 @@
-"""Archives as PyTorch writes them, without PyTorch; with it in `tests/parity`."""
+"""PyTorch's archives, tested without PyTorch; `tests/parity` tests with it."""
 
 import zipfile
 
@@ -21,7 +21,7 @@ def archive(tmp_path):
 
 @pytest.fixture(autouse=True)
 def without_pytorch(monkeypatch):
-    """Takes for read whatever PyTorch would be asked to read."""
+    """Replaces PyTorch's reader by one that accepts everything."""
     monkeypatch.setattr(pytorch_files, "_check_pytorch", lambda path: None)
     monkeypatch.setattr(pytorch_files, "_mapped", lambda path: {"read": path})
 
@@ -45,7 +45,7 @@ def test_flipped_bit_is_found_before_pytorch_reads(archive, monkeypatch):
 
 
 def test_archive_of_several_disks(archive):
-    """As the last header says where a bit is flipped; zipfile raises it early."""
+    """A flipped bit in the last header can say so; zipfile raises early."""
     content = archive.read_bytes()
     locator = b"PK\x06\x07" + bytes(12) + (5).to_bytes(4, "little")
     archive.write_bytes(content[:-22] + locator + content[-22:])
@@ -63,7 +63,7 @@ def test_flipped_bit_in_a_record_is_always_found(archive):
 
 
 def test_flipped_bit_in_a_header_is_no_other_error(archive):
-    """Some fields of the headers are read by nobody, and the last header by PyTorch alone."""
+    """Nobody reads some header fields, and only PyTorch reads the last header."""
     found = 0
     for place in range(0, archive.stat().st_size - 22, 3):
         flip_a_bit(archive, place)

@@ -1,4 +1,4 @@
-"""JSON of other types and contents in the files of a run: one line each, never a traceback."""
+"""Wrong JSON types and values in the files of a run: one line each, never a traceback."""
 
 import json
 
