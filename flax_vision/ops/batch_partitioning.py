@@ -67,7 +67,7 @@ def divided(
 def partitioned(
     bind: _Function, have_images: Sequence[bool], geometry: Geometry, is_sum: bool
 ) -> _Function:
-    """Returns the primitive with XLA's partitioning rule for it, for any mesh.
+    """Returns the primitive with a partitioning rule for XLA, on any mesh.
 
     Images stay divided along their first axis. All other axes are whole on every device.
 
