@@ -74,12 +74,22 @@ class Interruption:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """While it is entered, the data are read: a signal stops even a reader that is blocked."""
-        self._is_reading = True
+        """While it is entered, the data are read: a signal stops even a reader that is blocked.
+
+        The exception is lost in a callback of the garbage collector, as JAX has one. Then Python
+        prints nothing about it, and `stop_reading` raises it again.
+        """
+        self._is_reading, hook = True, sys.unraisablehook
+
+        def pass_on(lost: Any) -> None:
+            if not isinstance(lost.exc_value, Interrupted):
+                hook(lost)
+
+        sys.unraisablehook = pass_on
         try:
             yield
         finally:
-            self._is_reading = False
+            self._is_reading, sys.unraisablehook = False, hook
 
     def stop_reading(self) -> None:
         """Raises `Interrupted` where a signal has come; nothing has to be saved yet."""
