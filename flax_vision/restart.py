@@ -1,4 +1,4 @@
-"""Whether this process may be replaced by a new one that runs the same program."""
+"""Checks whether a new process may replace this one with the same program."""
 
 import builtins
 import sys

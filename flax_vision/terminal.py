@@ -27,7 +27,7 @@ def print_error(text: object) -> None:
 
 
 def configure_streams() -> bool:
-    r"""Opens the standard streams that are closed, and sets how standard output fails.
+    r"""Opens closed standard streams, and makes standard output fail at once.
 
     Otherwise a file that is opened later gets the number of a closed stream, and receives the lines
     for that stream. Characters that the encoding lacks are escaped (`\u6f22`).

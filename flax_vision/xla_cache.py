@@ -15,10 +15,10 @@ from typing import Any
 from flax_vision import processor, user_cache
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
-"""JAX's own variable for where it keeps compiled programs."""
+"""JAX's variable for the directory of compiled programs."""
 
 SHORTEST_COMPILATION = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
-"""JAX's variable for how many seconds of compiling make a program worth keeping."""
+"""JAX's variable for the shortest compilation that is cached, in seconds."""
 
 _SIZE = "JAX_COMPILATION_CACHE_MAX_SIZE"
 _NO_LIMIT = "-1"
@@ -27,7 +27,7 @@ _DAMAGE = re.compile(r"Error reading persistent compilation cache entry for '(.+
 
 
 def configure(environment: MutableMapping[str, str]) -> None:
-    """Has JAX keep compiled programs in the user's cache directory, unless told otherwise."""
+    """Makes JAX keep compiled programs in the cache directory, unless the user chose another."""
     named = environment.get(CACHE)
     if named == "" or "://" in (named or ""):  # none, or a bucket, which JAX handles
         return

@@ -74,12 +74,22 @@ class Interruption:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Context for reading data: inside it a signal stops even a blocked reader."""
-        self._is_reading = True
+        """Context for reading data: inside it a signal stops even a blocked reader.
+
+        JAX's callback of the garbage collector can swallow the exception. Then Python prints
+        nothing about it, and `stop_reading` raises it again.
+        """
+        self._is_reading, hook = True, sys.unraisablehook
+
+        def pass_on(lost: Any) -> None:
+            if not isinstance(lost.exc_value, Interrupted):
+                hook(lost)
+
+        sys.unraisablehook = pass_on
         try:
             yield
         finally:
-            self._is_reading = False
+            self._is_reading, sys.unraisablehook = False, hook
 
     def stop_reading(self) -> None:
         """Raises `Interrupted` if a signal was received; there is nothing to save yet."""

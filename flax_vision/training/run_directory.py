@@ -308,7 +308,7 @@ def _claim(path: Path, config: Mapping[str, Any]) -> bool:
 def _read_starts(path: Path) -> list[dict[str, Any]]:
     """Returns the entries of `starts.json`; an empty list and a warning if it is damaged."""
     try:
-        return read_starts(path, "it is begun anew")
+        return read_starts(path, "a new file replaces it")
     except UserError as damage:
         print_warning(damage)
         return []

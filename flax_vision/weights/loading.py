@@ -87,7 +87,7 @@ def _load_variables(checkpoint: Checkpoint) -> Any:
         return load_variables(checkpoint)
     except Exception as error:  # Orbax raises anything
         raise UserError(
-            f"{Damaged(checkpoint.step, error)}; if a running training has replaced it, give the "
+            f"{Damaged(checkpoint.step, error)}; if training has replaced it, give the "
             "command again."
         ) from error
 

@@ -43,5 +43,5 @@ def test_events_that_cannot_be_written_are_one_warning(method, tmp_path, monkeyp
             written.add({"step": step, "a": 1.0})
         written.close()
     (warning,) = (warning for warning in caught if warning.category is UserWarning)
-    assert "no events for TensorBoard from here on" in str(warning.message)
+    assert "no further events for TensorBoard" in str(warning.message)
     assert "(Read-only file system); the run goes on" in str(warning.message)

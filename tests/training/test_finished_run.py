@@ -75,13 +75,13 @@ def test_metrics_are_written_again_from_the_checkpoint(content, finished, capsys
 
 
 @pytest.mark.parametrize("content", ["null", "{}", "[3]", "{", '[{"host": 1}]'])
-def test_starts_are_begun_anew(content, finished, capsys):
+def test_damaged_starts_are_replaced(content, finished, capsys):
     (finished / "starts.json").write_text(content)
     assert result_of(finished) == RESULT
     assert len(json.loads((finished / "starts.json").read_text())) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: {finished}/starts.json is damaged (")
-    assert line.endswith("; it is begun anew.")
+    assert line.endswith("; a new file replaces it.")
 
 
 @pytest.mark.parametrize("content", ["null", "[]", "3", '{"data": 3}', "{}", '{"epochs": "x"}'])

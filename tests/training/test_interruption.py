@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import subprocess
@@ -29,6 +30,22 @@ def test_first_signal_is_remembered(number):
         assert interruption.signal is None
         os.kill(os.getpid(), number)
         assert interruption.signal is number
+
+
+def test_signal_in_a_callback_of_the_garbage_collector_is_not_lost(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    def interrupt(phase, info):
+        gc.callbacks.remove(interrupt)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with Interruption() as interruption, interruption.reading():
+        gc.callbacks.append(interrupt)
+        gc.collect()
+        with pytest.raises(Interrupted, match="SIGINT while reading"):
+            interruption.stop_reading()
+    assert told == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

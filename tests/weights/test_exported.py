@@ -91,8 +91,14 @@ def edit(export, **changes):
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        (1, "is of format 1, which an older version .* reads 2. Import .* delete result.json and"),
-        (99, "is of format 99, which a newer version of flax_vision wrote, and this one reads 2"),
+        (
+            1,
+            "is of format 1, which an older version .* reads format 2. Import .* delete result.json and",
+        ),
+        (
+            99,
+            "is of format 99, which a newer version of flax_vision wrote; this version reads format 2",
+        ),
     ],
 )
 def test_export_of_another_version(form, message, export):
