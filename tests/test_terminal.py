@@ -43,7 +43,7 @@ def test_closed_errors_are_not_mixed_with_output():
 def test_training_warns_of_closed_output_and_goes_on():
     status, _, said = run(TRAIN, "--config", "missing.py", redirected=">&-")
     assert (status, said.count("\n")) == (2, 2)
-    assert said.startswith("warning: standard output is closed; metrics.jsonl of the run has its")
+    assert said.startswith("warning: standard output is closed; metrics.jsonl of the run shows its")
     assert "error: no config file 'missing.py'" in said
 
 

@@ -93,11 +93,11 @@ def edit(export, **changes):
     [
         (
             1,
-            "is of format 1, which an older version .* reads format 2. Import .* delete result.json and",
+            "is of format 1, which an older .* reads format 2. Import .* delete result.json and",
         ),
         (
             99,
-            "is of format 99, which a newer version of flax_vision wrote; this version reads format 2",
+            "is of format 99, which a newer .* wrote; this version reads format 2",
         ),
     ],
 )
