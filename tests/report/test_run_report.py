@@ -216,11 +216,15 @@ EPOCH = '{"epoch": 1, "seconds": 1.0}'
     ("name", "content", "message"),
     [
         ("metrics.jsonl", "{", "is damaged (Expecting"),
-        ("metrics.jsonl", f"{EPOCH}\n5\n", "is damaged (line 2: it is not an object)"),
-        ("metrics.jsonl", '{"epoch": 1}', "is damaged (line 1: it has no seconds)"),
+        ("metrics.jsonl", f"{EPOCH}\n5\n", "is damaged (line 2: Expected `object`, got `int`)"),
+        (
+            "metrics.jsonl",
+            '{"epoch": 1}',
+            "is damaged (line 1: Object missing required field `seconds`)",
+        ),
         ("config.json", None, "is missing"),
         ("config.json", "{}", "is damaged (it is empty)"),
-        ("config.json", '{"data": 3}', "is damaged (data is not an object)"),
+        ("config.json", '{"data": 3}', "is damaged (Expected `object`, got `int` - at `$.data`)"),
         ("config.json", '{"seed": 3}', "is damaged (data has no directory)"),
     ],
 )
