@@ -22,8 +22,11 @@ FLAGS = "XLA_FLAGS"
 EIGEN = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 """The flag that leaves convolutions to Eigen."""
 
-BARRIERS = "--xla_disable_hlo_passes=cse_barrier_expander"
-"""The flag that has XLA heed barriers to the end."""
+BARRIERS = "--xla_disable_hlo_passes=cse_barrier_expander,small-while-loop-hoisting"
+"""The flag that has XLA heed barriers to the end.
+
+XLA compiles a small loop into one function, in which barriers are an error, or end the process.
+"""
 
 _PLUGINS = "jax_plugins"
 """The entry points, and the package, of other devices than CPUs and TPUs."""
@@ -33,7 +36,8 @@ _TRIAL = """
 import jax, jax.numpy as jnp
 from jax import lax
 def trial(x):
-    return lax.optimization_barrier(lax.conv(x, x, (1, 1), "SAME") + 1) * 2
+    y = lax.conv(x, x, (1, 1), "SAME")
+    return lax.fori_loop(0, 2, lambda i, pair: lax.optimization_barrier(pair[::-1]), (x, y))
 jax.jit(trial).lower(jnp.ones((2, 2, 3, 3))).compile()
 """
 _TRIAL_SECONDS = 60

@@ -96,3 +96,15 @@ def test_a_jaxlib_is_asked_which_flags_it_takes_and_once(tmp_path, monkeypatch):
     assert xla_flags.accepted([xla_flags.BARRIERS]) == [xla_flags.BARRIERS]
     monkeypatch.setattr(xla_flags.metadata, "version", lambda name: "1.0")
     assert xla_flags.accepted([xla_flags.BARRIERS]) == []
+
+
+def test_barriers_are_heeded_in_small_loops(tmp_path):
+    """XLA would compile a small loop into one function, in which it has no barriers."""
+    program = """
+import jax, jax.numpy as jnp
+step = jax.checkpoint(lambda c, x: (jnp.sin(c) * x, None))
+total = lambda x: jax.lax.scan(step, x, jnp.ones((5, 1)))[0].sum()
+loop = lambda x: jax.lax.fori_loop(0, 3, lambda i, c: jax.lax.optimization_barrier(c), (x, x))[0]
+print(jax.jit(jax.grad(lambda x: total(loop(x))))(jnp.zeros(8)).tolist())
+"""
+    assert run_flagged(program, "", tmp_path) == f"{[1.0] * 8}\n"

@@ -3,8 +3,6 @@
 That it is the convolution, and the gradient for the kernel, is tested with the other forms.
 """
 
-from functools import partial
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -40,18 +38,20 @@ def test_few_images_are_cut_into_an_even_number_of_rows(images, expected, monkey
 
 IMAGES = (4, 32, 32, 32)
 FORMS = {
-    "convolution": lambda x, kernel: winograd.convolution(x, kernel, IMAGES, ONE),
-    "kernel_gradient": lambda x, kernel: winograd.kernel_gradient(x, x + 1, ONE),
+    "convolution": (lambda x, kernel: winograd.convolution(x, kernel, IMAGES, ONE), 1.5),
+    "kernel_gradient": (lambda x, kernel: winograd.kernel_gradient(x, x + 1, ONE), 3.2),
 }
+"""Each form, and the temporary memory that it may take, in arrays of the images."""
 
 
 @can_be_heeded
 @pytest.mark.parametrize("name", FORMS)
 def test_pieces_take_the_memory_of_each_other(name, monkeypatch):
-    """If XLA heeds barriers."""
+    """If XLA heeds barriers; jaxlib 0.10 takes three times as much without them."""
     monkeypatch.setattr(winograd, "_PIECE_BYTES", 1 << 18)
-    bytes_of = partial(temporary_bytes, FORMS[name], jnp.ones(IMAGES), jnp.ones((3, 3, 32, 32)))
-    assert bytes_of() < 0.7 * bytes_of(heeds_barriers=False)
+    function, arrays = FORMS[name]
+    x, kernel = jnp.ones(IMAGES), jnp.ones((3, 3, 32, 32))
+    assert temporary_bytes(function, x, kernel) < arrays * x.nbytes
 
 
 def test_winograd_is_exact_in_whole_numbers():

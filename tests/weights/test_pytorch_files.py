@@ -1,5 +1,6 @@
 """PyTorch's archives, tested without PyTorch; `tests/parity` tests with it."""
 
+import sys
 import zipfile
 
 import pytest
@@ -44,6 +45,7 @@ def test_flipped_bit_is_found_before_pytorch_reads(archive, monkeypatch):
         read_state_dict(archive)
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="later, PyTorch alone checks that header")
 def test_archive_of_several_disks(archive):
     """A flipped bit in the last header can say so; zipfile raises early."""
     content = archive.read_bytes()
