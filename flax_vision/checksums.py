@@ -24,7 +24,7 @@ def write_checksums(folder: Path, items: Iterable[str] | None = None) -> None:
 
 
 def check_checksums(folder: Path, items: Iterable[str] | None = None) -> None:
-    """Compares all files in a directory with their checksums.
+    """Compares all files in a directory with their checksums; hidden files may have been added.
 
     Args:
       folder: Directory.
@@ -44,10 +44,15 @@ def check_checksums(folder: Path, items: Iterable[str] | None = None) -> None:
     for name in sorted(written | found):
         if name not in found:
             raise ChecksumError(f"{name!r} is missing")
-        if name not in written:
+        if name not in written and not _is_hidden(name):
             raise ChecksumError(f"{name!r} does not belong there")
-        if written[name] != found[name]:
+        if name in written and written[name] != found[name]:
             raise ChecksumError(f"{name!r} is not as it was written")
+
+
+def _is_hidden(name: str) -> bool:
+    """Returns whether a file is hidden, such as those that macOS adds to directories."""
+    return name.rpartition("/")[2].startswith(".")
 
 
 def _read(file: Path) -> dict[str, object]:

@@ -15,6 +15,7 @@ def folder(tmp_path):
 
 
 def test_untouched_files_pass(folder):
+    (folder / "a/.DS_Store").touch()
     check_checksums(folder)
     assert json.loads((folder / "sha256.json").read_text()).keys() == {"a/b/c", "d"}
 
