@@ -6,16 +6,12 @@ from typing import IO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
+from PIL.AvifImagePlugin import SUPPORTED as _HAS_AVIF
 
 from flax_vision.data import fast_jpeg
 from flax_vision.data.options import MAX_PIXELS
 from flax_vision.data.orientation import read_orientation
 from flax_vision.data.view import Part
-
-try:
-    from PIL.AvifImagePlugin import SUPPORTED as _HAS_AVIF
-except ImportError:  # before Pillow 11.3
-    _HAS_AVIF = False
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if _HAS_AVIF else ()))
 """That are opened; of others Pillow gives some to programs outside, such as EPS to Ghostscript."""
