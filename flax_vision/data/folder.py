@@ -172,7 +172,7 @@ def _part(
     paths = [path for name in found for path in images[name]]
     labels = [number[nfc(name)] for name in found for _ in images[name]]
     return Photographs(
-        Paths(paths),
+        Paths(paths, reading.max_pixels),
         np.arange(len(paths)),
         np.array(labels, np.int32),
         known,
