@@ -20,7 +20,7 @@ _ADVICE = {
     True: "invert the images, for example with PIL.ImageOps.invert",
     False: "the model may be wrong on them, so give images with a background as in training",
 }
-"""What to do with images on another background, by whether they look like negatives."""
+"""Advice for images on another background, by whether they look like negatives."""
 
 
 @dataclass(frozen=True)
