@@ -16,6 +16,12 @@ _CHUNK = 100
 _MIN_DEVIATIONS, _MIN_LEVELS = 4.0, 64.0
 """Distance from the mean beyond which a background differs; the larger limit applies."""
 
+_ADVICE = {
+    True: "invert the images, for example with PIL.ImageOps.invert",
+    False: "the model may be wrong on them, so give images with a background as in training",
+}
+"""Advice for images on another background, by whether they look like negatives."""
+
 
 @dataclass(frozen=True)
 class Background:
@@ -81,9 +87,10 @@ def measure_background(images: Images, report: Report) -> Background | None:
 
 
 def background_hint(levels: np.ndarray, background: Background | None) -> str:
-    """Returns a hint if most images look like negatives of the training images, else nothing.
+    """Returns a hint if most images are on another background than in training, else nothing.
 
-    Photographs never get it: their edges have all levels, so the standard deviation is large.
+    Sets of photographs never get it for their own images: their edges have all levels, so the
+    standard deviation is large.
 
     Args:
       levels: Gray levels along the edges of the images.
@@ -92,18 +99,20 @@ def background_hint(levels: np.ndarray, background: Background | None) -> str:
     if background is None or not len(levels):
         return ""
     distance = np.abs(levels - background.mean)
-    inverted_distance = np.abs(255 - levels - background.mean)
     is_other = distance > max(_MIN_DEVIATIONS * background.std, _MIN_LEVELS)
-    if np.mean(is_other & (inverted_distance < distance / 2)) <= 0.5:
+    if np.mean(is_other) <= 0.5:
         return ""
-    median = np.median(levels)
+    inverted_distance = np.abs(255 - levels - background.mean)
+    is_negative = np.mean((inverted_distance < distance / 2)[is_other]) > 0.5
+    found = float(np.median(levels[is_other]))
     return (
-        f"most of these images have a {_tone(median)} background, but the training images have a "
-        f"{_tone(background.mean)} one (gray level of the edges: {median:.0f} here, "
-        f"{background.mean:.0f} in training); invert the images, for example with "
-        "PIL.ImageOps.invert"
+        f"most of these images have {_description(found, background.mean)} one (gray level of the "
+        f"edges: {found:.0f} here, {background.mean:.0f} in training); {_ADVICE[bool(is_negative)]}"
     )
 
 
-def _tone(level: float) -> str:
-    return "light" if level > 127.5 else "dark"
+def _description(found: float, trained: float) -> str:
+    tones = ["light" if level > 127.5 else "dark" for level in (found, trained)]
+    if tones[0] == tones[1]:
+        tones = ["darker", "lighter"] if found < trained else ["lighter", "darker"]
+    return f"a {tones[0]} background, but the training images have a {tones[1]}"

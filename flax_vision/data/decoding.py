@@ -5,22 +5,16 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile
+from PIL.AvifImagePlugin import SUPPORTED as _HAS_AVIF
 
-from flax_vision.data import fast_jpeg
+from flax_vision.data import bit_depth, fast_jpeg
 from flax_vision.data.options import MAX_PIXELS
 from flax_vision.data.orientation import read_orientation
 from flax_vision.data.view import Part
 
-try:
-    from PIL.AvifImagePlugin import SUPPORTED as _HAS_AVIF
-except ImportError:  # before Pillow 11.3
-    _HAS_AVIF = False
-
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if _HAS_AVIF else ()))
 """That are opened; of others Pillow gives some to programs outside, such as EPS to Ghostscript."""
-
-_BITS = ExifTags.Base.BitsPerSample
 
 _REDUCTIONS = (8, 4, 2)
 """Whole factors by which decoders of JPEG can leave resolution out."""
@@ -158,9 +152,10 @@ def _decode(
 
 def _converted(image: ImageFile.ImageFile, mode: str) -> Image.Image:
     _check_depth(image)
+    bit_depth.scale_transparency(image)
     converted: Image.Image = image
-    if _has_16_bits(image):
-        converted = Image.fromarray(np.rint(np.asarray(image) / 257.0).astype(np.uint8))
+    if bit_depth.has_16_bits(image):
+        converted = bit_depth.to_8_bits(image)
     elif image.has_transparency_data:
         converted = image.convert("RGBA")
         white = Image.new("RGBA", converted.size, "white")
@@ -168,20 +163,9 @@ def _converted(image: ImageFile.ImageFile, mode: str) -> Image.Image:
     return converted.convert(mode)
 
 
-def _has_16_bits(image: ImageFile.ImageFile) -> bool:
-    """Returns whether gray levels are from 0 to 65535; Pillow reads a PGM into 32 bits."""
-    return image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM")
-
-
 def _check_depth(image: ImageFile.ImageFile) -> None:
-    if image.mode not in ("I", "F") or _has_16_bits(image):
-        return
-    numbers = "32 bits a pixel"
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and 16 in image.tag_v2[_BITS]:
-        numbers = "signed 16-bit numbers"
-    raise DecodingError(
-        f"it has {numbers}, whose range is not known; save it with 8 bits, or 16 without a sign"
-    )
+    if reason := bit_depth.unknown_range(image):
+        raise DecodingError(reason)
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int, what: str = "it has") -> None:

@@ -75,7 +75,7 @@ def find_folder(
 
 
 def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
-    """Returns the folder of each split, training first, and notes about unused folders."""
+    """Returns the folder of each split, training first, and notes about unused entries."""
     found: dict[str, list[str]] = defaultdict(list)
     for name in _folders(root):
         found[_split_of(name)].append(name)
@@ -85,9 +85,9 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
         _check_no_splits(root, found, others)
         return {ALL: root}, []
     _check_one_each(root, found)
-    note = _skipped_folders([root / name for name in others], f"beside {found['train'][0]}/")
+    notes = _notes(root, [root / name for name in others], f"beside {found['train'][0]}/")
     folders = {split: root / found[split][0] for split in _SPLITS if found[split]}
-    return folders, [note]
+    return folders, notes
 
 
 def _split_of(name: str) -> str:
@@ -156,7 +156,7 @@ def _part(
       known: names of classes, in their order.
       origin: what these are the classes of.
       reading: how its photographs are read.
-      notes: Sentences about unused folders beside it.
+      notes: Sentences about unused files and folders beside it.
     """
     found, number = _folders(folder), {nfc(name): label for label, name in enumerate(known)}
     unknown = [name for name in found if nfc(name) not in number]
@@ -172,12 +172,12 @@ def _part(
     paths = [path for name in found for path in images[name]]
     labels = [number[nfc(name)] for name in found for _ in images[name]]
     return Photographs(
-        Paths(paths),
+        Paths(paths, reading.max_pixels),
         np.arange(len(paths)),
         np.array(labels, np.int32),
         known,
         reading,
-        notes=[note for note in (*notes, *_notes(folder, unused)) if note],
+        notes=[note for note in (*notes, *_notes(folder, unused, "in class folders")) if note],
     )
 
 
@@ -193,18 +193,19 @@ def _check_distinct(folder: Path, names: Iterable[str]) -> None:
         seen.add(nfc(name))
 
 
-def _notes(folder: Path, unused: Sequence[Path]) -> list[str]:
-    """Returns sentences about the unused files and folders of a part; empty ones for none.
+def _notes(folder: Path, unused: Sequence[Path], where: str) -> list[str]:
+    """Returns sentences about unused files and folders; empty ones for none.
 
     Args:
-      folder: Parent of the class folders.
-      unused: Files and folders in the class folders that are not images.
+      folder: Folder whose own files are unused, because they have no class.
+      unused: Other unused files and folders in it.
+      where: Place of the folders among them.
     """
-    folders = [path for path in unused if path.is_dir()]
+    files = sorted(path for path in (*unused, *_files(folder)) if not path.is_dir())
     return [
-        skipped_files(sorted({*unused}.difference(folders))),
-        _skipped_folders(folders, "in class folders"),
-        _skipped_images(_loose_images(folder)),
+        skipped_files([path for path in files if not is_image(path)]),
+        _skipped_folders([path for path in unused if path.is_dir()], where),
+        _skipped_images([path for path in files if is_image(path)]),
     ]
 
 
@@ -251,9 +252,8 @@ def _images(folder: Path, unused: list[Path]) -> list[Path]:
     return [folder / name for name in natural(names)]
 
 
-def _loose_images(folder: Path) -> list[Path]:
-    """Returns the images beside the class folders."""
-    return [entry for entry in _visible(folder) if is_image(entry) and not entry.is_dir()]
+def _files(folder: Path) -> list[Path]:
+    return [entry for entry in _visible(folder) if not entry.is_dir()]
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -267,7 +267,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _too_few_classes(folder: Path, found: Sequence[str]) -> str:
     count = f"only one class, {found[0]!r}" if found else "no classes"
-    loose = len(_loose_images(folder))
+    loose = sum(map(is_image, _files(folder)))
     hint = f" It has {counted(loose, 'image')} outside of such folders." if loose else ""
     return (
         f"{str(folder)!r} has {count}; it must have a folder of images for each of two classes or "

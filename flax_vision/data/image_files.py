@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from flax_vision.counts import counted, listed, nfc
-from flax_vision.data.decoding import FORMATS
+from flax_vision.data.decoding import FORMATS, TooManyPixelsError
+from flax_vision.data.options import MAX_PIXELS
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif"),
@@ -25,15 +26,24 @@ _KINDS = {
     stat.S_IFDIR: "a directory",
 }
 
+_BYTES_PER_PIXEL, _METADATA_BYTES = 8, 2**24
+"""Bytes that a file may have: red, green, blue and opacity of 16 bits each, and metadata."""
+
 _NAMED = 4
 """Number of extensions that a message names."""
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Image files by index."""
+    """Image files by index.
+
+    Attributes:
+      paths: Paths of the files.
+      max_pixels: Bound on the pixels of an image, and thus on the bytes of a file.
+    """
 
     paths: Sequence[Path]
+    max_pixels: int = MAX_PIXELS
 
     def read(self, index: int) -> bytes:
         """Returns the content of a file."""
@@ -45,10 +55,16 @@ class Paths:
 
         Raises:
           OSError: It cannot be opened, or is not a regular file.
+          TooManyPixelsError: It has more bytes than an image of `max_pixels` needs.
         """
         path = self.paths[index]
         if reason := irregular_reason(path):
             raise OSError(reason)
+        size = path.stat().st_size
+        if size > _BYTES_PER_PIXEL * self.max_pixels + _METADATA_BYTES:
+            raise TooManyPixelsError(
+                f"it has {size:,} bytes, too many for an image of {self.max_pixels:,} pixels"
+            )
         return path.open("rb")
 
     def name(self, index: int) -> str:

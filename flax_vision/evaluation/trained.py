@@ -199,7 +199,7 @@ def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
 
 
 def _background_hint(card: ModelCard, images: Images, report: Report) -> str:
-    """Returns a hint if images look like negatives of the training images, else nothing."""
+    """Returns a hint if the background is not that of the training images, else nothing."""
     if card.background is None:
         return ""
     return background_hint(sample_edge_levels(images, report), card.background)

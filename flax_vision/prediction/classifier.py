@@ -192,7 +192,8 @@ class Classifier:
         reading = Reading(self._view, "skip", threads, OPTIONS, self._max_pixels)
         unknown = np.zeros(len(paths), np.int32)
         numbers = np.arange(len(paths))
-        return Photographs(Paths(paths), numbers, unknown, self.card.class_names, reading)
+        files = Paths(paths, self._max_pixels)
+        return Photographs(files, numbers, unknown, self.card.class_names, reading)
 
     def _batches(self, images: Photographs, batch_size: int | None) -> Iterator[Batch]:
         fitting = [size for size in _BATCH_SIZES if size >= len(images)]

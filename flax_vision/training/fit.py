@@ -47,7 +47,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
             with Interruption() as interruption:
                 with interruption.reading():
                     report = _reporter(display, interruption)
-                    kept = directory.preprocessing() if config.init_from else None
+                    kept = directory.metadata()
                     setup = prepare(config, report, directory.claim_images, kept)
                 with Run(setup, directory, display, interruption) as run:
                     run.start()

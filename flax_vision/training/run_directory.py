@@ -13,7 +13,6 @@ import filelock
 from flax_vision import peers
 from flax_vision.arguments import normalized_path
 from flax_vision.data import identity
-from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.terminal import print_warning
@@ -119,18 +118,21 @@ class RunDirectory:
             self.check_exists()
             write_file(self.path / METADATA, card.to_json())
 
-    def preprocessing(self) -> Preprocessing | None:
-        """Returns the preprocessing of a resumed run; None if it is unknown or the run is new.
+    def metadata(self) -> ModelCard | None:
+        """Returns the model's description in a resumed run; None if unknown or the run is new.
 
         Raises:
-          UserError: The file with it is damaged.
+          UserError: The file with it is damaged, and a run with `init_from` needs it.
         """
-        if not checkpoint_steps(self.path):
-            return None
         file = self.path / METADATA
-        if not file.exists():
+        if not checkpoint_steps(self.path) or not file.exists():
             return None
-        return exported.read_card(file, "delete it to read config.init_from again").preprocessing
+        try:
+            return exported.read_card(file, "delete it to read config.init_from again")
+        except UserError:
+            if self._config.get("init_from"):
+                raise
+            return None  # prepare() computes all of it again
 
     def result(self) -> dict[str, Any] | None:
         """Returns what a finished run came to, or None where the run is not finished.

@@ -15,7 +15,6 @@ from flax_vision.counts import counted
 from flax_vision.data.background import measure_background
 from flax_vision.data.batches import batch_shapes
 from flax_vision.data.image_set import Images, Report
-from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.sources import Parts
 from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
@@ -95,7 +94,7 @@ def prepare(
     config: ConfigDict,
     report: Report,
     claim: Callable[[Parts], None] = lambda parts: None,
-    kept: Preprocessing | None = None,
+    kept: ModelCard | None = None,
 ) -> Setup:
     """Reads the data and builds everything, without compiling anything yet.
 
@@ -103,13 +102,15 @@ def prepare(
       config: a checked configuration.
       report: called with a text, the images read so far and their number.
       claim: called with the data; it raises a UserError where they are not those of the run.
-      kept: Preprocessing of a resumed run, which does not read `config.init_from` again.
+      kept: Description of a resumed run's model, whose background is not measured again; such a
+        run with `config.init_from` has its preprocessing and does not read the model again.
 
     Raises:
       UserError: the data cannot be had, or do not fit the configuration or the network.
     """
     placement = make_placement(config)
-    frozen, other = _check_layers(config, is_begun=kept is not None)
+    initialized = kept if config.init_from else None
+    frozen, other = _check_layers(config, is_begun=initialized is not None)
     reading = make_reading(config)
     parts = load_data(config, report)
     claim(parts)
@@ -119,14 +120,14 @@ def prepare(
     recipe = _make_recipe(config, model, frozen, steps_per_epoch)
     start = start_from(other, shapes, len(card.class_names)) if other else None
     # What may be wrong is found before the images are looked at, which can take a while.
-    if kept is not None:
-        preprocessing = kept
+    if initialized is not None:
+        preprocessing = initialized.preprocessing
     elif start and config.init_preprocessing:
         preprocessing = preprocessing_of(start.card, card.preprocessing)
     else:
         preprocessing = centered(card.preprocessing, config.data.center, parts.train, report)
     augmentation = make_augmentation(config.augmentation, parts.train, preprocessing, report)
-    background = measure_background(parts.train, report)
+    background = (kept and kept.background) or measure_background(parts.train, report)
     card = dataclasses.replace(card, preprocessing=preprocessing, background=background)
     program = Program(
         model,
@@ -135,7 +136,7 @@ def prepare(
         batch_shapes(parts.train.image_shape, config.batch_size),
         placement,
     )
-    initial = start.variables if start else None if kept else {}
+    initial = start.variables if start else None if initialized else {}
     notes = [*parts.notes(), *_notes(config, card, start, frozen, shapes["params"])]
     return Setup(config, parts, card, program, steps_per_epoch, initial, notes)
 

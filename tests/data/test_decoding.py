@@ -252,7 +252,7 @@ JPEG = encoded(smooth(), "JPEG")
         (JPEG[: len(JPEG) // 2], "truncated"),
         (encoded(PIXELS)[:-30], "."),
         (encoded(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"), "32 bits"),
-        (encoded(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF"), "32 bits"),
+        (encoded(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF"), "signed 32-bit"),
         (encoded(grey_16([[1]]), "TIFF", tiffinfo={339: 2}), "it has signed 16-bit numbers"),
         (b"Pf 1 1 -1.0\n\0\0\0\0", "32 bits"),
         (b"P5 17000 17000 255\n", "more than 268,435,456 pixels, as a decompression bomb"),

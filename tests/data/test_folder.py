@@ -101,6 +101,25 @@ def test_other_folders_beside_the_training_images_are_named(tmp_path):
     assert train.take(np.arange(3)).notes == [note]
 
 
+def test_files_outside_class_folders_are_named(tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path / split, count=1)
+    for name in ("loose.png", "noext", "labels.csv", ".hidden", "train/noext", "train/loose.png"):
+        (tmp_path / name).touch()
+    train, validation, _ = load(tmp_path)
+    beside = [
+        "skipped 2 files without an image extension (.csv 1, none 1), such as "
+        f"'{tmp_path}/labels.csv'",
+        f"skipped 1 image outside class folders, such as '{tmp_path}/loose.png'",
+    ]
+    assert validation.notes == beside
+    assert train.notes == [
+        *beside,
+        f"skipped 1 file without an image extension (none 1), such as '{tmp_path}/train/noext'",
+        f"skipped 1 image outside class folders, such as '{tmp_path}/train/loose.png'",
+    ]
+
+
 def test_class_may_be_called_train(tmp_path):
     train, *_ = load(write(tmp_path, ("bus", "train")))
     assert train.class_names == ["bus", "train"]

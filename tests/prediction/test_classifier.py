@@ -1,5 +1,7 @@
 """What a network says of photographs, beside its own application to pixels cut by hand."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -171,6 +173,14 @@ def test_max_pixels_can_be_set(export, tmp_path):
     (reason,) = found.unreadable.values()
     assert reason.startswith("it has more than 99 pixels")
     assert reason.endswith("--max-pixels N allows more")
+
+
+def test_huge_file_is_unreadable_and_the_rest_is_predicted(classifier, tmp_path):
+    paths, _ = photographs(tmp_path, 2)
+    os.truncate(paths[0], 2**32)
+    found = classifier.predict(tmp_path)
+    assert [prediction.path for prediction in found] == paths[1:]
+    assert found.unreadable[str(paths[0])].startswith("it has 4,294,967,296 bytes, too many for")
 
 
 def test_network_whose_images_are_no_squares(tmp_path, export):

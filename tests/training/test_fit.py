@@ -1,5 +1,6 @@
 """Whole runs, in this process: what they leave behind, and how they go on."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -27,7 +28,6 @@ from flax_vision.training.run import Run
 from flax_vision.training.run_directory import RunDirectory, open_run
 from flax_vision.training.setup import prepare
 from flax_vision.training.step import Program
-from flax_vision.weights import exported
 from flax_vision.weights.exported import load_card
 
 
@@ -91,6 +91,18 @@ def test_export_knows_the_background_of_the_training_images(finished):
     assert 0 < background.std < 2
 
 
+def test_background_of_a_resumed_run_is_not_measured_again(config, finished, monkeypatch):
+    kept = load_card(finished[0])
+    monkeypatch.setattr(training_setup, "measure_background", lambda *_: pytest.fail("measured"))
+    assert prepare(config, lambda *_: None, kept=kept).card.background == kept.background
+
+
+def test_background_that_a_resumed_run_does_not_know_is_measured(config, finished):
+    kept = load_card(finished[0])
+    unknown = dataclasses.replace(kept, background=None)
+    assert prepare(config, lambda *_: None, kept=unknown).card.background == kept.background
+
+
 def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished, tmp_path):
     config.init_from, config.freeze = str(finished[0]), "C.*"
     config.seed, config.epochs = 5, 1
@@ -126,9 +138,7 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
     config.init_from = str(finished[0])
     checkpoint = tmp_path / "checkpoints/3"
     checkpoint.mkdir(parents=True)
-    setup = prepare(
-        config, lambda *report: None, kept=exported.load_card(finished[0]).preprocessing
-    )
+    setup = prepare(config, lambda *report: None, kept=load_card(finished[0]))
     assert setup.initial is None
     checkpoint.rmdir()
     with (
@@ -257,6 +267,7 @@ def test_stopped_run_goes_on_to_the_same_bits(
     capsys.readouterr()
     with (tmp_path / "stopped/metrics.jsonl").open("a") as file:
         file.write('{"step": 999, "of": "what a kill undid"}\n')
+    monkeypatch.setattr(training_setup, "measure_background", lambda *_: pytest.fail("measured"))
     result = fit(config, tmp_path / "stopped")
     assert f"going on from step {step}" in capsys.readouterr().out
     chex.assert_trees_all_equal(fv.load(tmp_path / "stopped")[1], fv.load(workdir)[1])

@@ -157,13 +157,15 @@ def test_directory_that_was_removed_is_an_error(tmp_path, digits):
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"preprocessing": 1}', "{"])
-def test_damaged_metadata_are_named(text, tmp_path):
+def test_damaged_metadata_are_named_where_they_are_needed(text, tmp_path):
     run = run_directory.RunDirectory(tmp_path, CONFIG)
+    initialized = run_directory.RunDirectory(tmp_path, {**CONFIG, "init_from": "other"})
     (tmp_path / "model_metadata.json").write_text(text)
-    assert run.preprocessing() is None  # nothing is begun
+    assert initialized.metadata() is None  # nothing is begun
     (tmp_path / "checkpoints/10").mkdir(parents=True)
+    assert run.metadata() is None
     with pytest.raises(UserError, match="model_metadata.json is damaged"):
-        run.preprocessing()
+        initialized.metadata()
 
 
 def test_errors_of_the_system_name_the_file(tmp_path, monkeypatch):
