@@ -55,6 +55,7 @@ class _Config(TypedDict, total=False):
 
     epochs: _Count
     batch_size: _Count
+    init_from: str
     loss: _Loss
     augmentation: _Augmentation
     data: _Data

@@ -114,8 +114,10 @@ def test_run_resumes_without_the_model_of_init_from(config, finished, tmp_path, 
         with pytest.raises(Interrupted):
             fit(config, tmp_path / "stopped")
     shutil.rmtree(begin_with)
-    config.init_from = "elsewhere"
+    config.init_from = ""
     fit(config, tmp_path / "stopped")
+    saved = json.loads((tmp_path / "stopped/config.json").read_text())
+    assert saved["init_from"] == str(begin_with)
     ways = (tmp_path / "whole", tmp_path / "stopped")
     chex.assert_trees_all_equal(*(fv.load(workdir)[1] for workdir in ways))
     cards = [(workdir / "model_metadata.json").read_text() for workdir in ways]

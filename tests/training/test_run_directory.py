@@ -108,7 +108,6 @@ OF_PLACES = [
     {"data": {"path": "b/photos"}},
     {"data": {"path": "photos/"}},
     {"data": {"directory": "/else/where"}},
-    {"init_from": "gone"},
 ]
 
 
@@ -123,6 +122,17 @@ def test_digests_of_the_images_and_no_paths_tell_the_data(other, digits, tmp_pat
         run.claim_images(parts)
         with pytest.raises(UserError, match="belongs to other images"):
             run.claim_images(Parts(digits, digits, digits))
+
+
+@pytest.mark.parametrize("again", ["gone", "b/../gone", ""])
+def test_begun_run_keeps_the_model_of_its_beginning(again, tmp_path):
+    with open_run(tmp_path, {"init_from": "gone"}) as run:
+        assert run.init_from == "gone"
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with open_run(tmp_path, {"init_from": again}) as run:
+        assert run.init_from == "gone"
+        run.begin(CARD, [])
+    assert json.loads((tmp_path / "config.json").read_text()) == {"init_from": "gone"}
 
 
 def test_paths_are_compared_where_there_are_no_digests(tmp_path):
