@@ -68,7 +68,13 @@ def check_config(config: ConfigDict) -> ConfigDict:
 
 def _run(path: Path, use: Callable[[Callable[..., Any]], ConfigDict]) -> ConfigDict:
     """Returns what `use` makes of the file's `get_config`, with errors that name the file."""
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:
+        raise UserError(
+            f"config file {str(path)!r} cannot be read ({error.strerror}); give another --config."
+        ) from error
+    if not is_file:
         raise _no_file(path)
     loader = importlib.machinery.SourceFileLoader("config", str(path.absolute()))
     spec = importlib.util.spec_from_loader("config", loader)
@@ -94,7 +100,7 @@ def _run(path: Path, use: Callable[[Callable[..., Any]], ConfigDict]) -> ConfigD
 
 
 def _no_file(path: Path) -> UserError:
-    siblings = sorted(str(file) for file in path.parent.glob("*.py"))
+    siblings = sorted(str(file) for file in path.parent.glob("*.py") if file != path)
     nearest = difflib.get_close_matches(str(path), siblings, n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
     found = ", ".join(siblings) or "no .py file"

@@ -66,7 +66,6 @@ class Rollback:
                 path.unlink()
             elif content is not None and path.read_bytes() != content:
                 path.write_bytes(content)
-        self.remove_new_folders()
 
     def _list_others(self) -> set[Path]:
         return {*self._path.glob(PATTERN), *self._path.glob("checkpoints")}

@@ -235,15 +235,10 @@ def _take(
     Returns:
       The configuration with which the run began.
     """
-    wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
-    if wildcards and not _is_begun(path):
-        raise UserError(
-            f"run directory {str(path.absolute())!r} has {' '.join(wildcards)} in its path, by "
-            "which Orbax, which writes the checkpoints, does not find them again; give another "
-            "--workdir."
-        )
-    lock, rollback = filelock.FileLock(path / LOCK), Rollback(path)
     try:
+        _check_wildcards(path)
+        lock, rollback = filelock.FileLock(path / LOCK), Rollback(path)
+        stack.callback(rollback.remove_new_folders)
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
         stack.callback(lock.release)
@@ -252,11 +247,20 @@ def _take(
     except filelock.Timeout as error:
         raise _in_use(path) from error
     except OSError as error:
-        rollback.remove_new_folders()
         raise UserError(
             f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
             "--workdir."
         ) from error
+
+
+def _check_wildcards(path: Path) -> None:
+    wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
+    if wildcards and not _is_begun(path):
+        raise UserError(
+            f"run directory {str(path.absolute())!r} has {' '.join(wildcards)} in its path, by "
+            "which Orbax, which writes the checkpoints, does not find them again; give another "
+            "--workdir."
+        )
 
 
 def _check_seen(path: Path) -> None:

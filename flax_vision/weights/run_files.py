@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 
-from flax_vision.errors import UserError, add_file_name
+from flax_vision.errors import UserError
 
 CONFIG = "config.json"
 STARTS = "starts.json"
@@ -192,11 +192,13 @@ def write_file(path: Path, text: str) -> None:
     """Replaces a file atomically: a kill leaves the old one or the new one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        with add_file_name(path), unfinished.open("w") as file:
+        with unfinished.open("w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,21 @@ def test_files_that_are_wrong(write, text, message):
 def test_missing_file_offers_the_nearest():
     with pytest.raises(UserError, match=r"no config file .*lenet.py'; did you mean .*lenet5.py'"):
         load_config(str(CONFIGS / "lenet.py"), [])
+
+
+def test_directory_without_rights_is_one_line(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(UserError, match="config file 'a/b.py' cannot be read .Permission denied.;"):
+        load_config("a/b.py", [])
+
+
+def test_name_of_the_file_itself_is_not_offered(tmp_path):
+    os.mkfifo(tmp_path / "mine.py")
+    with pytest.raises(UserError, match=r"no config file .*mine.py'. In .*: no .py file.$"):
+        load_config(str(tmp_path / "mine.py"), [])
 
 
 def test_recipe_that_does_not_exist(write):

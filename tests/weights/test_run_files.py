@@ -11,6 +11,7 @@ from flax_vision.weights.run_files import (
     read_records,
     read_result,
     read_starts,
+    write_file,
 )
 
 DATA = {"name": "mnist_5k", "directory": "", "validation": 0.1}
@@ -123,6 +124,14 @@ def test_other_contents_are_one_line(name, content, reason, tmp_path):
     with pytest.raises(UserError) as caught:
         READERS[name](tmp_path)
     assert str(caught.value).startswith(f"{tmp_path / name} is damaged ({reason}")
+
+
+def test_errors_of_writing_name_the_target(tmp_path):
+    (tmp_path / "config.json").mkdir()
+    for file in (tmp_path / "config.json", tmp_path / "nowhere/config.json"):
+        with pytest.raises(OSError, match=f"'{file}'$"):
+            write_file(file, "{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 @pytest.mark.parametrize("name", READERS)
