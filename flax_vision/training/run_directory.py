@@ -227,9 +227,7 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
         yield run
 
 
-def _take(
-    path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack
-) -> Mapping[str, Any]:
+def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) -> Mapping[str, Any]:
     """Locks and claims the directory until the stack is closed.
 
     Returns:
