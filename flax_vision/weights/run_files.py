@@ -26,7 +26,8 @@ RESTORE = "restore the file that the run wrote"
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-_Number = Annotated[float, msgspec.Meta(gt=-(2**63), lt=2**63)]
+_Seconds = Annotated[float, msgspec.Meta(gt=-(2**63), lt=2**63)]
+"""A range that can be shown as a time."""
 
 _Classes = dict[str, tuple[int, str]]
 """Number of images and their digest, by class."""
@@ -83,17 +84,17 @@ _Result = TypedDict(
         "step": int,
         "best/epoch": int,
         "test/images": int,
-        "test/top1": _Number,
-        "test/loss": _Number,
-        "seconds": _Number,
-        "waiting": _Number,
+        "test/top1": _Share,
+        "test/loss": float,
+        "seconds": _Seconds,
+        "waiting": _Seconds,
     },
 )
 
 
 class _Epoch(TypedDict):
     epoch: int
-    seconds: _Number
+    seconds: _Seconds
 
 
 def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
