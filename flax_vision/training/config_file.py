@@ -75,8 +75,8 @@ def _check_plain(config: ConfigDict) -> None:
             json.dumps(value)
         except (TypeError, ValueError) as error:
             raise UserError(
-                f"config.{key} is {_on_one_line(value)}; it must be a number, a string, True, False or a "
-                "tuple of these."
+                f"config.{key} is {_on_one_line(value)}; it must be a number, a string, True, "
+                "False or a tuple of these."
             ) from error
 
 

@@ -79,6 +79,17 @@ class RunDirectory:
                 "same command again to begin anew, or move it back first to go on."
             )
 
+    def restore_config(self) -> None:
+        """Writes `config.json` again, with a warning, if another program removed it.
+
+        Raises:
+          UserError: The whole directory was removed.
+        """
+        self.check_exists()
+        if peers.is_first() and not (self.path / CONFIG).exists():
+            print_warning(f"{self.path / CONFIG} was removed during the run; it is written again")
+            self._write_config()
+
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
         if not peers.is_first():
@@ -147,6 +158,7 @@ class RunDirectory:
         """Writes down what the run came to."""
         if not peers.is_first():
             return
+        self.restore_config()
         self._add_line(result)
         # The rest of it are figures of the best epoch and of the whole run, no points of a curve.
         test = {name: value for name, value in result.items() if name.startswith("test/")}
@@ -194,6 +206,7 @@ class RunDirectory:
         return result
 
     def _write_config(self) -> None:
+        """Writes `config.json`, with the model that the run began with."""
         began_with = {INIT_FROM: self.init_from} if INIT_FROM in self._config else {}
         write_file(self.path / CONFIG, to_json({**self._config, **began_with}))
 

@@ -335,6 +335,20 @@ def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, mo
     chex.assert_trees_all_equal(fv.load(tmp_path)[1], fv.load(finished[0])[1])
 
 
+def test_run_whose_directory_is_removed_during_a_save_leaves_nothing(config, tmp_path, monkeypatch):
+    config.checkpoint.every_seconds = 0.0
+
+    def fail(self, *arguments):
+        shutil.rmtree(self._directory.parent)
+        self._directory.mkdir(parents=True)  # as Orbax does
+        raise FileNotFoundError("no such step")
+
+    monkeypatch.setattr(Checkpoints, "save", fail)
+    with pytest.raises(UserError, match="run' was removed or moved during the run"):
+        fit(config, tmp_path / "run")
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("when", ["claim_images", "rewind", "write_metadata"])
 def test_run_whose_directory_is_removed_is_an_error(when, config, tmp_path, monkeypatch):
     config.checkpoint.every_seconds = 0.0

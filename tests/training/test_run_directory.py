@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
 from flax_vision.training import run_directory
 from flax_vision.training.config import default_config
-from flax_vision.training.run_directory import open_run
+from flax_vision.training.run_directory import RunDirectory, open_run
 from flax_vision.weights import run_files
 from flax_vision.weights.exported import ModelCard
 
@@ -166,6 +167,18 @@ def test_directory_that_was_removed_is_an_error(tmp_path, digits):
         assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
+@pytest.mark.parametrize("then", [RunDirectory.restore_config, lambda run: run.finish(RESULT)])
+def test_configuration_that_was_removed_is_written_again(then, tmp_path, capsys):
+    with open_run(tmp_path, CONFIG) as run:
+        before = (tmp_path / "config.json").read_text()
+        (tmp_path / "config.json").unlink()
+        then(run)
+        then(run)
+    assert (tmp_path / "config.json").read_text() == before
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("config.json was removed during the run; it is written again")
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", '{"preprocessing": 1}', "{"])
 def test_damaged_metadata_are_named(text, tmp_path):
     run = run_directory.RunDirectory(tmp_path, CONFIG)
@@ -208,6 +221,21 @@ def test_directory_that_cannot_be_written(tmp_path):
         open_run(tmp_path / "file/run", CONFIG),
     ):
         pass
+
+
+def test_checkpoints_that_cannot_be_read_are_not_none(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with open_run(tmp_path, CONFIG):
+        pass
+    monkeypatch.setattr(os, "scandir", refuse)
+    with (
+        pytest.raises(UserError, match="cannot be written .Permission denied.; give another --w"),
+        open_run(tmp_path, {**CONFIG, "seed": 1}),
+    ):
+        pass
+    assert json.loads((tmp_path / "config.json").read_text()) == json.loads(json.dumps(CONFIG))
 
 
 @pytest.mark.parametrize("name", ["config.json", "starts.json", "run.lock"])
