@@ -8,7 +8,6 @@ from typing import Any
 from flax_vision.errors import UserError
 from flax_vision.evaluation.subject import run_configuration
 from flax_vision.weights.loading import LoadedModel, load_model
-from flax_vision.weights.run_checkpoints import find_checkpoints
 from flax_vision.weights.run_files import (
     CONFIG,
     METRICS,
@@ -19,6 +18,7 @@ from flax_vision.weights.run_files import (
     read_result,
     read_starts,
 )
+from flax_vision.weights.run_records import recover_history
 
 _LEFT_OUT = "the report leaves it out"
 
@@ -68,15 +68,13 @@ def open_trained_run(path: Path) -> TrainedRun:
 
 def _records(path: Path, warnings: list[str]) -> Records:
     """Returns the records; the newest checkpoint and the result replace a damaged file."""
-    try:
-        return read_records(path, "the report shows the records of the newest checkpoint")
-    except UserError as damage:
-        found = find_checkpoints(path)
-        if found is None:
-            return read_records(path)
-        warnings.append(str(damage).rstrip("."))
-        result = read_result(path, RESTORE)
-        return [*found.newest.history, *([result] if result else [])]
+    recovered = recover_history(path, "the report shows the records of the newest checkpoint")
+    if recovered is None:
+        return read_records(path)
+    history, damage = recovered
+    warnings.append(str(damage).rstrip("."))
+    result = read_result(path, RESTORE)
+    return [*history, *([result] if result else [])]
 
 
 def _starts(path: Path, warnings: list[str]) -> Sequence[Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """The program `train.py`."""
 
 import argparse
+import contextlib
 import errno
 import os
 import re
@@ -78,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except UserError as error:
         return _fail(str(error))
+    except OSError as error:
+        return _fail(_explain(error))
 
 
 def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: Path) -> int:
@@ -111,9 +114,7 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
 
 
 def _fail_of_loss(workdir: Path, who: str) -> None:
-    from flax_vision.training.rollback import checkpoint_steps
-
-    steps = checkpoint_steps(workdir)
+    steps = _checkpoint_steps(workdir)
     kept = f"The last checkpoint is that of step {max(steps):,} in" if steps else "Nothing is in"
     _fail(
         f"{who} of this run has ended, or cannot be reached any more. {kept} {workdir}. Start all "
@@ -144,13 +145,31 @@ def _exit_at_once(status: int) -> None:
         os._exit(status)
 
 
-def _explain(error: OSError, workdir: Path) -> str:
-    """Returns a line about an error of the system, with the name of its file."""
-    reason, name = error.strerror or str(error), str(error.filename or "the system")
-    mend = _MENDS.get(error.errno or 0, f"mend {name}")
-    if Path(name).absolute().is_relative_to(workdir.absolute()):
-        name, reason = str(workdir), f"{reason}. The checkpoints saved before are whole"
-    return f"{name}: {reason}; {mend} and give the same command again to go on."
+def _checkpoint_steps(workdir: Path) -> set[int]:
+    """Returns the steps of the visible checkpoints, for the message of another error."""
+    from flax_vision.training.rollback import checkpoint_steps
+
+    with contextlib.suppress(OSError):  # it would hide the first error
+        return checkpoint_steps(workdir)
+    return set()
+
+
+def _explain(error: OSError, workdir: Path | None = None) -> str:
+    """Returns a line about an error of the system, with the name of its file if it has one.
+
+    Args:
+      error: Error of the system.
+      workdir: Run directory; None before a run is opened.
+    """
+    reason, name = error.strerror or str(error), str(error.filename or "")
+    mend = _MENDS.get(error.errno or 0, f"mend {name or 'that'}")
+    again = "give the same command again"
+    if workdir and name and Path(name).absolute().is_relative_to(workdir.absolute()):
+        name = str(workdir)
+        if _checkpoint_steps(workdir):
+            reason += ". The checkpoints saved before are whole"
+            again += " to go on"
+    return f"{f'{name}: ' if name else ''}{reason}; {mend} and {again}."
 
 
 def _fail(message: str) -> int:

@@ -130,7 +130,7 @@ def check(config: ConfigDict) -> None:
     for key, (is_valid, rule) in _RULES.items():
         try:
             valid = is_valid(flat[key])
-        except (TypeError, ValueError):  # of another type than the rule compares
+        except (TypeError, ValueError, OverflowError):  # of another type than the rule compares
             valid = False
         if not valid:
             raise UserError(f"config.{key} is {flat[key]!r}; it must be {rule}.")
@@ -194,10 +194,13 @@ def split_spec(spec: str) -> tuple[str, str]:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns the values of a nested configuration by their dotted keys."""
+    """Returns the values of a nested configuration by their dotted keys.
+
+    An empty section is a value.
+    """
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping | ConfigDict):
+        if isinstance(value, Mapping | ConfigDict) and value:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
@@ -222,19 +225,22 @@ _Rule = tuple[Callable[[Any], bool], str]
 
 _AT_LEAST_0: _Rule = (lambda value: 0 <= value < math.inf, "at least 0 and finite")
 _AT_LEAST_1: _Rule = (lambda value: value >= 1, "at least 1")
+_MOST = 2**31 - 1
+_COUNT: _Rule = (lambda value: 1 <= value <= _MOST, f"from 1 to {_MOST}")
+_COUNT_OR_0: _Rule = (lambda value: 0 <= value <= _MOST, f"from 0 to {_MOST}")
 _ABOVE_0: _Rule = (lambda value: 0 < value < math.inf, "greater than 0 and finite")
 _SHARE: _Rule = (lambda value: 0 <= value < 1, "from 0 to below 1")
 _BETWEEN_0_AND_1: _Rule = (lambda value: 0 < value < 1, "between 0 and 1")
 
 _RULES: dict[str, _Rule] = {
     "report": (lambda value: isinstance(value, bool), "True or False"),
-    "seed": (lambda value: 0 <= value < 2**31, "from 0 to 2147483647"),
-    "batch_size": _AT_LEAST_1,
-    "epochs": _AT_LEAST_1,
-    "steps_at_once": _AT_LEAST_1,
+    "seed": _COUNT_OR_0,
+    "batch_size": _COUNT,
+    "epochs": _COUNT,
+    "steps_at_once": _COUNT,
     "data.validation": _SHARE,
     "data.test": _SHARE,
-    "data.threads": _AT_LEAST_0,
+    "data.threads": _COUNT_OR_0,
     "data.max_pixels": _AT_LEAST_1,
     "data.resize": _AT_LEAST_0,
     "data.channels": _AT_LEAST_0,

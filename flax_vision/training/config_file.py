@@ -4,6 +4,7 @@ import difflib
 import importlib.machinery
 import importlib.util
 import inspect
+import json
 import re
 import sys
 import traceback
@@ -62,13 +63,32 @@ def check_config(config: ConfigDict) -> ConfigDict:
     _add_model_options(complete, complete.model.name)
     paths = {key: arguments.expanded_path(flatten(complete)[key]) for key in PATH_KEYS}
     complete.update_from_flattened_dict(paths)
+    _check_plain(complete)
     check(complete)
     return complete
 
 
+def _check_plain(config: ConfigDict) -> None:
+    """Raises a UserError for a value that JSON cannot hold, such as an array."""
+    for key, value in flatten(config).items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"config.{key} is {_on_one_line(value)}; it must be a number, a string, True, "
+                "False or a tuple of these."
+            ) from error
+
+
 def _run(path: Path, use: Callable[[Callable[..., Any]], ConfigDict]) -> ConfigDict:
     """Returns what `use` makes of the file's `get_config`, with errors that name the file."""
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:
+        raise UserError(
+            f"config file {str(path)!r} cannot be read ({error.strerror}); give another --config."
+        ) from error
+    if not is_file:
         raise _no_file(path)
     loader = importlib.machinery.SourceFileLoader("config", str(path.absolute()))
     spec = importlib.util.spec_from_loader("config", loader)
@@ -94,7 +114,7 @@ def _run(path: Path, use: Callable[[Callable[..., Any]], ConfigDict]) -> ConfigD
 
 
 def _no_file(path: Path) -> UserError:
-    siblings = sorted(str(file) for file in path.parent.glob("*.py"))
+    siblings = sorted(str(file) for file in path.parent.glob("*.py") if file != path)
     nearest = difflib.get_close_matches(str(path), siblings, n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
     found = ", ".join(siblings) or "no .py file"
@@ -122,6 +142,8 @@ def _complete(config: ConfigDict) -> ConfigDict:
     complete = default_config()
     defaults = flatten(complete)
     for key, value in flatten(config).items():
+        if isinstance(value, ConfigDict) and any(name.startswith(f"{key}.") for name in defaults):
+            continue  # an empty section
         if key not in defaults and not key.startswith("model."):
             raise unknown("key", key, defaults)
         if key in defaults and not _has_type_of(defaults[key], value):
@@ -132,8 +154,9 @@ def _complete(config: ConfigDict) -> ConfigDict:
 
 def _has_type_of(default: Any, value: Any) -> bool:
     """Returns whether a ConfigDict accepts a value in place of a default, by its type."""
-    converted = {float: int, tuple: list}.get(type(default))
-    return type(value) in (type(default), converted)
+    if isinstance(default, float) and type(value) is int:
+        return abs(value) <= sys.float_info.max
+    return type(value) is type(default) or (isinstance(default, tuple) and type(value) is list)
 
 
 def _last_value(key: str, overrides: Sequence[str]) -> str:
@@ -148,10 +171,12 @@ def _last_value(key: str, overrides: Sequence[str]) -> str:
 def _add_model_options(config: ConfigDict, model: str) -> None:
     """Puts every option of the network into `config.model`, so that it can be overridden."""
     for option, default in model_options(model).items():
-        if option not in config.model:
-            # A configuration is also JSON, which has no types like jnp.float32.
-            is_plain = isinstance(default, bool | int | float | str | tuple)
-            config.model[option] = default if is_plain else np.dtype(default).name
+        value = config.model.get(option, default)
+        # A configuration is also JSON, which has no types like jnp.float32.
+        if isinstance(value, type | np.dtype):
+            value = np.dtype(value).name
+        with config.ignore_type():
+            config.model[option] = value
 
 
 def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
@@ -180,8 +205,12 @@ def _of_another_type(text: str, overrides: Sequence[str], defaults: dict[str, An
     return UserError(text.removeprefix("flag "))
 
 
+def _on_one_line(value: Any) -> str:
+    return " ".join(repr(value).split())
+
+
 def _wrong_type(key: str, value: Any, example: Any, origin: str) -> UserError:
     kind = _KINDS[type(example)]
     return UserError(
-        f"config.{key} is {value!r}; it must be {kind}, such as {example!r}, {origin}."
+        f"config.{key} is {_on_one_line(value)}; it must be {kind}, such as {example!r}, {origin}."
     )

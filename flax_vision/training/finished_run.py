@@ -7,15 +7,14 @@ from flax_vision.checkpoints import History
 from flax_vision.errors import UserError
 from flax_vision.terminal import print_warning
 from flax_vision.weights import exported
-from flax_vision.weights.run_checkpoints import find_checkpoints
 from flax_vision.weights.run_files import (
     RESULT,
-    read_records,
     read_result,
     result_problem,
     to_json,
     write_file,
 )
+from flax_vision.weights.run_records import recover_history
 
 
 def read_finished(path: Path) -> dict[str, Any] | None:
@@ -36,15 +35,17 @@ def read_finished(path: Path) -> dict[str, Any] | None:
 
 
 def missing_records(path: Path) -> History | None:
-    """Returns the epoch records of a finished run; None if its metrics are undamaged."""
+    """Returns the epoch records of a finished run; None if its metrics cannot be improved."""
     try:
-        read_records(path, "it is written again from the newest checkpoint")
-    except UserError as damage:
-        found = find_checkpoints(path)
-        if found is not None:
-            print_warning(damage)
-            return found.newest.history
-    return None
+        recovered = recover_history(path, "it is written again from the newest checkpoint")
+    except UserError as error:
+        print_warning(error)
+        return None
+    if recovered is None:
+        return None
+    history, damage = recovered
+    print_warning(damage)
+    return history
 
 
 def _result_of_export(path: Path) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     peers.check_same({**settings, "--workdir": str(workdir)})
     make_placement(config)  # a mistake leaves no directory behind
     with open_run(workdir, config.to_dict()) as directory, Display() as display:
+        config.init_from = directory.init_from
         result, tested = directory.result(), None
         if result is None:
             with Interruption() as interruption:

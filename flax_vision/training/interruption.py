@@ -104,7 +104,8 @@ class Interruption:
         if self._is_reading:
             self.stop_reading()
         # Not print, which must not be called again in the middle of a call.
-        os.write(2, b"stopping after this step; press Ctrl-C again to stop at once\n")
+        with contextlib.suppress(OSError):  # a full disk must not prevent the save
+            os.write(2, b"stopping after this step; press Ctrl-C again to stop at once\n")
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

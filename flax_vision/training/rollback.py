@@ -12,14 +12,15 @@ from flax_vision.weights.run_files import (
     IMAGES,
     METADATA,
     METRICS,
+    REPORT_PAGE,
     RESULT,
     STARTS,
 )
 
 LOCK = "run.lock"
 
-_FILES = (CONFIG, STARTS, IMAGES, METADATA, METRICS, LOCK)
-"""Files that a run writes before its first checkpoint; the lock is removed last."""
+_FILES = (CONFIG, STARTS, IMAGES, METADATA, METRICS, RESULT, REPORT_PAGE, LOCK)
+"""Files that a run writes or removes before its first checkpoint; the lock is removed last."""
 
 
 class Rollback:
@@ -34,12 +35,12 @@ class Rollback:
         self._had_lock = (path / LOCK).exists()
 
     def __enter__(self) -> "Rollback":
-        paths = [self._path / name for name in _FILES]
+        paths = [*self._path.glob(PATTERN), *(self._path / name for name in _FILES)]
         self._contents = {path: path.read_bytes() if path.is_file() else None for path in paths}
         if not self._had_lock:
             self._contents[self._path / LOCK] = None
         self._others = self._list_others()
-        self._progress = self._measure_progress()
+        self._steps = checkpoint_steps(self._path)
         return self
 
     def __exit__(
@@ -48,8 +49,12 @@ class Rollback:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None and self._progress == self._measure_progress():
-            with contextlib.suppress(OSError):
+        if kind is None:
+            return
+        with contextlib.suppress(OSError):
+            if not self._has_own_files():
+                self._remove_recreated()
+            elif not self._has_progressed():
                 self._undo()
 
     def remove_new_folders(self) -> None:
@@ -64,15 +69,25 @@ class Rollback:
         for path, content in self._contents.items():
             if content is None and path.is_file():
                 path.unlink()
-            elif content is not None and path.read_bytes() != content:
+            elif content is not None and (not path.is_file() or path.read_bytes() != content):
                 path.write_bytes(content)
-        self.remove_new_folders()
+
+    def _remove_recreated(self) -> None:
+        """Removes the checkpoints that were saved after another process removed the directory."""
+        shutil.rmtree(self._path / "checkpoints")
+        self._path.rmdir()
+
+    def _has_own_files(self) -> bool:
+        return any(path.exists() for path in self._contents)
 
     def _list_others(self) -> set[Path]:
         return {*self._path.glob(PATTERN), *self._path.glob("checkpoints")}
 
-    def _measure_progress(self) -> tuple[set[int], bool]:
-        return checkpoint_steps(self._path), (self._path / RESULT).exists()
+    def _has_progressed(self) -> bool:
+        """Returns whether there is a new checkpoint or a new result."""
+        result = self._path / RESULT
+        has_result = result.is_file() and result.read_bytes() != self._contents[result]
+        return has_result or not checkpoint_steps(self._path) <= self._steps
 
 
 def checkpoint_steps(path: Path) -> set[int]:

@@ -59,8 +59,11 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         is_lost = kind is not None and issubclass(kind, JaxRuntimeError)
-        if not is_lost or peers.count() == 1:  # else a save may wait for a process that is dead
-            self._checkpoints.close()
+        try:
+            if not is_lost or peers.count() == 1:  # else a save may wait for a process that is dead
+                self._checkpoints.close()
+        finally:
+            self._directory.check_exists()  # this error explains the others
 
     def start(self) -> None:
         """Takes up the newest checkpoint, or begins; and compiles."""
@@ -245,7 +248,7 @@ class Run:
     def _save(self) -> None:
         if not is_finite(self._state):
             raise self._not_finite(int(self._state.bad_step) or self._step)
-        self._directory.check_exists()
+        self._directory.restore_config()
         self._checkpoints.save(self._step, self._state, self._history)
         self._saved_at = time.monotonic()
 

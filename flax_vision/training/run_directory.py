@@ -16,7 +16,7 @@ from flax_vision.data import identity
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.terminal import print_warning
-from flax_vision.training.config import DATA_PATHS, flatten
+from flax_vision.training.config import DATA_PATHS, INIT_FROM, flatten
 from flax_vision.training.events import Events
 from flax_vision.training.finished_run import missing_records, read_finished
 from flax_vision.training.rollback import LOCK, Rollback, checkpoint_steps
@@ -54,9 +54,11 @@ class RunDirectory:
       checkpoints: the directory of the checkpoints.
       export: the directory of the exported best model.
       data_moved: Whether the data of a resumed run have another path than before.
+      init_from: Model with which the run began, even if a later start leaves it out.
     """
 
     data_moved = False
+    init_from = ""
 
     def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
         self.path = path
@@ -75,6 +77,17 @@ class RunDirectory:
                 f"run directory {str(self.path)!r} was removed or moved during the run; give the "
                 "same command again to begin anew, or move it back first to go on."
             )
+
+    def restore_config(self) -> None:
+        """Writes `config.json` again, with a warning, if another program removed it.
+
+        Raises:
+          UserError: The whole directory was removed.
+        """
+        self.check_exists()
+        if peers.is_first() and not (self.path / CONFIG).exists():
+            print_warning(f"{self.path / CONFIG} was removed during the run; it is written again")
+            self._write_config()
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
@@ -96,7 +109,7 @@ class RunDirectory:
         self.rewind(history)
         self.write_metadata(card)
         if peers.is_first():
-            write_file(self.path / CONFIG, to_json(self._config))
+            self._write_config()
 
     def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Makes `metrics.jsonl` and the events say what the history says, and nothing else.
@@ -147,6 +160,7 @@ class RunDirectory:
         """Writes down what the run came to."""
         if not peers.is_first():
             return
+        self.restore_config()
         self._add_line(result)
         # The rest of it are figures of the best epoch and of the whole run, no points of a curve.
         test = {name: value for name, value in result.items() if name.startswith("test/")}
@@ -193,6 +207,11 @@ class RunDirectory:
             self.finish(result)
         return result
 
+    def _write_config(self) -> None:
+        """Writes `config.json`, with the model that the run began with."""
+        began_with = {INIT_FROM: self.init_from} if INIT_FROM in self._config else {}
+        write_file(self.path / CONFIG, to_json({**self._config, **began_with}))
+
     def _add_line(self, record: Mapping[str, Any]) -> None:
         self.check_exists()
         with add_file_name(self._metrics), self._metrics.open("a") as file:
@@ -215,28 +234,24 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     """
     run = RunDirectory(path, config)
     with contextlib.ExitStack() as stack:
-        data_moved = peers.first_only(lambda: _take(path, config, stack))
-        run.data_moved = any(peers.agreed(bool(data_moved)))
+        began = peers.first_only(lambda: _take(path, config, stack)) or config
+        run.data_moved = any(peers.agreed(_data_places(began) != _data_places(config)))
+        run.init_from = peers.gathered(began.get(INIT_FROM, ""))[0]
         stack.callback(run.close)
         _check_seen(path)
         yield run
 
 
-def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) -> bool:
+def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) -> Mapping[str, Any]:
     """Locks and claims the directory until the stack is closed.
 
     Returns:
-      Whether the data of a resumed run have another path than before.
+      The configuration with which the run began.
     """
-    wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
-    if wildcards and not _is_begun(path):
-        raise UserError(
-            f"run directory {str(path.absolute())!r} has {' '.join(wildcards)} in its path, by "
-            "which Orbax, which writes the checkpoints, does not find them again; give another "
-            "--workdir."
-        )
-    lock, rollback = filelock.FileLock(path / LOCK), Rollback(path)
     try:
+        _check_wildcards(path)
+        lock, rollback = filelock.FileLock(path / LOCK), Rollback(path)
+        stack.callback(rollback.remove_new_folders)
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
         stack.callback(lock.release)
@@ -245,11 +260,20 @@ def _take(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) ->
     except filelock.Timeout as error:
         raise _in_use(path) from error
     except OSError as error:
-        rollback.remove_new_folders()
         raise UserError(
             f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
             "--workdir."
         ) from error
+
+
+def _check_wildcards(path: Path) -> None:
+    wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
+    if wildcards and not _is_begun(path):
+        raise UserError(
+            f"run directory {str(path.absolute())!r} has {' '.join(wildcards)} in its path, by "
+            "which Orbax, which writes the checkpoints, does not find them again; give another "
+            "--workdir."
+        )
 
 
 def _check_seen(path: Path) -> None:
@@ -284,13 +308,13 @@ def _in_use(path: Path) -> UserError:
     )
 
 
-def _claim(path: Path, config: Mapping[str, Any]) -> bool:
+def _claim(path: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Compares and writes `config.json`, and adds this start to `starts.json`.
 
     Returns:
-      Whether the data of a resumed run have another path than before.
+      The configuration with which the run began.
     """
-    kept, data_moved = config, False
+    began = config
     if _is_begun(path):
         saved = read_config(path, f"{RESTORE}, or give another --workdir")
         if not saved:
@@ -299,12 +323,12 @@ def _claim(path: Path, config: Mapping[str, Any]) -> bool:
                 "configuration is unknown; give another --workdir."
             )
         check_same_run(path, saved, config)
-        # Another number of epochs takes effect only when the run resumes.
-        kept = {**config, "epochs": saved["epochs"]} if "epochs" in saved else config
-        data_moved = _data_places(saved) != _data_places(config)
-    write_file(path / CONFIG, to_json(kept))
+        began = saved
+    # Another number of epochs takes effect only when the run resumes.
+    kept = {key: began[key] for key in ("epochs", INIT_FROM) if key in began}
+    write_file(path / CONFIG, to_json({**config, **kept}))
     write_file(path / STARTS, to_json([*_read_starts(path), describe_start()]))
-    return data_moved
+    return began
 
 
 def _read_starts(path: Path) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from flax_vision.arguments import normalized_path
 from flax_vision.counts import counted
 from flax_vision.errors import UserError
 from flax_vision.training.config import DATA_PATHS, INIT_FROM, default_config, flatten
@@ -31,7 +32,8 @@ _NONE = "(none)"
 def check_same_run(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raises a UserError if a run directory belongs to another configuration.
 
-    The number of epochs may change, if the rates of the past epochs stay the same.
+    The number of epochs may change, if the rates of the past epochs stay the same. `init_from` may
+    be left out, because a begun run does not read it again.
 
     Args:
       path: Run directory.
@@ -46,6 +48,11 @@ def check_same_run(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any
         for key in sorted((old | new).keys() - {*CHANGEABLE_KEYS, *places, INIT_FROM})
         if old.get(key, _NONE) != new.get(key, _NONE)
     }
+    if new.get(INIT_FROM) and _init_from(old) != _init_from(new):
+        differences[INIT_FROM] = (
+            f"{INIT_FROM} is {old.get(INIT_FROM, _NONE)!r} there and {new[INIT_FROM]!r} now, but a "
+            f"begun run does not read it again; leave it out (--config.{INIT_FROM}=) to go on"
+        )
     if set(differences) == {"epochs"}:
         obstacle = _obstacle_to_epochs(path, old, new)
         if not obstacle:
@@ -65,6 +72,10 @@ def _with_defaults(
     defaults = flatten(default_config().to_dict())
     began = {key: defaults[key] for key in given if key in defaults} | dict(saved)
     return json.loads(json.dumps(began)), json.loads(json.dumps(given))
+
+
+def _init_from(config: Mapping[str, Any]) -> str:
+    return normalized_path(config.get(INIT_FROM, ""))
 
 
 def _advice(path: Path, keys: Collection[str]) -> str:

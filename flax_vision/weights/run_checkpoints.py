@@ -1,5 +1,6 @@
 """Read-only access to the checkpoints of a run, for other programs than its trainer."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,8 +51,16 @@ def epoch_rank(record: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def saved_steps(run: Path) -> list[int]:
-    """Returns the steps of the checkpoints in a run directory, oldest first."""
-    names = [folder.name for folder in (run / "checkpoints").glob("*") if folder.is_dir()]
+    """Returns the steps of the checkpoints in a run directory, oldest first.
+
+    Raises:
+      OSError: The directory of the checkpoints cannot be read.
+    """
+    try:
+        with os.scandir(run / "checkpoints") as entries:
+            names = [entry.name for entry in entries if entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     return sorted(int(name) for name in names if name.isdecimal())
 
 

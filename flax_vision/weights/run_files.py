@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 
-from flax_vision.errors import UserError, add_file_name
+from flax_vision.errors import UserError
 
 CONFIG = "config.json"
 STARTS = "starts.json"
@@ -26,7 +26,8 @@ RESTORE = "restore the file that the run wrote"
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-_Number = Annotated[float, msgspec.Meta(gt=-(2**63), lt=2**63)]
+_Seconds = Annotated[float, msgspec.Meta(gt=-(2**63), lt=2**63)]
+"""A range that can be shown as a time."""
 
 _Classes = dict[str, tuple[int, str]]
 """Number of images and their digest, by class."""
@@ -55,6 +56,7 @@ class _Config(TypedDict, total=False):
 
     epochs: _Count
     batch_size: _Count
+    init_from: str
     loss: _Loss
     augmentation: _Augmentation
     data: _Data
@@ -82,17 +84,17 @@ _Result = TypedDict(
         "step": int,
         "best/epoch": int,
         "test/images": int,
-        "test/top1": _Number,
-        "test/loss": _Number,
-        "seconds": _Number,
-        "waiting": _Number,
+        "test/top1": _Share,
+        "test/loss": float,
+        "seconds": _Seconds,
+        "waiting": _Seconds,
     },
 )
 
 
 class _Epoch(TypedDict):
     epoch: int
-    seconds: _Number
+    seconds: _Seconds
 
 
 def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
@@ -191,11 +193,13 @@ def write_file(path: Path, text: str) -> None:
     """Replaces a file atomically: a kill leaves the old one or the new one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        with add_file_name(path), unfinished.open("w") as file:
+        with unfinished.open("w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -24,7 +24,7 @@ from flax_vision.report.run import write_report
 from flax_vision.report.trained_run import open_trained_run
 from flax_vision.training import fit as fit_module
 from flax_vision.training.display import Display
-from flax_vision.weights import exported
+from flax_vision.weights import exported, run_records
 from flax_vision.weights.loading import LoadedModel
 from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
@@ -256,17 +256,33 @@ def test_damaged_optional_files_are_left_out(name, content, run, tmp_path):
     assert warning.endswith("; the report leaves it out")
 
 
-def test_checkpoint_replaces_damaged_metrics(run, tmp_path, monkeypatch):
+def replace_metrics(run, tmp_path, content, monkeypatch):
     link(run, tmp_path, "metrics.jsonl")
-    (tmp_path / "metrics.jsonl").write_text("{")
+    (tmp_path / "metrics.jsonl").write_text(content)
     newest = Checkpoint(tmp_path, 9, [{"epoch": 9, "seconds": 1.0, "train/loss": 0.0625}])
     monkeypatch.setattr(
-        trained_run, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
+        run_records, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
     )
+    return newest.history
+
+
+def test_checkpoint_replaces_damaged_metrics(run, tmp_path, monkeypatch):
+    history = replace_metrics(run, tmp_path, "{", monkeypatch)
     opened = open_trained_run(tmp_path)
-    assert opened.records == newest.history
+    assert opened.records == history
     (warning,) = opened.warnings
     assert warning.endswith("; the report shows the records of the newest checkpoint")
+
+
+def test_metrics_without_the_best_epoch_of_a_finished_run_are_damaged(run, tmp_path, monkeypatch):
+    history = replace_metrics(run, tmp_path, f"{EPOCH}\n", monkeypatch)
+    assert not open_trained_run(tmp_path).warnings  # it is not finished
+    result = RESULT | {"step": 9, "test/loss": 0.5, "waiting": 0.0}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    opened = open_trained_run(tmp_path)
+    assert opened.records == [*history, result]
+    (warning,) = opened.warnings
+    assert "is damaged (it has 1 epoch, and the best is epoch 2); the report shows" in warning
 
 
 def test_run_before_the_end_of_its_first_epoch():

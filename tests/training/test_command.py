@@ -48,6 +48,8 @@ def fails(capsys, tmp_path, monkeypatch):
     [
         ([], "--config"),
         (["--config"], "--config"),
+        ([f"--config={'x' * 300}.py"], "xxx.py' cannot be read (File name too long); give ano"),
+        ([f"--config={LENET5}", f"--workdir={'x' * 300}"], "cannot be written (File name too lon"),
         (["--config=configs/lenet.py"], "no config file 'configs/lenet.py'"),
         ([f"--config={LENET5}:mnits"], "did you mean 'mnist'"),
         ([f"--config={LENET5}", "--config.epoch=1"], "did you mean 'config.epochs'"),
@@ -153,12 +155,31 @@ def test_directory_of_another_configuration(fails, tmp_path):
         (errno.ENOSPC, "run/checkpoints", "run: No space left on .* are whole; make room and give"),
         (errno.ENOSPC, "standard output", "standard output: No space left on device; make room an"),
         (errno.EACCES, "/data", "/data: Permission denied; mend /data and give the same command"),
-        (errno.EIO, None, "the system: Input/output error; mend the system"),
+        (errno.EIO, None, "Input/output error; mend that and give the same command again.$"),
     ],
 )
-def test_errors_of_the_system_are_about_what_failed(number, name, message):
+def test_errors_of_the_system_are_about_what_failed(number, name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run/checkpoints/1").mkdir(parents=True)
     error = OSError(number, os.strerror(number), name)
     assert re.match(message, command._explain(error, Path("run")))
+
+
+def test_errors_without_checkpoints_promise_none(tmp_path):
+    error = OSError(errno.EACCES, "Permission denied", str(tmp_path / "run/config.json"))
+    assert command._explain(error, tmp_path / "run") == (
+        f"{tmp_path}/run: Permission denied; mend {tmp_path}/run/config.json and give the same "
+        "command again."
+    )
+
+
+def test_errors_of_the_system_before_a_run_are_one_line(fails, monkeypatch):
+    def fail():
+        raise OSError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "cwd", fail)
+    line = fails(f"--config={LENET5}", "--config.init_from=a")
+    assert line == "error: No such file or directory; mend that and give the same command again."
 
 
 def test_tilde_is_home(monkeypatch):

@@ -17,9 +17,9 @@ def test_defaults_make_sense():
 @pytest.mark.parametrize(
     ("key", "value", "rule"),
     [
-        ("batch_size", 0, "at least 1"),
-        ("batch_size", -5, "at least 1"),
-        ("epochs", 0, "at least 1"),
+        ("batch_size", 0, "from 1 to 2147483647"),
+        ("batch_size", -5, "from 1 to 2147483647"),
+        ("epochs", 0, "from 1 to 2147483647"),
         ("seed", -1, "from 0 to"),
         ("data.mean", ("a", "b"), "finite numbers"),
         ("data.std", ((1.0, 2.0), (3.0, 4.0)), "finite numbers"),

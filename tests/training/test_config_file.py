@@ -1,5 +1,9 @@
+import errno
+import os
 from pathlib import Path
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
@@ -90,7 +94,7 @@ def test_file_may_define_dataclasses(write):
             "trainable_codes is 'perhaps'; it must be True or False",
         ),
         (["--config.batch_size"], "'--config.batch_size' has no value"),
-        (["--config.batch_size=0"], "config.batch_size is 0; it must be at least 1"),
+        (["--config.batch_size=0"], "config.batch_size is 0; it must be from 1 to 2147483647"),
         (["--config.model.name=lenet"], "unknown network 'lenet'; did you mean 'lenet5'"),
     ],
 )
@@ -133,6 +137,21 @@ def test_missing_file_offers_the_nearest():
         load_config(str(CONFIGS / "lenet.py"), [])
 
 
+def test_directory_without_rights_is_one_line(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(UserError, match="config file 'a/b.py' cannot be read .Permission denied.;"):
+        load_config("a/b.py", [])
+
+
+def test_name_of_the_file_itself_is_not_offered(tmp_path):
+    os.mkfifo(tmp_path / "mine.py")
+    with pytest.raises(UserError, match=r"no config file .*mine.py'. In .*: no .py file.$"):
+        load_config(str(tmp_path / "mine.py"), [])
+
+
 def test_recipe_that_does_not_exist(write):
     with pytest.raises(UserError, match="unknown recipe 'mnst'; did you mean 'mnist'"):
         load_config(f"{LENET5}:mnst", [])
@@ -151,6 +170,15 @@ def test_recipe_that_does_not_exist(write):
         ({"epochs": True}, "config.epochs is True; it must be a whole number"),
         ({"init_from": None}, "config.init_from is None; it must be a string"),
         ({"data": "mnist_5k"}, "unknown key 'data'; did you mean 'data."),
+        ({"seed": ConfigDict()}, "config.seed is .*; it must be a whole number, such as 0"),
+        ({"sead": ConfigDict()}, "unknown key 'sead'; did you mean 'seed'"),
+        ({"schedule": {"learning_rate": 10**400}}, "config.schedule.learning_rate is 10*; it must"),
+        ({"data": {"mean": (10**400,)}}, "config.data.mean is .10*,.; it must be finite numbers"),
+        ({"data": {"mean": (np.float32(1),)}}, "config.data.mean is .*; it must be a number, a st"),
+        ({"model": {"name": "lenet5", "background": ConfigDict()}}, "background is .*; it must be"),
+        ({"batch_size": 2**31}, "batch_size is 2147483648; it must be from 1 to 2147483647"),
+        ({"epochs": 99999999999}, "epochs is 99999999999; it must be from 1 to 2147483647"),
+        ({"data": {"threads": 2**31}}, "data.threads is 2147483648; it must be from 0 to 21474836"),
         ({"model": {"name": "lenet6"}}, "unknown network 'lenet6'"),
     ],
 )
@@ -171,6 +199,13 @@ def test_checked_configuration_is_a_complete_copy():
     assert checked.model.background == -0.1
     assert config.to_dict() == {"epochs": 2, "data": {"mean": [1.0]}}
     assert check_config(checked) == checked
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.dtype(jnp.bfloat16), "bfloat16"])
+def test_type_becomes_its_name(dtype):
+    given = ConfigDict({"model": {"name": "lenet5", "dtype": dtype}, "data": ConfigDict()})
+    assert check_config(given).model.dtype == "bfloat16"
+    assert given.model.dtype == dtype
 
 
 def test_tilde_is_home(monkeypatch):

@@ -7,9 +7,8 @@ import pytest
 from flax_vision.checksums import write_checksums
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.training import finished_run
 from flax_vision.training.run_directory import open_run
-from flax_vision.weights import exported
+from flax_vision.weights import exported, run_records
 from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 CONFIG = {"epochs": 1}
@@ -32,7 +31,7 @@ def finished(tmp_path, monkeypatch):
     write_checksums(tmp_path / "export")
     newest = Checkpoint(tmp_path, 10, [RECORD])
     monkeypatch.setattr(
-        finished_run, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
+        run_records, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
     )
     return tmp_path
 
@@ -62,7 +61,7 @@ def test_without_an_export_the_result_is_one_error(damage, finished):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]\n", '{"epoch": "x"}\n'])
+@pytest.mark.parametrize("content", [None, "", "{", "[]\n", '{"epoch": "x"}\n'])
 def test_metrics_are_written_again_from_the_checkpoint(content, finished, capsys):
     metrics = finished / "metrics.jsonl"
     before = metrics.read_text()

@@ -126,8 +126,10 @@ def test_run_resumes_without_the_model_of_init_from(config, finished, tmp_path, 
         with pytest.raises(Interrupted):
             fit(config, tmp_path / "stopped")
     shutil.rmtree(begin_with)
-    config.init_from = "elsewhere"
+    config.init_from = ""
     fit(config, tmp_path / "stopped")
+    saved = json.loads((tmp_path / "stopped/config.json").read_text())
+    assert saved["init_from"] == str(begin_with)
     ways = (tmp_path / "whole", tmp_path / "stopped")
     chex.assert_trees_all_equal(*(fv.load(workdir)[1] for workdir in ways))
     cards = [(workdir / "model_metadata.json").read_text() for workdir in ways]
@@ -342,6 +344,20 @@ def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, mo
     assert fit(config, tmp_path)["step"] == 9
     assert "checkpoint 9 is of another run; this one is at step 4" in capsys.readouterr().err
     chex.assert_trees_all_equal(fv.load(tmp_path)[1], fv.load(finished[0])[1])
+
+
+def test_run_whose_directory_is_removed_during_a_save_leaves_nothing(config, tmp_path, monkeypatch):
+    config.checkpoint.every_seconds = 0.0
+
+    def fail(self, *arguments):
+        shutil.rmtree(self._directory.parent)
+        self._directory.mkdir(parents=True)  # as Orbax does
+        raise FileNotFoundError("no such step")
+
+    monkeypatch.setattr(Checkpoints, "save", fail)
+    with pytest.raises(UserError, match="run' was removed or moved during the run"):
+        fit(config, tmp_path / "run")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("when", ["claim_images", "rewind", "write_metadata"])

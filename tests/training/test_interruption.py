@@ -1,3 +1,4 @@
+import errno
 import gc
 import os
 import signal
@@ -30,6 +31,16 @@ def test_first_signal_is_remembered(number):
         assert interruption.signal is None
         os.kill(os.getpid(), number)
         assert interruption.signal is number
+
+
+def test_signal_is_remembered_where_stderr_cannot_be_written(monkeypatch):
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", fail)
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.signal is signal.SIGTERM
 
 
 def test_signal_in_a_callback_of_the_garbage_collector_is_not_lost(monkeypatch):

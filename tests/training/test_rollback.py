@@ -1,10 +1,15 @@
 import json
+import shutil
 
 import pytest
 
+from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
+from flax_vision.training import run_directory
 from flax_vision.training.run_directory import open_run
+from flax_vision.weights.exported import ModelCard
 
+CARD = ModelCard("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}}
 
 
@@ -45,6 +50,48 @@ def test_begun_run_keeps_its_configuration(tmp_path):
     fail_in(tmp_path, {**CONFIG, "report": False})
     assert contents(tmp_path) == before
     assert (tmp_path / "checkpoints/1").is_dir()
+
+
+def test_extension_that_fails_leaves_the_finished_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_directory, "check_same_run", lambda *arguments: None)
+    with open_run(tmp_path, CONFIG) as run:
+        (tmp_path / "checkpoints/1").mkdir(parents=True)
+        run.finish({"step": 1})
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/index.html").write_text("of 2 epochs")
+    (tmp_path / "events.out.tfevents.1.events").write_text("of 2 epochs")
+    before = contents(tmp_path)
+
+    def extend():
+        with open_run(tmp_path, {**CONFIG, "epochs": 3}) as run:
+            run.begin(CARD, [{"step": 1, "a": 1.0}])
+            assert not (tmp_path / "result.json").exists()
+            raise UserError("no good")
+
+    with pytest.raises(UserError, match="no good"):
+        extend()
+    assert contents(tmp_path) == before
+
+
+def test_new_result_is_kept(tmp_path):
+    with open_run(tmp_path, CONFIG):
+        (tmp_path / "checkpoints/1").mkdir(parents=True)
+    fail_in(tmp_path, work=lambda path: (path / "result.json").write_text("{}"))
+    assert (tmp_path / "result.json").exists()
+
+
+@pytest.mark.parametrize("name", ["run", "mine/run"])
+def test_checkpoints_in_a_removed_directory_are_removed(name, tmp_path):
+    (tmp_path / "mine").mkdir()
+    with open_run(tmp_path / name, CONFIG):
+        (tmp_path / name / "checkpoints/1").mkdir(parents=True)
+
+    def remove(path):
+        shutil.rmtree(path)
+        (path / "checkpoints/2/state").mkdir(parents=True)  # as Orbax does
+
+    fail_in(tmp_path / name, work=remove)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
 
 
 def test_refused_directory_gets_no_lock(tmp_path):

@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError
 from flax_vision.training import run_directory
 from flax_vision.training.config import default_config
-from flax_vision.training.run_directory import open_run
+from flax_vision.training.run_directory import RunDirectory, open_run
 from flax_vision.weights import run_files
 from flax_vision.weights.exported import ModelCard
 
@@ -108,7 +109,6 @@ OF_PLACES = [
     {"data": {"path": "b/photos"}},
     {"data": {"path": "photos/"}},
     {"data": {"directory": "/else/where"}},
-    {"init_from": "gone"},
 ]
 
 
@@ -123,6 +123,17 @@ def test_digests_of_the_images_and_no_paths_tell_the_data(other, digits, tmp_pat
         run.claim_images(parts)
         with pytest.raises(UserError, match="belongs to other images"):
             run.claim_images(Parts(digits, digits, digits))
+
+
+@pytest.mark.parametrize("again", ["gone", "b/../gone", ""])
+def test_begun_run_keeps_the_model_of_its_beginning(again, tmp_path):
+    with open_run(tmp_path, {"init_from": "gone"}) as run:
+        assert run.init_from == "gone"
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with open_run(tmp_path, {"init_from": again}) as run:
+        assert run.init_from == "gone"
+        run.begin(CARD, [])
+    assert json.loads((tmp_path / "config.json").read_text()) == {"init_from": "gone"}
 
 
 def test_paths_are_compared_where_there_are_no_digests(tmp_path):
@@ -154,6 +165,18 @@ def test_directory_that_was_removed_is_an_error(tmp_path, digits):
         with pytest.raises(UserError, match=message):
             run.claim_images(Parts(digits, digits, digits))
         assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("then", [RunDirectory.restore_config, lambda run: run.finish(RESULT)])
+def test_configuration_that_was_removed_is_written_again(then, tmp_path, capsys):
+    with open_run(tmp_path, CONFIG) as run:
+        before = (tmp_path / "config.json").read_text()
+        (tmp_path / "config.json").unlink()
+        then(run)
+        then(run)
+    assert (tmp_path / "config.json").read_text() == before
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("config.json was removed during the run; it is written again")
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"preprocessing": 1}', "{"])
@@ -200,6 +223,21 @@ def test_directory_that_cannot_be_written(tmp_path):
         open_run(tmp_path / "file/run", CONFIG),
     ):
         pass
+
+
+def test_checkpoints_that_cannot_be_read_are_not_none(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with open_run(tmp_path, CONFIG):
+        pass
+    monkeypatch.setattr(os, "scandir", refuse)
+    with (
+        pytest.raises(UserError, match="cannot be written .Permission denied.; give another --w"),
+        open_run(tmp_path, {**CONFIG, "seed": 1}),
+    ):
+        pass
+    assert json.loads((tmp_path / "config.json").read_text()) == json.loads(json.dumps(CONFIG))
 
 
 @pytest.mark.parametrize("name", ["config.json", "starts.json", "run.lock"])

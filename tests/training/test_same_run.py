@@ -76,6 +76,13 @@ def test_another_rate_can_begin_with_the_weights(tmp_path):
     assert "\n" not in str(e.value)
 
 
+@pytest.mark.parametrize("saved", ["", "here"])
+def test_another_model_to_begin_with_is_a_difference(saved, tmp_path):
+    message = f"init_from is '{saved}' there and '/nowhere' now, .* leave it out .* to go on. Give"
+    with pytest.raises(UserError, match=message):
+        check_same_run(tmp_path, configured(init_from=saved), configured(init_from="/nowhere"))
+
+
 def test_another_model_cannot(tmp_path):
     other = configured(**{"model.name": "alexnet", "schedule.learning_rate": 0.5})
     with pytest.raises(UserError, match="model.name is .*; sched.* now. Give another --workdir.$"):

@@ -11,6 +11,7 @@ from flax_vision.weights.run_files import (
     read_records,
     read_result,
     read_starts,
+    write_file,
 )
 
 DATA = {"name": "mnist_5k", "directory": "", "validation": 0.1}
@@ -43,6 +44,12 @@ def test_files_as_they_are_written(name, content, nothing, tmp_path):
     assert READERS[name](tmp_path) == nothing
     (tmp_path / name).write_text(json.dumps(content))
     assert READERS[name](tmp_path) == content
+
+
+@pytest.mark.parametrize("loss", [1e20, float("inf")])
+def test_high_loss_is_valid(loss, tmp_path):
+    (tmp_path / "result.json").write_text(json.dumps(RESULT | {"test/loss": loss}))
+    assert read_result(tmp_path, "do this")["test/loss"] == loss
 
 
 def test_records_of_epochs_and_the_result(tmp_path):
@@ -110,7 +117,10 @@ def test_another_type_is_one_line(name, content, tmp_path):
             "Expected `int`, got `float` - at `$.test/images`",
         ),
         ("result.json", RESULT | {"test/top1": 10**400}, "Number out of range"),
-        ("result.json", RESULT | {"test/top1": float("nan")}, "Expected `float` > "),
+        ("result.json", RESULT | {"test/top1": float("nan")}, "Expected `float` >= 0.0"),
+        ("result.json", RESULT | {"seconds": 1e20}, "Expected `float` < "),
+        ("result.json", RESULT | {"waiting": float("nan")}, "Expected `float` > "),
+        ("config.json", {"init_from": 3}, "Expected `str`, got `int` - at `$.init_from`"),
         ("result.json", RESULT | {"other": None}, "Expected `float`, got `null`"),
         ("metrics.jsonl", [], "line 1: Expected `object`, got `array`"),
         ("metrics.jsonl", RECORD | {"epoch": "1"}, "line 1: Expected `float`, got `str`"),
@@ -123,6 +133,14 @@ def test_other_contents_are_one_line(name, content, reason, tmp_path):
     with pytest.raises(UserError) as caught:
         READERS[name](tmp_path)
     assert str(caught.value).startswith(f"{tmp_path / name} is damaged ({reason}")
+
+
+def test_errors_of_writing_name_the_target(tmp_path):
+    (tmp_path / "config.json").mkdir()
+    for file in (tmp_path / "config.json", tmp_path / "nowhere/config.json"):
+        with pytest.raises(OSError, match=f"'{file}'$"):
+            write_file(file, "{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 @pytest.mark.parametrize("name", READERS)
