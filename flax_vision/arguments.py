@@ -23,6 +23,14 @@ def expanded_path(text: str) -> str:
     return os.path.expanduser(text)
 
 
+def to_path(path: str | Path) -> Path:
+    """Returns a path, for a text with the home directory in place of `~`.
+
+    A `Path` stays as it is: it may name a file `~x.png`, which was found in a folder.
+    """
+    return Path(expanded_path(path)) if isinstance(path, str) else path
+
+
 def normalized_path(text: str) -> str:
     """Returns a path relative to the current directory, or an absolute one outside of it.
 

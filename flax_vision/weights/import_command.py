@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
     imported = import_weights(
         options.name,
         options.source,
-        Path(options.directory),
+        options.directory,
         class_names=_lines(options.classes) if options.classes else None,
         resize=options.resize,
         transform_input=False if options.no_transform_input else None,
