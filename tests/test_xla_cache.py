@@ -62,7 +62,9 @@ def test_a_directory_that_others_can_write_is_not_used(tmp_path, monkeypatch):
     path.mkdir(0o755, parents=True)
     path.chmod(0o777)
     environment = {}
-    with pytest.warns(UserWarning, match=f"at every start: {path} can be written by others") as found:
+    with pytest.warns(
+        UserWarning, match=f"at every start: {path} can be written by others"
+    ) as found:
         xla_cache.configure(environment)
     assert len(found) == 1
     assert environment == {"JAX_COMPILATION_CACHE_DIR": ""}
