@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from flax_vision import arguments
 from flax_vision.counts import listed, nfc
-from flax_vision.data.image_files import SUFFIXES, irregular_reason, is_image, natural
+from flax_vision.data.image_files import SUFFIXES, is_image, natural
 from flax_vision.errors import UserError
+from flax_vision.regular_files import irregular_reason
 
 _NAMED = 8
 """Number of names with reasons in an error."""
