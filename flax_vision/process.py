@@ -5,8 +5,11 @@ It is for programs: a library should leave the process of its caller alone.
 
 import functools
 import os
+import signal
 import sys
 import warnings
+from collections.abc import Callable
+from types import FrameType
 
 from flax_vision import allocator, restart, xla_cache, xla_flags
 from flax_vision.errors import UserError
@@ -44,6 +47,17 @@ def prepare() -> None:
     if unchanged:
         verb = "is" if unchanged == ["the allocator"] else "are"
         warnings.warn(f"{', '.join(unchanged)} {verb} not configured: {obstacle}", stacklevel=2)
+
+
+def handle_ctrl_c(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Replaces Python's own handler of Ctrl-C.
+
+    It stays ignored where it is, as in a background job. An interactive session keeps Python's
+    handler, because it continues afterwards.
+    """
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default and not restart.is_interactive():
+        signal.signal(signal.SIGINT, handler)
 
 
 def emulate_devices(count: int) -> None:
