@@ -31,7 +31,8 @@ def prepare() -> None:
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     # Pillow warns of damaged metadata: it names no file, and the image is read anyway.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    warnings.formatwarning = lambda message, *place, **line: f"warning: {printable(message)}\n"
+    if not restart.is_interactive():  # a session has warnings of its own
+        warnings.formatwarning = lambda message, *place, **line: f"warning: {printable(message)}\n"
     obstacle = restart.obstacle()
     unchanged = []
     if allocator.needs_restart(os.environ):

@@ -12,7 +12,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
-from flax_vision import processor, user_cache
+from flax_vision import processor, restart, user_cache
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 """JAX's variable for the directory of compiled programs."""
@@ -35,7 +35,8 @@ def configure(environment: MutableMapping[str, str]) -> None:
     if path is None or not _is_usable(path, is_own=named is None):
         environment[CACHE] = ""
         return
-    _remove_unreadable_entries(path)
+    if not restart.is_interactive():  # a session shows warnings in its own way
+        _remove_unreadable_entries(path)
     if named is None:
         environment[CACHE] = str(path)
         environment.setdefault(_SIZE, str(_CACHE_BYTES))

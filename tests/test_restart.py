@@ -95,8 +95,21 @@ def test_what_was_printed_before_is_not_lost():
 def test_others_continue_and_warn_once(arguments, text, reason, script):
     output, warnings = run(*arguments, text=text, cwd=script.parent)
     assert output.startswith("goes on\n")
-    assert warnings.count("warning: the allocator is not configured: ") == 1
+    assert warnings.count("the allocator is not configured: ") == 1
     assert reason in warnings
+
+
+@pytest.mark.parametrize("session", [True, False])
+def test_session_keeps_its_way_to_show_warnings(session):
+    program = f"""
+import sys, warnings
+if {session}: sys.ps1 = "> "
+own = warnings.formatwarning, warnings.showwarning
+{PROGRAM}
+print((warnings.formatwarning, warnings.showwarning) == own)
+"""
+    output, _ = run("-c", program, GLIBC_TUNABLES="")
+    assert output == f"again\n{session}\n"
 
 
 def test_variables_of_a_session_remain():
