@@ -45,7 +45,7 @@ def main(typed: Sequence[str] | None = None) -> int:
             _configure_signals_and_streams()
         options = _parser().parse_args(typed)
         if typed is None and _computes(options):
-            process.prepare()
+            process.prepare(has_steps=options.command != "summary")
         return options.run(options) or 0
     except UserError as error:
         print_error(error)

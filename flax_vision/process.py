@@ -20,12 +20,16 @@ _PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 
 
 @functools.cache
-def prepare() -> None:
+def prepare(has_steps: bool = True) -> None:
     """Settles the allocator, XLA's flags and its cache; may start the program again to do it.
 
     A program calls it once, before anything else. It is started again only where nothing can be
     lost: see `restart.obstacle`. A warning names every setting that is unavailable, and the
     program continues without it.
+
+    Args:
+      has_steps: Whether the program runs steps, not only compiles them. Otherwise it is not started
+        again, and its allocator stays.
     """
     # Pillow's, of which decoding makes an error that names the file.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
@@ -35,7 +39,7 @@ def prepare() -> None:
         warnings.formatwarning = lambda message, *place, **line: f"warning: {printable(message)}\n"
     obstacle = restart.obstacle()
     unchanged = []
-    if allocator.needs_restart(os.environ):
+    if has_steps and allocator.needs_restart(os.environ):
         if obstacle is None:
             allocator.restart(os.environ)
         unchanged.append("the allocator")

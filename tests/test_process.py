@@ -83,13 +83,17 @@ def test_commands_that_compute_nothing_configure_nothing(module, arguments, tmp_
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
-        ("flax_vision.cli", "summary lenet5 --mesh=rows=1"),
         ("flax_vision.cli", "evaluate nowhere"),
         ("flax_vision.training.command", "--config=nowhere.py"),
     ],
 )
 def test_commands_that_compute_start_again(module, arguments):
     assert "starts: os.exec" in starts(module, arguments, os.environ["XDG_CACHE_HOME"])
+
+
+def test_summary_only_compiles_and_does_not_start_again():
+    command = "summary lenet5 --mesh=rows=1"
+    assert "starts: os.exec" not in starts("flax_vision.cli", command, os.environ["XDG_CACHE_HOME"])
 
 
 @pytest.mark.parametrize(
