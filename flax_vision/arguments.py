@@ -24,9 +24,9 @@ def expanded_path(text: str) -> str:
 
 
 def to_path(path: str | Path) -> Path:
-    """Returns a path, for a text with the home directory in place of `~`.
+    """Returns the path of a text, with the home directory in place of `~`.
 
-    A `Path` stays as it is: it may name a file `~x.png`, which was found in a folder.
+    A `Path` is not changed. It may come from the listing of a folder that has a file `~x.png`.
     """
     return Path(expanded_path(path)) if isinstance(path, str) else path
 

@@ -132,7 +132,7 @@ def gather(listener: socket.socket, processes: int, seconds: float) -> Lines:
 
 @dataclass
 class _Stranger:
-    """A connection whose first line has not come yet."""
+    """A connection before its first line is complete."""
 
     line: Line
     said: bytes = b""

@@ -118,7 +118,7 @@ def test_first_line_may_come_in_pieces():
 
 
 def test_process_without_free_files_hangs_up_on_the_oldest(monkeypatch):
-    """It goes on with the next; without any it waits for the end of its own."""
+    """If there is no other connection, it tries again later."""
     accept = socket.socket.accept
     failures = iter([EMFILE, None, EMFILE, None, ECONNABORTED, None])
 
