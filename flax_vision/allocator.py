@@ -9,11 +9,9 @@ threads (`arena_max=1`) would keep them too, but grows from step to step.
 Both are read when a process starts, so the program replaces itself by itself with them.
 """
 
-import atexit
 import ctypes
 import os
 import platform
-import shutil
 import sys
 import tempfile
 import warnings
@@ -63,7 +61,7 @@ def restart(environment: Mapping[str, str]) -> NoReturn:
 
 
 def check(environment: Mapping[str, str]) -> None:
-    """Warns of settings that cannot be met; removes this process's private library at its end."""
+    """Warns of settings that cannot be met."""
     wanted = environment.get(ALLOCATOR, "")
     if wanted not in ("", *ALLOCATORS):
         allowed = " or ".join(ALLOCATORS)
@@ -72,9 +70,6 @@ def check(environment: Mapping[str, str]) -> None:
         _warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
     elif wanted == "keep" and environment.get(TUNABLES, KEEP) != KEEP:
         _warn(f"{ALLOCATOR} is 'keep', but {TUNABLES} has settings already, which stand")
-    directory = Path(environment.get(PRELOAD, "")).parent
-    if directory.name.startswith(_private_prefix()):
-        _remove_at_exit(directory)
 
 
 def keeping(environment: Mapping[str, str], says_why: bool = True) -> dict[str, str]:
@@ -145,26 +140,17 @@ def _build(source: bytes, path: Path) -> None:
 
 
 def _private(source: bytes, name: str) -> Path:
-    """Compiles the library in a temporary directory that is removed when this process ends.
+    """Compiles the library to a file without a name, and returns its path.
 
-    The program may have been replaced by then, so the directory's name has the process's number.
+    The file exists as long as this process, also in the program that replaces this one, and is
+    there for its children.
     """
-    directory = Path(tempfile.mkdtemp(prefix=_private_prefix()))
-    _remove_at_exit(directory)
-    try:
-        compiled.compile_library(source, _OPTIONS, directory / name)
-    except UnavailableError:
-        shutil.rmtree(directory)
-        raise
-    return directory / name
-
-
-def _private_prefix() -> str:
-    return f"flax_vision-{os.getpid()}-"
-
-
-def _remove_at_exit(directory: Path) -> None:
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder) / name
+        compiled.compile_library(source, _OPTIONS, built)
+        file = os.open(built, os.O_RDONLY)
+    os.set_inheritable(file, True)
+    return Path(f"/proc/{os.getpid()}/fd/{file}")
 
 
 def _warn(text: str) -> None:

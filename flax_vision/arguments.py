@@ -23,6 +23,14 @@ def expanded_path(text: str) -> str:
     return os.path.expanduser(text)
 
 
+def to_path(path: str | Path) -> Path:
+    """Returns the path of a text, with the home directory in place of `~`.
+
+    A `Path` is not changed. It may come from the listing of a folder that has a file `~x.png`.
+    """
+    return Path(expanded_path(path)) if isinstance(path, str) else path
+
+
 def normalized_path(text: str) -> str:
     """Returns a path relative to the current directory, or an absolute one outside of it.
 

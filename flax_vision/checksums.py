@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from flax_vision.regular_files import read_regular
+
 FILE = "sha256.json"
 """Name of the file with the checksums."""
 
@@ -57,7 +59,7 @@ def _is_hidden(name: str) -> bool:
 
 def _read(file: Path) -> dict[str, object]:
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_regular(file))
     except FileNotFoundError as error:
         raise ChecksumError(f"it has no {FILE}") from error
     except (ValueError, RecursionError) as error:

@@ -17,7 +17,6 @@ from flax_vision.evaluation import command as evaluation
 from flax_vision.prediction import command as prediction
 from flax_vision.report import command as report
 from flax_vision.report.tables import FORMATS, print_table
-from flax_vision.restart import is_interactive
 from flax_vision.terminal import configure_streams, print_error, print_note
 from flax_vision.text import printable
 from flax_vision.weights import export_command as export
@@ -46,7 +45,7 @@ def main(typed: Sequence[str] | None = None) -> int:
             _configure_signals_and_streams()
         options = _parser().parse_args(typed)
         if typed is None and _computes(options):
-            process.prepare()
+            process.prepare(has_steps=options.command != "summary")
         return options.run(options) or 0
     except UserError as error:
         print_error(error)
@@ -69,10 +68,8 @@ def _computes(options: argparse.Namespace) -> bool:
 
 def _configure_signals_and_streams() -> None:
     """Configures signals and streams of a process that runs this program alone."""
-    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_default and not is_interactive():
-        # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Nothing can be lost here, so that Ctrl-C may end a step in its middle.
+    process.handle_ctrl_c(signal.SIG_DFL)
     if not configure_streams():
         raise UserError("standard output is closed; redirect it to a file or to /dev/null.")
 

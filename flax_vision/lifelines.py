@@ -5,6 +5,7 @@ to, and TCP itself asks after a machine that says nothing.
 """
 
 import contextlib
+import errno
 import ipaddress
 import re
 import selectors
@@ -12,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from flax_vision.counts import listed
@@ -26,8 +28,11 @@ _LONGEST = 1000
 _SIGNATURE = "flax_vision"
 """End of the first line of a process; other programs do not send it."""
 
-_FIRST_WORDS_SECONDS = 1.0
-"""Time limit for the rest of a first line, after its first byte."""
+_STRANGERS = 32
+"""Number of connections that may be open before their first line has come."""
+
+_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
+"""Errors of a process, or a system, that has too many files open."""
 
 _AGAIN_SECONDS = 0.2
 _ATTEMPT_SECONDS = 10.0
@@ -125,44 +130,75 @@ def gather(listener: socket.socket, processes: int, seconds: float) -> Lines:
     return lines
 
 
+@dataclass
+class _Stranger:
+    """A connection before its first line is complete."""
+
+    line: Line
+    said: bytes = b""
+
+    def has_spoken(self) -> bool:
+        """Reads the bytes that have come, and returns whether nothing of the line is missing."""
+        try:
+            new = self.line.connection.recv(_LONGEST - len(self.said))
+        except OSError:
+            return True
+        self.said += new
+        return not new or new.endswith(b"\n") or len(self.said) == _LONGEST
+
+
 def _hellos(listener: socket.socket, deadline: float) -> Generator[_Hello, None, None]:
     """Yields the first line of every process that connects.
 
-    A silent connection does not delay the others, and is closed at the end. A connection with any
-    other first line is closed at once.
+    A connection that is silent, or sends a part of a line, does not delay the others. The oldest
+    of them is closed when there are too many. One with any other first line is closed at once.
     """
     listener.setblocking(False)
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ, None)
         try:
             while time.monotonic() < deadline:
-                for key, _ in selector.select(_left(deadline)):
-                    if key.data is None:
-                        _accept(listener, selector)
-                        continue
-                    selector.unregister(key.fileobj)
-                    if hello := _hello(key.data):
-                        yield hello
+                ready = [key.data for key, _ in selector.select(_left(deadline))]
+                for stranger in filter(None, ready):
+                    if stranger.has_spoken():
+                        selector.unregister(stranger.line.connection)
+                        if hello := _hello(stranger):
+                            yield hello
+                if None in ready:
+                    _accept(listener, selector)
         finally:
-            for key in selector.get_map().values():
-                if key.data is not None:
-                    key.data.connection.close()
+            for stranger in _strangers(selector):
+                stranger.line.connection.close()
+
+
+def _strangers(selector: selectors.BaseSelector) -> list[_Stranger]:
+    """Returns the connections without a first line, the oldest first."""
+    return [key.data for key in selector.get_map().values() if key.data is not None]
 
 
 def _accept(listener: socket.socket, selector: selectors.BaseSelector) -> None:
-    with contextlib.suppress(BlockingIOError, ConnectionError):  # it may be closed already
+    """Accepts a connection, for which the oldest stranger may have to go."""
+    strangers = _strangers(selector)
+    try:
         line = _line(listener.accept()[0])
-        selector.register(line.connection, selectors.EVENT_READ, line)
+        selector.register(line.connection, selectors.EVENT_READ, _Stranger(line))
+        is_full = len(strangers) >= _STRANGERS
+    except OSError as error:  # the connection may be closed already
+        is_full = error.errno in _NO_MORE_FILES
+    if is_full and strangers:
+        selector.unregister(strangers[0].line.connection)
+        strangers[0].line.connection.close()
+    elif is_full:
+        time.sleep(_AGAIN_SECONDS)
 
 
-def _hello(line: Line) -> _Hello | None:
+def _hello(stranger: _Stranger) -> _Hello | None:
     """Returns the first line of a process; None for a line of another program."""
-    words = re.fullmatch(
-        rf"([0-9]{{1,6}}) ([0-9]{{1,6}}) {_SIGNATURE}", line.hear(_FIRST_WORDS_SECONDS)
-    )
+    said = stranger.said.decode(errors="replace").removesuffix("\n")
+    words = re.fullmatch(rf"([0-9]{{1,6}}) ([0-9]{{1,6}}) {_SIGNATURE}", said)
     if words and int(words[2]) < int(words[1]):
-        return _Hello(line, int(words[1]), int(words[2]))
-    line.connection.close()
+        return _Hello(stranger.line, int(words[1]), int(words[2]))
+    stranger.line.connection.close()
     return None
 
 

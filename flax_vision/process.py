@@ -5,8 +5,11 @@ It is for programs: a library should leave the process of its caller alone.
 
 import functools
 import os
+import signal
 import sys
 import warnings
+from collections.abc import Callable
+from types import FrameType
 
 from flax_vision import allocator, restart, xla_cache, xla_flags
 from flax_vision.errors import UserError
@@ -17,21 +20,26 @@ _PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 
 
 @functools.cache
-def prepare() -> None:
+def prepare(has_steps: bool = True) -> None:
     """Settles the allocator, XLA's flags and its cache; may start the program again to do it.
 
     A program calls it once, before anything else. It is started again only where nothing can be
     lost: see `restart.obstacle`. A warning names every setting that is unavailable, and the
     program continues without it.
+
+    Args:
+      has_steps: Whether the program runs steps, not only compiles them. Otherwise it is not started
+        again, and its allocator stays.
     """
     # Pillow's, of which decoding makes an error that names the file.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     # Pillow warns of damaged metadata: it names no file, and the image is read anyway.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    warnings.formatwarning = lambda message, *place, **line: f"warning: {printable(message)}\n"
+    if not restart.is_interactive():  # a session has warnings of its own
+        warnings.formatwarning = lambda message, *place, **line: f"warning: {printable(message)}\n"
     obstacle = restart.obstacle()
     unchanged = []
-    if allocator.needs_restart(os.environ):
+    if has_steps and allocator.needs_restart(os.environ):
         if obstacle is None:
             allocator.restart(os.environ)
         unchanged.append("the allocator")
@@ -44,6 +52,17 @@ def prepare() -> None:
     if unchanged:
         verb = "is" if unchanged == ["the allocator"] else "are"
         warnings.warn(f"{', '.join(unchanged)} {verb} not configured: {obstacle}", stacklevel=2)
+
+
+def handle_ctrl_c(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Replaces Python's own handler of Ctrl-C.
+
+    It stays ignored where it is, as in a background job. An interactive session keeps Python's
+    handler, because it continues afterwards.
+    """
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default and not restart.is_interactive():
+        signal.signal(signal.SIGINT, handler)
 
 
 def emulate_devices(count: int) -> None:

@@ -1,6 +1,7 @@
 """Checks whether a new process may replace this one with the same program."""
 
 import builtins
+import os
 import sys
 import threading
 from pathlib import Path
@@ -29,14 +30,27 @@ def obstacle() -> str | None:
         return "the program's main module does not call it itself"
     file, source = main.get("__file__"), frames[-1].f_code.co_filename
     # A program of `-c` has no file. The file of standard input may be a pipe.
-    if source == "<string>" if file is None else source == file and Path(file).is_file():
-        return None
-    return "this program is not started from a file"
+    if not (source == "<string>" if file is None else source == file and Path(file).is_file()):
+        return "this program is not started from a file"
+    if file and not _is_found_again(file, is_module=main["__spec__"] is not None):
+        return "the current directory was changed before"
+    return None
 
 
 def is_interactive() -> bool:
     """Returns whether the process is interactive: a notebook, a Python shell, or `python -i`."""
     return bool(sys.flags.inspect) or hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
+
+
+def _is_found_again(file: str, is_module: bool) -> bool:
+    """Returns whether the command finds the file of the program from the current directory."""
+    for word in sys.orig_argv[1:]:  # the program may be a folder, too
+        if os.path.realpath(file) in map(os.path.realpath, (word, f"{word}/__main__.py")):
+            return True
+    # Python puts the first current directory before the places of modules.
+    was_there = not sys.flags.safe_path and Path(file).is_relative_to(sys.path[0])
+    is_there = os.path.realpath(sys.path[0]) == os.path.realpath("")
+    return is_module and (is_there or not was_there)
 
 
 def _frames_of_others() -> list[FrameType]:

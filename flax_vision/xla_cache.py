@@ -12,7 +12,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
-from flax_vision import processor, user_cache
+from flax_vision import processor, restart, user_cache
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 """JAX's variable for the directory of compiled programs."""
@@ -32,10 +32,11 @@ def configure(environment: MutableMapping[str, str]) -> None:
     if named == "" or "://" in (named or ""):  # none, or a bucket, which JAX handles
         return
     path = _own_directory() if named is None else Path(named)
-    if path is None or not _is_writable(path, "XDG_CACHE_HOME" if named is None else CACHE):
+    if path is None or not _is_usable(path, is_own=named is None):
         environment[CACHE] = ""
         return
-    _remove_unreadable_entries(path)
+    if not restart.is_interactive():  # a session shows warnings in its own way
+        _remove_unreadable_entries(path)
     if named is None:
         environment[CACHE] = str(path)
         environment.setdefault(_SIZE, str(_CACHE_BYTES))
@@ -57,18 +58,22 @@ def _instructions() -> str:
     return hashlib.sha256(processor.flags().encode()).hexdigest()[:8]
 
 
-def _is_writable(path: Path, variable: str) -> bool:
+def _is_usable(path: Path, is_own: bool) -> bool:
+    """Creates a cache directory, and warns if it cannot be used."""
     try:
         path.mkdir(user_cache.MODE, parents=True, exist_ok=True)
+        reason = user_cache.untrusted_reason(path) if is_own else None
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
+        reason = f"cannot be written ({error.strerror})"
+    if reason:
+        variable = "XDG_CACHE_HOME" if is_own else CACHE
         warnings.warn(
-            f"programs are compiled anew at every start: {path} cannot be written "
-            f"({error.strerror}); set {variable} to a directory that can",
+            f"programs are compiled anew at every start: {path} {reason}; set {variable} to a "
+            "directory of your own",
             stacklevel=2,
         )
-        return False
-    return True
+    return not reason
 
 
 def _remove_unfinished(path: Path) -> None:

@@ -41,6 +41,7 @@ def trial(x):
 jax.jit(trial).lower(jnp.ones((2, 2, 3, 3))).compile()
 """
 _TRIAL_SECONDS = 60
+_ANSWERS = ("yes", "no")
 
 
 def configure(environment: MutableMapping[str, str]) -> None:
@@ -64,34 +65,41 @@ def accepted(flags: Sequence[str]) -> list[str]:
 
 
 def _accepts(flags: Sequence[str]) -> bool:
-    """Returns whether jaxlib compiles with these flags; a file in the cache records success."""
+    """Returns whether jaxlib compiles with these flags; a file in the cache has the answer."""
     cache = user_cache.cache_dir()
     version = metadata.version("jaxlib")
     digest = hashlib.sha256(f"{version} {' '.join(flags)} {_TRIAL}".encode()).hexdigest()
-    marker = cache and cache / f"flags-{version}-{digest[:8]}"
-    if marker and marker.exists():
-        return True
-    is_accepted = _compiles(flags)
-    if is_accepted and marker:
-        with contextlib.suppress(OSError):  # the next start tries again
-            marker.touch()
-    return is_accepted
+    file = cache and cache / f"flags-{version}-{digest[:8]}"
+    answer = file.read_text() if file and file.is_file() else ""
+    if answer not in _ANSWERS:
+        answer = _ask(flags)
+        if file and answer in _ANSWERS:
+            with contextlib.suppress(OSError):  # the next start tries again
+                file.write_text(answer)
+    return answer == "yes"
+
+
+def _ask(flags: Sequence[str]) -> str:
+    """Returns one of `_ANSWERS`; empty where jaxlib does not compile for another reason."""
+    try:
+        if _compiles(flags):
+            return "yes"
+        return "no" if _compiles([]) else ""
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def _compiles(flags: Sequence[str]) -> bool:
     own = {FLAGS: " ".join(flags), "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _TRIAL],
-            env={**os.environ, **own},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_TRIAL_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _TRIAL],
+        env={**os.environ, **own},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=_TRIAL_SECONDS,
+        check=False,
+    )
     return not done.returncode
 
 

@@ -107,12 +107,23 @@ def test_without_a_compiler_large_blocks_are_left_to_glibc(tmp_path):
 
 
 @glibc
-def test_without_a_cache_directory_the_library_is_private_and_goes_with_the_program(tmp_path):
+def test_without_a_cache_directory_the_library_is_private_and_its_file_has_no_name(tmp_path):
+    """It ends with the program, however that ends; until then its children have it too."""
     (tmp_path / "file").touch()
     (tmp_path / "tmp").mkdir()
-    output, warnings = run(XDG_CACHE_HOME=str(tmp_path / "file"), TMPDIR=str(tmp_path / "tmp"))
+    program = f"""{PROGRAM}
+import subprocess, sys
+print(os.listdir(os.environ["TMPDIR"]))
+child = "print('/kept-memory-' in open('/proc/self/maps').read())"
+print(subprocess.check_output([sys.executable, "-c", child], text=True), flush=True)
+os._exit(0)
+"""
+    own = {"XDG_CACHE_HOME": str(tmp_path / "file"), "TMPDIR": str(tmp_path / "tmp")}
+    output, warnings = run(program, **own)
     assert "freed memory: kept, in huge pages" in output
-    assert warnings.count("warning: nothing is cached") == 1
+    assert output.endswith("\n[]\nTrue\n\n")
+    assert warnings.count("warning: ") == warnings.count("warning: nothing is cached") == 1
+    assert "ld.so" not in warnings
     assert not list((tmp_path / "tmp").iterdir())
 
 

@@ -1,11 +1,17 @@
 import argparse
 import inspect
+from pathlib import Path
 
 import pytest
 
+import flax_vision as fv
 from flax_vision import arguments, cli
 from flax_vision.errors import UserError
+from flax_vision.evaluation.trained import evaluate_trained
+from flax_vision.report.run import write_report
 from flax_vision.sharding import make_mesh
+from flax_vision.weights.export import export
+from flax_vision.weights.importing import import_weights
 
 
 def test_axes_are_those_of_a_mesh():
@@ -71,6 +77,13 @@ def test_tilde_is_home(monkeypatch):
     assert arguments.expanded_path("") == ""
 
 
+def test_only_text_has_a_home_directory(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert arguments.to_path("~/a") == Path("/home/me/a")
+    assert arguments.to_path("~nouser/a") == Path("~nouser/a")
+    assert arguments.to_path(Path("~/a")) == Path("~/a")
+
+
 def test_every_path_of_a_command_may_begin_with_a_tilde():
     commands = cli._parser()._subparsers._group_actions[0].choices
     paths = {
@@ -81,3 +94,21 @@ def test_every_path_of_a_command_may_begin_with_a_tilde():
     }
     assert len(paths) == 14
     assert set(paths.values()) == {arguments.expanded_path}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        fv.load,
+        fv.Classifier,
+        evaluate_trained,
+        write_report,
+        lambda path: export(path, "safetensors", "~/a.safetensors"),
+        lambda path: export(path, "safetensors", "~/nowhere/a.safetensors"),
+        lambda path: import_weights("resnet50_v1_5", f"{path}.safetensors", "~/new"),
+    ],
+)
+def test_public_functions_expand_a_tilde(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UserError, match=f"{tmp_path}/nowhere"):
+        call("~/nowhere")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import pytest
 
-from flax_vision import joining, lifelines
+from flax_vision import joining
 from flax_vision.errors import UserError
 from flax_vision.joining import join
 
@@ -116,8 +116,7 @@ def test_process_that_is_there_twice_is_named_by_all():
         b"",
     ],
 )
-def test_what_is_no_process_of_the_run_is_let_alone(words, free_port, monkeypatch):
-    monkeypatch.setattr(lifelines, "_FIRST_WORDS_SECONDS", 0.2)
+def test_what_is_no_process_of_the_run_is_let_alone(words, free_port):
     address = f"127.0.0.1:{free_port}"
     with ThreadPoolExecutor() as threads:
         first = threads.submit(joining._meet, address, 2, 0, 20.0)

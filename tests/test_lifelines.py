@@ -1,9 +1,12 @@
 """Lines between threads of one process."""
 
+import contextlib
 import socket
 import struct
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from errno import ECONNABORTED, EMFILE
 
 import pytest
 
@@ -82,19 +85,55 @@ def test_it_listens_at_all_addresses_for_a_name():
         assert listener.getsockname()[0] in ("::", "0.0.0.0")
 
 
-def test_silent_connections_delay_nobody(monkeypatch):
-    monkeypatch.setattr(lifelines, "_FIRST_WORDS_SECONDS", 60.0)
-    with lifelines.listen("127.0.0.1", 0) as listener:
+@pytest.mark.parametrize("words", [b"", b"2"])
+@pytest.mark.parametrize("count", [3, 40])
+def test_other_connections_delay_nobody(count, words):
+    """They send nothing, or a part of a line; the oldest go when they are many."""
+    with lifelines.listen("127.0.0.1", 0) as listener, ThreadPoolExecutor() as threads:
         address = listener.getsockname()
-        silent = [socket.create_connection(address) for _ in range(3)]
-        other = socket.create_connection(address)
-        other.sendall(b"2 1 flax_vision\n")
-        assert list(lifelines.gather(listener, 2, 20.0)) == [1]
-        assert other.recv(100) == b"welcome\n"
-        for connection in silent:
-            assert connection.recv(100) == b""  # hung up
-            connection.close()
-        other.close()
+        gathered = threads.submit(lifelines.gather, listener, 2, 20.0)
+        strangers = [socket.create_connection(address) for _ in range(count)]
+        for stranger in strangers:
+            with contextlib.suppress(OSError):
+                stranger.sendall(words)
+        begun = time.monotonic()
+        assert list(lifelines.reach(*address, 2, 1, 20.0)) == [0]
+        assert time.monotonic() - begun < 1.0
+        assert list(gathered.result()) == [1]
+        for stranger in strangers:
+            with contextlib.suppress(ConnectionResetError):
+                assert stranger.recv(100) == b""  # hung up
+            stranger.close()
+
+
+def test_first_line_may_come_in_pieces():
+    with lifelines.listen("127.0.0.1", 0) as listener, ThreadPoolExecutor() as threads:
+        gathered = threads.submit(lifelines.gather, listener, 2, 20.0)
+        with socket.create_connection(listener.getsockname()) as other:
+            for piece in (b"2 1 fl", b"ax_vision", b"\n"):
+                other.sendall(piece)
+                time.sleep(0.05)
+            assert other.recv(100) == b"welcome\n"
+    assert list(gathered.result()) == [1]
+
+
+def test_process_without_free_files_hangs_up_on_the_oldest(monkeypatch):
+    """If there is no other connection, it tries again later."""
+    accept = socket.socket.accept
+    failures = iter([EMFILE, None, EMFILE, None, ECONNABORTED, None])
+
+    def fail_at_times(listener):
+        if failure := next(failures, None):
+            raise OSError(failure, "failed")
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", fail_at_times)
+    with lifelines.listen("127.0.0.1", 0) as listener, ThreadPoolExecutor() as threads:
+        gathered = threads.submit(lifelines.gather, listener, 2, 20.0)
+        with socket.create_connection(listener.getsockname()) as stranger:
+            assert list(lifelines.reach(*listener.getsockname(), 2, 1, 20.0)) == [0]
+            assert stranger.recv(100) == b""
+    assert list(gathered.result()) == [1]
 
 
 def test_closed_connection_is_ignored():

@@ -1,5 +1,6 @@
 import os
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import jax
 import pytest
 from run_program import run_program
 
-from flax_vision import allocator, process
+from flax_vision import allocator, process, restart
 from flax_vision.errors import UserError
 
 DAMAGED = """
@@ -82,13 +83,35 @@ def test_commands_that_compute_nothing_configure_nothing(module, arguments, tmp_
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
-        ("flax_vision.cli", "summary lenet5 --mesh=rows=1"),
         ("flax_vision.cli", "evaluate nowhere"),
         ("flax_vision.training.command", "--config=nowhere.py"),
     ],
 )
 def test_commands_that_compute_start_again(module, arguments):
     assert "starts: os.exec" in starts(module, arguments, os.environ["XDG_CACHE_HOME"])
+
+
+def test_summary_only_compiles_and_does_not_start_again():
+    command = "summary lenet5 --mesh=rows=1"
+    assert "starts: os.exec" not in starts("flax_vision.cli", command, os.environ["XDG_CACHE_HOME"])
+
+
+@pytest.mark.parametrize(
+    ("before", "is_interactive", "expected"),
+    [
+        (signal.default_int_handler, False, signal.SIG_DFL),
+        (signal.default_int_handler, True, signal.default_int_handler),
+        (signal.SIG_IGN, False, signal.SIG_IGN),
+    ],
+)
+def test_handler_of_ctrl_c(before, is_interactive, expected, monkeypatch):
+    monkeypatch.setattr(restart, "is_interactive", lambda: is_interactive)
+    previous = signal.signal(signal.SIGINT, before)
+    try:
+        process.handle_ctrl_c(signal.SIG_DFL)
+        assert signal.getsignal(signal.SIGINT) == expected
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @pytest.mark.parametrize("name", ["JAX_PLATFORMS", "JAX_PLATFORM_NAME"])

@@ -46,6 +46,29 @@ def test_a_file_a_command_and_a_module_start_again(script):
     assert run("-m", "program", cwd=script.parent) == ("again\n", "")
 
 
+@pytest.mark.parametrize("arguments", [["program.py"], ["-m", "program"], ["folder"]])
+def test_a_program_that_its_command_no_longer_finds_continues(arguments, script):
+    program = f"import os; os.chdir('/')\n{PROGRAM}"
+    script.write_text(program)
+    (script.parent / "folder").mkdir()
+    (script.parent / "folder/__main__.py").write_text(program)
+    output, warnings = run(*arguments, cwd=script.parent)
+    assert output == "goes on\n"
+    assert "the current directory was changed before" in warnings
+
+
+def test_a_program_that_its_command_still_finds_starts_again(script, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/__main__.py").write_text(PROGRAM)
+    assert run("folder", cwd=tmp_path) == ("again\n", "")
+    (tmp_path / "link.py").symlink_to(script)
+    assert run("-u", "link.py", "x", cwd=tmp_path) == ("again\n", "")
+    script.write_text(f"import os; os.chdir('/')\n{PROGRAM}")
+    assert run(str(script)) == ("again\n", "")
+    elsewhere = {"PYTHONPATH": str(tmp_path), "cwd": tmp_path / "folder"}
+    assert run("-m", "program", **elsewhere) == ("again\n", "")
+
+
 def test_a_program_may_call_it_through_a_library():
     calls = "import re; re.sub('a', lambda match: str(process.prepare()), 'a')"
     assert run("-c", PROGRAM.replace("process.prepare()", calls)) == ("again\n", "")
@@ -72,8 +95,21 @@ def test_what_was_printed_before_is_not_lost():
 def test_others_continue_and_warn_once(arguments, text, reason, script):
     output, warnings = run(*arguments, text=text, cwd=script.parent)
     assert output.startswith("goes on\n")
-    assert warnings.count("warning: the allocator is not configured: ") == 1
+    assert warnings.count("the allocator is not configured: ") == 1
     assert reason in warnings
+
+
+@pytest.mark.parametrize("session", [True, False])
+def test_session_keeps_its_way_to_show_warnings(session):
+    program = f"""
+import sys, warnings
+if {session}: sys.ps1 = "> "
+own = warnings.formatwarning, warnings.showwarning
+{PROGRAM}
+print((warnings.formatwarning, warnings.showwarning) == own)
+"""
+    output, _ = run("-c", program, GLIBC_TUNABLES="")
+    assert output == f"again\n{session}\n"
 
 
 def test_variables_of_a_session_remain():

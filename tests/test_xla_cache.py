@@ -56,6 +56,20 @@ def test_a_directory_of_the_users_that_cannot_be_written_is_warned_of(tmp_path):
     assert "JAX_COMPILATION_CACHE_DIR" in warnings
 
 
+def test_a_directory_that_others_can_write_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / f"flax_vision/xla-{xla_cache._instructions()}"
+    path.mkdir(0o755, parents=True)
+    path.chmod(0o777)
+    environment = {}
+    with pytest.warns(
+        UserWarning, match=f"at every start: {path} can be written by others"
+    ) as found:
+        xla_cache.configure(environment)
+    assert len(found) == 1
+    assert environment == {"JAX_COMPILATION_CACHE_DIR": ""}
+
+
 def test_a_bucket_is_left_to_jax():
     environment = {"JAX_COMPILATION_CACHE_DIR": "gs://bucket/cache"}
     xla_cache.configure(environment)

@@ -1,4 +1,5 @@
 import platform
+import subprocess
 
 import pytest
 from run_program import run_program
@@ -91,9 +92,10 @@ UNKNOWN = "--xla_flag_of_another_version=1"
 
 def test_a_jaxlib_is_asked_which_flags_it_takes_and_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert xla_flags.accepted([xla_flags.BARRIERS, UNKNOWN]) == [xla_flags.BARRIERS]
-    monkeypatch.setattr(xla_flags, "_compiles", lambda flags: False)  # as if asked again
-    assert xla_flags.accepted([xla_flags.BARRIERS]) == [xla_flags.BARRIERS]
+    for _ in range(2):
+        assert xla_flags.accepted([xla_flags.BARRIERS, UNKNOWN]) == [xla_flags.BARRIERS]
+        monkeypatch.setattr(xla_flags, "_compiles", pytest.fail)
+    monkeypatch.setattr(xla_flags, "_compiles", lambda flags: not flags)
     monkeypatch.setattr(xla_flags.metadata, "version", lambda name: "1.0")
     assert xla_flags.accepted([xla_flags.BARRIERS]) == []
 
@@ -108,3 +110,19 @@ loop = lambda x: jax.lax.fori_loop(0, 3, lambda i, c: jax.lax.optimization_barri
 print(jax.jit(jax.grad(lambda x: total(loop(x))))(jnp.zeros(8)).tolist())
 """
     assert run_flagged(program, "", tmp_path) == f"{[1.0] * 8}\n"
+
+
+@pytest.mark.parametrize("failure", [OSError, subprocess.TimeoutExpired("python", 60), None])
+def test_a_jaxlib_that_does_not_answer_is_asked_again(failure, tmp_path, monkeypatch):
+    """It fails without flags too, as with a wrong setting in the environment."""
+
+    def fail(flags):
+        if failure:
+            raise failure
+        return False
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(xla_flags, "_compiles", fail)
+    assert xla_flags.accepted([xla_flags.BARRIERS]) == []
+    monkeypatch.setattr(xla_flags, "_compiles", lambda flags: True)
+    assert xla_flags.accepted([xla_flags.BARRIERS]) == [xla_flags.BARRIERS]

@@ -55,7 +55,7 @@ def find_folder(
       UserError: The folder does not exist, or two folders are the same split. The functions raise
         it too: there are no classes, a class is empty, or a part has an unknown class.
     """
-    root = Path(path).expanduser()
+    root = Path(path)
     if not path or not root.is_dir():
         found = "is not a directory" if root.exists() else "does not exist"
         problem = f"is {path!r}, which {found}" if path else "is not given"

@@ -1,7 +1,7 @@
 """Image files: their extensions, their order and their content."""
 
+import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,20 +11,13 @@ from typing import IO
 from flax_vision.counts import counted, listed, nfc
 from flax_vision.data.decoding import FORMATS, TooManyPixelsError
 from flax_vision.data.options import MAX_PIXELS
+from flax_vision.regular_files import open_regular
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", *((".avif",) if "AVIF" in FORMATS else ())),
 )
 """Extensions of image files, in any case."""
-
-_KINDS = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFDIR: "a directory",
-}
 
 _BYTES_PER_PIXEL, _METADATA_BYTES = 8, 2**24
 """Bytes that a file may have: red, green, blue and opacity of 16 bits each, and metadata."""
@@ -57,15 +50,14 @@ class Paths:
           OSError: It cannot be opened, or is not a regular file.
           TooManyPixelsError: It has more bytes than an image of `max_pixels` needs.
         """
-        path = self.paths[index]
-        if reason := irregular_reason(path):
-            raise OSError(reason)
-        size = path.stat().st_size
+        file = open_regular(self.paths[index])
+        size = os.fstat(file.fileno()).st_size
         if size > _BYTES_PER_PIXEL * self.max_pixels + _METADATA_BYTES:
+            file.close()
             raise TooManyPixelsError(
                 f"it has {size:,} bytes, too many for an image of {self.max_pixels:,} pixels"
             )
-        return path.open("rb")
+        return file
 
     def name(self, index: int) -> str:
         """Returns the path of a file."""
@@ -74,21 +66,6 @@ class Paths:
     def key(self, index: int) -> str:
         """Returns the name of a file without its folder, identical on every system."""
         return nfc(self.paths[index].name)
-
-
-def irregular_reason(path: Path) -> str:
-    """Returns why a path must not be opened: reading a pipe or a device may never end.
-
-    Returns:
-      A clause such as `it is a named pipe, not a regular file`; empty for a regular file or an
-      inaccessible path, such as a broken link.
-    """
-    try:
-        kind = stat.S_IFMT(path.stat().st_mode)
-    except OSError:
-        return ""
-    found = _KINDS.get(kind, "something else")
-    return "" if kind == stat.S_IFREG else f"it is {found}, not a regular file"
 
 
 def is_image(path: Path) -> bool:

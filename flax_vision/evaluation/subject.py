@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from flax_vision import arguments
 from flax_vision.counts import counted, nfc
 from flax_vision.data import identity
 from flax_vision.data.image_set import Images, Report
@@ -52,6 +53,7 @@ def find_source(
       UserError: no set is named, and there is no run that says which it was trained on, or its
         folder is not there; or a folder is given, and a set.
     """
+    directory, folder = (x and arguments.expanded_path(x) for x in (directory, folder))
     own = run_configuration(path).get("data", {})
     wanted = name or ("folder" if folder is not None else own.get("name"))
     if wanted is None:
@@ -65,7 +67,7 @@ def find_source(
     others = {"path": folder or "", "validation": own.get("validation", 0.0), "test": 1.0}
     data = own if is_own else others
     if is_own and folder is None and wanted == "folder":
-        _check_there(path, Path(data["path"]).expanduser())
+        _check_there(path, Path(data["path"]))
     reading = _reading(
         card,
         wanted,
@@ -96,7 +98,7 @@ def _check_there(path: Path, folder: Path) -> None:
 
 
 def _is_same(folder: str, other: str) -> bool:
-    first, second = (Path(path).expanduser().resolve() for path in (folder, other))
+    first, second = (Path(path).resolve() for path in (folder, other))
     return first == second
 
 
@@ -203,7 +205,7 @@ def has_moved(path: Path, source: Source) -> str:
     own = run_configuration(path).get("data", {})
     if not own or own["name"] != "folder" or source.name != "folder" or source.test != 1:
         return ""
-    if Path(own["path"]).expanduser().is_dir():
+    if Path(own["path"]).is_dir():
         return ""
     return (
         f"the run's own folder {own['path']!r} is not there; if {source.path!r} is the same one, "

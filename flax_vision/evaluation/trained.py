@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from flax_vision.arguments import to_path
 from flax_vision.data.background import background_hint, sample_edge_levels
 from flax_vision.data.image_set import Images, Report
 from flax_vision.data.photographs import Photographs
@@ -126,7 +127,7 @@ def evaluate_trained(
     Raises:
       UserError: the network, the data and the protocol do not fit together.
     """
-    path = Path(path)
+    path = to_path(path)
     loaded = load_model(path)
     card, variables = loaded.card, loaded.variables
     prepared = partial(prepare, card, protocol, scales=scales, flip=flip)

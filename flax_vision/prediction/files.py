@@ -5,9 +5,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from flax_vision import arguments
 from flax_vision.counts import listed, nfc
-from flax_vision.data.image_files import SUFFIXES, irregular_reason, is_image, natural
+from flax_vision.data.image_files import SUFFIXES, is_image, natural
 from flax_vision.errors import UserError
+from flax_vision.regular_files import irregular_reason
 
 _NAMED = 8
 """Number of names with reasons in an error."""
@@ -48,8 +50,9 @@ def find_photographs(named: str | Path | Sequence[str | Path]) -> Found:
     others: set[Path] = set()
     unreadable: dict[str, str] = {}
     for text in named:
-        path = Path(text).expanduser()
-        if not _exists(text):
+        path = arguments.to_path(text)
+        # An empty text, as of a variable that is not set, would be the current directory to Path.
+        if text == "" or not os.path.lexists(path):
             unreadable[str(text)] = "it does not exist; give files, or folders with images"
         elif not path.is_dir():
             found[path] = None
@@ -67,11 +70,6 @@ def find_photographs(named: str | Path | Sequence[str | Path]) -> Found:
         reasons = [f"{name!r}: {reason}" for name, reason in unreadable.items()]
         raise UserError(f"there are no photographs to look at: {listed(reasons, _NAMED, '; ')}.")
     return Found(paths, sorted(others - found.keys()), unreadable)
-
-
-def _exists(path: str | Path) -> bool:
-    # An empty text, as of a variable that is not set, would be the current directory to Path.
-    return path != "" and os.path.lexists(Path(path).expanduser())
 
 
 def _files(folder: Path) -> tuple[list[str], dict[str, str]]:

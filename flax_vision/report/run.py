@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 
+from flax_vision.arguments import to_path
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
 from flax_vision.evaluation.measurement import measure
@@ -56,7 +57,7 @@ def write_report(
       UserError: There is no run, or a required file of it is damaged.
       OSError: the report cannot be written.
     """
-    run = open_trained_run(Path(path))
+    run = open_trained_run(to_path(path))
     (run.path / FOLDER).mkdir(exist_ok=True)  # or fail before anything takes long
     tested, about_images = None, ""
     try:

@@ -5,7 +5,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flax_vision import arguments, peers
+from flax_vision import peers
+from flax_vision.arguments import to_path
 from flax_vision.data.image_set import Images, Report
 from flax_vision.errors import UserError
 from flax_vision.training.config import DATA_PATHS, flatten
@@ -35,7 +36,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
       OSError: A file of the run cannot be written.
       Interrupted: Ctrl-C or SIGTERM came, and the state was saved.
     """
-    config, workdir = check_config(config), Path(arguments.expanded_path(str(workdir)))
+    config, workdir = check_config(config), to_path(workdir)
     settings = flatten(config.to_dict(), "config.")
     for key in DATA_PATHS:  # the images themselves are compared
         del settings[f"config.{key}"]

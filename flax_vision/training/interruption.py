@@ -8,21 +8,18 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from flax_vision.restart import is_interactive
+from flax_vision.process import handle_ctrl_c
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CLEAR_LINE_AND_SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
 
 
 def stop_at_once_on_ctrl_c() -> None:
-    """Makes Ctrl-C end this process at once, unless it is ignored, as in a background job.
+    """Makes Ctrl-C end this process at once; see `process.handle_ctrl_c`.
 
     Python's own handler raises an exception. JAX's callback of the garbage collector swallows it.
-    An interactive session keeps that handler, because it continues afterwards.
     """
-    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_default and not is_interactive():
-        signal.signal(signal.SIGINT, _stop_at_once)
+    handle_ctrl_c(_stop_at_once)
 
 
 def _stop_at_once(number: int, frame: FrameType | None) -> None:

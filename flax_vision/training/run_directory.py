@@ -15,6 +15,7 @@ from flax_vision.arguments import normalized_path
 from flax_vision.data import identity
 from flax_vision.data.sources import Parts
 from flax_vision.errors import UserError, add_file_name
+from flax_vision.regular_files import read_regular
 from flax_vision.terminal import print_warning
 from flax_vision.training.config import DATA_PATHS, INIT_FROM, flatten
 from flax_vision.training.events import Events
@@ -292,7 +293,7 @@ def _check_seen(path: Path) -> None:
 
 def _digest_of_starts(path: Path) -> str:
     try:
-        return hashlib.sha256((path / STARTS).read_bytes()).hexdigest()
+        return hashlib.sha256(read_regular(path / STARTS)).hexdigest()
     except OSError:
         return ""
 

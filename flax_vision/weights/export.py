@@ -15,6 +15,7 @@ from flax.traverse_util import flatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from flax_vision.arguments import to_path
 from flax_vision.errors import UserError, unknown
 from flax_vision.models.registry import differing_options, model_options
 from flax_vision.ops.backend import plain_forms
@@ -63,7 +64,7 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
       UserError: there is no network at `path`, it cannot be had in that format, what that takes is
         not installed, or the output exists or cannot be written.
     """
-    output = Path(output)
+    output = to_path(output)
     write = _check(form, output, preprocessing)
     if form == "onnx":
         _check_precision(load_card(path))

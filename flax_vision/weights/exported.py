@@ -14,6 +14,7 @@ from flax_vision import checkpoints
 from flax_vision.checksums import ChecksumError, check_checksums, write_checksums
 from flax_vision.counts import counted
 from flax_vision.errors import UserError
+from flax_vision.regular_files import read_regular
 from flax_vision.weights.arrays import check_finite, differences
 from flax_vision.weights.model_card import FORMAT, ModelCard, OtherFormatError, from_json
 
@@ -62,7 +63,7 @@ def read_card(file: Path, hint: str) -> ModelCard:
       UserError: The file is unreadable, damaged or of another format.
     """
     try:
-        return from_json(file.read_bytes())
+        return from_json(read_regular(file))
     except OtherFormatError as error:
         raise UserError(
             f"{file} {error}; this version reads format {FORMAT}. Import the model again; for a "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flax_vision import arguments
 from flax_vision.errors import UserError
+from flax_vision.regular_files import read_regular
 from flax_vision.report.tables import FORMATS, print_table
 from flax_vision.terminal import print_note
 
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
     imported = import_weights(
         options.name,
         options.source,
-        Path(options.directory),
+        options.directory,
         class_names=_lines(options.classes) if options.classes else None,
         resize=options.resize,
         transform_input=False if options.no_transform_input else None,
@@ -92,10 +93,11 @@ def run(options: argparse.Namespace) -> None:
 
 def _lines(path: str) -> list[str]:
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_regular(Path(path)).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(
-            f"--classes {path!r} cannot be read ({error}); give a text file."
+            f"--classes {path!r} cannot be read ({reason}); give a text file."
         ) from error
     return [line.strip() for line in lines if line.strip()]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from flax_vision.arguments import to_path
 from flax_vision.counts import listed, nfc
 from flax_vision.errors import UserError
 from flax_vision.weights import exported
@@ -46,7 +47,7 @@ class Imported:
 def import_weights(
     name: str,
     source: str,
-    directory: Path,
+    directory: str | Path,
     *,
     class_names: Sequence[str] | None = None,
     resize: int | None = None,
@@ -74,6 +75,7 @@ def import_weights(
         the directory exists or cannot be written.
     """
     modules_of(name)
+    directory = to_path(directory)
     if directory.exists() or directory.is_symlink():
         raise UserError(f"{str(directory)!r} exists already; give a directory that does not.")
     is_googlenet = name == "googlenet_torchvision"
@@ -88,7 +90,7 @@ def import_weights(
     if source.startswith(_PUBLISHED):
         found = published(name, source.removeprefix(_PUBLISHED))
     else:
-        found = Published(read_state_dict(Path(source)), Transforms(), None)
+        found = Published(read_state_dict(to_path(source)), Transforms(), None)
     transforms = dataclasses.replace(
         found.transforms,
         resize=found.transforms.resize if resize is None else resize,

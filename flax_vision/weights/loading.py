@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from flax import linen as nn
 
+from flax_vision.arguments import to_path
 from flax_vision.checkpoints import Damaged
 from flax_vision.errors import UserError
 from flax_vision.weights import exported
@@ -50,7 +51,7 @@ def load_card(path: str | Path) -> ModelCard:
     Raises:
       UserError: There is no description, or it is damaged.
     """
-    path = Path(path)
+    path = to_path(path)
     if not is_unfinished(path):
         return exported.load_card(path)
     if not (path / METADATA).is_file():
@@ -66,7 +67,7 @@ def load_model(path: str | Path) -> LoadedModel:
     Raises:
       UserError: There is no model, or it is damaged.
     """
-    path = Path(path)
+    path = to_path(path)
     if not is_unfinished(path):
         return LoadedModel(*exported.load_export(path))
     card, file = load_card(path), path / METADATA

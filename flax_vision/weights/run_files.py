@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypedDict
 import msgspec
 
 from flax_vision.errors import UserError
+from flax_vision.regular_files import read_regular
 
 CONFIG = "config.json"
 STARTS = "starts.json"
@@ -225,7 +226,7 @@ def _read_json(file: Path, kind: Any, hint: str) -> Any:
 
 def _read(file: Path, hint: str) -> str:
     try:
-        return file.read_text("utf-8")
+        return read_regular(file).decode()
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror or error}); {hint}.") from error
     except UnicodeDecodeError as error:

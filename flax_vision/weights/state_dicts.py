@@ -8,6 +8,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from flax_vision.errors import UserError
+from flax_vision.regular_files import irregular_reason
 from flax_vision.weights.pytorch_files import read_pth
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -44,7 +45,7 @@ def read_state_dict(path: Path) -> dict[str, Any]:
             "torchvision:DEFAULT."
         )
     if not path.is_file():
-        problem = "is a directory" if path.is_dir() else "does not exist"
+        problem = irregular_reason(path).removeprefix("it ") or "does not exist"
         raise UserError(f"{str(path)!r} {problem}; give a file with the weights.")
     found = reader(path)
     for key in _WRAPPERS:

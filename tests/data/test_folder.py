@@ -302,3 +302,9 @@ def test_headers_are_reported(tmp_path, monkeypatch):
     check_headers(train, "train", lambda *report: reports.append(report))
     assert [done for _, done, _ in reports] == [1, 2, 3, 4, 5]
     assert reports[0][2] == 5
+
+
+def test_folder_whose_name_begins_with_a_tilde(tmp_path, monkeypatch):
+    write(tmp_path / "~nouser")
+    monkeypatch.chdir(tmp_path)
+    assert len(load("./~nouser")[0]) == 12

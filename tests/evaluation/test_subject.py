@@ -10,7 +10,7 @@ from flax_vision.data.options import MAX_PIXELS
 from flax_vision.data.sources import Source
 from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
-from flax_vision.evaluation.subject import OPTIONS, find_source, other_names
+from flax_vision.evaluation.subject import OPTIONS, find_source, has_moved, other_names
 
 
 @pytest.fixture
@@ -39,6 +39,24 @@ def test_folder_of_a_run_is_divided_as_in_the_run(directory, photographic):
     assert by_another_name == own
     other = Source("folder", "", "others", 0.1, 1.0, reading, names, OPTIONS)
     assert find_source(directory, photographic, None, folder="others") == other
+
+
+def test_folders_may_begin_with_a_tilde(card, photographic, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert find_source(tmp_path, photographic, None, folder="~/others").path == "/home/me/others"
+    assert find_source(tmp_path, card, "cifar10", directory="~/sets").directory == "/home/me/sets"
+
+
+def test_folder_of_a_run_is_not_expanded_again(directory, photographic, monkeypatch):
+    monkeypatch.chdir(directory)
+    config = json.loads((directory / "config.json").read_text())
+    config["data"]["path"] = "./~nouser"
+    (directory / "config.json").write_text(json.dumps(config))
+    (directory / "~nouser").mkdir()
+    source = find_source(directory, photographic, None)
+    assert source.path == "./~nouser"
+    assert has_moved(directory, dataclasses.replace(source, test=1)) == ""
+    assert find_source(directory, photographic, None, folder="./~nouser") == source
 
 
 def test_folder_of_a_run_that_is_gone(directory, photographic):

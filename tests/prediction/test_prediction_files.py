@@ -112,3 +112,19 @@ def test_truth_is_the_class_as_the_network_knows_it():
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     assert truth_of(Path(f"{decomposed}/1.jpg"), ["cat", composed]) == composed
     assert truth_of(Path(f"{composed}/1.jpg"), ["cat", decomposed]) == decomposed
+
+
+def test_name_that_begins_with_a_tilde(folder, monkeypatch):
+    monkeypatch.setenv("HOME", "/nowhere")
+    monkeypatch.chdir(folder)
+    (folder / "~/a").mkdir(parents=True)
+    for name in ("~x.png", "~/a/1.png"):
+        (folder / name).touch()
+    found = find_photographs(["./~x.png", "./~"]).paths
+    assert found == [Path("~x.png"), Path("~/a/1.png")]
+    assert find_photographs(found).paths == found
+
+
+def test_unknown_user_is_no_error_of_its_own():
+    with pytest.raises(UserError, match=r"'~nouser/x\.png': it does not exist"):
+        find_photographs(["~nouser/x.png"])

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import chex
 import jax
@@ -206,3 +207,17 @@ def test_numbers_that_are_not_finite(number, tmp_path, variables):
     exported.save(tmp_path, CARD, spoiled)
     with pytest.raises(UserError, match="not all numbers are finite in .*params/F6/bias.*damaged"):
         fv.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("sha256.json", lambda export: exported.load_card(export)),
+        ("other.json", lambda export: exported.read_card(export / "other.json", "do this")),
+    ],
+)
+def test_pipe_is_not_read(name, read, export):
+    (export / name).unlink(missing_ok=True)
+    os.mkfifo(export / name)
+    with pytest.raises(UserError, match=rf"{name} cannot be read \(it is a named pipe, not a reg"):
+        read(export)

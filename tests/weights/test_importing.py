@@ -191,6 +191,12 @@ def test_class_list_of_the_wrong_length(source, variables, tmp_path, capsys):
     check(message, capsys, NAME, source, tmp_path / "net", "--classes", names)
 
 
+def test_class_list_that_is_a_pipe(source, tmp_path, capsys):
+    os.mkfifo(tmp_path / "names")
+    message = r"names' cannot be read \(it is a named pipe, not a regular file\); give a text file"
+    check(message, capsys, NAME, source, tmp_path / "net", "--classes", tmp_path / "names")
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
 def test_class_list_that_cannot_be_read(content, source, variables, tmp_path, capsys):
     names = tmp_path / "names.txt"

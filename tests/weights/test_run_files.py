@@ -1,6 +1,8 @@
 """Wrong JSON types and values in the files of a run: one line each, never a traceback."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -144,7 +146,9 @@ def test_errors_of_writing_name_the_target(tmp_path):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_directory_in_the_place_of_a_file(name, tmp_path):
-    (tmp_path / name).mkdir()
-    with pytest.raises(UserError, match=f"{name} cannot be read .Is a directory.; do this."):
+@pytest.mark.parametrize(("make", "kind"), [(Path.mkdir, "directory"), (os.mkfifo, "named pipe")])
+def test_other_things_than_regular_files(name, make, kind, tmp_path):
+    make(tmp_path / name)
+    reason = f"it is a {kind}, not a regular file"
+    with pytest.raises(UserError, match=rf"{name} cannot be read \({reason}\); do this"):
         READERS[name](tmp_path)

@@ -1,6 +1,7 @@
 """Of safetensors; tests/parity has those of PyTorch's files."""
 
 import json
+import os
 import re
 import sys
 
@@ -110,7 +111,11 @@ def test_header_that_lies_is_one_line(lies, tmp_path):
         (lambda path: path.write_bytes(b""), "is damaged, or no safetensors file"),
         (lambda path: path.write_bytes(b"PK\3\4" * 9), "is damaged, or no safetensors file"),
         (lambda path: path.write_bytes(b"\x80\x02}q\x00." * 9), "is damaged, or no safetensors"),
-        (lambda path: path.mkdir(), "is a directory; give a file with the weights."),
+        (os.mkfifo, "is a named pipe, not a regular file; give a file with"),
+        (
+            lambda path: path.mkdir(),
+            "is a directory, not a regular file; give a file with",
+        ),
         (lambda path: None, "does not exist; give a file with the weights."),
         (
             lambda path: write_one(path, "F99", b"0"),
