@@ -7,6 +7,7 @@ from flax_vision.checkpoints import History
 from flax_vision.errors import UserError
 from flax_vision.terminal import print_warning
 from flax_vision.weights import exported
+from flax_vision.weights.run_checkpoints import saved_steps
 from flax_vision.weights.run_files import (
     RESULT,
     read_result,
@@ -20,18 +21,30 @@ from flax_vision.weights.run_records import recover_history
 def read_finished(path: Path) -> dict[str, Any] | None:
     """Returns the result of a run; None for an unfinished run.
 
-    A damaged file is written again from the export, with a warning.
+    A damaged file is written again from the export, with a warning. A run without a whole export
+    is unfinished, if it has checkpoints.
 
     Raises:
       UserError: Both the result and the export are damaged.
     """
     try:
-        return read_result(path, "it is written again from the export")
+        result = read_result(path, "it is written again from the export")
+        is_finished = result is not None and _has_export(path)
+        return result if is_finished else None
     except UserError as damage:
         result = _result_of_export(path)
         print_warning(damage)
         write_file(path / RESULT, to_json(result))
         return result
+
+
+def _has_export(path: Path) -> bool:
+    """Returns whether a finished run needs no new export."""
+    problem = exported.export_problem(path / "export")
+    if not problem or not saved_steps(path):
+        return True
+    print_warning(f"the best checkpoint is tested and exported again: {problem}")
+    return False
 
 
 def missing_records(path: Path) -> History | None:

@@ -17,10 +17,12 @@ from flax_vision.errors import UserError
 from flax_vision.regular_files import read_regular
 from flax_vision.weights.arrays import check_finite, differences
 from flax_vision.weights.model_card import FORMAT, ModelCard, OtherFormatError, from_json
+from flax_vision.weights.run_files import CONFIG
 
 _CARD = "model.json"
 _VARIABLES = "variables"
 _HINT = "export or import the model again"
+_RUN_HINT = "give the command of the training again, which exports the best checkpoint again"
 _REASON = 200
 """Letters of Orbax's reason that an error gives."""
 
@@ -47,9 +49,19 @@ def load_card(path: str | Path) -> ModelCard:
       UserError: The description is missing, damaged or of another format.
     """
     directory = _export_directory(path)
-    card = read_card(directory / _CARD, _HINT)
+    card = read_card(directory / _CARD, _hint(directory))
     _check_files(directory, [_CARD])
     return card
+
+
+def export_problem(path: str | Path) -> str:
+    """Returns why the files of an export are not as they were written; empty for no reason."""
+    try:
+        load_card(path)
+        _check_files(_export_directory(path))
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def read_card(file: Path, hint: str) -> ModelCard:
@@ -67,7 +79,7 @@ def read_card(file: Path, hint: str) -> ModelCard:
     except OtherFormatError as error:
         raise UserError(
             f"{file} {error}; this version reads format {FORMAT}. Import the model again; for a "
-            "run, delete result.json and give the training command again."
+            "run, give the training command again."
         ) from error
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}).") from error
@@ -80,9 +92,14 @@ def _check_files(directory: Path, items: Sequence[str] | None = None) -> None:
     try:
         check_checksums(directory, items)
     except ChecksumError as error:
-        raise UserError(f"{directory} is damaged ({error}); {_HINT}.") from error
+        raise UserError(f"{directory} is damaged ({error}); {_hint(directory)}.") from error
     except OSError as error:
         raise UserError(f"{error.filename} cannot be read ({error.strerror}).") from error
+
+
+def _hint(directory: Path) -> str:
+    """Returns the advice for a damaged export."""
+    return _RUN_HINT if (directory.parent / CONFIG).exists() else _HINT
 
 
 class Export(NamedTuple):
@@ -109,7 +126,7 @@ def load_export(path: str | Path) -> Export:
     card, directory = load_card(path), _export_directory(path)
     _check_files(directory)
     file = directory / _CARD
-    model, expected = describe_model(card, file, _HINT)
+    model, expected = describe_model(card, file, _hint(directory))
     try:
         variables = checkpoints.load_tree(directory / _VARIABLES)
     except Exception as error:  # Orbax raises anything for damaged files, over many lines
@@ -117,7 +134,7 @@ def load_export(path: str | Path) -> Export:
         raise UserError(
             f"{directory / _VARIABLES} cannot be read ({reason}); export the model again."
         ) from error
-    check_variables(card, expected, variables, file, _HINT)
+    check_variables(card, expected, variables, file, _hint(directory))
     return Export(card, model, variables)
 
 

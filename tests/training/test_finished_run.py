@@ -61,6 +61,11 @@ def test_without_an_export_the_result_is_one_error(damage, finished):
     assert "\n" not in str(caught.value)
 
 
+def test_export_without_checkpoints_is_not_made_again(finished):
+    (finished / "export/model.json").write_text("{")
+    assert result_of(finished) == RESULT
+
+
 @pytest.mark.parametrize("content", [None, "", "{", "[]\n", '{"epoch": "x"}\n'])
 def test_metrics_are_written_again_from_the_checkpoint(content, finished, capsys):
     metrics = finished / "metrics.jsonl"

@@ -335,6 +335,16 @@ def test_same_command_writes_a_report_that_a_kill_prevented(
     assert len(reported) == 1
 
 
+def test_same_command_exports_again_what_was_damaged(config, finished, tmp_path, capsys):
+    shutil.copytree(finished[0], tmp_path / "run")
+    (tmp_path / "run/export/model.json").unlink()
+    result = fit(config, tmp_path / "run")
+    assert "warning: the best checkpoint is tested and exported again: " in capsys.readouterr().err
+    for key in ("test/top1", "best/epoch", "step"):
+        assert result[key] == finished[1][key]
+    chex.assert_trees_all_equal(fv.load(tmp_path / "run")[1], fv.load(finished[0])[1])
+
+
 def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         stop_at(patch, 4)

@@ -94,7 +94,7 @@ def edit(export, **changes):
     [
         (
             1,
-            "is of format 1, which an older .* reads format 2. Import .* delete result.json and",
+            "is of format 1, which an older .* reads format 2. Import .* training command again",
         ),
         (
             99,
