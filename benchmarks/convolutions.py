@@ -7,6 +7,10 @@ kernel: XLA's own form, the one that `cpu_convolution` takes, and oneDNN's. The 
 `flax_vision/ops/cpu_convolution.py` are read off this table.
 """
 
+from flax_vision import process
+
+process.prepare()  # before JAX is imported
+
 import argparse
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +19,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from flax_vision import process
 from flax_vision.benchmark import timed
 from flax_vision.ops import cpu_convolution, onednn_library, xla_convolution
 from flax_vision.ops.padding import output_size
@@ -117,7 +120,6 @@ def row(
 
 
 def main() -> None:
-    process.prepare()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -5,10 +5,13 @@ ways by turns, and prints the median of each and how many times as fast the seco
 `--freeze`, `--batch-size` and `--rounds` change that.
 """
 
+from flax_vision import process
+
+process.prepare()  # before JAX is imported
+
 import argparse
 import statistics
 
-from flax_vision import process
 from flax_vision.benchmark import compile_step, network_and_batch, timed
 
 
@@ -35,5 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.prepare()
     main()

@@ -8,6 +8,10 @@ alternate. The time that all threads compute for an image says what is possible 
 the machine as well.
 """
 
+from flax_vision import process
+
+process.prepare()  # before JAX is imported
+
 import argparse
 import io
 import statistics
@@ -123,7 +127,6 @@ def line(speeds: list[Speed]) -> str:
 
 
 def main() -> None:
-    process.prepare()
     options = parse()
     with tempfile.TemporaryDirectory() as folder:
         size = write(Path(folder), options.images)

@@ -44,14 +44,22 @@ def prepare(has_steps: bool = True) -> None:
             allocator.restart(os.environ)
         unchanged.append("the allocator")
     allocator.check(os.environ)
-    if "jax" in sys.modules:
+    if _has_jax_started():
         unchanged.append("XLA's flags and compilation cache")
     else:
         xla_flags.configure(os.environ)
         xla_cache.configure(os.environ)
+        if "jax" in sys.modules:
+            xla_cache.tell_jax(os.environ)
     if unchanged:
         verb = "is" if unchanged == ["the allocator"] else "are"
         warnings.warn(f"{', '.join(unchanged)} {verb} not configured: {obstacle}", stacklevel=2)
+
+
+def _has_jax_started() -> bool:
+    """Returns whether JAX has looked for devices; it reads XLA's flags then, and only once."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bridge is not None and bridge.backends_are_initialized()
 
 
 def handle_ctrl_c(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import re
 import tempfile
 import warnings
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,17 @@ def configure(environment: MutableMapping[str, str]) -> None:
         environment.setdefault(SHORTEST_COMPILATION, "0.1")
         if environment[_SIZE] != _NO_LIMIT:
             _remove_unfinished(path)
+
+
+def tell_jax(environment: Mapping[str, str]) -> None:
+    """Gives the settings to JAX where it has read its variables before, unless it has others."""
+    import jax
+
+    if getattr(jax.config, CACHE.lower()) is None:
+        jax.config.update(CACHE.lower(), environment.get(CACHE) or None)
+        for variable, kind in ((_SIZE, int), (SHORTEST_COMPILATION, float)):
+            if variable in environment:
+                jax.config.update(variable.lower(), kind(environment[variable]))
 
 
 def _own_directory() -> Path | None:

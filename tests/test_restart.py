@@ -126,9 +126,17 @@ def test_a_thread_is_not_lost():
     assert "this program has other threads or processes" in warnings
 
 
-def test_nothing_is_configured_after_jax_is_imported():
-    before = "import sys, types; sys.modules['jax'] = types.ModuleType('jax')\n"
-    output, warnings = run("-c", before + PROGRAM)
+def test_only_the_allocator_stays_after_jax_is_imported(tmp_path):
+    after = "import os; print(os.environ['XLA_FLAGS'], jax.config.jax_compilation_cache_dir)\n"
+    program = f"import jax\n{PROGRAM}\n{after}"
+    output, warnings = run("-c", program, XDG_CACHE_HOME=str(tmp_path), XLA_FLAGS="")
+    assert "cse_barrier_expander" in output
+    assert f"{tmp_path}/flax_vision/xla-" in output
+    assert warnings == "warning: the allocator is not configured: JAX was imported before\n"
+
+
+def test_nothing_is_configured_after_jax_has_started():
+    output, warnings = run("-c", f"import jax; jax.devices()\n{PROGRAM}", XLA_FLAGS="")
     assert output == "goes on\n"
     assert warnings == (
         "warning: the allocator, XLA's flags and compilation cache are not configured: "
