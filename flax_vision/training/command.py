@@ -145,13 +145,13 @@ def _exit_at_once(status: int) -> None:
         os._exit(status)
 
 
-def _checkpoint_steps(workdir: Path) -> set[int]:
+def _checkpoint_steps(workdir: Path) -> list[int]:
     """Returns the steps of the visible checkpoints, for the message of another error."""
-    from flax_vision.training.rollback import checkpoint_steps
+    from flax_vision.weights.run_checkpoints import saved_steps
 
     with contextlib.suppress(OSError):  # it would hide the first error
-        return checkpoint_steps(workdir)
-    return set()
+        return saved_steps(workdir)
+    return []
 
 
 def _explain(error: OSError, workdir: Path | None = None) -> str:

@@ -40,7 +40,7 @@ class Rollback:
         if not self._had_lock:
             self._contents[self._path / LOCK] = None
         self._others = self._list_others()
-        self._steps = checkpoint_steps(self._path)
+        self._steps = set(saved_steps(self._path))
         return self
 
     def __exit__(
@@ -87,9 +87,4 @@ class Rollback:
         """Returns whether there is a new checkpoint or a new result."""
         result = self._path / RESULT
         has_result = result.is_file() and result.read_bytes() != self._contents[result]
-        return has_result or not checkpoint_steps(self._path) <= self._steps
-
-
-def checkpoint_steps(path: Path) -> set[int]:
-    """Returns the steps of all checkpoints in a run directory, even damaged ones."""
-    return set(saved_steps(path))
+        return has_result or not self._steps.issuperset(saved_steps(self._path))

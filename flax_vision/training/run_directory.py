@@ -20,11 +20,12 @@ from flax_vision.terminal import print_warning
 from flax_vision.training.config import DATA_PATHS, INIT_FROM, flatten
 from flax_vision.training.events import Events
 from flax_vision.training.finished_run import missing_records, read_finished
-from flax_vision.training.rollback import LOCK, Rollback, checkpoint_steps
+from flax_vision.training.rollback import LOCK, Rollback
 from flax_vision.training.same_run import check_same_run
 from flax_vision.training.starting import describe_start
 from flax_vision.weights import exported
 from flax_vision.weights.exported import ModelCard
+from flax_vision.weights.run_checkpoints import saved_steps
 from flax_vision.weights.run_files import (
     CONFIG,
     IMAGES,
@@ -139,7 +140,7 @@ class RunDirectory:
           UserError: The file with it is damaged, and a run with `init_from` needs it.
         """
         file = self.path / METADATA
-        if not checkpoint_steps(self.path) or not file.exists():
+        if not saved_steps(self.path) or not file.exists():
             return None
         try:
             return exported.read_card(file, "delete it to read config.init_from again")
@@ -348,4 +349,4 @@ def _data_places(config: Mapping[str, Any]) -> list[str]:
 
 def _is_begun(path: Path) -> bool:
     """Returns whether the directory has a checkpoint or a result, which must not be lost."""
-    return bool(checkpoint_steps(path)) or (path / RESULT).exists()
+    return bool(saved_steps(path)) or (path / RESULT).exists()

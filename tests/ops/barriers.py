@@ -1,4 +1,4 @@
-"""The memory that a program takes while it runs, by whether XLA heeds barriers."""
+"""The memory that a program takes while it runs, if XLA heeds barriers."""
 
 import pytest
 from quick_jit import quick_jit
@@ -12,7 +12,6 @@ can_be_heeded = pytest.mark.skipif(
 )
 
 
-def temporary_bytes(function, *operands, heeds_barriers=True) -> int:
-    disabled = EXPANDER if heeds_barriers else "none"
-    compiled = quick_jit(function).lower(*operands).compile({"xla_disable_hlo_passes": disabled})
+def temporary_bytes(function, *operands) -> int:
+    compiled = quick_jit(function).lower(*operands).compile({"xla_disable_hlo_passes": EXPANDER})
     return compiled.memory_analysis().temp_size_in_bytes
