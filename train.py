@@ -3,10 +3,10 @@
 import sys
 
 if __name__ == "__main__":
-    from flax_vision.training.interruption import stop_at_once_on_ctrl_c
+    from flax_vision.training.signals import stop_at_once_on_ctrl_c
 
     stop_at_once_on_ctrl_c()  # before the imports that take long
 
-    from flax_vision.training.command import main
+    from flax_vision.cli.train import main
 
     sys.exit(main())

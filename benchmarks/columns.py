@@ -22,9 +22,9 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 import flax_vision as fv
-from flax_vision import allocator
 from flax_vision.models.alexnet import AlexNet
-from flax_vision.sharding import make_mesh, parameter_shardings
+from flax_vision.runtime import allocator
+from flax_vision.runtime.mesh import make_mesh, parameter_shardings
 
 SIDES = {"one device": 1, "two columns": 2}
 

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from compare_torch import MODES, OUR_SIDE, ROWS
 from turns import Worker
 
-from flax_vision import allocator
+from flax_vision.runtime import allocator
 
 
 def measure(

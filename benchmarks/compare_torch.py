@@ -28,7 +28,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from turns import Worker
 
-from flax_vision import allocator, xla_cache
+from flax_vision.runtime import allocator, xla_cache
 
 ROWS = [
     ("lenet5_modern", 128, 28),

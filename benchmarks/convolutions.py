@@ -4,12 +4,12 @@
 
 For each shape and each of the three, the convolution, the gradient for its input and that for its
 kernel: XLA's own form, the one that `cpu_convolution` takes, and oneDNN's. The bounds in
-`flax_vision/ops/cpu_convolution.py` are read off this table.
+`flax_vision/ops/cpu/dispatch.py` are read off this table.
 """
 
-from flax_vision import process
+from flax_vision.runtime import environment
 
-process.prepare()  # before JAX is imported
+environment.prepare()  # before JAX is imported
 
 import argparse
 from collections.abc import Callable
@@ -19,11 +19,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from flax_vision.benchmark import timed
-from flax_vision.ops import cpu_convolution, onednn_library, xla_convolution
+from flax_vision.analysis.benchmark import timed
+from flax_vision.cli.tables import print_table
+from flax_vision.ops import xla_convolution
+from flax_vision.ops.cpu import dispatch, onednn_library
 from flax_vision.ops.padding import output_size
 from flax_vision.ops.xla_convolution import Geometry
-from flax_vision.report.tables import print_table
 
 # Images, their size, channels, kernels, size of a kernel, stride, padding.
 SHAPES = [
@@ -110,7 +111,7 @@ def row(
         geometry = Geometry(of.shape, stride, ((pad, pad), (pad, pad)))
         forms = {
             "XLA": partial(getattr(xla_convolution, name), geometry=geometry),
-            "chosen": partial(getattr(cpu_convolution, name), geometry=geometry),
+            "chosen": partial(getattr(dispatch, name), geometry=geometry),
         }
         if onednn_library.absence() is None:
             forms["oneDNN"] = by_onednn(name, geometry)

@@ -5,14 +5,14 @@ ways by turns, and prints the median of each and how many times as fast the seco
 `--freeze`, `--batch-size` and `--rounds` change that.
 """
 
-from flax_vision import process
+from flax_vision.runtime import environment
 
-process.prepare()  # before JAX is imported
+environment.prepare()  # before JAX is imported
 
 import argparse
 import statistics
 
-from flax_vision.benchmark import compile_step, network_and_batch, timed
+from flax_vision.analysis.benchmark import compile_step, network_and_batch, timed
 
 
 def main() -> None:

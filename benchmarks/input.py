@@ -8,9 +8,9 @@ alternate. The time that all threads compute for an image says what is possible 
 the machine as well.
 """
 
-from flax_vision import process
+from flax_vision.runtime import environment
 
-process.prepare()  # before JAX is imported
+environment.prepare()  # before JAX is imported
 
 import argparse
 import io
@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flax_vision import process, processor
 from flax_vision.data import fast_jpeg
 from flax_vision.data.batches import training_batches
-from flax_vision.data.folder import ALL, find_folder
-from flax_vision.data.photographs import Photographs
-from flax_vision.data.view import Reading, View
+from flax_vision.data.crops import Reading, View
+from flax_vision.data.image_files import Photographs
+from flax_vision.data.image_folder import ALL, find_folder
+from flax_vision.runtime import cpu_features, environment
 
 WIDTH, HEIGHT = 500, 375
 QUALITY = 90
@@ -132,7 +132,7 @@ def main() -> None:
         size = write(Path(folder), options.images)
         print(
             f"{options.images} JPEGs of {WIDTH}x{HEIGHT}, {size / 1000:.0f} kB on average; "
-            f"{processor.usable_cores()} cores; images a second, median of {options.rounds} "
+            f"{cpu_features.usable_cores()} cores; images a second, median of {options.rounds} "
             "(least to most)"
         )
         for view_size in options.sizes:

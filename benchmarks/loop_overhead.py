@@ -20,9 +20,9 @@ import jax
 from ml_collections import ConfigDict
 
 from flax_vision.data.batches import training_batches
-from flax_vision.training.config_file import load_config
+from flax_vision.training.build import prepare
+from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
-from flax_vision.training.setup import prepare
 
 CONFIG = Path(__file__).parents[1] / "configs/lenet5.py"
 

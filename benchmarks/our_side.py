@@ -5,16 +5,21 @@
 See `turns.serve`. Networks have no auxiliary heads.
 """
 
-from flax_vision import process
+from flax_vision.runtime import environment
 
-process.prepare()  # before JAX is imported
+environment.prepare()  # before JAX is imported
 
 import argparse
 import time
 
 from turns import serve
 
-from flax_vision.benchmark import compile_step, matrix_product, network_and_batch, operations
+from flax_vision.analysis.benchmark import (
+    compile_step,
+    matrix_product,
+    network_and_batch,
+    operations,
+)
 
 MATRIX_PRODUCT = "matrix_product"
 

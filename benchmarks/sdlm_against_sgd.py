@@ -17,8 +17,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from flax_vision.report.tables import print_table
-from flax_vision.training.config_file import load_config
+from flax_vision.cli.tables import print_table
+from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
 
 SGD = ["optimizer.name=sgd", "optimizer.momentum=0.0", "optimizer.weight_decay=0.0"]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flax_vision.benchmark import peak_bytes, timed
+from flax_vision.analysis.benchmark import peak_bytes, timed
 
 
 def serve(step: Callable[[], Any], about: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ import flax_vision as fv
 
 _PROGRAM = """
 import sys
-from flax_vision.cli import main
+from flax_vision.cli.main import main
 status = main()
 print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")])
 sys.exit(status)

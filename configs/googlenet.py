@@ -15,9 +15,8 @@ of the authors helped, where the paper leaves a number open; a recipe says what 
 
 from ml_collections import ConfigDict
 
-from flax_vision.training.config import choose_recipe, default_config
-from flax_vision.training.photographs import ilsvrc2012, own_images
-from flax_vision.training.small_images import clothes, digits, one_cycle, shrink
+from flax_vision.training.config_schema import choose_recipe, default_config
+from flax_vision.training.presets import clothes, digits, ilsvrc2012, one_cycle, own_images, shrink
 
 
 def get_config(recipe: str = "", model: str = "googlenet") -> ConfigDict:

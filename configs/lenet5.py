@@ -19,7 +19,7 @@ rates and decays come from a handful of trials on the embedded digits.
 
 from ml_collections import ConfigDict
 
-from flax_vision.training.config import choose_recipe, default_config
+from flax_vision.training.config_schema import choose_recipe, default_config
 
 
 def get_config(recipe: str = "", model: str = "lenet5") -> ConfigDict:

@@ -14,8 +14,8 @@ Section 4.2 of the paper stands in `get_config`; a recipe says what it changes a
 
 from ml_collections import ConfigDict
 
-from flax_vision.training.config import choose_recipe, default_config
-from flax_vision.training.photographs import ilsvrc2012, own_images
+from flax_vision.training.config_schema import choose_recipe, default_config
+from flax_vision.training.presets import ilsvrc2012, own_images
 
 
 def get_config(recipe: str = "", model: str = "resnet20") -> ConfigDict:

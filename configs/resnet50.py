@@ -15,9 +15,8 @@ The training section of the paper stands in `get_config`; a recipe says what it 
 
 from ml_collections import ConfigDict
 
-from flax_vision.training.config import choose_recipe, default_config
-from flax_vision.training.photographs import ilsvrc2012, own_images
-from flax_vision.training.small_images import clothes, digits, one_cycle, shrink
+from flax_vision.training.config_schema import choose_recipe, default_config
+from flax_vision.training.presets import clothes, digits, ilsvrc2012, one_cycle, own_images, shrink
 
 
 def get_config(recipe: str = "", model: str = "resnet50") -> ConfigDict:

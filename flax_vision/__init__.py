@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flax_vision import weights
+    from flax_vision.evaluation.classifier import Classifier
     from flax_vision.models.registry import create_model, list_models
-    from flax_vision.prediction.classifier import Classifier
-    from flax_vision.sharding import make_mesh
+    from flax_vision.runtime.mesh import make_mesh
     from flax_vision.weights.loading import load
 
 __all__ = ["Classifier", "create_model", "list_models", "load", "make_mesh", "weights"]
 __version__: str
 
 _HOMES = {
-    "Classifier": "flax_vision.prediction.classifier",
+    "Classifier": "flax_vision.evaluation.classifier",
     "create_model": "flax_vision.models.registry",
     "list_models": "flax_vision.models.registry",
     "load": "flax_vision.weights.loading",
-    "make_mesh": "flax_vision.sharding",
+    "make_mesh": "flax_vision.runtime.mesh",
 }
 
 

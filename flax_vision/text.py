@@ -1,6 +1,8 @@
-"""Text that is safe to show, with any name of a file, a class or a tensor."""
+"""Text of names, counts, lists and table cells, safe to show on a terminal."""
 
 import unicodedata
+from collections.abc import Sequence
+from typing import Any
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories of control and format characters, line ends, and invalid UTF-8."""
@@ -25,3 +27,48 @@ def _escaped(character: str) -> str:
     if unicodedata.category(character) not in _UNSAFE or character in _JOINERS:
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def counted(number: int, thing: str, things: str = "") -> str:
+    """Returns a number and what it is of, such as `1 image` and `1,200 images`.
+
+    Args:
+      number: how many.
+      thing: what one of them is called.
+      things: what several are; that and an s if not given.
+    """
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def listed(things: Sequence[str], most: int, between: str = ", ") -> str:
+    """Returns things one after the other, such as `a, b and 1,200 more`.
+
+    Args:
+      things: what they are called.
+      most: how many are named.
+      between: stands between them.
+    """
+    more = f" and {len(things) - most:,} more" if len(things) > most else ""
+    return between.join(things[:most]) + more
+
+
+def nfc(name: str) -> str:
+    """Returns a name in Unicode's form NFC, for comparisons.
+
+    macOS uses another form for file names, in which an accent is a separate character.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def text_of(value: Any, newline: str) -> str:
+    """Returns the text of a value in a table; `newline` separates its lines.
+
+    Control characters and line ends in texts are escaped.
+    """
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return newline.join(map(printable, value if isinstance(value, list) else [value]))

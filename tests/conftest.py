@@ -5,7 +5,7 @@ import os
 import socket
 import tempfile
 
-from flax_vision import xla_flags
+from flax_vision.runtime import xla_flags
 
 # Before JAX is imported anywhere.
 DEVICES = "--xla_force_host_platform_device_count=4"
@@ -27,13 +27,15 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from flax_vision.data.image_set import ImageSet
-from flax_vision.training.config_file import load_config
+from flax_vision.data.dataset import ImageSet
+from flax_vision.training.config_loader import load_config
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parents[1]
+
+pytest_plugins = ["saved_models"]
 
 
 @pytest.fixture

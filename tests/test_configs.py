@@ -7,7 +7,7 @@ import pytest
 
 from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model
-from flax_vision.training.config_file import load_config
+from flax_vision.training.config_loader import load_config
 from flax_vision.training.schedules import make_schedule
 
 CONFIGS = Path(__file__).parents[1] / "configs"

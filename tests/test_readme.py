@@ -16,13 +16,13 @@ from safetensors.numpy import save_file
 from tiny_folders import write
 
 import flax_vision as fv
-from flax_vision.cli import main as flax_vision_main
+from flax_vision.cli import train
+from flax_vision.cli.main import main as flax_vision_main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import model_options
-from flax_vision.training import command
-from flax_vision.training.config_file import load_config
-from flax_vision.training.setup import make_placement
-from flax_vision.weights import exported, importing
+from flax_vision.training.build import make_placement
+from flax_vision.training.config_loader import load_config
+from flax_vision.weights import importing, saved_model
 from flax_vision.weights.export import export
 from flax_vision.weights.published import Published, Transforms
 
@@ -40,7 +40,7 @@ TRAINING = [part for line in COMMANDS for part in line.split(" && ") if "train.p
 
 def leave_behind(run, name, channels=0):
     """Leaves behind what a run on digits does, with the parameters that it began with."""
-    card = exported.ModelCard(
+    card = saved_model.ModelCard(
         name=name,
         options={},
         class_names=list("0123456789"),
@@ -49,7 +49,7 @@ def leave_behind(run, name, channels=0):
         metrics={},
     )
     images = jnp.zeros((1, 28, 28, channels or 1))
-    exported.save(
+    saved_model.save(
         run / "export",
         card,
         jax.jit(card.create_model().init)(jax.random.key(0, impl="unsafe_rbg"), images),
@@ -84,7 +84,7 @@ def test_python_runs(source, tmp_path, monkeypatch):
 def test_training_commands_have_a_configuration(line):
     program, arguments = line.split(" train.py ")
     assert program.split()[-1] == "python"
-    options, overrides = command._parse(shlex.split(arguments))
+    options, overrides = train._parse(shlex.split(arguments))
     config = load_config(options.config, overrides)
     if "XLA_FLAGS" in program:
         assert f"count={jax.device_count()}" in program
@@ -163,7 +163,7 @@ def test_imports(line, tmp_path, monkeypatch, capsys):
         save_file(state_dict, source)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     assert "params/fc/kernel" in capsys.readouterr().out
-    assert len(exported.load_card(directory).class_names) == 3
+    assert len(saved_model.load_card(directory).class_names) == 3
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flax_vision.training.command import main
+from flax_vision.cli.train import main
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flax_vision.data.folder import ALL, check_headers, find_folder
-from flax_vision.data.sources import PARTS
-from flax_vision.data.view import Reading, View
+from flax_vision.data.crops import Reading, View
+from flax_vision.data.image_folder import ALL, check_headers, find_folder
+from flax_vision.data.splits import PARTS
 
 VIEW = View(size=8, test_scale=10, scale=(9, 12))
 

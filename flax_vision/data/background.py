@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flax_vision.data.image_set import Array, Images, Report
+from flax_vision.data.dataset import Array, Images, Report
 
 _SAMPLE = 500
 """Number of measured images; decoding as many photographs takes a second."""

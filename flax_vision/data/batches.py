@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from flax_vision.data.image_set import Array, Images
+from flax_vision.data.dataset import Array, Images
 
 
 class Batch(NamedTuple):

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from flax_vision.data.view import Part
+from flax_vision.data.crops import Part
 
 try:
     import cykooz_resizer

@@ -1,95 +1,278 @@
-"""Image files: their extensions, their order and their content."""
+"""Labelled images of any size that are read and decoded when they are needed."""
 
-import os
-import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+import dataclasses
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, NamedTuple, Protocol
 
-from flax_vision.counts import counted, listed, nfc
-from flax_vision.data.decoding import FORMATS, TooManyPixelsError
-from flax_vision.data.options import MAX_PIXELS
-from flax_vision.regular_files import open_regular
+import grain
+import grain.experimental
+import jax
+import numpy as np
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif"),
-    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", *((".avif",) if "AVIF" in FORMATS else ())),
+from flax_vision.data.crops import Part, Reading, Seen
+from flax_vision.data.dataset import Report
+from flax_vision.data.decode import (
+    DecodingError,
+    TooManyPixelsError,
+    decode_parts,
+    read_header,
 )
-"""Extensions of image files, in any case."""
+from flax_vision.errors import UserError
+from flax_vision.runtime import cpu_features
 
-_BYTES_PER_PIXEL, _METADATA_BYTES = 8, 2**24
-"""Bytes that a file may have: red, green, blue and opacity of 16 bits each, and metadata."""
+_STREAM = 1
+"""Sets the random numbers of views apart from those of the order, of the same seed and epoch."""
 
-_NAMED = 4
-"""Number of extensions that a message names."""
+_TOGETHER = 8
+"""Images, at the most, that a thread decodes in one go: handing over each costs as much as its
+crop."""
+
+_ALIGNMENT = 64
+"""Bytes, at a multiple of which JAX takes an array on a CPU as it is, without a copy."""
 
 
-@dataclass(frozen=True)
-class Paths:
-    """Image files by index.
-
-    Attributes:
-      paths: Paths of the files.
-      max_pixels: Bound on the pixels of an image, and thus on the bytes of a file.
-    """
-
-    paths: Sequence[Path]
-    max_pixels: int = MAX_PIXELS
+class Files(Protocol):
+    """Encoded images by their number."""
 
     def read(self, index: int) -> bytes:
         """Returns the content of a file."""
-        with self.open(index) as file:
-            return file.read()
 
     def open(self, index: int) -> IO[bytes]:
-        """Opens a file for reading.
-
-        Raises:
-          OSError: It cannot be opened, or is not a regular file.
-          TooManyPixelsError: It has more bytes than an image of `max_pixels` needs.
-        """
-        file = open_regular(self.paths[index])
-        size = os.fstat(file.fileno()).st_size
-        if size > _BYTES_PER_PIXEL * self.max_pixels + _METADATA_BYTES:
-            file.close()
-            raise TooManyPixelsError(
-                f"it has {size:,} bytes, too many for an image of {self.max_pixels:,} pixels"
-            )
-        return file
+        """Returns a file of which only the first bytes are wanted."""
 
     def name(self, index: int) -> str:
-        """Returns the path of a file."""
-        return str(self.paths[index])
+        """Returns what a person finds it by."""
 
     def key(self, index: int) -> str:
-        """Returns the name of a file without its folder, identical on every system."""
-        return nfc(self.paths[index].name)
+        """Returns what tells it from others of its class, wherever they all lie."""
 
 
-def is_image(path: Path) -> bool:
-    """Returns whether a path has the extension of an image."""
-    return path.suffix.lower() in SUFFIXES
+class _Views(NamedTuple):
+    """Views of images, and which of them could be read."""
+
+    images: np.ndarray
+    readable: np.ndarray
 
 
-def skipped_files(files: Collection[Path]) -> str:
-    """Returns a sentence about files without an image extension; empty for none."""
-    if not files:
-        return ""
-    kinds = Counter(file.suffix.lower() or "none" for file in files)
-    counts = [f"{kind} {count:,}" for kind, count in kinds.most_common()]
-    return (
-        f"skipped {counted(len(files), 'file')} without an image extension "
-        f"({listed(counts, _NAMED)}), such as {str(min(files))!r}"
-    )
+class _Gathered:
+    """The views of groups of images, which threads put there piece by piece."""
+
+    def __init__(self, image_shape: tuple[int, ...]) -> None:
+        self._shape = image_shape
+        self._groups: dict[int, _Views] = {}
+        self._lock = threading.Lock()
+
+    def of(self, group: int, count: int) -> _Views:
+        """Returns where the views of a group belong, of so many images."""
+        with self._lock:
+            if group not in self._groups:
+                self._groups[group] = _Views(self._images(count), np.zeros(count, np.bool))
+            return self._groups[group]
+
+    def taken(self, group: int) -> _Views:
+        """Returns the views of a group, and keeps them no longer."""
+        with self._lock:
+            return self._groups.pop(group)
+
+    def _images(self, count: int) -> np.ndarray:
+        size = count * math.prod(self._shape)
+        memory = np.empty(size + _ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+        return memory[start : start + size].reshape(count, *self._shape)
 
 
-def natural(names: Iterable[str]) -> list[str]:
-    """Returns names in natural order: 9 before 10."""
+@dataclass(frozen=True)
+class Photographs:
+    """Labelled images, as `ImageSet` has them in memory.
 
-    def key(name: str) -> tuple[list[int | str], str]:
-        pieces = re.split(r"(\d+)", nfc(name))
-        return [int(x) if i % 2 else x.casefold() for i, x in enumerate(pieces)], name
+    Attributes:
+      files: where they are read from.
+      indices: int [N], their numbers in `files`.
+      labels: int32 [N], indices into `class_names`.
+      class_names: the name of each class.
+      reading: how they are read.
+      seen: what a test sees of each, where that is not the middle of `reading.view`.
+      skipped: by their place in the set, those that could not be read so far, and why.
+      notes: Sentences about unused files and folders beside the images.
+    """
 
-    return sorted(names, key=key)
+    in_memory = False
+
+    files: Files
+    indices: np.ndarray
+    labels: np.ndarray
+    class_names: Sequence[str]
+    reading: Reading
+    seen: Seen | None = None
+    skipped: dict[int, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of the views, or what `seen` says in their place."""
+        return (self.seen or self.reading.view).image_shape
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Names of the images that were skipped so far, and why."""
+        return {
+            self.files.name(self.indices[place]): self.skipped[place]
+            for place in sorted(self.skipped)
+        }
+
+    def take(self, places: np.ndarray) -> "Photographs":
+        """Returns the images at `places`, in that order."""
+        indices, labels = self.indices[places], self.labels[places]
+        return dataclasses.replace(self, indices=indices, labels=labels, skipped={})
+
+    def fingerprints(self) -> Iterator[bytes]:
+        """Yields the name of each image's file."""
+        return (
+            f"{self.files.key(int(index))}\0".encode(errors="surrogateescape")
+            for index in self.indices
+        )
+
+    def tested_on(self, seen: Seen) -> "Photographs":
+        """Returns the same images, of which a test sees something else."""
+        return dataclasses.replace(self, seen=seen, skipped={})
+
+    def sizes(self, report: Report) -> list[tuple[int, int] | None]:
+        """Returns the width and height of each, from its header; None where that cannot be read.
+
+        Args:
+          report: called with a text, the headers read so far and their number.
+
+        Raises:
+          UserError: one cannot be read, and it is an error.
+        """
+        found: list[tuple[int, int] | None] = []
+        for size in self._mapped(range(len(self)), self._size, 0):
+            found.append(size or None)
+            report("headers of images", len(found), len(self))
+        return found
+
+    def views(
+        self, groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
+    ) -> Iterator[tuple[jax.Array, np.ndarray]]:
+        """Yields the views of each group of places, decoded by threads while others are used.
+
+        What is seen of an image depends on the seed, the epoch and its place alone.
+
+        Args:
+          groups: int [N] each, the last not longer.
+          epoch: seed and number of a training epoch; None for the views of a test.
+
+        Yields:
+          uint8 [N, *image_shape], on the device; and bool [N], False for images that could not be
+          read, in whose place another of the group stands, so that batch normalisation sees
+          photographs only.
+
+        Raises:
+          UserError: an image cannot be read, and it is an error.
+        """
+        if not groups:
+            return
+        device, count = jax.local_devices()[0], self._pieces(len(groups[0]))
+        splits = [np.array_split(np.arange(len(group)), count) for group in groups]
+        pieces = [(group, rows) for group, split in enumerate(splits) for rows in split]
+        gathered = _Gathered(self.image_shape)
+
+        def decoded(piece: tuple[int, np.ndarray]) -> int:
+            group, rows = piece
+            views = gathered.of(group, len(groups[group]))
+            for row in rows:
+                self._view(int(groups[group][row]), epoch, views, row)
+            return group
+
+        def transferred(pieces: Sequence[int]) -> tuple[jax.Array, np.ndarray]:
+            images, readable = gathered.taken(pieces[0])
+            if not readable.all():
+                images[~readable] = images[readable.argmax()]
+            return jax.device_put(images, device), readable
+
+        views = self._mapped(pieces, decoded, count)
+        batches = views.batch(count, batch_fn=transferred)
+        ahead = iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
+        close = ahead.close
+        try:
+            yield from ahead
+        except (Exception, KeyboardInterrupt):  # or one from a signal; do not wait for a reader
+            close = threading.Thread(target=ahead.close, daemon=True).start
+            raise
+        finally:
+            close()
+
+    def _pieces(self, size: int) -> int:
+        """Returns in how many pieces a group of that size is decoded, at least one a thread."""
+        return min(size, max(self._threads, -(-size // _TOGETHER)))
+
+    def _view(self, place: int, epoch: tuple[int, int] | None, views: _Views, row: int) -> None:
+        """Puts the view of an image into a row, and whether it could be read."""
+        view, shape = self.reading.view, self.image_shape
+        seen = self.seen or view.middle
+
+        def choose(width: int, height: int) -> Sequence[Part]:
+            if epoch is None:
+                return seen.parts(width, height)
+            random = np.random.default_rng((*epoch, place, _STREAM))
+            return [view.training(width, height, random)]
+
+        try:
+            content = self.files.read(int(self.indices[place]))
+            parts = decode_parts(content, choose, shape[-3:], self.reading.max_pixels)
+            for into, part in zip(views.images[row].reshape(-1, *shape[-3:]), parts, strict=True):
+                into[...] = part
+        except (DecodingError, OSError) as error:
+            self._skip(place, error)
+            views.images[row] = 0
+        else:
+            views.readable[row] = True
+
+    def _size(self, place: int) -> tuple[int, int] | tuple[()]:
+        """Returns the width and height of an image; nothing where it cannot be read."""
+        try:
+            with self.files.open(int(self.indices[place])) as content:
+                return read_header(content, self.reading.max_pixels)
+        except (DecodingError, OSError) as error:
+            self._skip(place, error)
+        return ()  # grain would leave None out
+
+    def _skip(self, place: int, error: Exception) -> None:
+        options, reason = self.reading.options, _reason(error)
+        if isinstance(error, TooManyPixelsError):
+            reason += f"; {options.max_pixels}N allows more"
+        if self.reading.on_error == "stop":
+            name = self.files.name(int(self.indices[place]))
+            raise UserError(
+                f"image {name!r} cannot be read ({reason}); mend it or take it out, or "
+                f"give {options.on_error}skip to leave such images out and count them."
+            ) from error
+        self.skipped[place] = reason
+
+    @property
+    def _threads(self) -> int:
+        return self.reading.threads or cpu_features.usable_cores()
+
+    def _mapped(
+        self, items: Sequence[Any] | np.ndarray, look: Callable[..., Any], ahead: int
+    ) -> Any:
+        """Returns what a function makes of each item, in order, by threads.
+
+        Args:
+          items: the items.
+          look: the function.
+          ahead: results that are kept ready, and two more for each thread.
+        """
+        options = grain.ReadOptions(self._threads, prefetch_buffer_size=ahead + 2 * self._threads)
+        return grain.MapDataset.source(items).map(look).to_iter_dataset(options)
+
+
+def _reason(error: Exception) -> str:
+    """Returns why, without the name of the file that the system's errors have."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)

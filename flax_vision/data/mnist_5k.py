@@ -5,7 +5,7 @@ from importlib import resources
 
 import numpy as np
 
-from flax_vision.data.image_set import ImageSet, stratified_split
+from flax_vision.data.dataset import ImageSet, stratified_split
 
 
 def load_mnist_5k() -> tuple[ImageSet, ImageSet]:

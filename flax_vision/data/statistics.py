@@ -6,10 +6,10 @@ from typing import Literal
 import jax
 import numpy as np
 
-from flax_vision.counts import counted
-from flax_vision.data.image_set import Images, Report
+from flax_vision.data.dataset import Images, Report
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
+from flax_vision.text import counted
 
 _CHUNK = 128
 """Images at once."""

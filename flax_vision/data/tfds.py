@@ -15,12 +15,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from flax_vision.data.image_set import Images, ImageSet, Report
+from flax_vision.data.crops import Reading
+from flax_vision.data.dataset import Images, ImageSet, Report
+from flax_vision.data.image_files import Photographs
 from flax_vision.data.options import TRAINING, Options
-from flax_vision.data.photographs import Photographs
-from flax_vision.data.view import Reading
 from flax_vision.errors import UserError
-from flax_vision.user_cache import cache_dir
+from flax_vision.runtime.user_cache import cache_dir
 
 _CHUNK = 1000
 """Records read at once; ArrayRecord is slow one by one."""

@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from flax_vision.counts import counted
 from flax_vision.data.batches import Batch
-from flax_vision.data.image_set import Report
+from flax_vision.data.dataset import Report
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluate import average
-from flax_vision.evaluation.showings import Showing
-from flax_vision.evaluation.trial import Step, Verdict
+from flax_vision.evaluation.averages import average
+from flax_vision.evaluation.evaluator import Step, Verdict
+from flax_vision.evaluation.grouping import Showing
+from flax_vision.text import counted
 
 
 @dataclass(frozen=True)

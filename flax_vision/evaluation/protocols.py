@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flax_vision.data.view import scaled
+from flax_vision.data.crops import scaled
 from flax_vision.errors import UserError, unknown
 
 CENTER = "center"

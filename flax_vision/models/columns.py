@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from flax_vision.ops.axes import COLUMN, DATA
+from flax_vision.runtime.mesh import COLUMN, DATA
 
 COLUMNS = 2
 """How many there are: AlexNet was made for two GPUs."""

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from flax_vision.models.conv_bn_relu import normalized_convolution
 from flax_vision.models.layers import (
     SCALED_TO_INPUTS,
     AdaptiveAveragePool,
@@ -30,7 +31,6 @@ from flax_vision.models.layers import (
     keep,
     variance_scaling,
 )
-from flax_vision.models.normalized_convolution import normalized_convolution
 from flax_vision.models.variant import Variant
 from flax_vision.ops.padding import Padding
 

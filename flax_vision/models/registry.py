@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from flax_vision.errors import UserError, unknown
 from flax_vision.models import alexnet, googlenet, lenet, resnet, vgg
 from flax_vision.models.variant import Variant
-from flax_vision.ops.axes import COLUMN
+from flax_vision.runtime.mesh import COLUMN
 
 _DTYPES = ("bfloat16", "float16", "float32")
 _FAMILIES = (lenet, alexnet, vgg, googlenet, resnet)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from flax_vision.models.conv_bn_relu import normalized_convolution
 from flax_vision.models.layers import (
     SCALED_TO_INPUTS,
     BatchNorm,
@@ -25,7 +26,6 @@ from flax_vision.models.layers import (
     keep,
     normal,
 )
-from flax_vision.models.normalized_convolution import normalized_convolution
 from flax_vision.models.variant import Variant
 
 # Table 1: a column a configuration, its five blocks of convolutions "size-kernels" one after the

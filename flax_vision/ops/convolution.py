@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from flax_vision.ops import convolution_primitives, epilogue, xla_convolution
+from flax_vision.ops import epilogue, xla_convolution
 from flax_vision.ops.backend import prefers_fast_forms
+from flax_vision.ops.cpu import convolution_primitives
 from flax_vision.ops.padding import Padding, padding_pairs
 from flax_vision.ops.xla_convolution import Shape, geometry_of
 

@@ -18,12 +18,12 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from flax_vision.ops import onednn_library
 from flax_vision.ops.backend import prefers_fast_forms
+from flax_vision.ops.cpu import onednn_library
+from flax_vision.ops.cpu.max_windows import largest, windows
+from flax_vision.ops.cpu.primitives import bind, make_primitive
 from flax_vision.ops.padding import Padding, Pairs, output_size, padding_pairs
 from flax_vision.ops.precision import at_least_single
-from flax_vision.ops.primitives import bind, make_primitive
-from flax_vision.ops.windows import largest, windows
 from flax_vision.ops.xla_convolution import Geometry
 
 # Of fewer the compiled library has no advantage.

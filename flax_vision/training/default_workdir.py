@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from flax_vision.arguments import normalized_path
-from flax_vision.training.config import PATH_KEYS, split_spec
-from flax_vision.training.same_run import CHANGEABLE_KEYS
+from flax_vision.runtime.paths import normalized_path
+from flax_vision.training.config_schema import PATH_KEYS, split_spec
+from flax_vision.training.resume_check import CHANGEABLE_KEYS
 
 _NAME_BYTES = 255
 """Longest file name of common file systems, in bytes."""

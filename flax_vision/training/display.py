@@ -10,11 +10,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from flax_vision import peers
-from flax_vision.counts import counted
-from flax_vision.terminal import print_warning
-from flax_vision.text import printable
-from flax_vision.training.pace import Pace
+from flax_vision.runtime import multihost
+from flax_vision.runtime.terminal import print_warning
+from flax_vision.text import counted, printable
+from flax_vision.training.throughput import Pace
 
 
 class Display:
@@ -25,7 +24,7 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         # Of many processes the first speaks; warnings are of each one's own images.
-        quiet = not peers.is_first()
+        quiet = not multihost.is_first()
         self._console = console or Console(highlight=False, markup=False, quiet=quiet)
         self._is_live = self._console.is_terminal
         self._progress = Progress(

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from flax_vision.checkpoints import History
 from flax_vision.errors import UserError
-from flax_vision.terminal import print_warning
-from flax_vision.weights import exported
-from flax_vision.weights.run_checkpoints import saved_steps
+from flax_vision.runtime.terminal import print_warning
+from flax_vision.weights import saved_model
+from flax_vision.weights.run_checkpoints import History, saved_steps
 from flax_vision.weights.run_files import (
     RESULT,
     read_result,
@@ -40,7 +39,7 @@ def read_finished(path: Path) -> dict[str, Any] | None:
 
 def _has_export(path: Path) -> bool:
     """Returns whether a finished run needs no new export."""
-    problem = exported.export_problem(path / "export")
+    problem = saved_model.export_problem(path / "export")
     if not problem or not saved_steps(path):
         return True
     print_warning(f"the best checkpoint is tested and exported again: {problem}")
@@ -64,7 +63,7 @@ def missing_records(path: Path) -> History | None:
 def _result_of_export(path: Path) -> dict[str, Any]:
     """Returns the result from the metadata of a run's exported model."""
     try:
-        result = dict(exported.load_card(path / "export").metrics)
+        result = dict(saved_model.load_card(path / "export").metrics)
         reason = result_problem(result)
     except (UserError, TypeError, ValueError) as error:
         reason = str(error)

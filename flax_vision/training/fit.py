@@ -5,18 +5,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flax_vision import peers
-from flax_vision.arguments import to_path
-from flax_vision.data.image_set import Images, Report
+from flax_vision.data.dataset import Images, Report
 from flax_vision.errors import UserError
-from flax_vision.training.config import DATA_PATHS, flatten
-from flax_vision.training.config_file import check_config
+from flax_vision.runtime import multihost
+from flax_vision.runtime.paths import to_path
+from flax_vision.training.build import make_placement, prepare
+from flax_vision.training.config_loader import check_config
+from flax_vision.training.config_schema import DATA_PATHS, flatten
+from flax_vision.training.data_pipeline import load_data
 from flax_vision.training.display import Display
-from flax_vision.training.inputs import load_data
-from flax_vision.training.interruption import Interruption
-from flax_vision.training.run import Run
-from flax_vision.training.run_directory import open_run
-from flax_vision.training.setup import make_placement, prepare
+from flax_vision.training.run_dir import open_run
+from flax_vision.training.signals import Interruption
+from flax_vision.training.trainer import Run
 from flax_vision.weights.run_files import REPORT_PAGE
 
 
@@ -40,7 +40,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     settings = flatten(config.to_dict(), "config.")
     for key in DATA_PATHS:  # the images themselves are compared
         del settings[f"config.{key}"]
-    peers.check_same({**settings, "--workdir": str(workdir)})
+    multihost.check_same({**settings, "--workdir": str(workdir)})
     make_placement(config)  # a mistake leaves no directory behind
     with open_run(workdir, config.to_dict()) as directory, Display() as display:
         config.init_from = directory.init_from
@@ -62,7 +62,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
         is_reported = tested is None and (workdir / REPORT_PAGE).exists()
-        if config.report and not is_reported and peers.is_first():
+        if config.report and not is_reported and multihost.is_first():
             _report(workdir, tested, display)
         return result
 
@@ -76,7 +76,7 @@ def _report(workdir: Path, tested: Images | None, display: Display) -> None:
       display: Display of the progress and of problems.
     """
     try:
-        from flax_vision.report.run import write_report
+        from flax_vision.analysis.report.writer import write_report
     except UserError as error:  # for matplotlib is not there
         display.line(f"no report: {error}, then flax-vision report {workdir}")
         return

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from flax_vision.data.batches import Array
-from flax_vision.training.config import check_choice
+from flax_vision.training.config_schema import check_choice
 
 Loss = Callable[[jax.Array, Array], jax.Array]
 """From logits float32 [N, classes] and labels int32 [N] to losses float32 [N]."""

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from flax_vision.training.config import check_choice
+from flax_vision.training.config_schema import check_choice
 from flax_vision.training.levenberg_marquardt import levenberg_marquardt
 
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
-from flax_vision.training.events import PATTERN
+from flax_vision.training.tensorboard import PATTERN
 from flax_vision.weights.run_checkpoints import saved_steps
 from flax_vision.weights.run_files import (
     CONFIG,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from flax_vision.training.config import check_choice
+from flax_vision.training.config_schema import check_choice
 
 INDEPENDENT_OF_EPOCHS = ("constant", "exponential", "steps", "plateau")
 """Schedules whose rates do not depend on the number of epochs."""

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flax_vision.data.augmentation import Augmentation
 from flax_vision.evaluation.metrics import Totals
-from flax_vision.training.freezing import Layer, overlaid
+from flax_vision.training.freeze import Layer, overlaid
 from flax_vision.training.levenberg_marquardt import Curvature
 from flax_vision.training.losses import Loss
 

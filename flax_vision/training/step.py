@@ -13,9 +13,9 @@ from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.googlenet import auxiliary_logits
-from flax_vision.training.freezing import marks, overlaid, trained
+from flax_vision.training.freeze import marks, overlaid, trained
 from flax_vision.training.optimizers import running_average
-from flax_vision.training.placement import Placement
+from flax_vision.training.partitioning import Placement
 from flax_vision.training.state import Recipe, TrainState
 
 

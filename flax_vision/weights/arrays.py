@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from flax_vision.counts import listed
 from flax_vision.errors import UserError
+from flax_vision.text import listed
 
 _NAMED = 10
 """Arrays of each kind that an error names."""

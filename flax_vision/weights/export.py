@@ -15,13 +15,13 @@ from flax.traverse_util import flatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from flax_vision.arguments import to_path
 from flax_vision.errors import UserError, unknown
 from flax_vision.models.registry import differing_options, model_options
 from flax_vision.ops.backend import plain_forms
-from flax_vision.weights import exported
-from flax_vision.weights.exported import ModelCard
+from flax_vision.runtime.paths import to_path
+from flax_vision.weights import saved_model
 from flax_vision.weights.loading import load_card, load_model
+from flax_vision.weights.saved_model import ModelCard
 from flax_vision.weights.torchvision import to_torchvision
 
 _FILE_MODE = 0o644
@@ -195,7 +195,7 @@ def _write_stablehlo(path: Path, card: ModelCard, program: Program) -> None:
 
 
 def _write_onnx(path: Path, card: ModelCard, program: Program) -> None:
-    from flax_vision.weights.onnx_graph import write_onnx
+    from flax_vision.weights.onnx import write_onnx
 
     write_onnx(path, program.function, program.shape, program.dtype, _metadata(card))
 
@@ -206,7 +206,7 @@ _WITH_CARD_FILE = (".pth", ".pt", ".stablehlo")
 """Suffixes of formats without metadata; the card is a file beside them."""
 
 _FORMATS: dict[str, tuple[Callable[..., None], Sequence[str], Sequence[str]]] = {
-    "orbax": (exported.save, (), ()),
+    "orbax": (saved_model.save, (), ()),
     "safetensors": (_write_safetensors, (".safetensors",), ()),
     "torchvision": (_write_torchvision, (".pth", ".pt", ".safetensors"), ()),
     "stablehlo": (_write_stablehlo, (".stablehlo",), ("flatbuffers",)),

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from flax_vision.arguments import to_path
-from flax_vision.counts import listed, nfc
 from flax_vision.errors import UserError
-from flax_vision.weights import exported
+from flax_vision.runtime.paths import to_path
+from flax_vision.text import listed, nfc
+from flax_vision.weights import saved_model
 from flax_vision.weights.arrays import check_finite
-from flax_vision.weights.exported import ModelCard
 from flax_vision.weights.published import Published, Transforms, names_of_imagenet, published
-from flax_vision.weights.state_dicts import read_state_dict
+from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.state_dict import read_state_dict
 from flax_vision.weights.torchvision import mapped
 from flax_vision.weights.torchvision_modules import modules_of
 
@@ -119,7 +119,7 @@ def import_weights(
         for path, x in arrays.items()
     ]
     with _writing(directory):
-        exported.save(directory, card, ours.variables)
+        saved_model.save(directory, card, ours.variables)
     return Imported(card, rows, origin)
 
 

@@ -6,19 +6,19 @@ from typing import Any, NamedTuple
 
 from flax import linen as nn
 
-from flax_vision.arguments import to_path
-from flax_vision.checkpoints import Damaged
 from flax_vision.errors import UserError
-from flax_vision.weights import exported
-from flax_vision.weights.exported import ModelCard
+from flax_vision.runtime.paths import to_path
+from flax_vision.weights import saved_model
 from flax_vision.weights.run_checkpoints import (
     Checkpoint,
+    CorruptCheckpointError,
     UsableCheckpoints,
     find_checkpoints,
     load_variables,
     saved_steps,
 )
 from flax_vision.weights.run_files import METADATA, RESULT, read_config
+from flax_vision.weights.saved_model import ModelCard
 
 _WRITE = "give the training command again to write it"
 _HINT = f"delete it and {_WRITE}"
@@ -53,10 +53,10 @@ def load_card(path: str | Path) -> ModelCard:
     """
     path = to_path(path)
     if not is_unfinished(path):
-        return exported.load_card(path)
+        return saved_model.load_card(path)
     if not (path / METADATA).is_file():
         raise UserError(f"{path} is not finished and has no {METADATA}; {_WRITE}.")
-    return exported.read_card(path / METADATA, _HINT)
+    return saved_model.read_card(path / METADATA, _HINT)
 
 
 def load_model(path: str | Path) -> LoadedModel:
@@ -69,9 +69,9 @@ def load_model(path: str | Path) -> LoadedModel:
     """
     path = to_path(path)
     if not is_unfinished(path):
-        return LoadedModel(*exported.load_export(path))
+        return LoadedModel(*saved_model.load_export(path))
     card, file = load_card(path), path / METADATA
-    model, expected = exported.describe_model(card, file, _HINT)
+    model, expected = saved_model.describe_model(card, file, _HINT)
     found = find_checkpoints(path)
     if found is None:
         raise UserError(
@@ -79,7 +79,7 @@ def load_model(path: str | Path) -> LoadedModel:
             "--workdir."
         )
     variables = _load_variables(found.best)
-    exported.check_variables(card, expected, variables, file, _HINT)
+    saved_model.check_variables(card, expected, variables, file, _HINT)
     return LoadedModel(card, model, variables, _note(path, found))
 
 
@@ -88,8 +88,8 @@ def _load_variables(checkpoint: Checkpoint) -> Any:
         return load_variables(checkpoint)
     except Exception as error:  # Orbax raises anything
         raise UserError(
-            f"{Damaged(checkpoint.step, error)}; if training has replaced it, give the "
-            "command again."
+            f"{CorruptCheckpointError(checkpoint.step, error)}; if training has replaced it, "
+            "give the command again."
         ) from error
 
 

@@ -10,11 +10,11 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from flax_vision.data.crops import View
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.view import View
 from flax_vision.errors import UserError, unknown
 from flax_vision.weights.pytorch_files import NEEDS_PYTORCH
-from flax_vision.weights.state_dicts import read_state_dict
+from flax_vision.weights.state_dict import read_state_dict
 from flax_vision.weights.torchvision_modules import builder_of
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

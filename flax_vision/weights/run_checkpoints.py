@@ -9,10 +9,29 @@ import jax
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from flax_vision.checkpoints import Damaged, History, check_files
+from flax_vision.runtime.checksums import check_checksums
 
 _VARIABLES = ("params", "statistics", "average")
 """Parts of the saved state that belong to the model."""
+
+CHECKED_ITEMS = ("state", "history")
+"""Directories of a checkpoint whose files have checksums; Orbax writes others later."""
+
+History = list[dict[str, Any]]
+"""A JSON object for each finished epoch."""
+
+
+class CorruptCheckpointError(Exception):
+    """Raised for a checkpoint whose files have changed since it was saved.
+
+    Attributes:
+      step: Training step of the checkpoint.
+    """
+
+    def __init__(self, step: int, cause: Exception) -> None:
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0][:120]
+        super().__init__(f"the checkpoint of step {step:,} is damaged ({reason})")
+        self.step = step
 
 
 class Checkpoint(NamedTuple):
@@ -106,8 +125,13 @@ def _first_undamaged(run: Path, steps: list[int], damaged: list[str]) -> Checkpo
             check_files(folder)
             history = ocp.JsonCheckpointHandler().restore(folder / "history")
         except Exception as error:  # Orbax raises anything for damaged files
-            if (text := str(Damaged(step, error))) not in damaged:
+            if (text := str(CorruptCheckpointError(step, error))) not in damaged:
                 damaged.append(text)
         else:
             return Checkpoint(folder, step, history)
     return None
+
+
+def check_files(folder: Path) -> None:
+    """Raises a ChecksumError if the files of a checkpoint have changed."""
+    check_checksums(folder, CHECKED_ITEMS)

@@ -3,10 +3,9 @@
 import contextlib
 from pathlib import Path
 
-from flax_vision.checkpoints import History
-from flax_vision.counts import counted
 from flax_vision.errors import UserError
-from flax_vision.weights.run_checkpoints import find_checkpoints
+from flax_vision.text import counted
+from flax_vision.weights.run_checkpoints import History, find_checkpoints
 from flax_vision.weights.run_files import METRICS, RESTORE, read_records, read_result
 
 

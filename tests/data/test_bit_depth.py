@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
-from flax_vision.data.decoding import DecodingError, decode_parts, read_header
-from flax_vision.data.view import Part
+from flax_vision.data.crops import Part
+from flax_vision.data.decode import DecodingError, decode_parts, read_header
 
 MIN_IS_WHITE, MIN_IS_BLACK = 0, 1
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from flax_vision.data import decoding, fast_jpeg
-from flax_vision.data.decoding import decode_parts
-from flax_vision.data.view import Part
+from flax_vision.data import decode, fast_jpeg
+from flax_vision.data.crops import Part
+from flax_vision.data.decode import decode_parts
 
 pytestmark = pytest.mark.skipif(
     fast_jpeg.simplejpeg is None, reason="its libraries are in the extra `fast-jpeg`"
@@ -163,6 +163,6 @@ def test_turned_photographs_are_pillows(monkeypatch):
 def test_upright_photographs_of_cameras_are_fast(monkeypatch):
     exif = Image.Exif()
     exif[0x0112] = 1
-    monkeypatch.setattr(decoding, "_converted", None)
+    monkeypatch.setattr(decode, "_converted", None)
     part = Part(0, 0, 100, 75)
     assert decode_parts(encoded(NOISE, exif=exif), lambda *_: [part], (75, 100, 3))[0].any()

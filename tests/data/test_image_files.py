@@ -1,47 +1,266 @@
-import os
+"""Views of photographs: the same whatever reads them, and what happens to those that cannot be."""
 
+import signal
+import threading
+import time
+from unittest.mock import Mock
+
+import jax
+import numpy as np
 import pytest
-from tiny_folders import load, write
+from PIL import Image
+from tiny_folders import VIEW, load, write
 
-from flax_vision.data.decoding import TooManyPixelsError
-from flax_vision.data.image_files import Paths
+from flax_vision.data import image_files as photographs_module
+from flax_vision.data.batches import (
+    batch_shapes,
+    epoch_order,
+    evaluation_batches,
+    samples,
+    training_batches,
+)
+from flax_vision.data.crops import Middle
+from flax_vision.data.dataset import stratified_split
 from flax_vision.errors import UserError
 
-HUGE = 2**32
-"""Bytes of a sparse file, which takes no space on the disk."""
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("pictures"), "abc", 7)
 
 
-def sparse(path):
-    """Extends a file by a hole and returns its path."""
-    path.touch()
-    os.truncate(path, HUGE)
-    return path
+@pytest.fixture
+def damaged(tmp_path):
+    """Two of twelve images, one of each class, that only decoding finds damaged."""
+    write(tmp_path)
+    for name in ("a/2.png", "b/5.png"):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+    return tmp_path
 
 
-@pytest.mark.parametrize("method", ["read", "open"])
-def test_file_of_more_bytes_than_an_image_may_have_is_not_read(method, tmp_path):
-    files = Paths([sparse(tmp_path / "huge.jpg")])
-    with pytest.raises(
-        TooManyPixelsError,
-        match="^it has 4,294,967,296 bytes, too many for an image of 268,435,456 pixels$",
-    ):
-        getattr(files, method)(0)
+def pixels(batches):
+    return np.concatenate([np.asarray(batch.images) for batch in batches])
 
 
-def test_bound_on_bytes_has_room_for_metadata_and_16_bits_a_number(tmp_path):
-    path, largest = tmp_path / "image.png", 8 * 99 + 2**24
-    path.touch()
-    os.truncate(path, largest)
-    assert len(Paths([path], max_pixels=99).read(0)) == largest
-    os.truncate(path, largest + 1)
-    with pytest.raises(TooManyPixelsError):
-        Paths([path], max_pixels=99).read(0)
+def test_views_of_a_test_are_the_middles(folder):
+    photographs, _, _ = load(folder)
+    (batch,) = evaluation_batches(photographs, 21)
+    for index, view in enumerate(np.asarray(batch.images)):
+        image = Image.open(photographs.files.name(index))
+        scale = 10 / min(image.size)
+        size = [round(side * scale) for side in image.size]
+        left, top = ((side - 8) // 2 for side in size)
+        whole = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(view, whole[top : top + 8, left : left + 8], atol=1)
+    np.testing.assert_array_equal(batch.labels, photographs.labels)
 
 
-def test_huge_file_in_a_folder_is_an_error_or_counted(tmp_path):
-    sparse(write(tmp_path) / "a/0.png")
-    with pytest.raises(UserError, match="a/0.png' cannot be read .it has 4,294,967,296 bytes"):
-        load(tmp_path)
-    train, *_ = load(tmp_path, on_error="skip")
-    train.sizes(lambda *report: None)
-    assert list(train.unreadable) == [str(tmp_path / "a/0.png")]
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_views_depend_on_seed_epoch_and_place_alone(folder, threads):
+    reference = list(training_batches(load(folder, threads=3)[0], 5, seed=1, epoch=2))
+    photographs, _, _ = load(folder, threads=threads)
+    again = list(training_batches(photographs, 5, seed=1, epoch=2))
+    np.testing.assert_array_equal(pixels(again), pixels(reference))
+    (whole,) = training_batches(photographs, 20, seed=1, epoch=2)
+    np.testing.assert_array_equal(pixels(again), whole.images)
+    order = epoch_order(21, 1, 2)[:20]
+    np.testing.assert_array_equal(whole.place, order)
+    np.testing.assert_array_equal(whole.labels, photographs.labels[order])
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(1, 3), (2, 2)])
+def test_views_differ_by_seed_and_epoch(folder, seed, epoch):
+    photographs, _, _ = load(folder)
+    groups = [np.arange(21)]
+    ((first, _),) = photographs.views(groups, (1, 2))
+    ((other, _),) = photographs.views(groups, (seed, epoch))
+    same = (np.asarray(first) == np.asarray(other)).all(axis=(1, 2, 3))
+    assert same.mean() < 0.5
+
+
+def test_each_image_has_random_numbers_of_its_own(tmp_path):
+    """Copies of one image are seen in different parts."""
+    write(tmp_path, count=8)
+    for file in tmp_path.rglob("*.png"):
+        file.write_bytes((tmp_path / "a/0.png").read_bytes())
+    ((views, _),) = load(tmp_path)[0].views([np.arange(16)], (0, 0))
+    assert len({view.tobytes() for view in np.asarray(views)}) > 8
+
+
+def test_constant_order_has_new_views(folder):
+    photographs, _, _ = load(folder)
+    first, second = (
+        next(training_batches(photographs, 21, 0, epoch, constant_order=True)) for epoch in (0, 1)
+    )
+    np.testing.assert_array_equal(first.place, second.place)
+    assert (np.asarray(first.images) != np.asarray(second.images)).any(axis=(1, 2, 3)).mean() > 0.5
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4])
+def test_an_epoch_goes_on_in_its_middle(folder, start):
+    photographs, _, _ = load(folder)
+    everything = list(training_batches(photographs, 5, 0, 0))
+    rest = list(training_batches(photographs, 5, 0, 0, start))
+    assert len(rest) == 4 - start
+    for batch, same in zip(rest, everything[start:], strict=True):
+        np.testing.assert_array_equal(batch.images, same.images)
+        np.testing.assert_array_equal(batch.place, same.place)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 21, 30])
+def test_evaluation_counts_every_photograph_once(folder, batch_size):
+    photographs, _, _ = load(folder)
+    (whole,) = evaluation_batches(photographs, 21)
+    batches = list(evaluation_batches(photographs, batch_size))
+    assert {len(batch.images) for batch in batches} == {batch_size}
+    mask = np.concatenate([batch.mask for batch in batches])
+    np.testing.assert_array_equal(pixels(batches)[mask], whole.images)
+
+
+def test_parts_keep_their_files(folder):
+    photographs, _, _ = load(folder)
+    rest, part = stratified_split(photographs, 2 / 7)
+    assert np.bincount(part.labels).tolist() == [2, 2, 2]
+    assert np.bincount(rest.labels).tolist() == [5, 5, 5]
+    assert sorted([*rest.indices, *part.indices]) == list(range(21))
+    (seen,) = evaluation_batches(part, 6)
+    (whole,) = evaluation_batches(photographs, 21)
+    np.testing.assert_array_equal(seen.images, np.asarray(whole.images)[part.indices])
+
+
+def test_batches_are_as_their_shapes_say(folder):
+    photographs, _, _ = load(folder)
+    shapes = batch_shapes(photographs.image_shape, 21)
+    (batch,) = training_batches(photographs, 21, 0, 0)
+    for array, shape in zip(batch, shapes, strict=True):
+        assert (array.shape, array.dtype) == (shape.shape, shape.dtype)
+    assert photographs.image_shape == (8, 8, 3)
+
+
+def test_images_are_on_the_device_already(folder):
+    batch = next(training_batches(load(folder)[0], 5, 0, 0))
+    assert isinstance(batch.images, jax.Array)
+
+
+def test_samples(folder):
+    chosen = samples(load(folder)[0], 4, seed=1, epoch=2)
+    np.testing.assert_array_equal(chosen.place, epoch_order(21, 1, 2)[:4])
+    assert chosen.images.shape == (4, 8, 8, 3)
+
+
+def test_image_that_cannot_be_read_is_an_error_with_its_name(damaged):
+    photographs, _, _ = load(damaged)
+    with pytest.raises(UserError, match="image '.*a/2.png' cannot be read .*on_error=skip"):
+        list(evaluation_batches(photographs, 4))
+
+
+def test_image_that_has_gone_is_an_error_with_its_name(tmp_path):
+    photographs, _, _ = load(write(tmp_path))
+    (tmp_path / "a/3.png").unlink()
+    with pytest.raises(UserError, match="a/3.png' cannot be read .No such file or directory"):
+        list(evaluation_batches(photographs, 12))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_skipped_images_do_not_count(damaged, threads):
+    photographs, _, _ = load(damaged, on_error="skip", threads=threads)
+    assert photographs.unreadable == {}
+    (batch,) = training_batches(photographs, 12, 0, 0)
+    bad = np.isin(batch.place, [2, 11])
+    np.testing.assert_array_equal(batch.mask, ~bad)
+    images = np.asarray(batch.images)
+    # In their place stands the first that could be read.
+    np.testing.assert_array_equal(images[bad][0], images[~bad][0])
+    assert list(photographs.unreadable) == [str(damaged / "a/2.png"), str(damaged / "b/5.png")]
+    (tested,) = evaluation_batches(photographs, 12)
+    assert np.flatnonzero(~tested.mask).tolist() == [2, 11]
+    assert len(photographs.unreadable) == 2
+
+
+def test_batch_without_one_readable_image(damaged):
+    for file in damaged.rglob("*.png"):
+        file.write_bytes(b"nothing")
+    photographs, _, _ = load(damaged, on_error="skip")
+    (batch,) = evaluation_batches(photographs, 12)
+    assert not batch.mask.any()
+
+
+def test_threads_end_when_no_one_reads_on(folder):
+    before = set(threading.enumerate())
+    batches = training_batches(load(folder, threads=2)[0], 2, 0, 0)
+    next(batches)
+    started = set(threading.enumerate()) - before
+    assert started
+    batches.close()
+    for thread in started:
+        thread.join(timeout=2)
+    assert not any(thread.is_alive() for thread in started)
+
+
+def test_signal_does_not_wait_for_a_blocked_reader(folder, monkeypatch):
+    """Its handler raises; it does not wait for a file that never arrives (a dead server)."""
+
+    def stop(number, frame):
+        raise InterruptedError
+
+    comes = threading.Event()
+    monkeypatch.setattr(photographs_module, "decode_parts", lambda *_: comes.wait(5))
+    previous, start = signal.signal(signal.SIGALRM, stop), time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    with pytest.raises(InterruptedError):
+        next(load(folder, on_error="skip")[0].views([np.arange(4)], None))
+    assert time.monotonic() - start < 3
+    signal.signal(signal.SIGALRM, previous)
+    comes.set()
+
+
+def test_reading_goes_on_while_a_batch_is_used(folder, monkeypatch):
+    """Two batches besides the one that is used are ready, though no one has asked for them."""
+    decode = Mock(wraps=photographs_module.decode_parts)
+    monkeypatch.setattr(photographs_module, "decode_parts", decode)
+    batches = training_batches(load(folder, threads=2)[0], 3, 0, 0)
+    next(batches)
+    deadline = threading.Event()
+    for _ in range(100):
+        if decode.call_count >= 9:
+            break
+        deadline.wait(0.05)
+    assert decode.call_count >= 9
+    batches.close()
+
+
+def test_view_of_the_set(folder):
+    assert load(folder)[0].reading.view == VIEW
+
+
+def test_other_middles_to_the_pixel(tmp_path):
+    """Where the shorter side is that of the image, a test sees its own pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 10, 17, 3), np.uint8)
+    for name, image in zip("ab", pixels, strict=True):
+        (tmp_path / name).mkdir()
+        Image.fromarray(image).save(tmp_path / name / "0.png")
+    photographs, _, _ = load(tmp_path)
+    other = photographs.tested_on(Middle(10, 13, 10))
+    (batch,) = evaluation_batches(other, 2)
+    np.testing.assert_array_equal(batch.images, pixels[:, :, 2:15])
+    assert other.image_shape == batch_shapes(other.image_shape, 2).images.shape[1:] == (10, 13, 3)
+    assert photographs.image_shape == (8, 8, 3)
+
+
+def test_sizes_come_in_order_from_headers(damaged):
+    (damaged / "b/1.png").write_bytes(b"nothing")
+    photographs, _, _ = load(damaged, on_error="skip")
+    reports = []
+    sizes = photographs.take(np.arange(11, -1, -1)).sizes(lambda *report: reports.append(report))
+    assert sizes[4] is None  # of the damaged ones two have a header
+    files = [photographs.files.name(index) for index in range(11, -1, -1) if index != 7]
+    assert [size for size in sizes if size] == [Image.open(name).size for name in files]
+    assert [done for _, done, _ in reports] == list(range(1, 13))
+
+
+def test_header_that_cannot_be_read_is_an_error(tmp_path):
+    photographs, _, _ = load(write(tmp_path))
+    (tmp_path / "b/1.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="b/1.png' cannot be read"):
+        photographs.sizes(lambda *report: None)

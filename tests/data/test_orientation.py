@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from flax_vision.data.decoding import FORMATS, decode_parts, read_header
-from flax_vision.data.view import Part
+from flax_vision.data.crops import Part
+from flax_vision.data.decode import FORMATS, decode_parts, read_header
 
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
 EXIF = Image.Exif()

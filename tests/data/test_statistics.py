@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from flax_vision.data import statistics
-from flax_vision.data.image_set import ImageSet
+from flax_vision.data.dataset import ImageSet
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.statistics import colour_components, mean_image
 

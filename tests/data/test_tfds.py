@@ -13,10 +13,10 @@ from PIL import Image
 
 from flax_vision.data import tfds as tfds_module
 from flax_vision.data.batches import evaluation_batches
+from flax_vision.data.crops import Reading, View
 from flax_vision.data.tfds import find_tfds
-from flax_vision.data.view import Reading, View
 from flax_vision.errors import UserError
-from flax_vision.evaluation.subject import OPTIONS
+from flax_vision.evaluation.run_data import OPTIONS
 
 RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.integers(0, 256, (2345, 4, 5, 3), np.uint8)

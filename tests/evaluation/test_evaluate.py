@@ -1,37 +1,241 @@
-from unittest.mock import Mock
+"""Runs and exports, tested on images that take the place of their data sets."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_folders import write_sizes
 
-from flax_vision.data.batches import evaluation_batches
-from flax_vision.evaluation.evaluate import average
-from flax_vision.evaluation.metrics import Totals
-
-
-@jax.jit
-def eval_step(variables, batch):
-    pixels = batch.images.reshape(len(batch.labels), -1)[:, :4]
-    logits = jnp.asarray(pixels, jnp.float32) * variables
-    losses = jax.nn.logsumexp(logits / 255, axis=1)
-    return Totals.of_batch(losses, logits, batch.labels, batch.mask)
+import flax_vision as fv
+from flax_vision.data.background import Background
+from flax_vision.errors import UserError
+from flax_vision.evaluation import evaluator
+from flax_vision.evaluation.evaluate import evaluate_trained
+from flax_vision.training.config_loader import load_config
+from flax_vision.training.fit import fit
+from flax_vision.weights import saved_model
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 16, 40, 64])
-def test_result_does_not_depend_on_the_batch_size(digits, batch_size):
-    result = average(eval_step, jnp.float32(1), evaluation_batches(digits, batch_size))
-    pixels = digits.images.reshape(40, -1)[:, :4].astype(int)
-    right = pixels[np.arange(40), digits.labels]
-    larger = (pixels >= right[:, None]).sum(axis=1) - 1
-    assert result["top1"] == (larger == 0).mean()
-    assert result["top5"] == 1
-    losses = np.log(np.exp(pixels / 255).sum(axis=1))
-    assert result["loss"] == pytest.approx(losses.mean(), rel=1e-6)
+def configure(run, directory, **changes):
+    """Copies a run, with another configuration."""
+    shutil.copytree(run, directory)
+    configuration = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps(configuration | changes))
+    return directory
 
 
-def test_poll_can_leave_early(digits):
-    poll = Mock(side_effect=[None, None, InterruptedError])
-    with pytest.raises(InterruptedError):
-        average(eval_step, jnp.float32(1), evaluation_batches(digits, 10), poll)
-    assert poll.call_count == 3
+def test_run_is_tested_on_its_own_data(run, noise, card, asked):
+    result = evaluate_trained(run)
+    assert asked == [("noise", "somewhere", 0.25)]
+    model, variables = fv.load(run)
+    logits = jax.jit(lambda x: model.apply(variables, card.preprocessing(x)))(noise.images)
+    classes = np.argmax(logits, axis=1)
+    np.testing.assert_array_equal(result.taken_for, classes)
+    np.testing.assert_array_equal(result.labels, noise.labels)
+    assert result.top1 == (classes == noise.labels).mean()
+    facts = (result.network, result.data, result.split, result.protocol, result.images)
+    assert facts == ("lenet5_modern", "noise", "test", "center", 20)
+    assert (result.views, result.views_computed, result.scales) == (1, 1, ())
+    assert result.images_per_second == 20 / result.seconds
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("batch_size", [3, 20, 10**12])
+def test_batch_size_changes_nothing(run, batch_size):
+    expected = evaluate_trained(run)
+    result = evaluate_trained(run, batch_size=batch_size)
+    np.testing.assert_array_equal(result.taken_for, expected.taken_for)
+    assert result.top1 == expected.top1
+    assert result.cross_entropy == pytest.approx(expected.cross_entropy, rel=1e-5)
+
+
+@pytest.mark.usefixtures("asked")
+def test_other_split(run):
+    assert evaluate_trained(run, split="train").images == 5
+    assert evaluate_trained(run, split="validation").images == 5
+
+
+def test_export_inside_a_run_knows_the_run(run, asked):
+    evaluate_trained(str(run / "export"))
+    assert asked == [("noise", "somewhere", 0.25)]
+
+
+def test_other_data_are_looked_for_elsewhere(run, asked):
+    evaluate_trained(run, data="others")
+    evaluate_trained(run, data="others", directory="there")
+    evaluate_trained(run, directory="there")
+    assert asked == [
+        ("others", "", 0.25),
+        ("others", "there", 0.25),
+        ("noise", "there", 0.25),
+    ]
+
+
+def test_other_data_of_another_background_get_a_hint(run, card, variables, noise, loaded, tmp_path):
+    known = dataclasses.replace(card, background=Background(0.0, 1.0))
+    directory = configure(run, tmp_path / "run")
+    saved_model.save(directory / "export", known, variables)
+    loaded(images=np.full_like(noise.images, 255))
+    (warning,) = evaluate_trained(directory, data="others").warnings
+    assert warning.startswith("most of these images have a light background, but the training")
+    assert not evaluate_trained(directory).warnings
+
+
+def test_export_by_itself_needs_the_name_of_a_set(run, tmp_path, asked):
+    shutil.copytree(run / "export", tmp_path / "model")
+    with pytest.raises(UserError, match="no config.json .* give --data NAME"):
+        evaluate_trained(tmp_path / "model")
+    assert evaluate_trained(tmp_path / "model", data="noise").images == 20
+    assert asked == [("noise", "", 0.0)]
+    with pytest.raises(UserError, match="'noise' has no validation images.*--split train or test"):
+        evaluate_trained(tmp_path / "model", data="noise", split="validation")
+
+
+@pytest.mark.usefixtures("asked")
+def test_progress_is_what_is_done(run):
+    reports = []
+    evaluate_trained(run, batch_size=8, report=lambda *report: reports.append(report))
+    assert reports == [
+        ("noise test", 20, 20),
+        ("compiling", 0, 0),
+        *(("testing lenet5_modern", done, 20) for done in (0, 8, 16)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "scales"), [("dense", None), ("ten_crop", (7,)), ("center", (9,))]
+)
+def test_protocol_is_found_impossible_before_the_data_are_read(protocol, scales, run, asked):
+    with pytest.raises(UserError, match="no fully convolutional form|a scale is 7|--scales is for"):
+        evaluate_trained(run, protocol=protocol, scales=scales)
+    assert not asked
+
+
+def test_errors_of_the_data_name_the_options_of_this_program(run):
+    with pytest.raises(UserError, match="--data mnist_5k needs no download") as caught:
+        evaluate_trained(run, data="mnits")
+    assert "--config" not in str(caught.value)
+    with pytest.raises(UserError, match="For sets elsewhere give --directory DIR"):
+        evaluate_trained(run, data="mnist", directory="nowhere")
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "tset"}, "unknown split 'tset'; did you mean 'test'"),
+        ({"protocol": "ten"}, "unknown protocol 'ten'"),
+        ({"protocol": "ten_crop", "scales": (7,)}, "a scale is 7"),
+    ],
+)
+def test_mistakes(options, message, run):
+    with pytest.raises(UserError, match=message):
+        evaluate_trained(run, **options)
+
+
+def test_other_number_of_classes(run, noise, loaded):
+    loaded(class_names=noise.class_names[:5], labels=noise.labels % 5)
+    with pytest.raises(UserError, match="tells 6 classes apart, and 'noise' has 5"):
+        evaluate_trained(run)
+
+
+def test_other_names_of_classes_are_warned_of(run, noise, loaded):
+    loaded(class_names=[*noise.class_names[:5], "z"])
+    (warning,) = evaluate_trained(run).warnings
+    assert warning.startswith("class 5 is 'f' to the network and 'z' in 'noise'")
+
+
+def test_other_number_of_channels(run, noise, loaded):
+    loaded(images=np.repeat(noise.images, 3, axis=3))
+    with pytest.raises(UserError, match="images of 1 channel, and those of 'noise' have 3"):
+        evaluate_trained(run)
+
+
+@pytest.mark.usefixtures("asked")
+def test_mirror_images_that_training_never_showed_are_warned_of(run, tmp_path):
+    unseen = configure(run, tmp_path / "unseen", augmentation={"flip": False})
+    (warning,) = evaluate_trained(unseen, protocol="ten_crop").warnings
+    assert "trained without mirror images" in warning
+    assert not evaluate_trained(unseen, protocol="ten_crop", flip=False).warnings
+    assert not evaluate_trained(unseen).warnings
+    assert not evaluate_trained(run, protocol="ten_crop").warnings
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("content", ["{", "[]", '{"data": {"name": "noise"}}'])
+def test_damaged_configuration(content, run, tmp_path):
+    damaged = configure(run, tmp_path / "damaged")
+    (damaged / "config.json").write_text(content)
+    with pytest.raises(UserError, match="config.json is damaged"):
+        evaluate_trained(damaged)
+
+
+def test_five_classes_have_no_top5(card, noise, loaded, tmp_path):
+    five = dataclasses.replace(card, class_names=card.class_names[:5])
+    variables = jax.jit(five.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    saved_model.save(tmp_path / "model", five, variables)
+    loaded(class_names=five.class_names, labels=noise.labels % 5)
+    assert evaluate_trained(tmp_path / "model", data="noise").top5 is None
+
+
+@pytest.mark.usefixtures("asked")
+def test_too_little_memory(run, monkeypatch):
+    def compile_step(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(evaluator.Trial, "compile", compile_step)
+    with pytest.raises(UserError, match="20 images in a step.*--batch-size"):
+        evaluate_trained(run)
+
+
+@pytest.fixture(scope="module")
+def mirrored(small_config, tmp_path_factory):
+    """A run on the embedded digits, some epochs long, that saw crops and mirror images."""
+    config = small_config.copy_and_resolve_references()
+    config.data.validation = 0.1
+    config.data.resize, config.data.crop = 32, 28
+    config.augmentation.flip = True
+    config.batch_size, config.epochs = 64, 8
+    directory = tmp_path_factory.mktemp("mirrored")
+    return directory, fit(config, directory)
+
+
+@pytest.mark.slow
+def test_center_is_what_the_run_itself_came_to(mirrored):
+    directory, result = mirrored
+    again = evaluate_trained(directory)
+    assert (again.top1, again.top5) == (result["test/top1"], result["test/top5"])
+    assert again.cross_entropy == pytest.approx(result["test/loss"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_ten_crop_is_not_below_the_centre_crop(mirrored):
+    """By more than noise: of the images that only one of them has right, half are either's."""
+    directory, _ = mirrored
+    center, ten_crop = (evaluate_trained(directory, protocol=p) for p in ("center", "ten_crop"))
+    assert (center.views, ten_crop.views, ten_crop.views_computed) == (1, 10, 10)
+    assert center.top1 > 0.8
+    by_center, by_ten_crop = (x.taken_for == x.labels for x in (center, ten_crop))
+    lost, won = (by_center & ~by_ten_crop).sum(), (by_ten_crop & ~by_center).sum()
+    assert lost - won <= 2 * np.sqrt(lost + won)
+
+
+@pytest.mark.slow
+def test_center_is_what_a_run_on_a_folder_came_to(tmp_path):
+    write_sizes(tmp_path / "pictures", "abc", [(40 + 3 * i, 50 - i) for i in range(20)])
+    settings = {"model.name": "lenet5_modern", "data.path": tmp_path / "pictures", "epochs": 2}
+    settings["report"] = False
+    settings |= {"batch_size": 12, "view.scale": "32,36", "data.on_error": "skip"}
+    (tmp_path / "pictures/b/3.png").write_bytes(b"nothing")
+    config_file = Path(__file__).parents[2] / "configs/lenet5.py:folder"
+    overrides = [f"--config.{key}={value}" for key, value in settings.items()]
+    result = fit(load_config(str(config_file), overrides), tmp_path / "run")
+    assert result == json.loads((tmp_path / "run/result.json").read_text())
+    again = evaluate_trained(tmp_path / "run")
+    assert (again.top1, again.images) == (result["test/top1"], result["test/images"])
+    assert again.cross_entropy == pytest.approx(result["test/loss"], rel=1e-5)

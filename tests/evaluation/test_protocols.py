@@ -2,7 +2,7 @@
 
 import pytest
 
-from flax_vision.data.view import Middle, Part
+from flax_vision.data.crops import Middle, Part
 from flax_vision.errors import UserError
 from flax_vision.evaluation import protocols
 from flax_vision.evaluation.protocols import (

@@ -11,7 +11,7 @@ from jax.sharding import AxisType
 import flax_vision as fv
 from flax_vision.errors import UserError
 from flax_vision.models.alexnet import AlexNet
-from flax_vision.sharding import make_mesh, parameter_shardings
+from flax_vision.runtime.mesh import make_mesh, parameter_shardings
 
 AT = {"all-gather": ["conv3", "fc6", "fc7", "fc8"], "reduce-scatter": ["fc7", "fc6", "conv3"]}
 

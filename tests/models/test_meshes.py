@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import flax_vision as fv
 from flax_vision.models import alexnet
-from flax_vision.sharding import make_mesh, parameter_shardings
+from flax_vision.runtime.mesh import make_mesh, parameter_shardings
 
 STEPS, BATCH, SIZE, CLASSES = 10, 4, 67, 5
 # So small that ten steps do not carry the sums that are rounded in another order over the edge of a

@@ -3,7 +3,7 @@
 import pytest
 from quick_jit import quick_jit
 
-from flax_vision import xla_flags
+from flax_vision.runtime import xla_flags
 
 _, _, EXPANDER = xla_flags.BARRIERS.partition("=")
 

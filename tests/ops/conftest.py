@@ -3,14 +3,8 @@
 import jax
 import pytest
 
-from flax_vision.ops import (
-    activations,
-    convolution,
-    epilogue,
-    onednn_library,
-    pooling,
-    response_normalization,
-)
+from flax_vision.ops import activations, convolution, epilogue, pooling, response_normalization
+from flax_vision.ops.cpu import onednn_library
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from quick_jit import quick_jit
 from random_arrays import random_array
 
-from flax_vision.ops import onednn_library
+from flax_vision.ops.cpu import onednn_library
 from flax_vision.ops.pooling import adaptive_average_pool, average_pool, max_pool, sum_pool
 
 SHAPE = (2, 9, 12, 3)

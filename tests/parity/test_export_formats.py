@@ -20,7 +20,7 @@ from copying import random_variables, relative
 
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.googlenet import auxiliary_logits
-from flax_vision.weights import exported
+from flax_vision.weights import saved_model
 from flax_vision.weights.export import export
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def check(name, shape, form, file, folder, theirs="", **options):
 
 
 def exported_network(name, shape, folder, **options):
-    card = exported.ModelCard(
+    card = saved_model.ModelCard(
         name=name,
         options=options,
         class_names=list("0123456789"),
@@ -48,7 +48,7 @@ def exported_network(name, shape, folder, **options):
     )
     model = card.create_model()
     variables = random_variables(model, shape)
-    exported.save(folder / "export", card, variables)
+    saved_model.save(folder / "export", card, variables)
     return model, variables
 
 

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from flax_vision.cli import main
+from flax_vision.cli.main import main
+from flax_vision.data.crops import View
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.view import View
 from flax_vision.errors import UserError
-from flax_vision.weights import exported
+from flax_vision.weights import saved_model
 from flax_vision.weights.importing import import_weights
 from flax_vision.weights.published import _download, names_of_imagenet, published
-from flax_vision.weights.state_dicts import read_state_dict
+from flax_vision.weights.state_dict import read_state_dict
 from flax_vision.weights.torchvision import from_torchvision
 from flax_vision.weights.torchvision_modules import builder_of
 
@@ -107,7 +107,7 @@ def test_files_of_all_ages_are_imported(archive, state_dict, tmp_path, monkeypat
     path = tmp_path / "net.pth"
     torch.save(state_dict, path, _use_new_zipfile_serialization=archive)
     kept = []
-    monkeypatch.setattr(exported, "save", lambda path, *what: kept.extend(what))
+    monkeypatch.setattr(saved_model, "save", lambda path, *what: kept.extend(what))
     assert main(["import-weights", NAME, str(path), str(tmp_path / "net")]) == 0
     np.testing.assert_array_equal(kept[1]["params"]["fc"]["bias"], state_dict["fc.bias"])
 
@@ -144,7 +144,7 @@ def test_pytorch_takes_no_memory_of_the_program(state_dict, tmp_path):
     torch.save(state_dict, tmp_path / "net.pth")
     source = (
         "import sys; from pathlib import Path; "
-        "from flax_vision.weights.state_dicts import read_state_dict; "
+        "from flax_vision.weights.state_dict import read_state_dict; "
         "read_state_dict(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", source, tmp_path / "net.pth"], check=True)
@@ -248,7 +248,7 @@ def test_weights_that_are_there_are_not_downloaded(hub, tmp_path, monkeypatch):
     hub.mkdir(parents=True)
     torch.save(module.state_dict(), hub / "resnet18-f37072fd.pth")
     kept = []
-    monkeypatch.setattr(exported, "save", lambda path, *what: kept.extend(what))
+    monkeypatch.setattr(saved_model, "save", lambda path, *what: kept.extend(what))
     imported = import_weights(NAME, "torchvision:DEFAULT", tmp_path / "net")
     card, variables = kept
     assert card.class_names[:2] == ["tench", "goldfish"]
@@ -297,7 +297,7 @@ def test_card_records_what_torchvision_says_of_its_weights(
 ):
     found = state_dict_of(builder_of(name))
     monkeypatch.setattr("flax_vision.weights.published.read_state_dict", lambda path: found)
-    monkeypatch.setattr(exported, "save", lambda path, *what: None)
+    monkeypatch.setattr(saved_model, "save", lambda path, *what: None)
     card = import_weights(name, f"torchvision:{weights.name}", tmp_path / "net").card
     ((url, beginning),) = downloads
     assert url == weights.url

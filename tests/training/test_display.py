@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from flax_vision.training.display import Display, duration
-from flax_vision.training.pace import Pace
+from flax_vision.training.throughput import Pace
 
 RECORD = {
     "epoch": 3,

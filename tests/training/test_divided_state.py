@@ -11,16 +11,16 @@ import optax
 import pytest
 from flax import linen as nn
 
-from flax_vision.checkpoints import Checkpoints
 from flax_vision.data.batches import Batch, batch_shapes, evaluation_batches
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.evaluation.evaluate import average
-from flax_vision.sharding import make_mesh
-from flax_vision.training import placement
-from flax_vision.training.config import default_config
+from flax_vision.evaluation.averages import average
+from flax_vision.runtime.mesh import make_mesh
+from flax_vision.training import partitioning
+from flax_vision.training.checkpoints import Checkpoints
+from flax_vision.training.config_schema import default_config
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
-from flax_vision.training.placement import Placement
+from flax_vision.training.partitioning import Placement
 from flax_vision.training.schedules import make_plateau
 from flax_vision.training.state import Recipe, TrainState
 from flax_vision.training.step import Program
@@ -116,7 +116,7 @@ def test_a_step_gathers_the_kernel_and_gives_a_divided_state(divided):
 
 
 def test_a_very_large_kernel_is_multiplied_where_it_lies(monkeypatch):
-    monkeypatch.setattr(placement, "_STAYS", LARGE // 4)
+    monkeypatch.setattr(partitioning, "_STAYS", LARGE // 4)
     program = program_on.__wrapped__(4, True)
     text = program.compile_training().as_text()
     assert "f32[2,64,512]" not in text

@@ -1,14 +1,14 @@
-"""Damaged files of a finished run; the same command writes them again."""
+"""CorruptCheckpointError files of a finished run; the same command writes them again."""
 
 import json
 
 import pytest
 
-from flax_vision.checksums import write_checksums
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.training.run_directory import open_run
-from flax_vision.weights import exported, run_records
+from flax_vision.runtime.checksums import write_checksums
+from flax_vision.training.run_dir import open_run
+from flax_vision.weights import run_records, saved_model
 from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 CONFIG = {"epochs": 1}
@@ -25,7 +25,7 @@ def finished(tmp_path, monkeypatch):
         run.log(RECORD)
         run.finish(RESULT)
     preprocessing = Preprocessing([0.0], [255.0])
-    card = exported.ModelCard("lenet5", {}, ["a"], [28, 28, 1], preprocessing, RESULT)
+    card = saved_model.ModelCard("lenet5", {}, ["a"], [28, 28, 1], preprocessing, RESULT)
     (tmp_path / "export").mkdir()
     (tmp_path / "export/model.json").write_text(card.to_json())
     write_checksums(tmp_path / "export")

@@ -13,22 +13,22 @@ import numpy as np
 import pytest
 
 import flax_vision as fv
-from flax_vision.checkpoints import Checkpoints
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluate import average
-from flax_vision.evaluation.trained import evaluate_trained
+from flax_vision.evaluation.averages import average
+from flax_vision.evaluation.evaluate import evaluate_trained
+from flax_vision.training import build as training_setup
 from flax_vision.training import fit as fit_module
-from flax_vision.training import run as run_module
-from flax_vision.training import setup as training_setup
+from flax_vision.training import trainer as run_module
+from flax_vision.training.build import prepare
+from flax_vision.training.checkpoints import Checkpoints
 from flax_vision.training.display import Display
 from flax_vision.training.fit import fit
-from flax_vision.training.interruption import Interrupted, Interruption
-from flax_vision.training.run import Run
-from flax_vision.training.run_directory import RunDirectory, open_run
-from flax_vision.training.setup import prepare
+from flax_vision.training.run_dir import RunDirectory, open_run
+from flax_vision.training.signals import Interrupted, Interruption
 from flax_vision.training.step import Program
-from flax_vision.weights.exported import load_card
+from flax_vision.training.trainer import Run
+from flax_vision.weights.saved_model import load_card
 
 
 def read_metrics(workdir):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from test_divided_state import numbers, program_on
 
-from flax_vision.checkpoints import Checkpoints
+from flax_vision.training.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[2]
 # Of the last 88 of 3,160 validation images, in batches of 256, the second process has none.
@@ -184,7 +184,7 @@ import sys
 from pathlib import Path
 import numpy as np, jax
 from flax_vision import joining, peers
-from flax_vision.checkpoints import Checkpoints
+from flax_vision.training.checkpoints import Checkpoints
 joining.join(sys.argv[1], 2, int(sys.argv[2]))
 from test_divided_state import after_a_step
 state, expected = after_a_step(4, True)

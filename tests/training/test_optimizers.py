@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from flax_vision.errors import UserError
-from flax_vision.training.config import default_config
+from flax_vision.training.config_schema import default_config
 from flax_vision.training.optimizers import make_optimizer, running_average
 
 RATES = (0.5, 0.5, 0.05, 0.05)

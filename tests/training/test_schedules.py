@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flax_vision.errors import UserError
-from flax_vision.training.config import default_config
+from flax_vision.training.config_schema import default_config
 from flax_vision.training.schedules import make_plateau, make_schedule
 
 

@@ -9,7 +9,7 @@ from flax import linen as nn
 from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.training.config import default_config
+from flax_vision.training.config_schema import default_config
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.schedules import make_plateau

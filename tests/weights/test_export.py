@@ -14,14 +14,14 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 
 import flax_vision as fv
-from flax_vision.checksums import write_checksums
-from flax_vision.cli import main
+from flax_vision.cli.main import main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.ops import backend
-from flax_vision.weights import export, exported
+from flax_vision.runtime.checksums import write_checksums
+from flax_vision.weights import export, saved_model
 
-NORMALIZED = exported.ModelCard(
+NORMALIZED = saved_model.ModelCard(
     name="resnet20",
     options={},
     class_names=["cat", "dog", "owl"],
@@ -29,7 +29,7 @@ NORMALIZED = exported.ModelCard(
     preprocessing=Preprocessing([125.0, 123.0, 114.0], [63.0, 62.0, 67.0]),
     metrics={},
 )
-CARD = exported.ModelCard(
+CARD = saved_model.ModelCard(
     name="lenet5_modern",
     options={},
     class_names=["cat", "dog", "owl"],
@@ -44,7 +44,7 @@ READER = Path(__file__).parent / "read_elsewhere.py"
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
     init = jax.jit(CARD.create_model().init)
-    exported.save(path / "export", CARD, init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
+    saved_model.save(path / "export", CARD, init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
     return path
 
 
@@ -60,7 +60,7 @@ def normalized(tmp_path_factory):
         path: random.uniform(*ranges.get(path[-1], (-0.5, 0.5)), x.shape).astype(np.float32)
         for path, x in shapes.items()
     }
-    exported.save(path / "export", NORMALIZED, unflatten_dict(arrays))
+    saved_model.save(path / "export", NORMALIZED, unflatten_dict(arrays))
     return path
 
 
@@ -217,7 +217,7 @@ def test_card_stands_beside_files_without_metadata(suffix, run, tmp_path, monkey
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
     export.export(run, form, path)
     beside = tmp_path / f"net{suffix}.json"
-    assert exported.from_json(beside.read_text()) == CARD
+    assert saved_model.from_json(beside.read_text()) == CARD
     assert {file.name for file in tmp_path.iterdir()} == {path.name, beside.name}
     path.unlink()
     with pytest.raises(UserError, match=f"net{suffix}.json' exists; give another -o"):
@@ -233,7 +233,7 @@ def test_export_replaces_the_rest_of_a_killed_one(run, tmp_path):
 
 def test_orbax_is_what_load_takes(run, tmp_path):
     export.export(run, "orbax", tmp_path / "net")
-    assert exported.load_card(tmp_path / "net") == CARD
+    assert saved_model.load_card(tmp_path / "net") == CARD
     assert fv.load(tmp_path / "net")[0] == fv.load(run)[0]
 
 
@@ -281,7 +281,7 @@ def test_unknown_format_and_no_network(run, tmp_path):
 
 
 def test_network_that_torchvision_has_not(tmp_path):
-    card = exported.ModelCard(
+    card = saved_model.ModelCard(
         "resnet18_v1_5",
         {"stem_pool": "caffe"},
         ["a"],

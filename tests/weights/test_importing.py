@@ -13,12 +13,12 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
 import flax_vision as fv
-from flax_vision.cli import main
+from flax_vision.cli.main import main
+from flax_vision.data.crops import View
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.view import View
 from flax_vision.errors import UserError
 from flax_vision.models.registry import find_variant
-from flax_vision.weights import exported, importing, published
+from flax_vision.weights import importing, published, saved_model
 from flax_vision.weights.importing import import_weights
 
 NAME, CLASSES = "resnet18_v1_5", ["cat", "dog", "owl"]
@@ -55,7 +55,7 @@ def names(source):
 @pytest.fixture
 def unwritten(monkeypatch):
     """Imports that write nothing, and are quick."""
-    monkeypatch.setattr(exported, "save", lambda path, card, variables: None)
+    monkeypatch.setattr(saved_model, "save", lambda path, card, variables: None)
 
 
 def test_import_is_an_export_directory_with_all_that_is_needed(
@@ -65,7 +65,7 @@ def test_import_is_an_export_directory_with_all_that_is_needed(
     command = ["import-weights", NAME, str(source), str(target), "--classes", str(names)]
     assert main([*command, "--format", "json"]) == 0
     output = capsys.readouterr()
-    card = exported.load_card(target)
+    card = saved_model.load_card(target)
     assert card.name == NAME
     assert card.class_names == CLASSES
     assert card.image_shape == [224, 224, 3]
@@ -220,7 +220,7 @@ def test_directory_that_cannot_be_written(source, variables, tmp_path, monkeypat
     def full(path, tree):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(exported.checkpoints, "save_tree", full)
+    monkeypatch.setattr(saved_model.checkpoints, "save_tree", full)
     check(r"net' cannot be written \(No space left", capsys, NAME, source, tmp_path / "net")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

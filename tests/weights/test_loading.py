@@ -13,15 +13,15 @@ from jax.sharding import NamedSharding, PartitionSpec
 from PIL import Image
 
 import flax_vision as fv
-from flax_vision.checkpoints import Checkpoints
-from flax_vision.cli import main
+from flax_vision.cli.main import main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.weights import exported
+from flax_vision.training.checkpoints import Checkpoints
+from flax_vision.weights import saved_model
 from flax_vision.weights.loading import load_card, load_model
 from flax_vision.weights.run_checkpoints import epoch_rank
 
-CARD = exported.ModelCard(
+CARD = saved_model.ModelCard(
     name="lenet5_modern",
     options={},
     class_names=["a", "b"],
@@ -131,7 +131,7 @@ def test_checkpoint_of_other_devices_is_read_on_the_first(params, tmp_path):
 
 
 def test_result_makes_the_export_count(stopped, params):
-    exported.save(stopped / "export", CARD, {"params": params})
+    saved_model.save(stopped / "export", CARD, {"params": params})
     assert load_model(stopped).note
     (stopped / "result.json").write_text("{}")
     card, _, variables, note = load_model(stopped)

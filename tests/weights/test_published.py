@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from flax_vision.data.crops import View
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.view import View
 from flax_vision.errors import UserError
 from flax_vision.weights.published import Transforms, names_of_imagenet, published
 

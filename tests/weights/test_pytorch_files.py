@@ -7,7 +7,7 @@ import pytest
 
 from flax_vision.errors import UserError
 from flax_vision.weights import pytorch_files
-from flax_vision.weights.state_dicts import read_state_dict
+from flax_vision.weights.state_dict import read_state_dict
 
 
 @pytest.fixture

@@ -1,0 +1,283 @@
+"""How fast the networks train and infer on this machine."""
+
+import dataclasses
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from flax_vision.data.batches import Batch
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
+from flax_vision.models.registry import create_model, find_variant
+from flax_vision.models.summary import summarize
+from flax_vision.text import counted
+from flax_vision.training.config_schema import default_config
+from flax_vision.training.freeze import frozen_layers
+from flax_vision.training.losses import make_loss
+from flax_vision.training.optimizers import make_optimizer
+from flax_vision.training.schedules import make_plateau, make_schedule
+from flax_vision.training.state import Recipe
+from flax_vision.training.step import Program
+
+Mode = Literal["training", "inference"]
+
+BATCH_SIZES = {
+    "lenet5_modern": 128,
+    "alexnet_owt": 32,
+    "vgg16": 8,
+    "googlenet_torchvision": 16,
+    "resnet50_v1_5": 16,
+}
+"""What is measured where nothing is named: one network of each paper."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """What was measured of one network in one mode.
+
+    Attributes:
+      network: its name.
+      mode: `"training"`, forwards, backwards and the update; or `"inference"`.
+      batch_size: images in a step.
+      image_size: their height and width.
+      step_seconds: of each step that was timed.
+      ready_seconds: from the start of the process to the end of its first step.
+      compile_seconds: of these, what tracing and compiling took.
+      gigaflops: floating-point operations of one step, two for each multiply-add, and three times
+        as many in training.
+      peak_bytes: the most memory that the process has had.
+    """
+
+    network: str
+    mode: Mode
+    batch_size: int
+    image_size: int
+    step_seconds: list[float]
+    ready_seconds: float
+    compile_seconds: float
+    gigaflops: float
+    peak_bytes: int
+
+    @property
+    def step(self) -> float:
+        """Seconds of the median step."""
+        return statistics.median(self.step_seconds)
+
+    @property
+    def images_per_second(self) -> float:
+        """Of the median step."""
+        return self.batch_size / self.step
+
+    def row(self, limit: float) -> dict[str, Any]:
+        """Returns a row for a person to read.
+
+        Args:
+          limit: GFLOP/s of the largest matrix product.
+        """
+        fastest, slowest = min(self.step_seconds), max(self.step_seconds)
+        speed = self.gigaflops / self.step
+        return {
+            "network": self.network,
+            "mode": self.mode,
+            "batch": self.batch_size,
+            "images/s": f"{self.images_per_second:,.1f}",
+            "step, ms": f"{self.step * 1e3:,.1f} ({fastest * 1e3:,.1f} to {slowest * 1e3:,.1f})",
+            "GFLOP/s": f"{speed:.0f} ({speed / limit:.0%})",
+            "compiling, s": f"{self.compile_seconds:.1f}",
+            "first step after, s": f"{self.ready_seconds:.1f}",
+            "peak, GB": f"{self.peak_bytes / 1e9:.2f}",
+        }
+
+
+def check(name: str, image_size: int | None, options: Mapping[str, Any]) -> None:
+    """Raises a UserError unless the network can be made, and takes images of that size."""
+    height, width, channels = find_variant(name).image_shape
+    model = create_model(name, **options)
+    summarize(model, (image_size or height, image_size or width, channels))
+
+
+def measure_apart(name: str, mode: Mode, batch_size: int, **settings: Any) -> Speed:
+    """Returns what `measure` returns, of a process of its own: memory and caches are fresh.
+
+    Raises:
+      UserError: there is not the memory for it.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    # What this process has warned of already.
+    known = "convolutions are slower|oneDNN's handlers|nothing is cached"
+    ignore = partial(warnings.filterwarnings, "ignore", known)
+    with ProcessPoolExecutor(1, spawn, ignore) as pool:
+        task = pool.submit(measure, name, mode, batch_size, started=time.monotonic(), **settings)
+        try:
+            return task.result()
+        except (MemoryError, BrokenProcessPool) as error:
+            raise UserError(
+                f"{name} with {counted(batch_size, 'image')} in a step does not fit into memory; "
+                "give a smaller --batch-size."
+            ) from error
+
+
+def measure(
+    name: str,
+    mode: Mode,
+    batch_size: int,
+    *,
+    image_size: int | None,
+    seconds: float,
+    started: float,
+    options: Mapping[str, Any],
+) -> Speed:
+    """Times the steps of a network on random images, in this process.
+
+    Args:
+      name: the network.
+      mode: what to time.
+      batch_size: images in a step.
+      image_size: their height and width; the paper's for None.
+      seconds: to time steps for; at least three are timed, after two that are not.
+      started: `time.monotonic()` at the start of the process.
+      options: of the network.
+    """
+    model, batch = network_and_batch(name, batch_size, image_size, options)
+    begun = time.monotonic()
+    step, _ = compile_step(model, mode, batch)
+    compiled = time.monotonic()
+    step()
+    ready = time.monotonic()
+    times = timed(step, seconds)
+    return Speed(
+        network=name,
+        mode=mode,
+        batch_size=batch_size,
+        image_size=batch.images.shape[1],
+        step_seconds=times,
+        ready_seconds=ready - started,
+        compile_seconds=compiled - begun,
+        gigaflops=operations(model, mode, batch.images.shape) / 1e9,
+        peak_bytes=peak_bytes(),
+    )
+
+
+def operations(model: nn.Module, mode: Mode, shape: tuple[int, ...]) -> int:
+    """Returns the floating-point operations of a step on images [N, H, W, C]; see `Speed`."""
+    images, height, width, channels = shape
+    rows = summarize(model, (height, width, channels))
+    forward = 2 * images * sum(row.multiply_adds for row in rows if not row.is_auxiliary)
+    return forward * (3 if mode == "training" else 1)
+
+
+def timed(step: Callable[[], Any], seconds: float) -> list[float]:
+    """Returns the seconds of each call, of at least three, after one that does not count."""
+    step()
+    times: list[float] = []
+    end = time.monotonic() + seconds
+    while len(times) < 3 or time.monotonic() < end:
+        begun = time.monotonic()
+        step()
+        times.append(time.monotonic() - begun)
+    return times
+
+
+def matrix_product_gigaflops() -> float:
+    """Returns the speed of a large matrix product, the most that this machine gives."""
+    multiply, count = matrix_product()
+    return count / min(timed(multiply, 2.0)) / 1e9
+
+
+def matrix_product() -> tuple[Callable[[], Any], int]:
+    """Returns a function that multiplies large matrices, and its floating-point operations."""
+    size = 3072
+    matrix = jnp.asarray(np.random.default_rng(0).standard_normal((size, size), np.float32))
+    product = jax.jit(jnp.matmul)
+    return lambda: product(matrix, matrix).block_until_ready(), 2 * size**3
+
+
+def peak_bytes() -> int:
+    """Returns the most memory that this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def network_and_batch(
+    name: str, batch_size: int, image_size: int | None, options: Mapping[str, Any]
+) -> tuple[nn.Module, Batch]:
+    """Returns the network, and random images and labels of its classes; see `measure`."""
+    height, width, channels = find_variant(name).image_shape
+    model: Any = create_model(name, **options)
+    random = np.random.default_rng(0)
+    shape = (batch_size, image_size or height, image_size or width, channels)
+    images = random.integers(0, 256, shape, np.uint8)
+    labels = random.integers(0, model.num_classes, batch_size, np.int32)
+    place = np.arange(batch_size, dtype=np.int32)
+    return model, Batch(*jax.device_put((images, labels, np.ones(batch_size, bool), place)))
+
+
+def compile_step(
+    model: nn.Module, mode: Mode, batch: Batch, freeze: str = ""
+) -> tuple[Callable[[], Any], jax.stages.Compiled]:
+    """Compiles the trainer's own step; returns a function that does one, and what was compiled.
+
+    Args:
+      model: the network.
+      mode: which step.
+      batch: a batch such as it takes.
+      freeze: regular expression of the layers that are not trained; empty for none.
+    """
+    config = default_config()
+    config.optimizer.weight_decay = 5e-4
+    recipe = Recipe(
+        make_loss("cross_entropy", config.loss.rubbish),
+        make_optimizer(config.optimizer),
+        make_schedule(config.schedule, epochs=1, steps_per_epoch=1),
+        make_plateau(config.schedule),
+    )
+    if freeze:
+        params = jax.eval_shape(partial(model.init, jax.random.key(0)), _as_floats(batch))["params"]
+        recipe = dataclasses.replace(recipe, frozen=frozen_layers(freeze, params))
+    program = Program(model, recipe, Preprocessing([127.5], [60.0]), batch)
+    if mode == "inference":
+        variables = _variables(program)
+        evaluate = program.compile_evaluation()
+        return lambda: jax.block_until_ready(evaluate(variables, batch)), evaluate
+    train = program.compile_training()
+    states = [program.init(0)]
+
+    def step() -> None:
+        states[0] = jax.block_until_ready(train(states[0], batch))
+
+    return step, train
+
+
+def _as_floats(batch: Batch) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, *batch.images.shape[1:]), jnp.float32)
+
+
+def _variables(program: Program) -> Any:
+    """Returns small random variables of the network's shapes.
+
+    They come as from a checkpoint: initialisation proper takes more memory than inference does.
+    """
+    random = np.random.default_rng(0)
+
+    def draw(like: jax.ShapeDtypeStruct) -> jax.Array:
+        if len(like.shape) < 2:  # biases; scales, means and variances of batch normalisation
+            return jnp.ones(like.shape, like.dtype)
+        array = random.random(like.shape, np.float32)
+        array -= 0.5
+        array *= 0.05
+        return jax.device_put(array)
+
+    return jax.tree.map(draw, jax.eval_shape(lambda: program.init(0).variables))

@@ -1,0 +1,107 @@
+"""How a network learned: loss, accuracy and rate by epoch."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from flax_vision.analysis.report.figures.drawing import (
+    LIGHT,
+    WIDTH,
+    MaxNLocator,
+    PercentFormatter,
+    Picture,
+    Theme,
+    style,
+)
+from flax_vision.weights.run_files import Records
+
+PARTS = {"train": "training", "validation": "validation"}
+"""Of which there are curves: as they are called in the records, and in pictures."""
+
+_WIDE_RANGE = 50
+"""Greatest loss in multiples of the least from which on an axis is logarithmic."""
+
+
+def loss(records: Records, theme: Theme = LIGHT) -> Picture:
+    """Returns the picture of the training and validation loss by epoch.
+
+    Args:
+      records: of a run.
+      theme: its colours.
+    """
+    picture = _curves(records, "loss", "loss", theme)
+    values = [value for part in PARTS for value in series(records, f"{part}/loss")[1]]
+    if values and 0 < _WIDE_RANGE * min(values) < max(values) < math.inf:
+        picture.axes[0].set_yscale("log")
+    return picture
+
+
+def accuracy(records: Records, theme: Theme = LIGHT) -> Picture:
+    """Returns the picture of the training and validation accuracy, top-1, by epoch.
+
+    Args:
+      records: of a run.
+      theme: its colours.
+    """
+    picture = _curves(records, "top1", "top-1 accuracy", theme)
+    picture.axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    return picture
+
+
+def learning_rate(records: Records, theme: Theme = LIGHT) -> Picture:
+    """Returns the picture of the learning rate at the end of each epoch.
+
+    Rates that stay the same for epochs, and then drop to a share, have a logarithmic axis.
+
+    Args:
+      records: of a run.
+      theme: its colours.
+    """
+    epochs, rates = series(records, "learning_rate")
+    picture, axes = _by_epoch(records, theme, "learning rate")
+    _line(axes, epochs, rates, theme.first, "")
+    if 1 < len(set(rates)) <= len(rates) / 2:
+        axes.set_yscale("log")
+    if len(set(rates)) == 1:  # likewise of one rate
+        axes.set_ylim(0, 2 * rates[0] or 1)
+    return picture
+
+
+def series(records: Records, name: str) -> tuple[list[int], list[float]]:
+    """Returns the epochs that have a value of that name, and the values."""
+    pairs = [(record["epoch"], record[name]) for record in records if {"epoch", name} <= {*record}]
+    return [epoch for epoch, _ in pairs], [value for _, value in pairs]
+
+
+def _curves(records: Records, name: str, title: str, theme: Theme) -> Picture:
+    picture, axes = _by_epoch(records, theme, title)
+    for (part, shown), colour in zip(PARTS.items(), (theme.second, theme.first), strict=True):
+        epochs, values = series(records, f"{part}/{name}")
+        if epochs:
+            _line(axes, epochs, values, colour, shown)
+    best = next((record["best/epoch"] for record in records if "best/epoch" in record), None)
+    if best is not None:
+        axes.axvline(best, color=theme.faint, lw=1, ls=":", label="best epoch", zorder=1)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, labelcolor=theme.ink, fontsize=12)
+    return picture
+
+
+def _by_epoch(records: Records, theme: Theme, title: str) -> tuple[Picture, Any]:
+    picture = Picture(0.8 * WIDTH, 0.56 * WIDTH, theme)
+    axes = picture.add_subplot()
+    style(axes, theme)
+    axes.grid(color=theme.grid, lw=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("epoch", fontsize=12)
+    axes.set_title(title, loc="left", color=theme.ink, fontsize=13, fontweight="bold")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    epochs = [record["epoch"] for record in records if "epoch" in record]
+    if len(epochs) == 1:  # of which matplotlib would show hundredths
+        axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
+    return picture, axes
+
+
+def _line(axes: Any, epochs: Sequence[int], values: Any, colour: str, name: str) -> None:
+    marker = "o" if len(epochs) <= 25 else ""
+    axes.plot(epochs, values, color=colour, lw=2, marker=marker, ms=4, label=name)

@@ -1,0 +1,147 @@
+"""The report of a run: a page and its pictures, made from the run directory."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+import jax
+
+from flax_vision.analysis.report import sections
+from flax_vision.analysis.report.html import THEMES, Section, page
+from flax_vision.analysis.report.trained_run import TrainedRun, open_trained_run
+from flax_vision.data.dataset import Images, Report
+from flax_vision.errors import UserError
+from flax_vision.evaluation.evaluator import prepare
+from flax_vision.evaluation.grouping import as_they_are
+from flax_vision.evaluation.measurement import measure
+from flax_vision.evaluation.protocols import CENTER
+from flax_vision.evaluation.run_data import (
+    check_fit,
+    find_source,
+    has_moved,
+    have_changed,
+    load_split,
+)
+from flax_vision.models.summary import summarize
+from flax_vision.runtime.paths import to_path
+from flax_vision.weights.run_files import REPORT_PAGE
+
+FOLDER, _PAGE = REPORT_PAGE.split("/")
+"""The folder in the run directory, and the page in it."""
+
+
+def write_report(
+    path: str | Path,
+    images: Images | None = None,
+    directory: str | None = None,
+    folder: str | None = None,
+    report: Report = lambda what, done, total: None,
+) -> tuple[Path, str]:
+    """Writes the report of a run into its directory.
+
+    An unfinished run is shown by its best checkpoint.
+
+    Args:
+      path: the run directory.
+      images: of the test; None to read them again, as the run did.
+      directory: where TFDS keeps its sets; None for where the run found its own.
+      folder: of photographs, to be shown in place of the run's own.
+      report: called with a text, the images read or tested so far and their number.
+
+    Returns:
+      The path of the page, and the warnings on it; empty for none.
+
+    Raises:
+      UserError: There is no run, or a required file of it is damaged.
+      OSError: the report cannot be written.
+    """
+    run = open_trained_run(to_path(path))
+    (run.path / FOLDER).mkdir(exist_ok=True)  # or fail before anything takes long
+    tested, about_images = None, ""
+    try:
+        if images is None:
+            images, about_images = _test_images(run, directory, folder, report)
+        tested = _tested(run, images, report)
+    except UserError as error:
+        about_images = f"pictures of test images are left out: {str(error).rstrip('.')}"
+    warnings = [text for text in (run.loaded.note, *run.warnings, about_images) if text]
+    shown = list(_sections(run, tested, warnings))
+    return _write(run.path / FOLDER, _page(run, shown), shown), "; ".join(warnings)
+
+
+def _tested(run: TrainedRun, images: Images, report: Report) -> sections.Tested:
+    """Returns images with their predicted classes, with the crops of the run's own test."""
+    showings = as_they_are(images, partial(prepare, run.loaded.card, CENTER))
+    return sections.Tested(images, measure(showings, run.loaded.variables, None, report))
+
+
+def _sections(
+    run: TrainedRun, tested: sections.Tested | None, warnings: Sequence[str]
+) -> Iterator[Section]:
+    card, model, variables, _ = run.loaded
+    if warnings:
+        text = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in warnings)
+        yield Section("Warnings", text)
+    yield sections.training(run.records, run.config, run.images)
+    if tested is not None:
+        yield sections.confusions(tested, card.class_names)
+        yield sections.most_confident_mistakes(tested, card.class_names)
+    yield sections.first_layer(variables)
+    if tested is not None:
+        yield sections.feature_maps(card, model, variables, tested)
+    yield sections.network(summarize(model, card.seen_shape))
+    yield sections.configuration(run.config, run.starts, run.records)
+
+
+def _test_images(
+    run: TrainedRun, directory: str | None, folder: str | None, report: Report
+) -> tuple[Images, str]:
+    """Returns the images of the test, and a warning where they are others than the run's."""
+    source = find_source(run.path, run.loaded.card, None, directory, folder)
+    images = load_split(source, "test", report)
+    check_fit(run.loaded.card, images, source.name)
+    warnings = have_changed(run.path, source, "test", images), has_moved(run.path, source)
+    return images, "; ".join(filter(None, warnings))
+
+
+def _page(run: TrainedRun, shown: Sequence[Section]) -> str:
+    card, made = run.loaded.card, time.strftime("%Y-%m-%d %H:%M")
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(run.loaded.variables["params"]))
+    return page(
+        title=f"{card.name} on {run.config['data']['name']}",
+        subtitle=f"{len(card.class_names):,} classes; the network sees images of "
+        f"{'x'.join(map(str, card.seen_shape))}.",
+        facts=_facts(card.metrics) | {"parameters": f"{parameters:,}"},
+        sections=shown,
+        footer=f"Made by flax_vision {metadata.version('flax_vision')}, {made}.",
+    )
+
+
+def _facts(result: Mapping[str, float]) -> dict[str, str]:
+    """Returns what a run came to, for a person to read."""
+    facts = {}
+    for name, title in (("test/top1", "test top-1"), ("test/top5", "test top-5")):
+        if name in result:
+            facts[title] = f"{result[name]:.2%}"
+    if {"test/images", "test/top1"} <= result.keys():
+        images = int(result["test/images"])
+        wrong = images - round(result["test/top1"] * images)
+        facts["test images wrong"] = f"{wrong:,} of {images:,}"
+    if "best/epoch" in result:
+        facts["best epoch"] = f"{result['best/epoch']:,}"
+    if "seconds" in result:
+        facts["training"] = f"{result['seconds']:,.0f} s"
+    return facts
+
+
+def _write(folder: Path, content: str, shown: Sequence[Section]) -> Path:
+    """Writes the pictures, and the page last and at one stroke."""
+    for section in shown:
+        for figure in section.figures:
+            for form, png in zip(THEMES, figure.pngs, strict=True):
+                (folder / f"{figure.name}{form}.png").write_bytes(png)
+    unfinished = folder / f".{_PAGE}.unfinished"
+    unfinished.write_text(content, "utf-8")
+    return unfinished.replace(folder / _PAGE)

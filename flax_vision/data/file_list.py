@@ -1,0 +1,95 @@
+"""Image files: their extensions, their order and their content."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from flax_vision.data.decode import FORMATS, TooManyPixelsError
+from flax_vision.data.options import MAX_PIXELS
+from flax_vision.runtime.regular_files import open_regular
+from flax_vision.text import counted, listed, nfc
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".gif"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", *((".avif",) if "AVIF" in FORMATS else ())),
+)
+"""Extensions of image files, in any case."""
+
+_BYTES_PER_PIXEL, _METADATA_BYTES = 8, 2**24
+"""Bytes that a file may have: red, green, blue and opacity of 16 bits each, and metadata."""
+
+_NAMED = 4
+"""Number of extensions that a message names."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Image files by index.
+
+    Attributes:
+      paths: Paths of the files.
+      max_pixels: Bound on the pixels of an image, and thus on the bytes of a file.
+    """
+
+    paths: Sequence[Path]
+    max_pixels: int = MAX_PIXELS
+
+    def read(self, index: int) -> bytes:
+        """Returns the content of a file."""
+        with self.open(index) as file:
+            return file.read()
+
+    def open(self, index: int) -> IO[bytes]:
+        """Opens a file for reading.
+
+        Raises:
+          OSError: It cannot be opened, or is not a regular file.
+          TooManyPixelsError: It has more bytes than an image of `max_pixels` needs.
+        """
+        file = open_regular(self.paths[index])
+        size = os.fstat(file.fileno()).st_size
+        if size > _BYTES_PER_PIXEL * self.max_pixels + _METADATA_BYTES:
+            file.close()
+            raise TooManyPixelsError(
+                f"it has {size:,} bytes, too many for an image of {self.max_pixels:,} pixels"
+            )
+        return file
+
+    def name(self, index: int) -> str:
+        """Returns the path of a file."""
+        return str(self.paths[index])
+
+    def key(self, index: int) -> str:
+        """Returns the name of a file without its folder, identical on every system."""
+        return nfc(self.paths[index].name)
+
+
+def is_image(path: Path) -> bool:
+    """Returns whether a path has the extension of an image."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def skipped_files(files: Collection[Path]) -> str:
+    """Returns a sentence about files without an image extension; empty for none."""
+    if not files:
+        return ""
+    kinds = Counter(file.suffix.lower() or "none" for file in files)
+    counts = [f"{kind} {count:,}" for kind, count in kinds.most_common()]
+    return (
+        f"skipped {counted(len(files), 'file')} without an image extension "
+        f"({listed(counts, _NAMED)}), such as {str(min(files))!r}"
+    )
+
+
+def natural(names: Iterable[str]) -> list[str]:
+    """Returns names in natural order: 9 before 10."""
+
+    def key(name: str) -> tuple[list[int | str], str]:
+        pieces = re.split(r"(\d+)", nfc(name))
+        return [int(x) if i % 2 else x.casefold() for i, x in enumerate(pieces)], name
+
+    return sorted(names, key=key)

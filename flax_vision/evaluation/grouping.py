@@ -1,0 +1,102 @@
+"""A set under a protocol: its images by their shape, and what the network is shown of each."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flax_vision.data.batches import Batch, evaluation_batches
+from flax_vision.data.crops import Middle, nearly_whole
+from flax_vision.data.dataset import Images, Report
+from flax_vision.data.image_files import Photographs
+from flax_vision.evaluation.evaluator import Step, Trial, evenly
+
+Prepare = Callable[[tuple[int, ...]], Trial]
+"""From the height, width and channels of images to the network under a protocol."""
+
+
+@dataclass(frozen=True)
+class Showing:
+    """Images of one shape, and what a network is shown of them.
+
+    Attributes:
+      trial: the network and its crops.
+      images: the images.
+      places: int [N], where they are in the whole set.
+    """
+
+    trial: Trial
+    images: Images
+    places: np.ndarray
+
+    def batch_size(self, wanted: int | None) -> int:
+        """Returns the images in a step: as many as are wanted, or as memory allows."""
+        count = len(self.images)
+        return min(wanted, count) if wanted else evenly(count, self.trial.batch_size)
+
+    @property
+    def computed(self) -> int:
+        """Crops that are computed, of the images that have the most."""
+        return len(self.trial.crops or [None])
+
+    def compile(self, variables: Any, batch_size: int) -> Step:
+        """Returns the compiled step, as from `Trial.compile`."""
+        return self.trial.compile(variables, batch_size)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yields every image once, with its place in the whole set."""
+        for batch in evaluation_batches(self.images, batch_size):
+            yield batch._replace(place=self.places[batch.place].astype(np.int32))
+
+
+def as_they_are(images: Images, prepare: Prepare) -> list[Showing]:
+    """Returns a set as it is: small images, or the views of a run's own test.
+
+    Args:
+      images: of one shape.
+      prepare: from the shape of images to the trial.
+    """
+    return [Showing(prepare(images.image_shape), images, np.arange(len(images)))]
+
+
+def middle_squares(images: Photographs, side: int, prepare: Prepare) -> list[Showing]:
+    """Returns the middle squares of photographs whose shorter side is brought to a length."""
+    middle = Middle(side, side, side, images.image_shape[-1])
+    return as_they_are(images.tested_on(middle), prepare)
+
+
+def in_their_proportions(
+    images: Photographs,
+    side: int,
+    prepare: Prepare,
+    report: Report,
+) -> list[Showing]:
+    """Returns photographs whose shorter side is brought to a length, by their shape.
+
+    Images that cannot be read go with any others, and are found again when they are decoded.
+
+    Args:
+      images: of any size.
+      side: the length in pixels.
+      prepare: from the shape of images to the trial.
+      report: called while headers are read.
+    """
+    groups: dict[Middle, list[int]] = {}
+    unreadable: list[int] = []
+    for place, size in enumerate(images.sizes(report)):
+        if size is None:
+            unreadable.append(place)
+        else:
+            middle = nearly_whole(*size, side, images.image_shape[-1])
+            groups.setdefault(middle, []).append(place)
+    first = next(iter(groups), Middle(side, side, side, images.image_shape[-1]))
+    groups.setdefault(first, []).extend(unreadable)
+    return [
+        Showing(
+            prepare(middle.image_shape),
+            images.take(np.sort(places)).tested_on(middle),
+            np.sort(places),
+        )
+        for middle, places in groups.items()
+    ]

@@ -1,1 +1,0 @@
-"""What a trained network says of photographs of one's own."""

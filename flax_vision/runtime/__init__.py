@@ -1,0 +1,1 @@
+"""The process, its devices and its peers."""

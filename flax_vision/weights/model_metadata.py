@@ -1,0 +1,142 @@
+"""The description of a trained network, and its JSON."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import msgspec
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from flax_vision.data.background import Background
+from flax_vision.data.crops import View
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.models.registry import create_model
+
+FORMAT = 2
+"""Version of the JSON and of the files beside it."""
+
+
+_SIZE_LIMIT = 2**14
+"""Bound of the sizes of images."""
+
+
+class OtherFormatError(ValueError):
+    """Raised for the JSON of another version of flax_vision."""
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """Description of a trained network, without its parameters.
+
+    Attributes:
+      name: Name of the network, as in `create_model`.
+      options: Options of the network, as in `create_model`.
+      class_names: Names of the classes, in the order of the logits.
+      image_shape: Height, width and channels of the training images.
+      preprocessing: Conversion of their pixels to the network's input.
+      metrics: Results of the network, such as `"test/top1"`.
+      view: Crops of photographs; None for small images, which are taken whole.
+      background: Background of the training images; None for imported weights.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    class_names: Sequence[str]
+    image_shape: Sequence[int]
+    preprocessing: Preprocessing
+    metrics: Mapping[str, int | float]
+    view: View | None = None
+    background: Background | None = None
+
+    def create_model(self, mesh: Mesh | None = None) -> nn.Module:
+        """Creates the network, without its parameters; a mesh divides it among devices."""
+        classes = len(self.class_names)
+        return create_model(self.name, num_classes=classes, mesh=mesh, **self.options)
+
+    @property
+    def seen_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the network's input, after preprocessing."""
+        images = jax.ShapeDtypeStruct((1, *self.image_shape), "uint8")
+        _, height, width, channels = jax.eval_shape(self.preprocessing, images).shape
+        return height, width, channels
+
+    def to_json(self) -> str:
+        """Returns the JSON that `from_json` reads, without metrics that are not finite."""
+        content = {"format": FORMAT, **dataclasses.asdict(self)}
+        content["metrics"] = {key: x for key, x in self.metrics.items() if math.isfinite(x)}
+        return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def from_json(text: str | bytes) -> ModelCard:
+    """Reads the JSON that `ModelCard.to_json` returns.
+
+    Args:
+      text: JSON.
+
+    Raises:
+      OtherFormatError: Another version of flax_vision wrote it.
+      ValueError: It is not JSON, or a value in it is missing, unknown or invalid.
+    """
+    try:
+        form = msgspec.json.decode(text, type=_Format).format
+        if form != FORMAT:
+            other = "an older" if form < FORMAT else "a newer"
+            raise OtherFormatError(
+                f"is of format {form}, which {other} version of flax_vision wrote"
+            )
+        card = msgspec.json.decode(text, type=ModelCard)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
+    if card.view is not None:
+        _check_view(card.view)
+    _check_shape(card)
+    _check_preprocessing(card.preprocessing, card.image_shape)
+    return card
+
+
+def _check_shape(card: ModelCard) -> None:
+    _check(len(card.class_names) > 0, "class_names is empty")
+    shape = list(card.image_shape)
+    is_shape = len(shape) == 3 and min(shape) > 0 and max(shape) < _SIZE_LIMIT
+    _check(is_shape, f"image_shape is {shape}, not three sizes below {_SIZE_LIMIT}")
+    if card.view is not None:
+        _check(shape == list(card.view.image_shape), f"image_shape is {shape}, not that of view")
+
+
+def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int]) -> None:
+    for name, ranks in (("mean", (1, 3)), ("std", (1,))):
+        array = np.asarray(getattr(preprocessing, name))
+        is_numeric = array.dtype.kind in "iuf" and array.size > 0 and array.ndim in ranks
+        # In float64, because jax warns of numbers outside float32.
+        is_finite = is_numeric and np.max(np.abs(array)) <= np.finfo(np.float32).max
+        _check(is_finite, f"preprocessing.{name} is not an array of finite numbers")
+    _check(np.all(np.asarray(preprocessing.std, np.float32)), "preprocessing.std has a 0")
+    resize, crop = preprocessing.resize, preprocessing.crop
+    sizes = resize, crop, preprocessing.channels
+    is_valid = min(sizes) >= 0 and max(sizes) < _SIZE_LIMIT
+    _check(is_valid, f"preprocessing has a size below 0 or not below {_SIZE_LIMIT}")
+    _check(crop <= (resize or min(image_shape[:2])), f"preprocessing.crop is {crop}, too large")
+
+
+def _check_view(view: View) -> None:
+    scale, area, aspect = view.scale, view.area, view.aspect
+    is_size = 0 < view.size <= view.test_scale < _SIZE_LIMIT
+    _check(is_size, f"view.size is {view.size}, not from 1 to view.test_scale")
+    _check(view.channels in (1, 3), f"view.channels is {view.channels}, not 1 or 3")
+    _check(0 < scale[0] <= scale[1] < _SIZE_LIMIT, "view.scale is not a range of sizes")
+    _check(not area or (len(area) == 2 and 0 < area[0] <= area[1] <= 1), "view.area is not a range")
+    _check(0 < aspect[0] <= aspect[1], "view.aspect is not a range")
+
+
+def _check(is_valid: Any, problem: str) -> None:
+    if not is_valid:
+        raise ValueError(problem)

@@ -1,0 +1,195 @@
+"""The export directory: a network with its parameters and all that is needed to use it."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
+
+from flax_vision.errors import UserError
+from flax_vision.runtime.checksums import ChecksumError, check_checksums, write_checksums
+from flax_vision.runtime.regular_files import read_regular
+from flax_vision.text import counted
+from flax_vision.weights import array_tree
+from flax_vision.weights.arrays import check_finite, differences
+from flax_vision.weights.model_metadata import FORMAT, ModelCard, OtherFormatError, from_json
+from flax_vision.weights.run_files import CONFIG
+
+_CARD = "model.json"
+_VARIABLES = "variables"
+_HINT = "export or import the model again"
+_RUN_HINT = "give the command of the training again, which exports the best checkpoint again"
+_REASON = 200
+"""Letters of Orbax's reason that an error gives."""
+
+
+def save(path: Path, card: ModelCard, variables: Any) -> None:
+    """Writes an export directory; one that stood there before is replaced by the whole new one."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        array_tree.save_tree(unfinished / _VARIABLES, variables)
+        (unfinished / _CARD).write_text(card.to_json())
+        write_checksums(unfinished)
+        shutil.rmtree(path, ignore_errors=True)
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def load_card(path: str | Path) -> ModelCard:
+    """Returns the description in an export directory, or in a run directory that has one.
+
+    Raises:
+      UserError: The description is missing, damaged or of another format.
+    """
+    directory = _export_directory(path)
+    card = read_card(directory / _CARD, _hint(directory))
+    _check_files(directory, [_CARD])
+    return card
+
+
+def export_problem(path: str | Path) -> str:
+    """Returns why the files of an export are not as they were written; empty for no reason."""
+    try:
+        load_card(path)
+        _check_files(_export_directory(path))
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def read_card(file: Path, hint: str) -> ModelCard:
+    """Returns the description in a JSON file.
+
+    Args:
+      file: JSON file.
+      hint: Advice for a damaged file.
+
+    Raises:
+      UserError: The file is unreadable, damaged or of another format.
+    """
+    try:
+        return from_json(read_regular(file))
+    except OtherFormatError as error:
+        raise UserError(
+            f"{file} {error}; this version reads format {FORMAT}. Import the model again; for a "
+            "run, give the training command again."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); {hint}.") from error
+
+
+def _check_files(directory: Path, items: Sequence[str] | None = None) -> None:
+    """Raises a UserError that names the first changed file."""
+    try:
+        check_checksums(directory, items)
+    except ChecksumError as error:
+        raise UserError(f"{directory} is damaged ({error}); {_hint(directory)}.") from error
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read ({error.strerror}).") from error
+
+
+def _hint(directory: Path) -> str:
+    """Returns the advice for a damaged export."""
+    return _RUN_HINT if (directory.parent / CONFIG).exists() else _HINT
+
+
+class Export(NamedTuple):
+    """What training or an import left behind.
+
+    Attributes:
+      card: the description.
+      model: the network.
+      variables: its parameters and statistics, on the first device.
+    """
+
+    card: ModelCard
+    model: nn.Module
+    variables: Any
+
+
+def load_export(path: str | Path) -> Export:
+    """Returns all that is in an export directory, or in that of a run directory.
+
+    Raises:
+      UserError: there is none, it is damaged, or its parameters are not those of the network that
+        is described, or not finite.
+    """
+    card, directory = load_card(path), _export_directory(path)
+    _check_files(directory)
+    file = directory / _CARD
+    model, expected = describe_model(card, file, _hint(directory))
+    try:
+        variables = array_tree.load_tree(directory / _VARIABLES)
+    except Exception as error:  # Orbax raises anything for damaged files, over many lines
+        reason = str(error).strip().splitlines()[0][:_REASON]
+        raise UserError(
+            f"{directory / _VARIABLES} cannot be read ({reason}); export the model again."
+        ) from error
+    check_variables(card, expected, variables, file, _hint(directory))
+    return Export(card, model, variables)
+
+
+def describe_model(
+    card: ModelCard, file: Path, hint: str
+) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
+    """Returns a model, and the shapes of its arrays by name.
+
+    Args:
+      card: Description of the model.
+      file: File of the description.
+      hint: Advice for an impossible model.
+
+    Raises:
+      UserError: The model is impossible.
+    """
+    try:
+        model = card.create_model()
+        images = jax.ShapeDtypeStruct((1, *card.seen_shape), "float32")
+        variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{file} describes no network that works ({reason}); {hint}.") from error
+    return model, {name: x.shape for name, x in flatten_dict(variables, sep="/").items()}
+
+
+def check_variables(
+    card: ModelCard, expected: Mapping[str, tuple[int, ...]], variables: Any, file: Path, hint: str
+) -> None:
+    """Raises a UserError if variables do not fit a described model, or are not finite.
+
+    Args:
+      card: Description of the model.
+      expected: Shapes of the model's arrays by name.
+      variables: Parameters and statistics.
+      file: File of the description.
+      hint: Advice for a mismatch.
+    """
+    arrays = flatten_dict(variables, sep="/")
+    problems = differences(expected, {name: x.shape for name, x in arrays.items()})
+    if problems:
+        raise UserError(
+            f"the arrays in {file.parent} are not those of the {card.name} for "
+            f"{counted(len(card.class_names), 'class', 'classes')} that its {file.name} describes; "
+            f"{problems}. {hint[:1].upper()}{hint[1:]}."
+        )
+    check_finite(arrays, f"{hint}, {file.parent} is damaged")
+
+
+def _export_directory(path: str | Path) -> Path:
+    path = Path(path)
+    for directory in (path, path / "export"):
+        if os.path.isfile(directory / _CARD):
+            return directory
+    raise UserError(
+        f"no model in {str(path)!r}: neither it nor its export/ has a {_CARD}. Give an export, "
+        "or the directory of a run that has a checkpoint."
+    )

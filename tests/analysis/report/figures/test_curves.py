@@ -1,0 +1,65 @@
+import pytest
+
+from flax_vision.analysis.report.figures import curves
+from flax_vision.analysis.report.figures.drawing import DARK
+
+RECORDS = [
+    {"epoch": 1, "train/loss": 100.0, "train/top1": 0.5, "learning_rate": 0.1},
+    {"epoch": 2, "train/loss": 10.0, "train/top1": 0.75, "learning_rate": 0.1},
+    {"epoch": 3, "train/loss": 1.0, "train/top1": 0.875, "learning_rate": 0.01},
+    {"epoch": 4, "train/loss": 1.0, "train/top1": 0.875, "learning_rate": 0.01},
+    {"best/epoch": 3, "test/top1": 0.8},
+]
+VALIDATED = [
+    record | {"validation/loss": 2.0, "validation/top1": 0.25} if "epoch" in record else record
+    for record in RECORDS
+]
+
+
+def drawn(picture):
+    return {line.get_label(): line.get_xydata().tolist() for line in picture.axes[0].lines}
+
+
+def test_curves_are_those_of_the_records():
+    found = drawn(curves.accuracy(VALIDATED))
+    assert found["training"] == [[1, 0.5], [2, 0.75], [3, 0.875], [4, 0.875]]
+    assert found["validation"] == [[epoch, 0.25] for epoch in (1, 2, 3, 4)]
+    assert [x for x, _ in found["best epoch"]] == [3, 3]
+
+
+def test_without_validation_there_is_no_curve_of_it():
+    assert set(drawn(curves.loss(RECORDS))) == {"training", "best epoch"}
+
+
+@pytest.mark.parametrize(("losses", "scale"), [((100.0, 1.0), "log"), ((40.0, 1.0), "linear")])
+def test_a_loss_that_falls_far_has_a_logarithmic_axis(losses, scale):
+    records = [{"epoch": i, "train/loss": loss} for i, loss in enumerate(losses, 1)]
+    assert curves.loss(records).axes[0].get_yscale() == scale
+
+
+def test_rates_that_drop_to_a_share_have_a_logarithmic_axis():
+    assert curves.learning_rate(RECORDS).axes[0].get_yscale() == "log"
+    smooth = [{"epoch": i, "learning_rate": 1 / i} for i in range(1, 9)]
+    assert curves.learning_rate(smooth).axes[0].get_yscale() == "linear"
+
+
+def test_theme_is_that_of_the_picture():
+    assert curves.loss(RECORDS, DARK).get_facecolor() != curves.loss(RECORDS).get_facecolor()
+
+
+def ticks(axis):
+    least, greatest = axis.get_view_interval()
+    return [place for place in axis.get_majorticklocs() if least <= place <= greatest]
+
+
+def test_a_single_epoch_has_an_axis_with_that_epoch():
+    for draw in (curves.loss, curves.accuracy, curves.learning_rate):
+        (axes,) = draw(VALIDATED[:1]).axes
+        assert ticks(axes.xaxis) == [1]
+
+
+def test_a_rate_that_stays_is_beside_zero():
+    (axes,) = curves.learning_rate(RECORDS[:2]).axes
+    assert axes.get_ylim() == (0, 0.2)
+    assert ticks(axes.xaxis) == [1, 2]
+    assert curves.learning_rate([{"epoch": 1, "learning_rate": 0.0}]).axes[0].get_ylim() == (0, 1)

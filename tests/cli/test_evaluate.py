@@ -1,0 +1,160 @@
+"""`flax-vision evaluate` as a person types it."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from rich.console import Console
+
+from flax_vision.cli import progress
+from flax_vision.cli.main import main
+from flax_vision.evaluation.protocols import NAMES
+
+
+def evaluate(run, *arguments):
+    assert main(["evaluate", str(run), *arguments]) == 0
+
+
+@pytest.mark.usefixtures("asked")
+def test_table(run, capsys):
+    evaluate(run, "--protocol=ten_crop")
+    rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    rows = {name: text.strip() for name, text in rows.items()}
+    assert rows.pop("network") == "lenet5_modern"
+    assert rows["views per image"] == "10, of which 8 differ"
+    assert rows["scales"] == "9"
+    assert "of 20 images wrong)" in rows["top-1"]
+    assert list(rows) == [
+        *("data set", "split", "protocol", "scales", "views per image", "images", "top-1", "top-5"),
+        *("cross-entropy", "seconds", "images/s"),
+    ]
+
+
+@pytest.mark.usefixtures("asked")
+def test_json(run, capsys):
+    evaluate(run, "--format=json", "--confusion", "--split=validation", "--batch-size=2")
+    result = json.loads(capsys.readouterr().out)
+    assert result["class_names"] == list("abcdef")
+    matrix = result["confusion"]
+    assert [sum(row) for row in matrix] == [1, 1, 1, 1, 1, 0]
+    assert sum(matrix[i][i] for i in range(6)) == round(result["top1"] * 5)
+    assert (result["network"], result["data"], result["split"]) == (
+        *("lenet5_modern", "noise", "validation"),
+    )
+    assert (result["views"], result["images"], result["warnings"]) == (1, 5, [])
+
+
+@pytest.mark.usefixtures("asked")
+def test_confusion_as_a_table(run, capsys):
+    evaluate(run, "--confusion")
+    lines = capsys.readouterr().out.splitlines()
+    heading = lines.index(next(line for line in lines if line.startswith("class")))
+    assert lines[heading].split() == ["class", *(f"{w}" for i in range(6) for w in ("as", i))]
+    rows = [line.split() for line in lines[heading + 1 :]]
+    assert [row[:2] for row in rows] == [[str(i), name] for i, name in enumerate("abcdef")]
+    assert sum(int(count) for row in rows for count in row[2:]) == 20
+
+
+@pytest.mark.usefixtures("asked")
+def test_markdown(run, capsys):
+    evaluate(run, "--format=markdown")
+    assert capsys.readouterr().out.startswith("| network | lenet5_modern |\n| --- | --- |\n")
+
+
+def test_warnings_are_on_the_error_output(run, noise, loaded, capsys):
+    loaded(class_names=[*noise.class_names[:5], "z"])
+    evaluate(run, "--format=json")
+    captured = capsys.readouterr()
+    (warning,) = json.loads(captured.out)["warnings"]
+    assert captured.err.endswith(f"warning: {warning}\n")
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--protocol=dense"], "no fully convolutional form"),
+        (["--protocol=ten_crop", "--scales", "7"], "a scale is 7"),
+        (["--scales", "9"], "--scales is for the other protocols"),
+    ],
+)
+def test_mistakes(arguments, message, run, capsys):
+    assert main(["evaluate", str(run), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert not captured.out
+
+
+def test_directory_without_a_model(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path / "nowhere")]) == 2
+    assert "no model in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--protocol=centre"], ["--split=tset"], ["--batch-size=0"]])
+def test_values_that_do_not_exist(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", "runs/lenet5", *arguments])
+    assert arguments[0].partition("=")[2] in capsys.readouterr().err
+
+
+def test_help_explains_every_protocol(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["evaluate", "--help"])
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text for name in NAMES)
+
+
+def test_live_line_shows_what_is_done_and_the_time_left(monkeypatch):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120)
+    monkeypatch.setattr(progress, "Console", lambda **options: console)
+    with progress.progress() as report:
+        report("compiling", 0, 0)
+        for done in (0, 10, 20):
+            report("testing lenet5", done, 1000)
+    assert "testing lenet5" in out.getvalue()
+    assert "20/1000" in out.getvalue()
+    assert "left" in out.getvalue()
+    # Ctrl-C leaves no time to give the cursor back.
+    assert out.getvalue().index("\x1b[?25h") < out.getvalue().index("testing")
+
+
+PROGRAM = """
+from flax_vision import cli
+from flax_vision.evaluation import command
+
+run = command.run
+
+def run_and_tell(options):
+    print("ready", flush=True)
+    run(options)
+
+command.run = run_and_tell
+cli.main()
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_without_a_traceback(run):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "evaluate", str(run), "--data=mnist_5k"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "FLAX_VISION_ALLOCATOR": "system"},  # which needs no second start
+        text=True,
+        # Where the tests run in the background of a shell, it has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    process.stdout.readline()
+    time.sleep(0.2)  # into what it imports, which takes longer
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert "Traceback" not in error

@@ -1,0 +1,301 @@
+"""Networks for photographs, tested on folders of several sizes."""
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+from unittest.mock import create_autospec
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_folders import ignore, write_sizes
+
+from flax_vision.cli.main import main
+from flax_vision.data.crops import Reading, View
+from flax_vision.data.fingerprint import identities
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.splits import Source, load_part, load_parts
+from flax_vision.errors import UserError
+from flax_vision.evaluation import evaluate
+from flax_vision.evaluation.evaluate import evaluate_trained
+from flax_vision.evaluation.evaluator import Trial
+from flax_vision.evaluation.measurement import measure
+from flax_vision.weights import saved_model
+
+SIZES = [(16, 12), (12, 12), (19, 12)]
+"""Width and height; the shorter side is that of the tests, so that nothing is scaled."""
+
+VIEW = View(size=8, test_scale=12, scale=(12, 12))
+MEAN = np.random.default_rng(1).integers(90, 150, (8, 8, 3)).astype(float)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of photographs of six classes, and their pixels in its order."""
+    folder = tmp_path_factory.mktemp("pictures")
+    return folder, write_sizes(folder, "abcdef", SIZES)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """The card of a network that saw 8x8 of photographs less a mean image, and its parameters."""
+    card = saved_model.ModelCard(
+        name="lenet5_modern",
+        options={},
+        class_names=list("abcdef"),
+        image_shape=[8, 8, 3],
+        preprocessing=Preprocessing(MEAN.tolist(), [70.0]),
+        metrics={},
+        view=VIEW,
+    )
+    model = card.create_model()
+    return card, jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+
+
+@pytest.fixture(scope="module")
+def run(network, pictures, tmp_path_factory):
+    """The directory of its run, which took a third of each class for its test."""
+    directory = tmp_path_factory.mktemp("run")
+    saved_model.save(directory / "export", *network)
+    data = {"name": "folder", "directory": "", "path": str(pictures[0]), "validation": 0.0}
+    data |= {"test": 0.34, "on_error": "stop", "threads": 2}
+    (directory / "config.json").write_text(json.dumps({"data": data}))
+    return directory
+
+
+@pytest.fixture
+def export(run, tmp_path):
+    """The export by itself."""
+    shutil.copytree(run / "export", tmp_path / "model")
+    return tmp_path / "model"
+
+
+def middle(image, height, width):
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
+def at(image, places):
+    """Returns the crops of 8x8 at places, and their mirror images, as the network takes them."""
+    crops = [(image[top : top + 8, left : left + 8] - MEAN) / 70 for top, left in places]
+    return np.array(crops + [crop[:, ::-1] for crop in crops], np.float32)
+
+
+def ten_crop(image):
+    return at(middle(image, 12, 12), [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)])
+
+
+def multi_crop(image):
+    last = image.shape[1] - 8
+    return at(image, [(top, last * i // 4) for top in (0, 1, 2, 3, 4) for i in range(5)])
+
+
+@pytest.mark.parametrize("by_hand", [ten_crop, multi_crop])
+def test_crops_are_of_each_photograph(by_hand, network, export, pictures):
+    card, variables = network
+    folder, images = pictures
+    result = evaluate_trained(
+        export, folder=str(folder), protocol=by_hand.__name__, scales=(12,), batch_size=2
+    )
+    apply = jax.jit(lambda x: jax.nn.softmax(card.create_model().apply(variables, x)))
+    posteriors = np.array([np.asarray(apply(by_hand(image))).mean(axis=0) for image in images])
+    labels = np.repeat(np.arange(6), 3)
+    np.testing.assert_array_equal(result.labels, labels)
+    np.testing.assert_array_equal(result.taken_for, posteriors.argmax(axis=1))
+    expected = -np.log(posteriors[np.arange(18), labels]).mean()
+    assert result.cross_entropy == pytest.approx(expected, rel=1e-5)
+    assert result.images == 18
+
+
+def test_photographs_of_all_shapes_are_one_program(export, pictures, monkeypatch):
+    compiled = create_autospec(Trial._compiled, side_effect=Trial._compiled)
+    monkeypatch.setattr(Trial, "_compiled", compiled)
+    evaluate_trained(export, folder=str(pictures[0]), protocol="googlenet_144", scales=(12,))
+    assert compiled.call_count == 1
+
+
+def test_center_is_the_middle_that_the_run_tested(network, run, pictures):
+    card, variables = network
+    folder, images = pictures
+    source = Source("folder", path=str(folder), test=0.34, reading=Reading(VIEW))
+    tested = load_part(source, "test", ignore)
+    assert np.bincount(tested.labels).tolist() == [1] * 6
+    seen = [(middle(images[place], 8, 8) - MEAN) / 70 for place in tested.indices]
+    apply = jax.jit(card.create_model().apply)
+    classes = np.asarray(apply(variables, np.array(seen, np.float32))).argmax(axis=1)
+    for path in (None, folder / ".." / folder.name):  # which is the run's own
+        result = evaluate_trained(run, folder=path and str(path))
+        np.testing.assert_array_equal(result.taken_for, classes)
+        np.testing.assert_array_equal(result.labels, tested.labels)
+        assert result.top1 == (classes == tested.labels).mean()
+        assert result.data == str(folder)
+
+
+def damage(folder, pictures):
+    """Copies the photographs and spoils one where its header shows it, and one behind that."""
+    shutil.copytree(pictures[0], folder)
+    (folder / "c/1.png").write_bytes(b"nothing")
+    content = (folder / "a/1.png").read_bytes()
+    (folder / "a/1.png").write_bytes(content[: len(content) // 2])
+    return folder
+
+
+@pytest.mark.parametrize("protocol", ["center", "multi_crop"])
+def test_photographs_that_cannot_be_read_do_not_count(protocol, export, pictures, tmp_path):
+    options = {"protocol": protocol, "batch_size": 6, "on_error": "skip"}
+    whole = evaluate_trained(export, folder=str(pictures[0]), **options)
+    damaged = damage(tmp_path / "damaged", pictures)
+    result = evaluate_trained(export, folder=str(damaged), **options)
+    readable = np.delete(np.arange(18), [1, 7])
+    assert result.images == 16
+    np.testing.assert_array_equal(result.labels, whole.labels[readable])
+    np.testing.assert_array_equal(result.taken_for, whole.taken_for[readable])
+    assert result.top1 == (result.labels == result.taken_for).mean()
+    (warning,) = result.warnings
+    assert warning.startswith("2 images so far cannot be read and will not count")
+    assert not whole.warnings
+
+
+def test_order_of_the_classes_is_the_networks(export, pictures, tmp_path):
+    shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
+    result = evaluate_trained(export, folder=str(tmp_path / "one"))
+    assert result.labels.tolist() == [3, 3, 3]
+
+
+def test_files_that_are_not_used_are_warned_of(export, pictures, tmp_path, monkeypatch):
+    shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
+    (tmp_path / "one/d/other.heic").touch()
+    said = []
+
+    def measured(*arguments):
+        assert said  # before the test begins
+        return measure(*arguments)
+
+    monkeypatch.setattr(evaluate, "measure", measured)
+    result = evaluate_trained(export, folder=str(tmp_path / "one"), on_warning=said.append)
+    (warning,) = result.warnings
+    assert warning.startswith("skipped 1 file without an image extension (.heic 1), such as ")
+    assert said == result.warnings
+
+
+def test_photographs_of_too_many_pixels_are_errors(export, pictures):
+    with pytest.raises(UserError, match="more than 50 pixels, .*; --max-pixels N allows more"):
+        evaluate_trained(export, folder=str(pictures[0]), max_pixels=50)
+
+
+def test_folder_that_may_be_the_runs_own_is_warned_of(run, pictures, tmp_path):
+    shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
+    shutil.copytree(run, tmp_path / "run")
+    folder = str(tmp_path / "one")
+    assert not evaluate_trained(tmp_path / "run", folder=folder).warnings
+    config = tmp_path / "run/config.json"
+    config.write_text(config.read_text().replace(str(pictures[0]), "gone"))
+    (warning,) = evaluate_trained(tmp_path / "run", folder=folder).warnings
+    assert warning.startswith("the run's own folder 'gone' is not there")
+
+
+def test_images_that_are_not_the_runs_are_warned_of(run, pictures, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copytree(pictures[0], tmp_path / "pictures")
+    config = tmp_path / "run/config.json"
+    config.write_text(config.read_text().replace(str(pictures[0]), str(tmp_path / "pictures")))
+    source = Source("folder", path=str(tmp_path / "pictures"), test=0.34, reading=Reading(VIEW))
+    kept = identities(load_parts(source, ignore))
+    (tmp_path / "run/images.json").write_text(json.dumps(kept))
+    assert not evaluate_trained(tmp_path / "run").warnings
+    (tested,) = load_part(source, "test", ignore).take(np.array([3])).indices
+    name = Path(source.path) / f"d/{tested - 9}.png"
+    name.rename(name.with_name("2b.png"))
+    assert main(["evaluate", str(tmp_path / "run/export")]) == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: these are not the test images of the run (the 1 image of")
+    assert not evaluate_trained(tmp_path / "run", folder=str(pictures[0])).warnings
+    (tmp_path / "run/images.json").write_text("[]")
+    with pytest.raises(UserError, match="images.json is damaged"):
+        evaluate_trained(tmp_path / "run")
+
+
+def test_network_for_small_images_sees_squares_of_photographs(card, variables, tmp_path):
+    """Of 12x12, in grey, as the images that it was trained on."""
+    pixels = write_sizes(tmp_path / "pictures", "ab", SIZES)
+    saved_model.save(tmp_path / "model", card, variables)
+    result = evaluate_trained(tmp_path / "model", folder=str(tmp_path / "pictures"))
+    grey = [
+        np.asarray(Image.fromarray(middle(image, 12, 12)).convert("L"))[..., None]
+        for image in pixels
+    ]
+    apply = jax.jit(lambda x: card.create_model().apply(variables, card.preprocessing(x)))
+    expected = np.asarray(apply(np.array(grey))).argmax(axis=1)
+    np.testing.assert_array_equal(result.taken_for, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--path=nowhere"], "--path is 'nowhere', which does not exist; give --path DIR, where"),
+        (["--data=folder"], "--path is not given; give --path DIR"),
+        (["--path=damaged"], "image 'damaged/c/1.png' cannot be read .*or give --on-error skip"),
+        (["--path=x", "--data=mnist"], "--path is 'x', and --data is 'mnist'; give one"),
+        (["--path=other"], r"the class 'z', which the network has not.*\(a, b, c, d, e, f\)"),
+        (["--path=good", "--split=train"], "'good' has no train images.*another --split"),
+        (["--path=divided"], "'divided' has no test images.*another --split"),
+        (["--path=good", "--protocol=dense"], "no fully convolutional form"),
+        (["--path=good", "--protocol=ten_crop", "--scales", "7"], "a scale is 7"),
+        (
+            ["--path=spoilt", "--on-error=skip"],
+            "none of the first 1 test image can be read, such as 'spoilt",
+        ),
+        (["--path=cut", "--on-error=skip", "--protocol=multi_crop"], "no images were counted"),
+        (["--path=cut", "--on-error=skip"], "no images were counted.*on_error=stop says"),
+    ],
+)
+def test_mistakes(arguments, message, export, pictures, tmp_path, monkeypatch, capsys):
+    damage(tmp_path / "damaged", pictures)
+    write_sizes(tmp_path / "other", "abz", SIZES)
+    write_sizes(tmp_path / "good", "ab", SIZES)
+    write_sizes(tmp_path / "divided/train", "ab", SIZES)
+    (tmp_path / "spoilt/a").mkdir(parents=True)
+    (tmp_path / "spoilt/a/0.png").write_bytes(b"nothing")
+    write_sizes(tmp_path / "cut", "a", SIZES[:1])
+    (cut,) = (tmp_path / "cut").rglob("*.png")
+    cut.write_bytes(cut.read_bytes()[:-50])  # behind its header
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", str(export), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert "config." not in error
+    assert error.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in error
+
+
+def dense(image):
+    image = (middle(image, 12, min(image.shape[1], 18)) - np.float32(120)) / 70
+    return np.stack([image, image[:, ::-1]])
+
+
+@pytest.mark.slow
+def test_dense_sees_whole_photographs(export, pictures, tmp_path):
+    card = dataclasses.replace(
+        saved_model.load_card(export),
+        name="resnet20",
+        preprocessing=Preprocessing([120.0], [70.0]),
+    )
+    model = card.create_model()
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    saved_model.save(tmp_path / "resnet", card, variables)
+    folder, images = pictures
+    path = str(folder)
+    result = evaluate_trained(tmp_path / "resnet", folder=path, protocol="dense")
+    assert (result.scales, result.views) == ((12,), 2)
+    apply = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x)))
+    posteriors = np.array([np.asarray(apply(dense(image))).mean(axis=0) for image in images])
+    np.testing.assert_array_equal(result.taken_for, posteriors.argmax(axis=1))
+    expected = -np.log(posteriors[np.arange(18), result.labels]).mean()
+    assert result.cross_entropy == pytest.approx(expected, rel=1e-4)
+    for protocol, views in (("multi_scale", 6), ("multi_crop", 150), ("googlenet_144", 144)):
+        result = evaluate_trained(tmp_path / "resnet", folder=path, protocol=protocol)
+        assert (result.views, result.images) == (views, 18)

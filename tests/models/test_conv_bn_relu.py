@@ -1,0 +1,118 @@
+"""The one pass against the layers one after another."""
+
+import re
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from flax_vision.models.conv_bn_relu import normalized_convolution
+from flax_vision.models.layers import BatchNorm, Conv
+
+
+class Layers(nn.Module):
+    """A convolution, its normalisation, other maps and the ReLU."""
+
+    apart: bool = False
+    train: bool = False
+    rectify: bool = True
+    with_maps: bool = True
+    use_bias: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, maps):
+        conv = Conv(
+            5, 3, stride=2, padding=1, use_bias=self.use_bias, dtype=self.dtype, name="conv"
+        )
+        norm = BatchNorm(not self.train, epsilon=1e-3, dtype=self.dtype, name="bn")
+        if not self.apart:
+            added = maps if self.with_maps else None
+            return normalized_convolution(x, conv, norm, added, self.rectify)
+        y = norm(conv(x)) + (maps if self.with_maps else 0)
+        return nn.relu(y) if self.rectify else y
+
+
+IMAGES, MAPS = (
+    np.random.default_rng(seed).standard_normal(shape, np.float32)
+    for seed, shape in enumerate([(2, 7, 7, 3), (2, 4, 4, 5)])
+)
+
+
+@pytest.fixture(scope="module")
+def variables():
+    """Of random numbers, the variances positive."""
+    shapes = jax.eval_shape(Layers().init, jax.random.key(0), IMAGES, MAPS)
+    random = np.random.default_rng(2)
+    return jax.tree.map(lambda x: jnp.asarray(random.uniform(0.5, 2, x.shape), x.dtype), shapes)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"rectify": False}, {"with_maps": False}, {"use_bias": False}]
+)
+def test_one_pass_is_the_layers_one_after_another(variables, settings):
+    together = Layers(**settings).apply(variables, IMAGES, MAPS)
+    apart = Layers(apart=True, **settings).apply(variables, IMAGES, MAPS)
+    np.testing.assert_allclose(together, apart, atol=1e-5 * abs(apart).max())
+
+
+def test_all_is_in_one_convolution(variables):
+    program = str(jax.make_jaxpr(Layers().apply)(variables, IMAGES, MAPS))
+    assert program.count("flax_vision_finished_convolution[") == 1
+    assert "rectify=True" in program
+    assert "max" not in program
+    assert not re.search(r"f32\[3,3,3,5\] = mul", program)  # of the kernel, the largest there is
+
+
+@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize("collection", ["params", "batch_stats"])
+def test_gradients_are_those_of_the_layers(variables, collection, train):
+    def gradient(layers):
+        def total(some):
+            of = {**variables, collection: some}
+            y, _ = layers.apply(of, IMAGES, MAPS, mutable=["batch_stats"])
+            return ((y - 1) ** 2).sum()
+
+        return jax.grad(total)(variables[collection])
+
+    close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4 * abs(b).max())  # noqa: E731
+    jax.tree.map(close, gradient(Layers(train=train)), gradient(Layers(train=train, apart=True)))
+
+
+def test_training_normalizes_by_the_batch(variables):
+    apply = lambda layers: layers.apply(variables, IMAGES, MAPS, mutable=["batch_stats"])  # noqa: E731
+    together, apart = apply(Layers(train=True)), apply(Layers(train=True, apart=True))
+    jax.tree.map(np.testing.assert_array_equal, together, apart)
+    assert "optimization_barrier" in str(
+        jax.make_jaxpr(apply, static_argnums=0)(Layers(train=True))
+    )
+
+
+def test_half_precision(variables):
+    y = Layers(dtype=jnp.bfloat16).apply(variables, IMAGES, MAPS.astype(jnp.bfloat16))
+    exact = Layers().apply(variables, IMAGES, MAPS)
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, atol=0.02 * abs(exact).max())
+
+
+def test_half_precision_rounds_what_both_layers_do_once(variables):
+    """So that products with the kernel and the factor as they are differ in no more than that."""
+    apply = jax.make_jaxpr(Layers(dtype=jnp.bfloat16).apply)
+    program = str(apply(variables, IMAGES, MAPS.astype(jnp.bfloat16)))
+    assert re.search(r"f32\[3,3,3,5\] = mul", program)
+    assert not re.search(r"bf16\[3,3,3,5\] = mul", program)
+
+
+def test_both_layers_have_their_parameters(variables):
+    assert set(variables["params"]) == {"conv", "bn"}
+    assert set(variables["params"]["conv"]) == {"kernel", "bias"}
+
+
+@pytest.mark.parametrize("collection", ["params", "batch_stats"])
+def test_what_is_missing_is_named(variables, collection):
+    rest = {name: tree for name, tree in variables.items() if name != collection}
+    with pytest.raises(flax.errors.FlaxError, match=r"kernel|mean"):
+        Layers().apply(rest, IMAGES, MAPS)

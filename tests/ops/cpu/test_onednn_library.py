@@ -1,0 +1,178 @@
+import ctypes
+import errno
+import os
+import platform
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from flax_vision.ops.cpu import onednn_library
+
+COMPILER = """#!/bin/sh
+# Stands for a compiler: what it makes is a copy of what the real one made.
+while [ "$1" != -o ]; do shift; done
+cp {built} "$2"
+"""
+absence = onednn_library.absence.__wrapped__  # anew at every call
+
+
+@pytest.fixture(scope="module")
+def built():
+    """The handlers as they were built for this session."""
+    if onednn_library.absence() is not None:
+        pytest.skip("there is no oneDNN for this machine")
+    (path,) = (platformdirs.user_cache_path("flax_vision")).glob("onednn-*.so")
+    return path
+
+
+@pytest.fixture
+def compiler(built, tmp_path, monkeypatch):
+    """A quick compiler, and an empty cache directory."""
+    script = tmp_path / "compiler"
+    script.write_text(COMPILER.format(built=built))
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return script
+
+
+def has_handlers(library: ctypes.CDLL) -> bool:
+    return all(hasattr(library, target) for target in onednn_library.TARGETS)
+
+
+@pytest.mark.usefixtures("compiler")
+def test_it_is_compiled_once(monkeypatch):
+    assert has_handlers(onednn_library._open())
+    monkeypatch.setenv("CXX", "/no/compiler")
+    assert has_handlers(onednn_library._open())
+
+
+@pytest.mark.parametrize("damage", [b"not a library", 3000, -1, 0])
+@pytest.mark.usefixtures("compiler")
+def test_a_damaged_file_is_replaced(damage, tmp_path):
+    """By something else, or cut to so many bytes, which would kill who opens it."""
+    onednn_library._open()
+    (path,) = tmp_path.glob("cache/flax_vision/onednn-*.so")
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(damage if isinstance(damage, bytes) else whole[:damage])
+    with pytest.warns(UserWarning, match="compiled anew: it is damaged"):
+        assert has_handlers(onednn_library._open())
+    assert path.read_bytes() == whole
+
+
+def test_the_compiler_may_be_a_command(compiler, monkeypatch):
+    monkeypatch.setenv("CXX", f"env {compiler}")
+    assert has_handlers(onednn_library._open())
+
+
+def test_a_setting_that_says_nothing_is_warned_of(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    monkeypatch.setenv("FLAX_VISION_ONEDNN", "false")
+    with pytest.warns(UserWarning, match="FLAX_VISION_ONEDNN is 'false'; it must be 0 or 1"):
+        assert absence().startswith("there is no package of it for ")
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_missing_cache_directory_is_warned_of(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="compiled anew at every start: .*file.*XDG_CACHE_HOME"):
+        assert has_handlers(onednn_library._open())
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_cache_directory_that_cannot_be_written_is_warned_of(monkeypatch):
+    def keep(built: Path, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(onednn_library.compiled, "keep", keep)
+    with pytest.warns(UserWarning, match="cannot be written .No space left on device"):
+        assert has_handlers(onednn_library._open())
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_file_that_others_can_write_is_not_loaded(tmp_path):
+    onednn_library._open()
+    (path,) = tmp_path.glob("cache/flax_vision/onednn-*.so")
+    path.chmod(0o777)
+    with pytest.warns(UserWarning, match="compiled anew: it can be written by others"):
+        assert has_handlers(onednn_library._open())
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.usefixtures("compiler")
+def test_nothing_of_a_directory_that_others_can_write_is_loaded(tmp_path, monkeypatch):
+    onednn_library._open()
+    (tmp_path / "cache/flax_vision").chmod(0o1777)
+    loaded = []
+    monkeypatch.setattr(ctypes, "CDLL", loaded.append)
+    with pytest.warns(UserWarning, match="nothing is cached.*can be written by others"):
+        onednn_library._open()
+    assert not any(str(tmp_path / "cache") in path for path in loaded)
+
+
+def test_without_a_compiler_the_reason_is_given(compiler, monkeypatch):
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(compiler.parent / "nothing"))
+    with pytest.warns(UserWarning, match="slower, without oneDNN: there is no C\\+\\+ compiler"):
+        reason = absence()
+    assert reason == "there is no C++ compiler; install g++ or set CXX"
+
+
+def test_what_the_compiler_said_is_given(compiler):
+    compiler.write_text("#!/bin/sh\necho one >&2; echo 'x.cc:1: error: no such thing' >&2; exit 1")
+    with pytest.warns(UserWarning, match="x.cc:1: error: no such thing"):
+        assert "failed" in absence()
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_compiler_that_does_not_exist_is_named(monkeypatch):
+    monkeypatch.setenv("CXX", "/no/compiler")
+    with pytest.warns(UserWarning, match="/no/compiler"):
+        assert "/no/compiler" in absence()
+
+
+@pytest.mark.parametrize("package", ["onednn-cpu-gomp", "onednn-devel-cpu-gomp"])
+@pytest.mark.usefixtures("compiler")
+def test_a_package_that_is_not_installed_is_named(package, monkeypatch):
+    files = metadata.files
+
+    def without(name):
+        if name == package:
+            raise metadata.PackageNotFoundError(name)
+        return files(name)
+
+    monkeypatch.setattr(onednn_library.metadata, "files", without)
+    with pytest.warns(UserWarning, match=f"{package} is not installed; `pip install {package}`"):
+        assert absence()
+
+
+def test_it_can_be_left_out_without_a_warning(monkeypatch):
+    monkeypatch.setenv("FLAX_VISION_ONEDNN", "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert absence() == "FLAX_VISION_ONEDNN is 0"
+
+
+def test_where_there_is_no_package_nothing_is_warned_of(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert absence().startswith("there is no package of it for ")
+
+
+def test_description(monkeypatch):
+    reason = onednn_library.absence()
+    if reason is None:
+        assert onednn_library.describe().startswith("convolutions: oneDNN 20")
+    monkeypatch.setattr(onednn_library, "absence", lambda: "it rains")
+    assert onednn_library.describe() == "convolutions: pure JAX, for it rains"
+
+
+def test_the_source_is_part_of_the_package():
+    assert (Path(onednn_library.__file__).with_name("onednn.cc")).stat().st_size
+    assert os.environ["XDG_CACHE_HOME"]  # of the session: no test writes into the user's own

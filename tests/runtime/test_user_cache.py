@@ -1,0 +1,62 @@
+import os
+import stat
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from flax_vision.runtime import user_cache
+from flax_vision.runtime.user_cache import NoCacheError
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty directory for caches."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_it_is_made_so_that_nobody_else_writes_it(home):
+    umask = os.umask(0)
+    try:
+        path = user_cache.find_cache_dir()
+    finally:
+        os.umask(umask)
+    assert path == home / "flax_vision"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("path", [Path("~/.cache/flax_vision"), None])
+def test_without_a_home_directory_there_is_none_and_one_warning(path, monkeypatch, recwarn):
+    """Versions of platformdirs differ: one raises an error, the others leave the tilde."""
+
+    def find(name):
+        if path is None:
+            raise RuntimeError
+        return path
+
+    monkeypatch.setattr(platformdirs, "user_cache_path", find)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    user_cache._warn_once.cache_clear()
+    with pytest.warns(UserWarning, match="this user has no home directory; set XDG_CACHE_HOME"):
+        assert user_cache.cache_dir() is None
+    assert user_cache.cache_dir() is None
+    assert not recwarn
+
+
+def test_a_directory_of_another_user_is_not_used(home, monkeypatch):
+    path = user_cache.find_cache_dir()
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(NoCacheError, match="flax_vision belongs to another user"):
+        user_cache.find_cache_dir()
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o777, 0o1777])
+def test_a_directory_that_others_can_write_is_not_used(mode, home):
+    path = user_cache.find_cache_dir()
+    path.chmod(mode)
+    with pytest.raises(NoCacheError, match="can be written by others \\(`chmod go-w "):
+        user_cache.find_cache_dir()

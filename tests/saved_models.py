@@ -1,0 +1,102 @@
+"""A run on small random images, without its training."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flax_vision.data.crops import View
+from flax_vision.data.dataset import ImageSet
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.evaluation import run_data
+from flax_vision.weights import saved_model
+
+CLASSES = ["a", "b", "c", "d", "e", "f"]
+
+
+@pytest.fixture(scope="session")
+def noise() -> ImageSet:
+    """Twenty random images of six classes, 12x12."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (20, 12, 12, 1), np.uint8)
+    return ImageSet(images, np.arange(20, dtype=np.int32) % 6, CLASSES)
+
+
+@pytest.fixture(scope="session")
+def card() -> saved_model.ModelCard:
+    """Of a network that was trained on 8x8 of 9x9."""
+    return saved_model.ModelCard(
+        name="lenet5_modern",
+        options={},
+        class_names=CLASSES,
+        image_shape=[12, 12, 1],
+        preprocessing=Preprocessing([120.0], [70.0], resize=9, crop=8),
+        metrics={},
+    )
+
+
+@pytest.fixture(scope="session")
+def variables(card):
+    """Of the network, random."""
+    return jax.jit(card.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+
+
+@pytest.fixture(scope="session")
+def run(card, variables, tmp_path_factory):
+    """The directory of a run that has an export of random parameters."""
+    directory = tmp_path_factory.mktemp("run")
+    saved_model.save(directory / "export", card, variables)
+    data = {"name": "noise", "directory": "somewhere", "validation": 0.25}
+    configuration = {"data": data, "augmentation": {"flip": True}}
+    (directory / "config.json").write_text(json.dumps(configuration))
+    return directory
+
+
+@pytest.fixture
+def asked(noise, monkeypatch) -> list[tuple[str, str, float]]:
+    """Puts the noise in the place of every data set; what was asked for is listed."""
+    calls = []
+
+    def load_part(source, part, report):
+        report(f"{source.name} {part}", 20, 20)
+        calls.append((source.name, source.directory, source.validation))
+        few = noise.take(np.arange(5))
+        nothing = noise.take(np.arange(0))
+        return {"train": few, "validation": few if source.validation else nothing, "test": noise}[
+            part
+        ]
+
+    monkeypatch.setattr(run_data, "load_part", load_part)
+    return calls
+
+
+@pytest.fixture
+def loaded(asked, noise, monkeypatch):
+    """Returns what has other images, or class names, be loaded."""
+
+    def loaded(**changes):
+        other = dataclasses.replace(noise, **changes)
+        monkeypatch.setattr(run_data, "load_part", lambda *arguments: other)
+
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory):
+    """Of a network that has not been trained, but tells photographs apart."""
+    card = saved_model.ModelCard(
+        name="lenet5_modern",
+        options={},
+        class_names=["cat", "dog", "owl"],
+        image_shape=[28, 28, 1],
+        preprocessing=Preprocessing([120.0], [10.0]),
+        metrics={},
+        view=View(28, 32, (32, 32), channels=1),
+    )
+    path = tmp_path_factory.mktemp("net") / "export"
+    init = jax.jit(card.create_model().init)
+    saved_model.save(path, card, init(jax.random.key(1), jnp.zeros((1, 28, 28, 1))))
+    return path

@@ -1,0 +1,141 @@
+import pytest
+
+from flax_vision.errors import UserError
+from flax_vision.training.config_schema import (
+    check,
+    choose_recipe,
+    default_config,
+    flatten,
+    split_spec,
+)
+
+
+def test_defaults_make_sense():
+    check(default_config())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("batch_size", 0, "from 1 to 2147483647"),
+        ("batch_size", -5, "from 1 to 2147483647"),
+        ("epochs", 0, "from 1 to 2147483647"),
+        ("seed", -1, "from 0 to"),
+        ("data.mean", ("a", "b"), "finite numbers"),
+        ("data.std", ((1.0, 2.0), (3.0, 4.0)), "finite numbers"),
+        ("data.validation", 1.0, "from 0 to below 1"),
+        ("data.validation", -0.1, "from 0 to below 1"),
+        ("data.mean", (), "finite numbers"),
+        ("data.mean", (float("nan"),), "finite numbers"),
+        ("data.std", (0.0,), "other than 0"),
+        ("loss.rubbish", float("inf"), "finite"),
+        ("optimizer.momentum", 1.0, "from 0 to below 1"),
+        ("optimizer.weight_decay", -1e-4, "at least 0"),
+        ("schedule.learning_rate", 0.0, "greater than 0"),
+        ("schedule.learning_rate", float("nan"), "greater than 0"),
+        ("schedule.learning_rate", float("inf"), "greater than 0"),
+        ("checkpoint.every_seconds", -1.0, "at least 0"),
+        ("checkpoint.keep", 0, "at least 1"),
+    ],
+)
+def test_values_that_make_no_sense(key, value, rule):
+    config = default_config()
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=f"config.{key} is .*; it must be .*{rule}"):
+        check(config)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"init_layers": "C1"}, "config.init_layers is 'C1', and config.init_from, .* is empty"),
+        ({"init_preprocessing": False}, "config.init_preprocessing is False, .* is empty"),
+        (
+            {"freeze": "C1", "optimizer.name": "levenberg_marquardt"},
+            "config.freeze is 'C1', .* trains all layers; choose sgd",
+        ),
+    ],
+)
+def test_what_would_have_no_effect(values, message):
+    config = default_config()
+    config.update_from_flattened_dict(values)
+    with pytest.raises(UserError, match=message):
+        check(config)
+
+
+def test_values_of_no_type_at_all():
+    config = default_config()
+    with config.ignore_type():
+        config.seed = None
+    with pytest.raises(UserError, match="config.seed is None; it must be from 0 to"):
+        check(config)
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        ("a/b.py", ("a/b.py", "")),
+        ("a/b.py:mnist", ("a/b.py", "mnist")),
+        ("a:b/c.py", ("a:b/c.py", "")),
+        ("a:b/c.py:", ("a:b/c.py", "")),
+    ],
+)
+def test_split_spec(spec, parts):
+    assert split_spec(spec) == parts
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"view.scale": (256,)}, "config.view.scale is .256,.; it must be two whole numbers"),
+        ({"view.scale": (300, 256)}, "config.view.scale is .300, 256."),
+        ({"view.scale": (256.0, 300.0)}, "config.view.scale is"),
+        ({"view.scale": (0, 256)}, "config.view.scale is"),
+        ({"view.area": (0.5,)}, "config.view.area is .0.5,.; it must be empty, or two numbers"),
+        ({"view.area": (0.0, 1.0)}, "config.view.area is"),
+        ({"view.area": (0.5, 1.1)}, "config.view.area is"),
+        ({"view.aspect": (1.5, 0.5)}, "config.view.aspect is .*two numbers above 0"),
+        ({"view.size": -1}, "config.view.size is -1"),
+        ({"view.channels": 2}, "config.view.channels is 2; it must be 3, or 1"),
+        ({"view.size": 300}, "config.view.size is 300, and config.view.scale brings.* to 256"),
+        (
+            {"view.size": 224, "view.test_scale": 200},
+            "config.view.size is 224, and config.view.test_scale brings .* to 200; give it 224",
+        ),
+        ({"data.threads": -1}, "config.data.threads is -1"),
+        ({"data.test": 1.0}, "config.data.test is 1.0"),
+        ({"data.path": "cats"}, "config.data.path is 'cats', and config.data.name 'mnist_5k'"),
+        ({"data.class_order": "random"}, "unknown config.data.class_order 'random'.*natural, sor"),
+        ({"data.max_pixels": 0}, "config.data.max_pixels is 0; it must be at least 1"),
+        ({"data.on_error": "ignore"}, "unknown config.data.on_error 'ignore'.*skip, stop"),
+    ],
+)
+def test_values_of_photographs_that_make_no_sense(changes, message):
+    config = default_config().copy_and_resolve_references()
+    with config.ignore_type():
+        config.update_from_flattened_dict(changes)
+    with pytest.raises(UserError, match=message):
+        check(config)
+
+
+def test_scale_does_not_matter_where_an_area_is_given():
+    config = default_config()
+    config.update_from_flattened_dict({"view.size": 300, "view.area": (0.5, 1.0)})
+    check(config)
+
+
+@pytest.mark.parametrize("key", ["loss.name", "schedule.name"])
+def test_names_that_do_not_exist(key):
+    config = default_config()
+    config.update_from_flattened_dict({key: "cosin"})
+    with pytest.raises(UserError, match=f"unknown config.{key} 'cosin'.*Valid: "):
+        check(config)
+
+
+def test_unknown_recipe_offers_the_nearest():
+    with pytest.raises(UserError, match="unknown recipe 'mnits'; did you mean 'mnist'"):
+        choose_recipe("mnits", {"": lambda config: None, "mnist": lambda config: None})
+
+
+def test_flatten():
+    assert flatten({"a": 1, "b": {"c": {"d": 2}}}) == {"a": 1, "b.c.d": 2}

@@ -1,0 +1,26 @@
+import errno
+
+import pytest
+
+from flax_vision.errors import UserError
+from flax_vision.training import data_pipeline
+from flax_vision.training.data_pipeline import load_data
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"data.name": "folder", "data.path": "/photos"}, "/photos"),
+        ({"data.name": "mnist", "data.directory": "/sets"}, "/sets"),
+        ({}, "mnist_5k"),
+    ],
+)
+def test_data_that_cannot_be_read_are_named(settings, name, config, monkeypatch):
+    def fail(source, report):
+        raise PermissionError(errno.EACCES, "Permission denied", "/photos/train")
+
+    monkeypatch.setattr(data_pipeline, "load_parts", fail)
+    config.update_from_flattened_dict(settings)
+    message = f"the data in '{name}' cannot be read .Permission denied.; fix this"
+    with pytest.raises(UserError, match=message):
+        load_data(config, lambda *report: None)

@@ -1,0 +1,156 @@
+import re
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+from flax_vision.data.batches import Batch
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
+from flax_vision.models.resnet import CifarResNet
+from flax_vision.training.config_schema import default_config
+from flax_vision.training.freeze import frozen_layers, trained
+from flax_vision.training.losses import make_loss
+from flax_vision.training.optimizers import make_optimizer
+from flax_vision.training.schedules import make_plateau
+from flax_vision.training.state import Recipe
+from flax_vision.training.step import Program
+
+MODEL = CifarResNet(n=1, num_classes=4)
+TRUNK = "(?!fc|conv4).*"
+"""All before the last stage."""
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    images = jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
+    return jax.eval_shape(MODEL.init, jax.random.key(0), images)["params"]
+
+
+def program_of(shapes, pattern, **settings):
+    config = default_config()
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (4, 8, 8, 3), np.uint8)
+    places = np.arange(4, dtype=np.int32)
+    batch = Batch(images, places, np.ones(4, bool), places)
+    recipe = Recipe(
+        make_loss("cross_entropy", 0.0),
+        make_optimizer(config.optimizer),
+        optax.constant_schedule(0.1),
+        make_plateau(config.schedule),
+        frozen=frozen_layers(pattern, shapes),
+        **settings,
+    )
+    return Program(MODEL, recipe, Preprocessing((128.0,), (64.0,)), batch), batch
+
+
+@pytest.fixture(scope="module")
+def step(shapes):
+    """A state, and that after a step, with the average of the parameters."""
+    program, batch = program_of(shapes, TRUNK, average=0.5)
+    state = program.init(0)
+    before = jax.device_get(state)
+    return before, jax.device_get(program.compile_training()(state, batch))
+
+
+def is_trunk(name):
+    return bool(re.fullmatch(TRUNK, name))
+
+
+def test_frozen_layers_stay_what_they_are_to_the_bit_and_the_others_do_not(step):
+    before, after = step
+    for name, layer in before.params.items():
+        same = jax.tree.map(np.array_equal, layer, after.params[name])
+        assert all(jax.tree.leaves(same)) == is_trunk(name), name
+
+
+def test_statistics_of_frozen_layers_stay_what_they_are_too(step):
+    before, after = (x.statistics["batch_stats"] for x in step)
+    for name, layer in before.items():
+        same = jax.tree.map(np.array_equal, layer, after[name])
+        assert all(jax.tree.leaves(same)) == is_trunk(name), name
+
+
+def test_optimiser_and_average_have_no_memory_of_frozen_layers(step, shapes):
+    _, after = step
+    (trace,) = [x for x in jax.tree.leaves(after.opt_state, is_leaf=_is_trace) if _is_trace(x)]
+    assert sorted(trace.trace) == ["conv4_1", "fc"]
+    assert sorted(after.average) == sorted(trace.trace)
+    assert sorted(after.variables["params"]) == sorted(shapes)
+
+
+def _is_trace(x):
+    return isinstance(x, optax.TraceState)
+
+
+def test_frozen_batch_normalisation_uses_its_running_statistics(shapes):
+    """The maps of a frozen trunk are, in training, those of a test."""
+    program, batch = program_of(shapes, TRUNK)
+    variables = program.init(0).variables
+    frozen = frozen_layers(TRUNK, shapes)
+    marks = {}
+    for layer in frozen:
+        place = marks
+        for name in layer:
+            place = place.setdefault(name, {})
+        place["statistics"] = True
+    images = jnp.asarray(batch.images, jnp.float32) / 64
+
+    def maps(train, **more):
+        settings = {"train": train, "mutable": ["intermediates", "batch_stats"]}
+        apply = jax.jit(lambda variables: MODEL.apply({**variables, **more}, images, **settings))
+        return apply(variables)[1]["intermediates"]["conv3_x"][0]
+
+    tested = maps(False)
+    chex.assert_trees_all_equal(maps(True, frozen=marks), tested)
+    assert not np.allclose(maps(True), tested, rtol=0.1)
+
+
+def test_no_gradient_goes_through_a_frozen_trunk(shapes):
+    def gradients(pattern):
+        program, batch = program_of(shapes, pattern)
+        return _gradients(jax.make_jaxpr(program._train_step)(program.state, batch).jaxpr)
+
+    assert gradients("(?!fc).*") == 0
+    # Of the kernels of 7 convolutions, and of the inputs of all but the first.
+    assert gradients("") == 7 + 6
+
+
+def _gradients(jaxpr):
+    """Counts the gradients of convolutions in a program, those of its functions too."""
+    found = 0
+    for equation in jaxpr.eqns:
+        found += bool(re.search("convolution.*gradient", equation.primitive.name))
+        for inner in jaxprs_in_params(equation.params):
+            found += _gradients(inner)
+    return found
+
+
+def test_names_are_matched_whole_with_those_they_lie_in(shapes):
+    assert frozen_layers("bn1", shapes) == {("bn1",)}
+    assert frozen_layers("conv2_1/bn.", shapes) == {("conv2_1", "bn1"), ("conv2_1", "bn2")}
+    assert len(frozen_layers("conv2_1", shapes)) == 4
+    assert frozen_layers("", shapes) == frozenset()
+
+
+def test_what_is_trained_is_the_rest(shapes):
+    assert list(trained(shapes, frozen_layers("(?!fc).*", shapes))) == ["fc"]
+    assert trained(shapes, frozenset()) is shapes
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("conv2_2", "'conv2_2', and no layer has such a name; the nearest are conv2_"),
+        ("zzzz", "no layer has such a name; some are bn1"),
+        (".*", "matches every layer, so that nothing would be trained"),
+        ("(", "no regular expression"),
+    ],
+)
+def test_mistakes(pattern, message, shapes):
+    with pytest.raises(UserError, match=re.escape(message)):
+        frozen_layers(pattern, shapes)

@@ -1,0 +1,362 @@
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tensorboard_events import read_events
+
+from flax_vision.data import fingerprint
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.splits import Parts
+from flax_vision.errors import UserError
+from flax_vision.runtime import multihost
+from flax_vision.training import run_dir
+from flax_vision.training.config_schema import default_config
+from flax_vision.training.run_dir import RunDirectory, open_run
+from flax_vision.weights import run_files
+from flax_vision.weights.saved_model import ModelCard
+
+CONFIG = {"epochs": 2, "model": {"name": "lenet5"}, "mean": (1.0, 2.0)}
+RESULT = {"step": 20, "best/epoch": 2, "test/images": 10, "test/top1": 0.9, "test/loss": 0.5}
+RESULT |= {"seconds": 1.0, "waiting": 0.0}
+CARD = ModelCard("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
+
+
+def test_new_directory_gets_its_files(tmp_path):
+    with open_run(tmp_path / "runs/a", CONFIG) as run:
+        run.log({"epoch": 1, "step": 10, "train/loss": 0.5})
+        run.log({"epoch": 2, "step": 20, "train/loss": 0.25})
+    folder = tmp_path / "runs/a"
+    assert json.loads((folder / "config.json").read_text())["mean"] == [1.0, 2.0]
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20]
+    (start,) = json.loads((folder / "starts.json").read_text())
+    assert start["libraries"]["jax"]
+    assert len(start["devices"]) == 4
+    assert {"time", "command", "python", "git_revision"} <= set(start)
+
+
+def test_same_configuration_may_come_back(tmp_path):
+    for _ in range(2):
+        with open_run(tmp_path, CONFIG):
+            pass
+    assert len(json.loads((tmp_path / "starts.json").read_text())) == 2
+
+
+def test_events_of_a_result_are_of_the_test_alone(tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        run.log({"step": 10, "validation/top1": 0.5})
+        run.finish({"step": 20, "validation/top1": 0.75, "seconds": 9.0, "test/top1": 0.25})
+    assert read_events(tmp_path) == [("validation/top1", 10, 0.5), ("test/top1", 20, 0.25)]
+
+
+def test_rewind_drops_what_came_after_the_checkpoint(tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        for step in (10, 20, 30):
+            run.log({"step": step, "a": 1.0})
+        run.rewind([{"step": 10, "a": 1.0}])
+        run.log({"step": 20, "a": 2.0})
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20]
+    assert read_events(tmp_path) == [("a", 10, 1.0), ("a", 20, 2.0)]
+
+
+def test_result_is_there_when_the_run_is_finished(tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        assert run.result() is None
+        run.finish(RESULT)
+        assert run.result() == RESULT
+
+
+def test_another_configuration_is_refused_with_the_difference(tmp_path):
+    with open_run(tmp_path, CONFIG):
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    other = {"epochs": 2, "model": {"name": "lenet5_modern", "codes": 1}, "mean": (1.0, 2.0)}
+    with (
+        pytest.raises(UserError, match="another configuration") as caught,
+        open_run(tmp_path, other),
+    ):
+        pass
+    assert "model.name is 'lenet5' there and 'lenet5_modern' now" in str(caught.value)
+    assert "model.codes is '(none)' there and 1 now" in str(caught.value)
+    assert "epochs" not in str(caught.value)
+
+
+def test_run_begun_without_a_key_has_its_default(tmp_path):
+    whole = default_config().to_dict()
+    began = {key: value for key, value in whole.items() if key not in ("seed", "view")}
+    with open_run(tmp_path, began):
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="seed is 0 there and 1 now"):
+        open_run(tmp_path, {**whole, "seed": 1}).__enter__()
+    with open_run(tmp_path, whole):
+        pass
+
+
+def test_what_changes_nothing_learned_may_be_another(tmp_path):
+    with open_run(tmp_path, {"data": {"on_error": "stop", "name": "folder"}}):
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    other = {"data": {"on_error": "skip", "name": "folder"}, "report": False}
+    with open_run(tmp_path, other):
+        assert json.loads((tmp_path / "config.json").read_text()) == other
+
+
+OF_PLACES = [
+    {"data": {"path": "b/photos"}},
+    {"data": {"path": "photos/"}},
+    {"data": {"directory": "/else/where"}},
+]
+
+
+@pytest.mark.parametrize("other", OF_PLACES)
+def test_digests_of_the_images_and_no_paths_tell_the_data(other, digits, tmp_path):
+    parts = Parts(digits, digits, digits.take(np.arange(10)))
+    given = {"init_from": "", "data": {"path": "photos", "directory": ""}}
+    with open_run(tmp_path, given) as run:
+        run.claim_images(parts)
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with open_run(tmp_path, {**given, **other}) as run:
+        run.claim_images(parts)
+        with pytest.raises(UserError, match="belongs to other images"):
+            run.claim_images(Parts(digits, digits, digits))
+
+
+@pytest.mark.parametrize("again", ["gone", "b/../gone", ""])
+def test_begun_run_keeps_the_model_of_its_beginning(again, tmp_path):
+    with open_run(tmp_path, {"init_from": "gone"}) as run:
+        assert run.init_from == "gone"
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with open_run(tmp_path, {"init_from": again}) as run:
+        assert run.init_from == "gone"
+        run.begin(CARD, [])
+    assert json.loads((tmp_path / "config.json").read_text()) == {"init_from": "gone"}
+
+
+def test_paths_are_compared_where_there_are_no_digests(tmp_path):
+    with open_run(tmp_path, {"data": {"path": "photos"}}):
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="data.path is 'photos' there and 'others' now"):
+        open_run(tmp_path, {"data": {"path": "others"}}).__enter__()
+
+
+@pytest.mark.parametrize(("path", "moved"), [("{}/photos/", False), ("b/photos", True)])
+def test_data_have_moved_where_the_path_means_another_place(path, moved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images.json").write_text("{}")
+    with open_run(tmp_path, {"data": {"path": "photos"}}) as run:
+        assert not run.data_moved
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with open_run(tmp_path, {"data": {"path": path.format(tmp_path)}}) as run:
+        assert run.data_moved == moved
+
+
+def test_directory_that_was_removed_is_an_error(tmp_path, digits):
+    with open_run(tmp_path / "run", CONFIG) as run:
+        run.check_exists()
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        (tmp_path / "run/checkpoints").mkdir(parents=True)  # as Orbax does
+        message = "run' was removed or moved during the run; give the same command again"
+        with pytest.raises(UserError, match=message):
+            run.log({"step": 1})
+        with pytest.raises(UserError, match=message):
+            run.claim_images(Parts(digits, digits, digits))
+        assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("then", [RunDirectory.restore_config, lambda run: run.finish(RESULT)])
+def test_configuration_that_was_removed_is_written_again(then, tmp_path, capsys):
+    with open_run(tmp_path, CONFIG) as run:
+        before = (tmp_path / "config.json").read_text()
+        (tmp_path / "config.json").unlink()
+        then(run)
+        then(run)
+    assert (tmp_path / "config.json").read_text() == before
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("config.json was removed during the run; it is written again")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"preprocessing": 1}', "{"])
+def test_damaged_metadata_are_named_where_they_are_needed(text, tmp_path):
+    run = run_dir.RunDirectory(tmp_path, CONFIG)
+    initialized = run_dir.RunDirectory(tmp_path, {**CONFIG, "init_from": "other"})
+    (tmp_path / "model_metadata.json").write_text(text)
+    assert initialized.metadata() is None  # nothing is begun
+    (tmp_path / "checkpoints/10").mkdir(parents=True)
+    assert run.metadata() is None
+    with pytest.raises(UserError, match="model_metadata.json is damaged"):
+        initialized.metadata()
+
+
+def test_errors_of_the_system_name_the_file(tmp_path, monkeypatch):
+    def fail(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with open_run(tmp_path, CONFIG) as run:
+        monkeypatch.setattr(run_files.os, "fsync", fail)
+        with pytest.raises(OSError, match=r"No space left on device: '.*/metrics.jsonl'"):
+            run.rewind([])
+    assert not [file for file in tmp_path.iterdir() if "unfinished" in file.name]
+
+
+def test_start_that_failed_claims_nothing(tmp_path):
+    with open_run(tmp_path, CONFIG):
+        pass
+    with open_run(tmp_path, {**CONFIG, "epochs": 3}):
+        pass
+    assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 3
+
+
+def test_checkpoints_of_nobody_are_refused(tmp_path):
+    (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="no config.json"), open_run(tmp_path, CONFIG):
+        pass
+
+
+def test_directory_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(UserError, match="cannot be written.*another --workdir"),
+        open_run(tmp_path / "file/run", CONFIG),
+    ):
+        pass
+
+
+def test_checkpoints_that_cannot_be_read_are_not_none(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with open_run(tmp_path, CONFIG):
+        pass
+    monkeypatch.setattr(os, "scandir", refuse)
+    with (
+        pytest.raises(UserError, match="cannot be written .Permission denied.; give another --w"),
+        open_run(tmp_path, {**CONFIG, "seed": 1}),
+    ):
+        pass
+    assert json.loads((tmp_path / "config.json").read_text()) == json.loads(json.dumps(CONFIG))
+
+
+@pytest.mark.parametrize("name", ["config.json", "starts.json", "run.lock"])
+def test_directory_in_the_place_of_a_file(name, tmp_path):
+    (tmp_path / name).mkdir()
+    (tmp_path / "checkpoints/10").mkdir(parents=True)
+    with pytest.raises(UserError, match="another --workdir"), open_run(tmp_path, CONFIG):
+        pass
+
+
+def test_directory_in_use_by_another_process(tmp_path):
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from flax_vision.training.run_dir import open_run\n"
+        f"with open_run(Path({str(tmp_path)!r}), {CONFIG!r}):\n"
+        "    print('open', flush=True); sys.stdin.read()\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe) as other:
+        assert other.stdout.readline() == b"open\n"
+        with (
+            pytest.raises(UserError, match=f"in use by another run, process {other.pid} on"),
+            open_run(tmp_path, CONFIG),
+        ):
+            pass
+        other.kill()  # even kill -9 leaves no lock behind
+        other.wait()
+    with open_run(tmp_path, CONFIG):
+        pass
+
+
+@pytest.mark.parametrize("name", ["config.json", "result.json"])
+def test_damaged_file_is_named(name, tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        run.finish({"step": 1})
+    (tmp_path / name).write_text("{")
+    with (
+        pytest.raises(UserError, match=f"{name} is damaged.*another --workdir"),
+        open_run(tmp_path, CONFIG) as run,
+    ):
+        run.result()
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "{}", '{"train": 3}', '{"train": {"a": [1]}}'])
+def test_damaged_identities_of_images(content, digits, tmp_path):
+    with open_run(tmp_path, CONFIG) as run:
+        (tmp_path / "checkpoints/10").mkdir(parents=True)
+        (tmp_path / "images.json").write_text(content)
+        message = "images.json is damaged .*delete it to go on without comparing the images.$"
+        with pytest.raises(UserError, match=message):
+            run.claim_images(Parts(digits, digits, digits))
+
+
+def test_more_epochs_remove_the_result_of_fewer(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_dir, "check_same_run", lambda *arguments: None)
+    with open_run(tmp_path, CONFIG) as run:
+        run.finish(RESULT)
+        (tmp_path / "report").mkdir()
+        (tmp_path / "report/index.html").write_text("of 2 epochs")
+    with open_run(tmp_path, {**CONFIG, "epochs": 3}) as run:
+        assert run.result() is None
+        assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
+        run.begin(CARD, [])
+        assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 3
+    assert not (tmp_path / "result.json").exists()
+    assert not (tmp_path / "report/index.html").exists()
+    assert (tmp_path / "model_metadata.json").read_text() == CARD.to_json()
+
+
+def test_processes_with_other_images(digits, tmp_path, monkeypatch):
+    parts = Parts(digits, digits, digits.take(np.arange(10)))
+    with open_run(tmp_path, CONFIG) as run:
+        run.claim_images(parts)
+        other = json.dumps(
+            {**fingerprint.brief(fingerprint.identities(parts)), "test": "9 images, 0"}
+        )
+        monkeypatch.setattr(multihost, "gathered", lambda text: [text, text, other])
+        message = "the same images: test is '10 images, .{8}' in process 0 and '9 images, 0'"
+        with pytest.raises(UserError, match=f"{message} in process 2. Bring those of process 0"):
+            run.claim_images(parts)
+
+
+def test_process_that_does_not_see_the_directory_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(multihost, "gathered", lambda text: [text, ""])
+    message = "process 1 does not see run directory .*run' of process 0; it must be on a disk that"
+    with pytest.raises(UserError, match=message), open_run(tmp_path / "run", CONFIG):
+        pass
+
+
+def test_process_waits_until_it_sees_the_directory(tmp_path, monkeypatch):
+    written = hashlib.sha256(b"[]").hexdigest()
+
+    def wait(seconds):
+        (tmp_path / "starts.json").write_bytes(b"[]")
+
+    monkeypatch.setattr(multihost, "gathered", lambda text: [written, text])
+    monkeypatch.setattr(run_dir.time, "sleep", wait)
+    run_dir._check_seen(tmp_path)
+    monkeypatch.setattr(run_dir, "_SEEN_SECONDS", 0.0)
+    with pytest.raises(UserError, match="process 1 does not see"):
+        run_dir._check_seen(tmp_path / "elsewhere")
+
+
+def test_result_is_that_of_the_first(tmp_path, monkeypatch):
+    told = iter(["", '{"step": 20}'])  # of no mistake, and the result
+    monkeypatch.setattr(multihost, "is_first", lambda: False)
+    monkeypatch.setattr(multihost, "gathered", lambda text: [next(told), text])
+    assert run_dir.RunDirectory(tmp_path, CONFIG).result() == {"step": 20}
+
+
+@pytest.mark.parametrize("name", ["one[1]/run", "what?", "all*", "back\\slash"])
+def test_new_directory_whose_checkpoints_would_not_be_found(name, tmp_path):
+    message = "in its path, by which Orbax.*give another --workdir"
+    with pytest.raises(UserError, match=message), open_run(tmp_path / name, CONFIG):
+        pass
+    assert not any(tmp_path.iterdir())
+    finished = tmp_path / name
+    finished.mkdir(parents=True)
+    (finished / "result.json").write_text(json.dumps(RESULT))
+    (finished / "config.json").write_text(json.dumps(CONFIG))
+    with open_run(finished, CONFIG) as run:
+        assert run.result() == RESULT

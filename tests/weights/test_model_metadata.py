@@ -1,0 +1,122 @@
+import dataclasses
+import json
+
+import pytest
+
+from flax_vision.data.background import Background
+from flax_vision.data.crops import View
+from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.weights.model_metadata import ModelCard, OtherFormatError, from_json
+
+CARD = ModelCard(
+    name="lenet5_modern",
+    options={"dtype": "bfloat16"},
+    class_names=["cat", "dog"],
+    image_shape=[28, 28, 3],
+    preprocessing=Preprocessing([20.0, 30.0, 40.0], [200.0], crop=28),
+    metrics={"test/top1": 0.5, "test/images": 10},
+    view=View(28, 32, (28, 36), area=(0.5, 1.0)),
+    background=Background(0.5, 2.0),
+)
+SMALL = dataclasses.replace(CARD, view=None, background=None)
+
+
+@pytest.mark.parametrize("card", [CARD, SMALL])
+def test_card_comes_back_whole(card):
+    assert from_json(card.to_json()) == card
+
+
+def test_mean_may_be_an_image():
+    preprocessing = Preprocessing([[[1.0], [2.0]], [[3.0], [4.5]]], [1])
+    card = dataclasses.replace(SMALL, image_shape=[2, 2, 1], preprocessing=preprocessing)
+    assert from_json(card.to_json()) == card
+
+
+def test_metrics_that_are_not_finite_are_left_out():
+    card = dataclasses.replace(CARD, metrics={"a": float("nan"), "b": float("inf"), "c": 1})
+    assert from_json(card.to_json()).metrics == {"c": 1}
+
+
+@pytest.mark.parametrize("form", [1, 3])
+def test_other_formats(form):
+    with pytest.raises(OtherFormatError, match=f"is of format {form}, which an? .* version"):
+        from_json(json.dumps({"format": form}))
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", "3", "{}", b"\xff", "[" * 10**5])
+def test_no_card(text):
+    with pytest.raises(ValueError, match="^(?!.*\n)."):
+        from_json(text)
+
+
+KEYS = [field.name for field in dataclasses.fields(ModelCard)]
+
+
+@pytest.mark.parametrize("key", ["format", *KEYS[:-2]])
+def test_missing_keys(key):
+    content = json.loads(CARD.to_json())
+    del content[key]
+    with pytest.raises(ValueError, match=f"missing required field `{key}`"):
+        from_json(json.dumps(content))
+
+
+OTHER_VALUES = [None, True, 3, -1, 1e400, float("nan"), 10**400, "text", [], [None], {}, {"a": {}}]
+ALLOWED = [
+    *[("view", None), ("background", None), ("name", "text")],
+    *[("options", {}), ("options", {"a": {}}), ("metrics", {})],
+]
+
+
+@pytest.mark.parametrize("value", OTHER_VALUES, ids=repr)
+@pytest.mark.parametrize("key", ["format", *KEYS])
+def test_values_of_other_types(key, value):
+    content = json.loads(CARD.to_json()) | {key: value}
+    if (key, value) in ALLOWED:
+        from_json(json.dumps(content))
+        return
+    with pytest.raises(ValueError, match=f"{key}|malformed|format|out of range"):
+        from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("class_names", ["a", 1], r"Expected `str`, got `int` - at `\$.class_names\[1\]`"),
+        ("image_shape", [28, 28], r"image_shape is \[28, 28\], not three sizes"),
+        ("image_shape", [28, 0, 3], "not three sizes"),
+        ("image_shape", [28, 2**14, 3], "not three sizes below 16384"),
+        ("image_shape", [20, 20, 3], "not that of view"),
+        ("metrics", {"test/top1": None}, r"Expected `int \| float`, got `null`"),
+        ("preprocessing.mean", [1, [2]], "inhomogeneous"),
+        ("preprocessing.mean", ["1"], "mean is not an array of finite numbers"),
+        ("preprocessing.mean", [[1.0]], "mean is not an array of finite numbers"),
+        ("preprocessing.mean", [float("nan")], "JSON is malformed"),
+        ("preprocessing.mean", [1e300], "mean is not an array of finite numbers"),
+        ("preprocessing.std", [], "std is not an array of finite numbers"),
+        ("preprocessing.std", [0.0], "std has a 0"),
+        ("preprocessing.std", [1e-300], "std has a 0"),
+        ("preprocessing.crop", 29, "preprocessing.crop is 29, too large"),
+        ("preprocessing.crop", -1, "preprocessing has a size below 0"),
+        (
+            "preprocessing.resize",
+            1.5,
+            r"Expected `int`, got `float` - at `\$.preprocessing.resize`",
+        ),
+        ("preprocessing.resize", 2**14, "a size below 0 or not below 16384"),
+        ("view.size", "x" * 999, r"Expected `int`, got `str` - at `\$.view.size`"),
+        ("view.size", 33, "view.size is 33, not from 1 to view.test_scale"),
+        ("view.scale", [28], r"Expected `array` of length 2 - at `\$.view.scale`"),
+        ("view.scale", [36, 28], "view.scale is not a range"),
+        ("view.area", [0.5], "view.area is not a range"),
+        ("view.aspect", [-1.0, 1.0], "view.aspect is not a range"),
+        ("view.channels", 2, "view.channels is 2, not 1 or 3"),
+        ("view.interpolation", [], r"Expected `str`, got `array` - at `\$.view.interpolation`"),
+        ("background.std", None, r"Expected `float`, got `null` - at `\$.background.std`"),
+    ],
+)
+def test_values_that_make_no_sense(path, value, message):
+    content = json.loads(CARD.to_json())
+    *outer, key = path.split(".")
+    (content[outer[0]] if outer else content)[key] = value
+    with pytest.raises(ValueError, match=message):
+        from_json(json.dumps(content))
