@@ -15,7 +15,7 @@ import statistics
 from contextlib import ExitStack
 
 from compare_torch import MODES, OUR_SIDE, ROWS
-from turns import Worker
+from interleaved import Worker
 
 from flax_vision.runtime import allocator
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-from turns import Worker
+from interleaved import Worker
 
 from flax_vision.runtime import allocator, xla_cache
 
@@ -47,7 +47,7 @@ OURS = {"with oneDNN": {}, "pure JAX": {"FLAX_VISION_ONEDNN": "0"}}
 THEIRS = {"PyTorch": [], "torch.compile": ["--compile"]}
 LIMIT = "a large matrix product"
 OUR_SIDE, TORCH_SIDE = (
-    str(Path(__file__).with_name(name)) for name in ("our_side.py", "torch_side.py")
+    str(Path(__file__).with_name(name)) for name in ("worker_jax.py", "worker_torch.py")
 )
 
 

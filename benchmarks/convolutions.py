@@ -113,7 +113,7 @@ def row(
             "XLA": partial(getattr(xla_convolution, name), geometry=geometry),
             "chosen": partial(getattr(dispatch, name), geometry=geometry),
         }
-        if onednn_library.absence() is None:
+        if onednn_library.unavailable_reason() is None:
             forms["oneDNN"] = by_onednn(name, geometry)
         for form, function in forms.items():
             cells[title + form] = round(gigaflops(function, operations, *operands))

@@ -3,7 +3,7 @@
     python benchmarks/input.py
 
 Writes JPEGs as large as ImageNet's (500x375 pixels, about 110 kB) into a temporary folder, of
-smooth colours and detail like photographs, and reads them as a training epoch does. Decoders
+smooth colors and detail like photographs, and reads them as a training epoch does. Decoders
 alternate. The time that all threads compute for an image says what is possible where others use
 the machine as well.
 """
@@ -24,8 +24,8 @@ from PIL import Image
 
 from flax_vision.data import fast_jpeg
 from flax_vision.data.batches import training_batches
-from flax_vision.data.crops import Reading, View
-from flax_vision.data.image_files import Photographs
+from flax_vision.data.crops import CropPolicy, DecodeConfig
+from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.data.image_folder import ALL, find_folder
 from flax_vision.runtime import cpu_features, environment
 
@@ -74,22 +74,22 @@ def write(folder: Path, count: int) -> float:
     return total / count
 
 
-def measure(photographs: Photographs, batch_size: int, epoch: int) -> Speed:
+def measure(photographs: ImageFileDataset, batch_size: int, epoch: int) -> Speed:
     start, computed = time.monotonic(), time.process_time()
     images = sum(len(b.labels) for b in training_batches(photographs, batch_size, 0, epoch))
     computed = time.process_time() - computed
     return images / (time.monotonic() - start), 1000 * computed / images
 
 
-def views(size: int) -> dict[str, View]:
+def views(size: int) -> dict[str, CropPolicy]:
     """Returns what the papers' recipes see, in proportion where the size is not 224."""
     scale, greatest = round(size * 256 / 224), round(size * 480 / 224)
     return {
-        "AlexNet": View(size, scale, (scale, scale), square=True),
-        "VGG": View(size, scale, (scale, scale)),
-        "ResNet": View(size, scale, (scale, greatest)),
-        "GoogLeNet": View(size, scale, (scale, scale), (0.08, 1.0), interpolation="random"),
-        "8 to 100 % of the area": View(size, scale, (scale, scale), (0.08, 1.0)),
+        "AlexNet": CropPolicy(size, scale, (scale, scale), square=True),
+        "VGG": CropPolicy(size, scale, (scale, scale)),
+        "ResNet": CropPolicy(size, scale, (scale, greatest)),
+        "GoogLeNet": CropPolicy(size, scale, (scale, scale), (0.08, 1.0), interpolation="random"),
+        "8 to 100 % of the area": CropPolicy(size, scale, (scale, scale), (0.08, 1.0)),
     }
 
 
@@ -105,7 +105,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compare(photographs: Photographs, batch_size: int, rounds: int) -> dict[str, list[Speed]]:
+def compare(photographs: ImageFileDataset, batch_size: int, rounds: int) -> dict[str, list[Speed]]:
     """Returns what was measured in each round, by the name of the decoder."""
     fast = fast_jpeg.simplejpeg
     decoders = {"fast-jpeg": fast, "Pillow": None} if fast else {"Pillow": None}
@@ -136,8 +136,8 @@ def main() -> None:
             "(least to most)"
         )
         for view_size in options.sizes:
-            for title, view in views(view_size).items():
-                reading = Reading(view, threads=options.threads)
+            for title, crop in views(view_size).items():
+                reading = DecodeConfig(crop, threads=options.threads)
                 photographs = find_folder(folder, reading)[ALL]()
                 measured = compare(photographs, options.batch_size, options.rounds)
                 for decoder, speeds in measured.items():

@@ -29,7 +29,7 @@ CONFIG = Path(__file__).parents[1] / "configs/lenet5.py"
 
 def configuration(network: str, validation: float, epochs: int) -> ConfigDict:
     settings = {"model.name": network, "batch_size": 128, "epochs": epochs}
-    settings["data.validation"] = validation
+    settings["data.val_fraction"] = validation
     return load_config(str(CONFIG), [f"--config.{key}={value}" for key, value in settings.items()])
 
 
@@ -37,7 +37,7 @@ def whole(config: ConfigDict) -> float:
     """Returns the steps a second of a whole run, from its first step to its last."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         result = fit(config, Path(folder))
-    return result["step"] / result["seconds"]
+    return result["step"] / result["train_seconds"]
 
 
 def bare(config: ConfigDict) -> float:

@@ -1,4 +1,4 @@
-"""LeNet-5's own optimiser beside plain gradient descent, by pass, in one picture.
+"""LeNet-5's own optimizer beside plain gradient descent, by pass, in one picture.
 
     pip install -e '.[parity]'
     python benchmarks/sdlm_against_sgd.py                    # Fashion-MNIST, half an hour
@@ -27,11 +27,11 @@ SGD = ["optimizer.name=sgd", "optimizer.momentum=0.0", "optimizer.weight_decay=0
 def settings(config: str) -> dict[str, list[str]]:
     """Returns what each run sets besides the recipe."""
     recipe = load_config(config, [])
-    rate = recipe.schedule.learning_rate / recipe.optimizer.mu
+    rate = recipe.schedule.lr / recipe.optimizer.damping
     return {
         "SDLM": [],
         "SGD, the same rates": SGD,
-        "SGD, the same rates over mu": [*SGD, f"schedule.learning_rate={rate}"],
+        "SGD, the same rates over mu": [*SGD, f"schedule.lr={rate}"],
     }
 
 

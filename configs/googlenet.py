@@ -5,9 +5,9 @@
     python train.py --config configs/googlenet.py:fashion_mnist
     python train.py --config configs/googlenet.py:cifar10
     python train.py --config configs/googlenet.py:imagenet       # the paper's own training
-    python train.py --config configs/googlenet.py:folder --config.data.path=DIR  # your own images
+    python train.py --config configs/googlenet.py:folder --config.data.image_dir=DIR  # your images
 
-and each of them with `--config.model.name=googlenet_bn`, the same with batch normalisation.
+and each of them with `--config.model.name=googlenet_bn`, the same with batch normalization.
 
 The training section of the paper stands in `get_config`, with Caffe's bvlc_googlenet, for which one
 of the authors helped, where the paper leaves a number open; a recipe says what it changes and why.
@@ -25,32 +25,32 @@ def get_config(recipe: str = "", model: str = "googlenet") -> ConfigDict:
     config.model.name = model
 
     # Section 5: 224x224 RGB with the mean subtracted.
-    config.view.size = 224
-    config.data.center = "channel"
+    config.crop.size = 224
+    config.data.subtract_mean = "channel"
     config.data.std = (1.0,)
 
     # Section 5: the losses of the auxiliary classifiers count with a weight of 0.3.
-    config.loss.auxiliary = 0.3
+    config.loss.aux_weight = 0.3
 
     # Section 6: momentum, 4 % less every 8 epochs, Polyak averaging.
     config.optimizer.momentum = 0.9
     config.schedule.name = "exponential"
     config.schedule.factor = 1 - 0.04
-    config.schedule.every = 8.0
-    config.optimizer.average = 0.9999  # a decay is not given
-    config.schedule.learning_rate = 0.01  # Caffe
+    config.schedule.decay_epochs = 8.0
+    config.optimizer.ema_decay = 0.9999  # a decay is not given
+    config.schedule.lr = 0.01  # Caffe
     config.optimizer.weight_decay = 2e-4  # Caffe
     config.batch_size = 32  # Caffe
     config.epochs = 250  # Caffe: ten million steps with this schedule
 
     # Section 6: parts of 8 to 100 % of the area, with an aspect ratio of 3/4 to 4/3.
-    config.view.area = (0.08, 1.0)
-    config.view.aspect = (3 / 4, 4 / 3)
-    config.view.interpolation = "random"
-    config.view.test_scale = 256  # section 7: the smallest of its four scales
+    config.crop.scale = (0.08, 1.0)
+    config.crop.ratio = (3 / 4, 4 / 3)
+    config.crop.interpolation = "random"
+    config.crop.eval_resize = 256  # section 7: the smallest of its four scales
 
     # Section 6: photometric distortions of Howard's (2013).
-    config.augmentation.photometric = 0.5
+    config.augmentation.color_jitter = 0.5
     config.augmentation.flip = True
 
     choose_recipe(recipe, RECIPES)(config)
@@ -72,17 +72,17 @@ def mnist_5k(config: ConfigDict) -> None:
     small(config)
     digits(config, "mnist_5k")
     config.batch_size = 32
-    one_cycle(config, epochs=10, learning_rate=0.02)
-    config.optimizer.average = 0.98
+    one_cycle(config, epochs=10, lr=0.02)
+    config.optimizer.ema_decay = 0.98
 
 
 def mnist(config: ConfigDict) -> None:
     """The same digits, 60,000."""
     mnist_5k(config)
     config.data.name = "mnist"
-    config.data.validation = 0.05
+    config.data.val_fraction = 0.05
     config.epochs = 4
-    config.optimizer.average = 0.999
+    config.optimizer.ema_decay = 0.999
 
 
 def fashion_mnist(config: ConfigDict) -> None:
@@ -97,15 +97,15 @@ def cifar10(config: ConfigDict) -> None:
     config.data.name = "cifar10"
     config.data.resize = 80
     config.data.crop = 72
-    one_cycle(config, epochs=30, learning_rate=0.02)
-    config.optimizer.average = 0.999
+    one_cycle(config, epochs=30, lr=0.02)
+    config.optimizer.ema_decay = 0.999
 
 
 def folder(config: ConfigDict) -> None:
     """Photographs of your own, a folder for each class; it learns as from small images."""
     config.model.initialization = "he"
-    own_images(config, 128, learning_rate=0.01)
-    config.optimizer.average = 0.99
+    own_images(config, 128, lr=0.01)
+    config.optimizer.ema_decay = 0.99
 
 
 RECIPES = {

@@ -5,7 +5,7 @@
     python train.py --config configs/resnet20.py:fashion_mnist
     python train.py --config configs/resnet20.py:cifar10         # the paper's, section 4.2
     python train.py --config configs/resnet20.py:imagenet        # at 32x32, not in the paper
-    python train.py --config configs/resnet20.py:folder --config.data.path=DIR  # your own images
+    python train.py --config configs/resnet20.py:folder --config.data.image_dir=DIR  # your images
 
 and each of them with another depth, such as `--config.model.name=resnet110`.
 
@@ -24,15 +24,15 @@ def get_config(recipe: str = "", model: str = "resnet20") -> ConfigDict:
     config.model.name = model
 
     # 32x32, the mean of each pixel subtracted; four pixels of padding, 32x32 of it, mirrored.
-    config.data.center = "pixel"
-    config.data.std = (64.0,)  # a scale that the first batch normalisation takes out again
-    config.augmentation.pad = 4
+    config.data.subtract_mean = "pixel"
+    config.data.std = (64.0,)  # a scale that the first batch normalization takes out again
+    config.augmentation.pad_and_crop = 4
     config.augmentation.flip = True
 
     config.batch_size = 128
     config.optimizer.momentum = 0.9
     config.optimizer.weight_decay = 0.0001
-    config.schedule.learning_rate = 0.1
+    config.schedule.lr = 0.1
 
     choose_recipe(recipe, RECIPES)(config)
     return config
@@ -44,12 +44,12 @@ def cifar10(config: ConfigDict) -> None:
     Whole epochs are nearest to that with 182, which are 63,882 steps.
     """
     config.data.name = "cifar10"
-    config.data.validation = 0.1
+    config.data.val_fraction = 0.1
     steps_per_epoch = 45_000 // config.batch_size
     config.epochs = round(64_000 / steps_per_epoch)
-    config.schedule.name = "steps"
+    config.schedule.name = "piecewise"
     config.schedule.boundaries = (32_000 / steps_per_epoch, 48_000 / steps_per_epoch)
-    config.schedule.factors = (1 / 10, 1 / 100)
+    config.schedule.decay_factors = (1 / 10, 1 / 100)
     _warm_up(config, steps_per_epoch)
 
 
@@ -57,7 +57,7 @@ def mnist_5k(config: ConfigDict) -> None:
     """4,000 digits, in minutes on two cores."""
     config.data.name = "mnist_5k"
     config.data.channels = 3
-    config.augmentation.pad = 2
+    config.augmentation.pad_and_crop = 2
     config.augmentation.flip = False  # digits are not symmetric
     config.batch_size = 64
     config.epochs = 15
@@ -68,7 +68,7 @@ def mnist(config: ConfigDict) -> None:
     """The same digits, 60,000."""
     mnist_5k(config)
     config.data.name = "mnist"
-    config.data.validation = 0.05
+    config.data.val_fraction = 0.05
     config.batch_size = 128
     config.epochs = 10
 
@@ -93,8 +93,8 @@ def imagenet(config: ConfigDict) -> None:
 
 def folder(config: ConfigDict) -> None:
     """Photographs of your own, a folder for each class, seen at 32x32."""
-    own_images(config, 32, learning_rate=0.1)
-    config.augmentation.pad = 0
+    own_images(config, 32, lr=0.1)
+    config.augmentation.pad_and_crop = 0
 
 
 def _warm_up(config: ConfigDict, steps_per_epoch: int) -> None:
@@ -107,9 +107,9 @@ def _warm_up(config: ConfigDict, steps_per_epoch: int) -> None:
 
 def _see(config: ConfigDict) -> None:
     """Sees parts as large as CIFAR's images in place of shifting those."""
-    config.view.size = 32
-    config.view.scale = (32, 40)
-    config.augmentation.pad = 0
+    config.crop.size = 32
+    config.crop.resize_range = (32, 40)
+    config.augmentation.pad_and_crop = 0
 
 
 RECIPES = {

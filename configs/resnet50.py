@@ -5,7 +5,7 @@
     python train.py --config configs/resnet50.py:fashion_mnist
     python train.py --config configs/resnet50.py:cifar10
     python train.py --config configs/resnet50.py:imagenet        # the paper's own training
-    python train.py --config configs/resnet50.py:folder --config.data.path=DIR  # your own images
+    python train.py --config configs/resnet50.py:folder --config.data.image_dir=DIR  # your images
 
 and each of them with another depth, such as `--config.model.name=resnet18`. The networks for CIFAR
 are in `configs/resnet20.py`.
@@ -25,19 +25,19 @@ def get_config(recipe: str = "", model: str = "resnet50") -> ConfigDict:
     config.model.name = model
 
     # Section 3.4: 224x224 of images whose shorter side is random from 256 to 480, mirrored, the
-    # mean of each pixel subtracted, AlexNet's colours.
-    config.view.size = 224
-    config.view.scale = (256, 480)
-    config.view.test_scale = 256
-    config.data.center = "pixel"
+    # mean of each pixel subtracted, AlexNet's colors.
+    config.crop.size = 224
+    config.crop.resize_range = (256, 480)
+    config.crop.eval_resize = 256
+    config.data.subtract_mean = "pixel"
     config.data.std = (1.0,)
     config.augmentation.flip = True
-    config.augmentation.colour_noise = 0.1
+    config.augmentation.pca_noise = 0.1
 
     config.batch_size = 256
     config.epochs = 120  # "up to 60x10^4 iterations" of 256 images of 1.28 million
     config.schedule.name = "plateau"
-    config.schedule.learning_rate = 0.1
+    config.schedule.lr = 0.1
     config.schedule.factor = 1 / 10
     config.optimizer.momentum = 0.9
     config.optimizer.weight_decay = 1e-4
@@ -57,14 +57,14 @@ def mnist_5k(config: ConfigDict) -> None:
     digits(config, "mnist_5k")
     config.data.resize = 48
     config.batch_size = 32
-    one_cycle(config, epochs=10, learning_rate=0.05)
+    one_cycle(config, epochs=10, lr=0.05)
 
 
 def mnist(config: ConfigDict) -> None:
     """The same digits, 60,000."""
     mnist_5k(config)
     config.data.name = "mnist"
-    config.data.validation = 0.05
+    config.data.val_fraction = 0.05
     config.batch_size = 64
     config.epochs = 4
 
@@ -82,12 +82,12 @@ def cifar10(config: ConfigDict) -> None:
     config.data.resize = 72
     config.data.crop = 64
     config.batch_size = 128
-    one_cycle(config, epochs=30, learning_rate=0.1)
+    one_cycle(config, epochs=30, lr=0.1)
 
 
 def folder(config: ConfigDict) -> None:
     """Photographs of your own, a folder for each class."""
-    own_images(config, 128, learning_rate=0.05)
+    own_images(config, 128, lr=0.05)
 
 
 RECIPES = {

@@ -5,7 +5,7 @@
     python train.py --config configs/vgg16.py:fashion_mnist
     python train.py --config configs/vgg16.py:cifar10
     python train.py --config configs/vgg16.py:imagenet           # the paper's own training
-    python train.py --config configs/vgg16.py:folder --config.data.path=DIR  # your own images
+    python train.py --config configs/vgg16.py:folder --config.data.image_dir=DIR  # your images
 
 and each of them with another configuration, such as `--config.model.name=vgg_a`.
 
@@ -24,25 +24,25 @@ def get_config(recipe: str = "", model: str = "vgg16") -> ConfigDict:
     config.model.name = model
 
     # Section 2.1: the mean RGB value, of the training set, is subtracted from each pixel.
-    config.data.center = "channel"
+    config.data.subtract_mean = "channel"
     config.data.std = (1.0,)
 
     # Section 3.1: 224x224 of images whose shorter side is S, mirrored, with AlexNet's shift of the
-    # colours. S is 256; or 384, or from 256 to 512 (with a test at 384), both of them begun from
+    # colors. S is 256; or 384, or from 256 to 512 (with a test at 384), both of them begun from
     # the network before (`init_from`), the first of them at a rate of 1e-3.
-    config.view.size = 224
-    config.view.scale = (256, 256)
-    config.view.test_scale = 256
+    config.crop.size = 224
+    config.crop.resize_range = (256, 256)
+    config.crop.eval_resize = 256
     config.augmentation.flip = True
-    config.augmentation.colour_noise = 0.1
+    config.augmentation.pca_noise = 0.1
     config.batch_size = 256
     config.epochs = 74  # "370K iterations (74 epochs)"
     config.optimizer.momentum = 0.9
     config.optimizer.weight_decay = 5e-4
     config.schedule.name = "plateau"
-    config.schedule.learning_rate = 1e-2
+    config.schedule.lr = 1e-2
     config.schedule.factor = 1 / 10
-    config.schedule.drops = 3
+    config.schedule.max_drops = 3
 
     choose_recipe(recipe, RECIPES)(config)
     return config
@@ -51,7 +51,7 @@ def get_config(recipe: str = "", model: str = "vgg16") -> ConfigDict:
 def small(config: ConfigDict) -> None:
     """Small images: at 32x32 the five pools leave one pixel.
 
-    Without batch normalisation, and in few steps, so deep a network learns from weights that are
+    Without batch normalization, and in few steps, so deep a network learns from weights that are
     drawn for rectifiers (He et al. 2015) and pixels divided by their deviation.
     """
     config.model.initialization = "he"
@@ -63,14 +63,14 @@ def mnist_5k(config: ConfigDict) -> None:
     small(config)
     digits(config, "mnist_5k")
     config.batch_size = 64
-    one_cycle(config, epochs=8, learning_rate=0.02)
+    one_cycle(config, epochs=8, lr=0.02)
 
 
 def mnist(config: ConfigDict) -> None:
     """The same digits, 60,000."""
     mnist_5k(config)
     config.data.name = "mnist"
-    config.data.validation = 0.05
+    config.data.val_fraction = 0.05
     config.epochs = 3
 
 
@@ -84,15 +84,15 @@ def cifar10(config: ConfigDict) -> None:
     """Small photographs, shifted by up to four pixels as in the ResNet paper, section 4.2."""
     small(config)
     config.data.name = "cifar10"
-    config.augmentation.pad = 4
+    config.augmentation.pad_and_crop = 4
     config.batch_size = 128
-    one_cycle(config, epochs=30, learning_rate=0.02)
+    one_cycle(config, epochs=30, lr=0.02)
 
 
 def folder(config: ConfigDict) -> None:
     """Photographs of your own, a folder for each class; it learns as from small images."""
     config.model.initialization = "he"
-    own_images(config, 128, learning_rate=0.01)
+    own_images(config, 128, lr=0.01)
 
 
 RECIPES = {

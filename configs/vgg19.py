@@ -3,7 +3,7 @@
     python train.py --config configs/vgg19.py                    # 5,000 real digits, embedded
     python train.py --config configs/vgg19.py:cifar10
     python train.py --config configs/vgg19.py:imagenet           # the paper's own training
-    python train.py --config configs/vgg19.py:folder --config.data.path=DIR  # your own images
+    python train.py --config configs/vgg19.py:folder --config.data.image_dir=DIR  # your images
 
 It is trained as configuration D is: `configs/vgg16.py` has the numbers and the recipes.
 """

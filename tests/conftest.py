@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from flax_vision.data.dataset import ImageSet
+from flax_vision.data.dataset import ArrayDataset
 from flax_vision.training.config_loader import load_config
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -39,11 +39,11 @@ pytest_plugins = ["saved_models"]
 
 
 @pytest.fixture
-def digits() -> ImageSet:
+def digits() -> ArrayDataset:
     """Forty small random images of four classes."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (40, 8, 8, 1), np.uint8)
-    return ImageSet(images, np.arange(40, dtype=np.int32) % 4, ["a", "b", "c", "d"])
+    return ArrayDataset(images, np.arange(40, dtype=np.int32) % 4, ["a", "b", "c", "d"])
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def files_are_damaged() -> Iterator[None]:
 def quick_generator() -> Iterator[None]:
     """Random numbers of a generator that compiles at once.
 
-    The default one takes most of the time that an initialisation takes to compile.
+    The default one takes most of the time that an initialization takes to compile.
     """
     with jax.default_prng_impl("unsafe_rbg"):
         yield
@@ -77,8 +77,8 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def small_config() -> ConfigDict:
     """A run of the modern LeNet-5 on the embedded digits: three epochs of three steps."""
-    overrides = ["model.name=lenet5_modern", "batch_size=256", "epochs=3", "data.validation=0.8"]
-    overrides += ["report=False", "mesh.data=1"]
+    overrides = ["model.name=lenet5_modern", "batch_size=256", "epochs=3", "data.val_fraction=0.8"]
+    overrides += ["write_report=False", "mesh.data=1"]
     return load_config(
         str(ROOT / "configs/lenet5.py"), [f"--config.{override}" for override in overrides]
     )

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_vision.data.crops import View
-from flax_vision.data.dataset import ImageSet
+from flax_vision.data.crops import CropPolicy
+from flax_vision.data.dataset import ArrayDataset
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation import run_data
 from flax_vision.weights import saved_model
@@ -18,17 +18,17 @@ CLASSES = ["a", "b", "c", "d", "e", "f"]
 
 
 @pytest.fixture(scope="session")
-def noise() -> ImageSet:
+def noise() -> ArrayDataset:
     """Twenty random images of six classes, 12x12."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (20, 12, 12, 1), np.uint8)
-    return ImageSet(images, np.arange(20, dtype=np.int32) % 6, CLASSES)
+    return ArrayDataset(images, np.arange(20, dtype=np.int32) % 6, CLASSES)
 
 
 @pytest.fixture(scope="session")
-def card() -> saved_model.ModelCard:
+def metadata() -> saved_model.ModelMetadata:
     """Of a network that was trained on 8x8 of 9x9."""
-    return saved_model.ModelCard(
+    return saved_model.ModelMetadata(
         name="lenet5_modern",
         options={},
         class_names=CLASSES,
@@ -39,16 +39,16 @@ def card() -> saved_model.ModelCard:
 
 
 @pytest.fixture(scope="session")
-def variables(card):
+def variables(metadata):
     """Of the network, random."""
-    return jax.jit(card.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    return jax.jit(metadata.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
 
 
 @pytest.fixture(scope="session")
-def run(card, variables, tmp_path_factory):
+def run(metadata, variables, tmp_path_factory):
     """The directory of a run that has an export of random parameters."""
     directory = tmp_path_factory.mktemp("run")
-    saved_model.save(directory / "export", card, variables)
+    saved_model.save(directory / "export", metadata, variables)
     data = {"name": "noise", "directory": "somewhere", "validation": 0.25}
     configuration = {"data": data, "augmentation": {"flip": True}}
     (directory / "config.json").write_text(json.dumps(configuration))
@@ -62,10 +62,10 @@ def asked(noise, monkeypatch) -> list[tuple[str, str, float]]:
 
     def load_part(source, part, report):
         report(f"{source.name} {part}", 20, 20)
-        calls.append((source.name, source.directory, source.validation))
+        calls.append((source.name, source.tfds_dir, source.val_fraction))
         few = noise.take(np.arange(5))
         nothing = noise.take(np.arange(0))
-        return {"train": few, "validation": few if source.validation else nothing, "test": noise}[
+        return {"train": few, "validation": few if source.val_fraction else nothing, "test": noise}[
             part
         ]
 
@@ -87,16 +87,16 @@ def loaded(asked, noise, monkeypatch):
 @pytest.fixture(scope="session")
 def export(tmp_path_factory):
     """Of a network that has not been trained, but tells photographs apart."""
-    card = saved_model.ModelCard(
+    metadata = saved_model.ModelMetadata(
         name="lenet5_modern",
         options={},
         class_names=["cat", "dog", "owl"],
         image_shape=[28, 28, 1],
         preprocessing=Preprocessing([120.0], [10.0]),
         metrics={},
-        view=View(28, 32, (32, 32), channels=1),
+        crop=CropPolicy(28, 32, (32, 32), channels=1),
     )
     path = tmp_path_factory.mktemp("net") / "export"
-    init = jax.jit(card.create_model().init)
-    saved_model.save(path, card, init(jax.random.key(1), jnp.zeros((1, 28, 28, 1))))
+    init = jax.jit(metadata.create_model().init)
+    saved_model.save(path, metadata, init(jax.random.key(1), jnp.zeros((1, 28, 28, 1))))
     return path

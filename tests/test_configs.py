@@ -43,9 +43,9 @@ def test_lenets_own_training():
     """LeCun et al. 1998, section III.B and appendix C, but for mu."""
     config = load("lenet5", "paper")
     assert (config.batch_size, config.epochs, config.data.order) == (1, 20, "constant")
-    assert (config.optimizer.mu, config.optimizer.samples) == (0.3, 500)
-    factors = [1, *config.schedule.factors]
-    rates = [config.schedule.learning_rate * factor for factor in factors]
+    assert (config.optimizer.damping, config.optimizer.curvature_samples) == (0.3, 500)
+    factors = [1, *config.schedule.decay_factors]
+    rates = [config.schedule.lr * factor for factor in factors]
     assert rates == pytest.approx([0.0005, 0.0002, 0.0001, 0.00005, 0.00001])
     assert config.schedule.boundaries == (2, 5, 8, 12)
 
@@ -55,7 +55,7 @@ def test_imagenet(name):
     config = load(name, "imagenet")
     assert config.data.name == "imagenet2012"
     assert (config.data.resize, config.data.crop) == (0, 0)
-    assert config.view.size == (32 if name == "resnet20" else 224)
+    assert config.crop.size == (32 if name == "resnet20" else 224)
 
 
 def test_lenet5_has_no_recipe_for_imagenet():
@@ -66,14 +66,18 @@ def test_lenet5_has_no_recipe_for_imagenet():
 def test_alexnets_training():
     """Krizhevsky et al. 2012, sections 2, 4 and 5."""
     config = load("alexnet", "imagenet")
-    view, optimizer, schedule = config.view, config.optimizer, config.schedule
-    assert (view.scale, view.test_scale, view.area) == ((256, 256), 256, ())
-    assert view.square
-    assert (config.data.center, config.augmentation.flip) == ("pixel", True)
-    assert config.augmentation.colour_noise == 0.1
+    crop, optimizer, schedule = config.crop, config.optimizer, config.schedule
+    assert (crop.resize_range, crop.eval_resize, crop.scale) == ((256, 256), 256, ())
+    assert crop.center_square
+    assert (config.data.subtract_mean, config.augmentation.flip) == ("pixel", True)
+    assert config.augmentation.pca_noise == 0.1
     assert (config.batch_size, config.epochs) == (128, 90)
-    assert (optimizer.momentum, optimizer.weight_decay, optimizer.velocity) == (0.9, 5e-4, "step")
-    assert (schedule.name, schedule.learning_rate, schedule.drops) == ("plateau", 0.01, 3)
+    assert (optimizer.momentum, optimizer.weight_decay, optimizer.momentum_form) == (
+        0.9,
+        5e-4,
+        "step",
+    )
+    assert (schedule.name, schedule.lr, schedule.max_drops) == ("plateau", 0.01, 3)
 
 
 def test_alexnets_rates_of_2012():
@@ -90,33 +94,33 @@ def test_alexnets_rates_of_2012():
 def test_vggs_training(name):
     """Simonyan and Zisserman 2014, section 3.1; S can be random."""
     config = load(name, "imagenet")
-    assert (config.view.scale, config.data.center) == ((256, 256), "channel")
+    assert (config.crop.resize_range, config.data.subtract_mean) == ((256, 256), "channel")
     assert (config.batch_size, config.epochs) == (256, 74)
     assert (config.optimizer.momentum, config.optimizer.weight_decay) == (0.9, 5e-4)
-    assert (config.schedule.name, config.schedule.learning_rate) == ("plateau", 0.01)
-    jittered = load(name, "imagenet", "view.scale=256,512", "view.test_scale=384")
-    assert jittered.view.scale == (256, 512)
+    assert (config.schedule.name, config.schedule.lr) == ("plateau", 0.01)
+    jittered = load(name, "imagenet", "crop.resize_range=256,512", "crop.eval_resize=384")
+    assert jittered.crop.resize_range == (256, 512)
 
 
 def test_googlenets_training():
     """Szegedy et al. 2014, sections 5 and 6."""
     config = load("googlenet", "imagenet")
-    assert config.view.area == (0.08, 1.0)
-    assert config.view.aspect == (3 / 4, 4 / 3)
-    assert config.view.interpolation == "random"
-    assert config.augmentation.photometric == 0.5
-    assert config.loss.auxiliary == 0.3
-    assert (config.schedule.factor, config.schedule.every) == (0.96, 8)
-    assert config.optimizer.average > 0
+    assert config.crop.scale == (0.08, 1.0)
+    assert config.crop.ratio == (3 / 4, 4 / 3)
+    assert config.crop.interpolation == "random"
+    assert config.augmentation.color_jitter == 0.5
+    assert config.loss.aux_weight == 0.3
+    assert (config.schedule.factor, config.schedule.decay_epochs) == (0.96, 8)
+    assert config.optimizer.ema_decay > 0
 
 
 def test_resnets_training():
     """He et al. 2015, section 3.4: 60x10^4 steps of 256 images at most."""
     config = load("resnet50", "imagenet")
-    assert config.view.scale == (256, 480)
-    assert (config.data.center, config.augmentation.colour_noise) == ("pixel", 0.1)
+    assert config.crop.resize_range == (256, 480)
+    assert (config.data.subtract_mean, config.augmentation.pca_noise) == ("pixel", 0.1)
     assert config.epochs * 1_281_167 / config.batch_size == pytest.approx(600_000, rel=0.01)
-    assert (config.schedule.name, config.schedule.learning_rate) == ("plateau", 0.1)
+    assert (config.schedule.name, config.schedule.lr) == ("plateau", 0.1)
     assert config.optimizer.weight_decay == 1e-4
 
 
@@ -126,8 +130,8 @@ def test_cifar_networks_training():
     steps = 45_000 // 128
     assert config.epochs * steps == pytest.approx(64_000, abs=steps)
     assert [boundary * steps for boundary in config.schedule.boundaries] == [32_000, 48_000]
-    assert config.schedule.factors == (0.1, 0.01)
-    assert (config.augmentation.pad, config.augmentation.flip) == (4, True)
+    assert config.schedule.decay_factors == (0.1, 0.01)
+    assert (config.augmentation.pad_and_crop, config.augmentation.flip) == (4, True)
     assert config.schedule.warmup.epochs == 0
     deep = load("resnet20", "cifar10", "model.name=resnet110").schedule
     assert deep.warmup.epochs * steps == pytest.approx(400)

@@ -20,7 +20,7 @@ from flax_vision.cli import train
 from flax_vision.cli.main import main as flax_vision_main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import model_options
-from flax_vision.training.build import make_placement
+from flax_vision.training.build import make_partitioner
 from flax_vision.training.config_loader import load_config
 from flax_vision.weights import importing, saved_model
 from flax_vision.weights.export import export
@@ -40,7 +40,7 @@ TRAINING = [part for line in COMMANDS for part in line.split(" && ") if "train.p
 
 def leave_behind(run, name, channels=0):
     """Leaves behind what a run on digits does, with the parameters that it began with."""
-    card = saved_model.ModelCard(
+    metadata = saved_model.ModelMetadata(
         name=name,
         options={},
         class_names=list("0123456789"),
@@ -51,13 +51,13 @@ def leave_behind(run, name, channels=0):
     images = jnp.zeros((1, 28, 28, channels or 1))
     saved_model.save(
         run / "export",
-        card,
-        jax.jit(card.create_model().init)(jax.random.key(0, impl="unsafe_rbg"), images),
+        metadata,
+        jax.jit(metadata.create_model().init)(jax.random.key(0, impl="unsafe_rbg"), images),
     )
     data = {"name": "mnist_5k", "directory": "", "validation": 0.1}
     (run / "config.json").write_text(json.dumps({"data": data}))
-    (run / "metrics.jsonl").write_text('{"epoch": 1, "train/top1": 0.5, "seconds": 1}\n')
-    (run / "starts.json").write_text("[]")
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "train/top1": 0.5, "epoch_seconds": 1}\n')
+    (run / "launches.json").write_text("[]")
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_training_commands_have_a_configuration(line):
     config = load_config(options.config, overrides)
     if "XLA_FLAGS" in program:
         assert f"count={jax.device_count()}" in program
-        make_placement(config)
+        make_partitioner(config)
 
 
 OTHERS = [
@@ -122,7 +122,7 @@ class Mnist(tfds.builder_cls("mnist"), skip_registration=True):
 )
 def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
     """As printed, with a network that has not been trained; only what they name is made here."""
-    if "--path" in line:
+    if "--image-dir" in line:
         write(tmp_path / "photographs", "01", 2)
     if "--data mnist" in line:
         monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
@@ -133,7 +133,9 @@ def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     printed = capsys.readouterr().out
     assert name in printed
-    images = 4 if "--path" in line or "--data" in line else 400 if "validation" in line else 1000
+    images = (
+        4 if "--image-dir" in line or "--data" in line else 400 if "validation" in line else 1000
+    )
     assert re.search(rf"\b{images}\b", printed.replace(",", ""))
 
 
@@ -163,7 +165,7 @@ def test_imports(line, tmp_path, monkeypatch, capsys):
         save_file(state_dict, source)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     assert "params/fc/kernel" in capsys.readouterr().out
-    assert len(saved_model.load_card(directory).class_names) == 3
+    assert len(saved_model.load_metadata(directory).class_names) == 3
 
 
 @pytest.mark.slow

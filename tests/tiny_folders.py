@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flax_vision.data.crops import Reading, View
+from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.image_folder import ALL, check_headers, find_folder
 from flax_vision.data.splits import PARTS
 
-VIEW = View(size=8, test_scale=10, scale=(9, 12))
+VIEW = CropPolicy(size=8, test_scale=10, scale=(9, 12))
 
 
 def ignore(what, done, total):
@@ -45,7 +45,7 @@ def write_sizes(folder: Path, classes: str, sizes: Sequence[tuple[int, int]]) ->
 
 def load(folder: Path, **settings):
     """Returns the three parts of a folder, None for those that it has not."""
-    found = find_folder(str(folder), Reading(VIEW, **settings))
+    found = find_folder(str(folder), DecodeConfig(VIEW, **settings))
     parts = [found[part]() if part in found else None for part in PARTS]
     if ALL in found:
         parts[0] = found[ALL]()

@@ -29,8 +29,8 @@ from flax_vision.training.freeze import frozen_layers
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.schedules import make_plateau, make_schedule
-from flax_vision.training.state import Recipe
-from flax_vision.training.step import Program
+from flax_vision.training.state import TrainSpec
+from flax_vision.training.step import TrainFunctions
 
 Mode = Literal["training", "inference"]
 
@@ -238,8 +238,8 @@ def compile_step(
     """
     config = default_config()
     config.optimizer.weight_decay = 5e-4
-    recipe = Recipe(
-        make_loss("cross_entropy", config.loss.rubbish),
+    recipe = TrainSpec(
+        make_loss("cross_entropy", config.loss.map_j),
         make_optimizer(config.optimizer),
         make_schedule(config.schedule, epochs=1, steps_per_epoch=1),
         make_plateau(config.schedule),
@@ -247,7 +247,7 @@ def compile_step(
     if freeze:
         params = jax.eval_shape(partial(model.init, jax.random.key(0)), _as_floats(batch))["params"]
         recipe = dataclasses.replace(recipe, frozen=frozen_layers(freeze, params))
-    program = Program(model, recipe, Preprocessing([127.5], [60.0]), batch)
+    program = TrainFunctions(model, recipe, Preprocessing([127.5], [60.0]), batch)
     if mode == "inference":
         variables = _variables(program)
         evaluate = program.compile_evaluation()
@@ -265,15 +265,15 @@ def _as_floats(batch: Batch) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((1, *batch.images.shape[1:]), jnp.float32)
 
 
-def _variables(program: Program) -> Any:
+def _variables(program: TrainFunctions) -> Any:
     """Returns small random variables of the network's shapes.
 
-    They come as from a checkpoint: initialisation proper takes more memory than inference does.
+    They come as from a checkpoint: initialization proper takes more memory than inference does.
     """
     random = np.random.default_rng(0)
 
     def draw(like: jax.ShapeDtypeStruct) -> jax.Array:
-        if len(like.shape) < 2:  # biases; scales, means and variances of batch normalisation
+        if len(like.shape) < 2:  # biases; scales, means and variances of batch normalization
             return jnp.ones(like.shape, like.dtype)
         array = random.random(like.shape, np.float32)
         array -= 0.5

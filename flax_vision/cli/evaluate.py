@@ -41,8 +41,8 @@ examples:
   flax-vision evaluate runs/resnet20 --protocol ten_crop --no-flip
   flax-vision evaluate runs/resnet20 --protocol dense --scales 28 32 40
   flax-vision evaluate runs/resnet50-folder --protocol multi_crop
-  flax-vision evaluate runs/resnet50-folder/export --path ~/photographs
-  flax-vision evaluate runs/resnet20/export --data fashion_mnist --directory ~/tfds --format json
+  flax-vision evaluate runs/resnet50-folder/export --image-dir ~/photographs
+  flax-vision evaluate runs/resnet20/export --data fashion_mnist --tfds-dir ~/tfds --format json
 """
 
 _KEYS = (
@@ -80,13 +80,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="NAME", help="another data set with the same classes (default: the run's)"
     )
     parser.add_argument(
-        "--directory",
+        "--tfds-dir",
         type=expanded_path,
         metavar="DIR",
         help="where TFDS keeps its sets (default: as in the run)",
     )
     parser.add_argument(
-        "--path",
+        "--image-dir",
         type=expanded_path,
         metavar="DIR",
         help="a folder of photographs to test on, with a folder for each class (default: the "
@@ -122,14 +122,14 @@ def run(options: argparse.Namespace) -> None:
             protocol=options.protocol,
             split=options.split,
             data=options.data,
-            directory=options.directory,
-            folder=options.path,
+            directory=options.tfds_dir,
+            folder=options.image_dir,
             on_error=options.on_error,
             max_pixels=options.max_pixels,
             scales=tuple(options.scales) if options.scales else None,
             flip=not options.no_flip,
             batch_size=options.batch_size,
-            report=report,
+            on_progress=report,
             on_warning=print_warning,
         )
     if options.format == "json":
@@ -160,7 +160,7 @@ def _print_tables(result: "Evaluation", form: str, confusion: bool) -> None:
 
 def _texts(result: "Evaluation") -> dict[str, str]:
     """Returns the rows of the table, for a person to read."""
-    wrong = int((result.labels != result.taken_for).sum())
+    wrong = int((result.labels != result.predicted).sum())
     views = f"{result.views}"
     if result.views_computed < result.views:
         views += f", of which {result.views_computed} differ"
@@ -184,4 +184,4 @@ def _texts(result: "Evaluation") -> dict[str, str]:
 def _matrix(result: "Evaluation") -> Any:
     from flax_vision.evaluation.confusion import confusion_matrix
 
-    return confusion_matrix(result.labels, result.taken_for, len(result.class_names))
+    return confusion_matrix(result.labels, result.predicted, len(result.class_names))

@@ -84,8 +84,8 @@ def run(options: argparse.Namespace) -> None:
         transform_input=False if options.no_transform_input else None,
     )
     if options.format == "json":
-        card = dataclasses.asdict(imported.card)
-        print(json.dumps({**card, "arrays": imported.arrays}, indent=2))
+        metadata = dataclasses.asdict(imported.metadata)
+        print(json.dumps({**metadata, "arrays": imported.arrays}, indent=2))
     else:
         print_table(imported.arrays, options.format)
     print_note(_summary(imported, options.directory))
@@ -103,11 +103,12 @@ def _lines(path: str) -> list[str]:
 
 
 def _summary(imported: "Imported", directory: str) -> str:
-    card = imported.card
-    assert card.view is not None  # of an import
+    metadata = imported.metadata
+    assert metadata.crop is not None  # of an import
     return (
-        f"{card.name}: {len(imported.arrays):,} arrays, {len(card.class_names):,} classes (names: "
-        f"{imported.class_names_from}); sees the middle {card.view.size}x{card.view.size} at "
-        f"{card.view.test_scale}, less {list(card.preprocessing.mean)}, over "
-        f"{list(card.preprocessing.std)}; written to {directory}"
+        f"{metadata.name}: {len(imported.arrays):,} arrays, {len(metadata.class_names):,} classes "
+        f"(names: {imported.class_names_from}); center crop of {metadata.crop.size}x"
+        f"{metadata.crop.size} at {metadata.crop.eval_resize}, "
+        f"less {list(metadata.preprocessing.mean)}, over {list(metadata.preprocessing.std)}; "
+        f"written to {directory}"
     )

@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         print_warning(classifier.note)
     with progress() as report:
         predictions = classifier.predict(
-            paths, options.top, batch_size=options.batch_size, report=report
+            paths, options.top, batch_size=options.batch_size, on_progress=report
         )
     unreadable = {**absent, **predictions.unreadable}
     for name, reason in unreadable.items():

@@ -10,11 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from flax_vision.text import printable
 
 if TYPE_CHECKING:
-    from flax_vision.data.dataset import Report
+    from flax_vision.data.dataset import ProgressFn
 
 
 @contextmanager
-def progress() -> Iterator["Report"]:
+def progress() -> Iterator["ProgressFn"]:
     """Yields what shows how far it has come: a live line, where there is a terminal for it."""
     console = Console(stderr=True)
     live = Progress(

@@ -10,8 +10,9 @@ from flax_vision.text import printable
 
 DESCRIPTION = """\
 Writes DIR/report/: index.html, a page that opens without a network and wherever the directory is,
-and its pictures as PNG files, each for a light and for a dark page (-dark). A run makes it at its
-end by itself, unless --config.report=False. An unfinished run is shown by its best checkpoint."""
+and its pictures as PNG files, each for a light and for a dark page (-dark). A run
+writes it at its end, unless --config.write_report=False. The report of an unfinished run shows its
+best checkpoint."""
 
 EPILOG = """\
 on the page:
@@ -22,7 +23,7 @@ on the page:
 
 examples:
   flax-vision report runs/lenet5
-  flax-vision report runs/resnet50-folder --path ~/photographs
+  flax-vision report runs/resnet50-folder --image-dir ~/photographs
 """
 
 
@@ -30,13 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
     parser.add_argument("run_directory", type=expanded_path, metavar="DIR", help="a run directory")
     parser.add_argument(
-        "--directory",
+        "--tfds-dir",
         type=expanded_path,
         metavar="DIR",
         help="where TFDS keeps its sets (default: as in the run)",
     )
     parser.add_argument(
-        "--path",
+        "--image-dir",
         type=expanded_path,
         metavar="DIR",
         help="where the run's folder of photographs is now, or another with the same classes",
@@ -51,9 +52,9 @@ def run(options: argparse.Namespace) -> None:
         with progress() as report:
             page, warning = write_report(
                 options.run_directory,
-                directory=options.directory,
-                folder=options.path,
-                report=report,
+                directory=options.tfds_dir,
+                folder=options.image_dir,
+                on_progress=report,
             )
     except OSError as error:
         raise UserError(

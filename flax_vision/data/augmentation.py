@@ -23,19 +23,19 @@ class Augmentation:
 
     Attributes:
       affine: strength of planar affine distortions (`affine`), 0 for none; LeNet-5.
-      photometric: how far from 1 the factors of contrast, brightness and colour may be
+      photometric: how far from 1 the factors of contrast, brightness and color may be
         (`photometric`), 0 for none; GoogLeNet.
-      colour_noise: standard deviation of the multiples of `components` that are added to all
+      color_noise: standard deviation of the multiples of `components` that are added to all
         pixels of an image, 0 for none; AlexNet, VGG and ResNet.
-      components: [C][C] in units of a pixel, a row for each principal component of the colours,
+      components: [C][C] in units of a pixel, a row for each principal component of the colors,
         multiplied by its eigenvalue (or standard deviation).
-      pad: zeros around the normalised image before a part of it is chosen; ResNet on CIFAR.
+      pad: zeros around the normalized image before a part of it is chosen; ResNet on CIFAR.
       flip: mirrors every other image.
     """
 
     affine: float = 0.0
     photometric: float = 0.0
-    colour_noise: float = 0.0
+    color_noise: float = 0.0
     components: Sequence[Sequence[float]] = ()
     pad: int = 0
     flip: bool = False
@@ -56,8 +56,8 @@ class Augmentation:
             x = jax.vmap(lambda x, key: affine(x, key, self.affine))(x, keys[:, 0])
         if self.photometric:
             x = jax.vmap(lambda x, key: photometric(x, key, self.photometric))(x, keys[:, 1])
-        if self.colour_noise:
-            x = jax.vmap(self._add_colour)(x, keys[:, 2])
+        if self.color_noise:
+            x = jax.vmap(self._add_color)(x, keys[:, 2])
         x = preprocessing.normalize(x)
         size = (preprocessing.crop,) * 2 if preprocessing.crop else x.shape[1:3]
         if self.pad or size != x.shape[1:3]:
@@ -65,9 +65,9 @@ class Augmentation:
             x = jax.vmap(lambda x, key: random_crop(x, key, size))(jnp.pad(x, pads), keys[:, 3])
         return jax.vmap(random_flip)(x, keys[:, 4]) if self.flip else x
 
-    def _add_colour(self, x: jax.Array, key: jax.Array) -> jax.Array:
+    def _add_color(self, x: jax.Array, key: jax.Array) -> jax.Array:
         components = jnp.asarray(self.components, jnp.float32)
-        multiples = self.colour_noise * jax.random.normal(key, (len(components),))
+        multiples = self.color_noise * jax.random.normal(key, (len(components),))
         return x + (multiples @ components)[None, None]
 
 
@@ -100,12 +100,12 @@ def affine(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
     down, right, scale, squeeze, shear = amounts * jnp.array([0.07, 0.07, 0.15, 0.15, 0.2])
     zoom, aspect = jnp.exp(scale), jnp.exp(squeeze)
     height, width, _ = image.shape
-    centre = jnp.array([height - 1, width - 1], jnp.float32) / 2
-    y = jnp.arange(height, dtype=jnp.float32)[:, None] - centre[0] - down * height
-    x = jnp.arange(width, dtype=jnp.float32)[None] - centre[1] - right * width
+    center = jnp.array([height - 1, width - 1], jnp.float32) / 2
+    y = jnp.arange(height, dtype=jnp.float32)[:, None] - center[0] - down * height
+    x = jnp.arange(width, dtype=jnp.float32)[None] - center[1] - right * width
     # Where each pixel of the result comes from.
-    rows = jnp.broadcast_to(y / (zoom * aspect), (height, width)) + centre[0]
-    columns = (x + shear * y) * aspect / zoom + centre[1]
+    rows = jnp.broadcast_to(y / (zoom * aspect), (height, width)) + center[0]
+    columns = (x + shear * y) * aspect / zoom + center[1]
 
     def move(channel: jax.Array) -> jax.Array:
         return map_coordinates(channel, [rows, columns], order=1, mode="constant")
@@ -114,9 +114,9 @@ def affine(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
 
 
 def photometric(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
-    """Returns an RGB image [H, W, 3] with other contrast, brightness and colour.
+    """Returns an RGB image [H, W, 3] with other contrast, brightness and color.
 
-    A grey one, [H, W, 1], has no colour to change.
+    A gray one, [H, W, 1], has no color to change.
 
     Each is multiplied by a factor, uniform from 1 - strength to 1 + strength, in a random order
     (Howard, "Some Improvements on Deep Convolutional Neural Network Based Image Classification",
@@ -134,13 +134,13 @@ def photometric(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
     def blend(x: jax.Array, other: jax.Array, factor: jax.Array) -> jax.Array:
         return jnp.clip(other + factor * (x - other), 0, 255)
 
-    def grey(x: jax.Array) -> jax.Array:
+    def gray(x: jax.Array) -> jax.Array:
         return (x @ luminance)[..., None]
 
     changes = (
-        lambda x: blend(x, grey(x).mean(keepdims=True), factors[0]),
+        lambda x: blend(x, gray(x).mean(keepdims=True), factors[0]),
         lambda x: blend(x, jnp.zeros_like(x), factors[1]),
-        lambda x: blend(x, jnp.broadcast_to(grey(x), x.shape), factors[2]),
+        lambda x: blend(x, jnp.broadcast_to(gray(x), x.shape), factors[2]),
     )
     for which in jax.random.permutation(order_key, 3):
         image = jax.lax.switch(which, changes, image)

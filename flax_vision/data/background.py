@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flax_vision.data.dataset import Array, Images, Report
+from flax_vision.data.dataset import Array, Dataset, ProgressFn
 
 _SAMPLE = 500
 """Number of measured images; decoding as many photographs takes a second."""
@@ -50,37 +50,37 @@ def edge_levels(images: Array) -> np.ndarray:
     return np.concatenate(edges, axis=1).mean(axis=(1, 2))
 
 
-def sample_edge_levels(images: Images, report: Report) -> np.ndarray:
+def sample_edge_levels(images: Dataset, on_progress: ProgressFn) -> np.ndarray:
     """Computes `edge_levels` of a fixed sample of a set, with the crops of a test.
 
     Args:
       images: Set of images.
-      report: Function that gets a text, the images so far and their number.
+      on_progress: Function that gets a text, the images so far and their number.
 
     Returns:
       float64 [N], for the readable images.
     """
-    return np.concatenate([np.empty(0), *_levels(images, report)])
+    return np.concatenate([np.empty(0), *_levels(images, on_progress)])
 
 
-def _levels(images: Images, report: Report) -> Iterator[np.ndarray]:
+def _levels(images: Dataset, on_progress: ProgressFn) -> Iterator[np.ndarray]:
     sample = np.random.RandomState(0).permutation(len(images))[:_SAMPLE]
     groups = [sample[start : start + _CHUNK] for start in range(0, len(sample), _CHUNK)]
     done = 0
     for seen, is_readable in images.views(groups, None):
         done += len(is_readable)
-        report("background of the images", done, len(sample))
+        on_progress("background of the images", done, len(sample))
         yield edge_levels(seen)[is_readable]
 
 
-def measure_background(images: Images, report: Report) -> Background | None:
+def measure_background(images: Dataset, on_progress: ProgressFn) -> Background | None:
     """Measures the background of a training set; None where no image can be read.
 
     Args:
       images: Training set.
-      report: Function that gets a text, the images so far and their number.
+      on_progress: Function that gets a text, the images so far and their number.
     """
-    levels = sample_edge_levels(images, report)
+    levels = sample_edge_levels(images, on_progress)
     if not len(levels):
         return None
     return Background(round(float(levels.mean()), 3), round(float(levels.std()), 3))

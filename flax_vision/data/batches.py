@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from flax_vision.data.dataset import Array, Images
+from flax_vision.data.dataset import Array, Dataset
 
 
 class Batch(NamedTuple):
@@ -32,7 +32,7 @@ def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def training_batches(
-    images: Images,
+    images: Dataset,
     batch_size: int,
     seed: int,
     epoch: int,
@@ -65,7 +65,7 @@ def training_batches(
 
 
 def evaluation_batches(
-    images: Images, batch_size: int, rows: np.ndarray | None = None
+    images: Dataset, batch_size: int, rows: np.ndarray | None = None
 ) -> Iterator[Batch]:
     """Yields every image once, in order; the last batch is filled up and masked.
 
@@ -85,7 +85,7 @@ def _wanted(places: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
     return places if rows is None else places[:, rows]
 
 
-def samples(images: Images, size: int, seed: int, epoch: int) -> Batch:
+def samples(images: Dataset, size: int, seed: int, epoch: int) -> Batch:
     """Returns the first images of an epoch, all of them where there are not so many."""
     places = epoch_order(len(images), seed, epoch)[:size]
     (batch,) = _batches(images, [places], None)
@@ -105,7 +105,7 @@ def batch_shapes(image_shape: tuple[int, ...], batch_size: int) -> Batch:
 
 
 def _batches(
-    images: Images, groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
+    images: Dataset, groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
 ) -> Iterator[Batch]:
     views = images.views(groups, epoch)
     for places, (pixels, readable) in zip(groups, views, strict=True):

@@ -1,4 +1,4 @@
-"""Labelled images, and those of one size that fit in memory."""
+"""Labeled images, and those of one size that fit in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ import numpy as np
 Array = jax.Array | np.ndarray
 """Of the host before a compiled step, of the device inside it."""
 
-Report = Callable[[str, int, int], None]
+ProgressFn = Callable[[str, int, int], None]
 """Called with what is being read, how many images have been read, and how many there are."""
 
 
-class Images(Protocol):
-    """Labelled images, in memory or not: `ImageSet` and `Photographs`.
+class Dataset(Protocol):
+    """Labeled images, in memory or not: `ArrayDataset` and `ImageFileDataset`.
 
     Attributes:
       in_memory: whether nothing has to be waited for.
@@ -65,8 +65,8 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
-class ImageSet:
-    """Labelled images in memory, of which all is seen.
+class ArrayDataset:
+    """Labeled images in memory, of which all is seen.
 
     Attributes:
       images: uint8 [N, H, W, C].
@@ -90,9 +90,9 @@ class ImageSet:
         """Height, width and channels."""
         return self.images.shape[1:]
 
-    def take(self, places: np.ndarray) -> "ImageSet":
+    def take(self, places: np.ndarray) -> "ArrayDataset":
         """Returns the images at `places`, in that order."""
-        return ImageSet(self.images[places], self.labels[places], self.class_names)
+        return ArrayDataset(self.images[places], self.labels[places], self.class_names)
 
     def fingerprints(self) -> Iterator[bytes]:
         """Yields the pixels of each image."""
@@ -107,7 +107,7 @@ class ImageSet:
             yield self.images[places], np.ones(len(places), bool)
 
 
-Set = TypeVar("Set", bound=Images)
+Set = TypeVar("Set", bound=Dataset)
 
 
 def stratified_split(images: Set, fraction: float) -> tuple[Set, Set]:

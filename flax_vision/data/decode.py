@@ -9,7 +9,7 @@ from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import SUPPORTED as _HAS_AVIF
 
 from flax_vision.data import bit_depth, fast_jpeg
-from flax_vision.data.crops import Part
+from flax_vision.data.crops import CropBox
 from flax_vision.data.options import MAX_PIXELS
 from flax_vision.data.orientation import read_orientation
 
@@ -30,7 +30,7 @@ class TooManyPixelsError(DecodingError):
 
 def decode_parts(
     content: bytes,
-    choose: Callable[[int, int], Sequence[Part]],
+    choose: Callable[[int, int], Sequence[CropBox]],
     shape: tuple[int, ...],
     max_pixels: int = MAX_PIXELS,
 ) -> list[np.ndarray]:
@@ -43,7 +43,7 @@ def decode_parts(
     Args:
       content: Bytes of a file in one of `FORMATS`.
       choose: from the width and height of the upright image to the parts.
-      shape: height, width and channels of each: 3 for red, green and blue, 1 for grey.
+      shape: height, width and channels of each: 3 for red, green and blue, 1 for gray.
       max_pixels: Bound on the pixels of an image.
 
     Raises:
@@ -66,14 +66,14 @@ def decode_parts(
     return [part.reshape(shape) for part in scaled]
 
 
-def _shrink(part: Part, size: tuple[int, int]) -> float:
+def _shrink(part: CropBox, size: tuple[int, int]) -> float:
     """Returns at what share of its width and height an image may be decoded for a part of it."""
     return 1.0 if part.brought_to else min(part.width / size[0], part.height / size[1])
 
 
 def _scaled(
     pixels: Image.Image | np.ndarray,
-    part: Part,
+    part: CropBox,
     original: tuple[int, int],
     size: tuple[int, int],
 ) -> np.ndarray:
@@ -87,7 +87,7 @@ def _scaled(
     return np.asarray(pixels.resize(size, method, _box(part, original, pixels.size)))
 
 
-def _box(part: Part, original: tuple[int, int], size: tuple[int, int]) -> fast_jpeg.Box:
+def _box(part: CropBox, original: tuple[int, int], size: tuple[int, int]) -> fast_jpeg.Box:
     """Returns where a part of an image lies in it, decoded to a width and height."""
     across, down = size[0] / original[0], size[1] / original[1]
     return part.left * across, part.top * down, part.right * across, part.bottom * down
@@ -127,7 +127,7 @@ def _decode(
     content: bytes,
     image: ImageFile.ImageFile,
     turn: Image.Transpose | None,
-    parts: Sequence[Part],
+    parts: Sequence[CropBox],
     shape: tuple[int, ...],
 ) -> Image.Image | np.ndarray:
     """Returns the upright pixels, no more of them than parts of that shape need.

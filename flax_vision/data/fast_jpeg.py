@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from flax_vision.data.crops import Part
+from flax_vision.data.crops import CropBox
 
 try:
     import cykooz_resizer
@@ -20,7 +20,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom in an image, in its pixels; they may lie between two."""
 
 _BELOW = 2
-"""Rows of a file below others that these are made of, where colours have half of the rows."""
+"""Rows of a file below others that these are made of, where colors have half of the rows."""
 
 _MORE_FOLLOWS = "extraneous bytes before marker 0xd9"
 """What libjpeg complains of first where the rows end before the data, which are in order: the
@@ -40,7 +40,7 @@ _BEYOND = 2
 where the filter is bilinear, and edges lie between two."""
 
 
-def takes(part: Part) -> bool:
+def takes(part: CropBox) -> bool:
     """Returns whether the libraries are installed, and scale a part nearly as Pillow does.
 
     With other filters than the bilinear one they do not at every pixel, and a part of an image that
@@ -59,7 +59,7 @@ def decode(
     Args:
       content: of the file.
       size: width and height of the file's image.
-      mode: `"RGB"`, or `"L"` for grey.
+      mode: `"RGB"`, or `"L"` for gray.
       factor: by which width and height become smaller: 1, 2, 4 or 8.
       rows: of the file that are wanted; those below may be anything. All if None.
     """
@@ -101,7 +101,7 @@ def _ending_at(rows: int, content: bytes) -> tuple[bytes, bool]:
     return content, False
 
 
-def rows_needed(part: Part, height: int, rows: int, factor: int) -> int:
+def rows_needed(part: CropBox, height: int, rows: int, factor: int) -> int:
     """Returns how many of the rows of a file count for a part of it.
 
     Args:

@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from flax_vision.data.dataset import Images
-from flax_vision.data.splits import PARTS, Parts
+from flax_vision.data.dataset import Dataset
+from flax_vision.data.splits import PARTS, Splits
 from flax_vision.text import counted, nfc
 
-Identity = Mapping[str, Any]
+Fingerprint = Mapping[str, Any]
 """The pair `[images, digest]` of each class, by its name in NFC."""
 
 _NAMED = 3
 """Classes that a person is told of."""
 
 
-def identities(parts: Parts) -> dict[str, Identity]:
+def identities(parts: Splits) -> dict[str, Fingerprint]:
     """Returns the identity of each of `PARTS`."""
     return {part: identity(getattr(parts, part)) for part in PARTS}
 
 
-def brief(parts: Mapping[str, Identity]) -> dict[str, str]:
+def brief(parts: Mapping[str, Fingerprint]) -> dict[str, str]:
     """Returns the identity of each part in a few words."""
     texts = {}
     for part, classes in parts.items():
@@ -33,7 +33,7 @@ def brief(parts: Mapping[str, Identity]) -> dict[str, str]:
     return texts
 
 
-def identity(images: Images) -> Identity:
+def identity(images: Dataset) -> Fingerprint:
     """Returns the number of images of each class, and a digest of what they are.
 
     That is the names of their files, so that a damaged one may be mended while a run stands still;
@@ -49,14 +49,14 @@ def identity(images: Images) -> Identity:
     }
 
 
-def _digest(images: Images) -> str:
+def _digest(images: Dataset) -> str:
     digest = hashlib.sha256()
     for fingerprint in images.fingerprints():
         digest.update(fingerprint)
     return digest.hexdigest()[:16]
 
 
-def changes(kept: Identity, found: Identity) -> str:
+def changes(kept: Fingerprint, found: Fingerprint) -> str:
     """Returns what has become of the images of a part, for a person; empty for nothing.
 
     Args:

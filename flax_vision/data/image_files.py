@@ -1,4 +1,4 @@
-"""Labelled images of any size that are read and decoded when they are needed."""
+"""Labeled images of any size that are read and decoded when they are needed."""
 
 import dataclasses
 import math
@@ -12,8 +12,8 @@ import grain.experimental
 import jax
 import numpy as np
 
-from flax_vision.data.crops import Part, Reading, Seen
-from flax_vision.data.dataset import Report
+from flax_vision.data.crops import CropBox, DecodeConfig, Seen
+from flax_vision.data.dataset import ProgressFn
 from flax_vision.data.decode import (
     DecodingError,
     TooManyPixelsError,
@@ -85,8 +85,8 @@ class _Gathered:
 
 
 @dataclass(frozen=True)
-class Photographs:
-    """Labelled images, as `ImageSet` has them in memory.
+class ImageFileDataset:
+    """Labeled images, as `ArrayDataset` has them in memory.
 
     Attributes:
       files: where they are read from.
@@ -94,7 +94,7 @@ class Photographs:
       labels: int32 [N], indices into `class_names`.
       class_names: the name of each class.
       reading: how they are read.
-      seen: what a test sees of each, where that is not the middle of `reading.view`.
+      seen: what a test sees of each, where that is not the middle of `reading.crop`.
       skipped: by their place in the set, those that could not be read so far, and why.
       notes: Sentences about unused files and folders beside the images.
     """
@@ -105,7 +105,7 @@ class Photographs:
     indices: np.ndarray
     labels: np.ndarray
     class_names: Sequence[str]
-    reading: Reading
+    reading: DecodeConfig
     seen: Seen | None = None
     skipped: dict[int, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -116,7 +116,7 @@ class Photographs:
     @property
     def image_shape(self) -> tuple[int, ...]:
         """Height, width and channels of the views, or what `seen` says in their place."""
-        return (self.seen or self.reading.view).image_shape
+        return (self.seen or self.reading.crop).image_shape
 
     @property
     def unreadable(self) -> Mapping[str, str]:
@@ -126,7 +126,7 @@ class Photographs:
             for place in sorted(self.skipped)
         }
 
-    def take(self, places: np.ndarray) -> "Photographs":
+    def take(self, places: np.ndarray) -> "ImageFileDataset":
         """Returns the images at `places`, in that order."""
         indices, labels = self.indices[places], self.labels[places]
         return dataclasses.replace(self, indices=indices, labels=labels, skipped={})
@@ -138,15 +138,15 @@ class Photographs:
             for index in self.indices
         )
 
-    def tested_on(self, seen: Seen) -> "Photographs":
+    def tested_on(self, seen: Seen) -> "ImageFileDataset":
         """Returns the same images, of which a test sees something else."""
         return dataclasses.replace(self, seen=seen, skipped={})
 
-    def sizes(self, report: Report) -> list[tuple[int, int] | None]:
+    def sizes(self, on_progress: ProgressFn) -> list[tuple[int, int] | None]:
         """Returns the width and height of each, from its header; None where that cannot be read.
 
         Args:
-          report: called with a text, the headers read so far and their number.
+          on_progress: called with a text, the headers read so far and their number.
 
         Raises:
           UserError: one cannot be read, and it is an error.
@@ -154,7 +154,7 @@ class Photographs:
         found: list[tuple[int, int] | None] = []
         for size in self._mapped(range(len(self)), self._size, 0):
             found.append(size or None)
-            report("headers of images", len(found), len(self))
+            on_progress("headers of images", len(found), len(self))
         return found
 
     def views(
@@ -170,7 +170,7 @@ class Photographs:
 
         Yields:
           uint8 [N, *image_shape], on the device; and bool [N], False for images that could not be
-          read, in whose place another of the group stands, so that batch normalisation sees
+          read, in whose place another of the group stands, so that batch normalization sees
           photographs only.
 
         Raises:
@@ -214,14 +214,14 @@ class Photographs:
 
     def _view(self, place: int, epoch: tuple[int, int] | None, views: _Views, row: int) -> None:
         """Puts the view of an image into a row, and whether it could be read."""
-        view, shape = self.reading.view, self.image_shape
-        seen = self.seen or view.middle
+        crop, shape = self.reading.crop, self.image_shape
+        seen = self.seen or crop.middle
 
-        def choose(width: int, height: int) -> Sequence[Part]:
+        def choose(width: int, height: int) -> Sequence[CropBox]:
             if epoch is None:
                 return seen.parts(width, height)
             random = np.random.default_rng((*epoch, place, _STREAM))
-            return [view.training(width, height, random)]
+            return [crop.training(width, height, random)]
 
         try:
             content = self.files.read(int(self.indices[place]))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from flax_vision.data.crops import Reading
-from flax_vision.data.dataset import Report
+from flax_vision.data.crops import DecodeConfig
+from flax_vision.data.dataset import ProgressFn
 from flax_vision.data.file_list import SUFFIXES, Paths, is_image, natural, skipped_files
-from flax_vision.data.image_files import Photographs
+from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.errors import UserError
 from flax_vision.text import counted, listed, nfc
 
@@ -32,8 +32,8 @@ _CHECKED = 10_000
 
 
 def find_folder(
-    path: str, reading: Reading, class_names: Sequence[str] = (), class_order: str = "natural"
-) -> Mapping[str, Callable[[], Photographs]]:
+    path: str, reading: DecodeConfig, class_names: Sequence[str] = (), class_order: str = "natural"
+) -> Mapping[str, Callable[[], ImageFileDataset]]:
     """Returns what finds the images of each part that a folder has.
 
     It has a folder for each class, or a folder `train` with such folders, and optionally `val` and
@@ -59,7 +59,7 @@ def find_folder(
     if not path or not root.is_dir():
         found = "is not a directory" if root.exists() else "does not exist"
         problem = f"is {path!r}, which {found}" if path else "is not given"
-        option = reading.options.path
+        option = reading.options.image_dir
         raise UserError(
             f"{option.rstrip(' =')} {problem}; give {option}DIR, where DIR has a folder of images "
             "for each class, or train/ and val/ with such folders in them."
@@ -116,19 +116,19 @@ def _check_no_splits(root: Path, found: Mapping[str, list[str]], others: Sequenc
         )
 
 
-def check_headers(photographs: Photographs, part: str, report: Report) -> None:
+def check_headers(photographs: ImageFileDataset, part: str, on_progress: ProgressFn) -> None:
     """Looks at the headers of the first 10,000 images of a part.
 
     Args:
       photographs: the images.
       part: its name.
-      report: called with a text, the images looked at so far and their number.
+      on_progress: called with a text, the images looked at so far and their number.
 
     Raises:
       UserError: one cannot be read and that is an error, or none can.
     """
     first = photographs.take(np.arange(min(len(photographs), _CHECKED)))
-    first.sizes(report)
+    first.sizes(on_progress)
     if len(first) and len(first.skipped) == len(first):
         name, reason = next(iter(first.unreadable.items()))
         what = "training" if part == "train" else part
@@ -147,8 +147,8 @@ def _class_names(folder: Path, class_order: str) -> list[str]:
 
 
 def _part(
-    folder: Path, known: Sequence[str], origin: str, reading: Reading, notes: Sequence[str]
-) -> Photographs:
+    folder: Path, known: Sequence[str], origin: str, reading: DecodeConfig, notes: Sequence[str]
+) -> ImageFileDataset:
     """Returns the images of a part.
 
     Args:
@@ -171,7 +171,7 @@ def _part(
     images = {name: _images(folder / name, unused) for name in found}
     paths = [path for name in found for path in images[name]]
     labels = [number[nfc(name)] for name in found for _ in images[name]]
-    return Photographs(
+    return ImageFileDataset(
         Paths(paths, reading.max_pixels),
         np.arange(len(paths)),
         np.array(labels, np.int32),

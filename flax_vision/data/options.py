@@ -18,21 +18,21 @@ class Options:
 
     Attributes:
       name: of a data set.
-      directory: where TFDS keeps its sets.
-      path: of a folder of photographs.
+      tfds_dir: where TFDS keeps its sets.
+      image_dir: of a folder of photographs.
       on_error: what becomes of images that cannot be read.
       max_pixels: Bound on the pixels of an image.
       one_size: a sentence on what to do where images of several sizes would be read into memory.
     """
 
     name: str = "--config.data.name="
-    directory: str = "--config.data.directory="
-    path: str = "--config.data.path="
+    tfds_dir: str = "--config.data.tfds_dir="
+    image_dir: str = "--config.data.image_dir="
     on_error: str = "--config.data.on_error="
     max_pixels: str = "--config.data.max_pixels="
     one_size: str = (
-        "config.view.size is 0; give the size of the part that the network sees, such as "
-        "--config.view.size=224, and --config.data.resize=0 --config.data.crop=0; or a recipe for "
+        "config.crop.size is 0; give the size of the part that the network sees, such as "
+        "--config.crop.size=224, and --config.data.resize=0 --config.data.crop=0; or a recipe for "
         "photographs, such as configs/resnet50.py:imagenet."
     )
 

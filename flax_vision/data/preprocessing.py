@@ -20,7 +20,7 @@ class Preprocessing:
       mean: subtracted, in units of a pixel (0 to 255).
       std: divides then, in the same units: one number, or one for each channel.
       resize: height and width that images are brought to, bilinearly; 0 to leave them.
-      channels: how often a grey image is repeated, 0 to leave it.
+      channels: how often a gray image is repeated, 0 to leave it.
       crop: height and width of the middle that the network sees; 0 for all of it.
     """
 
@@ -35,7 +35,7 @@ class Preprocessing:
         return self.middle(self.normalize(self.pixels(images)))
 
     def pixels(self, images: jax.Array | np.ndarray) -> jax.Array:
-        """Returns float32 images from 0 to 255, resized and in colour."""
+        """Returns float32 images from 0 to 255, resized and in color."""
         pixels = jnp.asarray(images, jnp.float32)
         if self.resize and pixels.shape[1:3] != (self.resize, self.resize):
             shape = (pixels.shape[0], self.resize, self.resize, pixels.shape[3])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flax_vision.data.crops import Reading
-from flax_vision.data.dataset import Images, Report, stratified_split
+from flax_vision.data.crops import DecodeConfig
+from flax_vision.data.dataset import Dataset, ProgressFn, stratified_split
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.data.options import TRAINING, Options
 from flax_vision.errors import UserError
@@ -24,12 +24,12 @@ class Source:
 
     Attributes:
       name: `"mnist_5k"`, `"folder"`, or the TFDS name of a set.
-      directory: where TFDS keeps its sets; empty for its default.
-      path: of the folder.
-      validation: share of the training set, 0 to below 1, that chooses the best model, where there
-        is no part for it.
-      test: share of the folder, 0 to below 1, that is tested, where there is no part for it; or 1
-        for a folder that is there for a test alone: all of it, where it has no `train`.
+      tfds_dir: where TFDS keeps its sets; empty for its default.
+      image_dir: of the folder.
+      val_fraction: Share of the training set for validation, 0 to below 1, if there is no validation
+        split.
+      test_fraction: Share of the folder for the test, 0 to below 1, if there is no test split; 1 for
+        a folder to test on alone: all of it, if it has no `train`.
       reading: how photographs are read; None for images that are read into memory.
       class_names: of a folder, in the order in which a network knows them; empty for those that
         it has.
@@ -38,18 +38,18 @@ class Source:
     """
 
     name: str
-    directory: str = ""
-    path: str = ""
-    validation: float = 0.0
-    test: float = 0.0
-    reading: Reading | None = None
+    tfds_dir: str = ""
+    image_dir: str = ""
+    val_fraction: float = 0.0
+    test_fraction: float = 0.0
+    reading: DecodeConfig | None = None
     class_names: Sequence[str] = ()
     options: Options = TRAINING
     class_order: str = "natural"
 
 
 @dataclass(frozen=True)
-class Parts:
+class Splits:
     """A data set.
 
     Attributes:
@@ -58,9 +58,9 @@ class Parts:
       test: for one use, at the end.
     """
 
-    train: Images
-    validation: Images
-    test: Images
+    train: Dataset
+    validation: Dataset
+    test: Dataset
 
     def notes(self) -> list[str]:
         """Returns sentences about unused files and folders beside the images."""
@@ -72,7 +72,7 @@ class Parts:
         return left_out((self.train, self.validation, self.test))
 
 
-def left_out(sets: Iterable[Images]) -> str:
+def left_out(sets: Iterable[Dataset]) -> str:
     """Returns a sentence about the images of sets that could not be read so far."""
     found = {name: reason for images in sets for name, reason in images.unreadable.items()}
     if not found:
@@ -83,35 +83,35 @@ def left_out(sets: Iterable[Images]) -> str:
     return f"{images} so far cannot be read and will not count: {', '.join(first)}{rest}"
 
 
-def load_parts(source: Source, report: Report) -> Parts:
+def load_parts(source: Source, on_progress: ProgressFn) -> Splits:
     """Reads a data set: small images into memory, of photographs what there are.
 
     Args:
       source: the set.
-      report: called with a text, the images read so far and their number.
+      on_progress: called with a text, the images read so far and their number.
 
     Raises:
       UserError: the set cannot be had, or no image is left for a part.
     """
-    return Parts(**_load(source, PARTS, report))
+    return Splits(**_load(source, PARTS, on_progress))
 
 
-def load_part(source: Source, part: str, report: Report) -> Images:
+def load_part(source: Source, part: str, on_progress: ProgressFn) -> Dataset:
     """Reads one of `PARTS`, and of the others what is needed to know what belongs to it.
 
     Args:
       source: the set.
       part: its name.
-      report: called with a text, the images read so far and their number.
+      on_progress: called with a text, the images read so far and their number.
 
     Raises:
       UserError: as from `load_parts`.
     """
-    return _load(source, (part,), report)[part]
+    return _load(source, (part,), on_progress)[part]
 
 
-def _load(source: Source, wanted: Sequence[str], report: Report) -> dict[str, Images]:
-    found = _find(source, report)
+def _load(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dict[str, Dataset]:
+    found = _find(source, on_progress)
     parts = {part: found[part]() for part in wanted if part in found and part != "train"}
     if len(parts) < len(wanted):
         parts = _divided(found, source) | parts
@@ -119,18 +119,18 @@ def _load(source: Source, wanted: Sequence[str], report: Report) -> dict[str, Im
         from flax_vision.data.image_folder import check_headers
 
         for part in wanted:
-            check_headers(parts[part], part, report)  # type: ignore[arg-type]
+            check_headers(parts[part], part, on_progress)  # type: ignore[arg-type]
     return {part: parts[part] for part in wanted}
 
 
-def _find(source: Source, report: Report) -> Mapping[str, Callable[[], Images]]:
+def _find(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[], Dataset]]:
     """Returns what reads each part that the set itself has."""
     name, reading = source.name, source.reading
     if name == "mnist_5k":
         if reading is not None:
             raise UserError(
-                f"config.view.size is {reading.view.size}, and the images of mnist_5k are small "
-                "and in memory; give --config.view.size=0 (config.data.resize makes them larger)."
+                f"config.crop.size is {reading.crop.size}, and the images of mnist_5k are small "
+                "and in memory; give --config.crop.size=0 (config.data.resize makes them larger)."
             )
         train, test = load_mnist_5k()
         return {"train": lambda: train, "test": lambda: test}
@@ -139,40 +139,40 @@ def _find(source: Source, report: Report) -> Mapping[str, Callable[[], Images]]:
 
         if reading is None:
             raise UserError(
-                "config.data.name is 'folder', and config.view.size is 0; give the size of the "
-                "part that the network sees, such as --config.view.size=224, or the recipe "
+                "config.data.name is 'folder', and config.crop.size is 0; give the size of the "
+                "part that the network sees, such as --config.crop.size=224, or the recipe "
                 "`folder` of a config file."
             )
-        return find_folder(source.path, reading, source.class_names, source.class_order)
+        return find_folder(source.image_dir, reading, source.class_names, source.class_order)
     # TFDS takes most of a second to import.
     from flax_vision.data.tfds import find_tfds
 
-    return find_tfds(name, source.directory, report, reading, source.options)
+    return find_tfds(name, source.tfds_dir, on_progress, reading, source.options)
 
 
-def _divided(found: Mapping[str, Callable[[], Images]], source: Source) -> dict[str, Images]:
+def _divided(found: Mapping[str, Callable[[], Dataset]], source: Source) -> dict[str, Dataset]:
     """Returns the training part, and those that are taken out of it because there are none."""
     is_whole = "train" not in found
     (whole,) = found.values() if is_whole else (found["train"],)
     train = whole()
     parts = {}
     if "test" not in found:
-        if source.test == 1:
+        if source.test_fraction == 1:
             nothing = train.take(np.arange(0))
             train, test = (nothing, train) if is_whole else (train, nothing)
             return {"train": train, "validation": nothing, "test": test}
-        train, parts["test"] = _divide(train, "test", source.test, source.name)
+        train, parts["test"] = _divide(train, "test", source.test_fraction, source.name)
         if not len(parts["test"]):
             raise UserError(
-                f"config.data.test is {source.test}, and {source.path!r} has no folder test/, so "
-                "that there is nothing to test; give a share above 0, or such a folder."
+                f"config.data.test_fraction is {source.test_fraction}, and {source.image_dir!r} has "
+                "no folder test/, so that there is nothing to test; give a share above 0, or such a folder."
             )
     if "validation" not in found:
-        train, parts["validation"] = _divide(train, "validation", source.validation, source.name)
+        train, parts["validation"] = _divide(train, "validation", source.val_fraction, source.name)
     return {"train": train, **parts}
 
 
-def _divide(train: Images, part: str, share: float, name: str) -> tuple[Images, Images]:
+def _divide(train: Dataset, part: str, share: float, name: str) -> tuple[Dataset, Dataset]:
     """Takes a share of each class out of the training set."""
     rest, taken = stratified_split(train, share)
     if not len(rest) or (share and not len(taken)):
@@ -191,6 +191,6 @@ def _divide(train: Images, part: str, share: float, name: str) -> tuple[Images, 
     return rest, taken
 
 
-def _classes(images: Images) -> set[int]:
+def _classes(images: Dataset) -> set[int]:
     found: Sequence[int] = np.unique(images.labels).tolist()
     return set(found)

@@ -1,4 +1,4 @@
-"""What the papers compute from their training images: the mean, and the colours' components."""
+"""What the papers compute from their training images: the mean, and the colors' components."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from flax_vision.data.dataset import Images, Report
+from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.text import counted
@@ -18,28 +18,30 @@ _SAMPLE = 10_000
 """Photographs that are looked at; of images in memory it is all."""
 
 
-def mean_image(images: Images, preprocessing: Preprocessing, report: Report) -> np.ndarray:
+def mean_image(
+    images: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
+) -> np.ndarray:
     """Returns the mean of the images as they are before it is subtracted, float32 [H, W, C].
 
     Args:
       images: the training set; of photographs random parts are seen, as in training.
       preprocessing: that brings them to one size and number of channels.
-      report: called as it goes on with a text, the images so far and their number.
+      on_progress: called as it goes on with a text, the images so far and their number.
     """
     total: np.ndarray | float = 0.0
     count = 0
-    for pixels in _pixels(images, preprocessing, report):
+    for pixels in _pixels(images, preprocessing, on_progress):
         total, count = total + pixels.sum(axis=0, dtype=np.float64), count + len(pixels)
     return np.asarray(total / count, np.float32)
 
 
-def colour_components(
-    images: Images,
+def pca_components(
+    images: Dataset,
     preprocessing: Preprocessing,
     scaled_by: Literal["eigenvalues", "deviations"],
-    report: Report,
+    on_progress: ProgressFn,
 ) -> np.ndarray:
-    """Returns the principal components of the colours of all pixels, float32 [C, C], one a row.
+    """Returns the principal components of the colors of all pixels, float32 [C, C], one a row.
 
     Each is multiplied by its eigenvalue, for pixels from 0 to 1 (Krizhevsky et al. 2012, section
     4.1; the scale is not stated, and this is the one at which the noise can be seen and does not
@@ -49,15 +51,15 @@ def colour_components(
       images: the training set; of photographs random parts are seen, as in training.
       preprocessing: that brings them to one size and number of channels.
       scaled_by: which of the two.
-      report: called as it goes on with a text, the images so far and their number.
+      on_progress: called as it goes on with a text, the images so far and their number.
     """
     sums: np.ndarray | float = 0.0
     products: np.ndarray | float = 0.0
     count = 0
-    for pixels in _pixels(images, preprocessing, report):
-        colours = pixels.reshape(-1, pixels.shape[-1]).astype(np.float64) / 255
-        sums, products = sums + colours.sum(axis=0), products + colours.T @ colours
-        count += len(colours)
+    for pixels in _pixels(images, preprocessing, on_progress):
+        colors = pixels.reshape(-1, pixels.shape[-1]).astype(np.float64) / 255
+        sums, products = sums + colors.sum(axis=0), products + colors.T @ colors
+        count += len(colors)
     mean = sums / count
     eigenvalues, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
     eigenvalues = np.maximum(eigenvalues, 0)  # rounding
@@ -65,7 +67,9 @@ def colour_components(
     return np.asarray(255 * (vectors * scale).T, np.float32)
 
 
-def _pixels(images: Images, preprocessing: Preprocessing, report: Report) -> Iterator[np.ndarray]:
+def _pixels(
+    images: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
+) -> Iterator[np.ndarray]:
     """Yields all images, or of photographs a sample that is always the same."""
     places = np.arange(len(images))
     if not images.in_memory:
@@ -75,7 +79,7 @@ def _pixels(images: Images, preprocessing: Preprocessing, report: Report) -> Ite
     done = used = 0
     for seen, readable in images.views(groups, (0, 0)):
         done, used = done + len(readable), used + int(readable.sum())
-        report("statistics of the training set", done, len(places))
+        on_progress("statistics of the training set", done, len(places))
         yield np.asarray(pixels(seen))[readable]
     if not used:
         raise UserError(

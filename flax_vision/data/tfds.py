@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from flax_vision.data.crops import Reading
-from flax_vision.data.dataset import Images, ImageSet, Report
-from flax_vision.data.image_files import Photographs
+from flax_vision.data.crops import DecodeConfig
+from flax_vision.data.dataset import ArrayDataset, Dataset, ProgressFn
+from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.data.options import TRAINING, Options
 from flax_vision.errors import UserError
 from flax_vision.runtime.user_cache import cache_dir
@@ -29,17 +29,17 @@ _CHUNK = 1000
 def find_tfds(
     name: str,
     directory: str,
-    report: Report,
-    reading: Reading | None = None,
+    on_progress: ProgressFn,
+    reading: DecodeConfig | None = None,
     options: Options = TRAINING,
-) -> Mapping[str, Callable[[], Images]]:
+) -> Mapping[str, Callable[[], Dataset]]:
     """Returns what reads the training and the test part of a prepared TFDS set.
 
     Args:
       name: a TFDS name such as `"fashion_mnist"`.
       directory: where TFDS keeps its sets; empty for `$TFDS_DATA_DIR` or
         `~/tensorflow_datasets`.
-      report: called as the reading goes on.
+      on_progress: called as the reading goes on.
       reading: how photographs are read when they are needed; None to read all images into memory,
         which must be of one size then.
       options: of the program, which errors name.
@@ -50,16 +50,16 @@ def find_tfds(
 
     Raises:
       UserError: the set does not exist, is not prepared, is damaged, which the functions may find
-        as well, or is not one of labelled images.
+        as well, or is not one of labeled images.
     """
     builder = _prepared_builder(name, directory, options)
     _check_features(name, builder.info, reading, options)
 
-    def load(part: str) -> Images:
+    def load(part: str) -> Dataset:
         with _undamaged(builder, name, directory, options):
             if reading is None:
-                return _read(builder, part, report)
-            return _photographs(builder, part, reading, report)
+                return _read(builder, part, on_progress)
+            return _photographs(builder, part, reading, on_progress)
 
     with _undamaged(builder, name, directory, options):
         test = _test_part(name, builder)
@@ -139,7 +139,7 @@ def _how_to_prepare(builder: Any, name: str, directory: str, problem: str, optio
         f"data set {name!r} {problem} (looked in {directory}). TFDS needs TensorFlow to prepare "
         "it, once, in an environment of its own: `pip install tensorflow tensorflow-datasets`, "
         f"then `{command}`.{manual} "
-        f"For sets elsewhere give {options.directory}DIR. {_embedded(options)}"
+        f"For sets elsewhere give {options.tfds_dir}DIR. {_embedded(options)}"
     )
 
 
@@ -147,7 +147,7 @@ def _embedded(options: Options) -> str:
     return f"{options.name}mnist_5k needs no download and no preparation."
 
 
-def _check_features(name: str, info: Any, reading: Reading | None, options: Options) -> None:
+def _check_features(name: str, info: Any, reading: DecodeConfig | None, options: Options) -> None:
     is_dict = isinstance(info.features, tfds.features.FeaturesDict)
     features = dict(info.features) if is_dict else {}
     image: Any = features.get("image")
@@ -213,33 +213,35 @@ class _Records:
         """Returns the number of a record."""
         return str(index)
 
-    def chunks(self, report: Report) -> Iterator[tuple[int, Any]]:
+    def chunks(self, on_progress: ProgressFn) -> Iterator[tuple[int, Any]]:
         """Yields all records with their numbers."""
         for start in range(0, len(self), _CHUNK):
             indices = range(start, min(start + _CHUNK, len(self)))
             yield from zip(indices, self._source.__getitems__(list(indices)), strict=True)
-            report(self._title, indices[-1] + 1, len(self))
+            on_progress(self._title, indices[-1] + 1, len(self))
 
 
-def _read(builder: Any, part: str, report: Report) -> ImageSet:
+def _read(builder: Any, part: str, on_progress: ProgressFn) -> ArrayDataset:
     records = _Records(builder, part)
     images = np.empty((len(records), *builder.info.features["image"].shape), np.uint8)
     labels = np.empty(len(records), np.int32)
-    for index, record in records.chunks(report):
+    for index, record in records.chunks(on_progress):
         pixels = np.asarray(Image.open(io.BytesIO(record["image"])))
         images[index] = pixels.reshape(images.shape[1:])
         labels[index] = record["label"]
-    return ImageSet(images, labels, builder.info.features["label"].names)
+    return ArrayDataset(images, labels, builder.info.features["label"].names)
 
 
-def _photographs(builder: Any, part: str, reading: Reading, report: Report) -> Photographs:
+def _photographs(
+    builder: Any, part: str, reading: DecodeConfig, on_progress: ProgressFn
+) -> ImageFileDataset:
     records = _Records(builder, part)
-    labels = _labels(builder, part, records, report)
+    labels = _labels(builder, part, records, on_progress)
     names = builder.info.features["label"].names
-    return Photographs(records, np.arange(len(records)), labels, names, reading)
+    return ImageFileDataset(records, np.arange(len(records)), labels, names, reading)
 
 
-def _labels(builder: Any, part: str, records: _Records, report: Report) -> np.ndarray:
+def _labels(builder: Any, part: str, records: _Records, on_progress: ProgressFn) -> np.ndarray:
     """Returns the labels of all records, int32 [N].
 
     A label lies beside its image, so that all 150 GB of ImageNet are read to have them; they are
@@ -256,7 +258,7 @@ def _labels(builder: Any, part: str, records: _Records, report: Report) -> np.nd
             if kept.shape == (len(records),):
                 return kept
     labels = np.empty(len(records), np.int32)
-    for index, record in records.chunks(report):
+    for index, record in records.chunks(on_progress):
         labels[index] = record["label"]
     if file:
         with contextlib.suppress(OSError):  # without a cache the labels are read again

@@ -11,10 +11,10 @@ import numpy as np
 
 from flax_vision.data.background import background_hint, edge_levels
 from flax_vision.data.batches import Batch, evaluation_batches
-from flax_vision.data.crops import Reading
-from flax_vision.data.dataset import Report
+from flax_vision.data.crops import DecodeConfig
+from flax_vision.data.dataset import ProgressFn
 from flax_vision.data.file_list import Paths
-from flax_vision.data.image_files import Photographs
+from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.data.options import MAX_PIXELS
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluator import prepare
@@ -87,7 +87,7 @@ class Classifier:
     ```
 
     Attributes:
-      card: of the network: its name, classes and preprocessing.
+      metadata: of the network: its name, classes and preprocessing.
       note: A line about the checkpoint of an unfinished run; empty for an export.
     """
 
@@ -102,10 +102,10 @@ class Classifier:
           UserError: The model is missing or damaged, or does not accept photographs.
         """
         loaded = load_model(path)
-        self.card, self.note, self._variables = loaded.card, loaded.note, loaded.variables
-        self._view = view_of(self.card)
+        self.metadata, self.note, self._variables = loaded.metadata, loaded.note, loaded.variables
+        self._view = view_of(self.metadata)
         self._max_pixels = max_pixels
-        trial = prepare(self.card, CENTER, self._view.image_shape)
+        trial = prepare(self.metadata, CENTER, self._view.image_shape)
 
         def posteriors(variables: Any, images: jax.Array) -> jax.Array:
             return jax.nn.softmax(trial.scores(variables, images))
@@ -131,7 +131,7 @@ class Classifier:
         *,
         batch_size: int | None = None,
         threads: int = 0,
-        report: Report = lambda what, done, total: None,
+        on_progress: ProgressFn = lambda what, done, total: None,
     ) -> Predictions:
         """Returns what the network takes photographs for, each seen as in the run's own test.
 
@@ -143,7 +143,7 @@ class Classifier:
           top: how many of the most probable classes to name.
           batch_size: images in a step; None for up to 32.
           threads: that decode; 0 for one a core.
-          report: called with a text, the photographs done so far and their number.
+          on_progress: called with a text, the photographs done so far and their number.
 
         Raises:
           UserError: there are no photographs, `top` is below 1, or the network does not answer with
@@ -155,11 +155,11 @@ class Classifier:
         started = time.monotonic()
         network_seconds = 0.0
         images = self._set_of(paths, threads)
-        names = self.card.class_names
+        names = self.metadata.class_names
         found: list[Prediction] = []
         levels = [np.empty(0)]
         for batch in self._batches(images, batch_size):
-            report(f"looking with {self.card.name}", len(found), len(paths))
+            on_progress(f"looking with {self.metadata.name}", len(found), len(paths))
             before = time.monotonic()
             posteriors = np.asarray(self.posteriors(batch.images))
             network_seconds += time.monotonic() - before
@@ -170,14 +170,14 @@ class Classifier:
                 classes, path = [names[i] for i in order], paths[place]
                 found.append(Prediction(path, classes, row[order], truth_of(path, names)))
         seconds = time.monotonic() - started
-        hint = background_hint(np.concatenate(levels), self.card.background)
+        hint = background_hint(np.concatenate(levels), self.metadata.background)
         unreadable = {**absent, **images.unreadable}
         return Predictions(found, unreadable, seconds, network_seconds, hint)
 
     def _check_answers(self, posteriors: np.ndarray) -> None:
         if not np.isfinite(posteriors).all():
             raise UserError(
-                f"this {self.card.name} answers with what is not a number, so its weights are "
+                f"this {self.metadata.name} answers with what is not a number, so its weights are "
                 "damaged, or its training has diverged; export or import others."
             )
 
@@ -186,16 +186,16 @@ class Classifier:
         (views,) = self._set_of([path], 1).views([np.arange(1)], None)
         return np.asarray(views[0][0])
 
-    def _set_of(self, paths: Sequence[Path], threads: int) -> Photographs:
+    def _set_of(self, paths: Sequence[Path], threads: int) -> ImageFileDataset:
         """Returns photographs whose classes nobody knows."""
         threads = threads or cpu_features.usable_cores()
-        reading = Reading(self._view, "skip", threads, OPTIONS, self._max_pixels)
+        reading = DecodeConfig(self._view, "skip", threads, OPTIONS, self._max_pixels)
         unknown = np.zeros(len(paths), np.int32)
         numbers = np.arange(len(paths))
         files = Paths(paths, self._max_pixels)
-        return Photographs(files, numbers, unknown, self.card.class_names, reading)
+        return ImageFileDataset(files, numbers, unknown, self.metadata.class_names, reading)
 
-    def _batches(self, images: Photographs, batch_size: int | None) -> Iterator[Batch]:
+    def _batches(self, images: ImageFileDataset, batch_size: int | None) -> Iterator[Batch]:
         fitting = [size for size in _BATCH_SIZES if size >= len(images)]
         size = batch_size or (fitting or _BATCH_SIZES[-1:])[0]
         return evaluation_batches(images, size)

@@ -10,15 +10,15 @@ _MOST_COLUMNS = 12
 _MOST_ROWS = 20
 
 
-def confusion_matrix(labels: np.ndarray, taken_for: np.ndarray, classes: int) -> np.ndarray:
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Returns how many images of each class were taken for each, int64 [classes, classes].
 
     Args:
       labels: int [N], the classes of the images, which are the rows.
-      taken_for: int [N], what they were taken for, which are the columns.
+      predicted: int [N], what they were taken for, which are the columns.
       classes: how many there are.
     """
-    pairs = labels.astype(np.int64) * classes + taken_for
+    pairs = labels.astype(np.int64) * classes + predicted
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 

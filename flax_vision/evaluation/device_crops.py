@@ -72,7 +72,7 @@ def log_mean(logarithms: jax.Array, counts: jax.Array, axis: int) -> jax.Array:
 
 
 def frame(images: jax.Array | np.ndarray, side: int, preprocessing: Preprocessing) -> jax.Array:
-    """Returns whole images, normalised, with the shorter side brought to `side`.
+    """Returns whole images, normalized, with the shorter side brought to `side`.
 
     A mean image is brought to the same height and width as the images: resizing is linear, so that
     it is the mean of the resized training images. Crops have its part at the same place.

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 
 from flax_vision.data.background import background_hint, sample_edge_levels
-from flax_vision.data.dataset import Images, Report
-from flax_vision.data.image_files import Photographs
+from flax_vision.data.dataset import Dataset, ProgressFn
+from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.data.splits import left_out
-from flax_vision.evaluation.evaluator import Trial, prepare
+from flax_vision.evaluation.evaluator import ProtocolEvaluator, prepare
 from flax_vision.evaluation.grouping import (
-    Showing,
+    ShapeGroup,
     as_they_are,
     in_their_proportions,
     middle_squares,
@@ -34,7 +34,7 @@ from flax_vision.evaluation.run_data import (
 )
 from flax_vision.runtime.paths import to_path
 from flax_vision.weights.loading import load_model
-from flax_vision.weights.model_metadata import ModelCard
+from flax_vision.weights.model_metadata import ModelMetadata
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Evaluation:
       compile_seconds: what that took.
       class_names: of the classes.
       labels: int32 [images], their classes.
-      taken_for: int32 [images], the classes that the network gave them.
+      predicted: int32 [images], the classes that the network gave them.
       warnings: what makes the result doubtful.
     """
 
@@ -77,7 +77,7 @@ class Evaluation:
     compile_seconds: float
     class_names: Sequence[str]
     labels: np.ndarray
-    taken_for: np.ndarray
+    predicted: np.ndarray
     warnings: Sequence[str]
 
     @property
@@ -99,7 +99,7 @@ def evaluate_trained(
     scales: tuple[int, ...] | None = None,
     flip: bool = True,
     batch_size: int | None = None,
-    report: Report = lambda what, done, total: None,
+    on_progress: ProgressFn = lambda what, done, total: None,
     on_warning: Callable[[str], None] = lambda warning: None,
 ) -> Evaluation:
     """Tests what training, or an import, left behind.
@@ -120,7 +120,7 @@ def evaluate_trained(
       flip: shows mirror images besides, where the protocol has them.
       batch_size: images in a step; None for what memory allows. It changes the result by rounding
         at the most.
-      report: called with what is being done, how much of it is, and how much there is; 0 where
+      on_progress: called with what is being done, how much of it is, and how much there is; 0 where
         that is not known.
       on_warning: Function that gets each warning at once, mostly before the test begins.
 
@@ -129,13 +129,13 @@ def evaluate_trained(
     """
     path = to_path(path)
     loaded = load_model(path)
-    card, variables = loaded.card, loaded.variables
-    prepared = partial(prepare, card, protocol, scales=scales, flip=flip)
+    metadata, variables = loaded.metadata, loaded.variables
+    prepared = partial(prepare, metadata, protocol, scales=scales, flip=flip)
     # On images as in training, so that what is wrong with the protocol is said before any is read.
-    trial = prepared(tuple(card.image_shape))
-    source = find_source(path, card, data, directory, folder, on_error, max_pixels)
-    image_set = load_split(source, split, report)
-    check_fit(card, image_set, source.name)
+    trial = prepared(tuple(metadata.image_shape))
+    source = find_source(path, metadata, data, directory, folder, on_error, max_pixels)
+    image_set = load_split(source, split, on_progress)
+    check_fit(metadata, image_set, source.name)
     warnings: list[str] = []
 
     def warn(*texts: str) -> None:
@@ -144,49 +144,49 @@ def evaluate_trained(
             on_warning(text)
 
     warn(loaded.note, *image_set.notes)
-    warn(other_names(card, image_set, source.name), _unseen(path, trial))
+    warn(other_names(metadata, image_set, source.name), _unseen(path, trial))
     warn(has_moved(path, source), have_changed(path, source, split, image_set))
-    showings = _shown(image_set, protocol, trial, prepared, report)
-    measured = measure(showings, variables, batch_size, report)
+    showings = _shown(image_set, protocol, trial, prepared, on_progress)
+    measured = measure(showings, variables, batch_size, on_progress)
     warn(left_out([showing.images for showing in showings]))
     if data or folder:
-        warn(_background_hint(card, image_set, report))
+        warn(_background_hint(metadata, image_set, on_progress))
     return Evaluation(
-        network=card.name,
-        data=source.path if source.name == "folder" else source.name,
+        network=metadata.name,
+        data=source.image_dir if source.name == "folder" else source.name,
         split=split,
         protocol=protocol,
         scales=trial.sides,
         views=trial.crops_per_image,
         views_computed=max(showing.computed for showing in showings),
-        class_names=card.class_names,
+        class_names=metadata.class_names,
         warnings=warnings,
         **_result(measured, image_set),
     )
 
 
 def _shown(
-    image_set: Images,
+    image_set: Dataset,
     protocol: str,
-    trial: Trial,
-    prepared: Callable[[tuple[int, ...]], Trial],
-    report: Report,
-) -> list[Showing]:
+    trial: ProtocolEvaluator,
+    prepared: Callable[[tuple[int, ...]], ProtocolEvaluator],
+    on_progress: ProgressFn,
+) -> list[ShapeGroup]:
     """Returns what the network is shown of a set; `trial` has the scales."""
-    if protocol == CENTER or not isinstance(image_set, Photographs):
+    if protocol == CENTER or not isinstance(image_set, ImageFileDataset):
         return as_they_are(image_set, prepared)
     # They are decoded at the largest scale, and brought to the others on the device.
     side, chosen = max(trial.sides), PROTOCOLS[protocol]
     if chosen.of_middle:
         return middle_squares(image_set, side, prepared)
     if chosen.is_dense:
-        return in_their_proportions(image_set, side, prepared, report)
-    return [cut_up(image_set, chosen, trial, report)]
+        return in_their_proportions(image_set, side, prepared, on_progress)
+    return [cut_up(image_set, chosen, trial, on_progress)]
 
 
-def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
+def _result(measured: Measurement, image_set: Dataset) -> dict[str, Any]:
     """Returns what was measured, of the images that could be read."""
-    is_read = measured.taken_for >= 0
+    is_read = measured.predicted >= 0
     return {
         "top1": measured.averages["top1"],
         "top5": measured.averages["top5"] if has_top5(len(image_set.class_names)) else None,
@@ -195,18 +195,18 @@ def _result(measured: Measurement, image_set: Images) -> dict[str, Any]:
         "seconds": measured.seconds,
         "compile_seconds": measured.compile_seconds,
         "labels": image_set.labels[is_read],
-        "taken_for": measured.taken_for[is_read],
+        "taken_for": measured.predicted[is_read],
     }
 
 
-def _background_hint(card: ModelCard, images: Images, report: Report) -> str:
+def _background_hint(metadata: ModelMetadata, images: Dataset, on_progress: ProgressFn) -> str:
     """Returns a hint if the background is not that of the training images, else nothing."""
-    if card.background is None:
+    if metadata.background is None:
         return ""
-    return background_hint(sample_edge_levels(images, report), card.background)
+    return background_hint(sample_edge_levels(images, on_progress), metadata.background)
 
 
-def _unseen(path: Path, trial: Trial) -> str:
+def _unseen(path: Path, trial: ProtocolEvaluator) -> str:
     """Returns a warning where a network is shown mirror images and never was in training."""
     if trial.has_flips and not run_configuration(path).get("augmentation", {}).get("flip", True):
         return (

@@ -29,23 +29,23 @@ from flax_vision.evaluation.protocols import (
 from flax_vision.models.googlenet import GoogLeNet
 from flax_vision.models.registry import create_model, model_options
 from flax_vision.models.resnet import CifarResNet, ResNet
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.saved_model import ModelMetadata
 
 
-class Verdict(NamedTuple):
+class BatchPredictions(NamedTuple):
     """What the images of a batch were taken for.
 
     Attributes:
-      taken_for: int32 [N], the class; as in the Totals, no image is right whose class has only as
+      predicted: int32 [N], the class; as in the Totals, no image is right whose class has only as
         large an output as another.
       confidence: float32 [N], the posterior of that class, 0 to 1.
     """
 
-    taken_for: Array
+    predicted: Array
     confidence: Array
 
 
-Step = Callable[[Any, Batch], tuple[Totals, Verdict]]
+Step = Callable[[Any, Batch], tuple[Totals, BatchPredictions]]
 """Compiled: from variables and a Batch to its Totals and the Verdict on each image."""
 
 _MOST_IMAGES = 128
@@ -56,11 +56,11 @@ _STEP_PIXELS = 2**25
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class ProtocolEvaluator:
     """A network and what it is shown of each image.
 
     Attributes:
-      card: of the network.
+      metadata: of the network.
       model: the network, in its fully convolutional form where the protocol asks for it.
       crops: what it sees of each image, and how often that counts; None for the preprocessing's.
       image_shape: height, width and channels of the images.
@@ -68,7 +68,7 @@ class Trial:
       are_cut: the images are crops already.
     """
 
-    card: ModelCard
+    metadata: ModelMetadata
     model: nn.Module
     crops: Counter[Crop] | None
     image_shape: tuple[int, ...]
@@ -101,7 +101,7 @@ class Trial:
         if self.crops:
             return [crop.shape for crop in self.crops]
         images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.uint8)
-        _, height, width, _ = jax.eval_shape(self.card.preprocessing, images).shape
+        _, height, width, _ = jax.eval_shape(self.metadata.preprocessing, images).shape
         return [(height, width)]
 
     def compile(self, variables: Any, batch_size: int) -> Step:
@@ -127,13 +127,13 @@ class Trial:
         except (ValueError, flax_errors.FlaxError) as error:
             problem = str(error).splitlines()[0]
             raise UserError(
-                f"{self.card.name} cannot take these images under this protocol: {problem} "
+                f"{self.metadata.name} cannot take these images under this protocol: {problem} "
                 "Choose another --protocol, or other --scales."
             ) from error
         return lowered.compile()
 
-    def _step(self, variables: Any, batch: Batch) -> tuple[Totals, Verdict]:
-        return judged(self.scores(variables, batch.images), batch.labels, batch.mask)
+    def _step(self, variables: Any, batch: Batch) -> tuple[Totals, BatchPredictions]:
+        return score_batch(self.scores(variables, batch.images), batch.labels, batch.mask)
 
     def scores(self, variables: Any, images: jax.Array | np.ndarray) -> jax.Array:
         """Returns what the softmax of is the network's answer, float32 [N, classes]."""
@@ -142,11 +142,11 @@ class Trial:
             return self.model.apply(variables, x, train=False)
 
         if self.crops is None:
-            logits: jax.Array = network(self.card.preprocessing(images))
+            logits: jax.Array = network(self.metadata.preprocessing(images))
             return logits
-        of_crops = self.are_cut or self.card.view is not None
+        of_crops = self.are_cut or self.metadata.crop is not None
         return mean_posterior(
-            network, images, self.crops, self.card.preprocessing, of_crops, self.of_scores
+            network, images, self.crops, self.metadata.preprocessing, of_crops, self.of_scores
         )
 
 
@@ -155,14 +155,14 @@ def evenly(count: int, most: int) -> int:
     return -(-count // -(-count // most))
 
 
-def judged(scores: jax.Array, labels: Array, mask: Array) -> tuple[Totals, Verdict]:
+def score_batch(scores: jax.Array, labels: Array, mask: Array) -> tuple[Totals, BatchPredictions]:
     """Returns the totals of images with these scores, and the verdict on each."""
     labels = jnp.asarray(labels)
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
     totals = Totals.of_batch(losses, scores, labels, mask)
     classes = _taken_for(scores, labels)
     shares = jnp.take_along_axis(jax.nn.softmax(scores), classes[:, None], axis=1)
-    return totals, Verdict(classes, shares[:, 0])
+    return totals, BatchPredictions(classes, shares[:, 0])
 
 
 def _taken_for(scores: jax.Array, labels: jax.Array) -> jax.Array:
@@ -174,16 +174,16 @@ def _taken_for(scores: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def prepare(
-    card: ModelCard,
+    metadata: ModelMetadata,
     protocol: str,
     image_shape: tuple[int, ...],
     scales: tuple[int, ...] | None = None,
     flip: bool = True,
-) -> Trial:
+) -> ProtocolEvaluator:
     """Returns a network under a protocol.
 
     Args:
-      card: of the network.
+      metadata: of the network.
       protocol: one of `protocols.NAMES`.
       image_shape: height, width and channels of the images.
       scales: shorter sides that images are brought to; None for the paper's, in proportion.
@@ -193,23 +193,23 @@ def prepare(
       UserError: the network, or the images, cannot be tested so.
     """
     if protocol == CENTER:
-        _check_center(card, image_shape, scales)
-        return Trial(card, card.create_model(), None, image_shape)
-    model = card.create_model()
+        _check_center(metadata, image_shape, scales)
+        return ProtocolEvaluator(metadata, metadata.create_model(), None, image_shape)
+    model = metadata.create_model()
     chosen = find_protocol(protocol, isinstance(model, ResNet))
     if chosen.is_dense:
-        model = _fully_convolutional(card, protocol)
-    sizes = _sizes(card, protocol)
+        model = _fully_convolutional(metadata, protocol)
+    sizes = _sizes(metadata, protocol)
     crop = sizes[0]
     sides = scales or sides_of(chosen, *sizes)
     height, width = image_shape[:2]
     check_sides(chosen, (height, width), crop, sides)
     crops = crops_of(chosen, (height, width), crop, sides, flip)
-    return Trial(card, model, crops, image_shape, chosen.of_scores)
+    return ProtocolEvaluator(metadata, model, crops, image_shape, chosen.of_scores)
 
 
-def _check_center(card: ModelCard, image_shape: tuple[int, ...], scales: Any) -> None:
-    preprocessing = card.preprocessing
+def _check_center(metadata: ModelMetadata, image_shape: tuple[int, ...], scales: Any) -> None:
+    preprocessing = metadata.preprocessing
     if scales:
         raise UserError(
             f"--scales is for the other protocols ({', '.join(PROTOCOLS)}); center is what the "
@@ -218,52 +218,54 @@ def _check_center(card: ModelCard, image_shape: tuple[int, ...], scales: Any) ->
     size = (preprocessing.resize,) * 2 if preprocessing.resize else tuple(image_shape[:2])
     mean = np.asarray(preprocessing.mean)
     needed = mean.shape[:2] if mean.ndim == 3 else size
-    if card.view and not preprocessing.resize:  # small images would be seen at another scale
-        needed = tuple(card.image_shape[:2])
+    if metadata.crop and not preprocessing.resize:  # small images would be seen at another scale
+        needed = tuple(metadata.image_shape[:2])
     if needed != size or min(size) < preprocessing.crop:
         raise UserError(
-            f"the images are {size[0]}x{size[1]}, and the preprocessing of {card.name} is for "
-            f"{'x'.join(map(str, card.image_shape[:2]))}; choose a protocol that brings them to "
-            "its size, such as ten_crop."
+            f"the images are {size[0]}x{size[1]}, and the preprocessing of {metadata.name} is for "
+            f"{'x'.join(map(str, metadata.image_shape[:2]))}; choose a protocol that brings them "
+            "to its size, such as ten_crop."
         )
 
 
-def _fully_convolutional(card: ModelCard, protocol: str) -> nn.Module:
+def _fully_convolutional(metadata: ModelMetadata, protocol: str) -> nn.Module:
     """Returns the network as a convolution from end to end, with the same parameters.
 
     GoogLeNet and ResNet are that already. What they average before their last layer is maps, not
     class scores, and that comes to the same, because the layer is linear.
     """
-    if "fully_convolutional" in model_options(card.name):
-        options = {**card.options, "fully_convolutional": True}
-        return create_model(card.name, num_classes=len(card.class_names), **options)
-    model = card.create_model()
+    if "fully_convolutional" in model_options(metadata.name):
+        options = {**metadata.options, "fully_convolutional": True}
+        return create_model(metadata.name, num_classes=len(metadata.class_names), **options)
+    model = metadata.create_model()
     if not isinstance(model, GoogLeNet | ResNet | CifarResNet):
         others = [name for name in NAMES if name == CENTER or not PROTOCOLS[name].is_dense]
         raise UserError(
-            f"{card.name} has no fully convolutional form, which --protocol {protocol} takes; "
+            f"{metadata.name} has no fully convolutional form, which --protocol {protocol} takes; "
             f"choose {', '.join(others[:-1])} or {others[-1]}."
         )
     return model
 
 
-def _sizes(card: ModelCard, protocol: str) -> tuple[int, int, tuple[int, int] | None]:
+def _sizes(metadata: ModelMetadata, protocol: str) -> tuple[int, int, tuple[int, int] | None]:
     """Returns what `sides_of` takes: sizes of what the network was trained on."""
-    preprocessing = card.preprocessing
-    height, width = (preprocessing.resize,) * 2 if preprocessing.resize else card.image_shape[:2]
+    preprocessing = metadata.preprocessing
+    height, width = (
+        (preprocessing.resize,) * 2 if preprocessing.resize else metadata.image_shape[:2]
+    )
     shorter = min(height, width)
     if not preprocessing.crop and height != width and not PROTOCOLS[protocol].is_dense:
         raise UserError(
-            f"{card.name} was trained on images of {height}x{width}, and the crops of --protocol "
-            f"{protocol} are square; choose {CENTER}, or a dense protocol."
+            f"{metadata.name} was trained on images of {height}x{width}, and the crops of "
+            f"--protocol {protocol} are square; choose {CENTER}, or a dense protocol."
         )
-    crop, view = preprocessing.crop or shorter, card.view
-    if view is None:
-        return crop, shorter, None
+    size, crop = preprocessing.crop or shorter, metadata.crop
+    if crop is None:
+        return size, shorter, None
 
-    def in_a_view(side: int) -> int:
-        return round(side * shorter / view.size)
+    def to_own_scale(side: int) -> int:
+        return round(side * shorter / crop.size)
 
-    least, greatest = map(in_a_view, view.scale)
-    jitter = None if view.area or least == greatest else (least, greatest)
-    return crop, in_a_view(view.test_scale), jitter
+    least, greatest = map(to_own_scale, crop.resize_range)
+    jitter = None if crop.scale or least == greatest else (least, greatest)
+    return size, to_own_scale(crop.eval_resize), jitter

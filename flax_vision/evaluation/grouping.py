@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from flax_vision.data.batches import Batch, evaluation_batches
-from flax_vision.data.crops import Middle, nearly_whole
-from flax_vision.data.dataset import Images, Report
-from flax_vision.data.image_files import Photographs
-from flax_vision.evaluation.evaluator import Step, Trial, evenly
+from flax_vision.data.crops import CenterCrop, nearly_whole
+from flax_vision.data.dataset import Dataset, ProgressFn
+from flax_vision.data.image_files import ImageFileDataset
+from flax_vision.evaluation.evaluator import ProtocolEvaluator, Step, evenly
 
-Prepare = Callable[[tuple[int, ...]], Trial]
+Prepare = Callable[[tuple[int, ...]], ProtocolEvaluator]
 """From the height, width and channels of images to the network under a protocol."""
 
 
 @dataclass(frozen=True)
-class Showing:
+class ShapeGroup:
     """Images of one shape, and what a network is shown of them.
 
     Attributes:
@@ -26,8 +26,8 @@ class Showing:
       places: int [N], where they are in the whole set.
     """
 
-    trial: Trial
-    images: Images
+    trial: ProtocolEvaluator
+    images: Dataset
     places: np.ndarray
 
     def batch_size(self, wanted: int | None) -> int:
@@ -41,7 +41,7 @@ class Showing:
         return len(self.trial.crops or [None])
 
     def compile(self, variables: Any, batch_size: int) -> Step:
-        """Returns the compiled step, as from `Trial.compile`."""
+        """Returns the compiled step, as from `ProtocolEvaluator.compile`."""
         return self.trial.compile(variables, batch_size)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
@@ -50,28 +50,28 @@ class Showing:
             yield batch._replace(place=self.places[batch.place].astype(np.int32))
 
 
-def as_they_are(images: Images, prepare: Prepare) -> list[Showing]:
+def as_they_are(images: Dataset, prepare: Prepare) -> list[ShapeGroup]:
     """Returns a set as it is: small images, or the views of a run's own test.
 
     Args:
       images: of one shape.
       prepare: from the shape of images to the trial.
     """
-    return [Showing(prepare(images.image_shape), images, np.arange(len(images)))]
+    return [ShapeGroup(prepare(images.image_shape), images, np.arange(len(images)))]
 
 
-def middle_squares(images: Photographs, side: int, prepare: Prepare) -> list[Showing]:
+def middle_squares(images: ImageFileDataset, side: int, prepare: Prepare) -> list[ShapeGroup]:
     """Returns the middle squares of photographs whose shorter side is brought to a length."""
-    middle = Middle(side, side, side, images.image_shape[-1])
+    middle = CenterCrop(side, side, side, images.image_shape[-1])
     return as_they_are(images.tested_on(middle), prepare)
 
 
 def in_their_proportions(
-    images: Photographs,
+    images: ImageFileDataset,
     side: int,
     prepare: Prepare,
-    report: Report,
-) -> list[Showing]:
+    on_progress: ProgressFn,
+) -> list[ShapeGroup]:
     """Returns photographs whose shorter side is brought to a length, by their shape.
 
     Images that cannot be read go with any others, and are found again when they are decoded.
@@ -80,20 +80,20 @@ def in_their_proportions(
       images: of any size.
       side: the length in pixels.
       prepare: from the shape of images to the trial.
-      report: called while headers are read.
+      on_progress: called while headers are read.
     """
-    groups: dict[Middle, list[int]] = {}
+    groups: dict[CenterCrop, list[int]] = {}
     unreadable: list[int] = []
-    for place, size in enumerate(images.sizes(report)):
+    for place, size in enumerate(images.sizes(on_progress)):
         if size is None:
             unreadable.append(place)
         else:
             middle = nearly_whole(*size, side, images.image_shape[-1])
             groups.setdefault(middle, []).append(place)
-    first = next(iter(groups), Middle(side, side, side, images.image_shape[-1]))
+    first = next(iter(groups), CenterCrop(side, side, side, images.image_shape[-1]))
     groups.setdefault(first, []).extend(unreadable)
     return [
-        Showing(
+        ShapeGroup(
             prepare(middle.image_shape),
             images.take(np.sort(places)).tested_on(middle),
             np.sort(places),

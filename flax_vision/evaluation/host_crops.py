@@ -15,12 +15,18 @@ import jax
 import numpy as np
 
 from flax_vision.data.batches import Batch
-from flax_vision.data.crops import Part, in_the_file, scaled
-from flax_vision.data.dataset import Report
-from flax_vision.data.image_files import Photographs
+from flax_vision.data.crops import CropBox, in_the_file, scaled
+from flax_vision.data.dataset import ProgressFn
+from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.evaluation.device_crops import log_mean
-from flax_vision.evaluation.evaluator import Step, Trial, Verdict, evenly, judged
-from flax_vision.evaluation.grouping import Showing
+from flax_vision.evaluation.evaluator import (
+    BatchPredictions,
+    ProtocolEvaluator,
+    Step,
+    evenly,
+    score_batch,
+)
+from flax_vision.evaluation.grouping import ShapeGroup
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.evaluation.protocols import Box, Crop, Protocol, crops_of
 
@@ -33,7 +39,7 @@ class Crops:
       protocol: whose crops are squares of one size.
       size: height and width of a crop.
       sides: shorter sides that photographs are brought to.
-      channels: 3, or 1 for grey images.
+      channels: 3, or 1 for gray images.
     """
 
     protocol: Protocol
@@ -51,7 +57,7 @@ class Crops:
         """Number of crops, their height, width and channels."""
         return self.number, self.size, self.size, self.channels
 
-    def parts(self, width: int, height: int) -> list[Part]:
+    def parts(self, width: int, height: int) -> list[CropBox]:
         """Returns where the crops lie in a photograph; any at the end, where some coincide."""
         parts = []
         for crop in self._of(width, height):
@@ -77,7 +83,7 @@ def _crops(
 
 
 @dataclass(frozen=True)
-class CutUp(Showing):
+class HostCropGroup(ShapeGroup):
     """Photographs, and what a network is shown of them: crops that are cut on the host.
 
     Attributes:
@@ -125,7 +131,7 @@ class CutUp(Showing):
         batch_size: int,
         variables: Any,
         batch: Batch,
-    ) -> tuple[Totals, Verdict]:
+    ) -> tuple[Totals, BatchPredictions]:
         """Returns what `compile` says; `scores` are of so many crops."""
         crops = np.asarray(batch.images).reshape(-1, *self.trial.image_shape)
         found, counts = self._nothing(len(crops) // self.counts.shape[1])
@@ -140,38 +146,43 @@ class CutUp(Showing):
 
     def _nothing(self, photographs: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns scores and counts for the crops of so many photographs, all of them 0."""
-        shape, classes = (photographs, self.counts.shape[1]), len(self.trial.card.class_names)
+        shape, classes = (photographs, self.counts.shape[1]), len(self.trial.metadata.class_names)
         return np.zeros((*shape, classes), np.float32), np.zeros(shape, np.float32)
 
 
 @jax.jit
 def _average(
     scores: jax.Array, counts: jax.Array, labels: jax.Array, mask: jax.Array
-) -> tuple[Totals, Verdict]:
-    """Returns what `judged` does of the mean of posteriors, which are given as logarithms."""
-    return judged(log_mean(scores, counts, axis=1), labels, mask)
+) -> tuple[Totals, BatchPredictions]:
+    """Returns what `score_batch` does of the mean of posteriors, which are given as logarithms."""
+    return score_batch(log_mean(scores, counts, axis=1), labels, mask)
 
 
-def cut_up(photographs: Photographs, protocol: Protocol, trial: Trial, report: Report) -> CutUp:
+def cut_up(
+    photographs: ImageFileDataset,
+    protocol: Protocol,
+    trial: ProtocolEvaluator,
+    on_progress: ProgressFn,
+) -> HostCropGroup:
     """Returns photographs as the crops of a protocol.
 
     Args:
       photographs: of any size.
       protocol: whose crops are squares of one size.
       trial: of the network under that protocol, which has the scales.
-      report: called while headers are read, which say what coincides.
+      on_progress: called while headers are read, which say what coincides.
     """
     assert trial.crops
     size, _ = next(iter(trial.crops)).shape
     channels = photographs.image_shape[-1]
     crops = Crops(protocol, size, trial.sides, channels)
-    counts = [crops.counts(*(found or (size, size))) for found in photographs.sizes(report)]
+    counts = [crops.counts(*(found or (size, size))) for found in photographs.sizes(on_progress)]
     flips = (False, True)[: 1 + trial.has_flips]
     whole = Counter(Crop(size, Box(0, 0, size, size), (size, size), flip) for flip in flips)
     shape = (size, size, channels)
     of_crops = dataclasses.replace(trial, crops=whole, image_shape=shape, are_cut=True)
     at_once = evenly(len(photographs), trial.batch_size)
     places = np.arange(len(photographs))
-    return CutUp(
+    return HostCropGroup(
         of_crops, photographs.tested_on(crops), places, np.array(counts, np.float32), at_once
     )

@@ -15,7 +15,7 @@ _NAMED = 8
 """Number of names with reasons in an error."""
 
 
-class Found(NamedTuple):
+class FoundImages(NamedTuple):
     """What a person names.
 
     Attributes:
@@ -30,7 +30,7 @@ class Found(NamedTuple):
     unreadable: dict[str, str]
 
 
-def find_photographs(named: str | Path | Sequence[str | Path]) -> Found:
+def find_photographs(named: str | Path | Sequence[str | Path]) -> FoundImages:
     """Returns the files, and the images in folders at any depth, those in natural order.
 
     Hidden files and folders are passed over. A link to nothing is among them, to be named where it
@@ -69,7 +69,7 @@ def find_photographs(named: str | Path | Sequence[str | Path]) -> Found:
     if not paths:
         reasons = [f"{name!r}: {reason}" for name, reason in unreadable.items()]
         raise UserError(f"there are no photographs to look at: {listed(reasons, _NAMED, '; ')}.")
-    return Found(paths, sorted(others - found.keys()), unreadable)
+    return FoundImages(paths, sorted(others - found.keys()), unreadable)
 
 
 def _files(folder: Path) -> tuple[list[str], dict[str, str]]:

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 
 from flax_vision.data.batches import Batch
-from flax_vision.data.dataset import Report
+from flax_vision.data.dataset import ProgressFn
 from flax_vision.errors import UserError
 from flax_vision.evaluation.averages import average
-from flax_vision.evaluation.evaluator import Step, Verdict
-from flax_vision.evaluation.grouping import Showing
+from flax_vision.evaluation.evaluator import BatchPredictions, Step
+from flax_vision.evaluation.grouping import ShapeGroup
 from flax_vision.text import counted
 
 
@@ -23,7 +23,7 @@ class Measurement:
 
     Attributes:
       averages: as `average` has them.
-      taken_for: int32 [N], the class that each image of the set was taken for; -1 where it could
+      predicted: int32 [N], the class that each image of the set was taken for; -1 where it could
         not be read.
       confidence: float32 [N], the posterior of that class, 0 to 1; 0 where there is none.
       seconds: that it took, without compiling.
@@ -31,14 +31,14 @@ class Measurement:
     """
 
     averages: dict[str, float]
-    taken_for: np.ndarray
+    predicted: np.ndarray
     confidence: np.ndarray
     seconds: float
     compile_seconds: float
 
 
 def measure(
-    showings: Sequence[Showing], variables: Any, batch_size: int | None, report: Report
+    showings: Sequence[ShapeGroup], variables: Any, batch_size: int | None, on_progress: ProgressFn
 ) -> Measurement:
     """Tests a network on all images of a set.
 
@@ -46,13 +46,13 @@ def measure(
       showings: that have each image once.
       variables: of the network.
       batch_size: images in a step; None for what memory allows.
-      report: called with what is being done, how much of it is, and how much there is.
+      on_progress: called with what is being done, how much of it is, and how much there is.
 
     Raises:
       UserError: the network cannot take the images, memory is too small for it, or no image could
         be read.
     """
-    course = _Course(showings, report)
+    course = _Course(showings, on_progress)
     batches = course.batches(variables, batch_size)
     started = time.monotonic()
     try:
@@ -78,13 +78,13 @@ class _Course:
       compile_seconds: what it took so far.
     """
 
-    def __init__(self, showings: Sequence[Showing], report: Report) -> None:
-        self.name = showings[0].trial.card.name
+    def __init__(self, showings: Sequence[ShapeGroup], on_progress: ProgressFn) -> None:
+        self.name = showings[0].trial.metadata.name
         self.batch_size = 0
         self.compile_seconds = 0.0
-        self._showings, self._report = showings, report
+        self._showings, self._report = showings, on_progress
         self._step: Step
-        self._found: list[tuple[np.ndarray, Verdict]] = []
+        self._found: list[tuple[np.ndarray, BatchPredictions]] = []
         self._done = 0
 
     def batches(self, variables: Any, wanted: int | None) -> Iterator[Batch]:

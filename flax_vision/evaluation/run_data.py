@@ -4,34 +4,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flax_vision.data import fingerprint
-from flax_vision.data.crops import Reading, View
-from flax_vision.data.dataset import Images, Report
+from flax_vision.data.crops import CropPolicy, DecodeConfig
+from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.options import MAX_PIXELS, Options
 from flax_vision.data.splits import PARTS, Source, load_part
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.text import counted, nfc
-from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_images
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_dataset
+from flax_vision.weights.saved_model import ModelMetadata
 
-_NEEDED = {"name", "directory", "validation"}
+_NEEDED = {"name", "tfds_dir", "val_fraction"}
 """Required keys of a run's data configuration; a folder also needs a path."""
 
 OPTIONS = Options(
     name="--data ",
-    directory="--directory ",
-    path="--path ",
+    tfds_dir="--tfds-dir ",
+    image_dir="--image-dir ",
     on_error="--on-error ",
     max_pixels="--max-pixels ",
     one_size="the network was trained on small ones, in memory; give a set of such, or a folder of "
-    "images, --path DIR.",
+    "images, --image-dir DIR.",
 )
 """Of this program."""
 
 
 def find_source(
     path: Path,
-    card: ModelCard,
+    metadata: ModelMetadata,
     name: str | None,
     directory: str | None = None,
     folder: str | None = None,
@@ -42,7 +42,7 @@ def find_source(
 
     Args:
       path: a run directory, its export, or another export.
-      card: of the network.
+      metadata: of the network.
       name: of another data set than the run's.
       directory: another than the run's; that of the run is for the run's own set only.
       folder: of photographs, in place of a set with a name.
@@ -59,30 +59,38 @@ def find_source(
     if wanted is None:
         raise UserError(
             f"{str(path)!r} has no config.json that says what it was trained on; give --data NAME, "
-            "such as --data mnist_5k, or --path DIR with a folder of images for each class."
+            "such as --data mnist_5k, or --image-dir DIR with a folder of images for each class."
         )
     if folder is not None and wanted != "folder":
-        raise UserError(f"--path is {folder!r}, and --data is {wanted!r}; give one of the two.")
-    is_own = wanted == own.get("name") and (folder is None or _is_same(folder, own.get("path", "")))
-    others = {"path": folder or "", "validation": own.get("validation", 0.0), "test": 1.0}
+        raise UserError(
+            f"--image-dir is {folder!r}, and --data is {wanted!r}; give one of the two."
+        )
+    is_own = wanted == own.get("name") and (
+        folder is None or _is_same(folder, own.get("image_dir", ""))
+    )
+    others = {
+        "image_dir": folder or "",
+        "val_fraction": own.get("val_fraction", 0.0),
+        "test_fraction": 1.0,
+    }
     data = own if is_own else others
     if is_own and folder is None and wanted == "folder":
-        _check_there(path, Path(data["path"]))
+        _check_there(path, Path(data["image_dir"]))
     reading = _reading(
-        card,
+        metadata,
         wanted,
         on_error or own.get("on_error", "stop"),
-        own.get("threads", 0),
+        own.get("num_threads", 0),
         own.get("max_pixels", MAX_PIXELS) if max_pixels is None else max_pixels,
     )
     return Source(
         wanted,
-        data.get("directory", "") if directory is None else directory,
-        data.get("path", ""),
-        data["validation"],
-        data.get("test", 0.0),
+        data.get("tfds_dir", "") if directory is None else directory,
+        data.get("image_dir", ""),
+        data["val_fraction"],
+        data.get("test_fraction", 0.0),
         reading,
-        card.class_names if wanted == "folder" else (),
+        metadata.class_names if wanted == "folder" else (),
         OPTIONS,
     )
 
@@ -93,7 +101,7 @@ def _check_there(path: Path, folder: Path) -> None:
         where = "" if folder.is_absolute() else ", seen from where training was started"
         raise UserError(
             f"the folder that {str(path)!r} was trained on is not there: {str(folder)!r}{where}; "
-            "give --path DIR."
+            "give --image-dir DIR."
         )
 
 
@@ -103,28 +111,32 @@ def _is_same(folder: str, other: str) -> bool:
 
 
 def _reading(
-    card: ModelCard, name: str, on_error: Literal["stop", "skip"], threads: int, max_pixels: int
-) -> Reading | None:
+    metadata: ModelMetadata,
+    name: str,
+    on_error: Literal["stop", "skip"],
+    threads: int,
+    max_pixels: int,
+) -> DecodeConfig | None:
     """Returns how the images of a set are read; None where they are small and in memory."""
-    view = view_of(card) if name == "folder" else card.view
-    if view is None or name == "mnist_5k":
+    crop = view_of(metadata) if name == "folder" else metadata.crop
+    if crop is None or name == "mnist_5k":
         return None
-    return Reading(view, on_error, threads, OPTIONS, max_pixels)
+    return DecodeConfig(crop, on_error, threads, OPTIONS, max_pixels)
 
 
-def view_of(card: ModelCard) -> View:
+def view_of(metadata: ModelMetadata) -> CropPolicy:
     """Returns what a network sees of photographs, where it was trained on small images too.
 
     Raises:
       UserError: these were no squares.
     """
-    height, width, channels = card.image_shape
-    if card.view is None and height != width:
+    height, width, channels = metadata.image_shape
+    if metadata.crop is None and height != width:
         raise UserError(
-            f"{card.name} was trained on images of {height}x{width}, and photographs are cut "
+            f"{metadata.name} was trained on images of {height}x{width}, and photographs are cut "
             "to squares for it; give --data NAME, with images of that size."
         )
-    return card.view or View(height, height, (height, height), channels=channels)
+    return metadata.crop or CropPolicy(height, height, (height, height), channels=channels)
 
 
 def run_configuration(path: Path) -> dict[str, Any]:
@@ -139,7 +151,9 @@ def run_configuration(path: Path) -> dict[str, Any]:
     run = _run_directory(path)
     configuration = read_config(run)
     data = configuration.get("data", {})
-    missing = _NEEDED - data.keys() or ({"path"} - data.keys() if data["name"] == "folder" else ())
+    missing = _NEEDED - data.keys() or (
+        {"image_dir"} - data.keys() if data["name"] == "folder" else ()
+    )
     if configuration and missing:
         raise UserError(f"{run / CONFIG} is damaged (data has no {min(missing)}); {RESTORE}.")
     return configuration
@@ -151,7 +165,7 @@ def _run_directory(path: Path) -> Path:
     return path.parent if is_export else path
 
 
-def load_split(source: Source, split: str, report: Report) -> Images:
+def load_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
     """Reads one part of a data set.
 
     Raises:
@@ -159,21 +173,21 @@ def load_split(source: Source, split: str, report: Report) -> Images:
     """
     if split not in PARTS:
         raise unknown("split", split, PARTS)
-    images = load_part(source, split, report)
+    images = load_part(source, split, on_progress)
     if not len(images):
-        if source.name == "folder" and source.test == 1:
+        if source.name == "folder" and source.test_fraction == 1:
             raise UserError(
-                f"{source.path!r} has no {split} images, for it has no folder of that name; "
+                f"{source.image_dir!r} has no {split} images, for it has no folder of that name; "
                 "without a folder train/ all of it is --split test. Choose another --split."
             )
         raise UserError(
             f"{source.name!r} has no {split} images: the share of the training set that chooses "
-            f"the best model is {source.validation:g}. Choose --split train or test."
+            f"the best model is {source.val_fraction:g}. Choose --split train or test."
         )
     return images
 
 
-def have_changed(path: Path, source: Source, split: str, images: Images) -> str:
+def have_changed(path: Path, source: Source, split: str, images: Dataset) -> str:
     """Returns a warning where a run had others than these images; else nothing.
 
     Args:
@@ -186,9 +200,9 @@ def have_changed(path: Path, source: Source, split: str, images: Images) -> str:
       UserError: what the run wrote down of its images cannot be read.
     """
     own = run_configuration(path).get("data", {})
-    is_own = (source.name, source.test) == (own.get("name"), own.get("test", 0.0))
+    is_own = (source.name, source.test_fraction) == (own.get("name"), own.get("test_fraction", 0.0))
     hint = "delete it to go on without comparing the images"
-    kept = read_images(_run_directory(path), hint) if is_own else None
+    kept = read_dataset(_run_directory(path), hint) if is_own else None
     if kept is None:
         return ""
     changed = fingerprint.changes(kept[split], fingerprint.identity(images))
@@ -203,45 +217,46 @@ def have_changed(path: Path, source: Source, split: str, images: Images) -> str:
 def has_moved(path: Path, source: Source) -> str:
     """Returns a warning where a folder may be the one that a run was trained on; else nothing."""
     own = run_configuration(path).get("data", {})
-    if not own or own["name"] != "folder" or source.name != "folder" or source.test != 1:
+    if not own or own["name"] != "folder" or source.name != "folder" or source.test_fraction != 1:
         return ""
-    if Path(own["path"]).is_dir():
+    if Path(own["image_dir"]).is_dir():
         return ""
     return (
-        f"the run's own folder {own['path']!r} is not there; if {source.path!r} is the same one, "
+        f"the run's own folder {own['image_dir']!r} is not there; if {source.image_dir!r} is the "
+        "same one, "
         "most of its images were trained on"
     )
 
 
-def check_fit(card: ModelCard, image_set: Images, name: str) -> None:
+def check_fit(metadata: ModelMetadata, image_set: Dataset, name: str) -> None:
     """Raises a UserError where a network cannot tell the classes, or take the channels, of a set.
 
     Args:
-      card: of the network.
+      metadata: of the network.
       image_set: the images.
       name: of the data set.
     """
-    known, given = len(card.class_names), len(image_set.class_names)
+    known, given = len(metadata.class_names), len(image_set.class_names)
     if known != given:
         raise UserError(
-            f"{card.name} tells {counted(known, 'class', 'classes')} apart, and {name!r} has "
+            f"{metadata.name} tells {counted(known, 'class', 'classes')} apart, and {name!r} has "
             f"{given:,}; give a set with the same classes."
         )
     ours, theirs = (
-        card.preprocessing.channels or channels if channels == 1 else channels
-        for channels in (card.image_shape[-1], image_set.image_shape[-1])
+        metadata.preprocessing.channels or channels if channels == 1 else channels
+        for channels in (metadata.image_shape[-1], image_set.image_shape[-1])
     )
     if ours != theirs:
         raise UserError(
-            f"{card.name} was trained on images of {counted(ours, 'channel')}, and those of "
+            f"{metadata.name} was trained on images of {counted(ours, 'channel')}, and those of "
             f"{name!r} have {theirs}; give a set of the same kind."
         )
 
 
-def other_names(card: ModelCard, image_set: Images, name: str) -> str:
+def other_names(metadata: ModelMetadata, image_set: Dataset, name: str) -> str:
     """Returns a warning where the classes of a set have other names; else nothing."""
     for index, (ours, theirs) in enumerate(
-        zip(card.class_names, image_set.class_names, strict=True)
+        zip(metadata.class_names, image_set.class_names, strict=True)
     ):
         if nfc(ours) != nfc(theirs):
             return (

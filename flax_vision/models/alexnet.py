@@ -18,7 +18,7 @@ from jax.typing import DTypeLike
 from flax_vision.models.columns import (
     COLUMN,
     COLUMNS,
-    Sees,
+    ColumnInput,
     check_batch,
     check_mesh,
     in_each_column,
@@ -92,7 +92,7 @@ class ColumnConv(nn.Module):
 
     features: int
     size: int | None
-    sees: Sees = "own"
+    sees: ColumnInput = "own"
     mesh: Mesh | None = None
     stride: int = 1
     padding: Padding = "VALID"
@@ -112,7 +112,7 @@ class ColumnConv(nn.Module):
         return in_each_column(self._convolve, self.mesh, self.sees)(*operands)
 
     def _convolve(self, x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-        return convolution(x, kernel, self.stride, self.padding, bias=bias, rectify=True)
+        return convolution(x, kernel, self.stride, self.padding, bias=bias, relu=True)
 
 
 class AlexNet(nn.Module):
@@ -126,7 +126,7 @@ class AlexNet(nn.Module):
 
     Attributes:
       num_classes: classes.
-      lrn: convention of the local response normalisation, see `LRN`.
+      lrn: convention of the local response normalization, see `LRN`.
       initialization: `"paper"` for N(0, 0.01**2) and biases of 1 in conv2, conv4, conv5, fc6 and
         fc7 (section 5); `"2012code"` for the same with 0.03 in conv3 to conv5; `"he"` or
         `"glorot"`, with biases of 0.
@@ -215,7 +215,7 @@ class AlexNet(nn.Module):
         x: jax.Array,
         features: int,
         size: int | None,
-        sees: Sees = "own",
+        sees: ColumnInput = "own",
         **settings: Any,
     ) -> jax.Array:
         """The layer `name` of section 3.5 with its ReLU."""
@@ -244,7 +244,7 @@ class AlexNetOwt(nn.Module):
     """AlexNet in one column, as torchvision has it: 61,100,840 parameters.
 
     After Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014: no
-    normalisation, no columns, 64, 192, 384, 256 and 256 kernels, conv1 padded by 2 on every side,
+    normalization, no columns, 64, 192, 384, 256 and 256 kernels, conv1 padded by 2 on every side,
     and dropout before fc6 and fc7. Takes and returns what `AlexNet` does. Intermediates: relu1,
     pool1, relu2, pool2, relu3, relu4, relu5, pool5, relu6, relu7, scores.
 
@@ -266,7 +266,7 @@ class AlexNetOwt(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         check_images(images, "AlexNet", smallest=63)
         init = SCALED_TO_INPUTS[self.initialization]()
-        conv = partial(Conv, rectify=True, kernel_init=init, dtype=self.dtype)
+        conv = partial(Conv, relu=True, kernel_init=init, dtype=self.dtype)
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
         x = keep(self, "relu1", conv(64, 11, stride=4, padding=2, name="conv1")(images))
         x = keep(self, "pool1", MaxPool(3, 2)(x))
@@ -279,7 +279,7 @@ class AlexNetOwt(nn.Module):
         fc6 = FullyConnected(4096, self.fully_convolutional, init, dtype=self.dtype, name="fc6")
         x = keep(self, "relu6", nn.relu(fc6(dropout()(x))))
         x = keep(self, "relu7", conv(4096, 1, name="fc7")(dropout()(x)))
-        scores = keep(self, "scores", conv(self.num_classes, 1, rectify=False, name="fc8")(x))
+        scores = keep(self, "scores", conv(self.num_classes, 1, relu=False, name="fc8")(x))
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
 
 

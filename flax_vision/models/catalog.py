@@ -38,7 +38,7 @@ VGG = Paper(2014, "Simonyan and Zisserman, Very Deep CNNs for Large-Scale Image 
 GOOGLENET = Paper(2014, "Szegedy et al., Going Deeper with Convolutions")
 RESNET = Paper(2015, "He et al., Deep Residual Learning for Image Recognition")
 
-CATALOGUE = {
+CATALOG = {
     "lenet5": Entry(LENET, 60_000, 325_680),
     "lenet5_modern": Entry(LENET, 61_706, 416_520),
     "alexnet": Entry(ALEXNET, 60_965_224, 724_406_816),
@@ -76,8 +76,8 @@ CATALOGUE = {
 }
 
 _ALIASES = {"vgg11": "vgg_a", "vgg13": "vgg_b", "vgg16": "vgg_d", "vgg19": "vgg_e"}
-CATALOGUE |= {
-    f"{alias}{form}": CATALOGUE[f"{name}{form}"]
+CATALOG |= {
+    f"{alias}{form}": CATALOG[f"{name}{form}"]
     for alias, name in _ALIASES.items()
     for form in ("", "_bn")
 }
@@ -89,7 +89,7 @@ def find(pattern: str | None = None) -> dict[str, Entry]:
     Raises:
       UserError: there is none.
     """
-    names = fnmatch.filter(CATALOGUE, pattern) if pattern else list(CATALOGUE)
+    names = fnmatch.filter(CATALOG, pattern) if pattern else list(CATALOG)
     if not names:
-        raise UserError(f"no network matches {pattern!r}; valid: {', '.join(sorted(CATALOGUE))}")
-    return {name: CATALOGUE[name] for name in names}
+        raise UserError(f"no network matches {pattern!r}; valid: {', '.join(sorted(CATALOG))}")
+    return {name: CATALOG[name] for name in names}

@@ -20,7 +20,7 @@ from flax_vision.runtime.mesh import COLUMN, DATA
 COLUMNS = 2
 """How many there are: AlexNet was made for two GPUs."""
 
-Sees = Literal["images", "own", "all"]
+ColumnInput = Literal["images", "own", "all"]
 """What a layer sees in each column: what has no columns, its own maps, or those of both."""
 
 
@@ -30,7 +30,7 @@ def with_columns(mesh: Mesh | None) -> Mesh | None:
 
 
 def in_each_column(
-    layer: Callable[..., jax.Array], mesh: Mesh | None, sees: Sees = "own"
+    layer: Callable[..., jax.Array], mesh: Mesh | None, sees: ColumnInput = "own"
 ) -> Callable[..., jax.Array]:
     """Makes the layer of a column one of all columns.
 
@@ -100,7 +100,9 @@ def check_batch(images: jax.Array, mesh: Mesh | None) -> None:
         )
 
 
-def _loop(layer: Callable[..., jax.Array], sees: Sees, x: jax.Array, *parameters: Any) -> jax.Array:
+def _loop(
+    layer: Callable[..., jax.Array], sees: ColumnInput, x: jax.Array, *parameters: Any
+) -> jax.Array:
     own = (x.shape[-1] // COLUMNS,) * COLUMNS
     columns = lax.split(x, own, axis=x.ndim - 1) if sees == "own" else (x,) * COLUMNS
     maps = [layer(*of_column) for of_column in zip(columns, *parameters, strict=True)]

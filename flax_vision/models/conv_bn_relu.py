@@ -1,6 +1,6 @@
-"""A convolution, its batch normalisation, a shortcut's maps and the ReLU: one pass where they can.
+"""A convolution, its batch normalization, a shortcut's maps and the ReLU: one pass where they can.
 
-By the running statistics, batch normalisation multiplies each channel by a number and adds another.
+By the running statistics, batch normalization multiplies each channel by a number and adds another.
 The convolution before it does both at no cost.
 """
 
@@ -13,21 +13,21 @@ from flax_vision.ops.convolution import convolution
 from flax_vision.ops.epilogue import finish
 
 
-def normalized_convolution(
+def conv_bn_relu(
     x: jax.Array,
     conv: Conv,
     norm: BatchNorm,
     added: jax.Array | None = None,
-    rectify: bool = True,
+    relu: bool = True,
 ) -> jax.Array:
-    """Returns the maps of a convolution, normalised, with others added, and rectified.
+    """Returns the maps of a convolution, normalized, with others added, and rectified.
 
     Args:
       x: [N, H, W, C].
       conv: the convolution, a layer of the network that calls this.
-      norm: what normalises its maps, likewise.
-      added: [N, H', W', K], added to the normalised maps; None for none.
-      rectify: makes what is then negative 0.
+      norm: what normalizes its maps, likewise.
+      added: [N, H', W', K], added to the normalized maps; None for none.
+      relu: makes what is then negative 0.
 
     Returns:
       [N, H', W', K].
@@ -38,8 +38,8 @@ def normalized_convolution(
             factor, bias = _factor_and_bias(conv, norm)
             x, bias = nn.dtypes.promote_dtype(x, bias, dtype=conv.dtype)
             settings = conv.stride, conv.padding, conv.groups
-            return convolution(x, kernel, *settings, factor, bias, added, rectify)
-    return finish(norm(conv(x)), None, added, rectify)
+            return convolution(x, kernel, *settings, factor, bias, added, relu)
+    return finish(norm(conv(x)), None, added, relu)
 
 
 def _have_variables(conv: Conv, norm: BatchNorm) -> bool:

@@ -1,7 +1,7 @@
 """GoogLeNet, 2014.
 
 Szegedy et al., "Going Deeper with Convolutions", arXiv 1409.4842: section 5, table 1, figure 3.
-What the paper leaves open (initialisation, constants of the response normalisation) follows
+What the paper leaves open (initialization, constants of the response normalization) follows
 Caffe's bvlc_googlenet, for which one of the authors helped.
 """
 
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from flax_vision.models.conv_bn_relu import normalized_convolution
+from flax_vision.models.conv_bn_relu import conv_bn_relu
 from flax_vision.models.layers import (
     SCALED_TO_INPUTS,
     AdaptiveAveragePool,
@@ -65,16 +65,16 @@ INITIALIZATION: dict[str, tuple[Initializer, float]] = {
     "he": (SCALED_TO_INPUTS["he"](), 0.0),
 }
 
-Unit = Callable[..., jax.Array]
-"""Applies a convolution, what normalises it, and its ReLU: (maps, kernels, size, name=...)."""
+ConvUnit = Callable[..., jax.Array]
+"""Applies a convolution, what normalizes it, and its ReLU: (maps, kernels, size, name=...)."""
 
 
-class Wiring(NamedTuple):
+class GoogLeNetVariant(NamedTuple):
     """What tells the networks of this wiring apart.
 
     Attributes:
-      epsilon: of the batch normalisation after each convolution; None for none, and local response
-        normalisation at the two places of figure 3.
+      epsilon: of the batch normalization after each convolution; None for none, and local response
+        normalization at the two places of figure 3.
       large: height and width of the kernels in the "5x5" branch.
       last_pool: height and width of the windows of the pool before 5a.
       adaptive_heads: the auxiliary heads see 4x4 means of the maps, whatever their size, instead of
@@ -98,7 +98,7 @@ class Inception(nn.Module):
 
     kernels: tuple[int, ...]
     large: int
-    unit: Unit
+    unit: ConvUnit
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -128,7 +128,7 @@ class AuxiliaryHead(nn.Module):
 
     num_classes: int
     pool: Callable[[], nn.Module]
-    unit: Unit
+    unit: ConvUnit
     dropout: float
     train: bool
     kernel_init: Initializer
@@ -181,7 +181,7 @@ class GoogLeNet(nn.Module):
     initialization: Literal["caffe", "glorot", "he"] = "caffe"
     dropout: float = 0.4
     auxiliary_dropout: float = 0.7
-    wiring: Wiring = Wiring()
+    wiring: GoogLeNetVariant = GoogLeNetVariant()
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -206,7 +206,7 @@ class GoogLeNet(nn.Module):
         linear = nn.Dense(self.num_classes, kernel_init=init, dtype=self.dtype, name="linear")
         return linear(x[:, 0, 0]).astype(jnp.float32)
 
-    def _stem(self, images: jax.Array, unit: Unit) -> jax.Array:
+    def _stem(self, images: jax.Array, unit: ConvUnit) -> jax.Array:
         """The rows of table 1 before 3a."""
         x, size = images, 7
         padding, _ = PADDING[self.padding]
@@ -221,7 +221,7 @@ class GoogLeNet(nn.Module):
         x = keep(self, "relu2", unit(x, 192, 3, padding=1, name="conv2"))
         return keep(self, "pool2", self._pool(self._normalize("norm2", x)))
 
-    def _head(self, name: str, unit: Unit, train: bool) -> AuxiliaryHead:
+    def _head(self, name: str, unit: ConvUnit, train: bool) -> AuxiliaryHead:
         adaptive = self.wiring.adaptive_heads
         pool = partial(AdaptiveAveragePool, 4) if adaptive else partial(AveragePool, 5, 3)
         return AuxiliaryHead(
@@ -279,8 +279,8 @@ def _unit(
     norm: Callable[..., BatchNorm] | None,
     **settings: Any,
 ) -> jax.Array:
-    layer = conv(kernels, size, rectify=norm is None, name=name, **settings)
-    return layer(x) if norm is None else normalized_convolution(x, layer, norm(name=f"{name}_bn"))
+    layer = conv(kernels, size, relu=norm is None, name=name, **settings)
+    return layer(x) if norm is None else conv_bn_relu(x, layer, norm(name=f"{name}_bn"))
 
 
 def auxiliary_logits(intermediates: Mapping[str, Any]) -> list[jax.Array]:
@@ -293,11 +293,11 @@ def auxiliary_logits(intermediates: Mapping[str, Any]) -> list[jax.Array]:
 
 
 MODELS = {
-    "googlenet": Variant(GoogLeNet, fixed={"conv_bias": True, "wiring": Wiring()}),
-    # The same wiring with batch normalisation instead of response normalisation.
+    "googlenet": Variant(GoogLeNet, fixed={"conv_bias": True, "wiring": GoogLeNetVariant()}),
+    # The same wiring with batch normalization instead of response normalization.
     "googlenet_bn": Variant(
         GoogLeNet,
-        fixed={"wiring": Wiring(epsilon=1e-5)},
+        fixed={"wiring": GoogLeNetVariant(epsilon=1e-5)},
         defaults={"auxiliary_heads": False, "initialization": "he"},
     ),
     # torchvision's, whose "5x5" branch is 3x3 and whose last pool is 2x2.
@@ -307,7 +307,7 @@ MODELS = {
             "stem": "conv",
             "padding": "caffe",
             "conv_bias": False,
-            "wiring": Wiring(epsilon=1e-3, large=3, last_pool=2, adaptive_heads=True),
+            "wiring": GoogLeNetVariant(epsilon=1e-3, large=3, last_pool=2, adaptive_heads=True),
         },
         defaults={"initialization": "he", "dropout": 0.2},
     ),

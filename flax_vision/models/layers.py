@@ -39,7 +39,7 @@ class Conv(nn.Module):
       padding: zeros around the image, see `ops.padding`.
       groups: into which the channels are divided.
       use_bias: adds a number to each channel.
-      rectify: makes negative outputs 0: the layer's ReLU.
+      relu: makes negative outputs 0: the layer's ReLU.
     """
 
     features: int
@@ -48,7 +48,7 @@ class Conv(nn.Module):
     padding: Padding = "VALID"
     groups: int = 1
     use_bias: bool = True
-    rectify: bool = False
+    relu: bool = False
     kernel_init: Initializer = normal(0.01)
     bias_init: Initializer = nn.initializers.zeros
     dtype: DTypeLike = jnp.float32
@@ -62,7 +62,7 @@ class Conv(nn.Module):
             bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         return convolution(
-            x, kernel, self.stride, self.padding, self.groups, bias=bias, rectify=self.rectify
+            x, kernel, self.stride, self.padding, self.groups, bias=bias, relu=self.relu
         )
 
 
@@ -140,7 +140,7 @@ class GlobalAveragePool(nn.Module):
 
 
 class LocalResponseNorm(nn.Module):
-    """Division by a power of the sum of squares of five neighbouring channels.
+    """Division by a power of the sum of squares of five neighboring channels.
 
     See `ops.response_normalization`.
 
@@ -160,7 +160,7 @@ class LocalResponseNorm(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation, computed in float32 at least: see `ops.batch_normalization`.
+    """Batch normalization, computed in float32 at least: see `ops.batch_normalization`.
 
     The running statistics keep 0.9 of what they were at each step, PyTorch's momentum of 0.1; the
     variance among them is that of the batch, where PyTorch takes n / (n - 1) times that. They stay
@@ -168,7 +168,7 @@ class BatchNorm(nn.Module):
     `statistics` for the layer.
 
     Attributes:
-      use_running_average: normalises by the running statistics, instead of by the batch's.
+      use_running_average: normalizes by the running statistics, instead of by the batch's.
       epsilon: added to the variance.
       momentum: what the running statistics keep of themselves.
       dtype: type of what it returns.
@@ -196,7 +196,7 @@ class BatchNorm(nn.Module):
 
     @property
     def uses_running_statistics(self) -> bool:
-        """Whether it normalises by these, in a test or because it is frozen."""
+        """Whether it normalizes by these, in a test or because it is frozen."""
         return self.use_running_average or self.has_variable("frozen", "statistics")
 
     def _updated(self, running: jax.Array, new: jax.Array) -> jax.Array:
@@ -219,11 +219,11 @@ def as_matrix(kernel_init: Initializer) -> Initializer:
 
 
 def map_size(layer: nn.Module, x: jax.Array, fully_convolutional: bool) -> tuple[int, int]:
-    """Returns the height and width of the maps that a fully connected layer was initialised for.
+    """Returns the height and width of the maps that a fully connected layer was initialized for.
 
     Args:
-      layer: has, once it is initialised, a parameter `kernel` [..., H, W, C, K].
-      x: [N, H, W, C]; what the layer is applied to, and initialised for.
+      layer: has, once it is initialized, a parameter `kernel` [..., H, W, C, K].
+      x: [N, H, W, C]; what the layer is applied to, and initialized for.
       fully_convolutional: allows x to be larger.
 
     Raises:
@@ -240,8 +240,8 @@ def map_size(layer: nn.Module, x: jax.Array, fully_convolutional: bool) -> tuple
         "parameters"
     )
     raise ValueError(
-        f"{layer.name} was initialised for maps of {fixed[0]}x{fixed[1]}, and these images make "
-        f"maps of {now[0]}x{now[1]}. Give images of the size that the network was initialised "
+        f"{layer.name} was initialized for maps of {fixed[0]}x{fixed[1]}, and these images make "
+        f"maps of {now[0]}x{now[1]}. Give images of the size that the network was initialized "
         f"for, or {'larger ones' if fully_convolutional else way_out}."
     )
 

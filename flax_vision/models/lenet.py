@@ -41,7 +41,7 @@ TABLE_I = np.array(
 CODES = {"digits": digit_codes, "random": random_codes}
 
 
-def squash(a: jax.Array) -> jax.Array:
+def scaled_tanh(a: jax.Array) -> jax.Array:
     """Returns f(a) = A tanh(S a) with A = 1.7159 and S = 2/3 (equation 6), so that f(1) is 1."""
     return 1.7159 * jnp.tanh(a * (2 / 3))
 
@@ -86,7 +86,7 @@ def extend(images: jax.Array, background: float) -> jax.Array:
     return jnp.pad(images, pads, constant_values=background)
 
 
-def spread_links(links: jax.Array, table: np.ndarray) -> jax.Array:
+def dense_from_links(links: jax.Array, table: np.ndarray) -> jax.Array:
     """Returns the dense kernel [height, width, inputs, maps] of the links of a connection table.
 
     Args:
@@ -140,7 +140,7 @@ class PartialConvolution(nn.Module):
         links = self.param("kernel", self._init_links, (*size, self.table.sum()), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (maps,), jnp.float32)
         x, links, bias = nn.dtypes.promote_dtype(x, links, bias, dtype=self.dtype)
-        return convolution(x, spread_links(links, self.table), bias=bias)
+        return convolution(x, dense_from_links(links, self.table), bias=bias)
 
 
 class RadialBasis(nn.Module):
@@ -196,13 +196,13 @@ class LeNet5(nn.Module):
         subsample = partial(Subsampling, scheme, self.dtype)
         c3 = PartialConvolution(TABLE_I, initialization=scheme, dtype=self.dtype, name="C3")
         x = extend(images, self.background)
-        x = keep(self, "c1", squash(conv(6, name="C1")(x)))
-        x = keep(self, "s2", squash(subsample(name="S2")(x)))
-        x = keep(self, "c3", squash(c3(x)))
-        x = keep(self, "s4", squash(subsample(name="S4")(x)))
-        x = keep(self, "c5", squash(conv(120, name="C5")(x)))
+        x = keep(self, "c1", scaled_tanh(conv(6, name="C1")(x)))
+        x = keep(self, "s2", scaled_tanh(subsample(name="S2")(x)))
+        x = keep(self, "c3", scaled_tanh(c3(x)))
+        x = keep(self, "s4", scaled_tanh(subsample(name="S4")(x)))
+        x = keep(self, "c5", scaled_tanh(conv(120, name="C5")(x)))
         dense = nn.Dense(84, kernel_init=init, dtype=self.dtype, name="F6")
-        x = keep(self, "f6", squash(dense(x.reshape(x.shape[0], -1))))
+        x = keep(self, "f6", scaled_tanh(dense(x.reshape(x.shape[0], -1))))
         codes = CODES[self.codes](self.num_classes)
         return -RadialBasis(codes, self.trainable_codes, name="OUT")(x)
 

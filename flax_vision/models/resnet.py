@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from flax_vision.models.conv_bn_relu import normalized_convolution
+from flax_vision.models.conv_bn_relu import conv_bn_relu
 from flax_vision.models.layers import (
     SCALED_TO_INPUTS,
     BatchNorm,
@@ -50,7 +50,7 @@ class Block(nn.Module):
       stride: of the block.
       shortcut: A, zeros for new channels; B, a projection where the shape changes; C, always.
       conv: makes a convolution.
-      norm: makes a batch normalisation.
+      norm: makes a batch normalization.
     """
 
     width: int
@@ -64,7 +64,7 @@ class Block(nn.Module):
         if self.shortcut == "C" or (self.shortcut == "B" and changes):
             projection = self.conv(channels, 1, stride=self.stride, name="projection")
             norm = self.norm(name="projection_bn")
-            return normalized_convolution(x, projection, norm, rectify=False)
+            return conv_bn_relu(x, projection, norm, relu=False)
         x = x[:, :: self.stride, :: self.stride]
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
 
@@ -75,10 +75,10 @@ class BasicBlock(Block):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         conv1 = self.conv(self.width, 3, stride=self.stride, padding=1, name="conv1")
-        y = normalized_convolution(x, conv1, self.norm(name="bn1"))
+        y = conv_bn_relu(x, conv1, self.norm(name="bn1"))
         conv2 = self.conv(self.width, 3, padding=1, name="conv2")
         shortcut = self._shortcut(x, self.width)
-        return normalized_convolution(y, conv2, self.norm(name="bn2"), shortcut)
+        return conv_bn_relu(y, conv2, self.norm(name="bn2"), shortcut)
 
 
 class Bottleneck(Block):
@@ -94,12 +94,12 @@ class Bottleneck(Block):
     def __call__(self, x: jax.Array) -> jax.Array:
         first, second = (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)
         conv1 = self.conv(self.width, 1, stride=first, name="conv1")
-        y = normalized_convolution(x, conv1, self.norm(name="bn1"))
+        y = conv_bn_relu(x, conv1, self.norm(name="bn1"))
         conv2 = self.conv(self.width, 3, stride=second, padding=1, name="conv2")
-        y = normalized_convolution(y, conv2, self.norm(name="bn2"))
+        y = conv_bn_relu(y, conv2, self.norm(name="bn2"))
         conv3 = self.conv(4 * self.width, 1, name="conv3")
         shortcut = self._shortcut(x, 4 * self.width)
-        return normalized_convolution(y, conv3, self.norm(name="bn3"), shortcut)
+        return conv_bn_relu(y, conv3, self.norm(name="bn3"), shortcut)
 
 
 class ResNet(nn.Module):
@@ -135,7 +135,7 @@ class ResNet(nn.Module):
         check_images(images, "ResNet", smallest=3 if self.stem_pool == "caffe" else 1)
         conv, norm = _layers(self.initialization, train, self.dtype)
         conv1 = conv(64, 7, stride=2, padding=3, name="conv1")
-        x = keep(self, "relu1", normalized_convolution(images, conv1, norm(name="bn1")))
+        x = keep(self, "relu1", conv_bn_relu(images, conv1, norm(name="bn1")))
         x = keep(self, "pool1", MaxPool(3, 2, STEM_POOL[self.stem_pool])(x))
         blocks, bottleneck = TABLE_1[self.depth]
         block = partial(Bottleneck, stride_in=self.stride_in) if bottleneck else BasicBlock
@@ -170,7 +170,7 @@ class CifarResNet(nn.Module):
         check_images(images, "ResNet", smallest=1)
         conv, norm = _layers(self.initialization, train, self.dtype)
         conv1 = conv(16, 3, padding=1, name="conv1")
-        x = keep(self, "relu1", normalized_convolution(images, conv1, norm(name="bn1")))
+        x = keep(self, "relu1", conv_bn_relu(images, conv1, norm(name="bn1")))
         make = partial(BasicBlock, shortcut=self.shortcut, conv=conv, norm=norm)
         x = _stages(self, x, 16, (self.n,) * 3, make)
         return _classifier(self, x)

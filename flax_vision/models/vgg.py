@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from flax_vision.models.conv_bn_relu import normalized_convolution
+from flax_vision.models.conv_bn_relu import conv_bn_relu
 from flax_vision.models.layers import (
     SCALED_TO_INPUTS,
     BatchNorm,
@@ -112,7 +112,7 @@ class VGG(nn.Module):
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
         fc6 = FullyConnected(UNITS, self.fully_convolutional, init, dtype=self.dtype, name="fc6")
         x = dropout()(keep(self, "relu6", nn.relu(fc6(x))))
-        x = dropout()(keep(self, "relu7", conv(UNITS, 1, rectify=True, name="fc7")(x)))
+        x = dropout()(keep(self, "relu7", conv(UNITS, 1, relu=True, name="fc7")(x)))
         scores = keep(self, "scores", conv(self.num_classes, 1, name="fc8")(x))
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
 
@@ -132,9 +132,9 @@ class VGG(nn.Module):
             size, features = map(int, layer.split("-"))
             convolve = partial(conv, features, size, padding=size // 2, name=f"conv{block}_{i}")
             if self.batch_norm == "layer":
-                x = normalized_convolution(x, convolve(), norm(name=f"bn{block}_{i}"))
+                x = conv_bn_relu(x, convolve(), norm(name=f"bn{block}_{i}"))
             else:
-                x = convolve(rectify=True)(x)
+                x = convolve(relu=True)(x)
             keep(self, f"relu{block}_{i}", x)
         return norm(name=f"bn{block}")(x) if self.batch_norm == "block" else x
 

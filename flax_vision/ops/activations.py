@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flax_vision.ops.backend import prefers_fast_forms
+from flax_vision.ops.backend import use_cpu_kernels
 
 
 def tanh(x: jax.Array) -> jax.Array:
@@ -13,7 +13,7 @@ def tanh(x: jax.Array) -> jax.Array:
     On a CPU the result has its own memory. The XLA of jaxlib 0.12 may compute tanh in place, and
     then does not vectorize it: on the maps of LeNet-5's C1 it takes seven times as long.
     """
-    return _tanh(x) if prefers_fast_forms() else jnp.tanh(x)
+    return _tanh(x) if use_cpu_kernels() else jnp.tanh(x)
 
 
 @jax.custom_jvp

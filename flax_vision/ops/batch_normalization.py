@@ -1,4 +1,4 @@
-"""Batch normalisation (Ioffe and Szegedy, 2015, algorithm 1), in few passes over the maps.
+"""Batch normalization (Ioffe and Szegedy, 2015, algorithm 1), in few passes over the maps.
 
 A pass over the maps costs as much as a convolution's share of them on a CPU, and XLA makes one for
 every difference x - mean whose sum it needs. So the maps are only scaled and shifted, and summed as

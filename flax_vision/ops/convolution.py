@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from flax_vision.ops import epilogue, xla_convolution
-from flax_vision.ops.backend import prefers_fast_forms
+from flax_vision.ops.backend import use_cpu_kernels
 from flax_vision.ops.cpu import convolution_primitives
 from flax_vision.ops.padding import Padding, padding_pairs
 from flax_vision.ops.xla_convolution import Shape, geometry_of
@@ -24,7 +24,7 @@ def convolution(
     factor: jax.Array | None = None,
     bias: jax.Array | None = None,
     added: jax.Array | None = None,
-    rectify: bool = False,
+    relu: bool = False,
 ) -> jax.Array:
     """Returns the cross-correlation of images with kernels, and what follows it in the same pass.
 
@@ -38,7 +38,7 @@ def convolution(
         more precision than x, so that the product of the two is rounded once.
       bias: [K], added to every pixel of it then.
       added: [N, H', W', K], added to it besides.
-      rectify: makes what is then negative 0: a ReLU.
+      relu: makes what is then negative 0: a ReLU.
 
     Returns:
       [N, H', W', K].
@@ -54,15 +54,15 @@ def convolution(
             f"[{_listed(x.shape)}] with padding {pads}."
         )
     is_whole = kernel.shape[:2] == x.shape[1:3] and not any(map(sum, pads))
-    fast = groups == 1 and x.size > 0 and prefers_fast_forms()
+    fast = groups == 1 and x.size > 0 and use_cpu_kernels()
     is_single = x.dtype == kernel.dtype == jnp.float32
     if fast and not is_whole and is_single and min(map(min, pads)) >= 0:
-        return convolution_primitives.convolution(x, kernel, factor, bias, geometry, added, rectify)
+        return convolution_primitives.convolution(x, kernel, factor, bias, geometry, added, relu)
     if factor is not None:
         kernel = (kernel * factor.reshape(1, 1, 1, -1)).astype(x.dtype)
     use_whole = fast and is_whole
     y = _whole(x, kernel) if use_whole else xla_convolution.convolution(x, kernel, geometry)
-    return epilogue.finish(y, bias, added, rectify)
+    return epilogue.finish(y, bias, added, relu)
 
 
 def _listed(shape: Shape) -> str:

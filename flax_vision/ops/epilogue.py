@@ -4,24 +4,22 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flax_vision.ops.backend import prefers_fast_forms
+from flax_vision.ops.backend import use_cpu_kernels
 
 
-def finish(
-    y: jax.Array, bias: jax.Array | None, added: jax.Array | None, rectify: bool
-) -> jax.Array:
+def finish(y: jax.Array, bias: jax.Array | None, added: jax.Array | None, relu: bool) -> jax.Array:
     """Returns the result of a convolution with what follows it.
 
     Args:
       y: [N, H, W, K].
       bias: [K], added to every pixel; None for none.
       added: [N, H, W, K], added besides; None for none.
-      rectify: makes negative numbers 0, at the end.
+      relu: makes negative numbers 0, at the end.
     """
     y = y if bias is None else y + bias.reshape(1, 1, 1, -1)
     if added is not None:
-        return _rectified_sum(y, added) if rectify else y + added
-    return jax.nn.relu(y) if rectify else y
+        return _rectified_sum(y, added) if relu else y + added
+    return jax.nn.relu(y) if relu else y
 
 
 @jax.custom_jvp
@@ -34,7 +32,7 @@ def _rectified_sum(y: jax.Array, added: jax.Array) -> jax.Array:
     the result, for a comparison with what the ReLU is given would need the sum again.
     """
     result = jax.nn.relu(y + added)
-    return lax.optimization_barrier(result) if prefers_fast_forms() else result
+    return lax.optimization_barrier(result) if use_cpu_kernels() else result
 
 
 @_rectified_sum.defjvp

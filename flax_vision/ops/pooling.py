@@ -18,7 +18,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from flax_vision.ops.backend import prefers_fast_forms
+from flax_vision.ops.backend import use_cpu_kernels
 from flax_vision.ops.cpu import onednn_library
 from flax_vision.ops.cpu.max_windows import largest, windows
 from flax_vision.ops.cpu.primitives import bind, make_primitive
@@ -43,7 +43,7 @@ def max_pool(x: jax.Array, size: int, stride: int, padding: Padding = "VALID") -
       [N, H', W', C].
     """
     pads = padding_pairs(padding, x.shape, (size, size), stride)
-    if prefers_fast_forms():
+    if use_cpu_kernels():
         height, width = (
             output_size(length, size, stride, pair)
             for length, pair in zip(x.shape[1:3], pads, strict=True)
@@ -92,7 +92,7 @@ def _derivative_of_max_pool(
     primals: Any, tangents: Any, *, size: int, geometry: Geometry
 ) -> tuple[jax.Array, jax.Array]:
     (x,), (t,) = primals, tangents
-    if onednn_library.absence() is not None:
+    if onednn_library.unavailable_reason() is not None:
         # This form keeps the places that it finds; the primitive's gradient finds them again.
         return jax.jvp(partial(_by_rows_and_columns, size=size, geometry=geometry), (x,), (t,))
     settings: dict[str, Any] = {"size": size, "geometry": geometry}
@@ -131,7 +131,7 @@ def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
     Returns:
       [N, H', W', C].
     """
-    if prefers_fast_forms():
+    if use_cpu_kernels():
         if size == stride:
             return _sum_of_tiles(x, size)
         x = lax.optimization_barrier(x)  # else what makes x may be computed slice by slice
@@ -143,7 +143,7 @@ def sum_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
 def _sum_of_tiles(x: jax.Array, size: int) -> jax.Array:
     """Returns the sums of windows that lie edge to edge.
 
-    XLA would compute what makes x slice by slice, and not vectorise LeNet-5's tanh; into a sum over
+    XLA would compute what makes x slice by slice, and not vectorize LeNet-5's tanh; into a sum over
     axes it does not go.
     """
     rows, columns = x.shape[1] // size, x.shape[2] // size

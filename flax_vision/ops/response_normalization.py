@@ -1,18 +1,18 @@
-"""Local response normalisation across channels (Krizhevsky et al., 2012, section 3.3)."""
+"""Local response normalization across channels (Krizhevsky et al., 2012, section 3.3)."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from flax_vision.ops.backend import prefers_fast_forms
+from flax_vision.ops.backend import use_cpu_kernels
 from flax_vision.ops.precision import at_least_single
 
 
 def local_response_normalization(
     x: jax.Array, *, k: float, alpha: float, beta: float = 0.75, size: int = 5
 ) -> jax.Array:
-    r"""Divides each value by a power of the sum of squares of its neighbouring channels.
+    r"""Divides each value by a power of the sum of squares of its neighboring channels.
 
     .. math:: b_i = a_i / (k + \alpha \sum_{|j - i| \le \lfloor n/2 \rfloor} a_j^2)^\beta
 
@@ -29,7 +29,7 @@ def local_response_normalization(
       b, of the shape and type of x.
     """
     wide = at_least_single(x)
-    sums = _banded_sums if prefers_fast_forms() else _window_sums
+    sums = _banded_sums if use_cpu_kernels() else _window_sums
     scale = k + alpha * sums(wide * wide, size)
     return (wide * _inverse_power(scale, beta)).astype(x.dtype)
 

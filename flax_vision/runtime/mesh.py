@@ -54,7 +54,7 @@ def parameter_shardings(tree: Any, mesh: Mesh, column_layers: Iterable[str] = ()
 
     Args:
       tree: parameters, variables, or what has their structure somewhere inside, such as the state
-        of an optimiser; arrays, or their shapes and types.
+        of an optimizer; arrays, or their shapes and types.
       mesh: the devices.
       column_layers: layers whose arrays have a leading axis of columns, which lies over the mesh's
         axis `column`: the `column_layers` of a network that has some. All else is everywhere.

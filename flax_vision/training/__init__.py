@@ -1,1 +1,1 @@
-"""The loop, the step, optimisers and schedules, run directories."""
+"""The loop, the step, optimizers and schedules, run directories."""

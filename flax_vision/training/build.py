@@ -12,9 +12,9 @@ from ml_collections import ConfigDict
 
 from flax_vision.data.background import measure_background
 from flax_vision.data.batches import batch_shapes
-from flax_vision.data.crops import Reading
-from flax_vision.data.dataset import Images, Report
-from flax_vision.data.splits import Parts
+from flax_vision.data.crops import DecodeConfig
+from flax_vision.data.dataset import Dataset, ProgressFn
+from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import LeNet5
 from flax_vision.models.registry import create_model, find_variant
@@ -25,8 +25,8 @@ from flax_vision.training.data_pipeline import (
     centered,
     load_data,
     make_augmentation,
+    make_decode_config,
     make_preprocessing,
-    make_reading,
 )
 from flax_vision.training.freeze import Layer, frozen_layers, trained
 from flax_vision.training.init_from import (
@@ -40,24 +40,24 @@ from flax_vision.training.init_from import (
 from flax_vision.training.levenberg_marquardt import Curvature, make_curvature
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
-from flax_vision.training.partitioning import Placement
+from flax_vision.training.partitioning import Partitioner
 from flax_vision.training.schedules import make_plateau, make_schedule
-from flax_vision.training.state import Recipe
-from flax_vision.training.step import Program
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.training.state import TrainSpec
+from flax_vision.training.step import TrainFunctions
+from flax_vision.weights.saved_model import ModelMetadata
 
 _MOST_STEPS = 2**31 - 1
 """Steps are counted in int32."""
 
 
 @dataclass(frozen=True)
-class Setup:
+class Experiment:
     """The parts of a run that do not change while it goes on.
 
     Attributes:
       config: the checked configuration.
       parts: the data.
-      card: what the export will say of the network.
+      metadata: what the export will say of the network.
       program: the compiled functions.
       steps_per_epoch: whole batches in the training set.
       initial: parameters and statistics that begin as another network's.
@@ -65,9 +65,9 @@ class Setup:
     """
 
     config: ConfigDict
-    parts: Parts
-    card: ModelCard
-    program: Program
+    parts: Splits
+    metadata: ModelMetadata
+    program: TrainFunctions
     steps_per_epoch: int
     initial: Mapping[str, Any] | None
     notes: Sequence[str] = ()
@@ -82,7 +82,7 @@ class Setup:
         parameters = sum(leaf.size for leaf in jax.tree.leaves(self.program.state.params))
         parts = self.parts
         return (
-            f"{self.card.name}: {parameters:,} parameters; {self.config.data.name}: "
+            f"{self.metadata.name}: {parameters:,} parameters; {self.config.data.name}: "
             f"{len(parts.train):,} training, {len(parts.validation):,} validation, "
             f"{counted(len(parts.test), 'test image')}; "
             f"{counted(self.steps_per_epoch, 'step')} an epoch"
@@ -91,15 +91,15 @@ class Setup:
 
 def prepare(
     config: ConfigDict,
-    report: Report,
-    claim: Callable[[Parts], None] = lambda parts: None,
-    kept: ModelCard | None = None,
-) -> Setup:
+    on_progress: ProgressFn,
+    claim: Callable[[Splits], None] = lambda parts: None,
+    kept: ModelMetadata | None = None,
+) -> Experiment:
     """Reads the data and builds everything, without compiling anything yet.
 
     Args:
       config: a checked configuration.
-      report: called with a text, the images read so far and their number.
+      on_progress: called with a text, the images read so far and their number.
       claim: called with the data; it raises a UserError where they are not those of the run.
       kept: Description of a resumed run's model, whose background is not measured again; such a
         run with `config.init_from` has its preprocessing and does not read the model again.
@@ -107,28 +107,30 @@ def prepare(
     Raises:
       UserError: the data cannot be had, or do not fit the configuration or the network.
     """
-    placement = make_placement(config)
+    placement = make_partitioner(config)
     initialized = kept if config.init_from else None
     frozen, other = _check_layers(config, is_begun=initialized is not None)
-    reading = make_reading(config)
-    parts = load_data(config, report)
+    reading = make_decode_config(config)
+    parts = load_data(config, on_progress)
     claim(parts)
     steps_per_epoch = _steps_per_epoch(config, parts)
-    card = _describe(config, parts.train, reading)
-    model, shapes = _make_model(card, placement)
+    metadata = _describe(config, parts.train, reading)
+    model, shapes = _make_model(metadata, placement)
     recipe = _make_recipe(config, model, frozen, steps_per_epoch)
-    start = start_from(other, shapes, len(card.class_names)) if other else None
+    start = start_from(other, shapes, len(metadata.class_names)) if other else None
     # What may be wrong is found before the images are looked at, which can take a while.
     if initialized is not None:
         preprocessing = initialized.preprocessing
     elif start and config.init_preprocessing:
-        preprocessing = preprocessing_of(start.card, card.preprocessing)
+        preprocessing = preprocessing_of(start.metadata, metadata.preprocessing)
     else:
-        preprocessing = centered(card.preprocessing, config.data.center, parts.train, report)
-    augmentation = make_augmentation(config.augmentation, parts.train, preprocessing, report)
-    background = (kept and kept.background) or measure_background(parts.train, report)
-    card = dataclasses.replace(card, preprocessing=preprocessing, background=background)
-    program = Program(
+        preprocessing = centered(
+            metadata.preprocessing, config.data.subtract_mean, parts.train, on_progress
+        )
+    augmentation = make_augmentation(config.augmentation, parts.train, preprocessing, on_progress)
+    background = (kept and kept.background) or measure_background(parts.train, on_progress)
+    metadata = dataclasses.replace(metadata, preprocessing=preprocessing, background=background)
+    program = TrainFunctions(
         model,
         dataclasses.replace(recipe, augmentation=augmentation),
         preprocessing,
@@ -136,11 +138,11 @@ def prepare(
         placement,
     )
     initial = start.variables if start else None if initialized else {}
-    notes = [*parts.notes(), *_notes(config, card, start, frozen, shapes["params"])]
-    return Setup(config, parts, card, program, steps_per_epoch, initial, notes)
+    notes = [*parts.notes(), *_notes(config, metadata, start, frozen, shapes["params"])]
+    return Experiment(config, parts, metadata, program, steps_per_epoch, initial, notes)
 
 
-def _steps_per_epoch(config: ConfigDict, parts: Parts) -> int:
+def _steps_per_epoch(config: ConfigDict, parts: Splits) -> int:
     """Returns the whole batches in the training set; raises a UserError where they will not do."""
     steps_per_epoch = len(parts.train) // config.batch_size
     if not steps_per_epoch:
@@ -153,20 +155,21 @@ def _steps_per_epoch(config: ConfigDict, parts: Parts) -> int:
             f"config.epochs is {config.epochs}, which makes {config.epochs * steps_per_epoch:,} "
             f"steps; give at most {counted(_MOST_STEPS // steps_per_epoch, 'epoch')}."
         )
-    if config.optimizer.accumulate > (batches := config.epochs * steps_per_epoch):
+    if config.optimizer.grad_accum_steps > (batches := config.epochs * steps_per_epoch):
         raise UserError(
-            f"config.optimizer.accumulate is {config.optimizer.accumulate}, and the run has "
-            f"{counted(batches, 'batch', 'batches')}, too few to make one step; give at most that."
+            f"config.optimizer.grad_accum_steps is {config.optimizer.grad_accum_steps}, and the "
+            f"run has {counted(batches, 'batch', 'batches')}, too few for one step; "
+            "give at most that."
         )
     if config.schedule.name == "plateau" and not len(parts.validation):
         raise UserError(
             "config.schedule.name is 'plateau', which needs the error on validation images, and "
-            "config.data.validation is 0; give a share above 0."
+            "config.data.val_fraction is 0; give a share above 0."
         )
     return steps_per_epoch
 
 
-def make_placement(config: ConfigDict) -> Placement:
+def make_partitioner(config: ConfigDict) -> Partitioner:
     """Returns which devices have what, as the configuration says it.
 
     Raises:
@@ -194,7 +197,7 @@ def make_placement(config: ConfigDict) -> Placement:
             f"give {'' if multihost.count() > 1 else fewer}"
             f"--config.batch_size={-(-batch_size // devices) * devices}."
         )
-    return Placement(mesh, asked.fsdp, getattr(model, "column_layers", ()))
+    return Partitioner(mesh, asked.fsdp, getattr(model, "column_layers", ()))
 
 
 def _check_layers(config: ConfigDict, is_begun: bool) -> tuple[frozenset[Layer], Trained | None]:
@@ -211,26 +214,26 @@ def _check_layers(config: ConfigDict, is_begun: bool) -> tuple[frozenset[Layer],
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     frozen, other = frozen_layers(config.freeze, shapes["params"]), None
     if config.init_from and not is_begun:
-        other = load_trained(config.init_from, config.init_layers, name, options)
+        other = load_trained(config.init_from, config.init_pattern, name, options)
         check_layers(other, shapes)
     return frozen, other
 
 
 def _notes(
     config: ConfigDict,
-    card: ModelCard,
+    metadata: ModelMetadata,
     start: Start | None,
     frozen: frozenset[Layer],
     params: Mapping[str, Any],
 ) -> list[str]:
     notes = []
     if start:
-        notes.append(start.describe(config.init_from, card.name))
+        notes.append(start.describe(config.init_from, metadata.name))
         notes += filter(None, [start.note])
     if start and config.init_preprocessing:
-        mean, std = list(card.preprocessing.mean), list(card.preprocessing.std)
+        mean, std = list(metadata.preprocessing.mean), list(metadata.preprocessing.std)
         notes.append(
-            f"the images are normalised as for it, less {mean}, over {std}, in place of "
+            f"the images are normalized as for it, less {mean}, over {std}, in place of "
             "config.data (config.init_preprocessing=False for that)"
         )
     if frozen:
@@ -241,8 +244,8 @@ def _notes(
 
 def _make_recipe(
     config: ConfigDict, model: nn.Module, frozen: frozenset[Layer], steps_per_epoch: int
-) -> Recipe:
-    loss = make_loss(config.loss.name, config.loss.rubbish)
+) -> TrainSpec:
+    loss = make_loss(config.loss.name, config.loss.map_j)
     curvature: Curvature | None = None
     if config.optimizer.name == "levenberg_marquardt":
         if not isinstance(model, LeNet5) or model.trainable_codes:
@@ -251,43 +254,45 @@ def _make_recipe(
                 "codes; choose sgd."
             )
         curvature = make_curvature(model, loss)
-    return Recipe(
+    return TrainSpec(
         loss,
         make_optimizer(config.optimizer),
         make_schedule(config.schedule, config.epochs, steps_per_epoch),
         make_plateau(config.schedule),
         steps_per_epoch,
-        auxiliary=config.loss.auxiliary,
-        average=config.optimizer.average,
+        auxiliary=config.loss.aux_weight,
+        average=config.optimizer.ema_decay,
         curvature=curvature,
         frozen=frozen,
     )
 
 
-def _describe(config: ConfigDict, train: Images, reading: Reading | None) -> ModelCard:
+def _describe(config: ConfigDict, train: Dataset, reading: DecodeConfig | None) -> ModelMetadata:
     options = config.model.to_dict()
-    return ModelCard(
+    return ModelMetadata(
         name=options.pop("name"),
         options=options,
         class_names=train.class_names,
         image_shape=train.image_shape,
         preprocessing=make_preprocessing(config, train),
         metrics={},
-        view=reading.view if reading else None,
+        crop=reading.crop if reading else None,
     )
 
 
-def _make_model(card: ModelCard, placement: Placement) -> tuple[nn.Module, Mapping[str, Any]]:
+def _make_model(
+    metadata: ModelMetadata, placement: Partitioner
+) -> tuple[nn.Module, Mapping[str, Any]]:
     """Returns the network and its variables' shapes, for the images as it will see them."""
-    model = card.create_model(placement.mesh)
-    images = jax.ShapeDtypeStruct((1, *card.image_shape), "uint8")
+    model = metadata.create_model(placement.mesh)
+    images = jax.ShapeDtypeStruct((1, *metadata.image_shape), "uint8")
     try:
         shapes = jax.eval_shape(
-            lambda x: model.init(jax.random.key(0), card.preprocessing(x)), images
+            lambda x: model.init(jax.random.key(0), metadata.preprocessing(x)), images
         )
     except ValueError as error:
         raise UserError(
-            f"{card.name} cannot take the data set: {error} config."
-            f"{'view.size' if card.view else 'data.resize'}=N makes images NxN."
+            f"{metadata.name} cannot take the data set: {error} config."
+            f"{'crop.size' if metadata.crop else 'data.resize'}=N makes images NxN."
         ) from error
     return model, shapes

@@ -13,7 +13,7 @@ from flax_vision.errors import UserError, unknown
 from flax_vision.text import counted
 
 INIT_FROM = "init_from"
-DATA_PATHS = ("data.directory", "data.path")
+DATA_PATHS = ("data.tfds_dir", "data.image_dir")
 PATH_KEYS = (INIT_FROM, *DATA_PATHS)
 """Keys whose value is a path."""
 
@@ -25,89 +25,89 @@ def default_config() -> ConfigDict:
             "seed": 0,  # of parameters, dropout and the order of the images
             "batch_size": 128,
             "epochs": 10,
-            "steps_at_once": 1,  # compiled into one program: for batches of an image or so
+            "steps_per_call": 1,  # compiled into one program: for batches of an image or so
             "init_from": "",  # an export or a run whose layers this one begins with
-            "init_layers": ".*",  # which of them: a regular expression of their names
+            "init_pattern": ".*",  # which of them: a regular expression of their names
             "init_preprocessing": True,  # and whether its mean and std replace those of data
             "freeze": "",  # layers that are not trained: a regular expression of their names
             "model": {"name": "lenet5"},  # and the network's own options
             "data": {
                 "name": "mnist_5k",  # or the TFDS name of a set, or folder
-                "directory": "",  # where TFDS keeps its sets; empty for its default
-                "path": "",  # folder: a directory a class, or train/, val/ and test/ with such
-                "validation": 0.1,  # share of the training set that chooses the best model
-                "test": 0.1,  # folder: share of it that is tested on, where there is no test/
+                "tfds_dir": "",  # where TFDS keeps its sets; empty for its default
+                "image_dir": "",  # folder: a directory a class, or train/, val/ and test/ with such
+                "val_fraction": 0.1,  # share of the training set that chooses the best model
+                "test_fraction": 0.1,  # folder: share of the test split, if there is no test/
                 "on_error": "stop",  # at photographs that cannot be read; or skip and count them
-                "threads": 0,  # that decode photographs; 0 for one a core
+                "num_threads": 0,  # that decode photographs; 0 for one a core
                 "max_pixels": MAX_PIXELS,  # of a photograph; larger ones are not decoded
                 "class_order": "natural",  # folder: 9 before 10; or sorted, as ImageFolder
-                "order": "new",  # in each epoch; or constant
+                "reshuffle": True,  # another order in each epoch
                 "resize": 0,  # height and width that images are brought to; 0 to leave them
-                "channels": 0,  # how often a grey image is repeated; 3 for colour, 0 to leave it
+                "grayscale": False,  # photographs: one channel in place of three
+                "channels": 0,  # how often a gray image is repeated; 3 for color, 0 to leave it
                 "crop": 0,  # height and width of the part that the network sees; 0 for all
-                "center": "given",  # or channel, pixel: data.mean is that of the training set
+                "subtract_mean": "given",  # or channel, pixel: the training set's mean
                 "mean": (0.0,),  # subtracted from the pixels 0..255, one or one a channel
                 "std": (255.0,),  # divides them then
             },
-            "view": {  # of photographs, which have any size
+            "crop": {  # of photographs, which have any size
                 "size": 0,  # height and width of the part that is seen; 0 for small images
-                "test_scale": 0,  # shorter side in a test, of which the middle is seen; 0: 8/7 size
-                "scale": (256, 256),  # from which to which it is random in training
-                "square": False,  # scale: parts of the middle square only
-                "area": (),  # in place of scale: the part's share, from which to which it is random
-                "aspect": (3 / 4, 4 / 3),  # area: width of the part in multiples of its height
+                "eval_resize": 0,  # shorter side in a test, before the center crop; 0: 8/7 size
+                "resize_range": (256, 256),  # from which to which it is random in training
+                "center_square": False,  # resize_range: parts of the middle square only
+                "scale": (),  # in place of resize_range: range of the crop's share of the area
+                "ratio": (3 / 4, 4 / 3),  # scale: width of the part in multiples of its height
                 "interpolation": "bilinear",  # or random: of four, in training
-                "channels": 3,  # or 1 for grey
             },
             "augmentation": {
-                "affine": 0.0,  # strength of translation, scaling, squeezing and shearing
-                "photometric": 0.0,  # most by which contrast, brightness and colour change
-                "colour_noise": 0.0,  # deviation of multiples of the colours' components
-                "colour_components": "eigenvalues",  # scale them; or deviations, as the 2012 code
-                "pad": 0,  # pixels of zeros around an image that is cropped then
+                "random_affine": 0.0,  # strength of translation, scaling, squeezing and shearing
+                "color_jitter": 0.0,  # most by which contrast, brightness and color change
+                "pca_noise": 0.0,  # deviation of multiples of the colors' components
+                "pca_scaling": "eigenvalues",  # scale them; or deviations, as the 2012 code
+                "pad_and_crop": 0,  # pixels of zeros around an image that is cropped then
                 "flip": False,  # mirrors every other image
             },
             "loss": {
-                "name": "cross_entropy",  # or map, which is LeNet-5's
-                "rubbish": 10.0,  # the constant j of the loss `map`
-                "auxiliary": 0.3,  # weight of each auxiliary head's loss, where there are some
+                "name": "cross_entropy",  # or lenet5_map, which is LeNet-5's
+                "map_j": 10.0,  # lenet5_map: the constant j
+                "aux_weight": 0.3,  # weight of each auxiliary head's loss, where there are some
             },
             "optimizer": {
                 "name": "sgd",  # or levenberg_marquardt, which is LeNet-5's
-                "mu": 0.02,  # levenberg_marquardt: added to the curvature
-                "samples": 500,  # levenberg_marquardt: images that the curvature is estimated on
+                "damping": 0.02,  # levenberg_marquardt: added to the curvature
+                "curvature_samples": 500,  # levenberg_marquardt: images that estimate the curvature
                 "momentum": 0.9,
-                "velocity": "gradient",  # or step, which contains the rate, as AlexNet's
+                "momentum_form": "standard",  # or alexnet: the velocity contains the rate
                 "weight_decay": 0.0,  # times the weights, added to the gradient
                 "decay_biases": True,
-                "bias_rate": 1.0,  # times the rate for biases
-                "accumulate": 1,  # batches whose mean gradient makes one step
-                "average": 0.0,  # decay of Polyak's average of the parameters; 0 for none
+                "bias_lr_mult": 1.0,  # times the rate for biases
+                "grad_accum_steps": 1,  # batches whose mean gradient makes one step
+                "ema_decay": 0.0,  # decay of Polyak's average of the parameters; 0 for none
             },
             "schedule": {
-                "name": "cosine",  # constant, one_cycle, exponential, steps, plateau
-                "learning_rate": 0.01,  # the first one, or the highest
-                "boundaries": (),  # steps: epochs after which the rate is another
-                "factors": (),  # steps: and what it then is, in multiples of the first
+                "name": "cosine",  # constant, one_cycle, exponential, piecewise, plateau
+                "lr": 0.01,  # the first one, or the highest
+                "boundaries": (),  # piecewise: epochs after which the rate is another
+                "decay_factors": (),  # piecewise: and what it then is, in multiples of the first
                 "factor": 0.1,  # plateau, exponential: multiplies the rate
-                "every": 8.0,  # exponential: epochs after which it does so
+                "decay_epochs": 8.0,  # exponential: epochs after which it does so
                 "patience": 5,  # plateau: epochs without a better one after which it does so
-                "drops": 3,  # plateau: how often at most
+                "max_drops": 3,  # plateau: how often at most
                 "warmup": {
                     "epochs": 0.0,  # with which the run begins
                     "name": "linear",  # rises to the rate; constant stays at
                     "factor": 0.1,  # times the rate
                 },
             },
-            "report": True,  # at the end, if matplotlib is there: a page in report/ of the run
+            "write_report": True,  # at the end: a page in report/ of the run
             "mesh": {  # of devices; it is not part of what a run is, which may go on on another
                 "data": 0,  # devices that share each batch; 0 for all that there are
                 "column": 1,  # devices that share AlexNet's columns: 1 or 2
                 "fsdp": False,  # large parameters are divided among the devices that share a batch
             },
             "checkpoint": {
-                "every_seconds": 60.0,  # the longest time that a kill can cost
-                "keep": 2,  # of the newest; the best is kept besides
+                "save_interval_secs": 60.0,  # the longest time that a kill can cost
+                "max_to_keep": 2,  # of the newest; the best is kept besides
             },
         }
     )
@@ -136,11 +136,11 @@ def check(config: ConfigDict) -> None:
             raise UserError(f"config.{key} is {flat[key]!r}; it must be {rule}.")
     for key in CHOICES:
         check_choice(key, flat[key])
-    boundaries, factors = flat["schedule.boundaries"], flat["schedule.factors"]
+    boundaries, factors = flat["schedule.boundaries"], flat["schedule.decay_factors"]
     if len(boundaries) != len(factors):
         raise UserError(
             f"config.schedule.boundaries has {counted(len(boundaries), 'epoch')} and "
-            f"config.schedule.factors {len(factors)}; give a factor for each."
+            f"config.schedule.decay_factors {len(factors)}; give a factor for each."
         )
     _check_start(flat)
     _check_photographs(flat)
@@ -154,27 +154,27 @@ def check_choice(key: str, value: Any) -> None:
 
 def _check_photographs(flat: Mapping[str, Any]) -> None:
     """Raises a UserError where what is set about them would have no effect, or cannot be."""
-    if flat["data.path"] and flat["data.name"] != "folder":
+    if flat["data.image_dir"] and flat["data.name"] != "folder":
         raise UserError(
-            f"config.data.path is {flat['data.path']!r}, and config.data.name "
+            f"config.data.image_dir is {flat['data.image_dir']!r}, and config.data.name "
             f"{flat['data.name']!r}, which takes no folder; give the recipe `folder` of a config "
             "file, such as configs/resnet50.py:folder, or --config.data.name=folder."
         )
-    scales = {"test_scale": flat["view.test_scale"] or math.inf}
-    if not flat["view.area"]:
-        scales["scale"] = flat["view.scale"][0]
+    scales = {"eval_resize": flat["crop.eval_resize"] or math.inf}
+    if not flat["crop.scale"]:
+        scales["resize_range"] = flat["crop.resize_range"][0]
     for key, least in scales.items():
-        if flat["view.size"] > least:
+        if flat["crop.size"] > least:
             raise UserError(
-                f"config.view.size is {flat['view.size']}, and config.view.{key} brings the "
-                f"shorter side of photographs to {least}; give it {flat['view.size']} at least."
+                f"config.crop.size is {flat['crop.size']}, and config.crop.{key} brings the "
+                f"shorter side of photographs to {least}; give it {flat['crop.size']} at least."
             )
 
 
 def _check_start(flat: Mapping[str, Any]) -> None:
     """Raises a UserError where what is set about layers would have no effect."""
     defaults = default_config()
-    for key in ("init_layers", "init_preprocessing"):
+    for key in ("init_pattern", "init_preprocessing"):
         if not flat["init_from"] and flat[key] != defaults[key]:
             raise UserError(
                 f"config.{key} is {flat[key]!r}, and config.init_from, what layers would be taken "
@@ -223,6 +223,7 @@ def _range(values: Any, least: float, most: float) -> bool:
 
 _Rule = tuple[Callable[[Any], bool], str]
 
+_BOOL: _Rule = (lambda value: isinstance(value, bool), "True or False")
 _AT_LEAST_0: _Rule = (lambda value: 0 <= value < math.inf, "at least 0 and finite")
 _AT_LEAST_1: _Rule = (lambda value: value >= 1, "at least 1")
 _MOST = 2**31 - 1
@@ -233,14 +234,16 @@ _SHARE: _Rule = (lambda value: 0 <= value < 1, "from 0 to below 1")
 _BETWEEN_0_AND_1: _Rule = (lambda value: 0 < value < 1, "between 0 and 1")
 
 _RULES: dict[str, _Rule] = {
-    "report": (lambda value: isinstance(value, bool), "True or False"),
+    "write_report": _BOOL,
+    "data.reshuffle": _BOOL,
+    "data.grayscale": _BOOL,
     "seed": _COUNT_OR_0,
     "batch_size": _COUNT,
     "epochs": _COUNT,
-    "steps_at_once": _COUNT,
-    "data.validation": _SHARE,
-    "data.test": _SHARE,
-    "data.threads": _COUNT_OR_0,
+    "steps_per_call": _COUNT,
+    "data.val_fraction": _SHARE,
+    "data.test_fraction": _SHARE,
+    "data.num_threads": _COUNT_OR_0,
     "data.max_pixels": _AT_LEAST_1,
     "data.resize": _AT_LEAST_0,
     "data.channels": _AT_LEAST_0,
@@ -250,62 +253,60 @@ _RULES: dict[str, _Rule] = {
         lambda values: _finite_numbers(values) and all(values),
         "finite numbers other than 0, one or one a channel",
     ),
-    "view.size": _AT_LEAST_0,
-    "view.test_scale": _AT_LEAST_0,
-    "view.scale": (
+    "crop.size": _AT_LEAST_0,
+    "crop.eval_resize": _AT_LEAST_0,
+    "crop.resize_range": (
         lambda values: _range(values, 0, math.inf) and all(isinstance(x, int) for x in values),
         "two whole numbers of pixels, the lower first",
     ),
-    "view.area": (
+    "crop.scale": (
         lambda values: not values or _range(values, 0, 1),
         "empty, or two numbers above 0 and at most 1, the lower first",
     ),
-    "view.aspect": (
+    "crop.ratio": (
         lambda values: _range(values, 0, math.inf),
         "two numbers above 0, the lower first",
     ),
-    "view.channels": (lambda value: value in (1, 3), "3, or 1 for grey"),
-    "augmentation.affine": _AT_LEAST_0,
-    "augmentation.photometric": (lambda value: 0 <= value <= 1, "from 0 to 1"),
-    "augmentation.colour_noise": _AT_LEAST_0,
-    "augmentation.pad": _AT_LEAST_0,
-    "loss.rubbish": (math.isfinite, "finite"),
-    "loss.auxiliary": _AT_LEAST_0,
-    "optimizer.mu": _ABOVE_0,
-    "optimizer.samples": _AT_LEAST_1,
+    "augmentation.random_affine": _AT_LEAST_0,
+    "augmentation.color_jitter": (lambda value: 0 <= value <= 1, "from 0 to 1"),
+    "augmentation.pca_noise": _AT_LEAST_0,
+    "augmentation.pad_and_crop": _AT_LEAST_0,
+    "loss.map_j": (math.isfinite, "finite"),
+    "loss.aux_weight": _AT_LEAST_0,
+    "optimizer.damping": _ABOVE_0,
+    "optimizer.curvature_samples": _AT_LEAST_1,
     "optimizer.momentum": _SHARE,
     "optimizer.weight_decay": _AT_LEAST_0,
-    "optimizer.bias_rate": _AT_LEAST_0,
-    "optimizer.accumulate": _AT_LEAST_1,
-    "optimizer.average": _SHARE,
-    "schedule.learning_rate": _ABOVE_0,
+    "optimizer.bias_lr_mult": _AT_LEAST_0,
+    "optimizer.grad_accum_steps": _AT_LEAST_1,
+    "optimizer.ema_decay": _SHARE,
+    "schedule.lr": _ABOVE_0,
     "schedule.boundaries": (
         lambda values: _numbers(values) and sorted(values) == list(values),
         "epochs, the earlier first",
     ),
-    "schedule.factors": (_numbers, "finite numbers"),
+    "schedule.decay_factors": (_numbers, "finite numbers"),
     "schedule.factor": _BETWEEN_0_AND_1,
-    "schedule.every": _ABOVE_0,
+    "schedule.decay_epochs": _ABOVE_0,
     "schedule.patience": _AT_LEAST_1,
-    "schedule.drops": _AT_LEAST_0,
+    "schedule.max_drops": _AT_LEAST_0,
     "schedule.warmup.epochs": _AT_LEAST_0,
     "schedule.warmup.factor": _AT_LEAST_0,
     "mesh.data": _AT_LEAST_0,
     "mesh.column": (lambda value: value in (1, 2), "1, or 2 for AlexNet's columns"),
-    "checkpoint.every_seconds": _AT_LEAST_0,
-    "checkpoint.keep": _AT_LEAST_1,
+    "checkpoint.save_interval_secs": _AT_LEAST_0,
+    "checkpoint.max_to_keep": _AT_LEAST_1,
 }
 
 CHOICES = {
-    "data.order": ("new", "constant"),
-    "data.center": ("given", "channel", "pixel"),
+    "data.subtract_mean": ("given", "channel", "pixel"),
     "data.on_error": ("stop", "skip"),
     "data.class_order": CLASS_ORDERS,
-    "view.interpolation": ("bilinear", "random"),
-    "augmentation.colour_components": ("eigenvalues", "deviations"),
-    "loss.name": ("cross_entropy", "map"),
+    "crop.interpolation": ("bilinear", "random"),
+    "augmentation.pca_scaling": ("eigenvalues", "deviations"),
+    "loss.name": ("cross_entropy", "lenet5_map"),
     "optimizer.name": ("sgd", "levenberg_marquardt"),
-    "optimizer.velocity": ("gradient", "step"),
-    "schedule.name": ("constant", "cosine", "one_cycle", "exponential", "steps", "plateau"),
+    "optimizer.momentum_form": ("standard", "alexnet"),
+    "schedule.name": ("constant", "cosine", "one_cycle", "exponential", "piecewise", "plateau"),
     "schedule.warmup.name": ("linear", "constant"),
 }

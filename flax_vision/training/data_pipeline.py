@@ -6,62 +6,62 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from flax_vision.data.augmentation import Augmentation
-from flax_vision.data.crops import Reading, View
-from flax_vision.data.dataset import Images, Report
+from flax_vision.data.crops import CropPolicy, DecodeConfig
+from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.splits import Parts, Source, load_parts
-from flax_vision.data.statistics import colour_components, mean_image
+from flax_vision.data.splits import Source, Splits, load_parts
+from flax_vision.data.statistics import mean_image, pca_components
 from flax_vision.errors import UserError
 from flax_vision.text import counted
 
 
-def make_reading(config: ConfigDict) -> Reading | None:
+def make_decode_config(config: ConfigDict) -> DecodeConfig | None:
     """Returns how photographs are read; None where images are read into memory."""
-    if not config.view.size:
+    if not config.crop.size:
         return None
-    view = View(**config.view.to_dict())
-    if not view.test_scale:
-        view = dataclasses.replace(view, test_scale=round(view.size * 256 / 224))
+    crop = CropPolicy(**config.crop.to_dict(), channels=1 if config.data.grayscale else 3)
+    if not crop.eval_resize:
+        crop = dataclasses.replace(crop, eval_resize=round(crop.size * 256 / 224))
     data = config.data
-    return Reading(view, data.on_error, data.threads, max_pixels=data.max_pixels)
+    return DecodeConfig(crop, data.on_error, data.num_threads, max_pixels=data.max_pixels)
 
 
 def make_source(config: ConfigDict) -> Source:
     """Returns the source of a configuration's data set."""
-    data, reading = config.data, make_reading(config)
+    data, reading = config.data, make_decode_config(config)
     return Source(
         data.name,
-        data.directory,
-        data.path,
-        data.validation,
-        data.test,
+        data.tfds_dir,
+        data.image_dir,
+        data.val_fraction,
+        data.test_fraction,
         reading,
         class_order=data.class_order,
     )
 
 
-def load_data(config: ConfigDict, report: Report) -> Parts:
+def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
     """Reads the data set of a configuration.
 
     Args:
       config: Checked configuration.
-      report: Function that gets a text, the images read so far and their number.
+      on_progress: Function that gets a text, the images read so far and their number.
 
     Raises:
       UserError: The set cannot be read.
     """
     source = make_source(config)
     try:
-        return load_parts(source, report)
+        return load_parts(source, on_progress)
     except OSError as error:
-        place = source.path if source.name == "folder" else source.directory or source.name
+        place = source.image_dir if source.name == "folder" else source.tfds_dir or source.name
         raise UserError(
             f"the data in {place!r} cannot be read ({error.strerror or error}); fix this and "
             "give the same command again."
         ) from error
 
 
-def make_preprocessing(config: ConfigDict, train: Images) -> Preprocessing:
+def make_preprocessing(config: ConfigDict, train: Dataset) -> Preprocessing:
     """Returns what every image goes through, with the mean as it is given.
 
     Raises:
@@ -86,29 +86,31 @@ def make_preprocessing(config: ConfigDict, train: Images) -> Preprocessing:
     return Preprocessing(data.mean, data.std, data.resize, data.channels, data.crop)
 
 
-def centered(given: Preprocessing, center: str, train: Images, report: Report) -> Preprocessing:
+def centered(
+    given: Preprocessing, center: str, train: Dataset, on_progress: ProgressFn
+) -> Preprocessing:
     """Returns the same with the mean of the training set: of each channel, or of each pixel."""
     if center == "given":
         return given
-    mean = mean_image(train, given, report)
+    mean = mean_image(train, given, on_progress)
     if center == "channel":
         mean = mean.mean(axis=(0, 1))
     return dataclasses.replace(given, mean=mean.round(3).tolist())
 
 
 def make_augmentation(
-    config: ConfigDict, train: Images, preprocessing: Preprocessing, report: Report
+    config: ConfigDict, train: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
 ) -> Augmentation:
-    """Returns the random changes on the device, with the colours of the training set."""
+    """Returns the random changes on the device, with the colors of the training set."""
     components: Sequence[Sequence[float]] = ()
-    if config.colour_noise:
-        found = colour_components(train, preprocessing, config.colour_components, report)
+    if config.pca_noise:
+        found = pca_components(train, preprocessing, config.pca_scaling, on_progress)
         components = found.tolist()
     return Augmentation(
-        config.affine,
-        config.photometric,
-        config.colour_noise,
+        config.random_affine,
+        config.color_jitter,
+        config.pca_noise,
         components,
-        config.pad,
+        config.pad_and_crop,
         config.flip,
     )

@@ -13,7 +13,7 @@ from rich.text import Text
 from flax_vision.runtime import multihost
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.text import counted, printable
-from flax_vision.training.throughput import Pace
+from flax_vision.training.throughput import ThroughputMeter
 
 
 class Display:
@@ -89,7 +89,12 @@ class Display:
             self.begin(0)
 
     def training(
-        self, epoch: str, step: int, total: int, averages: Mapping[str, float], pace: Pace
+        self,
+        epoch: str,
+        step: int,
+        total: int,
+        averages: Mapping[str, float],
+        pace: ThroughputMeter,
     ) -> None:
         """Shows how far the training has come.
 
@@ -122,7 +127,7 @@ class Display:
                 parts.append(f"{part} loss {loss:.4f} top-1 {top1:.2%}")
         if "images_per_second" in record:
             parts.append(f"{record['images_per_second']:,.0f} images/s")
-            parts.append(f"waiting {record['waiting']:.1%}")
+            parts.append(f"waiting {record['input_wait_fraction']:.1%}")
         parts.append(self._time_left(record["step"], total))
         self.line("  ".join(parts))
         self._shown_at = time.monotonic()
@@ -131,7 +136,7 @@ class Display:
         """Prints the table of a finished run."""
         images = result["test/images"]
         wrong = images - round(result["test/top1"] * images)
-        rows = {"best epoch": str(result["best/epoch"])}
+        rows = {"best epoch": str(result["best_epoch"])}
         if "validation/top1" in result:
             rows["validation top-1"] = f"{result['validation/top1']:.2%}"
         rows["test top-1"] = (
@@ -141,8 +146,8 @@ class Display:
             rows["test top-5"] = f"{result['test/top5']:.2%}"
         rows |= {
             "test loss": f"{result['test/loss']:.4f}",
-            "training time": duration(result["seconds"]),
-            "waiting for input": f"{result['waiting']:.1%}",
+            "training time": duration(result["train_seconds"]),
+            "waiting for input": f"{result['input_wait_fraction']:.1%}",
             "exported to": str(export),
         }
         table = Table(

@@ -63,7 +63,7 @@ def missing_records(path: Path) -> History | None:
 def _result_of_export(path: Path) -> dict[str, Any]:
     """Returns the result from the metadata of a run's exported model."""
     try:
-        result = dict(saved_model.load_card(path / "export").metrics)
+        result = dict(saved_model.load_metadata(path / "export").metrics)
         reason = result_problem(result)
     except (UserError, TypeError, ValueError) as error:
         reason = str(error)

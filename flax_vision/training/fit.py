@@ -5,18 +5,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flax_vision.data.dataset import Images, Report
+from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.runtime.paths import to_path
-from flax_vision.training.build import make_placement, prepare
+from flax_vision.training.build import make_partitioner, prepare
 from flax_vision.training.config_loader import check_config
 from flax_vision.training.config_schema import DATA_PATHS, flatten
 from flax_vision.training.data_pipeline import load_data
 from flax_vision.training.display import Display
 from flax_vision.training.run_dir import open_run
 from flax_vision.training.signals import Interruption
-from flax_vision.training.trainer import Run
+from flax_vision.training.trainer import Trainer
 from flax_vision.weights.run_files import REPORT_PAGE
 
 
@@ -41,7 +41,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     for key in DATA_PATHS:  # the images themselves are compared
         del settings[f"config.{key}"]
     multihost.check_same({**settings, "--workdir": str(workdir)})
-    make_placement(config)  # a mistake leaves no directory behind
+    make_partitioner(config)  # a mistake leaves no directory behind
     with open_run(workdir, config.to_dict()) as directory, Display() as display:
         config.init_from = directory.init_from
         result, tested = directory.result(), None
@@ -51,7 +51,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
                     report = _reporter(display, interruption)
                     kept = directory.metadata()
                     setup = prepare(config, report, directory.claim_images, kept)
-                with Run(setup, directory, display, interruption) as run:
+                with Trainer(setup, directory, display, interruption) as run:
                     run.start()
                     run.train()
                     result = run.finish()
@@ -62,12 +62,12 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
         is_reported = tested is None and (workdir / REPORT_PAGE).exists()
-        if config.report and not is_reported and multihost.is_first():
+        if config.write_report and not is_reported and multihost.is_first():
             _report(workdir, tested, display)
         return result
 
 
-def _report(workdir: Path, tested: Images | None, display: Display) -> None:
+def _report(workdir: Path, tested: Dataset | None, display: Display) -> None:
     """Writes the report of a finished run; a failure is only a warning.
 
     Args:
@@ -82,7 +82,7 @@ def _report(workdir: Path, tested: Images | None, display: Display) -> None:
         return
     display.begin(0)
     try:
-        page, warning = write_report(workdir, tested, report=display.reading)
+        page, warning = write_report(workdir, tested, on_progress=display.reading)
     except (Exception, KeyboardInterrupt) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         display.warning(f"no report ({reason}); to try again: flax-vision report {workdir}")
@@ -92,7 +92,7 @@ def _report(workdir: Path, tested: Images | None, display: Display) -> None:
         display.line(f"report: {page}")
 
 
-def _reporter(display: Display, interruption: Interruption) -> Report:
+def _reporter(display: Display, interruption: Interruption) -> ProgressFn:
     """Returns what shows how far the reading of the data is, and leaves when asked to stop."""
 
     def report(what: str, done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""Layers that keep their parameters, and the statistics of their batch normalisation."""
+"""Layers that keep their parameters, and the statistics of their batch normalization."""
 
 import difflib
 import re
@@ -70,11 +70,11 @@ def trained(params: Any, frozen: frozenset[Layer]) -> Any:
     return unflatten_dict({path: x for path, x in flat.items() if path[:-1] not in frozen})
 
 
-def overlaid(tree: Any, part: Any) -> Any:
+def merge_params(tree: Any, part: Any) -> Any:
     """Returns a tree of dictionaries with the arrays of another in the place of its own."""
     return unflatten_dict(flatten_dict(tree) | flatten_dict(part))
 
 
-def marks(frozen: frozenset[Layer]) -> dict[str, Any]:
+def frozen_collection(frozen: frozenset[Layer]) -> dict[str, Any]:
     """Returns the collection `frozen`, by which layers know that they are: see `BatchNorm`."""
     return unflatten_dict({(*layer, "statistics"): True for layer in frozen})

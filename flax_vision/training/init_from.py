@@ -19,7 +19,7 @@ from flax_vision.errors import UserError
 from flax_vision.models.registry import differing_options, find_variant, model_options
 from flax_vision.text import listed
 from flax_vision.weights.loading import load_model
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.saved_model import ModelMetadata
 
 ALL = ".*"
 """The pattern of all layers."""
@@ -37,14 +37,14 @@ class Trained:
     Attributes:
       path: where it is.
       pattern: of the names of the layers that are taken.
-      card: its description.
+      metadata: its description.
       variables: its parameters and statistics.
       note: A line about the checkpoint of an unfinished run; empty for an export.
     """
 
     path: str
     pattern: str
-    card: ModelCard
+    metadata: ModelMetadata
     variables: Mapping[str, Any]
     note: str = ""
 
@@ -62,13 +62,13 @@ class Start:
       variables: parameters and statistics that take the place of its own, as its collections have
         them.
       afresh: layers of the other network that are not taken, because they tell other classes apart.
-      card: of the other network.
+      metadata: of the other network.
       note: A line about the checkpoint of an unfinished run; empty for an export.
     """
 
     variables: Mapping[str, Any]
-    afresh: list[str]
-    card: ModelCard
+    reinitialized: list[str]
+    metadata: ModelMetadata
     note: str = ""
 
     def describe(self, path: str, name: str) -> str:
@@ -79,12 +79,12 @@ class Start:
           name: of the network that begins with it.
         """
         count = len(flatten_dict(dict(self.variables)))
-        other = self.card.name
+        other = self.metadata.name
         text = f"{count:,} arrays are those of {other} in {path}"
         if other != name:
             text += f", which is another network than {name}, with layers of the same shapes"
-        if self.afresh:
-            text += f"; {', '.join(self.afresh)} begin afresh, for other classes"
+        if self.reinitialized:
+            text += f"; {', '.join(self.reinitialized)} begin afresh, for other classes"
         return text
 
 
@@ -102,16 +102,16 @@ def load_trained(path: str, pattern: str, name: str, options: Mapping[str, Any])
         has other options, by which the parameters would mean something else.
     """
     loaded = load_model(path)
-    trained = Trained(path, pattern, loaded.card, loaded.variables, loaded.note)
+    trained = Trained(path, pattern, loaded.metadata, loaded.variables, loaded.note)
     try:
         layers = trained.layers
     except re.error as error:
         raise UserError(
-            f"config.init_layers is {pattern!r}, which is no regular expression ({error})."
+            f"config.init_pattern is {pattern!r}, which is no regular expression ({error})."
         ) from error
     if not layers:
         raise UserError(
-            f"config.init_layers is {pattern!r}, and no layer in {path} has such a name: "
+            f"config.init_pattern is {pattern!r}, and no layer in {path} has such a name: "
             f"{', '.join(loaded.variables['params'])}."
         )
     if pattern == ALL:
@@ -122,25 +122,25 @@ def load_trained(path: str, pattern: str, name: str, options: Mapping[str, Any])
 
 def _check_options(trained: Trained, name: str, options: Mapping[str, Any]) -> None:
     """Raises a UserError that lists the options in which two networks differ."""
-    there = {**model_options(trained.card.name), **trained.card.options}
+    there = {**model_options(trained.metadata.name), **trained.metadata.options}
     other = differing_options(there, options)
     if other:
         given = [f"--config.model.{key}={old}" for key, (old, _) in other.items()]
         raise UserError(
-            f"{trained.path} has another {trained.card.name} than this {name}, in which its "
+            f"{trained.path} has another {trained.metadata.name} than this {name}, in which its "
             f"parameters would mean something else: {_told(other)}. Give {' '.join(given)}."
         )
 
 
 def _check_name(trained: Trained, name: str) -> None:
     """Raises a UserError where the names of two networks fix how the same layers compute."""
-    old = trained.card.name
+    old = trained.metadata.name
     other = differing_options(find_variant(old).fixed, find_variant(name).fixed)
     if other:
         raise UserError(
             f"{trained.path} has {old}, in which the parameters mean something else than in "
             f"{name}: {_told(other)}. Give --config.model.name={old}, or with "
-            "--config.init_layers the layers that are to be taken."
+            "--config.init_pattern the layers that are to be taken."
         )
 
 
@@ -174,11 +174,11 @@ def start_from(trained: Trained, variables: Mapping[str, Any], classes: int) -> 
         are asked for, also where the new network has more.
     """
     there, here = _taken(trained, variables)
-    afresh = _of_other_classes(there, here, len(trained.card.class_names), classes)
-    _check(trained.path, there, here, afresh)
-    taken = {key: x for key, x in there.items() if key not in afresh}
-    layers = sorted({"/".join(key[1:-1]) for key in afresh})
-    return Start(unflatten_dict(taken), layers, trained.card, trained.note)
+    reinitialized = _of_other_classes(there, here, len(trained.metadata.class_names), classes)
+    _check(trained.path, there, here, reinitialized)
+    taken = {key: x for key, x in there.items() if key not in reinitialized}
+    layers = sorted({"/".join(key[1:-1]) for key in reinitialized})
+    return Start(unflatten_dict(taken), layers, trained.metadata, trained.note)
 
 
 def _taken(trained: Trained, variables: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
@@ -222,22 +222,22 @@ def _check(path: str, there: Arrays, here: Arrays, other: Collection[tuple[str, 
         raise UserError(
             f"{len(problems):,} arrays in {path} do not fit the network: "
             f"{listed(problems, _NAMED, '; ')}. Give the network the name, the options and the "
-            "image size of the other, or choose layers with config.init_layers, such as "
+            "image size of the other, or choose layers with config.init_pattern, such as "
             "'conv1_1|fc.*'."
         )
 
 
-def preprocessing_of(card: ModelCard, given: Preprocessing) -> Preprocessing:
+def preprocessing_of(metadata: ModelMetadata, given: Preprocessing) -> Preprocessing:
     """Returns a preprocessing with the mean and the deviation that a network was trained with.
 
     A mean image becomes the mean of each channel, for it is of images of one size.
 
     Args:
-      card: of the network.
+      metadata: of the network.
       given: the preprocessing.
     """
-    mean = np.asarray(card.preprocessing.mean)
+    mean = np.asarray(metadata.preprocessing.mean)
     if mean.ndim == 3:
         mean = mean.mean(axis=(0, 1)).round(3)
-    std = list(card.preprocessing.std)
+    std = list(metadata.preprocessing.std)
     return dataclasses.replace(given, mean=mean.tolist(), std=std)

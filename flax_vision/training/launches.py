@@ -17,8 +17,8 @@ _LIBRARIES = (
 )
 
 
-def describe_start() -> dict[str, Any]:
-    """Returns the time, the place and the programs, as they are written to `starts.json`."""
+def describe_launch() -> dict[str, Any]:
+    """Returns the time, the place and the programs, as they are written to `launches.json`."""
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": sys.argv,

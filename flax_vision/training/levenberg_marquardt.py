@@ -22,9 +22,9 @@ from flax_vision.models.lenet import (
     TABLE_I,
     LeNet5,
     RadialBasis,
+    dense_from_links,
     extend,
-    spread_links,
-    squash,
+    scaled_tanh,
 )
 from flax_vision.ops.convolution import convolution
 from flax_vision.ops.pooling import sum_pool
@@ -54,7 +54,7 @@ def _convolve(params: Any, x: jax.Array) -> jax.Array:
 
 
 def _convolve_links(params: Any, x: jax.Array) -> jax.Array:
-    return convolution(x, spread_links(params["kernel"], TABLE_I), bias=params["bias"])
+    return convolution(x, dense_from_links(params["kernel"], TABLE_I), bias=params["bias"])
 
 
 def _scale(params: Any, x: jax.Array) -> jax.Array:
@@ -98,13 +98,13 @@ def make_curvature(model: LeNet5, loss: Loss) -> Curvature:
         for layer in _LAYERS:
             sums = layer.sums(params.get(layer.name), x)
             seen.append((x, sums))
-            x = squash(sums) if layer.squashes else sums
+            x = scaled_tanh(sums) if layer.squashes else sums
         # Of the last layer's outputs it is exact, and there it is never negative.
         second = jax.vmap(of_output)(x, labels)
         result = {}
         for layer, (x, sums) in zip(reversed(_LAYERS), reversed(seen), strict=True):
             if layer.squashes:
-                _, slope = jax.jvp(squash, (sums,), (jnp.ones_like(sums),))
+                _, slope = jax.jvp(scaled_tanh, (sums,), (jnp.ones_like(sums),))
                 second = second.reshape(sums.shape) * slope**2
             squared = jax.tree.map(jnp.square, (params.get(layer.name), x))
             _, propagate = jax.vjp(layer.sums, *squared)
@@ -124,7 +124,7 @@ def make_curvature(model: LeNet5, loss: Loss) -> Curvature:
 
 
 def levenberg_marquardt(mu: float) -> optax.GradientTransformationExtraArgs:
-    """Returns the optimiser, whose state is the curvature.
+    """Returns the optimizer, whose state is the curvature.
 
     Args:
       mu: keeps the steps small where there is no curvature; 0.02 in the paper, see

@@ -1,4 +1,4 @@
-"""What training minimises, for each image."""
+"""What training minimizes, for each image."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Loss = Callable[[jax.Array, Array], jax.Array]
 """From logits float32 [N, classes] and labels int32 [N] to losses float32 [N]."""
 
 
-def map_loss(logits: jax.Array, labels: Array, rubbish: float) -> jax.Array:
+def map_loss(logits: jax.Array, labels: Array, map_j: float) -> jax.Array:
     """LeNet-5's maximum a posteriori loss, y_D + log(exp(-j) + sum_i exp(-y_i)).
 
     The second term pushes the wrong classes away, and the constant j stands for a class of
@@ -22,7 +22,7 @@ def map_loss(logits: jax.Array, labels: Array, rubbish: float) -> jax.Array:
     Args:
       logits: float32 [N, classes], the negated distances y.
       labels: int32 [N], the class D of each image.
-      rubbish: the constant j.
+      map_j: the constant j.
 
     Returns:
       float32 [N].
@@ -30,17 +30,17 @@ def map_loss(logits: jax.Array, labels: Array, rubbish: float) -> jax.Array:
     Source: LeCun et al. 1998, section II.C, equation 9.
     """
     right = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    constant = jnp.full_like(logits[:, :1], -rubbish)
+    constant = jnp.full_like(logits[:, :1], -map_j)
     return jax.nn.logsumexp(jnp.concatenate([logits, constant], axis=1), axis=1) - right
 
 
-def make_loss(name: str, rubbish: float) -> Loss:
-    """Returns the loss `"map"` or `"cross_entropy"`, with j = `rubbish` for the former.
+def make_loss(name: str, map_j: float) -> Loss:
+    """Returns the loss `"lenet5_map"` or `"cross_entropy"`, with j = `map_j` for the former.
 
     Raises:
       UserError: The loss is unknown.
     """
     check_choice("loss.name", name)
-    if name == "map":
-        return lambda logits, labels: map_loss(logits, labels, rubbish)
+    if name == "lenet5_map":
+        return lambda logits, labels: map_loss(logits, labels, map_j)
     return optax.softmax_cross_entropy_with_integer_labels

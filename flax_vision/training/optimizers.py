@@ -14,13 +14,13 @@ from flax_vision.training.levenberg_marquardt import levenberg_marquardt
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer `config.name`.
 
-    `"sgd"` is the papers' gradient descent, with the L2 decay in the gradient. With `velocity`
-    "gradient", the usual form, the rate multiplies the velocity:
+    `"sgd"` is the papers' gradient descent, with the L2 decay in the gradient. With `momentum_form`
+    "standard", the usual form, the rate multiplies the velocity:
 
         g' = g + decay w;  v = momentum v + g';  w = w - rate v
 
-    With "step" the velocity contains it (Krizhevsky et al. 2012, section 5), so that after a drop
-    of the rate the steps fall little by little:
+    With "alexnet" the velocity contains it (Krizhevsky et al. 2012, section 5), so that after a
+    drop of the rate the steps fall little by little:
 
         v = momentum v - rate g';  w = w + v
 
@@ -28,30 +28,34 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
       config: the part `optimizer` of a configuration; `default_config` tells its keys.
 
     Returns:
-      An optimiser whose `update` takes the rate as the keyword `learning_rate`.
+      An optimizer whose `update` takes the rate as the keyword `learning_rate`.
 
     Raises:
-      UserError: The optimizer or the form of the velocity is unknown.
+      UserError: The optimizer or the form of the momentum is unknown.
     """
     check_choice("optimizer.name", config.name)
-    check_choice("optimizer.velocity", config.velocity)
+    check_choice("optimizer.momentum_form", config.momentum_form)
     if config.name == "levenberg_marquardt":
-        return levenberg_marquardt(config.mu)
+        return levenberg_marquardt(config.damping)
     decayed = None if config.decay_biases else _not_biases
     gradient = [
         optax.add_decayed_weights(config.weight_decay, decayed),
-        optax.masked(optax.scale(config.bias_rate), _biases),
+        optax.masked(optax.scale(config.bias_lr_mult), _biases),
     ]
     trace, rate = optax.trace(config.momentum), _scale_by_rate()
-    forms = {"gradient": (trace, rate), "step": (rate, trace)}
-    optimizer = optax.chain(*gradient, *forms[config.velocity])
-    return optimizer if config.accumulate == 1 else _accumulating(optimizer, config.accumulate)
+    forms = {"standard": (trace, rate), "alexnet": (rate, trace)}
+    optimizer = optax.chain(*gradient, *forms[config.momentum_form])
+    return (
+        optimizer
+        if config.grad_accum_steps == 1
+        else _accumulating(optimizer, config.grad_accum_steps)
+    )
 
 
 def _accumulating(
     optimizer: optax.GradientTransformationExtraArgs, batches: int
 ) -> optax.GradientTransformationExtraArgs:
-    """Returns an optimiser that steps once for so many batches, with their mean gradient."""
+    """Returns an optimizer that steps once for so many batches, with their mean gradient."""
     steps = optax.MultiSteps(optimizer, batches)
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
@@ -72,7 +76,7 @@ def _scale_by_rate() -> optax.GradientTransformationExtraArgs:
 
 
 def _biases(params: Any) -> Any:
-    """Returns which parameters are biases, those of batch normalisation among them."""
+    """Returns which parameters are biases, those of batch normalization among them."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: jax.tree_util.keystr(path[-1:], simple=True) == "bias", params
     )

@@ -18,12 +18,12 @@ _STAYS = 1 << 22
 such are kernels of fully connected layers, before which it takes less to gather the maps."""
 
 
-class Placement:
+class Partitioner:
     """Where the arrays of a run are.
 
     Attributes:
       mesh: the devices.
-      fsdp: whether large parameters, and what the optimiser keeps of them, are divided among the
+      fsdp: whether large parameters, and what the optimizer keeps of them, are divided among the
         devices that share a batch. Kernels of convolutions are gathered for each step; in large
         fully connected layers each device multiplies the maps of all by its part of the kernel.
       column_layers: layers that are divided among the devices of the axis `column`.

@@ -12,17 +12,23 @@ from flax_vision.text import counted
 from flax_vision.training.config_schema import DATA_PATHS, INIT_FROM, default_config, flatten
 from flax_vision.training.schedules import INDEPENDENT_OF_EPOCHS
 from flax_vision.weights.run_checkpoints import Checkpoint, find_checkpoints
-from flax_vision.weights.run_files import IMAGES
+from flax_vision.weights.run_files import DATASET
 
 CHANGEABLE_KEYS = (
-    *("checkpoint.every_seconds", "checkpoint.keep", "data.on_error", "data.threads", "report"),
+    *(
+        "checkpoint.save_interval_secs",
+        "checkpoint.max_to_keep",
+        "data.on_error",
+        "data.num_threads",
+        "report",
+    ),
     *("data.max_pixels", "mesh.data", "mesh.column", "mesh.fsdp"),
 )
 """Keys that a resumed run may change, because they do not affect training."""
 
 _TRAINING_KEYS = (
     *("augmentation.", "batch_size", "epochs", "freeze", "loss.", "optimizer.", "schedule."),
-    *("seed", "steps_at_once"),
+    *("seed", "steps_per_call"),
 )
 """Keys, or their prefixes: a run that differs in them can start from the same weights."""
 
@@ -42,7 +48,7 @@ def check_same_run(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any
     """
     old, new = _with_defaults(flatten(saved), flatten(given))
     # The digests of the images identify the data, at any path.
-    places = DATA_PATHS if (path / IMAGES).exists() else ()
+    places = DATA_PATHS if (path / DATASET).exists() else ()
     differences = {
         key: f"{key} is {old.get(key, _NONE)!r} there and {new.get(key, _NONE)!r} now"
         for key in sorted((old | new).keys() - {*CHANGEABLE_KEYS, *places, INIT_FROM})

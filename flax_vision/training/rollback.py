@@ -9,17 +9,17 @@ from flax_vision.training.tensorboard import PATTERN
 from flax_vision.weights.run_checkpoints import saved_steps
 from flax_vision.weights.run_files import (
     CONFIG,
-    IMAGES,
+    DATASET,
+    LAUNCHES,
     METADATA,
     METRICS,
     REPORT_PAGE,
     RESULT,
-    STARTS,
 )
 
 LOCK = "run.lock"
 
-_FILES = (CONFIG, STARTS, IMAGES, METADATA, METRICS, RESULT, REPORT_PAGE, LOCK)
+_FILES = (CONFIG, LAUNCHES, DATASET, METADATA, METRICS, RESULT, REPORT_PAGE, LOCK)
 """Files that a run writes or removes before its first checkpoint; the lock is removed last."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import filelock
 
 from flax_vision.data import fingerprint
-from flax_vision.data.splits import Parts
+from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.runtime import multihost
 from flax_vision.runtime.paths import normalized_path
@@ -19,7 +19,7 @@ from flax_vision.runtime.regular_files import read_regular
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.training.config_schema import DATA_PATHS, INIT_FROM, flatten
 from flax_vision.training.finished_run import missing_records, read_finished
-from flax_vision.training.launches import describe_start
+from flax_vision.training.launches import describe_launch
 from flax_vision.training.resume_check import check_same_run
 from flax_vision.training.rollback import LOCK, Rollback
 from flax_vision.training.tensorboard import Events
@@ -27,20 +27,20 @@ from flax_vision.weights import saved_model
 from flax_vision.weights.run_checkpoints import saved_steps
 from flax_vision.weights.run_files import (
     CONFIG,
-    IMAGES,
+    DATASET,
+    LAUNCHES,
     METADATA,
     METRICS,
     REPORT_PAGE,
     RESTORE,
     RESULT,
-    STARTS,
     read_config,
-    read_images,
-    read_starts,
+    read_dataset,
+    read_launches,
     to_json,
     write_file,
 )
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.saved_model import ModelMetadata
 
 _SEEN_SECONDS = 60.0
 """For so long NFS may show a directory as it was."""
@@ -98,18 +98,18 @@ class RunDirectory:
         self._add_line(record)
         self._events.add(record)
 
-    def begin(self, card: ModelCard, history: Sequence[Mapping[str, Any]]) -> None:
+    def begin(self, metadata: ModelMetadata, history: Sequence[Mapping[str, Any]]) -> None:
         """Writes the run's files, and removes the result and report of an earlier end.
 
         Args:
-          card: Description of the model.
+          metadata: Description of the model.
           history: Records of the epochs up to the checkpoint at which the run resumes.
         """
         if multihost.is_first():
             for name in (REPORT_PAGE, RESULT):
                 (self.path / name).unlink(missing_ok=True)
         self.rewind(history)
-        self.write_metadata(card)
+        self.write_metadata(metadata)
         if multihost.is_first():
             self._write_config()
 
@@ -127,13 +127,13 @@ class RunDirectory:
         for record in history:
             self._events.add(record)
 
-    def write_metadata(self, card: ModelCard) -> None:
+    def write_metadata(self, metadata: ModelMetadata) -> None:
         """Writes the description of the model, with its preprocessing."""
         if multihost.is_first():
             self.check_exists()
-            write_file(self.path / METADATA, card.to_json())
+            write_file(self.path / METADATA, metadata.to_json())
 
-    def metadata(self) -> ModelCard | None:
+    def metadata(self) -> ModelMetadata | None:
         """Returns the model's description in a resumed run; None if unknown or the run is new.
 
         Raises:
@@ -143,7 +143,7 @@ class RunDirectory:
         if not saved_steps(self.path) or not file.exists():
             return None
         try:
-            return saved_model.read_card(file, "delete it to read config.init_from again")
+            return saved_model.read_metadata(file, "delete it to read config.init_from again")
         except UserError:
             if self._config.get("init_from"):
                 raise
@@ -169,7 +169,7 @@ class RunDirectory:
         self._events.add({"step": result["step"], **test})
         write_file(self._result, to_json(result))
 
-    def claim_images(self, parts: Parts) -> None:
+    def claim_images(self, parts: Splits) -> None:
         """Writes down which images the run learns from, and is chosen and tested by.
 
         Raises:
@@ -185,11 +185,11 @@ class RunDirectory:
         """Closes the files."""
         self._events.close()
 
-    def _claim_images(self, found: Mapping[str, fingerprint.Identity]) -> None:
+    def _claim_images(self, found: Mapping[str, fingerprint.Fingerprint]) -> None:
         self.check_exists()
         kept = None
         if _is_begun(self.path):
-            kept = read_images(self.path, "delete it to go on without comparing the images")
+            kept = read_dataset(self.path, "delete it to go on without comparing the images")
         if kept is not None:
             changed = {part: fingerprint.changes(kept[part], found[part]) for part in found}
             told = [f"{part}: {text}" for part, text in changed.items() if text]
@@ -198,7 +198,7 @@ class RunDirectory:
                     f"run directory {str(self.path)!r} belongs to other images than there are now: "
                     f"{'; '.join(told)}. Bring them back as they were, or give another --workdir."
                 )
-        write_file(self.path / IMAGES, json.dumps(found) + "\n")
+        write_file(self.path / DATASET, json.dumps(found) + "\n")
 
     def _read_result(self) -> dict[str, Any] | None:
         if read_config(self.path).get("epochs") != self._config.get("epochs"):
@@ -294,7 +294,7 @@ def _check_seen(path: Path) -> None:
 
 def _digest_of_starts(path: Path) -> str:
     try:
-        return hashlib.sha256(read_regular(path / STARTS)).hexdigest()
+        return hashlib.sha256(read_regular(path / LAUNCHES)).hexdigest()
     except OSError:
         return ""
 
@@ -302,7 +302,7 @@ def _digest_of_starts(path: Path) -> str:
 def _in_use(path: Path) -> UserError:
     starts: list[dict[str, Any]] = []
     with contextlib.suppress(UserError):  # the file only names the other run
-        starts = read_starts(path, "")
+        starts = read_launches(path, "")
     owner = f", process {starts[-1].get('process')} on {starts[-1]['host']}" if starts else ""
     return UserError(
         f"run directory {str(path)!r} is in use by another run{owner}; wait for it, or give "
@@ -311,7 +311,7 @@ def _in_use(path: Path) -> UserError:
 
 
 def _claim(path: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Compares and writes `config.json`, and adds this start to `starts.json`.
+    """Compares and writes `config.json`, and adds this start to `launches.json`.
 
     Returns:
       The configuration with which the run began.
@@ -329,14 +329,14 @@ def _claim(path: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
     # Another number of epochs takes effect only when the run resumes.
     kept = {key: began[key] for key in ("epochs", INIT_FROM) if key in began}
     write_file(path / CONFIG, to_json({**config, **kept}))
-    write_file(path / STARTS, to_json([*_read_starts(path), describe_start()]))
+    write_file(path / LAUNCHES, to_json([*_read_starts(path), describe_launch()]))
     return began
 
 
 def _read_starts(path: Path) -> list[dict[str, Any]]:
-    """Returns the entries of `starts.json`; an empty list and a warning if it is damaged."""
+    """Returns the entries of `launches.json`; an empty list and a warning if it is damaged."""
     try:
-        return read_starts(path, "a new file replaces it")
+        return read_launches(path, "a new file replaces it")
     except UserError as damage:
         print_warning(damage)
         return []

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from flax_vision.training.config_schema import check_choice
 
-INDEPENDENT_OF_EPOCHS = ("constant", "exponential", "steps", "plateau")
+INDEPENDENT_OF_EPOCHS = ("constant", "exponential", "piecewise", "plateau")
 """Schedules whose rates do not depend on the number of epochs."""
 
 
@@ -27,9 +27,9 @@ def make_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> opta
     schedule = _main_schedule(config, epochs, steps_per_epoch)
     warm_up = config.warmup
     last = round(warm_up.epochs * steps_per_epoch)
-    first = warm_up.factor * config.learning_rate
+    first = warm_up.factor * config.lr
     is_linear = warm_up.name == "linear"
-    early = optax.linear_schedule(first, config.learning_rate if is_linear else first, max(last, 1))
+    early = optax.linear_schedule(first, config.lr if is_linear else first, max(last, 1))
 
     def rate(step: jax.typing.ArrayLike) -> jax.Array:
         step = jnp.asarray(step, jnp.float32)
@@ -41,18 +41,18 @@ def make_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> opta
 
 
 def _main_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> optax.Schedule:
-    rate, steps = config.learning_rate, epochs * steps_per_epoch
+    rate, steps = config.lr, epochs * steps_per_epoch
     match config.name:
         case "cosine":
             return optax.cosine_decay_schedule(rate, steps)
         case "one_cycle":
             return optax.cosine_onecycle_schedule(steps, rate)
         case "exponential":
-            every = round(config.every * steps_per_epoch)
+            every = round(config.decay_epochs * steps_per_epoch)
             return optax.exponential_decay(rate, every, config.factor, staircase=True)
-        case "steps":
+        case "piecewise":
             return optax.join_schedules(
-                [optax.constant_schedule(rate * factor) for factor in (1.0, *config.factors)],
+                [optax.constant_schedule(rate * factor) for factor in (1.0, *config.decay_factors)],
                 [round(boundary * steps_per_epoch) for boundary in config.boundaries],
             )
     return optax.constant_schedule(rate)
@@ -67,7 +67,7 @@ def make_plateau(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
     Args:
       config: the part `schedule` of a configuration.
     """
-    drops = config.drops if config.name == "plateau" else 0
+    drops = config.max_drops if config.name == "plateau" else 0
     return optax.contrib.reduce_on_plateau(
         factor=config.factor, patience=config.patience, min_scale=config.factor**drops
     )

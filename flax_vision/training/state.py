@@ -13,13 +13,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flax_vision.data.augmentation import Augmentation
 from flax_vision.evaluation.metrics import Totals
-from flax_vision.training.freeze import Layer, overlaid
+from flax_vision.training.freeze import Layer, merge_params
 from flax_vision.training.levenberg_marquardt import Curvature
 from flax_vision.training.losses import Loss
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainSpec:
     """How a network is trained.
 
     Attributes:
@@ -32,7 +32,7 @@ class Recipe:
       auxiliary: weight of the loss of each auxiliary head, where the network has some.
       average: decay of the running average of the parameters that is tested and exported in their
         place; 0 for none.
-      curvature: estimates what the optimiser divides by, before each epoch; None where it does not.
+      curvature: estimates what the optimizer divides by, before each epoch; None where it does not.
       frozen: layers that keep their parameters and statistics.
     """
 
@@ -55,7 +55,7 @@ class TrainState(struct.PyTreeNode):
       step: int32 [], steps done; with the seed it is the place in the order of the images.
       params: parameters of the network.
       statistics: its other collections, such as `batch_stats`.
-      opt_state: of the optimiser.
+      opt_state: of the optimizer.
       average: of the trained parameters so far, where the recipe asks for it, else None.
       plateau: of what lowers the rate when nothing is gained any more.
       key: PRNG key of the run, the same at every step.
@@ -76,7 +76,7 @@ class TrainState(struct.PyTreeNode):
     @property
     def variables(self) -> dict[str, Any]:
         """What the network's `apply` takes in a test."""
-        params = self.params if self.average is None else overlaid(self.params, self.average)
+        params = self.params if self.average is None else merge_params(self.params, self.average)
         return {"params": params, **self.statistics}
 
     def starting_from(self, variables: Mapping[str, Any]) -> "TrainState":
@@ -87,7 +87,7 @@ class TrainState(struct.PyTreeNode):
             path: jax.device_put(np.asarray(x), places[path])
             for path, x in flatten_dict(variables).items()
         }
-        statistics = dict(overlaid(own, unflatten_dict(placed)))
+        statistics = dict(merge_params(own, unflatten_dict(placed)))
         params = statistics.pop("params")
         average = self.average
         if average is not None:

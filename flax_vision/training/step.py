@@ -13,13 +13,13 @@ from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.googlenet import auxiliary_logits
-from flax_vision.training.freeze import marks, overlaid, trained
+from flax_vision.training.freeze import frozen_collection, merge_params, trained
 from flax_vision.training.optimizers import running_average
-from flax_vision.training.partitioning import Placement
-from flax_vision.training.state import Recipe, TrainState
+from flax_vision.training.partitioning import Partitioner
+from flax_vision.training.state import TrainSpec, TrainState
 
 
-class Program:
+class TrainFunctions:
     """The functions of a run, each compiled once, for one batch size.
 
     Attributes:
@@ -38,10 +38,10 @@ class Program:
     def __init__(
         self,
         model: nn.Module,
-        recipe: Recipe,
+        recipe: TrainSpec,
         preprocessing: Preprocessing,
         batch: Batch,
-        placement: Placement | None = None,
+        placement: Partitioner | None = None,
     ) -> None:
         """Prepares the functions; nothing is compiled before `compile`.
 
@@ -55,7 +55,7 @@ class Program:
         self._model = model
         self._recipe = recipe
         self._preprocessing = preprocessing
-        self.placement = placement or Placement()
+        self.placement = placement or Partitioner()
         shape: Any = jax.ShapeDtypeStruct
         on_devices, everywhere = self.placement.of_batch(), self.placement.everywhere
         self._batch = Batch(*(shape(x.shape, x.dtype, sharding=on_devices) for x in batch))
@@ -149,7 +149,7 @@ class Program:
         is_first_bad = (state.bad_step == 0) & ~jnp.isfinite(loss)
         return state.replace(
             step=step,
-            params=overlaid(state.params, params) if self._recipe.frozen else params,
+            params=merge_params(state.params, params) if self._recipe.frozen else params,
             statistics=statistics,
             opt_state=opt_state,
             average=average,
@@ -192,8 +192,8 @@ class Program:
         def objective(params: Any) -> tuple[jax.Array, tuple[Totals, Any]]:
             # Nothing is differentiated by what is frozen, so that no gradient goes through layers
             # before which nothing is trained.
-            whole = overlaid(self._gathered(state.params), params) if frozen else params
-            marked = {"frozen": marks(frozen)} if frozen else {}
+            whole = merge_params(self._gathered(state.params), params) if frozen else params
+            marked = {"frozen": frozen_collection(frozen)} if frozen else {}
             applied: Any = self._model.apply(
                 {"params": whole, **state.statistics, **marked},
                 images,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from flax_vision.data.batches import Batch
 
 
-class Pace:
+class ThroughputMeter:
     """A clock that starts when it is made."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Pace:
         """Returns `images_per_second` and `waiting`; nothing where there was no batch."""
         if not self._images:
             return {}
-        return {"images_per_second": self.images_per_second, "waiting": self.waiting}
+        return {"images_per_second": self.images_per_second, "input_wait_fraction": self.waiting}
 
     @property
     def seconds(self) -> float:

@@ -12,29 +12,29 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 
 from flax_vision.data.batches import Batch, evaluation_batches, samples, training_batches
-from flax_vision.data.dataset import Images
+from flax_vision.data.dataset import Dataset
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.evaluation.averages import total
 from flax_vision.evaluation.metrics import Totals, has_top5
 from flax_vision.ops.cpu import onednn_library
 from flax_vision.runtime import environment, multihost
-from flax_vision.training.build import Setup
+from flax_vision.training.build import Experiment
 from flax_vision.training.checkpoints import Checkpoints
 from flax_vision.training.display import Display
 from flax_vision.training.run_dir import RunDirectory
 from flax_vision.training.signals import Interrupted, Interruption
 from flax_vision.training.state import TrainState, is_finite
-from flax_vision.training.throughput import Pace
+from flax_vision.training.throughput import ThroughputMeter
 from flax_vision.weights import saved_model
 from flax_vision.weights.run_checkpoints import CorruptCheckpointError, History, epoch_rank
 
 
-class Run:
+class Trainer:
     """A run in progress: how far it has come, and its next moves."""
 
     def __init__(
         self,
-        setup: Setup,
+        setup: Experiment,
         directory: RunDirectory,
         display: Display,
         interruption: Interruption,
@@ -50,11 +50,11 @@ class Run:
         self._step = 0
         directory.check_exists()
         self._checkpoints = Checkpoints(
-            directory.checkpoints, self._config.checkpoint.keep, self._best_step
+            directory.checkpoints, self._config.checkpoint.max_to_keep, self._best_step
         )
         self._saved_at = self._lapped_at = time.monotonic()
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> "Trainer":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
@@ -78,7 +78,7 @@ class Run:
             self._step = int(self._state.step)
             self._checkpoints.set_aside_after(self._step, self._display.warning)
             self._display.line(f"going on from step {self._step:,}")
-        self._directory.begin(self._setup.card, self._history)
+        self._directory.begin(self._setup.metadata, self._history)
         self._display.line(self._setup.summary())
         for note in self._setup.notes:
             self._display.line(note)
@@ -101,7 +101,7 @@ class Run:
     def train(self) -> None:
         """Trains and validates the epochs that are left."""
         for epoch in range(len(self._history), self._config.epochs):
-            record = self._train_epoch(epoch) | self._validate() | {"seconds": self._lap()}
+            record = self._train_epoch(epoch) | self._validate() | {"epoch_seconds": self._lap()}
             self._history.append(record)
             error = np.float32(1 - record.get("validation/top1", np.nan))
             self._state = self._setup.program.end_epoch(self._state, error)
@@ -126,18 +126,20 @@ class Run:
         self._display.left_out(self._setup.parts.left_out())
         result = {
             "step": self._step,
-            "best/epoch": best["epoch"],
+            "best_epoch": best["epoch"],
             **{name: value for name, value in best.items() if name.startswith("validation/")},
             **_prefixed("test", test),
             "test/images": int(totals.count),
-            "seconds": sum(record["seconds"] for record in self._history),
-            "waiting": statistics.fmean(record.get("waiting", 0.0) for record in self._history),
+            "train_seconds": sum(record["epoch_seconds"] for record in self._history),
+            "input_wait_fraction": statistics.fmean(
+                record.get("input_wait_fraction", 0.0) for record in self._history
+            ),
         }
-        card = dataclasses.replace(self._setup.card, metrics=result)
+        metadata = dataclasses.replace(self._setup.metadata, metrics=result)
         variables = self._placement.gathered(state.variables)
         if multihost.is_first():
             with add_file_name(self._directory.export):
-                saved_model.save(self._directory.export, card, variables)
+                saved_model.save(self._directory.export, metadata, variables)
         self._directory.finish(result)
         return result
 
@@ -147,8 +149,8 @@ class Run:
         Loss and accuracy are of the whole epoch; the pace is that of what this process trained of
         it, and left out where that is nothing.
         """
-        pace, program = Pace(), self._setup.program
-        at_once = self._config.steps_at_once
+        pace, program = ThroughputMeter(), self._setup.program
+        at_once = self._config.steps_per_call
         for batch in pace.clocked(self._batches(epoch), self._is_idle):
             self._stop_if_asked()
             if at_once == 1:
@@ -187,11 +189,11 @@ class Run:
         done = self._step - epoch * self._setup.steps_per_epoch
         train, config = self._setup.parts.train, self._config
         if config.optimizer.name == "levenberg_marquardt" and not done:
-            chosen = samples(train, config.optimizer.samples, config.seed, epoch)
+            chosen = samples(train, config.optimizer.curvature_samples, config.seed, epoch)
             chosen = self._placement.put_everywhere(chosen)
             self._state = self._setup.program.begin_epoch(self._state, chosen)
-        constant = config.data.order == "constant"
-        size, at_once = config.batch_size, config.steps_at_once
+        constant = not config.data.reshuffle
+        size, at_once = config.batch_size, config.steps_per_call
         rows = self._placement.rows(size)
         batches = training_batches(train, size, config.seed, epoch, done, constant, at_once, rows)
         return map(self._placement.put, batches)
@@ -203,12 +205,12 @@ class Run:
         totals = self._evaluate(self._state.variables, validation)
         return _prefixed("validation", totals.averages())
 
-    def _evaluate(self, variables: Any, images: Images) -> Totals:
+    def _evaluate(self, variables: Any, images: Dataset) -> Totals:
         size, placement = self._config.batch_size, self._placement
         batches = map(placement.put, evaluation_batches(images, size, placement.rows(size)))
         return total(self._setup.program.eval_step, variables, batches, self._stop_if_asked)
 
-    def _show(self, epoch: int, pace: Pace) -> None:
+    def _show(self, epoch: int, pace: ThroughputMeter) -> None:
         name = f"{epoch + 1}/{self._config.epochs}"
         averages = self._finite_totals().averages()
         self._display.training(name, self._step, self._setup.total_steps, averages, pace)
@@ -245,7 +247,7 @@ class Run:
 
     @property
     def _is_save_due(self) -> bool:
-        return time.monotonic() - self._saved_at >= self._config.checkpoint.every_seconds
+        return time.monotonic() - self._saved_at >= self._config.checkpoint.save_interval_secs
 
     def _save(self) -> None:
         if not is_finite(self._state):
@@ -270,14 +272,14 @@ class Run:
         )
 
     def _not_finite(self, step: int) -> UserError:
-        rate = self._config.schedule.learning_rate
+        rate = self._config.schedule.lr
         self._checkpoints.wait()
         kept = self._checkpoints.steps()
         return UserError(
             f"the loss is not finite at step {step:,} (epoch "
             f"{(step - 1) // self._setup.steps_per_epoch + 1}). Likely causes: a learning rate "
-            f"that is too high (config.schedule.learning_rate is {rate}; try {rate / 10:g}), or "
-            "pixels that are not normalised (config.data.mean and std). "
+            f"that is too high (config.schedule.lr is {rate}; try {rate / 10:g}), or "
+            "pixels that are not normalized (config.data.mean and std). "
             + (f"The checkpoint of step {kept[-1]:,} is kept." if kept else "Nothing was saved.")
         )
 

@@ -17,11 +17,11 @@ from safetensors.numpy import save_file
 
 from flax_vision.errors import UserError, unknown
 from flax_vision.models.registry import differing_options, model_options
-from flax_vision.ops.backend import plain_forms
+from flax_vision.ops.backend import reference_ops
 from flax_vision.runtime.paths import to_path
 from flax_vision.weights import saved_model
-from flax_vision.weights.loading import load_card, load_model
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.loading import load_metadata, load_model
+from flax_vision.weights.saved_model import ModelMetadata
 from flax_vision.weights.torchvision import to_torchvision
 
 _FILE_MODE = 0o644
@@ -30,7 +30,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 """For which a program is lowered."""
 
 
-class Program(NamedTuple):
+class ExportedFunction(NamedTuple):
     """A network with its parameters as one function.
 
     Attributes:
@@ -67,17 +67,17 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
     output = to_path(output)
     write = _check(form, output, preprocessing)
     if form == "onnx":
-        _check_precision(load_card(path))
-    card, model, variables, note = load_model(path)
+        _check_precision(load_metadata(path))
+    metadata, model, variables, note = load_model(path)
     unfinished = output.with_name(f".unfinished-{output.name}")
     is_program = form in _PROGRAMS
-    network = _program(card, model, variables, preprocessing) if is_program else variables
+    network = _program(metadata, model, variables, preprocessing) if is_program else variables
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir()
-        write(unfinished / output.name, card, network)
+        write(unfinished / output.name, metadata, network)
         if output.suffix in _WITH_CARD_FILE:
-            (unfinished / _card_file(output).name).write_text(card.to_json())
+            (unfinished / _card_file(output).name).write_text(metadata.to_json())
         for file in sorted(unfinished.iterdir(), reverse=True):  # the card first
             file.rename(output.with_name(file.name))
     except OSError as error:
@@ -120,49 +120,51 @@ def _card_file(output: Path) -> Path:
     return output.with_name(f"{output.name}.json")
 
 
-def _metadata(card: ModelCard) -> dict[str, str]:
+def _metadata(metadata: ModelMetadata) -> dict[str, str]:
     """Returns the description of a model for the metadata of a file."""
-    return {"class_names": json.dumps(list(card.class_names)), "model.json": card.to_json()}
+    return {"class_names": json.dumps(list(metadata.class_names)), "model.json": metadata.to_json()}
 
 
-def _check_precision(card: ModelCard) -> None:
+def _check_precision(metadata: ModelMetadata) -> None:
     """Raises a UserError for a network whose graph ONNX Runtime would not run."""
-    dtype = card.options.get("dtype", "float32")
+    dtype = metadata.options.get("dtype", "float32")
     if dtype != "float32":
         raise UserError(
-            f"this {card.name} computes in {dtype}, and ONNX is for networks that compute in "
+            f"this {metadata.name} computes in {dtype}, and ONNX is for networks that compute in "
             "float32; give --format stablehlo, or train with --config.model.dtype=float32."
         )
 
 
-def _program(card: ModelCard, model: Any, variables: Any, preprocessing: bool) -> Program:
+def _program(
+    metadata: ModelMetadata, model: Any, variables: Any, preprocessing: bool
+) -> ExportedFunction:
     if not preprocessing:
-        return Program(partial(model.apply, variables), card.seen_shape, "float32")
+        return ExportedFunction(partial(model.apply, variables), metadata.seen_shape, "float32")
 
     def function(images: Any) -> jax.Array:
-        logits: jax.Array = model.apply(variables, card.preprocessing(images))
+        logits: jax.Array = model.apply(variables, metadata.preprocessing(images))
         return logits
 
-    return Program(function, tuple(card.image_shape), "uint8")
+    return ExportedFunction(function, tuple(metadata.image_shape), "uint8")
 
 
-def _write_safetensors(path: Path, card: ModelCard, variables: Mapping[str, Any]) -> None:
+def _write_safetensors(path: Path, metadata: ModelMetadata, variables: Mapping[str, Any]) -> None:
     arrays = {name: np.asarray(x) for name, x in flatten_dict(variables, sep="/").items()}
-    _save_safetensors(path, card, arrays)
+    _save_safetensors(path, metadata, arrays)
 
 
-def _write_torchvision(path: Path, card: ModelCard, variables: Mapping[str, Any]) -> None:
-    if other := differing_options(model_options(card.name), card.options):
+def _write_torchvision(path: Path, metadata: ModelMetadata, variables: Mapping[str, Any]) -> None:
+    if other := differing_options(model_options(metadata.name), metadata.options):
         told = [
             f"{key} is {here!r} here and {there!r} there" for key, (there, here) in other.items()
         ]
         raise UserError(
-            f"torchvision has no such {card.name}: {'; '.join(told)}. Give another --format."
+            f"torchvision has no such {metadata.name}: {'; '.join(told)}. Give another --format."
         )
-    state_dict = to_torchvision(card.name, variables)
+    state_dict = to_torchvision(metadata.name, variables)
     if path.suffix == ".safetensors":
         arrays = {key: np.ascontiguousarray(x) for key, x in state_dict.items()}
-        _save_safetensors(path, card, arrays)
+        _save_safetensors(path, metadata, arrays)
         return
     import torch
 
@@ -170,9 +172,9 @@ def _write_torchvision(path: Path, card: ModelCard, variables: Mapping[str, Any]
         torch.save({key: torch.from_numpy(x) for key, x in state_dict.items()}, path)
 
 
-def _save_safetensors(path: Path, card: ModelCard, arrays: dict[str, np.ndarray]) -> None:
+def _save_safetensors(path: Path, metadata: ModelMetadata, arrays: dict[str, np.ndarray]) -> None:
     with _disk_error(SafetensorError):
-        save_file(arrays, path, _metadata(card))
+        save_file(arrays, path, _metadata(metadata))
     path.chmod(_FILE_MODE)  # it would keep the file from everybody else
 
 
@@ -185,19 +187,19 @@ def _disk_error(kind: type[Exception]) -> Iterator[None]:
         raise OSError(str(error).splitlines()[0]) from error
 
 
-def _write_stablehlo(path: Path, card: ModelCard, program: Program) -> None:
-    del card  # it is a file beside this one
+def _write_stablehlo(path: Path, metadata: ModelMetadata, program: ExportedFunction) -> None:
+    del metadata  # it is a file beside this one
     (batch,) = jax.export.symbolic_shape("batch")
     images = jax.ShapeDtypeStruct((batch, *program.shape), program.dtype)
-    with plain_forms():
+    with reference_ops():
         lowered = jax.export.export(jax.jit(program.function), platforms=PLATFORMS)(images)
     path.write_bytes(lowered.serialize())
 
 
-def _write_onnx(path: Path, card: ModelCard, program: Program) -> None:
+def _write_onnx(path: Path, metadata: ModelMetadata, program: ExportedFunction) -> None:
     from flax_vision.weights.onnx import write_onnx
 
-    write_onnx(path, program.function, program.shape, program.dtype, _metadata(card))
+    write_onnx(path, program.function, program.shape, program.dtype, _metadata(metadata))
 
 
 _PROGRAMS = ("stablehlo", "onnx")

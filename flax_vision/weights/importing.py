@@ -17,7 +17,7 @@ from flax_vision.text import listed, nfc
 from flax_vision.weights import saved_model
 from flax_vision.weights.arrays import check_finite
 from flax_vision.weights.published import Published, Transforms, names_of_imagenet, published
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.saved_model import ModelMetadata
 from flax_vision.weights.state_dict import read_state_dict
 from flax_vision.weights.torchvision import mapped
 from flax_vision.weights.torchvision_modules import modules_of
@@ -33,13 +33,13 @@ class Imported:
     """What was imported.
 
     Attributes:
-      card: of the network.
+      metadata: of the network.
       arrays: for each array its path in our variables and its shape, and torchvision's name and
         shape.
       class_names_from: where the names of the classes come from.
     """
 
-    card: ModelCard
+    metadata: ModelMetadata
     arrays: list[dict[str, Any]]
     class_names_from: str
 
@@ -107,8 +107,8 @@ def import_weights(
     _check_variances({ours.names[path]: x for path, x in arrays.items() if path[-1] == "var"})
     options = dict(ours.options)
     names, origin = _class_names(options.pop("num_classes"), class_names, found.class_names)
-    view, preprocessing = transforms.view, transforms.preprocessing
-    card = ModelCard(name, options, names, view.image_shape, preprocessing, {}, view)
+    crop, preprocessing = transforms.crop_policy, transforms.preprocessing
+    metadata = ModelMetadata(name, options, names, crop.image_shape, preprocessing, {}, crop)
     rows = [
         {
             "array": "/".join(path),
@@ -119,8 +119,8 @@ def import_weights(
         for path, x in arrays.items()
     ]
     with _writing(directory):
-        saved_model.save(directory, card, ours.variables)
-    return Imported(card, rows, origin)
+        saved_model.save(directory, metadata, ours.variables)
+    return Imported(metadata, rows, origin)
 
 
 def _check_variances(arrays: Mapping[str, np.ndarray]) -> None:

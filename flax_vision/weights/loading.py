@@ -18,7 +18,7 @@ from flax_vision.weights.run_checkpoints import (
     saved_steps,
 )
 from flax_vision.weights.run_files import METADATA, RESULT, read_config
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.saved_model import ModelMetadata
 
 _WRITE = "give the training command again to write it"
 _HINT = f"delete it and {_WRITE}"
@@ -28,13 +28,13 @@ class LoadedModel(NamedTuple):
     """A trained model.
 
     Attributes:
-      card: Description of the model.
+      metadata: Description of the model.
       model: The module.
       variables: Its parameters and statistics, on the first device.
       note: A line about the checkpoint of an unfinished run; empty for an export.
     """
 
-    card: ModelCard
+    metadata: ModelMetadata
     model: nn.Module
     variables: Any
     note: str = ""
@@ -45,7 +45,7 @@ def is_unfinished(path: Path) -> bool:
     return bool(saved_steps(path)) and not (path / RESULT).exists()
 
 
-def load_card(path: str | Path) -> ModelCard:
+def load_metadata(path: str | Path) -> ModelMetadata:
     """Returns the description of the model in an export or a run directory.
 
     Raises:
@@ -53,10 +53,10 @@ def load_card(path: str | Path) -> ModelCard:
     """
     path = to_path(path)
     if not is_unfinished(path):
-        return saved_model.load_card(path)
+        return saved_model.load_metadata(path)
     if not (path / METADATA).is_file():
         raise UserError(f"{path} is not finished and has no {METADATA}; {_WRITE}.")
-    return saved_model.read_card(path / METADATA, _HINT)
+    return saved_model.read_metadata(path / METADATA, _HINT)
 
 
 def load_model(path: str | Path) -> LoadedModel:
@@ -70,8 +70,8 @@ def load_model(path: str | Path) -> LoadedModel:
     path = to_path(path)
     if not is_unfinished(path):
         return LoadedModel(*saved_model.load_export(path))
-    card, file = load_card(path), path / METADATA
-    model, expected = saved_model.describe_model(card, file, _HINT)
+    metadata, file = load_metadata(path), path / METADATA
+    model, expected = saved_model.describe_model(metadata, file, _HINT)
     found = find_checkpoints(path)
     if found is None:
         raise UserError(
@@ -79,8 +79,8 @@ def load_model(path: str | Path) -> LoadedModel:
             "--workdir."
         )
     variables = _load_variables(found.best)
-    saved_model.check_variables(card, expected, variables, file, _HINT)
-    return LoadedModel(card, model, variables, _note(path, found))
+    saved_model.check_variables(metadata, expected, variables, file, _HINT)
+    return LoadedModel(metadata, model, variables, _note(path, found))
 
 
 def _load_variables(checkpoint: Checkpoint) -> Any:
@@ -96,7 +96,7 @@ def _load_variables(checkpoint: Checkpoint) -> Any:
 def load(path: str | Path) -> tuple[nn.Module, Any]:
     """Returns a trained model: the module and its variables.
 
-    Call `module.apply(variables, images)`; `load_card` describes the images.
+    Call `module.apply(variables, images)`; `load_metadata` describes the images.
 
     Args:
       path: An export directory, or a run directory.

@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from flax_vision.data.background import Background
-from flax_vision.data.crops import View
+from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import create_model
 
@@ -34,7 +34,7 @@ class _Format(msgspec.Struct):
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelCard:
+class ModelMetadata:
     """Description of a trained network, without its parameters.
 
     Attributes:
@@ -54,7 +54,7 @@ class ModelCard:
     image_shape: Sequence[int]
     preprocessing: Preprocessing
     metrics: Mapping[str, int | float]
-    view: View | None = None
+    crop: CropPolicy | None = None
     background: Background | None = None
 
     def create_model(self, mesh: Mesh | None = None) -> nn.Module:
@@ -76,8 +76,8 @@ class ModelCard:
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def from_json(text: str | bytes) -> ModelCard:
-    """Reads the JSON that `ModelCard.to_json` returns.
+def from_json(text: str | bytes) -> ModelMetadata:
+    """Reads the JSON that `ModelMetadata.to_json` returns.
 
     Args:
       text: JSON.
@@ -93,23 +93,25 @@ def from_json(text: str | bytes) -> ModelCard:
             raise OtherFormatError(
                 f"is of format {form}, which {other} version of flax_vision wrote"
             )
-        card = msgspec.json.decode(text, type=ModelCard)
+        metadata = msgspec.json.decode(text, type=ModelMetadata)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
-    if card.view is not None:
-        _check_view(card.view)
-    _check_shape(card)
-    _check_preprocessing(card.preprocessing, card.image_shape)
-    return card
+    if metadata.crop is not None:
+        _check_view(metadata.crop)
+    _check_shape(metadata)
+    _check_preprocessing(metadata.preprocessing, metadata.image_shape)
+    return metadata
 
 
-def _check_shape(card: ModelCard) -> None:
-    _check(len(card.class_names) > 0, "class_names is empty")
-    shape = list(card.image_shape)
+def _check_shape(metadata: ModelMetadata) -> None:
+    _check(len(metadata.class_names) > 0, "class_names is empty")
+    shape = list(metadata.image_shape)
     is_shape = len(shape) == 3 and min(shape) > 0 and max(shape) < _SIZE_LIMIT
     _check(is_shape, f"image_shape is {shape}, not three sizes below {_SIZE_LIMIT}")
-    if card.view is not None:
-        _check(shape == list(card.view.image_shape), f"image_shape is {shape}, not that of view")
+    if metadata.crop is not None:
+        _check(
+            shape == list(metadata.crop.image_shape), f"image_shape is {shape}, not that of view"
+        )
 
 
 def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int]) -> None:
@@ -127,14 +129,16 @@ def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int
     _check(crop <= (resize or min(image_shape[:2])), f"preprocessing.crop is {crop}, too large")
 
 
-def _check_view(view: View) -> None:
-    scale, area, aspect = view.scale, view.area, view.aspect
-    is_size = 0 < view.size <= view.test_scale < _SIZE_LIMIT
-    _check(is_size, f"view.size is {view.size}, not from 1 to view.test_scale")
-    _check(view.channels in (1, 3), f"view.channels is {view.channels}, not 1 or 3")
-    _check(0 < scale[0] <= scale[1] < _SIZE_LIMIT, "view.scale is not a range of sizes")
-    _check(not area or (len(area) == 2 and 0 < area[0] <= area[1] <= 1), "view.area is not a range")
-    _check(0 < aspect[0] <= aspect[1], "view.aspect is not a range")
+def _check_view(crop: CropPolicy) -> None:
+    scale, area, aspect = crop.resize_range, crop.scale, crop.ratio
+    is_size = 0 < crop.size <= crop.eval_resize < _SIZE_LIMIT
+    _check(is_size, f"crop.size is {crop.size}, not from 1 to crop.eval_resize")
+    _check(crop.channels in (1, 3), f"view.channels is {crop.channels}, not 1 or 3")
+    _check(0 < scale[0] <= scale[1] < _SIZE_LIMIT, "crop.resize_range is not a range of sizes")
+    _check(
+        not area or (len(area) == 2 and 0 < area[0] <= area[1] <= 1), "crop.scale is not a range"
+    )
+    _check(0 < aspect[0] <= aspect[1], "crop.ratio is not a range")
 
 
 def _check(is_valid: Any, problem: str) -> None:

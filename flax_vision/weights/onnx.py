@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from flax_vision.ops.backend import plain_forms
+from flax_vision.ops.backend import reference_ops
 
 _LAST_TO_SECOND, _SECOND_TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
@@ -33,7 +33,7 @@ def write_onnx(
       metadata: Texts by name for the graph's `metadata_props`.
     """
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of shapes that it leaves out
-    with plain_forms():
+    with reference_ops():
         model = jax2onnx.to_onnx(
             function,
             inputs=[jax.ShapeDtypeStruct(("batch", *shape), np.dtype(dtype))],

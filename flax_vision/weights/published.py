@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from flax_vision.data.crops import View
+from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError, unknown
 from flax_vision.weights.pytorch_files import NEEDS_PYTORCH
@@ -44,9 +44,9 @@ class Transforms:
     transform_input: bool = False
 
     @property
-    def view(self) -> View:
+    def crop_policy(self) -> CropPolicy:
         """What is seen."""
-        return View(self.crop, self.resize, (self.resize, self.resize), as_torchvision=True)
+        return CropPolicy(self.crop, self.resize, (self.resize, self.resize), as_torchvision=True)
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -12,8 +12,8 @@ from flax_vision.errors import UserError
 from flax_vision.runtime.regular_files import read_regular
 
 CONFIG = "config.json"
-STARTS = "starts.json"
-IMAGES = "images.json"
+LAUNCHES = "launches.json"
+DATASET = "dataset.json"
 RESULT = "result.json"
 METRICS = "metrics.jsonl"
 METADATA = "model_metadata.json"
@@ -44,12 +44,12 @@ class _Augmentation(TypedDict, total=False):
 
 class _Data(TypedDict, total=False):
     name: str
-    directory: str
-    path: str
-    validation: _Share
-    test: _Share
+    tfds_dir: str
+    image_dir: str
+    val_fraction: _Share
+    test_fraction: _Share
     on_error: str
-    threads: _Count
+    num_threads: _Count
 
 
 class _Config(TypedDict, total=False):
@@ -63,7 +63,7 @@ class _Config(TypedDict, total=False):
     data: _Data
 
 
-class _Start(TypedDict):
+class _Launch(TypedDict):
     time: str
     host: str
     python: str
@@ -73,7 +73,7 @@ class _Start(TypedDict):
     libraries: dict[str, Any]
 
 
-class _Images(TypedDict):
+class _DatasetRecord(TypedDict):
     train: _Classes
     validation: _Classes
     test: _Classes
@@ -83,19 +83,19 @@ _Result = TypedDict(
     "_Result",
     {
         "step": int,
-        "best/epoch": int,
+        "best_epoch": int,
         "test/images": int,
         "test/top1": _Share,
         "test/loss": float,
-        "seconds": _Seconds,
-        "waiting": _Seconds,
+        "train_seconds": _Seconds,
+        "input_wait_fraction": _Seconds,
     },
 )
 
 
 class _Epoch(TypedDict):
     epoch: int
-    seconds: _Seconds
+    epoch_seconds: _Seconds
 
 
 def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
@@ -114,8 +114,8 @@ def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
     return config or {}
 
 
-def read_starts(path: Path, hint: str) -> list[dict[str, Any]]:
-    """Returns the entries of `starts.json` in a run directory; empty if it is missing.
+def read_launches(path: Path, hint: str) -> list[dict[str, Any]]:
+    """Returns the entries of `launches.json` in a run directory; empty if it is missing.
 
     Args:
       path: The run directory.
@@ -124,10 +124,10 @@ def read_starts(path: Path, hint: str) -> list[dict[str, Any]]:
     Raises:
       UserError: The file cannot be read or is damaged.
     """
-    return _read_json(path / STARTS, list[_Start], hint) or []
+    return _read_json(path / LAUNCHES, list[_Launch], hint) or []
 
 
-def read_images(path: Path, hint: str) -> dict[str, Any] | None:
+def read_dataset(path: Path, hint: str) -> dict[str, Any] | None:
     """Returns the identities of a run's images; None if the file is missing.
 
     Args:
@@ -137,7 +137,7 @@ def read_images(path: Path, hint: str) -> dict[str, Any] | None:
     Raises:
       UserError: The file cannot be read or is damaged.
     """
-    images: dict[str, Any] | None = _read_json(path / IMAGES, _Images, hint)
+    images: dict[str, Any] | None = _read_json(path / DATASET, _DatasetRecord, hint)
     return images
 
 

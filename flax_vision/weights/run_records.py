@@ -48,5 +48,5 @@ def _best_epoch(path: Path) -> int:
     """Returns the best epoch of a finished run; 0 if the result is missing or damaged."""
     with contextlib.suppress(UserError):
         result = read_result(path, RESTORE)
-        return result["best/epoch"] if result else 0
+        return result["best_epoch"] if result else 0
     return 0

@@ -16,7 +16,7 @@ from flax_vision.runtime.regular_files import read_regular
 from flax_vision.text import counted
 from flax_vision.weights import array_tree
 from flax_vision.weights.arrays import check_finite, differences
-from flax_vision.weights.model_metadata import FORMAT, ModelCard, OtherFormatError, from_json
+from flax_vision.weights.model_metadata import FORMAT, ModelMetadata, OtherFormatError, from_json
 from flax_vision.weights.run_files import CONFIG
 
 _CARD = "model.json"
@@ -27,14 +27,14 @@ _REASON = 200
 """Letters of Orbax's reason that an error gives."""
 
 
-def save(path: Path, card: ModelCard, variables: Any) -> None:
+def save(path: Path, metadata: ModelMetadata, variables: Any) -> None:
     """Writes an export directory; one that stood there before is replaced by the whole new one."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
         array_tree.save_tree(unfinished / _VARIABLES, variables)
-        (unfinished / _CARD).write_text(card.to_json())
+        (unfinished / _CARD).write_text(metadata.to_json())
         write_checksums(unfinished)
         shutil.rmtree(path, ignore_errors=True)
         unfinished.rename(path)
@@ -42,29 +42,29 @@ def save(path: Path, card: ModelCard, variables: Any) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def load_card(path: str | Path) -> ModelCard:
+def load_metadata(path: str | Path) -> ModelMetadata:
     """Returns the description in an export directory, or in a run directory that has one.
 
     Raises:
       UserError: The description is missing, damaged or of another format.
     """
     directory = _export_directory(path)
-    card = read_card(directory / _CARD, _hint(directory))
+    metadata = read_metadata(directory / _CARD, _hint(directory))
     _check_files(directory, [_CARD])
-    return card
+    return metadata
 
 
 def export_problem(path: str | Path) -> str:
     """Returns why the files of an export are not as they were written; empty for no reason."""
     try:
-        load_card(path)
+        load_metadata(path)
         _check_files(_export_directory(path))
     except UserError as error:
         return str(error)
     return ""
 
 
-def read_card(file: Path, hint: str) -> ModelCard:
+def read_metadata(file: Path, hint: str) -> ModelMetadata:
     """Returns the description in a JSON file.
 
     Args:
@@ -106,12 +106,12 @@ class Export(NamedTuple):
     """What training or an import left behind.
 
     Attributes:
-      card: the description.
+      metadata: the description.
       model: the network.
       variables: its parameters and statistics, on the first device.
     """
 
-    card: ModelCard
+    metadata: ModelMetadata
     model: nn.Module
     variables: Any
 
@@ -123,10 +123,10 @@ def load_export(path: str | Path) -> Export:
       UserError: there is none, it is damaged, or its parameters are not those of the network that
         is described, or not finite.
     """
-    card, directory = load_card(path), _export_directory(path)
+    metadata, directory = load_metadata(path), _export_directory(path)
     _check_files(directory)
     file = directory / _CARD
-    model, expected = describe_model(card, file, _hint(directory))
+    model, expected = describe_model(metadata, file, _hint(directory))
     try:
         variables = array_tree.load_tree(directory / _VARIABLES)
     except Exception as error:  # Orbax raises anything for damaged files, over many lines
@@ -134,17 +134,17 @@ def load_export(path: str | Path) -> Export:
         raise UserError(
             f"{directory / _VARIABLES} cannot be read ({reason}); export the model again."
         ) from error
-    check_variables(card, expected, variables, file, _hint(directory))
-    return Export(card, model, variables)
+    check_variables(metadata, expected, variables, file, _hint(directory))
+    return Export(metadata, model, variables)
 
 
 def describe_model(
-    card: ModelCard, file: Path, hint: str
+    metadata: ModelMetadata, file: Path, hint: str
 ) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
     """Returns a model, and the shapes of its arrays by name.
 
     Args:
-      card: Description of the model.
+      metadata: Description of the model.
       file: File of the description.
       hint: Advice for an impossible model.
 
@@ -152,8 +152,8 @@ def describe_model(
       UserError: The model is impossible.
     """
     try:
-        model = card.create_model()
-        images = jax.ShapeDtypeStruct((1, *card.seen_shape), "float32")
+        model = metadata.create_model()
+        images = jax.ShapeDtypeStruct((1, *metadata.seen_shape), "float32")
         variables = jax.eval_shape(model.init, jax.random.key(0), images)
     except (TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -162,12 +162,16 @@ def describe_model(
 
 
 def check_variables(
-    card: ModelCard, expected: Mapping[str, tuple[int, ...]], variables: Any, file: Path, hint: str
+    metadata: ModelMetadata,
+    expected: Mapping[str, tuple[int, ...]],
+    variables: Any,
+    file: Path,
+    hint: str,
 ) -> None:
     """Raises a UserError if variables do not fit a described model, or are not finite.
 
     Args:
-      card: Description of the model.
+      metadata: Description of the model.
       expected: Shapes of the model's arrays by name.
       variables: Parameters and statistics.
       file: File of the description.
@@ -177,9 +181,9 @@ def check_variables(
     problems = differences(expected, {name: x.shape for name, x in arrays.items()})
     if problems:
         raise UserError(
-            f"the arrays in {file.parent} are not those of the {card.name} for "
-            f"{counted(len(card.class_names), 'class', 'classes')} that its {file.name} describes; "
-            f"{problems}. {hint[:1].upper()}{hint[1:]}."
+            f"the arrays in {file.parent} are not those of the {metadata.name} for "
+            f"{counted(len(metadata.class_names), 'class', 'classes')} that its {file.name} "
+            f"describes; {problems}. {hint[:1].upper()}{hint[1:]}."
         )
     check_finite(arrays, f"{hint}, {file.parent} is damaged")
 

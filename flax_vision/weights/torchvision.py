@@ -36,7 +36,7 @@ def from_torchvision(name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]
 
     torchvision's pretrained GoogLeNet first maps its input from the usual mean and deviation to
     (x - 0.5) / 0.5, its `transform_input`, of which a state dictionary knows nothing: give
-    `googlenet_torchvision` with those weights images that are normalised so.
+    `googlenet_torchvision` with those weights images that are normalized so.
 
     Args:
       name: `alexnet_owt`, `vgg11` to `vgg19` and their `_bn` forms, `googlenet_torchvision`, or

@@ -60,7 +60,7 @@ def test_devices_that_share_a_batch_send_their_gradients_alone(alexnet):
     assert not column(rows, "forward, bytes")
 
 
-def test_batch_normalisation_sums_over_all_devices():
+def test_batch_normalization_sums_over_all_devices():
     """Two sums of each channel, forwards and backwards; blocks are added up by their row."""
     tables, whole = tables_of("resnet20", {"data": 2}, (32, 32, 3))
     assert list(tables) == ["data=2"]

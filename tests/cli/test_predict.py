@@ -59,8 +59,10 @@ def test_csv(export, folder, capsys):
 
 @pytest.mark.parametrize("is_inverted", [False, True])
 def test_hint_where_digits_are_inverted(is_inverted, export, tmp_path, capsys):
-    card = dataclasses.replace(saved_model.load_card(export), background=Background(0.1, 0.5))
-    saved_model.save(tmp_path / "net", card, fv.load(export)[1])
+    metadata = dataclasses.replace(
+        saved_model.load_metadata(export), background=Background(0.1, 0.5)
+    )
+    saved_model.save(tmp_path / "net", metadata, fv.load(export)[1])
     for number, image in enumerate(load_mnist_5k()[1].images[:5, :, :, 0]):
         digit = np.pad(255 - image if is_inverted else image, 2, mode="edge")
         Image.fromarray(digit).save(tmp_path / f"{number}.png")

@@ -22,8 +22,8 @@ from flax_vision.runtime import environment
 
 ROOT = Path(__file__).parents[2]
 LENET5 = str(ROOT / "configs/lenet5.py")
-SMALL = ["--config.batch_size=256", "--config.epochs=3", "--config.data.validation=0.8"]
-SMALL.append("--config.report=False")
+SMALL = ["--config.batch_size=256", "--config.epochs=3", "--config.data.val_fraction=0.8"]
+SMALL.append("--config.write_report=False")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def fails(capsys, tmp_path, monkeypatch):
         ([f"--config={LENET5}", "--wrokdir=x"], "unknown argument '--wrokdir=x'"),
         ([f"--config={LENET5}", "surplus"], "unknown argument 'surplus'"),
         ([f"--config={LENET5}", "--config.data.name=mnits"], "did you mean 'mnist'"),
-        ([f"--config={LENET5}:fashion_mnist", "--config.data.directory=."], "not prepared"),
+        ([f"--config={LENET5}:fashion_mnist", "--config.data.tfds_dir=."], "not prepared"),
         ([f"--config={LENET5}", "--config.batch_size=3604"], "only 3,600 images"),
         ([f"--config={LENET5}", "--config.batch_size=30"], "give --config.mesh.data=2 or --config"),
         ([f"--config={LENET5}", "--config.mesh.data=8"], "force_host_platform_device_count=8 in"),
@@ -76,13 +76,19 @@ def fails(capsys, tmp_path, monkeypatch):
         ([f"--config={LENET5}", "--config.model.name=vgg61"], "unknown network 'vgg61'"),
         ([f"--config={LENET5}", "--config.model.codes=ascii"], "codes of lenet5 'ascii'"),
         ([f"--config={LENET5}", "--config.epochs=100000000"], "give at most 19,173,961 epochs"),
-        ([f"--config={LENET5}", "--config.optimizer.accumulate=9999"], "the run has 4,480 batches"),
-        ([f"--config={LENET5}", "--config.data.path=cats"], "takes no folder; give the recipe"),
+        (
+            [f"--config={LENET5}", "--config.optimizer.grad_accum_steps=9999"],
+            "the run has 4,480 batches",
+        ),
+        (
+            [f"--config={LENET5}", "--config.data.image_dir=cats"],
+            "takes no folder; give the recipe",
+        ),
         ([f"--config={LENET5}", "--config.data.mean=a,b"], "config.data.mean is ('a,b',)"),
         ([f"--config={LENET5}", "--config.model.dtype=float64"], "dtype of lenet5 'float64'"),
         ([f"--config={LENET5}", "--workdir=/dev/null/run"], "cannot be written"),
-        ([f"--config={LENET5}", "--config.schedule.learning_rate=-1"], "greater than 0"),
-        ([f"--config={LENET5}", "--config.schedule.learning_rate=1e30"], "not finite at step"),
+        ([f"--config={LENET5}", "--config.schedule.lr=-1"], "greater than 0"),
+        ([f"--config={LENET5}", "--config.schedule.lr=1e30"], "not finite at step"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(arguments, message, fails, tmp_path):
@@ -116,12 +122,12 @@ def test_mesh_that_cannot_be_leaves_no_directory_behind(mistake, fails, tmp_path
 
 MISTAKES = [
     *(["mesh.data=8"], ["mesh.column=2"], ["mesh.column=3"], ["batch_size=30"]),
-    *(["batch_size=4000"], ["epochs=100000000"], ["optimizer.accumulate=9999"]),
-    *(["data.name=mnits"], ["data.name=mnist", "data.directory=."], ["data.resize=64"]),
-    *(["data.mean=1,2,3"], ["data.crop=29"], ["data.validation=0.9999"], ["view.size=32"]),
-    *(["init_from=nowhere"], ["freeze=C9"], ["data.validation=0", "schedule.name=plateau"]),
+    *(["batch_size=4000"], ["epochs=100000000"], ["optimizer.grad_accum_steps=9999"]),
+    *(["data.name=mnits"], ["data.name=mnist", "data.tfds_dir=."], ["data.resize=64"]),
+    *(["data.mean=1,2,3"], ["data.crop=29"], ["data.val_fraction=0.9999"], ["crop.size=32"]),
+    *(["init_from=nowhere"], ["freeze=C9"], ["data.val_fraction=0", "schedule.name=plateau"]),
     ["optimizer.name=levenberg_marquardt", "model.name=lenet5_modern"],
-    *(["data.name=folder", "data.path=nowhere"], ["data.name=folder", "view.size=32"]),
+    *(["data.name=folder", "data.image_dir=nowhere"], ["data.name=folder", "crop.size=32"]),
 ]
 
 
@@ -136,7 +142,7 @@ def test_mistake_leaves_nothing_behind(mistake, fails, tmp_path):
 
 
 def test_directory_of_another_configuration(fails, tmp_path):
-    settings = ["--config.schedule.learning_rate=1e30", "--config.checkpoint.every_seconds=0"]
+    settings = ["--config.schedule.lr=1e30", "--config.checkpoint.save_interval_secs=0"]
     fails("--config", LENET5, "--workdir=run", *settings)
     before = (tmp_path / "run/config.json").read_text()
     line = fails("--config", LENET5, "--workdir=run", *settings, "--config.seed=1")
@@ -195,18 +201,18 @@ def test_help_teaches(capsys):
     text = capsys.readouterr().out
     for part in (
         "python train.py --config configs/lenet5.py",
-        "schedule.learning_rate = 0.01\n",
+        "schedule.lr = 0.01\n",
         "data.class_order = 'natural'  or sorted\n",
     ):
         assert part in text
 
 
 def test_each_configuration_has_a_directory_of_its_own(fails, tmp_path):
-    diverging = ["--config.schedule.learning_rate=1e30", "--config.checkpoint.every_seconds=0"]
+    diverging = ["--config.schedule.lr=1e30", "--config.checkpoint.save_interval_secs=0"]
     fails("--config", LENET5, *diverging)
     fails("--config", LENET5, *diverging, "--config.seed", "1")
     names = {path.name for path in (tmp_path / "runs").iterdir()}
-    assert names == {f"lenet5-schedule.learning_rate=1e30{end}" for end in ("", "-seed=1")}
+    assert names == {f"lenet5-schedule.lr=1e30{end}" for end in ("", "-seed=1")}
 
 
 def start(workdir: Path, *more: str) -> subprocess.Popen:
@@ -241,7 +247,7 @@ def wait_for_step(workdir: Path, step: int, process: subprocess.Popen) -> None:
 @pytest.mark.slow
 def test_killed_run_ends_with_the_same_bits(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    every_step = "--config.checkpoint.every_seconds=0"
+    every_step = "--config.checkpoint.save_interval_secs=0"
     finish(start(whole, every_step))
 
     environment = start(killed, every_step)
@@ -261,7 +267,7 @@ def test_killed_run_ends_with_the_same_bits(tmp_path):
     chex.assert_trees_all_equal(fv.load(killed)[1], fv.load(whole)[1])
     results = [json.loads((run / "result.json").read_text()) for run in (whole, killed)]
     assert results[0]["test/loss"] == results[1]["test/loss"]
-    assert len(json.loads((killed / "starts.json").read_text())) == 3
+    assert len(json.loads((killed / "launches.json").read_text())) == 3
 
 
 def can_mount() -> bool:
@@ -276,7 +282,7 @@ def test_full_disk_is_an_error_and_earlier_checkpoints_stay_whole(tmp_path):
     script = (
         f"mount -t tmpfs -o size=1300k tmpfs {tmp_path} || exit 9; "
         f"{sys.executable} train.py --config=configs/lenet5.py {' '.join(SMALL)} "
-        f"--config.checkpoint.every_seconds=0 --workdir={tmp_path}/run; "
+        f"--config.checkpoint.save_interval_secs=0 --workdir={tmp_path}/run; "
         f"status=$?; ls {tmp_path}/run/checkpoints; exit $status"
     )
     train = ["unshare", "--map-root-user", "--mount", "sh", "-c", script]

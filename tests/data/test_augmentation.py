@@ -37,10 +37,10 @@ def test_half_of_the_images_are_mirrored():
     assert 150 < mirrored.sum() < 250
 
 
-def test_padding_is_of_the_normalised_image():
+def test_padding_is_of_the_normalized_image():
     images = np.full((400, 2, 2, 1), 50, np.uint8)
-    grey = Preprocessing((30.0,), (10.0,))
-    seen = np.asarray(jax.jit(lambda x, keys: Augmentation(pad=1)(x, keys, grey))(images, KEYS))
+    gray = Preprocessing((30.0,), (10.0,))
+    seen = np.asarray(jax.jit(lambda x, keys: Augmentation(pad=1)(x, keys, gray))(images, KEYS))
     assert seen.shape == images.shape
     assert np.unique(seen).tolist() == [0, 2]
     # Each shift by one pixel down and right, in all 9 combinations.
@@ -56,9 +56,9 @@ def test_crop_of_the_preprocessing_is_taken_anywhere():
     assert sorted(set(offsets.tolist())) == [4 * y + x for y in range(3) for x in range(3)]
 
 
-def test_colour_noise_is_along_the_components():
+def test_color_noise_is_along_the_components():
     images = np.full((400, 2, 3, 3), 100, np.uint8)
-    augmentation = Augmentation(colour_noise=0.1, components=((30.0, 40.0, 0.0), (0.0, 0.0, 5.0)))
+    augmentation = Augmentation(color_noise=0.1, components=((30.0, 40.0, 0.0), (0.0, 0.0, 5.0)))
     seen = jax.jit(lambda x, keys: augmentation(x, keys, PLAIN))(images, KEYS)
     added = np.asarray(seen) - 100
     np.testing.assert_allclose(added, np.broadcast_to(added[:, :1, :1], added.shape), atol=1e-4)
@@ -75,7 +75,7 @@ def test_no_distortion_at_no_strength():
 
 
 def moments(images):
-    """Returns the mass, and the centre and the covariance of it, of images [N, H, W]."""
+    """Returns the mass, and the center and the covariance of it, of images [N, H, W]."""
     mass = images.sum(axis=(1, 2))
     height, width = images.shape[1:]
     weights = images / mass[:, None, None]
@@ -89,7 +89,7 @@ def moments(images):
 
 
 def test_affine_moves_scales_squeezes_and_shears_by_the_amounts_that_it_says():
-    """A blob of Gaussian shape: what happens to its centre and its covariance."""
+    """A blob of Gaussian shape: what happens to its center and its covariance."""
     size, sigma = 41, 4.0
     ramp = np.arange(size) - (size - 1) / 2
     blob = np.exp(-(ramp[:, None] ** 2 + ramp**2) / (2 * sigma**2)).astype(np.float32)
@@ -109,9 +109,9 @@ def test_affine_moves_scales_squeezes_and_shears_by_the_amounts_that_it_says():
 
 
 def test_photometric_factors():
-    grey = np.full((2, 2, 3), 100, np.float32)
-    seen = jax.jit(jax.vmap(lambda key: photometric(grey, key, 0.5)))(KEYS)
-    # A uniform grey image has neither contrast nor colour: only its brightness changes.
+    gray = np.full((2, 2, 3), 100, np.float32)
+    seen = jax.jit(jax.vmap(lambda key: photometric(gray, key, 0.5)))(KEYS)
+    # A uniform gray image has neither contrast nor color: only its brightness changes.
     factors = np.asarray(seen)[:, 0, 0, 0] / 100
     np.testing.assert_allclose(np.asarray(seen).std(axis=(1, 2, 3)), 0, atol=1e-3)
     assert 0.5 <= factors.min() < 0.53
@@ -119,11 +119,11 @@ def test_photometric_factors():
     assert factors.mean() == pytest.approx(1, abs=0.05)
 
 
-def test_photometric_changes_grey_images_as_their_colours_would_be():
-    grey = np.random.default_rng(0).uniform(0, 255, (4, 5, 1)).astype(np.float32)
+def test_photometric_changes_gray_images_as_their_colors_would_be():
+    gray = np.random.default_rng(0).uniform(0, 255, (4, 5, 1)).astype(np.float32)
     change = jax.jit(jax.vmap(photometric, in_axes=(None, 0, None)))
-    seen, coloured = (change(image, KEYS, 0.5) for image in (grey, np.tile(grey, (1, 1, 3))))
-    np.testing.assert_allclose(seen, coloured[..., :1], atol=1e-3)
+    seen, colored = (change(image, KEYS, 0.5) for image in (gray, np.tile(gray, (1, 1, 3))))
+    np.testing.assert_allclose(seen, colored[..., :1], atol=1e-3)
 
 
 def test_photometric_keeps_pixels_in_their_range():

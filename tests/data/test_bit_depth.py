@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from flax_vision.data.crops import Part
+from flax_vision.data.crops import CropBox
 from flax_vision.data.decode import DecodingError, decode_parts, read_header
 
 MIN_IS_WHITE, MIN_IS_BLACK = 0, 1
@@ -38,7 +38,7 @@ def png(bits, color_type, row, transparency):
 
 def decoded(content, channels=3):
     """Returns the red levels of all four pixels."""
-    (part,) = decode_parts(content, lambda *size: [Part(0, 0, *size)], (2, 2, channels))
+    (part,) = decode_parts(content, lambda *size: [CropBox(0, 0, *size)], (2, 2, channels))
     assert (part == part[..., :1]).all()
     return part[..., 0].ravel().tolist()
 

@@ -6,15 +6,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from flax_vision.data.crops import INTERPOLATIONS, Part, View, nearly_whole, scaled
+from flax_vision.data.crops import INTERPOLATIONS, CropBox, CropPolicy, nearly_whole, scaled
 
-FIXED = View(size=4, test_scale=6, scale=(6, 6))
-AREA = View(size=4, test_scale=4, scale=(4, 4), area=(0.08, 1.0))
+FIXED = CropPolicy(size=4, test_scale=6, scale=(6, 6))
+AREA = CropPolicy(size=4, test_scale=4, scale=(4, 4), area=(0.08, 1.0))
 
 
-def parts(view, width, height, count):
+def parts(crop, width, height, count):
     random = np.random.default_rng(0)
-    return [view.training(width, height, random) for _ in range(count)]
+    return [crop.training(width, height, random) for _ in range(count)]
 
 
 def test_scaled_keeps_the_proportion():
@@ -39,12 +39,12 @@ def test_shorter_side_is_exact():
     ],
 )
 def test_middle(width, height, part):
-    assert FIXED.middle.part(width, height) == Part(*part)
+    assert FIXED.middle.part(width, height) == CropBox(*part)
 
 
 def test_middle_of_a_side_that_is_rounded():
     """7x11 is brought to 6x9, of which the places 1 to 5 and 2 to 6 are taken."""
-    expected = Part(1 * 7 / 6, 2 * 11 / 9, 5 * 7 / 6, 6 * 11 / 9)
+    expected = CropBox(1 * 7 / 6, 2 * 11 / 9, 5 * 7 / 6, 6 * 11 / 9)
     assert FIXED.middle.part(7, 11)[:4] == pytest.approx(expected[:4])
 
 
@@ -58,10 +58,10 @@ def test_middle_of_a_side_that_is_rounded():
     ],
 )
 def test_middle_as_torchvisions_resize_and_center_crop_have_it(width, height, brought_to, place):
-    view = dataclasses.replace(FIXED, as_torchvision=True)
+    crop = dataclasses.replace(FIXED, as_torchvision=True)
     left, top = place
-    expected = Part(left, top, left + 4, top + 4, brought_to=brought_to)
-    assert view.middle.part(width, height) == expected
+    expected = CropBox(left, top, left + 4, top + 4, brought_to=brought_to)
+    assert crop.middle.part(width, height) == expected
 
 
 def test_every_place_is_as_likely():
@@ -72,12 +72,12 @@ def test_every_place_is_as_likely():
 
 
 def test_every_scale_is_as_likely():
-    view = View(size=4, test_scale=8, scale=(5, 8))
-    sizes = [round(part.width, 6) for part in parts(view, 40, 40, 4000)]
+    crop = CropPolicy(size=4, test_scale=8, scale=(5, 8))
+    sizes = [round(part.width, 6) for part in parts(crop, 40, 40, 4000)]
     found, counts = np.unique(sizes, return_counts=True)
     assert found == pytest.approx([40 * 4 / scale for scale in (8, 7, 6, 5)])
     assert counts == pytest.approx(np.full(4, 1000), rel=0.15)
-    assert all(part.width == pytest.approx(part.height) for part in parts(view, 40, 40, 100))
+    assert all(part.width == pytest.approx(part.height) for part in parts(crop, 40, 40, 100))
 
 
 def test_areas_are_uniform_and_aspects_are_as_often_wide_as_high():
@@ -108,8 +108,8 @@ def test_parts_of_an_area_lie_anywhere_inside():
     [(1000, 10, (493, 0, 506, 10)), (10, 1000, (0, 493, 10, 506)), (1, 1, (0, 0, 1, 1))],
 )
 def test_middle_where_no_part_has_room(width, height, part):
-    view = View(size=4, test_scale=4, scale=(4, 4), area=(0.9, 1.0))
-    assert parts(view, width, height, 1) == [Part(*part)]
+    crop = CropPolicy(size=4, test_scale=4, scale=(4, 4), area=(0.9, 1.0))
+    assert parts(crop, width, height, 1) == [CropBox(*part)]
 
 
 @pytest.mark.parametrize(
@@ -151,23 +151,23 @@ def test_photographs_have_few_shapes_and_lose_little():
 
 @pytest.mark.parametrize("area", [(), (0.5, 1.0)])
 def test_four_interpolations_are_equally_frequent(area):
-    view = View(size=4, test_scale=4, scale=(4, 8), area=area, interpolation="random")
-    found = Counter(part.interpolation for part in parts(view, 12, 9, 2000))
+    crop = CropPolicy(size=4, test_scale=4, scale=(4, 8), area=area, interpolation="random")
+    found = Counter(part.interpolation for part in parts(crop, 12, 9, 2000))
     assert set(found) == set(INTERPOLATIONS)
     assert min(found.values()) > 430  # of 500, of which the deviation is 19
 
 
 def test_places_do_not_depend_on_the_interpolation():
-    view = View(size=4, test_scale=4, scale=(4, 8))
-    other = dataclasses.replace(view, interpolation="random")
-    (part,), (same,) = parts(view, 12, 9, 1), parts(other, 12, 9, 1)
+    crop = CropPolicy(size=4, test_scale=4, scale=(4, 8))
+    other = dataclasses.replace(crop, interpolation="random")
+    (part,), (same,) = parts(crop, 12, 9, 1), parts(other, 12, 9, 1)
     assert same._replace(interpolation="bilinear") == part
-    assert view.middle.part(12, 9).interpolation == "bilinear"
+    assert crop.middle.part(12, 9).interpolation == "bilinear"
 
 
 def test_parts_of_the_middle_square():
-    view = View(size=4, test_scale=6, scale=(6, 6), square=True)
-    found = {(part.left, part.top) for part in parts(view, 12, 6, 300)}
+    crop = CropPolicy(size=4, test_scale=6, scale=(6, 6), square=True)
+    found = {(part.left, part.top) for part in parts(crop, 12, 6, 300)}
     assert found == {(left, top) for left in (3, 4, 5) for top in (0, 1, 2)}
-    found = {(part.left, part.top) for part in parts(view, 12, 16, 300)}
+    found = {(part.left, part.top) for part in parts(crop, 12, 16, 300)}
     assert found == {(left, top) for left in (0, 2, 4) for top in (2, 4, 6)}

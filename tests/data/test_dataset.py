@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from flax_vision.data.dataset import ImageSet, stratified_split
+from flax_vision.data.dataset import ArrayDataset, stratified_split
 
 
-def make(labels) -> ImageSet:
+def make(labels) -> ArrayDataset:
     labels = np.asarray(labels, np.int32)
     images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    return ImageSet(images, labels, ["a", "b"])
+    return ArrayDataset(images, labels, ["a", "b"])
 
 
 @pytest.mark.parametrize("fraction", [0, 0.25, 0.5])

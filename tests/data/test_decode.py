@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from flax_vision.data import decode, fast_jpeg
-from flax_vision.data.crops import Part, View
+from flax_vision.data.crops import CropBox, CropPolicy
 from flax_vision.data.decode import (
     DecodingError,
     TooManyPixelsError,
@@ -37,7 +37,7 @@ def encoded(image, format="PNG", **settings):
 
 
 def all_of(width, height):
-    return Part(0, 0, width, height)
+    return CropBox(0, 0, width, height)
 
 
 def decode_part(content, choose, shape, **settings):
@@ -49,7 +49,7 @@ def decode_part(content, choose, shape, **settings):
 def decoded(content, channels=3):
     """Returns the largest square at the left and the top, unscaled."""
     size = min(Image.open(io.BytesIO(content)).size)
-    return decode_part(content, lambda *_: Part(0, 0, size, size), (size, size, channels))
+    return decode_part(content, lambda *_: CropBox(0, 0, size, size), (size, size, channels))
 
 
 @pytest.fixture(params=["fast-jpeg", "Pillow"])
@@ -63,30 +63,30 @@ def decoder(request, monkeypatch):
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (3, 1), (4, 2)])
 def test_part_to_the_pixel(left, top):
-    part = Part(left, top, left + 4, top + 4)
-    view = decode_part(encoded(PIXELS), lambda *_: part, (4, 4, 3))
-    np.testing.assert_array_equal(view, PIXELS[top : top + 4, left : left + 4])
-    assert view.dtype == np.uint8
+    part = CropBox(left, top, left + 4, top + 4)
+    crop = decode_part(encoded(PIXELS), lambda *_: part, (4, 4, 3))
+    np.testing.assert_array_equal(crop, PIXELS[top : top + 4, left : left + 4])
+    assert crop.dtype == np.uint8
 
 
 def test_scaled_part_is_that_of_the_scaled_image():
     pixels = RANDOM.integers(0, 256, (60, 90, 3), np.uint8)
     scaled = Image.fromarray(pixels).resize((45, 30), Image.Resampling.BILINEAR)
-    view = decode_part(encoded(pixels), lambda *_: Part(10, 6, 50, 46), (20, 20, 3))
-    np.testing.assert_allclose(view, np.asarray(scaled)[3:23, 5:25], atol=1)
+    crop = decode_part(encoded(pixels), lambda *_: CropBox(10, 6, 50, 46), (20, 20, 3))
+    np.testing.assert_allclose(crop, np.asarray(scaled)[3:23, 5:25], atol=1)
 
 
 def test_whole_image_can_be_scaled_first(decoder):
     """All of its resolution and of its pixels count, those beside the part too."""
     content = encoded(smooth(200, 260), "JPEG")
     scaled = Image.open(io.BytesIO(content)).resize((26, 20), Image.Resampling.BILINEAR)
-    part = Part(3, 2, 11, 10, brought_to=(26, 20))
-    view = decode_part(content, lambda *_: part, (8, 8, 3))
-    np.testing.assert_array_equal(view, np.asarray(scaled)[2:10, 3:11])
+    part = CropBox(3, 2, 11, 10, brought_to=(26, 20))
+    crop = decode_part(content, lambda *_: part, (8, 8, 3))
+    np.testing.assert_array_equal(crop, np.asarray(scaled)[2:10, 3:11])
 
 
 def test_what_an_image_is_scaled_to_has_a_bound():
-    part = Part(0, 0, 8, 8, brought_to=(8, 10**8))
+    part = CropBox(0, 0, 8, 8, brought_to=(8, 10**8))
     with pytest.raises(DecodingError, match="^scaled it has more than 268,435,456 pixels"):
         decode_part(encoded(PIXELS), lambda *_: part, (8, 8, 3))
 
@@ -137,13 +137,13 @@ def test_both_decoders_give_the_same_pixels(mode, shrink, channels, monkeypatch)
     pixels = Image.fromarray(RANDOM.integers(0, 256, (95, 127, 3), np.uint8)).convert(mode)
     content = encoded(pixels, "JPEG", quality=90)
 
-    def view():
-        part = Part(3, 1, 3 + 11 * shrink, 1 + 11 * shrink)
+    def crop():
+        part = CropBox(3, 1, 3 + 11 * shrink, 1 + 11 * shrink)
         return decode_part(content, lambda *_: part, (11, 11, channels)).astype(int)
 
-    fast = view()
+    fast = crop()
     monkeypatch.setattr(fast_jpeg, "simplejpeg", None)
-    np.testing.assert_allclose(fast, view(), rtol=0, atol=1 if shrink != 1 else 0)
+    np.testing.assert_allclose(fast, crop(), rtol=0, atol=1 if shrink != 1 else 0)
     assert fast.shape == (11, 11, channels)
 
 
@@ -154,14 +154,14 @@ def test_jpeg_is_decoded_no_larger_than_it_must_be(shrink, size, decoder, monkey
     spy = lambda part, original, size: widths.append(size[0]) or box(part, original, size)  # noqa: E731
     monkeypatch.setattr(decode, "_box", spy)
     content = encoded(smooth(), "JPEG")
-    view = decode_part(content, lambda *_: Part(0, 0, 8 * shrink, 8 * shrink), (8, 8, 3))
+    crop = decode_part(content, lambda *_: CropBox(0, 0, 8 * shrink, 8 * shrink), (8, 8, 3))
     assert widths == [size]
     ends = round(8 * shrink)
     plain = Image.fromarray(smooth()).resize((8, 8), Image.Resampling.BILINEAR, (0, 0, ends, ends))
-    np.testing.assert_allclose(view, np.asarray(plain), atol=8)
+    np.testing.assert_allclose(crop, np.asarray(plain), atol=8)
 
 
-def grey_16(values):
+def gray_16(values):
     return Image.fromarray(np.array(values, np.uint16))
 
 
@@ -176,7 +176,7 @@ def transparent_palette():
 
 
 @pytest.mark.parametrize(
-    ("content", "colour"),
+    ("content", "color"),
     [
         (encoded(Image.new("1", (2, 2), 1)), (255, 255, 255)),
         (encoded(Image.new("L", (2, 2), 7)), (7, 7, 7)),
@@ -189,16 +189,16 @@ def transparent_palette():
         (encoded(Image.new("RGB", (2, 2), (1, 2, 3)), "GIF"), (1, 2, 3)),
         (encoded(Image.new("RGB", (2, 2), (1, 2, 3)), "BMP"), (1, 2, 3)),
         (encoded(Image.new("CMYK", (2, 2), (255, 0, 0, 0)), "TIFF"), (0, 255, 255)),
-        (encoded(grey_16([[257 * 200] * 2] * 2)), (200, 200, 200)),
-        (encoded(grey_16([[65535] * 2] * 2), "TIFF"), (255, 255, 255)),
-        (encoded(grey_16([[129] * 2] * 2)), (1, 1, 1)),  # rounded
+        (encoded(gray_16([[257 * 200] * 2] * 2)), (200, 200, 200)),
+        (encoded(gray_16([[65535] * 2] * 2), "TIFF"), (255, 255, 255)),
+        (encoded(gray_16([[129] * 2] * 2)), (1, 1, 1)),  # rounded
         (b"P5 2 2 65535\n" + 4 * (257 * 200).to_bytes(2), (200, 200, 200)),
         (b"P5 2 2 1000\n" + 4 * (500).to_bytes(2), (128, 128, 128)),
         (b"P2 2 2 1000\n1000 1000 1000 1000", (255, 255, 255)),
     ],
 )
-def test_modes(content, colour):
-    np.testing.assert_array_equal(decoded(content), np.full((2, 2, 3), colour))
+def test_modes(content, color):
+    np.testing.assert_array_equal(decoded(content), np.full((2, 2, 3), color))
 
 
 def test_cmyk_jpeg(decoder):
@@ -206,14 +206,14 @@ def test_cmyk_jpeg(decoder):
     np.testing.assert_allclose(decoded(content), np.full((16, 16, 3), (0, 255, 255)), atol=3)
 
 
-def test_grey_view_of_colours():
+def test_gray_view_of_colors():
     content = encoded(Image.new("RGB", (2, 2), (255, 0, 0)))
     np.testing.assert_array_equal(decoded(content, channels=1), np.full((2, 2, 1), 76))
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
 def test_first_of_several_images(format):
-    first, second = (Image.new("RGB", (2, 2), colour) for colour in ("black", "white"))
+    first, second = (Image.new("RGB", (2, 2), color) for color in ("black", "white"))
     settings = {"lossless": True} if format == "WEBP" else {}
     content = encoded(first, format, save_all=True, append_images=[second], **settings)
     assert Image.open(io.BytesIO(content)).n_frames == 2
@@ -230,12 +230,12 @@ def test_photograph_of_a_camera_with_a_second_image_in_the_file(decoder):
 @pytest.mark.parametrize("format", ["PPM", "JPEG"])
 def test_parts_of_every_size_lie_inside(format):
     """Pillow takes edges in single precision, which undoes what rounding put beyond the image."""
-    view = View(size=7, test_scale=7, scale=(7, 31))
+    crop = CropPolicy(size=7, test_scale=7, scale=(7, 31))
     random = np.random.default_rng(0)
     for _ in range(300):
         width, height = random.integers(1, 60, 2)
         content = encoded(Image.new("L", (width, height)), format)
-        for choose in (view.middle.part, lambda *size: view.training(*size, random)):
+        for choose in (crop.middle.part, lambda *size: crop.training(*size, random)):
             assert decode_part(content, choose, (7, 7, 1)).shape == (7, 7, 1)
 
 
@@ -253,7 +253,7 @@ JPEG = encoded(smooth(), "JPEG")
         (encoded(PIXELS)[:-30], "."),
         (encoded(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"), "32 bits"),
         (encoded(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF"), "signed 32-bit"),
-        (encoded(grey_16([[1]]), "TIFF", tiffinfo={339: 2}), "it has signed 16-bit numbers"),
+        (encoded(gray_16([[1]]), "TIFF", tiffinfo={339: 2}), "it has signed 16-bit numbers"),
         (b"Pf 1 1 -1.0\n\0\0\0\0", "32 bits"),
         (b"P5 17000 17000 255\n", "more than 268,435,456 pixels, as a decompression bomb"),
         (b"P5 27000 27000 255\n", "more than 268,435,456 pixels, as a decompression bomb"),
@@ -266,12 +266,12 @@ def test_what_cannot_be_decoded(content, message, decoder):
 
 def test_parts_of_an_image_are_those_that_it_is_decoded_for_alone():
     content = encoded(smooth(), "JPEG", quality=95)
-    parts = [Part(0, 0, 128, 96), Part(10, 20, 18, 26), Part(0, 40, 64, 88, "nearest")]
+    parts = [CropBox(0, 0, 128, 96), CropBox(10, 20, 18, 26), CropBox(0, 40, 64, 88, "nearest")]
     found = decode.decode_parts(content, lambda width, height: parts, (6, 8, 3))
-    assert [view.shape for view in found] == [(6, 8, 3)] * 3
-    for view, part in zip(found, parts, strict=True):
+    assert [crop.shape for crop in found] == [(6, 8, 3)] * 3
+    for crop, part in zip(found, parts, strict=True):
         alone = decode_part(content, lambda width, height, part=part: part, (6, 8, 3))
-        np.testing.assert_allclose(view.astype(int), alone.astype(int), atol=4)
+        np.testing.assert_allclose(crop.astype(int), alone.astype(int), atol=4)
 
 
 def read_bytes(content):
@@ -340,12 +340,12 @@ def test_bytes_too_many_do_not_matter(decoder):
 )
 def test_interpolation_is_that_of_the_part(interpolation, value):
     pixels = np.array([[10, 20], [30, 40]], np.uint8)
-    part = Part(0, 0, 2, 2, interpolation)
+    part = CropBox(0, 0, 2, 2, interpolation)
     assert decode_part(encoded(pixels), lambda *_: part, (1, 1, 1)).item() == value
 
 
 def test_enlarged_to_the_nearest_pixel():
     pixels = np.array([[10, 20]], np.uint8)
-    part = Part(0, 0, 2, 1, "nearest")
+    part = CropBox(0, 0, 2, 1, "nearest")
     enlarged = decode_part(encoded(pixels), lambda *_: part, (1, 4, 1))
     assert enlarged.ravel().tolist() == [10, 10, 20, 20]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flax_vision.data import decode, fast_jpeg
-from flax_vision.data.crops import Part
+from flax_vision.data.crops import CropBox
 from flax_vision.data.decode import decode_parts
 
 pytestmark = pytest.mark.skipif(
@@ -105,7 +105,7 @@ def test_rows_below_the_wanted_ones_are_not_decoded(monkeypatch):
         "decode_jpeg",
         lambda content, *x, **settings: calls.append(content) or decode(content, *x, **settings),
     )
-    decode_parts(encoded(NOISE), lambda *_: [Part(0, 0, 40, 20)], (20, 40, 3))
+    decode_parts(encoded(NOISE), lambda *_: [CropBox(0, 0, 40, 20)], (20, 40, 3))
     assert Image.open(io.BytesIO(calls[0])).size == (100, 24)
 
 
@@ -118,7 +118,7 @@ def test_file_that_ends_below_the_wanted_rows_is_damaged_all_the_same(settings):
 @pytest.mark.parametrize("top", [0.0, 30.0, 55.0])
 @pytest.mark.parametrize("shape", [(5, 5, 3), (20, 40, 1), (64, 64, 3)])
 def test_part_is_that_of_the_whole_image(shape, top, monkeypatch):
-    part = Part(3.3, top, 90.1, top + 19.7)
+    part = CropBox(3.3, top, 90.1, top + 19.7)
     content = encoded(NOISE, subsampling="4:2:0")
     found = decode_parts(content, lambda *_: [part], shape)
     monkeypatch.setattr(fast_jpeg, "rows_needed", lambda *_: 75)
@@ -128,11 +128,11 @@ def test_part_is_that_of_the_whole_image(shape, top, monkeypatch):
 @pytest.mark.parametrize(
     ("part", "taken"),
     [
-        (Part(0, 0, 9, 9), True),
-        (Part(0, 0, 9, 9, "bicubic"), False),
-        (Part(0, 0, 9, 9, "box"), False),
-        (Part(0, 0, 9, 9, "nearest"), False),
-        (Part(0, 0, 9, 9, brought_to=(50, 40)), False),
+        (CropBox(0, 0, 9, 9), True),
+        (CropBox(0, 0, 9, 9, "bicubic"), False),
+        (CropBox(0, 0, 9, 9, "box"), False),
+        (CropBox(0, 0, 9, 9, "nearest"), False),
+        (CropBox(0, 0, 9, 9, brought_to=(50, 40)), False),
     ],
 )
 def test_only_parts_that_are_nearly_pillows_are_taken(part, taken, monkeypatch):
@@ -146,7 +146,7 @@ def test_only_parts_that_are_nearly_pillows_are_taken(part, taken, monkeypatch):
 
 def test_one_part_that_pillow_scales_makes_all_pillows(monkeypatch):
     monkeypatch.setattr(fast_jpeg, "scale", None)
-    parts = [Part(0, 0, 9, 9), Part(0, 0, 9, 9, "box")]
+    parts = [CropBox(0, 0, 9, 9), CropBox(0, 0, 9, 9, "box")]
     found = decode_parts(encoded(NOISE), lambda *_: parts, (5, 5, 3))
     assert [part.shape for part in found] == [(5, 5, 3)] * 2
 
@@ -156,7 +156,7 @@ def test_turned_photographs_are_pillows(monkeypatch):
     exif[0x0112] = 6
     monkeypatch.setattr(fast_jpeg, "scale", None)
     content = encoded(NOISE, exif=exif)
-    (found,) = decode_parts(content, lambda w, h: [Part(0, 0, w, h)], (100, 75, 3))
+    (found,) = decode_parts(content, lambda w, h: [CropBox(0, 0, w, h)], (100, 75, 3))
     assert found.shape == (100, 75, 3)
 
 
@@ -164,5 +164,5 @@ def test_upright_photographs_of_cameras_are_fast(monkeypatch):
     exif = Image.Exif()
     exif[0x0112] = 1
     monkeypatch.setattr(decode, "_converted", None)
-    part = Part(0, 0, 100, 75)
+    part = CropBox(0, 0, 100, 75)
     assert decode_parts(encoded(NOISE, exif=exif), lambda *_: [part], (75, 100, 3))[0].any()

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 from tiny_folders import VIEW, ignore, load, write
 
-from flax_vision.data.crops import Reading
+from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.fingerprint import brief, changes, identities, identity
 from flax_vision.data.splits import Source, load_parts
 
@@ -60,7 +60,7 @@ def test_class_by_another_name(tmp_path):
 
 def test_one_more_file_divides_a_folder_otherwise(tmp_path):
     """Files are drawn by their place, so that old ones go to other parts."""
-    source = Source("folder", "", str(write(tmp_path, "ab", 20)), 0.2, 0.2, Reading(VIEW))
+    source = Source("folder", "", str(write(tmp_path, "ab", 20)), 0.2, 0.2, DecodeConfig(VIEW))
     before = identities(load_parts(source, ignore))
     shutil.copy(tmp_path / "a/1.png", tmp_path / "a/00.png")
     after = identities(load_parts(source, ignore))

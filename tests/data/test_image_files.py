@@ -19,7 +19,7 @@ from flax_vision.data.batches import (
     samples,
     training_batches,
 )
-from flax_vision.data.crops import Middle
+from flax_vision.data.crops import CenterCrop
 from flax_vision.data.dataset import stratified_split
 from flax_vision.errors import UserError
 
@@ -46,13 +46,13 @@ def pixels(batches):
 def test_views_of_a_test_are_the_middles(folder):
     photographs, _, _ = load(folder)
     (batch,) = evaluation_batches(photographs, 21)
-    for index, view in enumerate(np.asarray(batch.images)):
+    for index, crop in enumerate(np.asarray(batch.images)):
         image = Image.open(photographs.files.name(index))
         scale = 10 / min(image.size)
         size = [round(side * scale) for side in image.size]
         left, top = ((side - 8) // 2 for side in size)
         whole = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-        np.testing.assert_allclose(view, whole[top : top + 8, left : left + 8], atol=1)
+        np.testing.assert_allclose(crop, whole[top : top + 8, left : left + 8], atol=1)
     np.testing.assert_array_equal(batch.labels, photographs.labels)
 
 
@@ -85,7 +85,7 @@ def test_each_image_has_random_numbers_of_its_own(tmp_path):
     for file in tmp_path.rglob("*.png"):
         file.write_bytes((tmp_path / "a/0.png").read_bytes())
     ((views, _),) = load(tmp_path)[0].views([np.arange(16)], (0, 0))
-    assert len({view.tobytes() for view in np.asarray(views)}) > 8
+    assert len({crop.tobytes() for crop in np.asarray(views)}) > 8
 
 
 def test_constant_order_has_new_views(folder):
@@ -231,7 +231,7 @@ def test_reading_goes_on_while_a_batch_is_used(folder, monkeypatch):
 
 
 def test_view_of_the_set(folder):
-    assert load(folder)[0].reading.view == VIEW
+    assert load(folder)[0].reading.crop == VIEW
 
 
 def test_other_middles_to_the_pixel(tmp_path):
@@ -241,7 +241,7 @@ def test_other_middles_to_the_pixel(tmp_path):
         (tmp_path / name).mkdir()
         Image.fromarray(image).save(tmp_path / name / "0.png")
     photographs, _, _ = load(tmp_path)
-    other = photographs.tested_on(Middle(10, 13, 10))
+    other = photographs.tested_on(CenterCrop(10, 13, 10))
     (batch,) = evaluation_batches(other, 2)
     np.testing.assert_array_equal(batch.images, pixels[:, :, 2:15])
     assert other.image_shape == batch_shapes(other.image_shape, 2).images.shape[1:] == (10, 13, 3)

@@ -6,7 +6,7 @@ from PIL import Image
 from tiny_folders import VIEW, ignore, load, write
 
 from flax_vision.data import image_folder as folder_module
-from flax_vision.data.crops import Reading
+from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.decode import FORMATS
 from flax_vision.data.file_list import SUFFIXES
 from flax_vision.data.image_folder import ALL, check_headers, find_folder
@@ -135,7 +135,7 @@ def test_suffixes_are_those_of_what_is_decoded():
 def test_classes_sorted_as_torchvisions(tmp_path):
     write(tmp_path, ("10", "9", "b", "A", "a"), 1)
     assert load(tmp_path)[0].class_names == ["9", "10", "A", "a", "b"]
-    found = find_folder(str(tmp_path), Reading(VIEW), class_order="sorted")[ALL]()
+    found = find_folder(str(tmp_path), DecodeConfig(VIEW), class_order="sorted")[ALL]()
     assert found.class_names == ["10", "9", "A", "a", "b"]
     labels = {path.parent.name: found.labels[i] for i, path in enumerate(found.files.paths)}
     assert labels == {"10": 0, "9": 1, "A": 2, "a": 3, "b": 4}
@@ -150,7 +150,7 @@ def test_names_of_classes_are_compared_in_one_form_of_unicode(tmp_path):
     train, validation, _ = load(tmp_path)
     assert train.class_names == ["caff", DECOMPOSED]  # as on the disk, in the other's order
     assert validation.labels.tolist() == [1]
-    known = find_folder(str(tmp_path / "train"), Reading(VIEW), [COMPOSED, "caff"])[ALL]()
+    known = find_folder(str(tmp_path / "train"), DecodeConfig(VIEW), [COMPOSED, "caff"])[ALL]()
     assert known.labels.tolist() == [1, 0]
 
 
@@ -239,8 +239,8 @@ def link_to_nowhere(path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "config.data.path is '.*pictures', which does not exist"),
-        (no_directory, "pictures', which is not a directory.*--config.data.path=DIR"),
+        (lambda path: None, "config.data.image_dir is '.*pictures', which does not exist"),
+        (no_directory, "pictures', which is not a directory.*--config.data.image_dir=DIR"),
         (lambda path: path.mkdir(), "pictures' has no classes"),
         (images_without_classes, "no classes.*1 image outside"),
         (one_class, "only one class, 'a'"),
@@ -261,9 +261,9 @@ def test_folders_that_cannot_be_used(make, message, tmp_path):
 
 def test_no_path():
     with pytest.raises(
-        UserError, match="config.data.path is not given; give --config.data.path=DIR"
+        UserError, match="config.data.image_dir is not given; give --config.data.image_dir=DIR"
     ):
-        find_folder("", Reading(VIEW))
+        find_folder("", DecodeConfig(VIEW))
 
 
 def test_folder_that_may_not_be_read(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from flax_vision.data.crops import Part
+from flax_vision.data.crops import CropBox
 from flax_vision.data.decode import FORMATS, decode_parts, read_header
 
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
@@ -77,7 +77,7 @@ def test_header_crop_and_pixels_agree(name):
 
     def choose(width, height):
         seen.append((width, height))
-        return [Part(0, 0, width, height)]
+        return [CropBox(0, 0, width, height)]
 
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
     assert upright.size == (6, 8)

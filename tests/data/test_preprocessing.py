@@ -5,7 +5,7 @@ import numpy as np
 from flax_vision.data.preprocessing import Preprocessing
 
 
-def test_lenets_grey_levels():
+def test_lenets_gray_levels():
     pixels = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1)
     scaled = Preprocessing((20.0,), (200.0,))(pixels)
     chex.assert_type(scaled, jnp.float32)
@@ -37,12 +37,12 @@ def test_resizing_to_less_does_not_skip_pixels():
     np.testing.assert_allclose(small[0, 1:-1, 1:-1], 127.5, rtol=0.05)
 
 
-def test_grey_becomes_colour_and_colour_stays():
-    grey = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
-    colour = Preprocessing((0.0,), (1.0,), channels=3)
-    np.testing.assert_array_equal(colour(grey), np.broadcast_to(grey, (1, 2, 2, 3)))
+def test_gray_becomes_color_and_color_stays():
+    gray = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
+    color = Preprocessing((0.0,), (1.0,), channels=3)
+    np.testing.assert_array_equal(color(gray), np.broadcast_to(gray, (1, 2, 2, 3)))
     rgb = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
-    np.testing.assert_array_equal(colour(rgb), rgb)
+    np.testing.assert_array_equal(color(rgb), rgb)
 
 
 def test_crop_is_the_middle():

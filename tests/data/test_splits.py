@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from tiny_folders import VIEW, ignore, write
 
-from flax_vision.data.crops import Reading
+from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.splits import PARTS, Source, load_part, load_parts
 from flax_vision.errors import UserError
 
 
 @pytest.mark.parametrize(("fraction", "sizes"), [(0.0, (4000, 0)), (0.05, (3800, 200))])
 def test_validation_comes_out_of_the_training_set(fraction, sizes):
-    parts = load_parts(Source("mnist_5k", validation=fraction), ignore)
+    parts = load_parts(Source("mnist_5k", val_fraction=fraction), ignore)
     assert (len(parts.train), len(parts.validation)) == sizes
     assert len(parts.test) == 1000
     assert parts.left_out() == ""
@@ -18,11 +18,11 @@ def test_validation_comes_out_of_the_training_set(fraction, sizes):
 @pytest.mark.parametrize("fraction", [0.0001, 0.9999])
 def test_parts_that_would_be_empty(fraction):
     with pytest.raises(UserError, match=f"validation is {fraction}.*into"):
-        load_parts(Source("mnist_5k", validation=fraction), ignore)
+        load_parts(Source("mnist_5k", val_fraction=fraction), ignore)
 
 
 def load(path, validation=0.25, test=0.2, on_error="stop"):
-    reading = Reading(VIEW, on_error)
+    reading = DecodeConfig(VIEW, on_error)
     source = Source("folder", "", str(path), validation, test, reading)
     return load_parts(source, ignore)
 
@@ -53,10 +53,13 @@ def test_division_is_always_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"test": 0.0}, "config.data.test is 0.0, and .* has no folder test/.*share above 0"),
-        ({"test": 0.01}, "config.data.test is 0.01, which divides the 12 training images"),
-        ({"test": 0.95}, "config.data.test is 0.95"),
-        ({"validation": 0.01}, "config.data.validation is 0.01"),
+        (
+            {"test": 0.0},
+            "config.data.test_fraction is 0.0, and .* has no folder test/.*share above 0",
+        ),
+        ({"test": 0.01}, "config.data.test_fraction is 0.01, which divides the 12 training images"),
+        ({"test": 0.95}, "config.data.test_fraction is 0.95"),
+        ({"validation": 0.01}, "config.data.val_fraction is 0.01"),
     ],
 )
 def test_shares_that_leave_nothing(settings, message, tmp_path):
@@ -72,13 +75,13 @@ def test_class_of_which_nothing_is_left_to_learn_from(tmp_path):
 
 
 def test_images_in_memory_have_no_views():
-    with pytest.raises(UserError, match="config.view.size is 8, and the images of mnist_5k"):
-        load_parts(Source("mnist_5k", reading=Reading(VIEW)), ignore)
+    with pytest.raises(UserError, match="config.crop.size is 8, and the images of mnist_5k"):
+        load_parts(Source("mnist_5k", reading=DecodeConfig(VIEW)), ignore)
 
 
 def test_folder_without_views():
-    with pytest.raises(UserError, match="is 'folder', and config.view.size is 0.*view.size=224"):
-        load_parts(Source("folder", path="there"), ignore)
+    with pytest.raises(UserError, match="is 'folder', and config.crop.size is 0.*crop.size=224"):
+        load_parts(Source("folder", image_dir="there"), ignore)
 
 
 def test_sentence_about_what_was_left_out(tmp_path):
@@ -100,7 +103,7 @@ def test_sentence_about_what_was_left_out(tmp_path):
 def test_one_part_is_what_it_is_among_all(part, folders, tmp_path):
     for folder in folders or (".",):
         write(tmp_path / folder, count=10)
-    source = Source("folder", "", str(tmp_path), 0.25, 0.2, Reading(VIEW))
+    source = Source("folder", "", str(tmp_path), 0.25, 0.2, DecodeConfig(VIEW))
     images, expected = load_part(source, part, ignore), getattr(load_parts(source, ignore), part)
     np.testing.assert_array_equal(images.indices, expected.indices)
     np.testing.assert_array_equal(images.labels, expected.labels)
@@ -112,20 +115,22 @@ def test_other_parts_are_not_looked_at(tmp_path):
     write(tmp_path / "test", count=2)
     for file in (tmp_path / "train").rglob("*.png"):
         file.write_bytes(b"nothing")
-    source = Source("folder", "", str(tmp_path), 0.25, 0.2, Reading(VIEW))
+    source = Source("folder", "", str(tmp_path), 0.25, 0.2, DecodeConfig(VIEW))
     assert len(load_part(source, "test", ignore)) == 4
     with pytest.raises(UserError, match="cannot be read"):
         load_part(source, "validation", ignore)
 
 
 def test_folder_that_is_there_for_a_test_alone(tmp_path):
-    source = Source("folder", "", str(write(tmp_path)), test=1.0, reading=Reading(VIEW))
+    source = Source(
+        "folder", "", str(write(tmp_path)), test_fraction=1.0, reading=DecodeConfig(VIEW)
+    )
     assert sizes(load_parts(source, ignore)) == [[], [], [6, 6]]
 
 
 def test_images_to_learn_from_are_not_taken_for_a_test(tmp_path):
     write(tmp_path / "train")
-    source = Source("folder", "", str(tmp_path), test=1.0, reading=Reading(VIEW))
+    source = Source("folder", "", str(tmp_path), test_fraction=1.0, reading=DecodeConfig(VIEW))
     assert sizes(load_parts(source, ignore)) == [[6, 6], [], []]
     write(tmp_path / "val", count=2)
     assert sizes(load_parts(source, ignore)) == [[6, 6], [2, 2], []]
@@ -134,7 +139,7 @@ def test_images_to_learn_from_are_not_taken_for_a_test(tmp_path):
 
 def test_classes_are_known_by_their_names(tmp_path):
     write(tmp_path, "cb", 2)
-    reading = Reading(VIEW)
+    reading = DecodeConfig(VIEW)
     source = Source("folder", "", str(tmp_path), 0.0, 1.0, reading, ["c", "a", "b"])
     images = load_part(source, "test", ignore)
     assert images.class_names == ["c", "a", "b"]

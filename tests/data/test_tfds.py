@@ -13,7 +13,7 @@ from PIL import Image
 
 from flax_vision.data import tfds as tfds_module
 from flax_vision.data.batches import evaluation_batches
-from flax_vision.data.crops import Reading, View
+from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.tfds import find_tfds
 from flax_vision.errors import UserError
 from flax_vision.evaluation.run_data import OPTIONS
@@ -22,7 +22,7 @@ RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.integers(0, 256, (2345, 4, 5, 3), np.uint8)
 TEST = RANDOM.integers(0, 256, (7, 4, 5, 3), np.uint8)
 MANY = [RANDOM.integers(0, 256, (4 + i % 3, 4 + i % 5, 3), np.uint8) for i in range(12)]
-READING = Reading(View(size=4, test_scale=4, scale=(4, 4)))
+READING = DecodeConfig(CropPolicy(size=4, test_scale=4, scale=(4, 4)))
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -69,9 +69,9 @@ class TinyOfManySizes(TinyPictures):
             for part, images in self.PARTS.items()
         }
 
-    def _generate_examples(self, images, is_labelled):
+    def _generate_examples(self, images, is_labeled):
         for index, image in enumerate(images):
-            label = index % 3 if is_labelled else -1
+            label = index % 3 if is_labeled else -1
             yield index, {"image": png(image), "label": label}
 
 
@@ -138,14 +138,14 @@ def test_validation_stands_in_for_a_missing_test_part(directory):
         ("mnist_5", "did you mean 'mnist_5k'"),
         ("fashion_mnist", "not prepared.*tfds build fashion_mnist --file_format=array_record"),
         ("tiny_untested", "no part 'validation', only train"),
-        ("tiny_of_many_sizes", "images of several sizes.*--config.view.size=224"),
+        ("tiny_of_many_sizes", "images of several sizes.*--config.crop.size=224"),
         (
             "imagenet2012",
             "not prepared.*tfds build imagenet2012 .*--manual_dir=DIRECTORY/downloads/manual`"
             ".*into DIRECTORY/downloads/manual.*ILSVRC2012_img_train.tar and "
             "ILSVRC2012_img_val.tar",
         ),
-        ("tiny_unlabelled", "no `image` with a class as `label`.*image, label"),
+        ("tiny_unlabeled", "no `image` with a class as `label`.*image, label"),
         ("not a name", "unknown data set 'not a name'"),
         ("", "unknown data set ''"),
         ("mnist:9.9.9", "unknown data set 'mnist:9.9.9'"),
@@ -202,7 +202,7 @@ def test_photographs_of_several_sizes(directory, cache):
         found = np.asarray(batch.images).astype(int)
         # TFDS shuffles when it prepares: each view is found among those of its label.
         expected = scaled_middles(images).astype(int)
-        nearest = [int(np.abs(expected - view).max(axis=(1, 2, 3)).argmin()) for view in found]
+        nearest = [int(np.abs(expected - crop).max(axis=(1, 2, 3)).argmin()) for crop in found]
         assert sorted(nearest) == list(range(len(images)))
         np.testing.assert_allclose(found, expected[nearest], atol=1)
         np.testing.assert_array_equal(batch.labels, np.array(nearest) % 3)
@@ -220,7 +220,9 @@ def test_labels_are_read_once(directory, cache, monkeypatch):
 
 
 def test_set_of_several_sizes_is_not_for_networks_of_small_images(directory):
-    message = "'tiny_of_many_sizes' has images of several sizes, and the network was.*--path DIR"
+    message = (
+        "'tiny_of_many_sizes' has images of several sizes, and the network was.*--image-dir DIR"
+    )
     with pytest.raises(UserError, match=message):
         find_tfds("tiny_of_many_sizes", directory, ignore, None, OPTIONS)
 

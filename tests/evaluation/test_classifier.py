@@ -123,11 +123,11 @@ def test_photographs_are_upright(orientation, classifier, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mode", "grey"),
+    ("mode", "gray"),
     [("RGB", 76), ("CMYK", 76), ("P", 76), ("RGBA", 255), ("LA", 255), ("I;16", 128), ("1", 255)],
 )
-def test_every_mode(mode, grey, classifier, tmp_path):
-    """Red as grey, what is transparent as white, half of 16 bits as half of 8."""
+def test_every_mode(mode, gray, classifier, tmp_path):
+    """Red as gray, what is transparent as white, half of 16 bits as half of 8."""
     path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
     if mode == "I;16":
         image = Image.fromarray(np.full((32, 32), 128 * 257, np.uint16))
@@ -141,7 +141,7 @@ def test_every_mode(mode, grey, classifier, tmp_path):
     assert Image.open(path).mode == mode
     seen = classifier.seen(path)
     assert seen.shape == (28, 28, 1)
-    assert np.unique(seen) == pytest.approx([grey], abs=1)
+    assert np.unique(seen) == pytest.approx([gray], abs=1)
 
 
 def test_images_as_they_are(expected, classifier):
@@ -184,7 +184,7 @@ def test_huge_file_is_unreadable_and_the_rest_is_predicted(classifier, tmp_path)
 
 
 def test_network_whose_images_are_no_squares(tmp_path, export):
-    card = saved_model.ModelCard(
+    metadata = saved_model.ModelMetadata(
         "lenet5_modern",
         {},
         ["a", "b", "c"],
@@ -192,6 +192,6 @@ def test_network_whose_images_are_no_squares(tmp_path, export):
         Preprocessing([0.0], [1.0], resize=28),
         {},
     )
-    saved_model.save(tmp_path / "net", card, fv.load(export)[1])
+    saved_model.save(tmp_path / "net", metadata, fv.load(export)[1])
     with pytest.raises(UserError, match="was trained on images of 20x24, and photographs are cut"):
         fv.Classifier(tmp_path / "net")

@@ -148,7 +148,7 @@ def test_crops_of_several_shapes_are_averaged():
     np.testing.assert_allclose(both, np.mean(posteriors, axis=0), rtol=1e-6)
 
 
-def test_middle_of_ten_crops_is_the_centre_crop_of_training():
+def test_middle_of_ten_crops_is_the_center_crop_of_training():
     preprocessing = Preprocessing([5.0], [2.0], resize=9, crop=6)
     images = coordinates(9, 9)
     protocol = find_protocol("ten_crop", False)

@@ -29,13 +29,13 @@ def configure(run, directory, **changes):
     return directory
 
 
-def test_run_is_tested_on_its_own_data(run, noise, card, asked):
+def test_run_is_tested_on_its_own_data(run, noise, metadata, asked):
     result = evaluate_trained(run)
     assert asked == [("noise", "somewhere", 0.25)]
     model, variables = fv.load(run)
-    logits = jax.jit(lambda x: model.apply(variables, card.preprocessing(x)))(noise.images)
+    logits = jax.jit(lambda x: model.apply(variables, metadata.preprocessing(x)))(noise.images)
     classes = np.argmax(logits, axis=1)
-    np.testing.assert_array_equal(result.taken_for, classes)
+    np.testing.assert_array_equal(result.predicted, classes)
     np.testing.assert_array_equal(result.labels, noise.labels)
     assert result.top1 == (classes == noise.labels).mean()
     facts = (result.network, result.data, result.split, result.protocol, result.images)
@@ -49,7 +49,7 @@ def test_run_is_tested_on_its_own_data(run, noise, card, asked):
 def test_batch_size_changes_nothing(run, batch_size):
     expected = evaluate_trained(run)
     result = evaluate_trained(run, batch_size=batch_size)
-    np.testing.assert_array_equal(result.taken_for, expected.taken_for)
+    np.testing.assert_array_equal(result.predicted, expected.predicted)
     assert result.top1 == expected.top1
     assert result.cross_entropy == pytest.approx(expected.cross_entropy, rel=1e-5)
 
@@ -76,8 +76,10 @@ def test_other_data_are_looked_for_elsewhere(run, asked):
     ]
 
 
-def test_other_data_of_another_background_get_a_hint(run, card, variables, noise, loaded, tmp_path):
-    known = dataclasses.replace(card, background=Background(0.0, 1.0))
+def test_other_data_of_another_background_get_a_hint(
+    run, metadata, variables, noise, loaded, tmp_path
+):
+    known = dataclasses.replace(metadata, background=Background(0.0, 1.0))
     directory = configure(run, tmp_path / "run")
     saved_model.save(directory / "export", known, variables)
     loaded(images=np.full_like(noise.images, 255))
@@ -120,7 +122,7 @@ def test_errors_of_the_data_name_the_options_of_this_program(run):
     with pytest.raises(UserError, match="--data mnist_5k needs no download") as caught:
         evaluate_trained(run, data="mnits")
     assert "--config" not in str(caught.value)
-    with pytest.raises(UserError, match="For sets elsewhere give --directory DIR"):
+    with pytest.raises(UserError, match="For sets elsewhere give --tfds-dir DIR"):
         evaluate_trained(run, data="mnist", directory="nowhere")
 
 
@@ -175,8 +177,8 @@ def test_damaged_configuration(content, run, tmp_path):
         evaluate_trained(damaged)
 
 
-def test_five_classes_have_no_top5(card, noise, loaded, tmp_path):
-    five = dataclasses.replace(card, class_names=card.class_names[:5])
+def test_five_classes_have_no_top5(metadata, noise, loaded, tmp_path):
+    five = dataclasses.replace(metadata, class_names=metadata.class_names[:5])
     variables = jax.jit(five.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     saved_model.save(tmp_path / "model", five, variables)
     loaded(class_names=five.class_names, labels=noise.labels % 5)
@@ -188,7 +190,7 @@ def test_too_little_memory(run, monkeypatch):
     def compile_step(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(evaluator.Trial, "compile", compile_step)
+    monkeypatch.setattr(evaluator.ProtocolEvaluator, "compile", compile_step)
     with pytest.raises(UserError, match="20 images in a step.*--batch-size"):
         evaluate_trained(run)
 
@@ -197,7 +199,7 @@ def test_too_little_memory(run, monkeypatch):
 def mirrored(small_config, tmp_path_factory):
     """A run on the embedded digits, some epochs long, that saw crops and mirror images."""
     config = small_config.copy_and_resolve_references()
-    config.data.validation = 0.1
+    config.data.val_fraction = 0.1
     config.data.resize, config.data.crop = 32, 28
     config.augmentation.flip = True
     config.batch_size, config.epochs = 64, 8
@@ -214,13 +216,13 @@ def test_center_is_what_the_run_itself_came_to(mirrored):
 
 
 @pytest.mark.slow
-def test_ten_crop_is_not_below_the_centre_crop(mirrored):
+def test_ten_crop_is_not_below_the_center_crop(mirrored):
     """By more than noise: of the images that only one of them has right, half are either's."""
     directory, _ = mirrored
     center, ten_crop = (evaluate_trained(directory, protocol=p) for p in ("center", "ten_crop"))
     assert (center.views, ten_crop.views, ten_crop.views_computed) == (1, 10, 10)
     assert center.top1 > 0.8
-    by_center, by_ten_crop = (x.taken_for == x.labels for x in (center, ten_crop))
+    by_center, by_ten_crop = (x.predicted == x.labels for x in (center, ten_crop))
     lost, won = (by_center & ~by_ten_crop).sum(), (by_ten_crop & ~by_center).sum()
     assert lost - won <= 2 * np.sqrt(lost + won)
 
@@ -228,9 +230,9 @@ def test_ten_crop_is_not_below_the_centre_crop(mirrored):
 @pytest.mark.slow
 def test_center_is_what_a_run_on_a_folder_came_to(tmp_path):
     write_sizes(tmp_path / "pictures", "abc", [(40 + 3 * i, 50 - i) for i in range(20)])
-    settings = {"model.name": "lenet5_modern", "data.path": tmp_path / "pictures", "epochs": 2}
+    settings = {"model.name": "lenet5_modern", "data.image_dir": tmp_path / "pictures", "epochs": 2}
     settings["report"] = False
-    settings |= {"batch_size": 12, "view.scale": "32,36", "data.on_error": "skip"}
+    settings |= {"batch_size": 12, "crop.resize_range": "32,36", "data.on_error": "skip"}
     (tmp_path / "pictures/b/3.png").write_bytes(b"nothing")
     config_file = Path(__file__).parents[2] / "configs/lenet5.py:folder"
     overrides = [f"--config.{key}={value}" for key, value in settings.items()]

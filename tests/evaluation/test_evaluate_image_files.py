@@ -15,21 +15,21 @@ from PIL import Image
 from tiny_folders import ignore, write_sizes
 
 from flax_vision.cli.main import main
-from flax_vision.data.crops import Reading, View
+from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.fingerprint import identities
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.splits import Source, load_part, load_parts
 from flax_vision.errors import UserError
 from flax_vision.evaluation import evaluate
 from flax_vision.evaluation.evaluate import evaluate_trained
-from flax_vision.evaluation.evaluator import Trial
+from flax_vision.evaluation.evaluator import ProtocolEvaluator
 from flax_vision.evaluation.measurement import measure
 from flax_vision.weights import saved_model
 
 SIZES = [(16, 12), (12, 12), (19, 12)]
 """Width and height; the shorter side is that of the tests, so that nothing is scaled."""
 
-VIEW = View(size=8, test_scale=12, scale=(12, 12))
+VIEW = CropPolicy(size=8, test_scale=12, scale=(12, 12))
 MEAN = np.random.default_rng(1).integers(90, 150, (8, 8, 3)).astype(float)
 
 
@@ -43,17 +43,17 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def network():
     """The card of a network that saw 8x8 of photographs less a mean image, and its parameters."""
-    card = saved_model.ModelCard(
+    metadata = saved_model.ModelMetadata(
         name="lenet5_modern",
         options={},
         class_names=list("abcdef"),
         image_shape=[8, 8, 3],
         preprocessing=Preprocessing(MEAN.tolist(), [70.0]),
         metrics={},
-        view=VIEW,
+        crop=VIEW,
     )
-    model = card.create_model()
-    return card, jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    model = metadata.create_model()
+    return metadata, jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
 
 
 @pytest.fixture(scope="module")
@@ -96,40 +96,40 @@ def multi_crop(image):
 
 @pytest.mark.parametrize("by_hand", [ten_crop, multi_crop])
 def test_crops_are_of_each_photograph(by_hand, network, export, pictures):
-    card, variables = network
+    metadata, variables = network
     folder, images = pictures
     result = evaluate_trained(
         export, folder=str(folder), protocol=by_hand.__name__, scales=(12,), batch_size=2
     )
-    apply = jax.jit(lambda x: jax.nn.softmax(card.create_model().apply(variables, x)))
+    apply = jax.jit(lambda x: jax.nn.softmax(metadata.create_model().apply(variables, x)))
     posteriors = np.array([np.asarray(apply(by_hand(image))).mean(axis=0) for image in images])
     labels = np.repeat(np.arange(6), 3)
     np.testing.assert_array_equal(result.labels, labels)
-    np.testing.assert_array_equal(result.taken_for, posteriors.argmax(axis=1))
+    np.testing.assert_array_equal(result.predicted, posteriors.argmax(axis=1))
     expected = -np.log(posteriors[np.arange(18), labels]).mean()
     assert result.cross_entropy == pytest.approx(expected, rel=1e-5)
     assert result.images == 18
 
 
 def test_photographs_of_all_shapes_are_one_program(export, pictures, monkeypatch):
-    compiled = create_autospec(Trial._compiled, side_effect=Trial._compiled)
-    monkeypatch.setattr(Trial, "_compiled", compiled)
+    compiled = create_autospec(ProtocolEvaluator._compiled, side_effect=ProtocolEvaluator._compiled)
+    monkeypatch.setattr(ProtocolEvaluator, "_compiled", compiled)
     evaluate_trained(export, folder=str(pictures[0]), protocol="googlenet_144", scales=(12,))
     assert compiled.call_count == 1
 
 
 def test_center_is_the_middle_that_the_run_tested(network, run, pictures):
-    card, variables = network
+    metadata, variables = network
     folder, images = pictures
-    source = Source("folder", path=str(folder), test=0.34, reading=Reading(VIEW))
+    source = Source("folder", image_dir=str(folder), test_fraction=0.34, reading=DecodeConfig(VIEW))
     tested = load_part(source, "test", ignore)
     assert np.bincount(tested.labels).tolist() == [1] * 6
     seen = [(middle(images[place], 8, 8) - MEAN) / 70 for place in tested.indices]
-    apply = jax.jit(card.create_model().apply)
+    apply = jax.jit(metadata.create_model().apply)
     classes = np.asarray(apply(variables, np.array(seen, np.float32))).argmax(axis=1)
     for path in (None, folder / ".." / folder.name):  # which is the run's own
         result = evaluate_trained(run, folder=path and str(path))
-        np.testing.assert_array_equal(result.taken_for, classes)
+        np.testing.assert_array_equal(result.predicted, classes)
         np.testing.assert_array_equal(result.labels, tested.labels)
         assert result.top1 == (classes == tested.labels).mean()
         assert result.data == str(folder)
@@ -153,8 +153,8 @@ def test_photographs_that_cannot_be_read_do_not_count(protocol, export, pictures
     readable = np.delete(np.arange(18), [1, 7])
     assert result.images == 16
     np.testing.assert_array_equal(result.labels, whole.labels[readable])
-    np.testing.assert_array_equal(result.taken_for, whole.taken_for[readable])
-    assert result.top1 == (result.labels == result.taken_for).mean()
+    np.testing.assert_array_equal(result.predicted, whole.predicted[readable])
+    assert result.top1 == (result.labels == result.predicted).mean()
     (warning,) = result.warnings
     assert warning.startswith("2 images so far cannot be read and will not count")
     assert not whole.warnings
@@ -203,54 +203,65 @@ def test_images_that_are_not_the_runs_are_warned_of(run, pictures, tmp_path, cap
     shutil.copytree(pictures[0], tmp_path / "pictures")
     config = tmp_path / "run/config.json"
     config.write_text(config.read_text().replace(str(pictures[0]), str(tmp_path / "pictures")))
-    source = Source("folder", path=str(tmp_path / "pictures"), test=0.34, reading=Reading(VIEW))
+    source = Source(
+        "folder",
+        image_dir=str(tmp_path / "pictures"),
+        test_fraction=0.34,
+        reading=DecodeConfig(VIEW),
+    )
     kept = identities(load_parts(source, ignore))
-    (tmp_path / "run/images.json").write_text(json.dumps(kept))
+    (tmp_path / "run/dataset.json").write_text(json.dumps(kept))
     assert not evaluate_trained(tmp_path / "run").warnings
     (tested,) = load_part(source, "test", ignore).take(np.array([3])).indices
-    name = Path(source.path) / f"d/{tested - 9}.png"
+    name = Path(source.image_dir) / f"d/{tested - 9}.png"
     name.rename(name.with_name("2b.png"))
     assert main(["evaluate", str(tmp_path / "run/export")]) == 0
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning.startswith("warning: these are not the test images of the run (the 1 image of")
     assert not evaluate_trained(tmp_path / "run", folder=str(pictures[0])).warnings
-    (tmp_path / "run/images.json").write_text("[]")
-    with pytest.raises(UserError, match="images.json is damaged"):
+    (tmp_path / "run/dataset.json").write_text("[]")
+    with pytest.raises(UserError, match="dataset.json is damaged"):
         evaluate_trained(tmp_path / "run")
 
 
-def test_network_for_small_images_sees_squares_of_photographs(card, variables, tmp_path):
-    """Of 12x12, in grey, as the images that it was trained on."""
+def test_network_for_small_images_sees_squares_of_photographs(metadata, variables, tmp_path):
+    """Of 12x12, in gray, as the images that it was trained on."""
     pixels = write_sizes(tmp_path / "pictures", "ab", SIZES)
-    saved_model.save(tmp_path / "model", card, variables)
+    saved_model.save(tmp_path / "model", metadata, variables)
     result = evaluate_trained(tmp_path / "model", folder=str(tmp_path / "pictures"))
-    grey = [
+    gray = [
         np.asarray(Image.fromarray(middle(image, 12, 12)).convert("L"))[..., None]
         for image in pixels
     ]
-    apply = jax.jit(lambda x: card.create_model().apply(variables, card.preprocessing(x)))
-    expected = np.asarray(apply(np.array(grey))).argmax(axis=1)
-    np.testing.assert_array_equal(result.taken_for, expected)
+    apply = jax.jit(lambda x: metadata.create_model().apply(variables, metadata.preprocessing(x)))
+    expected = np.asarray(apply(np.array(gray))).argmax(axis=1)
+    np.testing.assert_array_equal(result.predicted, expected)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--path=nowhere"], "--path is 'nowhere', which does not exist; give --path DIR, where"),
-        (["--data=folder"], "--path is not given; give --path DIR"),
-        (["--path=damaged"], "image 'damaged/c/1.png' cannot be read .*or give --on-error skip"),
-        (["--path=x", "--data=mnist"], "--path is 'x', and --data is 'mnist'; give one"),
-        (["--path=other"], r"the class 'z', which the network has not.*\(a, b, c, d, e, f\)"),
-        (["--path=good", "--split=train"], "'good' has no train images.*another --split"),
-        (["--path=divided"], "'divided' has no test images.*another --split"),
-        (["--path=good", "--protocol=dense"], "no fully convolutional form"),
-        (["--path=good", "--protocol=ten_crop", "--scales", "7"], "a scale is 7"),
         (
-            ["--path=spoilt", "--on-error=skip"],
+            ["--image-dir=nowhere"],
+            "--image-dir is 'nowhere', which does not exist; give --image-dir DIR, where",
+        ),
+        (["--data=folder"], "--image-dir is not given; give --image-dir DIR"),
+        (
+            ["--image-dir=damaged"],
+            "image 'damaged/c/1.png' cannot be read .*or give --on-error skip",
+        ),
+        (["--image-dir=x", "--data=mnist"], "--image-dir is 'x', and --data is 'mnist'; give one"),
+        (["--image-dir=other"], r"the class 'z', which the network has not.*\(a, b, c, d, e, f\)"),
+        (["--image-dir=good", "--split=train"], "'good' has no train images.*another --split"),
+        (["--image-dir=divided"], "'divided' has no test images.*another --split"),
+        (["--image-dir=good", "--protocol=dense"], "no fully convolutional form"),
+        (["--image-dir=good", "--protocol=ten_crop", "--scales", "7"], "a scale is 7"),
+        (
+            ["--image-dir=spoilt", "--on-error=skip"],
             "none of the first 1 test image can be read, such as 'spoilt",
         ),
-        (["--path=cut", "--on-error=skip", "--protocol=multi_crop"], "no images were counted"),
-        (["--path=cut", "--on-error=skip"], "no images were counted.*on_error=stop says"),
+        (["--image-dir=cut", "--on-error=skip", "--protocol=multi_crop"], "no images were counted"),
+        (["--image-dir=cut", "--on-error=skip"], "no images were counted.*on_error=stop says"),
     ],
 )
 def test_mistakes(arguments, message, export, pictures, tmp_path, monkeypatch, capsys):
@@ -279,21 +290,21 @@ def dense(image):
 
 @pytest.mark.slow
 def test_dense_sees_whole_photographs(export, pictures, tmp_path):
-    card = dataclasses.replace(
-        saved_model.load_card(export),
+    metadata = dataclasses.replace(
+        saved_model.load_metadata(export),
         name="resnet20",
         preprocessing=Preprocessing([120.0], [70.0]),
     )
-    model = card.create_model()
+    model = metadata.create_model()
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
-    saved_model.save(tmp_path / "resnet", card, variables)
+    saved_model.save(tmp_path / "resnet", metadata, variables)
     folder, images = pictures
     path = str(folder)
     result = evaluate_trained(tmp_path / "resnet", folder=path, protocol="dense")
     assert (result.scales, result.views) == ((12,), 2)
     apply = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x)))
     posteriors = np.array([np.asarray(apply(dense(image))).mean(axis=0) for image in images])
-    np.testing.assert_array_equal(result.taken_for, posteriors.argmax(axis=1))
+    np.testing.assert_array_equal(result.predicted, posteriors.argmax(axis=1))
     expected = -np.log(posteriors[np.arange(18), result.labels]).mean()
     assert result.cross_entropy == pytest.approx(expected, rel=1e-4)
     for protocol, views in (("multi_scale", 6), ("multi_crop", 150), ("googlenet_144", 144)):

@@ -9,19 +9,19 @@ import pytest
 
 import flax_vision as fv
 from flax_vision.data.batches import Batch
-from flax_vision.data.crops import View
+from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluator import _taken_for, prepare
 from flax_vision.models.googlenet import GoogLeNet
 from flax_vision.models.resnet import CifarResNet
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.saved_model import ModelMetadata
 
 
 def make_card(name="lenet5", size=28, classes=3, options=None, **preprocessing):
     channels = 1 if name.startswith("lenet") else 3
     options = {"codes": "random"} if name == "lenet5" and options is None else options or {}
-    return ModelCard(
+    return ModelMetadata(
         name=name,
         options=options,
         class_names=[str(i) for i in range(classes)],
@@ -31,18 +31,18 @@ def make_card(name="lenet5", size=28, classes=3, options=None, **preprocessing):
     )
 
 
-def test_center_sees_what_the_preprocessing_makes(card, variables, noise):
-    trial = prepare(card, "center", noise.images.shape[1:])
+def test_center_sees_what_the_preprocessing_makes(metadata, variables, noise):
+    trial = prepare(metadata, "center", noise.images.shape[1:])
     apply = jax.jit(lambda x: trial.model.apply(variables, x, train=False))
-    expected = apply(card.preprocessing(noise.images[:2]))
+    expected = apply(metadata.preprocessing(noise.images[:2]))
     scores = jax.jit(trial.scores)(variables, noise.images[:2])
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
     assert (trial.sides, trial.crops_per_image) == ((), 1)
 
 
-def test_ten_crop_of_a_network_is_the_mean_of_its_posteriors(card, variables, noise):
-    trial = prepare(card, "ten_crop", noise.images.shape[1:])
-    uncropped = dataclasses.replace(card.preprocessing, crop=0)(noise.images[:2])
+def test_ten_crop_of_a_network_is_the_mean_of_its_posteriors(metadata, variables, noise):
+    trial = prepare(metadata, "ten_crop", noise.images.shape[1:])
+    uncropped = dataclasses.replace(metadata.preprocessing, crop=0)(noise.images[:2])
     crops = [uncropped[:, t : t + 8, s : s + 8] for t, s in [(0, 0), (0, 1), (1, 0), (1, 1)]]
     crops.append(crops[0])  # the middle of one pixel more is at the top left
     crops += [crop[:, :, ::-1] for crop in crops]
@@ -54,8 +54,8 @@ def test_ten_crop_of_a_network_is_the_mean_of_its_posteriors(card, variables, no
 
 
 def test_dense_vgg_averages_the_class_scores_of_its_convolutional_form():
-    card = make_card("vgg_a", size=32, resize=32)
-    trial = prepare(card, "dense", (64, 96, 3))
+    metadata = make_card("vgg_a", size=32, resize=32)
+    trial = prepare(metadata, "dense", (64, 96, 3))
     assert trial.model == fv.create_model("vgg_a", num_classes=3, fully_convolutional=True)
     assert trial.sides == (32,)
     assert {crop.shape for crop in trial.crops} == {(32, 48)}
@@ -83,14 +83,14 @@ def test_average_of_maps_before_a_linear_layer_is_that_of_class_scores(model, ke
 
 
 def test_dense_takes_networks_of_images_that_are_no_squares():
-    card = dataclasses.replace(make_card("resnet20", 32), image_shape=[32, 48, 3])
-    trial = prepare(card, "dense", (64, 96, 3))
+    metadata = dataclasses.replace(make_card("resnet20", 32), image_shape=[32, 48, 3])
+    trial = prepare(metadata, "dense", (64, 96, 3))
     assert {crop.shape for crop in trial.crops} == {(32, 48)}
 
 
 def test_resnets_for_imagenet_have_scales_of_their_own():
-    card = make_card("resnet18", size=256, crop=224)
-    assert prepare(card, "multi_scale", (256, 256, 3)).sides == (224, 256, 384, 480, 640)
+    metadata = make_card("resnet18", size=256, crop=224)
+    assert prepare(metadata, "multi_scale", (256, 256, 3)).sides == (224, 256, 384, 480, 640)
     small = make_card("resnet20", size=32)
     assert prepare(small, "multi_scale", (32, 32, 3)).sides == (32, 37, 42)
 
@@ -109,8 +109,8 @@ def test_scales_can_be_given():
         (make_card("resnet18", size=3000, crop=2900), "center", 1),
     ],
 )
-def test_batch_is_such_that_memory_and_time_are_bounded(card, protocol, expected):
-    assert prepare(card, protocol, tuple(card.image_shape)).batch_size == expected
+def test_batch_is_such_that_memory_and_time_are_bounded(metadata, protocol, expected):
+    assert prepare(metadata, protocol, tuple(metadata.image_shape)).batch_size == expected
 
 
 @pytest.mark.parametrize("protocol", ["dense", "multi_scale"])
@@ -124,7 +124,7 @@ def test_lenet_has_no_fully_convolutional_form(name, protocol):
 @pytest.mark.parametrize(
     ("card", "protocol", "shape", "scales", "message"),
     [
-        (make_card(), "centre", (28, 28, 1), None, "unknown protocol 'centre'.*'center'"),
+        (make_card(), "center", (28, 28, 1), None, "unknown protocol 'center'.*'center'"),
         (make_card(), "center", (28, 28, 1), (32,), "--scales is for the other protocols"),
         (make_card(crop=24), "center", (20, 28, 1), None, "20x28, and the .*for 28x28.*ten_crop"),
         (make_card(crop=24), "ten_crop", (28, 28, 1), (20,), "a scale is 20.*at least 24"),
@@ -140,30 +140,32 @@ def test_lenet_has_no_fully_convolutional_form(name, protocol):
         ),
     ],
 )
-def test_mistakes(card, protocol, shape, scales, message):
+def test_mistakes(metadata, protocol, shape, scales, message):
     with pytest.raises(UserError, match=message):
-        prepare(card, protocol, shape, scales)
+        prepare(metadata, protocol, shape, scales)
 
 
 @pytest.mark.parametrize(
     ("card", "protocol", "scales", "message"),
     [
         (make_card("vgg_a", 32), "dense", (31,), "vgg_a cannot take.* at least 32x32.*--scales"),
-        (make_card("vgg_a", 64), "dense", (32,), "was initialised for maps of 2x2"),
+        (make_card("vgg_a", 64), "dense", (32,), "was initialized for maps of 2x2"),
         (make_card(size=40), "center", None, "lenet5 cannot take.*at most 32x32.*--protocol"),
     ],
 )
-def test_images_that_a_network_cannot_take(card, protocol, scales, message):
-    trial = prepare(card, protocol, tuple(card.image_shape), scales)
-    size = min(card.image_shape[0], 32) if card.name == "lenet5" else card.image_shape[0]
-    images = jnp.zeros((1, size, size, card.image_shape[2]))
-    variables = jax.eval_shape(card.create_model().init, jax.random.key(0), images)
+def test_images_that_a_network_cannot_take(metadata, protocol, scales, message):
+    trial = prepare(metadata, protocol, tuple(metadata.image_shape), scales)
+    size = (
+        min(metadata.image_shape[0], 32) if metadata.name == "lenet5" else metadata.image_shape[0]
+    )
+    images = jnp.zeros((1, size, size, metadata.image_shape[2]))
+    variables = jax.eval_shape(metadata.create_model().init, jax.random.key(0), images)
     with pytest.raises(UserError, match=message):
         trial.compile(variables, 2)
 
 
-def test_step_gives_totals_and_classes_with_their_posteriors(card, variables, noise):
-    trial = prepare(card, "center", noise.images.shape[1:])
+def test_step_gives_totals_and_classes_with_their_posteriors(metadata, variables, noise):
+    trial = prepare(metadata, "center", noise.images.shape[1:])
     mask = np.arange(4) < 3
     batch = Batch(noise.images[:4], noise.labels[:4], mask, np.arange(4, dtype=np.int32))
     totals, (classes, shares) = trial.compile(variables, 4)(variables, batch)
@@ -190,8 +192,8 @@ def test_what_an_image_of_the_first_class_is_taken_for(scores, expected):
 
 
 def photographic(name="vgg_a", size=224, test_scale=256, scale=(256, 256), area=(), **options):
-    view = View(size, test_scale, scale, area)
-    return dataclasses.replace(make_card(name, size, **options), view=view)
+    crop = CropPolicy(size, test_scale, scale, area)
+    return dataclasses.replace(make_card(name, size, **options), crop=crop)
 
 
 @pytest.mark.parametrize(
@@ -212,8 +214,8 @@ def photographic(name="vgg_a", size=224, test_scale=256, scale=(256, 256), area=
         (photographic(resize=112), "ten_crop", (128,)),
     ],
 )
-def test_scales_of_networks_for_photographs(card, protocol, sides):
-    assert prepare(card, protocol, tuple(card.image_shape)).sides == sides
+def test_scales_of_networks_for_photographs(metadata, protocol, sides):
+    assert prepare(metadata, protocol, tuple(metadata.image_shape)).sides == sides
 
 
 def test_center_of_a_network_for_photographs_is_of_its_views():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_folders import ignore, load, write_sizes
 
-from flax_vision.evaluation.grouping import Showing, in_their_proportions, middle_squares
+from flax_vision.evaluation.grouping import ShapeGroup, in_their_proportions, middle_squares
 
 SIZES = [(16, 12), (12, 12), (12, 16), (17, 12), (19, 12), (12, 13)]
 """Width and height: no photograph is scaled where its shorter side is brought to 12."""
@@ -29,11 +29,11 @@ def test_photographs_of_one_shape_are_tested_together(tmp_path):
         (batch,) = showing.batches(len(places))
         np.testing.assert_array_equal(batch.place, places)
         np.testing.assert_array_equal(batch.labels, photographs.labels[places])
-        for view, place in zip(np.asarray(batch.images), places, strict=True):
+        for crop, place in zip(np.asarray(batch.images), places, strict=True):
             height, width, _ = pixels[place].shape
             top, left = (height - shape[0]) // 2, (width - shape[1]) // 2
             middle = pixels[place][top : top + shape[0], left : left + shape[1]]
-            np.testing.assert_array_equal(view, middle)
+            np.testing.assert_array_equal(crop, middle)
 
 
 def test_middle_squares_to_the_pixel(tmp_path):
@@ -41,9 +41,9 @@ def test_middle_squares_to_the_pixel(tmp_path):
     (showing,) = middle_squares(load(tmp_path)[0], 12, prepare)
     (batch,) = showing.batches(12)
     np.testing.assert_array_equal(batch.place, np.arange(12))
-    for view, image in zip(np.asarray(batch.images), pixels, strict=True):
+    for crop, image in zip(np.asarray(batch.images), pixels, strict=True):
         top, left = ((side - 12) // 2 for side in image.shape[:2])
-        np.testing.assert_array_equal(view, image[top : top + 12, left : left + 12])
+        np.testing.assert_array_equal(crop, image[top : top + 12, left : left + 12])
 
 
 def test_photographs_without_a_header_go_with_others(tmp_path):
@@ -75,4 +75,4 @@ def test_no_photograph_has_a_header(tmp_path):
     [(3, None, 3), (4, None, 4), (5, None, 3), (9, None, 3), (10, None, 4), (9, 8, 8), (9, 20, 9)],
 )
 def test_batches_of_a_shape_are_of_like_size(count, wanted, expected):
-    assert Showing(prepare(()), range(count), np.arange(count)).batch_size(wanted) == expected
+    assert ShapeGroup(prepare(()), range(count), np.arange(count)).batch_size(wanted) == expected

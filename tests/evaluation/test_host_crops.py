@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_folders import ignore, load, write_sizes
 
-from flax_vision.evaluation.evaluator import Trial
+from flax_vision.evaluation.evaluator import ProtocolEvaluator
 from flax_vision.evaluation.host_crops import Crops, cut_up
 from flax_vision.evaluation.protocols import PROTOCOLS, crops_of
 
@@ -81,16 +81,16 @@ def test_every_scale_is_one_of_the_photograph_itself():
     assert [part[:4] for part in parts[25:27]] == [(0, 0, 8, 8), (8, 0, 16, 8)]
 
 
-class Ramp(Trial):
+class Ramp(ProtocolEvaluator):
     """In place of a network: what it makes of a crop is its first pixels."""
 
     def compile_scores(self, variables, batch_size):
         del variables
-        self.card.compiled.append(batch_size)
+        self.metadata.compiled.append(batch_size)
 
         def scores(variables, crops):
             assert crops.shape == (batch_size, 8, 8, 3)
-            self.card.computed.append(len(crops))
+            self.metadata.computed.append(len(crops))
             x = jnp.asarray(crops[:, 0, 0] / np.float32(64))
             return x - jnp.log(jnp.exp(x).sum(axis=1, keepdims=True))
 
@@ -99,9 +99,11 @@ class Ramp(Trial):
 
 def outcome(photographs, at_once, wanted):
     """Returns what was found, what was computed, and how the images were shown."""
-    card = SimpleNamespace(class_names="abc", compiled=[], computed=[])
+    metadata = SimpleNamespace(class_names="abc", compiled=[], computed=[])
     views = crops_of(SQUARES.protocol, (12, 12), 8, (12,), flip=False)
-    showing = cut_up(photographs, SQUARES.protocol, Ramp(card, None, views, (12, 12, 3)), ignore)
+    showing = cut_up(
+        photographs, SQUARES.protocol, Ramp(metadata, None, views, (12, 12, 3)), ignore
+    )
     showing = dataclasses.replace(showing, at_once=at_once)
     size = showing.batch_size(wanted)
     step = showing.compile(None, size)
@@ -111,7 +113,7 @@ def outcome(photographs, at_once, wanted):
         found["loss"] += float(totals.loss)
         found["count"] += int(totals.count)
         found |= {int(batch.place[i]): int(classes[i]) for i in np.flatnonzero(batch.mask)}
-    return found, card, showing
+    return found, metadata, showing
 
 
 def expected(views, counts, labels):
@@ -127,18 +129,18 @@ def test_mean_of_the_posteriors_of_all_crops(at_once, wanted, photographs):
     images = photographs[0]
     counts = [SQUARES.counts(*size) for size in 2 * SIZES]
     classes, loss = expected(seen(images, SQUARES), counts, images.labels)
-    found, card, showing = outcome(images, at_once, wanted)
+    found, metadata, showing = outcome(images, at_once, wanted)
     assert found.pop("loss") == pytest.approx(loss, rel=1e-5)
     assert found.pop("count") == 10
     assert found == dict(enumerate(classes))
-    assert len(card.compiled) == 1
+    assert len(metadata.compiled) == 1
     assert showing.computed == 18
 
 
 def test_crops_that_coincide_are_computed_once(photographs):
-    _, card, _ = outcome(photographs[0], 10, 1)
+    _, metadata, _ = outcome(photographs[0], 10, 1)
     # Squares that begin at 0, 2 and 4 have two corners in common, as those at 0, 3 and 7 have.
-    assert sum(card.computed) == 2 * (16 + 6 + 16 + 12 + 18)
+    assert sum(metadata.computed) == 2 * (16 + 6 + 16 + 12 + 18)
 
 
 def test_photographs_that_cannot_be_read_are_not_computed(tmp_path):
@@ -146,8 +148,8 @@ def test_photographs_that_cannot_be_read_are_not_computed(tmp_path):
     for name in ("a/0.png", "b/1.png"):
         (tmp_path / name).write_bytes(b"nothing")
     photographs, _, _ = load(tmp_path, on_error="skip")
-    found, card, _ = outcome(photographs, 1, 1)
+    found, metadata, _ = outcome(photographs, 1, 1)
     assert found["count"] == 2
     assert sorted(found.keys() - {"loss", "count"}) == [1, 2]
-    assert sum(card.computed) == 6 + 16
+    assert sum(metadata.computed) == 6 + 16
     assert len(photographs) == 4

@@ -6,7 +6,7 @@ import json
 import pytest
 from tiny_folders import VIEW
 
-from flax_vision.data.crops import Reading, View
+from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.options import MAX_PIXELS
 from flax_vision.data.splits import Source
 from flax_vision.errors import UserError
@@ -14,9 +14,9 @@ from flax_vision.evaluation.run_data import OPTIONS, find_source, has_moved, oth
 
 
 @pytest.fixture
-def photographic(card):
+def photographic(metadata):
     """The card of a network for photographs."""
-    return dataclasses.replace(card, view=VIEW)
+    return dataclasses.replace(metadata, crop=VIEW)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def directory(tmp_path):
 
 def test_folder_of_a_run_is_divided_as_in_the_run(directory, photographic):
     path, names = str(directory / "pictures"), photographic.class_names
-    reading = Reading(VIEW, "skip", 3, OPTIONS)
+    reading = DecodeConfig(VIEW, "skip", 3, OPTIONS)
     own = Source("folder", "", path, 0.1, 0.2, reading, names, OPTIONS)
     assert find_source(directory, photographic, None) == own
     assert find_source(directory, photographic, "folder") == own
@@ -41,10 +41,12 @@ def test_folder_of_a_run_is_divided_as_in_the_run(directory, photographic):
     assert find_source(directory, photographic, None, folder="others") == other
 
 
-def test_folders_may_begin_with_a_tilde(card, photographic, tmp_path, monkeypatch):
+def test_folders_may_begin_with_a_tilde(metadata, photographic, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert find_source(tmp_path, photographic, None, folder="~/others").path == "/home/me/others"
-    assert find_source(tmp_path, card, "cifar10", directory="~/sets").directory == "/home/me/sets"
+    assert (
+        find_source(tmp_path, metadata, "cifar10", directory="~/sets").directory == "/home/me/sets"
+    )
 
 
 def test_folder_of_a_run_is_not_expanded_again(directory, photographic, monkeypatch):
@@ -54,20 +56,20 @@ def test_folder_of_a_run_is_not_expanded_again(directory, photographic, monkeypa
     (directory / "config.json").write_text(json.dumps(config))
     (directory / "~nouser").mkdir()
     source = find_source(directory, photographic, None)
-    assert source.path == "./~nouser"
+    assert source.image_dir == "./~nouser"
     assert has_moved(directory, dataclasses.replace(source, test=1)) == ""
     assert find_source(directory, photographic, None, folder="./~nouser") == source
 
 
 def test_folder_of_a_run_that_is_gone(directory, photographic):
     (directory / "pictures").rmdir()
-    with pytest.raises(UserError, match="was trained on is not there: .*give --path DIR"):
+    with pytest.raises(UserError, match="was trained on is not there: .*give --image-dir DIR"):
         find_source(directory, photographic, None)
 
 
 def test_errors_can_be_had_otherwise_than_in_the_run(directory, photographic):
     source = find_source(directory, photographic, None, on_error="stop")
-    assert source.reading == Reading(VIEW, "stop", 3, OPTIONS)
+    assert source.reading == DecodeConfig(VIEW, "stop", 3, OPTIONS)
 
 
 def test_max_pixels_are_the_runs_or_given(directory, photographic):
@@ -81,24 +83,26 @@ def test_max_pixels_are_the_runs_or_given(directory, photographic):
 
 
 def test_names_of_classes_are_compared_in_one_form_of_unicode(photographic, digits):
-    card = dataclasses.replace(photographic, class_names=["caf\u00e9", "b", "c", "d"])
+    metadata = dataclasses.replace(photographic, class_names=["caf\u00e9", "b", "c", "d"])
     images = dataclasses.replace(digits, class_names=["cafe\u0301", "b", "c", "d"])
-    assert not other_names(card, images, "pictures")
-    assert "class 0 is" in other_names(card, digits, "pictures")
+    assert not other_names(metadata, images, "pictures")
+    assert "class 0 is" in other_names(metadata, digits, "pictures")
 
 
-def test_only_photographs_are_read_when_they_are_needed(card, photographic, tmp_path):
-    def reading(card, name):
-        return find_source(tmp_path, card, name).reading
+def test_only_photographs_are_read_when_they_are_needed(metadata, photographic, tmp_path):
+    def reading(metadata, name):
+        return find_source(tmp_path, metadata, name).reading
 
-    assert reading(photographic, "imagenette") == Reading(VIEW, options=OPTIONS)
+    assert reading(photographic, "imagenette") == DecodeConfig(VIEW, options=OPTIONS)
     assert reading(photographic, "mnist_5k") is None
-    assert reading(card, "cifar10") is None
+    assert reading(metadata, "cifar10") is None
     # What was trained on small images, taken whole, sees squares of photographs.
-    assert reading(card, "folder") == Reading(View(12, 12, (12, 12), channels=1), options=OPTIONS)
+    assert reading(metadata, "folder") == DecodeConfig(
+        CropPolicy(12, 12, (12, 12), channels=1), options=OPTIONS
+    )
 
 
-def test_network_for_images_that_are_no_squares(card, tmp_path):
-    wide = dataclasses.replace(card, image_shape=[8, 9, 3])
+def test_network_for_images_that_are_no_squares(metadata, tmp_path):
+    wide = dataclasses.replace(metadata, image_shape=[8, 9, 3])
     with pytest.raises(UserError, match="trained on images of 8x9.*--data NAME"):
         find_source(tmp_path, wide, None, folder="pictures")

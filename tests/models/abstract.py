@@ -79,7 +79,7 @@ def initial_params(name, size, *layers, **options):
 
 
 def lively_variables(model, images):
-    """Parameters that keep every layer alive, in less time than their initialisation takes."""
+    """Parameters that keep every layer alive, in less time than their initialization takes."""
     random = np.random.default_rng(0)
 
     def draw(path, leaf):

@@ -163,7 +163,7 @@ def test_fully_convolutional_application(name):
 def test_another_size_than_at_init_offers_the_way_out(name):
     variables = abstract_variables(name)
     model = fv.create_model(name)
-    message = "fc6 was initialised for maps of 6x6, and these images make maps of 9x9.*" + (
+    message = "fc6 was initialized for maps of 6x6, and these images make maps of 9x9.*" + (
         "fully_convolutional=True"
     )
     with pytest.raises(ValueError, match=message):

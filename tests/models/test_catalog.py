@@ -3,29 +3,28 @@ from abstract import rows_of
 
 import flax_vision as fv
 from flax_vision.errors import UserError
-from flax_vision.models.catalog import CATALOGUE, RESNET, find
+from flax_vision.models.catalog import CATALOG, RESNET, find
 
 NAMES = [
-    pytest.param(name, marks=pytest.mark.slow) if name == "resnet1202" else name
-    for name in CATALOGUE
+    pytest.param(name, marks=pytest.mark.slow) if name == "resnet1202" else name for name in CATALOG
 ]
 
 
 def test_every_network_is_in_it():
-    assert sorted(CATALOGUE) == fv.list_models()
+    assert sorted(CATALOG) == fv.list_models()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_numbers_are_those_of_the_module(name):
     main = [row for row in rows_of(name).values() if not row.is_auxiliary]
-    assert CATALOGUE[name].parameters == sum(row.parameters for row in main)
-    assert CATALOGUE[name].multiply_adds == sum(row.multiply_adds for row in main)
+    assert CATALOG[name].parameters == sum(row.parameters for row in main)
+    assert CATALOG[name].multiply_adds == sum(row.multiply_adds for row in main)
 
 
 def test_find():
     assert list(find("resnet2?")) == ["resnet20"]
     assert find("resnet20")["resnet20"].paper is RESNET
     assert RESNET.year == 2015
-    assert find() == CATALOGUE
+    assert find() == CATALOG
     with pytest.raises(UserError, match="no network matches 'vgg'; valid: alexnet, alexnet_owt"):
         find("vgg")

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from flax_vision.models.conv_bn_relu import normalized_convolution
+from flax_vision.models.conv_bn_relu import conv_bn_relu
 from flax_vision.models.layers import BatchNorm, Conv
 
 
 class Layers(nn.Module):
-    """A convolution, its normalisation, other maps and the ReLU."""
+    """A convolution, its normalization, other maps and the ReLU."""
 
     apart: bool = False
     train: bool = False
-    rectify: bool = True
+    relu: bool = True
     with_maps: bool = True
     use_bias: bool = True
     dtype: jnp.dtype = jnp.float32
@@ -31,9 +31,9 @@ class Layers(nn.Module):
         norm = BatchNorm(not self.train, epsilon=1e-3, dtype=self.dtype, name="bn")
         if not self.apart:
             added = maps if self.with_maps else None
-            return normalized_convolution(x, conv, norm, added, self.rectify)
+            return conv_bn_relu(x, conv, norm, added, self.relu)
         y = norm(conv(x)) + (maps if self.with_maps else 0)
-        return nn.relu(y) if self.rectify else y
+        return nn.relu(y) if self.relu else y
 
 
 IMAGES, MAPS = (

@@ -184,7 +184,7 @@ def test_heads_see_larger_images_as_convolutions():
         model, variables, abstract_images("googlenet", size=320), train=True
     )
     chex.assert_shape(updates["intermediates"]["aux1"][0], (1, 1000))
-    with pytest.raises(ValueError, match="fc was initialised for maps of 4x4.*or larger ones"):
+    with pytest.raises(ValueError, match="fc was initialized for maps of 4x4.*or larger ones"):
         abstract_apply(model, variables, abstract_images("googlenet", size=160), train=True)
 
 

@@ -1,4 +1,4 @@
-"""LeNet-5 against section II.B of its paper: every layer, table I, figure 3, the initialisation."""
+"""LeNet-5 against section II.B of its paper: every layer, table I, figure 3, the initialization."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ from flax_vision.models.lenet import (
     PartialConvolution,
     Subsampling,
     extend,
-    squash,
+    scaled_tanh,
 )
 from flax_vision.models.lenet_codes import digit_codes, random_codes
 
@@ -95,7 +95,7 @@ def test_table_i_has_the_papers_columns():
     columns = [set(np.flatnonzero(column).tolist()) for column in TABLE_I.T]
     threes = [{i % 6, (i + 1) % 6, (i + 2) % 6} for i in range(6)]
     fours = [{i % 6, (i + 1) % 6, (i + 2) % 6, (i + 3) % 6} for i in range(6)]
-    # The last three maps of four take two neighbours twice, the last of all takes every map.
+    # The last three maps of four take two neighbors twice, the last of all takes every map.
     apart = [{0, 1, 3, 4}, {1, 2, 4, 5}, {0, 2, 3, 5}]
     assert columns == [*threes, *fours, *apart, set(range(6))]
     assert TABLE_I.sum() == 60
@@ -113,8 +113,10 @@ def test_c3_sees_only_the_maps_of_table_i(variables, outputs):
 
 
 def test_squash():
-    np.testing.assert_allclose(squash(jnp.array([1.0, -1.0])), [0.9999973, -0.9999973], rtol=1e-6)
-    assert float(squash(jnp.float32(100))) == pytest.approx(1.7159)
+    np.testing.assert_allclose(
+        scaled_tanh(jnp.array([1.0, -1.0])), [0.9999973, -0.9999973], rtol=1e-6
+    )
+    assert float(scaled_tanh(jnp.float32(100))) == pytest.approx(1.7159)
 
 
 def test_subsampling_adds_and_multiplies():
@@ -125,7 +127,7 @@ def test_subsampling_adds_and_multiplies():
     np.testing.assert_allclose(y[0, :, :, 0], 0.5 * sums - 1, rtol=1e-6, atol=1e-6)
 
 
-def test_initialisation_that_keeps_the_variance():
+def test_initialization_that_keeps_the_variance():
     """Efficient BackProp, section 4.6: a standard deviation of 1 / sqrt(F) in every layer."""
     model = LeNet5(initialization="efficient_backprop")
     params = model.init(quick_key(0), IMAGES)["params"]
@@ -147,13 +149,13 @@ def test_initialisation_that_keeps_the_variance():
         ("F6", "kernel", 2.4 / 120),
     ],
 )
-def test_initialisation_is_uniform_within_the_papers_bound(layer, leaf, bound, variables):
+def test_initialization_is_uniform_within_the_papers_bound(layer, leaf, bound, variables):
     weights = np.abs(np.asarray(variables["params"][layer][leaf]))
     assert weights.max() <= bound * (1 + 1e-6)
     assert weights.max() > bound * (0.6 if weights.size < 20 else 0.95)
 
 
-def test_initialisation_of_c3_follows_the_inputs_of_each_map(variables):
+def test_initialization_of_c3_follows_the_inputs_of_each_map(variables):
     weights = np.asarray(variables["params"]["C3"]["kernel"])
     targets = np.nonzero(TABLE_I)[1]
     for target, inputs in enumerate(TABLE_I.sum(axis=0)):

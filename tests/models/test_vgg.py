@@ -139,7 +139,7 @@ def test_fully_convolutional_network_is_the_ordinary_one():
 
 
 def test_another_size_than_at_init_offers_the_way_out():
-    message = "fc6 was initialised for maps of 7x7, .* maps of 8x8.*fully_convolutional=True"
+    message = "fc6 was initialized for maps of 7x7, .* maps of 8x8.*fully_convolutional=True"
     with pytest.raises(ValueError, match=message):
         abstract_apply(
             fv.create_model("vgg_d"),

@@ -33,7 +33,7 @@ def total(form, y, added):
 def test_is_the_relu_of_the_sum(derived):
     y, added = random_array(0, (2, 3, 3, 4)), random_array(1, (2, 3, 3, 4))
     added = added.at[0].set(-y[0])  # corners, where its derivative is 0
-    actual = derived(partial(total, partial(finish, bias=None, rectify=True)), (y, added))
+    actual = derived(partial(total, partial(finish, bias=None, relu=True)), (y, added))
     expected = derived(partial(total, apart), (y, added))
     jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
@@ -46,7 +46,7 @@ def test_sums_of_a_chain_of_blocks_are_kept():
     def sum_at_the_end(matrices):
         y = x
         for matrix in matrices:
-            y = finish(y @ matrix, None, y, rectify=True)
+            y = finish(y @ matrix, None, y, relu=True)
         return y.sum()
 
     assert temporary_bytes(jax.grad(sum_at_the_end), matrices) < 14 * x.nbytes
@@ -55,6 +55,4 @@ def test_sums_of_a_chain_of_blocks_are_kept():
 def test_plain_forms_have_no_barrier(use_plain_forms):
     use_plain_forms()
     y = jnp.ones((1, 2, 2, 3))
-    assert "barrier" not in str(
-        jax.make_jaxpr(partial(finish, bias=None, rectify=True))(y, added=y)
-    )
+    assert "barrier" not in str(jax.make_jaxpr(partial(finish, bias=None, relu=True))(y, added=y))

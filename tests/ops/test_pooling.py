@@ -130,7 +130,9 @@ def test_vmap_of_max_pool():
         np.testing.assert_allclose(both_at_once(x), [one(image) for image in x], rtol=tolerance)
 
 
-@pytest.mark.skipif(onednn_library.absence() is not None, reason="there is no oneDNN here")
+@pytest.mark.skipif(
+    onednn_library.unavailable_reason() is not None, reason="there is no oneDNN here"
+)
 def test_value_and_gradient_are_of_the_compiled_library():
     gradient = jax.grad(lambda x: max_pool(x, 3, 2).sum())
     program = jax.jit(gradient).lower(random_array(0, MANY_CHANNELS)).as_text()

@@ -38,8 +38,8 @@ def by_hand(a, k, alpha, beta, size):
     b = np.empty_like(a)
     last = a.shape[-1] - 1
     for i in range(last + 1):
-        neighbours = a[..., max(0, i - size // 2) : min(last, i + size // 2) + 1]
-        b[..., i] = a[..., i] / (k + alpha * (neighbours**2).sum(axis=-1)) ** beta
+        neighbors = a[..., max(0, i - size // 2) : min(last, i + size // 2) + 1]
+        b[..., i] = a[..., i] / (k + alpha * (neighbors**2).sum(axis=-1)) ** beta
     return b
 
 

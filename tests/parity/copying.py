@@ -21,7 +21,7 @@ def random_variables(model, image_shape, seed=0):
             inputs = np.prod(shape[-4:-1])
             return random.standard_normal(shape, np.float32) * np.float32((2 / inputs) ** 0.5)
         if path[-1] == "scale":
-            # Of both signs: with one, normalisation and max-pooling could change places unseen.
+            # Of both signs: with one, normalization and max-pooling could change places unseen.
             signs = random.choice([-1, 1], shape)
             return (signs * random.uniform(0.5, 1.5, shape)).astype(np.float32)
         if path[-1] == "var":

@@ -38,7 +38,7 @@ def check(name, shape, form, file, folder, theirs="", **options):
 
 
 def exported_network(name, shape, folder, **options):
-    card = saved_model.ModelCard(
+    metadata = saved_model.ModelMetadata(
         name=name,
         options=options,
         class_names=list("0123456789"),
@@ -46,9 +46,9 @@ def exported_network(name, shape, folder, **options):
         preprocessing=Preprocessing([0.0], [255.0]),
         metrics={},
     )
-    model = card.create_model()
+    model = metadata.create_model()
     variables = random_variables(model, shape)
-    saved_model.save(folder / "export", card, variables)
+    saved_model.save(folder / "export", metadata, variables)
     return model, variables
 
 

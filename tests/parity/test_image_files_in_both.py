@@ -50,7 +50,7 @@ def transforms_of(name):
 
 
 def make_theirs(name, state_dict):
-    """torchvision's module with those arrays, without its own slow initialisation."""
+    """torchvision's module with those arrays, without its own slow initialization."""
     builder = builder_of(name)
     options = {"transform_input": True, "aux_logits": True} if builder == "googlenet" else {}
     if builder == "googlenet" or builder.startswith("vgg"):
@@ -83,12 +83,14 @@ def test_logits_and_the_five_most_probable_classes(name, photographs, tmp_path, 
     kept = []
     monkeypatch.setattr(saved_model, "save", lambda path, *what: kept.extend(what))
     import_weights(name, str(path), tmp_path / "net")
-    card, variables = kept
+    metadata, variables = kept
     pixels = [
-        decode_parts(file.read_bytes(), card.view.middle.parts, card.image_shape)[0]
+        decode_parts(file.read_bytes(), metadata.crop.middle.parts, metadata.image_shape)[0]
         for file in photographs
     ]
-    logits = jax.jit(card.create_model().apply)(variables, card.preprocessing(np.stack(pixels)))
+    logits = jax.jit(metadata.create_model().apply)(
+        variables, metadata.preprocessing(np.stack(pixels))
+    )
     path.unlink()
     assert relative(np.asarray(logits), expected) < 1e-5
     best = [np.argsort(-row, kind="stable")[:5].tolist() for row in (*logits, *expected)]
@@ -104,10 +106,10 @@ def test_pixels_are_theirs_to_the_bit(weights, photographs, monkeypatch):
     monkeypatch.setattr(published, "_download", lambda url, path: None)
     transforms = theirs.ResNet50_Weights[weights].transforms()
     mean, std = (np.array(numbers)[:, None, None] for numbers in (transforms.mean, transforms.std))
-    view = published.published("resnet50_v1_5", weights).transforms.view
-    assert view.test_scale == transforms.resize_size[0]
+    crop = published.published("resnet50_v1_5", weights).transforms.crop
+    assert crop.eval_resize == transforms.resize_size[0]
     for path in photographs:
-        ours = decode_parts(path.read_bytes(), view.middle.parts, view.image_shape)[0]
+        ours = decode_parts(path.read_bytes(), crop.middle.parts, crop.image_shape)[0]
         normalized = transforms(Image.open(path).convert("RGB")).double().numpy()
         pixels = (255 * (normalized * std + mean)).round().astype(np.uint8)
         np.testing.assert_array_equal(ours, pixels.transpose(1, 2, 0), err_msg=path.name)

@@ -10,25 +10,25 @@ from flax_vision.models.registry import find_variant
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
 
-import oracle_alexnet
-import oracle_googlenet
-import oracle_resnet
-import oracle_vgg
+import reference_alexnet
+import reference_googlenet
+import reference_resnet
+import reference_vgg
 from copying import copy_into, random_variables, relative
 
 pytestmark = pytest.mark.slow
 
 
-def compare(name, oracle, layer_name, size=224, classes=10, **options):
+def compare(name, reference, layer_name, size=224, classes=10, **options):
     """Compares the logits, and auxiliary logits, of two images."""
     model = fv.create_model(name, num_classes=classes, **options)
     variables = random_variables(model, (*find_variant(name).image_shape[:2], 3))
-    copy_into(oracle, variables, layer_name)
+    copy_into(reference, variables, layer_name)
     images = np.random.default_rng(1).standard_normal((2, size, size, 3), np.float32)
     apply = jax.jit(lambda v, x: model.apply(v, x, mutable=["intermediates"]))
     logits, kept = apply(variables, jnp.asarray(images))
     with torch.inference_mode():
-        expected = oracle.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2)))
+        expected = reference.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2)))
     expected = expected if isinstance(expected, tuple) else (expected,)
     heads = [kept["intermediates"][aux][0] for aux in ("aux1", "aux2")[: len(expected) - 1]]
     for ours, theirs in zip((logits, *heads), expected, strict=True):
@@ -41,7 +41,7 @@ def dotted(path):
 
 @pytest.mark.parametrize("lrn", ["paper", "paper_whole_layer", "2012code", "caffe"])
 def test_alexnet(lrn):
-    compare("alexnet", oracle_alexnet.AlexNet(10, lrn), "_".join, lrn=lrn)
+    compare("alexnet", reference_alexnet.AlexNet(10, lrn), "_".join, lrn=lrn)
 
 
 def vgg_name(path):
@@ -58,13 +58,13 @@ def vgg_name(path):
     ("name", "configuration"), [("vgg_c", "C"), ("vgg_a_lrn", "A-LRN"), ("vgg_a", "A")]
 )
 def test_vgg(name, configuration):
-    compare(name, oracle_vgg.VGG(configuration, 10), vgg_name)
+    compare(name, reference_vgg.VGG(configuration, 10), vgg_name)
 
 
 @pytest.mark.parametrize("batch_norm", ["layer", "block"])
 def test_vgg_with_batch_normalization(batch_norm):
-    oracle = oracle_vgg.VGG("D", 10, batch_norm)
-    compare("vgg_d", oracle, vgg_name, batch_norm=batch_norm)
+    reference = reference_vgg.VGG("D", 10, batch_norm)
+    compare("vgg_d", reference, vgg_name, batch_norm=batch_norm)
 
 
 @pytest.mark.parametrize("padding", ["same", "caffe", "symmetric"])
@@ -73,8 +73,8 @@ def test_googlenet(padding, stem):
     def name(path):
         return "conv1_pointwise" if path == ("conv1",) and stem == "separable" else dotted(path)
 
-    oracle = oracle_googlenet.GoogLeNet(10, stem, padding=padding)
-    compare("googlenet", oracle, name, stem=stem, padding=padding)
+    reference = reference_googlenet.GoogLeNet(10, stem, padding=padding)
+    compare("googlenet", reference, name, stem=stem, padding=padding)
 
 
 @pytest.mark.parametrize("size", [224, 97])
@@ -86,8 +86,8 @@ def test_googlenet_with_batch_normalization(padding, size):
             return layer
         return f"{layer.removesuffix('_bn')}.{'bn' if layer.endswith('_bn') else 'conv'}"
 
-    oracle = oracle_googlenet.GoogLeNetBN(10, padding=padding)
-    compare("googlenet_bn", oracle, name, size, padding=padding)
+    reference = reference_googlenet.GoogLeNetBN(10, padding=padding)
+    compare("googlenet_bn", reference, name, size, padding=padding)
 
 
 def resnet_name(path):
@@ -104,20 +104,24 @@ def resnet_name(path):
     ],
 )
 def test_resnet(name, size, blocks, bottleneck, shortcut):
-    oracle = oracle_resnet.ResNet(blocks, bottleneck, 10, shortcut)
-    compare(name, oracle, resnet_name, size, shortcut=shortcut)
+    reference = reference_resnet.ResNet(blocks, bottleneck, 10, shortcut)
+    compare(name, reference, resnet_name, size, shortcut=shortcut)
 
 
 @pytest.mark.parametrize("size", [224, 97])
 @pytest.mark.parametrize("stem_pool", ["caffe", "torch"])
 def test_stem_pool(stem_pool, size):
-    oracle = oracle_resnet.ResNet([3, 4, 6, 3], True, 10, "B", stem_pool)
-    compare("resnet50", oracle, resnet_name, size, stem_pool=stem_pool)
+    reference = reference_resnet.ResNet([3, 4, 6, 3], True, 10, "B", stem_pool)
+    compare("resnet50", reference, resnet_name, size, stem_pool=stem_pool)
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B"])
 @pytest.mark.parametrize("size", [32, 27])
 def test_cifar_resnet(size, shortcut):
     compare(
-        "resnet20", oracle_resnet.CifarResNet(3, 10, shortcut), resnet_name, size, shortcut=shortcut
+        "resnet20",
+        reference_resnet.CifarResNet(3, 10, shortcut),
+        resnet_name,
+        size,
+        shortcut=shortcut,
     )

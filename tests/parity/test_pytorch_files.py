@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from flax_vision.cli.main import main
-from flax_vision.data.crops import View
+from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.weights import saved_model
@@ -250,10 +250,12 @@ def test_weights_that_are_there_are_not_downloaded(hub, tmp_path, monkeypatch):
     kept = []
     monkeypatch.setattr(saved_model, "save", lambda path, *what: kept.extend(what))
     imported = import_weights(NAME, "torchvision:DEFAULT", tmp_path / "net")
-    card, variables = kept
-    assert card.class_names[:2] == ["tench", "goldfish"]
+    metadata, variables = kept
+    assert metadata.class_names[:2] == ["tench", "goldfish"]
     assert imported.class_names_from == "torchvision's, of ImageNet"
-    assert card.preprocessing == Preprocessing([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    assert metadata.preprocessing == Preprocessing(
+        [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    )
     np.testing.assert_array_equal(variables["params"]["fc"]["bias"], module.fc.bias.detach())
 
 
@@ -298,21 +300,21 @@ def test_card_records_what_torchvision_says_of_its_weights(
     found = state_dict_of(builder_of(name))
     monkeypatch.setattr("flax_vision.weights.published.read_state_dict", lambda path: found)
     monkeypatch.setattr(saved_model, "save", lambda path, *what: None)
-    card = import_weights(name, f"torchvision:{weights.name}", tmp_path / "net").card
+    metadata = import_weights(name, f"torchvision:{weights.name}", tmp_path / "net").metadata
     ((url, beginning),) = downloads
     assert url == weights.url
     assert url.endswith(f"-{beginning}.pth")
     preset = weights.transforms()
     size = preset.resize_size[0]
-    assert card.view == View(preset.crop_size[0], size, (size, size), as_torchvision=True)
+    assert metadata.crop == CropPolicy(preset.crop_size[0], size, (size, size), as_torchvision=True)
     # That is how a view like torchvision's resizes; test_photographs_in_both.py compares pixels.
     assert (preset.interpolation.value, preset.antialias) == ("bilinear", True)
     mean, std = preset.mean, preset.std
     if name == "googlenet_torchvision":  # its transform_input
         mean, std = [0.5], [0.5]
-    np.testing.assert_allclose(card.preprocessing.mean, 255 * np.array(mean), rtol=1e-7)
-    np.testing.assert_allclose(card.preprocessing.std, 255 * np.array(std), rtol=1e-7)
-    assert card.class_names == weights.meta["categories"]
+    np.testing.assert_allclose(metadata.preprocessing.mean, 255 * np.array(mean), rtol=1e-7)
+    np.testing.assert_allclose(metadata.preprocessing.std, 255 * np.array(std), rtol=1e-7)
+    assert metadata.class_names == weights.meta["categories"]
 
 
 def test_weights_are_of_fifteen_networks_and_three_of_them_of_two_scales():

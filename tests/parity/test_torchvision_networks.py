@@ -1,6 +1,6 @@
 """Our networks against torchvision's own modules, with the same random weights and statistics.
 
-In training mode both normalise with the batch's variance; the running variance that PyTorch keeps
+In training mode both normalize with the batch's variance; the running variance that PyTorch keeps
 is n / (n - 1) times that, n the pixels of a channel in the batch, and so it is compared.
 """
 
@@ -47,7 +47,7 @@ OTHER_SIZES = [(name, size) for name, (_, *others) in SIZES.items() for size in 
 
 
 def make_torchvision(name, **options):
-    """torchvision's module, without its own slow initialisation."""
+    """torchvision's module, without its own slow initialization."""
     build = name.removesuffix("_owt").removesuffix("_v1_5").removesuffix("_torchvision")
     if build == "googlenet" or build.startswith("vgg"):
         options["init_weights"] = False
@@ -91,7 +91,7 @@ def test_googlenet_without_heads():
 
 
 @pytest.mark.parametrize("name", ["alexnet_owt", "googlenet_torchvision", "resnet18_v1_5"])
-def test_weights_that_torchvision_initialised_come_back_bit_for_bit(name):
+def test_weights_that_torchvision_initialized_come_back_bit_for_bit(name):
     state_dict = make_torchvision(name).state_dict()
     back = fv.weights.to_torchvision(name, fv.weights.from_torchvision(name, state_dict))
     assert back.keys() == state_dict.keys()
@@ -118,7 +118,7 @@ def test_training(name):
     np.testing.assert_allclose(loss, expected["loss"], rtol=1e-6)
     scale = max(np.linalg.norm(x) for x in expected["gradients"].values())
     for key, gradient in expected["gradients"].items():
-        # Biases before a batch normalisation have a gradient of zero, but for rounding.
+        # Biases before a batch normalization have a gradient of zero, but for rounding.
         assert np.linalg.norm(ours[key] - gradient) < 1e-5 * np.linalg.norm(gradient) + 1e-9 * scale
     for key, pixels in expected["pixels"].items():
         mean, var = (f"{key}.running_{statistic}" for statistic in ("mean", "var"))

@@ -36,16 +36,16 @@ def test_recipe_follows_the_network_that_is_asked_for():
     config = load_config(LENET5, ["--config.model.name=lenet5_modern"])
     assert config.model.name == "lenet5_modern"
     assert config.loss.name == "cross_entropy"
-    assert load_config(LENET5, []).loss.name == "map"
+    assert load_config(LENET5, []).loss.name == "lenet5_map"
 
 
 def test_overrides_take_the_type_of_what_they_override():
-    overrides = ["seed=7", "schedule.learning_rate=1", "data.mean=1,2.5", "data.directory=/x"]
+    overrides = ["seed=7", "schedule.lr=1", "data.mean=1,2.5", "data.tfds_dir=/x"]
     config = load_config(LENET5, [f"--config.{override}" for override in overrides])
     assert config.seed == 7
-    assert isinstance(config.schedule.learning_rate, float)
+    assert isinstance(config.schedule.lr, float)
     assert config.data.mean == (1, 2.5)
-    assert config.data.directory == "/x"
+    assert config.data.tfds_dir == "/x"
 
 
 def test_options_of_the_network_are_keys():
@@ -165,20 +165,23 @@ def test_recipe_that_does_not_exist(write):
     [
         ({"optimizer": {"name": "adam"}}, "unknown config.optimizer.name 'adam'"),
         ({"schedule": {"learning_rate": -1.0}}, "learning_rate is -1.0; it must be greater than 0"),
-        ({"optimiser": {"name": "sgd"}}, "unknown key 'optimiser.name'; did you mean 'optimizer"),
+        ({"optimizer": {"name": "sgd"}}, "unknown key 'optimizer.name'; did you mean 'optimizer"),
         ({"epochs": "2"}, "config.epochs is '2'; it must be a whole number, such as 10, its def"),
         ({"epochs": True}, "config.epochs is True; it must be a whole number"),
         ({"init_from": None}, "config.init_from is None; it must be a string"),
         ({"data": "mnist_5k"}, "unknown key 'data'; did you mean 'data."),
         ({"seed": ConfigDict()}, "config.seed is .*; it must be a whole number, such as 0"),
         ({"sead": ConfigDict()}, "unknown key 'sead'; did you mean 'seed'"),
-        ({"schedule": {"learning_rate": 10**400}}, "config.schedule.learning_rate is 10*; it must"),
+        ({"schedule": {"learning_rate": 10**400}}, "config.schedule.lr is 10*; it must"),
         ({"data": {"mean": (10**400,)}}, "config.data.mean is .10*,.; it must be finite numbers"),
         ({"data": {"mean": (np.float32(1),)}}, "config.data.mean is .*; it must be a number, a st"),
         ({"model": {"name": "lenet5", "background": ConfigDict()}}, "background is .*; it must be"),
         ({"batch_size": 2**31}, "batch_size is 2147483648; it must be from 1 to 2147483647"),
         ({"epochs": 99999999999}, "epochs is 99999999999; it must be from 1 to 2147483647"),
-        ({"data": {"threads": 2**31}}, "data.threads is 2147483648; it must be from 0 to 21474836"),
+        (
+            {"data": {"threads": 2**31}},
+            "data.num_threads is 2147483648; it must be from 0 to 21474836",
+        ),
         ({"model": {"name": "lenet6"}}, "unknown network 'lenet6'"),
     ],
 )
@@ -210,7 +213,7 @@ def test_type_becomes_its_name(dtype):
 
 def test_tilde_is_home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    overrides = ["init_from=~/a", "data.directory=~/b", "data.path=~/c", "data.name=folder"]
+    overrides = ["init_from=~/a", "data.tfds_dir=~/b", "data.image_dir=~/c", "data.name=folder"]
     config = load_config(LENET5, [f"--config.{override}" for override in overrides])
     assert config.init_from == "/home/me/a"
-    assert (config.data.directory, config.data.path) == ("/home/me/b", "/home/me/c")
+    assert (config.data.tfds_dir, config.data.image_dir) == ("/home/me/b", "/home/me/c")

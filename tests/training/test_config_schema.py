@@ -23,19 +23,19 @@ def test_defaults_make_sense():
         ("seed", -1, "from 0 to"),
         ("data.mean", ("a", "b"), "finite numbers"),
         ("data.std", ((1.0, 2.0), (3.0, 4.0)), "finite numbers"),
-        ("data.validation", 1.0, "from 0 to below 1"),
-        ("data.validation", -0.1, "from 0 to below 1"),
+        ("data.val_fraction", 1.0, "from 0 to below 1"),
+        ("data.val_fraction", -0.1, "from 0 to below 1"),
         ("data.mean", (), "finite numbers"),
         ("data.mean", (float("nan"),), "finite numbers"),
         ("data.std", (0.0,), "other than 0"),
-        ("loss.rubbish", float("inf"), "finite"),
+        ("loss.map_j", float("inf"), "finite"),
         ("optimizer.momentum", 1.0, "from 0 to below 1"),
         ("optimizer.weight_decay", -1e-4, "at least 0"),
-        ("schedule.learning_rate", 0.0, "greater than 0"),
-        ("schedule.learning_rate", float("nan"), "greater than 0"),
-        ("schedule.learning_rate", float("inf"), "greater than 0"),
-        ("checkpoint.every_seconds", -1.0, "at least 0"),
-        ("checkpoint.keep", 0, "at least 1"),
+        ("schedule.lr", 0.0, "greater than 0"),
+        ("schedule.lr", float("nan"), "greater than 0"),
+        ("schedule.lr", float("inf"), "greater than 0"),
+        ("checkpoint.save_interval_secs", -1.0, "at least 0"),
+        ("checkpoint.max_to_keep", 0, "at least 1"),
     ],
 )
 def test_values_that_make_no_sense(key, value, rule):
@@ -48,7 +48,7 @@ def test_values_that_make_no_sense(key, value, rule):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"init_layers": "C1"}, "config.init_layers is 'C1', and config.init_from, .* is empty"),
+        ({"init_layers": "C1"}, "config.init_pattern is 'C1', and config.init_from, .* is empty"),
         ({"init_preprocessing": False}, "config.init_preprocessing is False, .* is empty"),
         (
             {"freeze": "C1", "optimizer.name": "levenberg_marquardt"},
@@ -87,24 +87,33 @@ def test_split_spec(spec, parts):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"view.scale": (256,)}, "config.view.scale is .256,.; it must be two whole numbers"),
-        ({"view.scale": (300, 256)}, "config.view.scale is .300, 256."),
-        ({"view.scale": (256.0, 300.0)}, "config.view.scale is"),
-        ({"view.scale": (0, 256)}, "config.view.scale is"),
-        ({"view.area": (0.5,)}, "config.view.area is .0.5,.; it must be empty, or two numbers"),
-        ({"view.area": (0.0, 1.0)}, "config.view.area is"),
-        ({"view.area": (0.5, 1.1)}, "config.view.area is"),
-        ({"view.aspect": (1.5, 0.5)}, "config.view.aspect is .*two numbers above 0"),
-        ({"view.size": -1}, "config.view.size is -1"),
-        ({"view.channels": 2}, "config.view.channels is 2; it must be 3, or 1"),
-        ({"view.size": 300}, "config.view.size is 300, and config.view.scale brings.* to 256"),
         (
-            {"view.size": 224, "view.test_scale": 200},
-            "config.view.size is 224, and config.view.test_scale brings .* to 200; give it 224",
+            {"crop.resize_range": (256,)},
+            "config.crop.resize_range is .256,.; it must be two whole numbers",
         ),
-        ({"data.threads": -1}, "config.data.threads is -1"),
-        ({"data.test": 1.0}, "config.data.test is 1.0"),
-        ({"data.path": "cats"}, "config.data.path is 'cats', and config.data.name 'mnist_5k'"),
+        ({"crop.resize_range": (300, 256)}, "config.crop.resize_range is .300, 256."),
+        ({"crop.resize_range": (256.0, 300.0)}, "config.crop.resize_range is"),
+        ({"crop.resize_range": (0, 256)}, "config.crop.resize_range is"),
+        ({"crop.scale": (0.5,)}, "config.crop.scale is .0.5,.; it must be empty, or two numbers"),
+        ({"crop.scale": (0.0, 1.0)}, "config.crop.scale is"),
+        ({"crop.scale": (0.5, 1.1)}, "config.crop.scale is"),
+        ({"crop.ratio": (1.5, 0.5)}, "config.crop.ratio is .*two numbers above 0"),
+        ({"crop.size": -1}, "config.crop.size is -1"),
+        ({"view.channels": 2}, "config.view.channels is 2; it must be 3, or 1"),
+        (
+            {"crop.size": 300},
+            "config.crop.size is 300, and config.crop.resize_range brings.* to 256",
+        ),
+        (
+            {"crop.size": 224, "crop.eval_resize": 200},
+            "config.crop.size is 224, and config.crop.eval_resize brings .* to 200; give it 224",
+        ),
+        ({"data.num_threads": -1}, "config.data.num_threads is -1"),
+        ({"data.test_fraction": 1.0}, "config.data.test_fraction is 1.0"),
+        (
+            {"data.image_dir": "cats"},
+            "config.data.image_dir is 'cats', and config.data.name 'mnist_5k'",
+        ),
         ({"data.class_order": "random"}, "unknown config.data.class_order 'random'.*natural, sor"),
         ({"data.max_pixels": 0}, "config.data.max_pixels is 0; it must be at least 1"),
         ({"data.on_error": "ignore"}, "unknown config.data.on_error 'ignore'.*skip, stop"),
@@ -120,7 +129,7 @@ def test_values_of_photographs_that_make_no_sense(changes, message):
 
 def test_scale_does_not_matter_where_an_area_is_given():
     config = default_config()
-    config.update_from_flattened_dict({"view.size": 300, "view.area": (0.5, 1.0)})
+    config.update_from_flattened_dict({"crop.size": 300, "crop.scale": (0.5, 1.0)})
     check(config)
 
 

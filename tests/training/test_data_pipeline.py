@@ -10,8 +10,8 @@ from flax_vision.training.data_pipeline import load_data
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        ({"data.name": "folder", "data.path": "/photos"}, "/photos"),
-        ({"data.name": "mnist", "data.directory": "/sets"}, "/sets"),
+        ({"data.name": "folder", "data.image_dir": "/photos"}, "/photos"),
+        ({"data.name": "mnist", "data.tfds_dir": "/sets"}, "/sets"),
         ({}, "mnist_5k"),
     ],
 )

@@ -2,11 +2,11 @@ import pytest
 
 from flax_vision.training.default_workdir import default_workdir
 
-SETTINGS = ["--config.seed=1", "--config.data.path=photos", "--config.epochs=2"]
+SETTINGS = ["--config.seed=1", "--config.data.image_dir=photos", "--config.epochs=2"]
 
 
 def test_default_directory_has_the_settings_sorted():
-    name = "runs/resnet50-folder-data.path=photos-epochs=2-seed=1"
+    name = "runs/resnet50-folder-data.image_dir=photos-epochs=2-seed=1"
     assert default_workdir("configs/resnet50.py:folder", SETTINGS) == name
     assert default_workdir("configs/resnet50.py:folder", SETTINGS[::-1]) == name
     assert default_workdir("configs/lenet5.py", []) == "runs/lenet5"
@@ -17,12 +17,13 @@ def test_default_directory_does_not_depend_on_the_spelling_of_a_path(path, tmp_p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "link").symlink_to("photos")
-    setting = f"--config.data.path={path.format(tmp_path)}"
-    assert default_workdir("a.py", [setting]) == "runs/a-data.path=photos"
+    setting = f"--config.data.image_dir={path.format(tmp_path)}"
+    assert default_workdir("a.py", [setting]) == "runs/a-data.image_dir=photos"
 
 
 @pytest.mark.parametrize(
-    "setting", ["mesh.data=2", "report=False", "data.threads=1", "checkpoint.keep=5"]
+    "setting",
+    ["mesh.data=2", "write_report=False", "data.num_threads=1", "checkpoint.max_to_keep=5"],
 )
 def test_default_directory_leaves_out_what_a_resumed_run_may_change(setting):
     assert default_workdir("a.py", [f"--config.{setting}"]) == "runs/a"

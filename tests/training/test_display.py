@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from flax_vision.training.display import Display, duration
-from flax_vision.training.throughput import Pace
+from flax_vision.training.throughput import ThroughputMeter
 
 RECORD = {
     "epoch": 3,
@@ -16,7 +16,7 @@ RECORD = {
     "validation/loss": 0.25,
     "validation/top1": 0.9,
     "images_per_second": 12345.6,
-    "waiting": 0.012,
+    "input_wait_fraction": 0.012,
 }
 AVERAGES = {"loss": 0.5, "top1": 0.75}
 
@@ -33,16 +33,23 @@ def run(terminal: bool, use) -> str:
 def test_live_line_shows_everything_while_it_runs():
     def use(display):
         time.sleep(0.01)
-        display.training("3/25", 30, 60, AVERAGES, Pace())
+        display.training("3/25", 30, 60, AVERAGES, ThroughputMeter())
 
     text = run(True, use)
-    for part in ("epoch 3/25", "loss 0.5000", "top-1 75.00%", "images/s", "waiting", "left"):
+    for part in (
+        "epoch 3/25",
+        "loss 0.5000",
+        "top-1 75.00%",
+        "images/s",
+        "input_wait_fraction",
+        "left",
+    ):
         assert part in text
 
 
 def test_plain_lines_have_no_control_codes():
     def use(display):
-        display.training("3/25", 30, 60, AVERAGES, Pace())
+        display.training("3/25", 30, 60, AVERAGES, ThroughputMeter())
         display.epoch(RECORD, 25, 250)
 
     text = run(False, use)
@@ -57,7 +64,7 @@ def test_time_left_is_what_the_speed_so_far_says():
     def use(display):
         display.begin(10)
         time.sleep(0.2)
-        display.training("1/1", 11, 61, AVERAGES, Pace())
+        display.training("1/1", 11, 61, AVERAGES, ThroughputMeter())
 
     minutes, seconds = re.search(r"(\d+):(\d+) left", run(False, use)).groups()
     assert 10 <= 60 * int(minutes) + int(seconds) < 20
@@ -70,13 +77,13 @@ def test_reading_is_shown_only_now_and_then():
 
 def test_result_table(tmp_path):
     result = {
-        "best/epoch": 7,
+        "best_epoch": 7,
         "test/top1": 0.973,
         "test/top5": 0.999,
         "test/loss": 0.1,
         "test/images": 1000,
-        "seconds": 65.0,
-        "waiting": 0.01,
+        "train_seconds": 65.0,
+        "input_wait_fraction": 0.01,
     }
     text = run(False, lambda display: display.result("lenet5", result, tmp_path))
     assert "97.30%  (27 of 1,000 images wrong)" in text
@@ -111,8 +118,8 @@ def test_markup_and_control_codes_in_names_are_escaped(terminal, tmp_path, capsy
         display.warning(NAME)
         display.result(
             NAME,
-            {"best/epoch": 1, "test/top1": 1.0, "test/images": 2, "test/loss": 0.0}
-            | {"seconds": 1.0, "waiting": 0.0},
+            {"best_epoch": 1, "test/top1": 1.0, "test/images": 2, "test/loss": 0.0}
+            | {"train_seconds": 1.0, "input_wait_fraction": 0.0},
             tmp_path / NAME,
         )
 

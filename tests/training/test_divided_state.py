@@ -20,10 +20,10 @@ from flax_vision.training.checkpoints import Checkpoints
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
-from flax_vision.training.partitioning import Placement
+from flax_vision.training.partitioning import Partitioner
 from flax_vision.training.schedules import make_plateau
-from flax_vision.training.state import Recipe, TrainState
-from flax_vision.training.step import Program
+from flax_vision.training.state import TrainSpec, TrainState
+from flax_vision.training.step import TrainFunctions
 
 LARGE = 64 * 1024 * 4
 """Bytes of the one large kernel."""
@@ -48,9 +48,9 @@ class Wide(nn.Module):
 
 
 @functools.cache
-def program_on(data: int, fsdp: bool = False, column: int = 1) -> Program:
+def program_on(data: int, fsdp: bool = False, column: int = 1) -> TrainFunctions:
     config = default_config()
-    recipe = Recipe(
+    recipe = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
         optax.constant_schedule(0.01),
@@ -58,9 +58,9 @@ def program_on(data: int, fsdp: bool = False, column: int = 1) -> Program:
         average=0.9,
     )
     layers = ("columns",) if column > 1 else ()
-    devices = Placement(make_mesh(data=data, column=column), fsdp, layers)
+    devices = Partitioner(make_mesh(data=data, column=column), fsdp, layers)
     batch = batch_shapes((8, 8, 1), 8)
-    return Program(Wide(), recipe, Preprocessing((128.0,), (64.0,)), batch, devices)
+    return TrainFunctions(Wide(), recipe, Preprocessing((128.0,), (64.0,)), batch, devices)
 
 
 def bytes_of(state, device) -> int:

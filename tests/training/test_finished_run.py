@@ -12,9 +12,9 @@ from flax_vision.weights import run_records, saved_model
 from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 CONFIG = {"epochs": 1}
-RESULT = {"step": 10, "best/epoch": 1, "test/images": 10, "test/top1": 0.9, "test/loss": 0.5}
-RESULT |= {"seconds": 1.0, "waiting": 0.0}
-RECORD = {"epoch": 1, "step": 10, "train/loss": 0.5, "seconds": 1.0}
+RESULT = {"step": 10, "best_epoch": 1, "test/images": 10, "test/top1": 0.9, "test/loss": 0.5}
+RESULT |= {"train_seconds": 1.0, "input_wait_fraction": 0.0}
+RECORD = {"epoch": 1, "step": 10, "train/loss": 0.5, "epoch_seconds": 1.0}
 DAMAGES = ["null", "[]", "3", '"x"', "", "{", "{}", '{"step": "x"}']
 
 
@@ -25,9 +25,9 @@ def finished(tmp_path, monkeypatch):
         run.log(RECORD)
         run.finish(RESULT)
     preprocessing = Preprocessing([0.0], [255.0])
-    card = saved_model.ModelCard("lenet5", {}, ["a"], [28, 28, 1], preprocessing, RESULT)
+    metadata = saved_model.ModelMetadata("lenet5", {}, ["a"], [28, 28, 1], preprocessing, RESULT)
     (tmp_path / "export").mkdir()
-    (tmp_path / "export/model.json").write_text(card.to_json())
+    (tmp_path / "export/model.json").write_text(metadata.to_json())
     write_checksums(tmp_path / "export")
     newest = Checkpoint(tmp_path, 10, [RECORD])
     monkeypatch.setattr(
@@ -80,11 +80,11 @@ def test_metrics_are_written_again_from_the_checkpoint(content, finished, capsys
 
 @pytest.mark.parametrize("content", ["null", "{}", "[3]", "{", '[{"host": 1}]'])
 def test_damaged_starts_are_replaced(content, finished, capsys):
-    (finished / "starts.json").write_text(content)
+    (finished / "launches.json").write_text(content)
     assert result_of(finished) == RESULT
-    assert len(json.loads((finished / "starts.json").read_text())) == 1
+    assert len(json.loads((finished / "launches.json").read_text())) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"warning: {finished}/starts.json is damaged (")
+    assert line.startswith(f"warning: {finished}/launches.json is damaged (")
     assert line.endswith("; a new file replaces it.")
 
 

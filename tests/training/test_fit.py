@@ -26,9 +26,9 @@ from flax_vision.training.display import Display
 from flax_vision.training.fit import fit
 from flax_vision.training.run_dir import RunDirectory, open_run
 from flax_vision.training.signals import Interrupted, Interruption
-from flax_vision.training.step import Program
-from flax_vision.training.trainer import Run
-from flax_vision.weights.saved_model import load_card
+from flax_vision.training.step import TrainFunctions
+from flax_vision.training.trainer import Trainer
+from flax_vision.weights.saved_model import load_metadata
 
 
 def read_metrics(workdir):
@@ -52,8 +52,8 @@ def test_run_directory_tells_the_whole_story(finished):
     best = max(epochs, key=lambda record: record["validation/top1"])
     assert result["validation/top1"] == best["validation/top1"]
     names = {path.name for path in workdir.iterdir() if not path.name.startswith("events")}
-    files = {"config.json", "metrics.jsonl", "result.json", "run.lock", "starts.json"}
-    files |= {"images.json", "model_metadata.json"}
+    files = {"config.json", "metrics.jsonl", "result.json", "run.lock", "launches.json"}
+    files |= {"dataset.json", "model_metadata.json"}
     assert names == files | {"checkpoints", "export"}
 
 
@@ -86,21 +86,21 @@ def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished
 
 
 def test_export_knows_the_background_of_the_training_images(finished):
-    background = load_card(finished[0]).background
+    background = load_metadata(finished[0]).background
     assert 0 <= background.mean < 1
     assert 0 < background.std < 2
 
 
 def test_background_of_a_resumed_run_is_not_measured_again(config, finished, monkeypatch):
-    kept = load_card(finished[0])
+    kept = load_metadata(finished[0])
     monkeypatch.setattr(training_setup, "measure_background", lambda *_: pytest.fail("measured"))
-    assert prepare(config, lambda *_: None, kept=kept).card.background == kept.background
+    assert prepare(config, lambda *_: None, kept=kept).metadata.background == kept.background
 
 
 def test_background_that_a_resumed_run_does_not_know_is_measured(config, finished):
-    kept = load_card(finished[0])
+    kept = load_metadata(finished[0])
     unknown = dataclasses.replace(kept, background=None)
-    assert prepare(config, lambda *_: None, kept=unknown).card.background == kept.background
+    assert prepare(config, lambda *_: None, kept=unknown).metadata.background == kept.background
 
 
 def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished, tmp_path):
@@ -140,14 +140,14 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
     config.init_from = str(finished[0])
     checkpoint = tmp_path / "checkpoints/3"
     checkpoint.mkdir(parents=True)
-    setup = prepare(config, lambda *report: None, kept=load_card(finished[0]))
+    setup = prepare(config, lambda *report: None, kept=load_metadata(finished[0]))
     assert setup.initial is None
     checkpoint.rmdir()
     with (
         open_run(tmp_path, config.to_dict()) as directory,
         Display() as display,
         Interruption() as interruption,
-        Run(setup, directory, display, interruption) as run,
+        Trainer(setup, directory, display, interruption) as run,
         pytest.raises(UserError, match="has no checkpoint to go on from; give another --workdir"),
     ):
         run.start()
@@ -158,7 +158,7 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
     [
         ({"freeze": "C9"}, "config.freeze is 'C9', and no layer has such a name"),
         ({"init_from": "nowhere"}, "no model in 'nowhere'"),
-        ({"init_from": "{}", "init_layers": "C9"}, "config.init_layers is 'C9', and no layer in"),
+        ({"init_from": "{}", "init_layers": "C9"}, "config.init_pattern is 'C9', and no layer in"),
         ({"init_from": "{}", "model.name": "lenet5"}, "do not fit the network"),
         ({"init_from": "{}", "model.background": 0.5}, "background is -0.1 there and 0.5 here"),
     ],
@@ -178,7 +178,7 @@ def test_batch_that_does_not_divide_is_mended_by_all_processes_alike(config, mon
     config.update_from_flattened_dict({"batch_size": 30, "mesh.data": 0})
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(UserError, match="among 4 devices; give --config.batch_size=32.$"):
-        training_setup.make_placement(config)
+        training_setup.make_partitioner(config)
 
 
 def test_summary_of_a_run_of_one_step_an_epoch(config):
@@ -191,7 +191,7 @@ def test_summary_of_a_run_of_one_step_an_epoch(config):
     ("key", "value", "message"),
     [
         ("optimizer.name", "adam", "unknown config.optimizer.name 'adam'"),
-        ("schedule.learning_rate", -1.0, "config.schedule.learning_rate is -1.0; it must"),
+        ("schedule.lr", -1.0, "config.schedule.lr is -1.0; it must"),
         ("model.codes", "ascii", "unknown option of lenet5_modern 'codes'"),
     ],
 )
@@ -239,7 +239,7 @@ def test_steps_are_compiled_once(config, tmp_path, caplog):
 
 def stop_at(monkeypatch, step: int, number: signal.Signals = signal.SIGTERM) -> None:
     """Sends this process a signal in the middle of a step."""
-    compile_steps = Program.compile
+    compile_steps = TrainFunctions.compile
 
     def compile_and_count(self):
         compile_steps(self)
@@ -252,7 +252,7 @@ def stop_at(monkeypatch, step: int, number: signal.Signals = signal.SIGTERM) -> 
 
         self.train_step = counted
 
-    monkeypatch.setattr(Program, "compile", compile_and_count)
+    monkeypatch.setattr(TrainFunctions, "compile", compile_and_count)
 
 
 @pytest.mark.parametrize("step", [1, 4, 6])
@@ -273,10 +273,10 @@ def test_stopped_run_goes_on_to_the_same_bits(
     result = fit(config, tmp_path / "stopped")
     assert f"going on from step {step}" in capsys.readouterr().out
     chex.assert_trees_all_equal(fv.load(tmp_path / "stopped")[1], fv.load(workdir)[1])
-    timeless = [name for name in whole if name not in ("seconds", "waiting")]
+    timeless = [name for name in whole if name not in ("train_seconds", "input_wait_fraction")]
     assert {name: result[name] for name in timeless} == {name: whole[name] for name in timeless}
     for there, here in zip(read_metrics(workdir), read_metrics(tmp_path / "stopped"), strict=True):
-        measured = {"seconds", "waiting", "images_per_second"}
+        measured = {"epoch_seconds", "input_wait_fraction", "images_per_second"}
         assert {k: v for k, v in there.items() if k not in measured} == {
             k: v for k, v in here.items() if k not in measured
         }
@@ -300,8 +300,8 @@ def test_more_epochs_give_the_bits_of_one_long_run(config, tmp_path, monkeypatch
     chex.assert_trees_all_equal(fv.load(tmp_path / "run")[1], fv.load(tmp_path / "whole")[1])
     assert [record["step"] for record in read_metrics(tmp_path / "run")] == [3, 6, 9, 9]
     assert json.loads((tmp_path / "run/config.json").read_text())["epochs"] == 3
-    assert {k: result[k] for k in result if k not in ("seconds", "waiting")} == {
-        k: whole[k] for k in whole if k not in ("seconds", "waiting")
+    assert {k: result[k] for k in result if k not in ("train_seconds", "input_wait_fraction")} == {
+        k: whole[k] for k in whole if k not in ("train_seconds", "input_wait_fraction")
     }
 
 
@@ -326,7 +326,7 @@ def test_same_command_writes_a_report_that_a_kill_prevented(
     shutil.copytree(finished[0], tmp_path / "run")
     reported = []
     monkeypatch.setattr(fit_module, "_report", lambda *of: reported.append(of[:2]))
-    config.report = True
+    config.write_report = True
     fit(config, tmp_path / "run")
     assert reported == [(tmp_path / "run", None)]
     (tmp_path / "run/report").mkdir()
@@ -340,7 +340,7 @@ def test_same_command_exports_again_what_was_damaged(config, finished, tmp_path,
     (tmp_path / "run/export/model.json").unlink()
     result = fit(config, tmp_path / "run")
     assert "warning: the best checkpoint is tested and exported again: " in capsys.readouterr().err
-    for key in ("test/top1", "best/epoch", "step"):
+    for key in ("test/top1", "best_epoch", "step"):
         assert result[key] == finished[1][key]
     chex.assert_trees_all_equal(fv.load(tmp_path / "run")[1], fv.load(finished[0])[1])
 
@@ -357,7 +357,7 @@ def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, mo
 
 
 def test_run_whose_directory_is_removed_during_a_save_leaves_nothing(config, tmp_path, monkeypatch):
-    config.checkpoint.every_seconds = 0.0
+    config.checkpoint.save_interval_secs = 0.0
 
     def fail(self, *arguments):
         shutil.rmtree(self._directory.parent)
@@ -372,7 +372,7 @@ def test_run_whose_directory_is_removed_during_a_save_leaves_nothing(config, tmp
 
 @pytest.mark.parametrize("when", ["claim_images", "rewind", "write_metadata"])
 def test_run_whose_directory_is_removed_is_an_error(when, config, tmp_path, monkeypatch):
-    config.checkpoint.every_seconds = 0.0
+    config.checkpoint.save_interval_secs = 0.0
     workdir, method = tmp_path / "run", getattr(RunDirectory, when)
 
     def remove(self, *args):
@@ -388,22 +388,22 @@ def test_run_whose_directory_is_removed_is_an_error(when, config, tmp_path, monk
     ("changes", "rates"),
     [
         pytest.param(
-            {"schedule.name": "plateau", "schedule.patience": 1, "schedule.learning_rate": 1e-9},
+            {"schedule.name": "plateau", "schedule.patience": 1, "schedule.lr": 1e-9},
             [1e-9, 1e-9, 1e-10],  # for nothing becomes better
             id="plateau",
         ),
         pytest.param(
             {
                 "model.name": "lenet5",
-                "loss.name": "map",
+                "loss.name": "lenet5_map",
                 "optimizer.name": "levenberg_marquardt",
-                "optimizer.samples": 32,
+                "optimizer.curvature_samples": 32,
                 "schedule.name": "constant",
-                "schedule.learning_rate": 1e-3,
+                "schedule.lr": 1e-3,
             },
             [1e-3, 1e-3, 1e-3],
             id="curvature",
-            marks=pytest.mark.slow,
+            frozen_collection=pytest.mark.slow,
         ),
     ],
 )
@@ -432,15 +432,15 @@ def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path
     batches = evaluation_batches(setup.parts.validation, config.batch_size)
     validated = average(setup.program.eval_step, variables, batches)
     record = read_metrics(tmp_path)[best - 1]
-    assert result["best/epoch"] == best
+    assert result["best_epoch"] == best
     assert validated["loss"] == pytest.approx(record["validation/loss"], rel=1e-6)
 
 
 def test_averages_of_an_epoch_are_its_own(config, tmp_path):
-    config.schedule.learning_rate = 1e-30
+    config.schedule.lr = 1e-30
     fit(config, tmp_path)
     first, second, third, _ = read_metrics(tmp_path)
-    # 768 of the same 800 images each time, and nothing is learnt.
+    # 768 of the same 800 images each time, and nothing is learned.
     for record in (second, third):
         assert record["train/loss"] == pytest.approx(first["train/loss"], rel=0.01)
         assert record["train/top1"] <= 1
@@ -455,10 +455,10 @@ def test_progress_is_shown_within_an_epoch(config, tmp_path, monkeypatch, capsys
 
 
 def test_no_validation_part_exports_the_last_epoch(config, tmp_path):
-    config.data.validation = 0.0
+    config.data.val_fraction = 0.0
     config.epochs = 1
     result = fit(config, tmp_path)
-    assert result["best/epoch"] == 1
+    assert result["best_epoch"] == 1
     assert "validation/top1" not in result
 
 
@@ -475,8 +475,8 @@ def test_mean_for_another_number_of_channels(config, tmp_path):
 
 
 def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(config, tmp_path):
-    config.schedule.learning_rate = 1e38
-    config.checkpoint.every_seconds = 0.0
+    config.schedule.lr = 1e38
+    config.checkpoint.save_interval_secs = 0.0
     with pytest.raises(UserError, match="not finite at step .*learning rate.*step 1 is kept"):
         fit(config, tmp_path)
     state = prepare(config, lambda *report: None).program.state
@@ -487,7 +487,7 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(config
 
 
 def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkeypatch, capsys):
-    config.checkpoint.every_seconds = 0.0
+    config.checkpoint.save_interval_secs = 0.0
     restore = Checkpoints.restore
 
     def damage_first(self, step, state):
@@ -500,7 +500,7 @@ def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkey
     monkeypatch.setattr(Checkpoints, "restore", damage_first)
     result = fit(config, tmp_path)
     assert f"step {damaged[0]} is damaged" in capsys.readouterr().err
-    assert result["best/epoch"] * 3 != damaged[0]
+    assert result["best_epoch"] * 3 != damaged[0]
 
 
 def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):

@@ -15,10 +15,10 @@ from flax_vision.training.build import prepare
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
 from flax_vision.training.signals import Interrupted
-from flax_vision.weights.saved_model import load_card
+from flax_vision.weights.saved_model import load_metadata
 
 CONFIG = Path(__file__).parents[2] / "configs/lenet5.py:folder"
-TIMES = {"seconds", "waiting", "images_per_second"}
+TIMES = {"epoch_seconds", "train_seconds", "input_wait_fraction", "images_per_second"}
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,11 @@ def folder(tmp_path_factory):
 def configuration(folder, **settings):
     settings = {
         "model.name": "lenet5_modern",
-        "data.path": folder,
+        "data.image_dir": folder,
         "batch_size": 12,
         "epochs": 2,
-        "view.scale": "32,36",
-        "data.center": "channel",
+        "crop.resize_range": "32,36",
+        "data.subtract_mean": "channel",
         "report": False,
     } | settings
     return load_config(str(CONFIG), [f"--config.{key}={value}" for key, value in settings.items()])
@@ -50,10 +50,10 @@ def test_run_on_a_folder(finished):
     assert result["test/images"] == 6
     assert "test/top5" not in result  # of three classes
     assert [record["step"] for record in read_metrics(workdir)] == [4, 8, 8]
-    card = load_card(workdir)
-    assert card.class_names == ["a", "b", "c"]
-    assert list(card.image_shape) == [32, 32, 1]
-    assert (card.view.size, card.view.test_scale, card.view.channels) == (32, 32, 1)
+    metadata = load_metadata(workdir)
+    assert metadata.class_names == ["a", "b", "c"]
+    assert list(metadata.image_shape) == [32, 32, 1]
+    assert (metadata.crop.size, metadata.crop.eval_resize, metadata.crop.channels) == (32, 32, 1)
 
 
 @pytest.mark.parametrize("step", [2, 5])
@@ -94,7 +94,7 @@ def test_settings_of_a_folder_reach_the_data(tmp_path):
     (tmp_path / "9/other.heic").touch()
     settings = {"data.class_order": "sorted", "data.max_pixels": 10_000}
     setup = prepare(configuration(tmp_path, **settings), ignore)
-    assert setup.card.class_names == ["10", "9"]
+    assert setup.metadata.class_names == ["10", "9"]
     assert setup.parts.train.reading.max_pixels == 10_000
     (note,) = setup.notes
     assert note.startswith("skipped 1 file without an image extension (.heic 1), such as ")
@@ -162,14 +162,14 @@ def test_no_image_can_be_read(damaged, tmp_path):
     settings = {"data.on_error": "skip"}
     with pytest.raises(UserError, match="none of 48 training images can be read"):
         fit(configuration(damaged, **settings), tmp_path / "run")
-    settings["data.center"] = "given"
+    settings["data.subtract_mean"] = "given"
     with pytest.raises(UserError, match="no images were counted"):
         fit(configuration(damaged, **settings), tmp_path / "run")
 
 
 def test_network_that_cannot_take_the_views(folder, tmp_path):
     config = configuration(
-        folder, **{"view.size": 40, "view.scale": "40,40", "view.test_scale": 40}
+        folder, **{"crop.size": 40, "crop.resize_range": "40,40", "crop.eval_resize": 40}
     )
-    with pytest.raises(UserError, match="cannot take the data set.*config.view.size=N"):
+    with pytest.raises(UserError, match="cannot take the data set.*config.crop.size=N"):
         fit(config, tmp_path)

@@ -17,8 +17,8 @@ from flax_vision.training.freeze import frozen_layers, trained
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.schedules import make_plateau
-from flax_vision.training.state import Recipe
-from flax_vision.training.step import Program
+from flax_vision.training.state import TrainSpec
+from flax_vision.training.step import TrainFunctions
 
 MODEL = CifarResNet(n=1, num_classes=4)
 TRUNK = "(?!fc|conv4).*"
@@ -37,7 +37,7 @@ def program_of(shapes, pattern, **settings):
     images = random.integers(0, 256, (4, 8, 8, 3), np.uint8)
     places = np.arange(4, dtype=np.int32)
     batch = Batch(images, places, np.ones(4, bool), places)
-    recipe = Recipe(
+    recipe = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
         optax.constant_schedule(0.1),
@@ -45,7 +45,7 @@ def program_of(shapes, pattern, **settings):
         frozen=frozen_layers(pattern, shapes),
         **settings,
     )
-    return Program(MODEL, recipe, Preprocessing((128.0,), (64.0,)), batch), batch
+    return TrainFunctions(MODEL, recipe, Preprocessing((128.0,), (64.0,)), batch), batch
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_statistics_of_frozen_layers_stay_what_they_are_too(step):
         assert all(jax.tree.leaves(same)) == is_trunk(name), name
 
 
-def test_optimiser_and_average_have_no_memory_of_frozen_layers(step, shapes):
+def test_optimizer_and_average_have_no_memory_of_frozen_layers(step, shapes):
     _, after = step
     (trace,) = [x for x in jax.tree.leaves(after.opt_state, is_leaf=_is_trace) if _is_trace(x)]
     assert sorted(trace.trace) == ["conv4_1", "fc"]
@@ -87,14 +87,14 @@ def _is_trace(x):
     return isinstance(x, optax.TraceState)
 
 
-def test_frozen_batch_normalisation_uses_its_running_statistics(shapes):
+def test_frozen_batch_normalization_uses_its_running_statistics(shapes):
     """The maps of a frozen trunk are, in training, those of a test."""
     program, batch = program_of(shapes, TRUNK)
     variables = program.init(0).variables
     frozen = frozen_layers(TRUNK, shapes)
-    marks = {}
+    frozen_collection = {}
     for layer in frozen:
-        place = marks
+        place = frozen_collection
         for name in layer:
             place = place.setdefault(name, {})
         place["statistics"] = True
@@ -106,7 +106,7 @@ def test_frozen_batch_normalisation_uses_its_running_statistics(shapes):
         return apply(variables)[1]["intermediates"]["conv3_x"][0]
 
     tested = maps(False)
-    chex.assert_trees_all_equal(maps(True, frozen=marks), tested)
+    chex.assert_trees_all_equal(maps(True, frozen=frozen_collection), tested)
     assert not np.allclose(maps(True), tested, rtol=0.1)
 
 

@@ -26,12 +26,12 @@ def variables(name, classes=3, size=28, channels=1, **options):
 def export(path, name, size=28, channels=1, **options):
     """Writes a network for three classes whose parameters and statistics are all 7."""
     shape = [size, size, channels]
-    card = saved_model.ModelCard(
+    metadata = saved_model.ModelMetadata(
         name, options, ["a", "b", "c"], shape, Preprocessing([20.0], [30.0]), {}
     )
     shapes = variables(name, 3, size, channels, **options)
     sevens = jax.tree.map(lambda x: np.full(x.shape, 7.0, np.float32), shapes)
-    saved_model.save(path, card, sevens)
+    saved_model.save(path, metadata, sevens)
     return str(path)
 
 
@@ -100,10 +100,10 @@ def test_option_that_is_not_in_the_card_has_its_default(trained):
 
 
 def test_options_of_another_network_are_compared_where_both_have_them():
-    card = saved_model.ModelCard(
+    metadata = saved_model.ModelMetadata(
         "resnet18_v1_5", {}, ["a"], [224, 224, 3], Preprocessing([0.0], [1.0]), {}
     )
-    trained = Trained("there", ".*", card, {})
+    trained = Trained("there", ".*", metadata, {})
     message = "stem_pool is 'torch' there and 'caffe' here. Give --config.model.stem_pool=torch"
     with pytest.raises(UserError, match=message):
         init_from._check_options(trained, "resnet18", with_options("resnet18"))
@@ -127,7 +127,7 @@ def test_layers_are_compared_without_their_shapes(trained, residual):
 
 
 def test_names_that_fix_another_arithmetic_of_the_same_layers():
-    card = saved_model.ModelCard(
+    metadata = saved_model.ModelMetadata(
         "resnet50_v1_5", {}, ["a"], [224, 224, 3], Preprocessing([0.0], [1.0]), {}
     )
     message = (
@@ -135,8 +135,8 @@ def test_names_that_fix_another_arithmetic_of_the_same_layers():
         "Give --config.model.name=resnet50_v1_5"
     )
     with pytest.raises(UserError, match=message):
-        init_from._check_name(Trained("there", ".*", card, {}), "resnet50")
-    init_from._check_name(Trained("there", ".*", card, {}), "resnet50_v1_5")
+        init_from._check_name(Trained("there", ".*", metadata, {}), "resnet50")
+    init_from._check_name(Trained("there", ".*", metadata, {}), "resnet50_v1_5")
 
 
 def test_no_export():
@@ -146,7 +146,7 @@ def test_no_export():
 
 def test_layers_of_other_classes_begin_afresh(residual):
     start = begun(residual, ".*", variables("resnet20", 5, 32, 3), 5)
-    assert start.afresh == ["fc"]
+    assert start.reinitialized == ["fc"]
     assert "fc" not in start.variables["params"]
     assert "conv4_3" in start.variables["params"]
     line = start.describe(residual, "resnet20")
@@ -161,7 +161,7 @@ def test_batch_statistics_are_taken_as_well(residual):
 
 def test_all_layers_are_taken_where_the_classes_are_as_many(residual):
     start = begun(residual, ".*", variables("resnet20", 3, 32, 3), 3)
-    assert not start.afresh
+    assert not start.reinitialized
     assert "fc" in start.variables["params"]
 
 
@@ -174,7 +174,7 @@ def test_heads_of_other_classes_begin_afresh_but_for_their_first_layers(tmp_path
     """The classifiers beside GoogLeNet's trunk are for as many classes as its last layer."""
     path = export(tmp_path / "export", "googlenet_torchvision", size=96, channels=3)
     start = begun(path, ".*", variables("googlenet_torchvision", 5, 96, 3), 5)
-    assert start.afresh == ["auxiliary_4a/linear", "auxiliary_4d/linear", "linear"]
+    assert start.reinitialized == ["auxiliary_4a/linear", "auxiliary_4d/linear", "linear"]
     assert "fc" in start.variables["params"]["auxiliary_4a"]
 
 
@@ -186,15 +186,17 @@ def test_network_of_the_same_shapes_is_named(trained):
 
 def test_mean_and_deviation_are_those_of_the_other_network(trained):
     given = Preprocessing([0.0], [255.0], resize=32)
-    assert preprocessing_of(saved_model.load_card(trained), given) == Preprocessing(
+    assert preprocessing_of(saved_model.load_metadata(trained), given) == Preprocessing(
         [20.0], [30.0], 32
     )
 
 
 def test_mean_image_becomes_that_of_each_channel():
     image = [[[1.0, 2.0], [3.0, 6.0]]]
-    card = saved_model.ModelCard("x", {}, ["a"], [1, 2, 2], Preprocessing(image, [30.0]), {})
-    assert preprocessing_of(card, Preprocessing([0.0], [1.0])).mean == [2.0, 4.0]
+    metadata = saved_model.ModelMetadata(
+        "x", {}, ["a"], [1, 2, 2], Preprocessing(image, [30.0]), {}
+    )
+    assert preprocessing_of(metadata, Preprocessing([0.0], [1.0])).mean == [2.0, 4.0]
 
 
 def test_vggs_deeper_networks_have_the_layers_of_a():

@@ -12,14 +12,14 @@ from flax_vision.training import levenberg_marquardt as module
 from flax_vision.training.levenberg_marquardt import levenberg_marquardt, make_curvature
 from flax_vision.training.losses import make_loss
 
-LOSS = make_loss("map", 10.0)
+LOSS = make_loss("lenet5_map", 10.0)
 
 
 def after(layers, params, x):
     """What goes out of the last of some layers where x goes into the first."""
     for layer in layers:
         x = layer.sums(params.get(layer.name), x)
-        x = module.squash(x) if layer.squashes else x
+        x = module.scaled_tanh(x) if layer.squashes else x
     return x
 
 

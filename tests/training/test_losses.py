@@ -12,7 +12,7 @@ LABELS = np.array([0, 2], np.int32)
 
 @pytest.mark.parametrize("rubbish", [0.1, 3.0, 50.0])
 def test_map_loss_is_equation_9(rubbish):
-    losses = make_loss("map", rubbish)(jnp.asarray(-DISTANCES), LABELS)
+    losses = make_loss("lenet5_map", rubbish)(jnp.asarray(-DISTANCES), LABELS)
     rivals = np.exp(-rubbish) + np.exp(-DISTANCES).sum(axis=1)
     expected = DISTANCES[[0, 1], LABELS] + np.log(rivals)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)

@@ -40,7 +40,7 @@ def test_usual_form_adds_the_decay_before_the_momentum():
 def test_alexnets_velocity_contains_the_rate():
     """Section 5: v <- 0.9 v - 0.0005 eps w - eps g; w <- w + v."""
     weight, velocity = 2.0, 0.0
-    found = descend(momentum=0.9, weight_decay=0.0005, velocity="step")
+    found = descend(momentum=0.9, weight_decay=0.0005, momentum_form="alexnet")
     for rate, gradient, params in zip(RATES, GRADIENTS, found, strict=True):
         velocity = 0.9 * velocity - 0.0005 * rate * weight - rate * gradient
         weight += velocity

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from flax_vision.data.batches import Batch, evaluation_batches, training_batches
-from flax_vision.data.dataset import ImageSet
+from flax_vision.data.dataset import ArrayDataset
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models import alexnet, googlenet, vgg
 from flax_vision.models.registry import create_model
@@ -18,10 +18,10 @@ from flax_vision.training import partitioning
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
-from flax_vision.training.partitioning import Placement
+from flax_vision.training.partitioning import Partitioner
 from flax_vision.training.schedules import make_plateau
-from flax_vision.training.state import Recipe
-from flax_vision.training.step import Program
+from flax_vision.training.state import TrainSpec
+from flax_vision.training.step import TrainFunctions
 
 BATCH = 8
 
@@ -49,10 +49,10 @@ def double_precision():
         yield
 
 
-def program_of(name, shape, devices, **options) -> Program:
+def program_of(name, shape, devices, **options) -> TrainFunctions:
     config = default_config()
     config.optimizer.weight_decay = 1e-3
-    recipe = Recipe(
+    recipe = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
         optax.constant_schedule(1e-3),
@@ -61,7 +61,7 @@ def program_of(name, shape, devices, **options) -> Program:
     )
     model = create_model(name, num_classes=10, **options)
     model = InDoublePrecision(model) if jax.config.jax_enable_x64 else model
-    return Program(model, recipe, Preprocessing((128.0,), (64.0,)), batch_of(shape), devices)
+    return TrainFunctions(model, recipe, Preprocessing((128.0,), (64.0,)), batch_of(shape), devices)
 
 
 def batch_of(shape, step=0) -> Batch:
@@ -91,7 +91,7 @@ def numbers(state):
 
 
 def placed(devices, fsdp=False):
-    return Placement(make_mesh(data=devices), fsdp)
+    return Partitioner(make_mesh(data=devices), fsdp)
 
 
 def assert_close(actual, expected, tolerance=1e-5):
@@ -169,7 +169,7 @@ def bytes_of(memory) -> int:
 def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
     shape, mesh = (67, 67, 3), make_mesh(data=data, column=2)
     layers = create_model("alexnet", mesh=mesh).column_layers
-    divided = program_of("alexnet", shape, Placement(mesh, fsdp, layers), mesh=mesh)
+    divided = program_of("alexnet", shape, Partitioner(mesh, fsdp, layers), mesh=mesh)
     state = after_steps(divided, shape)
     kernel = state.params["conv1"]["kernel"]
     # Nowhere, and at no moment, are both columns' kernels.
@@ -195,10 +195,12 @@ def test_one_device_takes_a_batch_by_itself():
     "batches_of", [partial(training_batches, seed=0, epoch=0), evaluation_batches]
 )
 def test_of_each_batch_a_process_reads_its_own_images_alone(batches_of, rows, digits, monkeypatch):
-    images, read, views = digits.take(np.arange(38)), [], ImageSet.views
+    images, read, views = digits.take(np.arange(38)), [], ArrayDataset.views
     whole = list(batches_of(images, 8))
     monkeypatch.setattr(
-        ImageSet, "views", lambda self, each, epoch: read.extend(each) or views(self, each, epoch)
+        ArrayDataset,
+        "views",
+        lambda self, each, epoch: read.extend(each) or views(self, each, epoch),
     )
     own = list(batches_of(images, 8, rows=np.array(rows)))
     for part, batch in zip(own, whole, strict=True):

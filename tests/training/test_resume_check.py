@@ -70,7 +70,7 @@ def test_without_checkpoints_there_is_nothing_to_go_on_from(tmp_path):
 
 
 def test_another_rate_can_begin_with_the_weights(tmp_path):
-    other = configured(epochs=60, **{"schedule.learning_rate": 0.5})
+    other = configured(epochs=60, **{"schedule.lr": 0.5})
     with pytest.raises(UserError, match="learning_rate is 0.01 there and 0.5 now.*init_from=") as e:
         check_same_run(tmp_path, configured(epochs=10), other)
     assert "\n" not in str(e.value)
@@ -84,6 +84,6 @@ def test_another_model_to_begin_with_is_a_difference(saved, tmp_path):
 
 
 def test_another_model_cannot(tmp_path):
-    other = configured(**{"model.name": "alexnet", "schedule.learning_rate": 0.5})
+    other = configured(**{"model.name": "alexnet", "schedule.lr": 0.5})
     with pytest.raises(UserError, match="model.name is .*; sched.* now. Give another --workdir.$"):
         check_same_run(tmp_path, configured(), other)

@@ -7,9 +7,9 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.training import run_dir
 from flax_vision.training.run_dir import open_run
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.saved_model import ModelMetadata
 
-CARD = ModelCard("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
+CARD = ModelMetadata("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}}
 
 
@@ -104,7 +104,7 @@ def test_refused_directory_gets_no_lock(tmp_path):
 def test_new_checkpoint_is_kept(tmp_path):
     fail_in(tmp_path / "run", work=lambda path: (path / "checkpoints/1").mkdir(parents=True))
     assert json.loads((tmp_path / "run/config.json").read_text()) == CONFIG
-    assert len(json.loads((tmp_path / "run/starts.json").read_text())) == 1
+    assert len(json.loads((tmp_path / "run/launches.json").read_text())) == 1
 
 
 def test_file_that_appeared_meanwhile_is_kept(tmp_path):

@@ -11,19 +11,19 @@ from tensorboard_events import read_events
 
 from flax_vision.data import fingerprint
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.splits import Parts
+from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.training import run_dir
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.run_dir import RunDirectory, open_run
 from flax_vision.weights import run_files
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.saved_model import ModelMetadata
 
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}, "mean": (1.0, 2.0)}
-RESULT = {"step": 20, "best/epoch": 2, "test/images": 10, "test/top1": 0.9, "test/loss": 0.5}
-RESULT |= {"seconds": 1.0, "waiting": 0.0}
-CARD = ModelCard("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
+RESULT = {"step": 20, "best_epoch": 2, "test/images": 10, "test/top1": 0.9, "test/loss": 0.5}
+RESULT |= {"train_seconds": 1.0, "input_wait_fraction": 0.0}
+CARD = ModelMetadata("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
 
 
 def test_new_directory_gets_its_files(tmp_path):
@@ -34,7 +34,7 @@ def test_new_directory_gets_its_files(tmp_path):
     assert json.loads((folder / "config.json").read_text())["mean"] == [1.0, 2.0]
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20]
-    (start,) = json.loads((folder / "starts.json").read_text())
+    (start,) = json.loads((folder / "launches.json").read_text())
     assert start["libraries"]["jax"]
     assert len(start["devices"]) == 4
     assert {"time", "command", "python", "git_revision"} <= set(start)
@@ -44,7 +44,7 @@ def test_same_configuration_may_come_back(tmp_path):
     for _ in range(2):
         with open_run(tmp_path, CONFIG):
             pass
-    assert len(json.loads((tmp_path / "starts.json").read_text())) == 2
+    assert len(json.loads((tmp_path / "launches.json").read_text())) == 2
 
 
 def test_events_of_a_result_are_of_the_test_alone(tmp_path):
@@ -114,7 +114,7 @@ OF_PLACES = [
 
 @pytest.mark.parametrize("other", OF_PLACES)
 def test_digests_of_the_images_and_no_paths_tell_the_data(other, digits, tmp_path):
-    parts = Parts(digits, digits, digits.take(np.arange(10)))
+    parts = Splits(digits, digits, digits.take(np.arange(10)))
     given = {"init_from": "", "data": {"path": "photos", "directory": ""}}
     with open_run(tmp_path, given) as run:
         run.claim_images(parts)
@@ -122,7 +122,7 @@ def test_digests_of_the_images_and_no_paths_tell_the_data(other, digits, tmp_pat
     with open_run(tmp_path, {**given, **other}) as run:
         run.claim_images(parts)
         with pytest.raises(UserError, match="belongs to other images"):
-            run.claim_images(Parts(digits, digits, digits))
+            run.claim_images(Splits(digits, digits, digits))
 
 
 @pytest.mark.parametrize("again", ["gone", "b/../gone", ""])
@@ -139,14 +139,14 @@ def test_begun_run_keeps_the_model_of_its_beginning(again, tmp_path):
 def test_paths_are_compared_where_there_are_no_digests(tmp_path):
     with open_run(tmp_path, {"data": {"path": "photos"}}):
         (tmp_path / "checkpoints/10").mkdir(parents=True)
-    with pytest.raises(UserError, match="data.path is 'photos' there and 'others' now"):
+    with pytest.raises(UserError, match="data.image_dir is 'photos' there and 'others' now"):
         open_run(tmp_path, {"data": {"path": "others"}}).__enter__()
 
 
 @pytest.mark.parametrize(("path", "moved"), [("{}/photos/", False), ("b/photos", True)])
 def test_data_have_moved_where_the_path_means_another_place(path, moved, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "images.json").write_text("{}")
+    (tmp_path / "dataset.json").write_text("{}")
     with open_run(tmp_path, {"data": {"path": "photos"}}) as run:
         assert not run.data_moved
         (tmp_path / "checkpoints/10").mkdir(parents=True)
@@ -163,7 +163,7 @@ def test_directory_that_was_removed_is_an_error(tmp_path, digits):
         with pytest.raises(UserError, match=message):
             run.log({"step": 1})
         with pytest.raises(UserError, match=message):
-            run.claim_images(Parts(digits, digits, digits))
+            run.claim_images(Splits(digits, digits, digits))
         assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
@@ -240,7 +240,7 @@ def test_checkpoints_that_cannot_be_read_are_not_none(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "config.json").read_text()) == json.loads(json.dumps(CONFIG))
 
 
-@pytest.mark.parametrize("name", ["config.json", "starts.json", "run.lock"])
+@pytest.mark.parametrize("name", ["config.json", "launches.json", "run.lock"])
 def test_directory_in_the_place_of_a_file(name, tmp_path):
     (tmp_path / name).mkdir()
     (tmp_path / "checkpoints/10").mkdir(parents=True)
@@ -285,10 +285,10 @@ def test_damaged_file_is_named(name, tmp_path):
 def test_damaged_identities_of_images(content, digits, tmp_path):
     with open_run(tmp_path, CONFIG) as run:
         (tmp_path / "checkpoints/10").mkdir(parents=True)
-        (tmp_path / "images.json").write_text(content)
-        message = "images.json is damaged .*delete it to go on without comparing the images.$"
+        (tmp_path / "dataset.json").write_text(content)
+        message = "dataset.json is damaged .*delete it to go on without comparing the images.$"
         with pytest.raises(UserError, match=message):
-            run.claim_images(Parts(digits, digits, digits))
+            run.claim_images(Splits(digits, digits, digits))
 
 
 def test_more_epochs_remove_the_result_of_fewer(tmp_path, monkeypatch):
@@ -308,7 +308,7 @@ def test_more_epochs_remove_the_result_of_fewer(tmp_path, monkeypatch):
 
 
 def test_processes_with_other_images(digits, tmp_path, monkeypatch):
-    parts = Parts(digits, digits, digits.take(np.arange(10)))
+    parts = Splits(digits, digits, digits.take(np.arange(10)))
     with open_run(tmp_path, CONFIG) as run:
         run.claim_images(parts)
         other = json.dumps(
@@ -331,7 +331,7 @@ def test_process_waits_until_it_sees_the_directory(tmp_path, monkeypatch):
     written = hashlib.sha256(b"[]").hexdigest()
 
     def wait(seconds):
-        (tmp_path / "starts.json").write_bytes(b"[]")
+        (tmp_path / "launches.json").write_bytes(b"[]")
 
     monkeypatch.setattr(multihost, "gathered", lambda text: [written, text])
     monkeypatch.setattr(run_dir.time, "sleep", wait)

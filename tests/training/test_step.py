@@ -13,14 +13,14 @@ from flax_vision.training.config_schema import default_config
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.schedules import make_plateau
-from flax_vision.training.state import Recipe, is_finite
-from flax_vision.training.step import Program
+from flax_vision.training.state import TrainSpec, is_finite
+from flax_vision.training.step import TrainFunctions
 
 RATE = 0.1
 
 
 class Small(nn.Module):
-    """One layer with batch normalisation and dropout."""
+    """One layer with batch normalization and dropout."""
 
     @nn.compact
     def __call__(self, images, *, train=False):
@@ -43,17 +43,17 @@ def batch(digits):
     )
 
 
-def compiled(model, batch, rate=RATE, **settings) -> Program:
+def compiled(model, batch, rate=RATE, **settings) -> TrainFunctions:
     config = default_config()
     config.optimizer.momentum = 0.0
-    recipe = Recipe(
+    recipe = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
         optax.constant_schedule(rate),
         make_plateau(config.schedule),
         **settings,
     )
-    program = Program(model, recipe, Preprocessing((128.0,), (64.0,)), batch)
+    program = TrainFunctions(model, recipe, Preprocessing((128.0,), (64.0,)), batch)
     program.compile()
     return program
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flax_vision.data.batches import Batch
-from flax_vision.training.throughput import Pace
+from flax_vision.training.throughput import ThroughputMeter
 
 BATCH = Batch(
     np.zeros((8, 1, 1, 1), np.uint8),
@@ -20,7 +20,7 @@ def test_only_the_time_before_a_batch_is_waiting():
             time.sleep(0.05)
             yield BATCH
 
-    pace = Pace()
+    pace = ThroughputMeter()
     for _ in pace.clocked(slow()):
         time.sleep(0.05)
     assert pace.waiting == pytest.approx(0.5, abs=0.1)
@@ -30,6 +30,6 @@ def test_only_the_time_before_a_batch_is_waiting():
 
 def test_a_batch_that_comes_while_a_step_runs_was_not_waited_for():
     slow = (time.sleep(0.05) or BATCH for _ in range(2))
-    pace = Pace()
+    pace = ThroughputMeter()
     list(pace.clocked(slow, lambda: False))
     assert pace.waiting == 0

@@ -21,7 +21,7 @@ from flax_vision.ops import backend
 from flax_vision.runtime.checksums import write_checksums
 from flax_vision.weights import export, saved_model
 
-NORMALIZED = saved_model.ModelCard(
+NORMALIZED = saved_model.ModelMetadata(
     name="resnet20",
     options={},
     class_names=["cat", "dog", "owl"],
@@ -29,7 +29,7 @@ NORMALIZED = saved_model.ModelCard(
     preprocessing=Preprocessing([125.0, 123.0, 114.0], [63.0, 62.0, 67.0]),
     metrics={},
 )
-CARD = saved_model.ModelCard(
+CARD = saved_model.ModelMetadata(
     name="lenet5_modern",
     options={},
     class_names=["cat", "dog", "owl"],
@@ -152,7 +152,7 @@ def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(jax.export, "export", kept)
     monkeypatch.setattr(jax.export.Exported, "serialize", lambda self: b"")
-    program = export.Program(lambda x: model.apply(variables, x), shape, "float32")
+    program = export.ExportedFunction(lambda x: model.apply(variables, x), shape, "float32")
     export._write_stablehlo(tmp_path / "net", CARD, program)
     text = lowered[0].mlir_module()
     calls = {
@@ -164,10 +164,10 @@ def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
 
 
 def test_plain_forms_are_for_a_while():
-    fast = backend.prefers_fast_forms()
-    with backend.plain_forms():
-        assert not backend.prefers_fast_forms()
-    assert backend.prefers_fast_forms() == fast
+    fast = backend.use_cpu_kernels()
+    with backend.reference_ops():
+        assert not backend.use_cpu_kernels()
+    assert backend.use_cpu_kernels() == fast
 
 
 def test_safetensors_have_our_names_and_the_card(run, tmp_path):
@@ -198,10 +198,10 @@ def test_class_names_stand_in_the_metadata_of_torchvisions_form(tmp_path):
     from safetensors import safe_open
 
     name, path = "resnet18_v1_5", tmp_path / "net.safetensors"
-    card = dataclasses.replace(NORMALIZED, name=name)
+    metadata = dataclasses.replace(NORMALIZED, name=name)
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), "float32")
-    abstract = jax.eval_shape(card.create_model().init, jax.random.key(0), images)
-    export._write_torchvision(path, card, jax.tree.map(lambda x: np.zeros(x.shape), abstract))
+    abstract = jax.eval_shape(metadata.create_model().init, jax.random.key(0), images)
+    export._write_torchvision(path, metadata, jax.tree.map(lambda x: np.zeros(x.shape), abstract))
     with safe_open(path, "np") as file:
         assert json.loads(file.metadata()["class_names"]) == ["cat", "dog", "owl"]
         assert json.loads(file.metadata()["model.json"])["name"] == name
@@ -209,7 +209,7 @@ def test_class_names_stand_in_the_metadata_of_torchvisions_form(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".stablehlo"])
 def test_card_stands_beside_files_without_metadata(suffix, run, tmp_path, monkeypatch):
-    def write(path, card, network):
+    def write(path, metadata, network):
         path.write_text("numbers")
 
     form, path = "stablehlo" if suffix == ".stablehlo" else "torchvision", tmp_path / f"net{suffix}"
@@ -233,7 +233,7 @@ def test_export_replaces_the_rest_of_a_killed_one(run, tmp_path):
 
 def test_orbax_is_what_load_takes(run, tmp_path):
     export.export(run, "orbax", tmp_path / "net")
-    assert saved_model.load_card(tmp_path / "net") == CARD
+    assert saved_model.load_metadata(tmp_path / "net") == CARD
     assert fv.load(tmp_path / "net")[0] == fv.load(run)[0]
 
 
@@ -261,9 +261,9 @@ def test_mistakes_are_one_line_and_leave_nothing(arguments, message, run, tmp_pa
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_has_no_graph(dtype, tmp_path, monkeypatch, capsys):
-    card = dataclasses.replace(CARD, options={"dtype": dtype})
+    metadata = dataclasses.replace(CARD, options={"dtype": dtype})
     (tmp_path / "net").mkdir()
-    (tmp_path / "net/model.json").write_text(card.to_json())
+    (tmp_path / "net/model.json").write_text(metadata.to_json())
     write_checksums(tmp_path / "net")
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
     arguments = ["--format", "onnx", "-o", str(tmp_path / "net.onnx")]
@@ -281,7 +281,7 @@ def test_unknown_format_and_no_network(run, tmp_path):
 
 
 def test_network_that_torchvision_has_not(tmp_path):
-    card = saved_model.ModelCard(
+    metadata = saved_model.ModelMetadata(
         "resnet18_v1_5",
         {"stem_pool": "caffe"},
         ["a"],
@@ -290,7 +290,7 @@ def test_network_that_torchvision_has_not(tmp_path):
         {},
     )
     with pytest.raises(UserError, match="stem_pool is 'caffe' here and 'torch' there"):
-        export._write_torchvision(tmp_path / "net.safetensors", card, {})
+        export._write_torchvision(tmp_path / "net.safetensors", metadata, {})
 
 
 def test_what_is_not_installed_is_named(run, tmp_path, monkeypatch):
@@ -302,7 +302,7 @@ def test_what_is_not_installed_is_named(run, tmp_path, monkeypatch):
 
 
 def test_disk_that_is_full_leaves_nothing(run, tmp_path, monkeypatch):
-    def fail(path, card, variables):
+    def fail(path, metadata, variables):
         path.write_text("half")
         raise OSError(28, "No space left on device")
 

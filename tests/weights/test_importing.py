@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 import flax_vision as fv
 from flax_vision.cli.main import main
-from flax_vision.data.crops import View
+from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.models.registry import find_variant
@@ -55,7 +55,7 @@ def names(source):
 @pytest.fixture
 def unwritten(monkeypatch):
     """Imports that write nothing, and are quick."""
-    monkeypatch.setattr(saved_model, "save", lambda path, card, variables: None)
+    monkeypatch.setattr(saved_model, "save", lambda path, metadata, variables: None)
 
 
 def test_import_is_an_export_directory_with_all_that_is_needed(
@@ -65,12 +65,14 @@ def test_import_is_an_export_directory_with_all_that_is_needed(
     command = ["import-weights", NAME, str(source), str(target), "--classes", str(names)]
     assert main([*command, "--format", "json"]) == 0
     output = capsys.readouterr()
-    card = saved_model.load_card(target)
-    assert card.name == NAME
-    assert card.class_names == CLASSES
-    assert card.image_shape == [224, 224, 3]
-    assert card.view == View(224, 256, (256, 256), as_torchvision=True)
-    assert card.preprocessing == Preprocessing([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    metadata = saved_model.load_metadata(target)
+    assert metadata.name == NAME
+    assert metadata.class_names == CLASSES
+    assert metadata.image_shape == [224, 224, 3]
+    assert metadata.crop == CropPolicy(224, 256, (256, 256), as_torchvision=True)
+    assert metadata.preprocessing == Preprocessing(
+        [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    )
     model, loaded = fv.load(target)
     assert model == fv.create_model(NAME, num_classes=3)
     jax.tree.map(np.testing.assert_array_equal, loaded, variables)
@@ -98,7 +100,7 @@ def test_table_has_a_line_for_each_array(source, tmp_path, capsys):
 @pytest.mark.usefixtures("variables", "unwritten")
 def test_classes_without_names_have_their_numbers(source, tmp_path):
     imported = import_weights(NAME, str(source), tmp_path / "net")
-    assert imported.card.class_names == ["0", "1", "2"]
+    assert imported.metadata.class_names == ["0", "1", "2"]
     assert imported.class_names_from == "their numbers"
 
 
@@ -112,8 +114,8 @@ def test_a_thousand_classes_are_imagenets(monkeypatch):
 
 @pytest.mark.usefixtures("variables", "unwritten")
 def test_another_scale(source, tmp_path):
-    view = import_weights(NAME, str(source), tmp_path / "net", resize=232).card.view
-    assert view == View(224, 232, (232, 232), as_torchvision=True)
+    crop = import_weights(NAME, str(source), tmp_path / "net", resize=232).metadata.crop
+    assert crop == CropPolicy(224, 232, (232, 232), as_torchvision=True)
 
 
 @pytest.mark.usefixtures("unwritten")
@@ -121,11 +123,11 @@ def test_another_scale(source, tmp_path):
 def test_googlenet_has_its_own_input_and_its_heads(auxiliary_heads, tmp_path):
     path, name = tmp_path / "net.safetensors", "googlenet_torchvision"
     random_file(path, name, auxiliary_heads=auxiliary_heads)
-    card = import_weights(name, str(path), tmp_path / "net").card
-    assert card.preprocessing == Preprocessing([127.5], [127.5])
-    assert card.options == {"auxiliary_heads": auxiliary_heads}
-    card = import_weights(name, str(path), tmp_path / "net", transform_input=False).card
-    assert card.preprocessing == published.Transforms().preprocessing
+    metadata = import_weights(name, str(path), tmp_path / "net").metadata
+    assert metadata.preprocessing == Preprocessing([127.5], [127.5])
+    assert metadata.options == {"auxiliary_heads": auxiliary_heads}
+    metadata = import_weights(name, str(path), tmp_path / "net", transform_input=False).metadata
+    assert metadata.preprocessing == published.Transforms().preprocessing
 
 
 def check(message, capsys, *arguments):

@@ -18,10 +18,10 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.training.checkpoints import Checkpoints
 from flax_vision.weights import saved_model
-from flax_vision.weights.loading import load_card, load_model
+from flax_vision.weights.loading import load_metadata, load_model
 from flax_vision.weights.run_checkpoints import epoch_rank
 
-CARD = saved_model.ModelCard(
+CARD = saved_model.ModelMetadata(
     name="lenet5_modern",
     options={},
     class_names=["a", "b"],
@@ -79,9 +79,9 @@ def listing(path):
 
 def test_best_checkpoint_of_a_stopped_run(stopped, params):
     before = listing(stopped)
-    card, _, variables, note = load_model(stopped)
+    metadata, _, variables, note = load_model(stopped)
     chex.assert_trees_all_equal(variables, {"params": scaled(params, 20)})
-    assert card == CARD == load_card(stopped)
+    assert metadata == CARD == load_metadata(stopped)
     assert note == (
         f"{stopped} is not finished (epoch 3 of 10); using the checkpoint of epoch 2, "
         "the best so far"
@@ -134,9 +134,9 @@ def test_result_makes_the_export_count(stopped, params):
     saved_model.save(stopped / "export", CARD, {"params": params})
     assert load_model(stopped).note
     (stopped / "result.json").write_text("{}")
-    card, _, variables, note = load_model(stopped)
+    metadata, _, variables, note = load_model(stopped)
     chex.assert_trees_all_equal(variables, {"params": params})
-    assert (card, note) == (CARD, "")
+    assert (metadata, note) == (CARD, "")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fv.load(stopped)

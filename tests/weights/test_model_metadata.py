@@ -4,37 +4,37 @@ import json
 import pytest
 
 from flax_vision.data.background import Background
-from flax_vision.data.crops import View
+from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.weights.model_metadata import ModelCard, OtherFormatError, from_json
+from flax_vision.weights.model_metadata import ModelMetadata, OtherFormatError, from_json
 
-CARD = ModelCard(
+CARD = ModelMetadata(
     name="lenet5_modern",
     options={"dtype": "bfloat16"},
     class_names=["cat", "dog"],
     image_shape=[28, 28, 3],
     preprocessing=Preprocessing([20.0, 30.0, 40.0], [200.0], crop=28),
     metrics={"test/top1": 0.5, "test/images": 10},
-    view=View(28, 32, (28, 36), area=(0.5, 1.0)),
+    crop=CropPolicy(28, 32, (28, 36), area=(0.5, 1.0)),
     background=Background(0.5, 2.0),
 )
-SMALL = dataclasses.replace(CARD, view=None, background=None)
+SMALL = dataclasses.replace(CARD, crop=None, background=None)
 
 
 @pytest.mark.parametrize("card", [CARD, SMALL])
-def test_card_comes_back_whole(card):
-    assert from_json(card.to_json()) == card
+def test_card_comes_back_whole(metadata):
+    assert from_json(metadata.to_json()) == metadata
 
 
 def test_mean_may_be_an_image():
     preprocessing = Preprocessing([[[1.0], [2.0]], [[3.0], [4.5]]], [1])
-    card = dataclasses.replace(SMALL, image_shape=[2, 2, 1], preprocessing=preprocessing)
-    assert from_json(card.to_json()) == card
+    metadata = dataclasses.replace(SMALL, image_shape=[2, 2, 1], preprocessing=preprocessing)
+    assert from_json(metadata.to_json()) == metadata
 
 
 def test_metrics_that_are_not_finite_are_left_out():
-    card = dataclasses.replace(CARD, metrics={"a": float("nan"), "b": float("inf"), "c": 1})
-    assert from_json(card.to_json()).metrics == {"c": 1}
+    metadata = dataclasses.replace(CARD, metrics={"a": float("nan"), "b": float("inf"), "c": 1})
+    assert from_json(metadata.to_json()).metrics == {"c": 1}
 
 
 @pytest.mark.parametrize("form", [1, 3])
@@ -49,7 +49,7 @@ def test_no_card(text):
         from_json(text)
 
 
-KEYS = [field.name for field in dataclasses.fields(ModelCard)]
+KEYS = [field.name for field in dataclasses.fields(ModelMetadata)]
 
 
 @pytest.mark.parametrize("key", ["format", *KEYS[:-2]])
@@ -103,14 +103,14 @@ def test_values_of_other_types(key, value):
             r"Expected `int`, got `float` - at `\$.preprocessing.resize`",
         ),
         ("preprocessing.resize", 2**14, "a size below 0 or not below 16384"),
-        ("view.size", "x" * 999, r"Expected `int`, got `str` - at `\$.view.size`"),
-        ("view.size", 33, "view.size is 33, not from 1 to view.test_scale"),
-        ("view.scale", [28], r"Expected `array` of length 2 - at `\$.view.scale`"),
-        ("view.scale", [36, 28], "view.scale is not a range"),
-        ("view.area", [0.5], "view.area is not a range"),
-        ("view.aspect", [-1.0, 1.0], "view.aspect is not a range"),
+        ("crop.size", "x" * 999, r"Expected `int`, got `str` - at `\$.crop.size`"),
+        ("crop.size", 33, "crop.size is 33, not from 1 to crop.eval_resize"),
+        ("crop.resize_range", [28], r"Expected `array` of length 2 - at `\$.crop.resize_range`"),
+        ("crop.resize_range", [36, 28], "crop.resize_range is not a range"),
+        ("crop.scale", [0.5], "crop.scale is not a range"),
+        ("crop.ratio", [-1.0, 1.0], "crop.ratio is not a range"),
         ("view.channels", 2, "view.channels is 2, not 1 or 3"),
-        ("view.interpolation", [], r"Expected `str`, got `array` - at `\$.view.interpolation`"),
+        ("crop.interpolation", [], r"Expected `str`, got `array` - at `\$.crop.interpolation`"),
         ("background.std", None, r"Expected `float`, got `null` - at `\$.background.std`"),
     ],
 )

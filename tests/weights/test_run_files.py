@@ -9,10 +9,10 @@ import pytest
 from flax_vision.errors import UserError
 from flax_vision.weights.run_files import (
     read_config,
-    read_images,
+    read_dataset,
+    read_launches,
     read_records,
     read_result,
-    read_starts,
     write_file,
 )
 
@@ -20,14 +20,14 @@ DATA = {"name": "mnist_5k", "directory": "", "validation": 0.1}
 START = {"time": "t", "host": "h", "python": "3", "platform": "p", "git_revision": None}
 START |= {"devices": ["cpu"], "command": ["train.py"], "libraries": {}}
 PARTS = {"train": {"a": [2, "ff"]}, "validation": {}, "test": {}}
-RESULT = {"step": 1, "best/epoch": 1, "test/images": 5, "test/top1": 1, "test/loss": 0.5}
-RESULT |= {"seconds": 1.0, "waiting": 0.0}
+RESULT = {"step": 1, "best_epoch": 1, "test/images": 5, "test/top1": 1, "test/loss": 0.5}
+RESULT |= {"train_seconds": 1.0, "input_wait_fraction": 0.0}
 RECORD = {"epoch": 1, "seconds": 1.5}
 
 READERS = {
     "config.json": lambda path: read_config(path, "do this"),
-    "starts.json": lambda path: read_starts(path, "do this"),
-    "images.json": lambda path: read_images(path, "do this"),
+    "launches.json": lambda path: read_launches(path, "do this"),
+    "dataset.json": lambda path: read_dataset(path, "do this"),
     "result.json": lambda path: read_result(path, "do this"),
     "metrics.jsonl": lambda path: read_records(path, "do this"),
 }
@@ -37,8 +37,8 @@ READERS = {
     ("name", "content", "nothing"),
     [
         ("config.json", {"data": DATA, "epochs": 3}, {}),
-        ("starts.json", [START], []),
-        ("images.json", PARTS, None),
+        ("launches.json", [START], []),
+        ("dataset.json", PARTS, None),
         ("result.json", RESULT, None),
     ],
 )
@@ -93,25 +93,25 @@ def test_another_type_is_one_line(name, content, tmp_path):
         (
             "config.json",
             {"data": DATA | {"threads": -1}},
-            "Expected `int` >= 0 - at `$.data.threads`",
+            "Expected `int` >= 0 - at `$.data.num_threads`",
         ),
         ("config.json", {"epochs": "3"}, "Expected `int`, got `str` - at `$.epochs`"),
         ("config.json", {"augmentation": 3}, "Expected `object`, got `int`"),
-        ("starts.json", {}, "Expected `array`, got `object`"),
-        ("starts.json", [3], "Expected `object`, got `int` - at `$[0]`"),
-        ("starts.json", [START, {}], "Object missing required field `time` - at `$[1]`"),
+        ("launches.json", {}, "Expected `array`, got `object`"),
+        ("launches.json", [3], "Expected `object`, got `int` - at `$[0]`"),
+        ("launches.json", [START, {}], "Object missing required field `time` - at `$[1]`"),
         (
-            "starts.json",
+            "launches.json",
             [START | {"devices": [1]}],
             "Expected `str`, got `int` - at `$[0].devices[0]`",
         ),
-        ("images.json", [], "Expected `object`, got `array`"),
-        ("images.json", {}, "Object missing required field `train`"),
-        ("images.json", PARTS | {"test": 3}, "Expected `object`, got `int` - at `$.test`"),
-        ("images.json", PARTS | {"test": {"a": [1]}}, "Expected `array` of length 2"),
-        ("images.json", PARTS | {"test": {"a": ["1", "ff"]}}, "Expected `int`, got `str`"),
+        ("dataset.json", [], "Expected `object`, got `array`"),
+        ("dataset.json", {}, "Object missing required field `train`"),
+        ("dataset.json", PARTS | {"test": 3}, "Expected `object`, got `int` - at `$.test`"),
+        ("dataset.json", PARTS | {"test": {"a": [1]}}, "Expected `array` of length 2"),
+        ("dataset.json", PARTS | {"test": {"a": ["1", "ff"]}}, "Expected `int`, got `str`"),
         ("result.json", [], "Expected `object`, got `array`"),
-        ("result.json", {"step": 1}, "Object missing required field `best/epoch`"),
+        ("result.json", {"step": 1}, "Object missing required field `best_epoch`"),
         ("result.json", RESULT | {"test/top1": "x"}, "Expected `float`, got `str`"),
         (
             "result.json",
@@ -121,7 +121,7 @@ def test_another_type_is_one_line(name, content, tmp_path):
         ("result.json", RESULT | {"test/top1": 10**400}, "Number out of range"),
         ("result.json", RESULT | {"test/top1": float("nan")}, "Expected `float` >= 0.0"),
         ("result.json", RESULT | {"seconds": 1e20}, "Expected `float` < "),
-        ("result.json", RESULT | {"waiting": float("nan")}, "Expected `float` > "),
+        ("result.json", RESULT | {"input_wait_fraction": float("nan")}, "Expected `float` > "),
         ("config.json", {"init_from": 3}, "Expected `str`, got `int` - at `$.init_from`"),
         ("result.json", RESULT | {"other": None}, "Expected `float`, got `null`"),
         ("metrics.jsonl", [], "line 1: Expected `object`, got `array`"),

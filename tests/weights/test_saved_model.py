@@ -11,13 +11,13 @@ from PIL import Image
 import flax_vision as fv
 from flax_vision.cli.main import main
 from flax_vision.data.background import Background
-from flax_vision.data.crops import View
+from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.runtime.checksums import write_checksums
 from flax_vision.weights import saved_model
 
-CARD = saved_model.ModelCard(
+CARD = saved_model.ModelMetadata(
     name="lenet5",
     options={"codes": "random", "dtype": "bfloat16"},
     class_names=["cat", "dog", "owl"],
@@ -52,14 +52,14 @@ def test_load_takes_the_run_directory_and_a_string(export):
 
 
 def test_card_comes_back_whole(export):
-    assert saved_model.load_card(export) == CARD
+    assert saved_model.load_metadata(export) == CARD
 
 
 def test_card_of_photographs_says_what_is_seen_of_them(tmp_path, variables):
-    view = View(size=28, test_scale=32, scale=(28, 36), area=(0.5, 1.0), channels=1)
-    card = dataclasses.replace(CARD, view=view)
-    saved_model.save(tmp_path, card, variables)
-    assert saved_model.load_card(tmp_path) == card
+    crop = CropPolicy(size=28, test_scale=32, scale=(28, 36), area=(0.5, 1.0), channels=1)
+    metadata = dataclasses.replace(CARD, crop=crop)
+    saved_model.save(tmp_path, metadata, variables)
+    assert saved_model.load_metadata(tmp_path) == metadata
 
 
 def test_export_is_replaced_by_the_new_one(export, variables):
@@ -84,8 +84,8 @@ def test_directory_without_an_export(tmp_path):
 
 def edit(export, **changes):
     """Changes the card of an export, and updates its checksums."""
-    card = json.loads((export / "model.json").read_text())
-    (export / "model.json").write_text(json.dumps(card | changes))
+    metadata = json.loads((export / "model.json").read_text())
+    (export / "model.json").write_text(json.dumps(metadata | changes))
     write_checksums(export)
 
 
@@ -127,8 +127,8 @@ COMMANDS = [
 @pytest.mark.parametrize("content", ["", "null", '{"format": 2, "name": NaN}', "[" * 10**5])
 def test_damaged_card_is_one_line_of_every_command(content, command, export, capfd):
     run = export.parent
-    (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 1, "seconds": 1}\n')
-    (run / "starts.json").write_text("[]")
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 1, "epoch_seconds": 1}\n')
+    (run / "launches.json").write_text("[]")
     (run / "config.json").write_text('{"data": {"name": "x", "directory": "", "validation": 0}}')
     Image.new("L", (28, 28)).save(run / "image.png")
     (export / "model.json").write_text(content)
@@ -212,8 +212,8 @@ def test_numbers_that_are_not_finite(number, tmp_path, variables):
 @pytest.mark.parametrize(
     ("name", "read"),
     [
-        ("sha256.json", lambda export: saved_model.load_card(export)),
-        ("other.json", lambda export: saved_model.read_card(export / "other.json", "do this")),
+        ("sha256.json", lambda export: saved_model.load_metadata(export)),
+        ("other.json", lambda export: saved_model.read_metadata(export / "other.json", "do this")),
     ],
 )
 def test_pipe_is_not_read(name, read, export):

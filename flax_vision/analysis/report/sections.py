@@ -16,16 +16,20 @@ from flax_vision.analysis.report.figures.curves import series
 from flax_vision.analysis.report.figures.drawing import Picture, Theme
 from flax_vision.analysis.report.figures.feature_maps import draw, stages
 from flax_vision.analysis.report.figures.filters import filters, first_kernels
-from flax_vision.analysis.report.figures.mistakes import confidence_text, mistakes, most_confident
+from flax_vision.analysis.report.figures.mistakes import (
+    confidence_text,
+    mistakes,
+    most_confident,
+)
 from flax_vision.analysis.report.html import THEMES, Figure, Section, figure, table
-from flax_vision.data.dataset import Images
-from flax_vision.data.image_files import Photographs
+from flax_vision.data.dataset import Dataset
+from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.evaluation.confusion import confusion_matrix, table_of
 from flax_vision.evaluation.measurement import Measurement
 from flax_vision.models.summary import Row, totals
 from flax_vision.text import counted
 from flax_vision.weights.run_files import Records
-from flax_vision.weights.saved_model import ModelCard
+from flax_vision.weights.saved_model import ModelMetadata
 
 _SHOWN = 3
 """Images of which feature maps are shown."""
@@ -40,7 +44,7 @@ class Tested:
       measured: what these came to.
     """
 
-    images: Images
+    images: Dataset
     measured: Measurement
 
     def pixels(self, places: np.ndarray) -> np.ndarray:
@@ -51,7 +55,7 @@ class Tested:
     def file_names(self, places: np.ndarray) -> list[str]:
         """Returns the names of the photographs at `places`; none for images in memory."""
         images = self.images
-        if not isinstance(images, Photographs):
+        if not isinstance(images, ImageFileDataset):
             return []
         return [images.files.name(int(images.indices[place])) for place in places]
 
@@ -118,9 +122,9 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
 
 def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
     """Returns which classes were taken for which."""
-    labels, taken_for = tested.images.labels, tested.measured.taken_for
-    read = taken_for >= 0
-    matrix = confusion_matrix(labels[read], taken_for[read], len(class_names))
+    labels, predicted = tested.images.labels, tested.measured.predicted
+    read = predicted >= 0
+    matrix = confusion_matrix(labels[read], predicted[read], len(class_names))
     right, count = int(np.trace(matrix)), int(matrix.sum())
     alternative = f"Confusion matrix of {count:,} test images, {right:,} of them right."
     drawn = _figure("confusion", lambda theme: confusion(matrix, class_names, theme), alternative)
@@ -134,12 +138,12 @@ def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
 def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Section:
     """Returns the images that the network was surest of, and wrong about."""
     labels, found = tested.images.labels, tested.measured
-    places = most_confident(labels, found.taken_for, found.confidence)
+    places = most_confident(labels, found.predicted, found.confidence)
     title = "Most confident mistakes"
     if not len(places):
         return Section(title, "All test images were predicted correctly.")
     images, names = tested.pixels(places), tested.file_names(places)
-    of = (labels[places], found.taken_for[places], found.confidence[places])
+    of = (labels[places], found.predicted[places], found.confidence[places])
     rows = [
         {
             "predicted": class_names[predicted],
@@ -173,18 +177,18 @@ def first_layer(variables: Mapping[str, Any]) -> Section:
 
 
 def feature_maps(
-    card: ModelCard, model: nn.Module, variables: Mapping[str, Any], tested: Tested
+    metadata: ModelMetadata, model: nn.Module, variables: Mapping[str, Any], tested: Tested
 ) -> Section:
     """Returns what the stages make of the first test images of some classes."""
-    labels, read = tested.images.labels, np.flatnonzero(tested.measured.taken_for >= 0)
+    labels, read = tested.images.labels, np.flatnonzero(tested.measured.predicted >= 0)
     _, first = np.unique(labels[read], return_index=True)
     places = read[np.sort(first)[:_SHOWN]]
     files = [f", {name}" for name in tested.file_names(places)] or [""] * len(places)
-    images = np.asarray(card.preprocessing(tested.pixels(places)))
+    images = np.asarray(metadata.preprocessing(tested.pixels(places)))
     outputs = stages(model, variables, images)
     figures = []
     for number, place in enumerate(places):
-        name = card.class_names[labels[place]]
+        name = metadata.class_names[labels[place]]
         only = slice(number, number + 1)
 
         def drawn(theme: Theme, only: slice = only) -> Picture:
@@ -227,14 +231,16 @@ def configuration(
     epochs = [_pace(record) for record in records if "epoch" in record]
     if epochs:
         tables.append(table(epochs, "Times"))
-    return Section("Run", "What it was made with, and how long it took.", tables="".join(tables))
+    return Section(
+        "Trainer", "What it was made with, and how long it took.", tables="".join(tables)
+    )
 
 
 def _pace(record: Mapping[str, Any]) -> dict[str, Any]:
-    speed, waiting = record.get("images_per_second"), record.get("waiting")
+    speed, waiting = record.get("images_per_second"), record.get("input_wait_fraction")
     return {
         "epoch": record["epoch"],
-        "seconds": float(record["seconds"]),
+        "seconds": float(record["epoch_seconds"]),
         "images/s": float("nan") if speed is None else float(speed),
         "waiting for images, %": float("nan") if waiting is None else 100 * waiting,
     }

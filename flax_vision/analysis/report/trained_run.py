@@ -13,10 +13,10 @@ from flax_vision.weights.run_files import (
     METRICS,
     RESTORE,
     Records,
-    read_images,
+    read_dataset,
+    read_launches,
     read_records,
     read_result,
-    read_starts,
 )
 from flax_vision.weights.run_records import recover_history
 
@@ -79,7 +79,7 @@ def _records(path: Path, warnings: list[str]) -> Records:
 
 def _starts(path: Path, warnings: list[str]) -> Sequence[Mapping[str, Any]]:
     try:
-        return read_starts(path, _LEFT_OUT)
+        return read_launches(path, _LEFT_OUT)
     except UserError as damage:
         warnings.append(str(damage).rstrip("."))
         return []
@@ -87,7 +87,7 @@ def _starts(path: Path, warnings: list[str]) -> Sequence[Mapping[str, Any]]:
 
 def _image_counts(path: Path, warnings: list[str]) -> dict[str, int]:
     try:
-        parts = read_images(path, _LEFT_OUT) or {}
+        parts = read_dataset(path, _LEFT_OUT) or {}
     except UserError as damage:
         warnings.append(str(damage).rstrip("."))
         return {}

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from importlib import metadata
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
@@ -11,7 +11,7 @@ import jax
 from flax_vision.analysis.report import sections
 from flax_vision.analysis.report.html import THEMES, Section, page
 from flax_vision.analysis.report.trained_run import TrainedRun, open_trained_run
-from flax_vision.data.dataset import Images, Report
+from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluator import prepare
 from flax_vision.evaluation.grouping import as_they_are
@@ -34,10 +34,10 @@ FOLDER, _PAGE = REPORT_PAGE.split("/")
 
 def write_report(
     path: str | Path,
-    images: Images | None = None,
+    images: Dataset | None = None,
     directory: str | None = None,
     folder: str | None = None,
-    report: Report = lambda what, done, total: None,
+    on_progress: ProgressFn = lambda what, done, total: None,
 ) -> tuple[Path, str]:
     """Writes the report of a run into its directory.
 
@@ -48,7 +48,7 @@ def write_report(
       images: of the test; None to read them again, as the run did.
       directory: where TFDS keeps its sets; None for where the run found its own.
       folder: of photographs, to be shown in place of the run's own.
-      report: called with a text, the images read or tested so far and their number.
+      on_progress: called with a text, the images read or tested so far and their number.
 
     Returns:
       The path of the page, and the warnings on it; empty for none.
@@ -62,8 +62,8 @@ def write_report(
     tested, about_images = None, ""
     try:
         if images is None:
-            images, about_images = _test_images(run, directory, folder, report)
-        tested = _tested(run, images, report)
+            images, about_images = _test_images(run, directory, folder, on_progress)
+        tested = _tested(run, images, on_progress)
     except UserError as error:
         about_images = f"pictures of test images are left out: {str(error).rstrip('.')}"
     warnings = [text for text in (run.loaded.note, *run.warnings, about_images) if text]
@@ -71,51 +71,51 @@ def write_report(
     return _write(run.path / FOLDER, _page(run, shown), shown), "; ".join(warnings)
 
 
-def _tested(run: TrainedRun, images: Images, report: Report) -> sections.Tested:
+def _tested(run: TrainedRun, images: Dataset, on_progress: ProgressFn) -> sections.Tested:
     """Returns images with their predicted classes, with the crops of the run's own test."""
-    showings = as_they_are(images, partial(prepare, run.loaded.card, CENTER))
-    return sections.Tested(images, measure(showings, run.loaded.variables, None, report))
+    showings = as_they_are(images, partial(prepare, run.loaded.metadata, CENTER))
+    return sections.Tested(images, measure(showings, run.loaded.variables, None, on_progress))
 
 
 def _sections(
     run: TrainedRun, tested: sections.Tested | None, warnings: Sequence[str]
 ) -> Iterator[Section]:
-    card, model, variables, _ = run.loaded
+    metadata, model, variables, _ = run.loaded
     if warnings:
         text = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in warnings)
         yield Section("Warnings", text)
     yield sections.training(run.records, run.config, run.images)
     if tested is not None:
-        yield sections.confusions(tested, card.class_names)
-        yield sections.most_confident_mistakes(tested, card.class_names)
+        yield sections.confusions(tested, metadata.class_names)
+        yield sections.most_confident_mistakes(tested, metadata.class_names)
     yield sections.first_layer(variables)
     if tested is not None:
-        yield sections.feature_maps(card, model, variables, tested)
-    yield sections.network(summarize(model, card.seen_shape))
+        yield sections.feature_maps(metadata, model, variables, tested)
+    yield sections.network(summarize(model, metadata.seen_shape))
     yield sections.configuration(run.config, run.starts, run.records)
 
 
 def _test_images(
-    run: TrainedRun, directory: str | None, folder: str | None, report: Report
-) -> tuple[Images, str]:
+    run: TrainedRun, directory: str | None, folder: str | None, on_progress: ProgressFn
+) -> tuple[Dataset, str]:
     """Returns the images of the test, and a warning where they are others than the run's."""
-    source = find_source(run.path, run.loaded.card, None, directory, folder)
-    images = load_split(source, "test", report)
-    check_fit(run.loaded.card, images, source.name)
+    source = find_source(run.path, run.loaded.metadata, None, directory, folder)
+    images = load_split(source, "test", on_progress)
+    check_fit(run.loaded.metadata, images, source.name)
     warnings = have_changed(run.path, source, "test", images), has_moved(run.path, source)
     return images, "; ".join(filter(None, warnings))
 
 
 def _page(run: TrainedRun, shown: Sequence[Section]) -> str:
-    card, made = run.loaded.card, time.strftime("%Y-%m-%d %H:%M")
+    metadata, made = run.loaded.metadata, time.strftime("%Y-%m-%d %H:%M")
     parameters = sum(leaf.size for leaf in jax.tree.leaves(run.loaded.variables["params"]))
     return page(
-        title=f"{card.name} on {run.config['data']['name']}",
-        subtitle=f"{len(card.class_names):,} classes; the network sees images of "
-        f"{'x'.join(map(str, card.seen_shape))}.",
-        facts=_facts(card.metrics) | {"parameters": f"{parameters:,}"},
+        title=f"{metadata.name} on {run.config['data']['name']}",
+        subtitle=f"{len(metadata.class_names):,} classes; the network sees images of "
+        f"{'x'.join(map(str, metadata.seen_shape))}.",
+        facts=_facts(metadata.metrics) | {"parameters": f"{parameters:,}"},
         sections=shown,
-        footer=f"Made by flax_vision {metadata.version('flax_vision')}, {made}.",
+        footer=f"Made by flax_vision {version('flax_vision')}, {made}.",
     )
 
 
@@ -129,10 +129,10 @@ def _facts(result: Mapping[str, float]) -> dict[str, str]:
         images = int(result["test/images"])
         wrong = images - round(result["test/top1"] * images)
         facts["test images wrong"] = f"{wrong:,} of {images:,}"
-    if "best/epoch" in result:
-        facts["best epoch"] = f"{result['best/epoch']:,}"
-    if "seconds" in result:
-        facts["training"] = f"{result['seconds']:,.0f} s"
+    if "best_epoch" in result:
+        facts["best epoch"] = f"{result['best_epoch']:,}"
+    if "train_seconds" in result:
+        facts["training"] = f"{result['train_seconds']:,.0f} s"
     return facts
 
 

@@ -34,7 +34,7 @@ def convolution(
     bias: jax.Array | None,
     geometry: Geometry,
     added: jax.Array | None = None,
-    rectify: bool = False,
+    relu: bool = False,
 ) -> jax.Array:
     """Returns the cross-correlation of images with kernels, with what follows it.
 
@@ -45,7 +45,7 @@ def convolution(
       bias: float32 [K], added to every pixel then; or None.
       geometry: its shape is [N, H', W', K].
       added: float32 [N, H', W', K], added besides; or None.
-      rectify: makes negative numbers 0, at the end.
+      relu: makes negative numbers 0, at the end.
     """
     shape, stride, padding = geometry
     if kernel.shape[:2] == (1, 1) and stride > 1:
@@ -56,9 +56,9 @@ def convolution(
         bias = jnp.stack([factor, jnp.zeros_like(factor) if bias is None else bias])
     if bias is None:
         y = bind(convolution_p, x, kernel, geometry=geometry)
-        return epilogue.finish(y, None, added, rectify)
+        return epilogue.finish(y, None, added, relu)
     others = (bias,) if added is None else (bias, added)
-    return bind(finished_p, x, kernel, *others, geometry=geometry, rectify=rectify)
+    return bind(finished_p, x, kernel, *others, geometry=geometry, relu=relu)
 
 
 def _define_transposes(
@@ -100,13 +100,13 @@ def _finished(convolution: _Function, scales_kernel: bool) -> _Function:
         added: jax.Array | None = None,
         *,
         geometry: Geometry,
-        rectify: bool,
+        relu: bool,
     ) -> jax.Array:
         if scales_kernel:
             y = convolution(x, _scaled(kernel, affine), geometry)
         else:
             y = _scaled(convolution(x, kernel, geometry), affine)
-        return epilogue.finish(y, _shift(affine), added, rectify)
+        return epilogue.finish(y, _shift(affine), added, relu)
 
     return finished
 
@@ -131,7 +131,7 @@ convolution_p = make_primitive(
     dispatch.convolution,
     (True, False),
     dispatch.beats_onednn,
-    rectify=False,
+    relu=False,
 )
 finished_p = make_primitive(
     "flax_vision_finished_convolution",
@@ -162,11 +162,11 @@ kernel_gradient_p = make_primitive(
 
 
 def _derivative_of_finished(
-    primals: Any, tangents: Any, *, geometry: Geometry, rectify: bool
+    primals: Any, tangents: Any, *, geometry: Geometry, relu: bool
 ) -> tuple[jax.Array, Any]:
     """A sum of what is linear in each operand, where the ReLU lets it through."""
-    y = bind(finished_p, *primals, geometry=geometry, rectify=rectify)
-    if rectify:
+    y = bind(finished_p, *primals, geometry=geometry, relu=relu)
+    if relu:
         # XLA would compare what the ReLU was given, and so keep it beside the result.
         y = lax.optimization_barrier(y)
     x, kernel, affine, *_ = primals
@@ -185,7 +185,7 @@ def _derivative_of_finished(
     pairs = zip(along, tangents, strict=False)  # there may be no maps that are added
     terms = [linear(tangent) for linear, tangent in pairs if type(tangent) is not ad.Zero]
     dy = functools.reduce(operator.add, terms)
-    return y, jnp.where(y > 0, dy, 0) if rectify else dy
+    return y, jnp.where(y > 0, dy, 0) if relu else dy
 
 
 ad.primitive_jvps[finished_p] = _derivative_of_finished

@@ -64,7 +64,7 @@ def patches(kernel: Shape, columns: int, stride: int) -> Form:
 
 
 def bands(kernel: Shape, columns: int, stride: int) -> Form:
-    """Some neighbours of the result see what of the image is under them: for few channels.
+    """Some neighbors of the result see what of the image is under them: for few channels.
 
     Each row of the kernel becomes a banded matrix from columns of the image to those of the result:
     more arithmetic, some of it with zeros, and less copying of short runs of numbers. The arguments

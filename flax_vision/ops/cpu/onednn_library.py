@@ -32,7 +32,7 @@ _LIBRARY, _HEADERS = "onednn-cpu-gomp", "onednn-devel-cpu-gomp"
 
 
 @functools.cache
-def absence() -> str | None:
+def unavailable_reason() -> str | None:
     """Returns why oneDNN cannot be used here; None where it can, and its handlers are registered.
 
     The first call builds them if need be, in some seconds, and warns if that fails.
@@ -58,7 +58,7 @@ def absence() -> str | None:
 
 def describe() -> str:
     """Returns a line about what computes convolutions on a CPU."""
-    reason = absence()
+    reason = unavailable_reason()
     if reason is not None:
         return f"convolutions: pure JAX, for {reason}"
     return f"convolutions: oneDNN {metadata.version(_LIBRARY)}"

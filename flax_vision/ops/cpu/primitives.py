@@ -60,7 +60,7 @@ def make_primitive(
             rule = mlir.lower_fun(divided, multiple_results=False)
             return rule(ctx, *operands, **parameters)
         is_slower = beats_onednn is not None and beats_onednn(ctx.avals_in[1].shape, geometry)
-        if target is None or is_slower or onednn_library.absence() is not None:
+        if target is None or is_slower or onednn_library.unavailable_reason() is not None:
             rule = mlir.lower_fun(fast, multiple_results=False)
             return rule(ctx, *operands, geometry=geometry, **parameters)
         pads = np.asarray(geometry.padding, np.int64).ravel()

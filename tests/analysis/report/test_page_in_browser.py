@@ -35,7 +35,7 @@ CORNER = """
 def page(small_config, tmp_path_factory):
     """The report of a run whose directory was moved away afterwards."""
     config = small_config.copy_and_resolve_references()
-    config.report = True
+    config.write_report = True
     made = tmp_path_factory.mktemp("made") / "run"
     fit(config, made)
     moved = tmp_path_factory.mktemp("moved") / "elsewhere"

@@ -16,8 +16,8 @@ from flax_vision.analysis.report import writer as run_module
 from flax_vision.analysis.report.trained_run import open_trained_run
 from flax_vision.analysis.report.writer import write_report
 from flax_vision.cli.main import main
-from flax_vision.data.crops import Reading
-from flax_vision.data.dataset import ImageSet
+from flax_vision.data.crops import DecodeConfig
+from flax_vision.data.dataset import ArrayDataset
 from flax_vision.data.image_folder import ALL, find_folder
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
@@ -29,19 +29,19 @@ from flax_vision.weights.loading import LoadedModel
 from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 CLASSES = ["<cat>", "dog & $co", "owl", "ant"]
-RESULT = {"best/epoch": 2, "test/top1": 0.25, "test/top5": 1.0, "test/images": 12, "seconds": 3.0}
+RESULT = {"best_epoch": 2, "test/top1": 0.25, "test/top5": 1.0, "test/images": 12, "seconds": 3.0}
 
 
 @pytest.fixture(scope="module")
 def images():
     pixels = np.random.default_rng(0).integers(0, 256, (12, 28, 28, 1), np.uint8)
-    return ImageSet(pixels, np.arange(12, dtype=np.int32) % 4, CLASSES)
+    return ArrayDataset(pixels, np.arange(12, dtype=np.int32) % 4, CLASSES)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
-    card = saved_model.ModelCard(
+    metadata = saved_model.ModelMetadata(
         name="lenet5_modern",
         options={},
         class_names=CLASSES,
@@ -49,11 +49,11 @@ def run(tmp_path_factory):
         preprocessing=Preprocessing([120.0], [70.0]),
         metrics=RESULT,
     )
-    init = jax.jit(card.create_model().init)
-    saved_model.save(path / "export", card, init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
+    init = jax.jit(metadata.create_model().init)
+    saved_model.save(path / "export", metadata, init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
     epochs = [
         {"epoch": i, "train/loss": 1 / i, "train/top1": 1 - 1 / i, "learning_rate": 0.1}
-        | {"seconds": 1.5, "images_per_second": 1e3, "waiting": 0.25}
+        | {"seconds": 1.5, "images_per_second": 1e3, "input_wait_fraction": 0.25}
         for i in (1, 2)
     ]
     (path / "metrics.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in [*epochs, RESULT]))
@@ -61,10 +61,10 @@ def run(tmp_path_factory):
     config = {"seed": 7, "data": data, "batch_size": 4, "loss": {"name": "cross_entropy"}}
     (path / "config.json").write_text(json.dumps(config))
     parts = {"train": {"a": [6, "f"], "b": [5, "f"]}, "validation": {"a": [5, "f"]}, "test": {}}
-    (path / "images.json").write_text(json.dumps(parts))
+    (path / "dataset.json").write_text(json.dumps(parts))
     start = {"time": "2025", "host": "here", "devices": ["cpu:0"], "command": ["train.py", "<x>"]}
     start |= {"python": "3", "platform": "p", "git_revision": None, "libraries": {"jax": "1.2.3"}}
-    (path / "starts.json").write_text(json.dumps([start]))
+    (path / "launches.json").write_text(json.dumps([start]))
     return path
 
 
@@ -154,13 +154,13 @@ def test_mistakes_say_what_was_predicted(read):
 
 def test_photographs_are_named(tmp_path):
     write_sizes(tmp_path, "ab", [(20, 20)])
-    photographs = find_folder(str(tmp_path), Reading(VIEW))[ALL]()
+    photographs = find_folder(str(tmp_path), DecodeConfig(VIEW))[ALL]()
     names = sections.Tested(photographs, None).file_names(np.array([1]))
     assert names == [str(tmp_path / "b/0.png")]
 
 
 def test_configuration_versions_and_table_are_there(read):
-    for text in ("seed", "data.validation", "1.2.3", "train.py <x>", "61,196", "0.25", "12"):
+    for text in ("seed", "data.val_fraction", "1.2.3", "train.py <x>", "61,196", "0.25", "12"):
         assert any(text in part for part in read.text), text
 
 
@@ -241,11 +241,11 @@ def test_damaged_files_are_one_error(name, content, message, run, tmp_path, caps
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("starts.json", "{}"),
-        ("starts.json", "[3]"),
-        ("starts.json", "null"),
-        ("images.json", "[]"),
-        ("images.json", '{"train": 3}'),
+        ("launches.json", "{}"),
+        ("launches.json", "[3]"),
+        ("launches.json", "null"),
+        ("dataset.json", "[]"),
+        ("dataset.json", '{"train": 3}'),
     ],
 )
 def test_damaged_optional_files_are_left_out(name, content, run, tmp_path):
@@ -277,7 +277,7 @@ def test_checkpoint_replaces_damaged_metrics(run, tmp_path, monkeypatch):
 def test_metrics_without_the_best_epoch_of_a_finished_run_are_damaged(run, tmp_path, monkeypatch):
     history = replace_metrics(run, tmp_path, f"{EPOCH}\n", monkeypatch)
     assert not open_trained_run(tmp_path).warnings  # it is not finished
-    result = RESULT | {"step": 9, "test/loss": 0.5, "waiting": 0.0}
+    result = RESULT | {"step": 9, "test/loss": 0.5, "input_wait_fraction": 0.0}
     (tmp_path / "result.json").write_text(json.dumps(result))
     opened = open_trained_run(tmp_path)
     assert opened.records == [*history, result]

@@ -17,7 +17,7 @@ from flax_vision.ops.cpu import onednn_library
 from flax_vision.ops.pooling import max_pool
 
 needs_onednn = pytest.mark.skipif(
-    onednn_library.absence() is not None, reason="XLA divides all other forms by itself"
+    onednn_library.unavailable_reason() is not None, reason="XLA divides all other forms by itself"
 )
 
 
@@ -54,7 +54,7 @@ def with_gradients(function):
 @pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((2, 0), (0, 2))])
 def test_convolution(put, padding):
     x, kernel, bias = random_array(0, (4, 6, 6, 16)), random_array(1, (3, 3, 16, 8)), jnp.ones(8)
-    convolve = partial(convolution, padding=padding, rectify=True)
+    convolve = partial(convolution, padding=padding, relu=True)
     operation = with_gradients(lambda x, kernel, bias: convolve(x, kernel, bias=bias))
     check(operation, (x, kernel, bias), (put(x, "batch"), put(kernel), put(bias)))
 

@@ -37,7 +37,7 @@ def ours_to_the_end(x, kernel, affine, *added):
     """With a bias [K] or factors and a bias [2, K], perhaps maps, and the ReLU."""
     factor, bias = (None, *affine.reshape(-1, 5))[-2:]
     added = added[0] if added else None
-    return ours(x, kernel, factor=factor, bias=bias, added=added, rectify=True)
+    return ours(x, kernel, factor=factor, bias=bias, added=added, relu=True)
 
 
 def xla_to_the_end(x, kernel, affine, *added):
@@ -48,7 +48,7 @@ def xla_to_the_end(x, kernel, affine, *added):
 @pytest.fixture(scope="module", params=["with oneDNN", "without"], autouse=True)
 def library(request):
     """What the primitives are lowered to; the caches would keep the other."""
-    if request.param == "with oneDNN" and onednn_library.absence() is not None:
+    if request.param == "with oneDNN" and onednn_library.unavailable_reason() is not None:
         pytest.skip("there is no oneDNN for this machine")
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "without":
@@ -141,7 +141,7 @@ def test_factors_multiply_the_maps_not_the_kernel(library):
 
     def form(x, kernel, affine):
         factor, bias = affine
-        return ours(x, kernel, 1, ((1, 1), (1, 1)), factor, bias, rectify=True)
+        return ours(x, kernel, 1, ((1, 1), (1, 1)), factor, bias, relu=True)
 
     products = {
         platform: re.findall(
@@ -178,7 +178,7 @@ def test_all_that_follows_in_the_same_pass(more_operands):
 
 def test_maps_are_added_without_a_bias_too(operands):
     added = random_array(4, xla(*operands).shape)
-    actual = ours(*operands, added=added, rectify=True)
+    actual = ours(*operands, added=added, relu=True)
     assert_close(actual, jax.nn.relu(xla(*operands) + added))
 
 
@@ -355,7 +355,7 @@ def test_of_a_relu_the_result_alone_is_kept():
     def total(kernels):
         y = x
         for kernel in kernels:
-            y = ours(y, kernel, stride=1, padding=((1, 1),) * 2, bias=jnp.ones(24), rectify=True)
+            y = ours(y, kernel, stride=1, padding=((1, 1),) * 2, bias=jnp.ones(24), relu=True)
         return y.sum()
 
     assert temporary_bytes(jax.grad(total), kernels) < 11.5 * x.nbytes

@@ -16,13 +16,13 @@ COMPILER = """#!/bin/sh
 while [ "$1" != -o ]; do shift; done
 cp {built} "$2"
 """
-absence = onednn_library.absence.__wrapped__  # anew at every call
+unavailable_reason = onednn_library.unavailable_reason.__wrapped__  # anew at every call
 
 
 @pytest.fixture(scope="module")
 def built():
     """The handlers as they were built for this session."""
-    if onednn_library.absence() is not None:
+    if onednn_library.unavailable_reason() is not None:
         pytest.skip("there is no oneDNN for this machine")
     (path,) = (platformdirs.user_cache_path("flax_vision")).glob("onednn-*.so")
     return path
@@ -73,7 +73,7 @@ def test_a_setting_that_says_nothing_is_warned_of(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     monkeypatch.setenv("FLAX_VISION_ONEDNN", "false")
     with pytest.warns(UserWarning, match="FLAX_VISION_ONEDNN is 'false'; it must be 0 or 1"):
-        assert absence().startswith("there is no package of it for ")
+        assert unavailable_reason().startswith("there is no package of it for ")
 
 
 @pytest.mark.usefixtures("compiler")
@@ -119,21 +119,21 @@ def test_without_a_compiler_the_reason_is_given(compiler, monkeypatch):
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", str(compiler.parent / "nothing"))
     with pytest.warns(UserWarning, match="slower, without oneDNN: there is no C\\+\\+ compiler"):
-        reason = absence()
+        reason = unavailable_reason()
     assert reason == "there is no C++ compiler; install g++ or set CXX"
 
 
 def test_what_the_compiler_said_is_given(compiler):
     compiler.write_text("#!/bin/sh\necho one >&2; echo 'x.cc:1: error: no such thing' >&2; exit 1")
     with pytest.warns(UserWarning, match="x.cc:1: error: no such thing"):
-        assert "failed" in absence()
+        assert "failed" in unavailable_reason()
 
 
 @pytest.mark.usefixtures("compiler")
 def test_a_compiler_that_does_not_exist_is_named(monkeypatch):
     monkeypatch.setenv("CXX", "/no/compiler")
     with pytest.warns(UserWarning, match="/no/compiler"):
-        assert "/no/compiler" in absence()
+        assert "/no/compiler" in unavailable_reason()
 
 
 @pytest.mark.parametrize("package", ["onednn-cpu-gomp", "onednn-devel-cpu-gomp"])
@@ -148,25 +148,25 @@ def test_a_package_that_is_not_installed_is_named(package, monkeypatch):
 
     monkeypatch.setattr(onednn_library.metadata, "files", without)
     with pytest.warns(UserWarning, match=f"{package} is not installed; `pip install {package}`"):
-        assert absence()
+        assert unavailable_reason()
 
 
 def test_it_can_be_left_out_without_a_warning(monkeypatch):
     monkeypatch.setenv("FLAX_VISION_ONEDNN", "0")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert absence() == "FLAX_VISION_ONEDNN is 0"
+        assert unavailable_reason() == "FLAX_VISION_ONEDNN is 0"
 
 
 def test_where_there_is_no_package_nothing_is_warned_of(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert absence().startswith("there is no package of it for ")
+        assert unavailable_reason().startswith("there is no package of it for ")
 
 
 def test_description(monkeypatch):
-    reason = onednn_library.absence()
+    reason = onednn_library.unavailable_reason()
     if reason is None:
         assert onednn_library.describe().startswith("convolutions: oneDNN 20")
     monkeypatch.setattr(onednn_library, "absence", lambda: "it rains")

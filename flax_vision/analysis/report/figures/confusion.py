@@ -22,21 +22,21 @@ _COUNTED = 20
 _NAMED = 40
 """Classes up to which each has its name."""
 _CELLS = 125
-"""Rows at the most; of more classes, neighbours share one."""
+"""Rows at the most; of more classes, neighbors share one."""
 
 
 def confusion(matrix: np.ndarray, class_names: Sequence[str], theme: Theme = LIGHT) -> Picture:
-    """Returns the picture of a confusion matrix: right in one colour, wrong in another.
+    """Returns the picture of a confusion matrix: right in one color, wrong in another.
 
-    The colour is the share of the images of the true class, a row, so that rare classes are seen as
+    The color is the share of the images of the true class, a row, so that rare classes are seen as
     well as frequent ones. Where there are many classes, each cell is the mean of several that are
-    neighbours; the cells in which a class meets itself count as right only.
+    neighbors; the cells in which a class meets itself count as right only.
 
     Args:
       matrix: int [classes, classes], images of each true class (rows) by what they were taken for;
         see `evaluation.confusion.confusion_matrix`.
       class_names: of the classes.
-      theme: its colours.
+      theme: its colors.
 
     Raises:
       UserError: the matrix is not one for these classes.
@@ -53,8 +53,8 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], theme: Theme = LIG
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     right = np.diag(np.diag(shares))
     width = -(-classes // _CELLS)
-    _colour(axes, _pooled(shares - right, width), width, theme.second, theme)
-    _colour(axes, _pooled(right, width) * width, width, theme.first, theme)
+    _color(axes, _pooled(shares - right, width), width, theme.second, theme)
+    _color(axes, _pooled(right, width) * width, width, theme.first, theme)
     axes.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5))
     axes.set_xlabel("taken for", fontsize=13)
     axes.set_ylabel("true class", fontsize=13)
@@ -75,9 +75,9 @@ def _pooled(shares: np.ndarray, width: int) -> np.ndarray:
     return sums / np.outer(sizes, sizes)
 
 
-def _colour(axes: Any, shares: np.ndarray, width: int, colour: str, theme: Theme) -> None:
-    """Colours the cells that are not 0, by a scale on which small shares are visible."""
-    scale = LinearSegmentedColormap.from_list("", [theme.paper, colour])
+def _color(axes: Any, shares: np.ndarray, width: int, color: str, theme: Theme) -> None:
+    """Colors the cells that are not 0, by a scale on which small shares are visible."""
+    scale = LinearSegmentedColormap.from_list("", [theme.paper, color])
     most = max(shares.max(), 1e-9)
     seen = np.ma.masked_equal(shares, 0)
     edge = len(shares) * width - 0.5

@@ -27,7 +27,7 @@ def loss(records: Records, theme: Theme = LIGHT) -> Picture:
 
     Args:
       records: of a run.
-      theme: its colours.
+      theme: its colors.
     """
     picture = _curves(records, "loss", "loss", theme)
     values = [value for part in PARTS for value in series(records, f"{part}/loss")[1]]
@@ -41,7 +41,7 @@ def accuracy(records: Records, theme: Theme = LIGHT) -> Picture:
 
     Args:
       records: of a run.
-      theme: its colours.
+      theme: its colors.
     """
     picture = _curves(records, "top1", "top-1 accuracy", theme)
     picture.axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
@@ -55,7 +55,7 @@ def learning_rate(records: Records, theme: Theme = LIGHT) -> Picture:
 
     Args:
       records: of a run.
-      theme: its colours.
+      theme: its colors.
     """
     epochs, rates = series(records, "learning_rate")
     picture, axes = _by_epoch(records, theme, "learning rate")
@@ -75,11 +75,11 @@ def series(records: Records, name: str) -> tuple[list[int], list[float]]:
 
 def _curves(records: Records, name: str, title: str, theme: Theme) -> Picture:
     picture, axes = _by_epoch(records, theme, title)
-    for (part, shown), colour in zip(PARTS.items(), (theme.second, theme.first), strict=True):
+    for (part, shown), color in zip(PARTS.items(), (theme.second, theme.first), strict=True):
         epochs, values = series(records, f"{part}/{name}")
         if epochs:
-            _line(axes, epochs, values, colour, shown)
-    best = next((record["best/epoch"] for record in records if "best/epoch" in record), None)
+            _line(axes, epochs, values, color, shown)
+    best = next((record["best_epoch"] for record in records if "best_epoch" in record), None)
     if best is not None:
         axes.axvline(best, color=theme.faint, lw=1, ls=":", label="best epoch", zorder=1)
     if axes.get_legend_handles_labels()[0]:
@@ -102,6 +102,6 @@ def _by_epoch(records: Records, theme: Theme, title: str) -> tuple[Picture, Any]
     return picture, axes
 
 
-def _line(axes: Any, epochs: Sequence[int], values: Any, colour: str, name: str) -> None:
+def _line(axes: Any, epochs: Sequence[int], values: Any, color: str, name: str) -> None:
     marker = "o" if len(epochs) <= 25 else ""
-    axes.plot(epochs, values, color=colour, lw=2, marker=marker, ms=4, label=name)
+    axes.plot(epochs, values, color=color, lw=2, marker=marker, ms=4, label=name)

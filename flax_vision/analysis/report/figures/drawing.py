@@ -1,4 +1,4 @@
-"""What all pictures share: matplotlib, their size, colours and letters, on light and dark pages.
+"""What all pictures share: matplotlib, their size, colors and letters, on light and dark pages.
 
 No picture touches pyplot: each is a figure of its own, which a notebook shows where it is the last
 value of a cell, and `savefig` writes to a file.
@@ -54,7 +54,7 @@ _DPI = 150
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of a picture.
+    """The colors of a picture.
 
     Attributes:
       paper: behind everything.
@@ -121,7 +121,7 @@ class Sheet(Picture):
         height: float,
         **settings: Any,
     ) -> None:
-        """Shows an image [H, W, C] or [H, W]; one without colours from black to white."""
+        """Shows an image [H, W, C] or [H, W]; one without colors from black to white."""
         if image.ndim == 3 and image.shape[-1] == 1:
             image = image[..., 0]
         settings = {"cmap": "gray", "interpolation": "auto"} | settings
@@ -135,7 +135,7 @@ class Sheet(Picture):
 
 
 def style(axes: Axes, theme: Theme) -> None:
-    """Gives axes with data the colours of a theme."""
+    """Gives axes with data the colors of a theme."""
     axes.set_facecolor(theme.paper)
     axes.tick_params(colors=theme.faint, labelsize=11)
     axes.xaxis.label.set_color(theme.ink)

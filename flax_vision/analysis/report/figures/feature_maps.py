@@ -44,7 +44,7 @@ def feature_maps(
       variables: of the network.
       images: float32 [N, H, W, C], preprocessed.
       maps: of each stage, at the most.
-      theme: its colours.
+      theme: its colors.
     """
     return draw(images, stages(model, variables, images), maps, theme)
 
@@ -82,7 +82,7 @@ def draw(
       images: float32 [N, H, W, C].
       outputs: of each stage, [N, H, W, C] or [N, C].
       maps: of each stage, at the most.
-      theme: its colours.
+      theme: its colors.
     """
     rows = [row for number in range(len(images)) for row in _rows(images, outputs, number, maps)]
     sheet = Sheet(WIDTH, sum(row.height + _HEADING for row in rows), theme)
@@ -91,7 +91,7 @@ def draw(
         sheet.write(row.title, 0, top + 0.13, fontsize=12.5)
         for place, image in enumerate(row.images):
             left = place * (row.width + _GAP)
-            settings = {} if image.shape[-1] == 3 and image.ndim == 3 else {"cmap": row.colours}
+            settings = {} if image.shape[-1] == 3 and image.ndim == 3 else {"cmap": row.colors}
             sheet.put(image, left, top + _HEADING, row.width, row.height, **settings)
         top += row.height + _HEADING
     return sheet
@@ -105,14 +105,14 @@ class _Row(NamedTuple):
       images: [H, W] or [H, W, C], from 0 to 1.
       width: of each in inches.
       height: the same.
-      colours: of images that have none.
+      colors: of images that have none.
     """
 
     title: str
     images: Sequence[np.ndarray]
     width: float
     height: float
-    colours: str = "viridis"
+    colors: str = "viridis"
 
 
 def _rows(

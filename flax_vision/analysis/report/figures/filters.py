@@ -31,7 +31,7 @@ def filters(variables: Mapping[str, Any], theme: Theme = LIGHT) -> Picture:
 
     Args:
       variables: of a network.
-      theme: its colours.
+      theme: its colors.
 
     Raises:
       UserError: no layer of it sees images of one or three channels.

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, label
+from flax_vision.analysis.report.figures.drawing import (
+    LIGHT,
+    WIDTH,
+    Picture,
+    Sheet,
+    Theme,
+    label,
+)
 
 _COLUMNS = 3
 _GAP = 0.12
@@ -17,20 +24,20 @@ _FILE_LINE = 0.22
 
 
 def most_confident(
-    labels: np.ndarray, taken_for: np.ndarray, confidence: np.ndarray, most: int = 12
+    labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, most: int = 12
 ) -> np.ndarray:
     """Returns where the mistakes are that a network was surest of, the surest first.
 
     Args:
       labels: int [N], the classes of images.
-      taken_for: int [N], what they were taken for; -1 for an image that could not be read.
+      predicted: int [N], what they were taken for; -1 for an image that could not be read.
       confidence: float [N], the posterior of that, 0 to 1.
       most: mistakes at the most.
 
     Returns:
       int [at most `most`].
     """
-    wrong = np.flatnonzero((labels != taken_for) & (taken_for >= 0))
+    wrong = np.flatnonzero((labels != predicted) & (predicted >= 0))
     return wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
 
 
@@ -42,7 +49,7 @@ def confidence_text(confidence: float) -> str:
 def mistakes(
     images: np.ndarray,
     labels: np.ndarray,
-    taken_for: np.ndarray,
+    predicted: np.ndarray,
     confidence: np.ndarray,
     class_names: Sequence[str],
     theme: Theme = LIGHT,
@@ -53,10 +60,10 @@ def mistakes(
     Args:
       images: uint8 [N, H, W, C], N at least 1.
       labels: int [N], their classes.
-      taken_for: int [N], the classes that a network gave them.
+      predicted: int [N], the classes that a network gave them.
       confidence: float [N], the posteriors of these, 0 to 1.
       class_names: of all classes.
-      theme: its colours.
+      theme: its colors.
       file_names: Names of the images' files; empty for images in memory.
     """
     columns = min(_COLUMNS, len(images))
@@ -68,8 +75,8 @@ def mistakes(
     sheet = Sheet(columns * cell, rows * (height + lines), theme)
     for place, image in enumerate(images):
         left, top = place % columns * cell + _GAP / 2, place // columns * (height + lines)
-        predicted, true = (label(class_names[of[place]], 12) for of in (taken_for, labels))
-        sheet.write(f"predicted {predicted}", left, top + 0.08, fontsize=11, color=theme.second)
+        guess, true = (label(class_names[of[place]], 12) for of in (predicted, labels))
+        sheet.write(f"predicted {guess}", left, top + 0.08, fontsize=11, color=theme.second)
         sheet.write(f"is {true}", left, top + 0.3, fontsize=11)
         sure = f"{confidence_text(confidence[place])} sure"
         sheet.write(sure, left, top + 0.52, fontsize=11, color=theme.faint)

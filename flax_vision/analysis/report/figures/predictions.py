@@ -1,14 +1,21 @@
 """Photographs with what a network takes them for, as figure 4 of the AlexNet paper has them.
 
 Krizhevsky, Sutskever and Hinton 2012, section 6.1: with each image its class, and a bar for
-each of the five classes that the network finds most probable, the right one in another colour.
+each of the five classes that the network finds most probable, the right one in another color.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from flax_vision.analysis.report.figures.drawing import LIGHT, Axes, Patch, Picture, Theme, label
+from flax_vision.analysis.report.figures.drawing import (
+    LIGHT,
+    Axes,
+    Patch,
+    Picture,
+    Theme,
+    label,
+)
 from flax_vision.errors import UserError
 from flax_vision.evaluation.classifier import Classifier, Prediction
 
@@ -35,7 +42,7 @@ def draw(
       classifier: that made the predictions.
       predictions: at least one, and at most `MOST`; of the classes of each the `MOST_BARS` most
         probable have a bar.
-      theme: its colours.
+      theme: its colors.
 
     Raises:
       UserError: there are none, or more.
@@ -59,16 +66,16 @@ def draw(
 def _show(axes: Axes, classifier: Classifier, prediction: Prediction, theme: Theme) -> None:
     axes.imshow(classifier.seen(prediction.path).squeeze(), cmap="gray", vmin=0, vmax=255)
     axes.set_axis_off()
-    title, colour = prediction.truth, theme.ink
+    title, color = prediction.truth, theme.ink
     if title is None:
-        title, colour = prediction.path.name, theme.faint
-    axes.set_title(label(title, 30), fontsize=9, color=colour)
+        title, color = prediction.path.name, theme.faint
+    axes.set_title(label(title, 30), fontsize=9, color=color)
 
 
 def _add_bars(axes: Axes, prediction: Prediction, theme: Theme) -> None:
     names, shares = prediction.classes[:MOST_BARS], prediction.probabilities[:MOST_BARS]
-    colours = [theme.second if name == prediction.truth else theme.first for name in names]
-    axes.barh(range(len(names)), shares, color=colours, height=0.85, alpha=_ALPHA)
+    colors = [theme.second if name == prediction.truth else theme.first for name in names]
+    axes.barh(range(len(names)), shares, color=colors, height=0.85, alpha=_ALPHA)
     letters: dict[str, Any] = {"va": "center", "fontsize": 8, "color": theme.ink}
     for place, (name, share) in enumerate(zip(names, shares, strict=True)):
         axes.text(0.02, place, label(name, 28), **letters)
@@ -80,7 +87,7 @@ def _add_bars(axes: Axes, prediction: Prediction, theme: Theme) -> None:
 
 
 def _explain(picture: Picture, theme: Theme) -> None:
-    """Adds which colour is that of the right class."""
+    """Adds which color is that of the right class."""
     meanings = {"the class of the photograph": theme.second, "another": theme.first}
     picture.legend(
         handles=[Patch(color=x, alpha=_ALPHA, label=text) for text, x in meanings.items()],

@@ -14,7 +14,7 @@ def test_every_number_stands_in_its_cell():
     assert [text.get_text() for text in axes.get_yticklabels()] == ["cat", "dog", r"\$owl"]
 
 
-def test_right_and_wrong_have_colours_of_their_own():
+def test_right_and_wrong_have_colors_of_their_own():
     wrong, right = (image.get_array() for image in confusion(MATRIX, "abc").axes[0].images)
     np.testing.assert_allclose(wrong.filled(0), [[0, 0.2, 0], [0, 0, 0.1], [0, 0, 0]])
     np.testing.assert_allclose(right.filled(0), np.diag([0.8, 0.9, 1.0]))

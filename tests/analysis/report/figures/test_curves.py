@@ -8,7 +8,7 @@ RECORDS = [
     {"epoch": 2, "train/loss": 10.0, "train/top1": 0.75, "learning_rate": 0.1},
     {"epoch": 3, "train/loss": 1.0, "train/top1": 0.875, "learning_rate": 0.01},
     {"epoch": 4, "train/loss": 1.0, "train/top1": 0.875, "learning_rate": 0.01},
-    {"best/epoch": 3, "test/top1": 0.8},
+    {"best_epoch": 3, "test/top1": 0.8},
 ]
 VALIDATED = [
     record | {"validation/loss": 2.0, "validation/top1": 0.25} if "epoch" in record else record

@@ -32,7 +32,7 @@ def test_sheet_shows_an_image_where_it_is_put(theme):
     assert bytes(found[75, 75].tolist()) == paper
 
 
-def test_grey_images_are_from_black_to_white():
+def test_gray_images_are_from_black_to_white():
     sheet = Sheet(2, 1)
     sheet.put(np.array([[[0], [255]]], np.uint8), 0, 0, 2, 1)
     assert pixels(sheet)[75, [20, 280], 0].tolist() == [0, 255]

@@ -31,9 +31,9 @@ def test_photograph_with_its_class_and_its_bars(theme, classifier, prediction):
     np.testing.assert_array_equal(image.get_array(), classifier.seen(prediction.path)[..., 0])
     assert photograph.get_title() == "cat"
     assert [bar.get_width() for bar in bars.patches] == [0.75, 0.25]
-    colours = [bar.get_facecolor()[:3] for bar in bars.patches]
-    expected = [to_rgb(colour) for colour in (theme.first, theme.second)]
-    assert colours == expected  # wrong, right
+    colors = [bar.get_facecolor()[:3] for bar in bars.patches]
+    expected = [to_rgb(color) for color in (theme.first, theme.second)]
+    assert colors == expected  # wrong, right
     assert [text.get_text() for text in bars.texts] == ["dog", "75.0%", "cat", "25.0%"]
     assert bars.yaxis_inverted()
 
@@ -45,12 +45,12 @@ def test_photograph_of_which_nobody_knows_has_the_name_of_its_file(classifier, p
     assert photograph.title.get_color() == LIGHT.faint
 
 
-def test_colours_are_explained_where_a_class_is_known(classifier, prediction):
+def test_colors_are_explained_where_a_class_is_known(classifier, prediction):
     (legend,) = draw(classifier, [prediction]).legends
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == ["the class of the photograph", "another"]
-    colours = [patch.get_facecolor()[:3] for patch in legend.get_patches()]
-    assert colours == [to_rgb(LIGHT.second), to_rgb(LIGHT.first)]
+    colors = [patch.get_facecolor()[:3] for patch in legend.get_patches()]
+    assert colors == [to_rgb(LIGHT.second), to_rgb(LIGHT.first)]
     unknown = Prediction(prediction.path, ["dog"], np.array([0.5]))
     assert not draw(classifier, [unknown]).legends
 

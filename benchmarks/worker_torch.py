@@ -1,10 +1,10 @@
-"""One network of PyTorch, which does steps when asked to, as `our_side.py` does: see `turns.serve`.
+"""One network of PyTorch, which does steps when asked to, as `worker_jax.py` does: see `interleaved.serve`.
 
-    python benchmarks/torch_side.py resnet50_v1_5 training --batch-size 16 --image-size 224
+    python benchmarks/worker_torch.py resnet50_v1_5 training --batch-size 16 --image-size 224
 
 Networks that torchvision has are torchvision's; the papers' forms are the modules that the parity
 tests compare ours with, without auxiliary heads. Images are in the channels-last format, the
-optimiser is SGD with momentum and decay, and the loss comes back to Python at every step.
+optimizer is SGD with momentum and decay, and the loss comes back to Python at every step.
 """
 
 import argparse
@@ -16,13 +16,13 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional
-from turns import serve
+from interleaved import serve
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/parity"))
 
-import oracle_alexnet
-import oracle_googlenet
-import oracle_resnet
+import reference_alexnet
+import reference_googlenet
+import reference_resnet
 
 
 def lenet5_modern() -> nn.Module:
@@ -53,7 +53,7 @@ def vgg16_for_small_images() -> nn.Module:
 
 
 def googlenet() -> nn.Module:
-    network = oracle_googlenet.GoogLeNet()
+    network = reference_googlenet.GoogLeNet()
     network.auxiliary_4a = network.auxiliary_4d = nn.Identity()
     return network
 
@@ -66,10 +66,10 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         weights=None, aux_logits=False, init_weights=False
     ),
     "resnet50_v1_5": lambda: torchvision.models.resnet50(weights=None),
-    "resnet20": lambda: oracle_resnet.CifarResNet(3),
-    "alexnet": oracle_alexnet.AlexNet,
+    "resnet20": lambda: reference_resnet.CifarResNet(3),
+    "alexnet": reference_alexnet.AlexNet,
     "googlenet": googlenet,
-    "resnet50": lambda: oracle_resnet.ResNet([3, 4, 6, 3], True),
+    "resnet50": lambda: reference_resnet.ResNet([3, 4, 6, 3], True),
 }
 
 

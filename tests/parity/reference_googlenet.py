@@ -3,7 +3,7 @@
 import math
 
 import torch
-from oracle_lrn import local_response_normalization
+from reference_lrn import local_response_normalization
 from torch import nn
 from torch.nn import functional
 
@@ -53,7 +53,7 @@ def max_pool(maps, padding):
 
 
 class NormalizedConvolution(nn.Module):
-    """A convolution and its batch normalisation; the ReLU is the caller's, as for a Conv2d."""
+    """A convolution and its batch normalization; the ReLU is the caller's, as for a Conv2d."""
 
     def __init__(self, inputs, outputs, kernel, stride=1, padding=0, bias=True):
         super().__init__()
@@ -189,7 +189,7 @@ class GoogLeNet(Inceptions):
 
 
 class GoogLeNetBN(Inceptions):
-    """The reference's variant: batch normalisation everywhere, no LRN, no auxiliary heads."""
+    """The reference's variant: batch normalization everywhere, no LRN, no auxiliary heads."""
 
     def __init__(self, num_classes=10, dropout=0.4, conv_bias=True, padding="symmetric"):
         def convolution(inputs, outputs, kernel, stride=1, padding=0):

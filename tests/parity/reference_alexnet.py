@@ -1,11 +1,11 @@
 """AlexNet (Krizhevsky, Sutskever, Hinton, NIPS 2012) in PyTorch, written from the paper alone."""
 
 import torch
-from oracle_lrn import local_response_normalization
+from reference_lrn import local_response_normalization
 from torch import nn
 from torch.nn import functional
 
-# convention: k, alpha of each term of the sum, whether the neighbours come from both columns
+# convention: k, alpha of each term of the sum, whether the neighbors come from both columns
 LRN_CONVENTIONS = {
     "paper": (2.0, 1e-4, False),
     "paper_whole_layer": (2.0, 1e-4, True),
@@ -38,7 +38,7 @@ class AlexNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def normalize(self, a, b):
-        """Normalise the responses of both columns, each alone or both as one layer."""
+        """Normalize the responses of both columns, each alone or both as one layer."""
         if not self.lrn_over_both_columns:
             return (
                 local_response_normalization(a, self.k, self.alpha),

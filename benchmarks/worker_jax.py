@@ -1,8 +1,8 @@
 """One network of ours, or the product of two large matrices, which does steps when asked to.
 
-    python benchmarks/our_side.py resnet50_v1_5 training --batch-size 16 --image-size 224
+    python benchmarks/worker_jax.py resnet50_v1_5 training --batch-size 16 --image-size 224
 
-See `turns.serve`. Networks have no auxiliary heads.
+See `interleaved.serve`. Networks have no auxiliary heads.
 """
 
 from flax_vision.runtime import environment
@@ -12,7 +12,7 @@ environment.prepare()  # before JAX is imported
 import argparse
 import time
 
-from turns import serve
+from interleaved import serve
 
 from flax_vision.analysis.benchmark import (
     compile_step,

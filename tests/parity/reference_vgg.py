@@ -1,6 +1,6 @@
 """VGG (Simonyan, Zisserman, arXiv 1409.1556) in PyTorch, written from the paper alone."""
 
-from oracle_lrn import local_response_normalization
+from reference_lrn import local_response_normalization
 from torch import nn
 from torch.nn import functional
 
@@ -78,7 +78,7 @@ class VGG(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def layer(self, name, maps):
-        """A convolution, its batch normalisation if it has one, and the ReLU."""
+        """A convolution, its batch normalization if it has one, and the ReLU."""
         maps = self.convs[name](maps)
         if name in self.norms:
             maps = self.norms[name](maps)
