@@ -79,7 +79,7 @@ def by_onednn(name: str, geometry: Geometry) -> Callable[..., jax.Array]:
     call = jax.ffi.ffi_call(TARGETS[name], result)
     attributes: dict[str, Any] = {"stride": np.int64(geometry.stride), "padding": pads}
     if name == "convolution":
-        attributes["rectify"] = False
+        attributes["relu"] = False
     return lambda *of: call(*of, **attributes)
 
 

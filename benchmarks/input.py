@@ -85,7 +85,7 @@ def views(size: int) -> dict[str, CropPolicy]:
     """Returns what the papers' recipes see, in proportion where the size is not 224."""
     scale, greatest = round(size * 256 / 224), round(size * 480 / 224)
     return {
-        "AlexNet": CropPolicy(size, scale, (scale, scale), square=True),
+        "AlexNet": CropPolicy(size, scale, (scale, scale), center_square=True),
         "VGG": CropPolicy(size, scale, (scale, scale)),
         "ResNet": CropPolicy(size, scale, (scale, greatest)),
         "GoogLeNet": CropPolicy(size, scale, (scale, scale), (0.08, 1.0), interpolation="random"),

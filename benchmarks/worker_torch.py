@@ -1,4 +1,4 @@
-"""One network of PyTorch, which does steps when asked to, as `worker_jax.py` does: see `interleaved.serve`.
+"""Runs steps of a PyTorch network on request; see `interleaved.serve`.
 
     python benchmarks/worker_torch.py resnet50_v1_5 training --batch-size 16 --image-size 224
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 import torchvision
+from interleaved import serve
 from torch import nn
 from torch.nn import functional
-from interleaved import serve
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/parity"))
 

@@ -49,7 +49,7 @@ def run(metadata, variables, tmp_path_factory):
     """The directory of a run that has an export of random parameters."""
     directory = tmp_path_factory.mktemp("run")
     saved_model.save(directory / "export", metadata, variables)
-    data = {"name": "noise", "directory": "somewhere", "validation": 0.25}
+    data = {"name": "noise", "tfds_dir": "somewhere", "val_fraction": 0.25}
     configuration = {"data": data, "augmentation": {"flip": True}}
     (directory / "config.json").write_text(json.dumps(configuration))
     return directory

@@ -42,7 +42,7 @@ def test_launch_lines_are_those_of_the_recipes(name):
 def test_lenets_own_training():
     """LeCun et al. 1998, section III.B and appendix C, but for mu."""
     config = load("lenet5", "paper")
-    assert (config.batch_size, config.epochs, config.data.order) == (1, 20, "constant")
+    assert (config.batch_size, config.epochs, config.data.reshuffle) == (1, 20, False)
     assert (config.optimizer.damping, config.optimizer.curvature_samples) == (0.3, 500)
     factors = [1, *config.schedule.decay_factors]
     rates = [config.schedule.lr * factor for factor in factors]
@@ -135,7 +135,7 @@ def test_cifar_networks_training():
     assert config.schedule.warmup.epochs == 0
     deep = load("resnet20", "cifar10", "model.name=resnet110").schedule
     assert deep.warmup.epochs * steps == pytest.approx(400)
-    assert deep.learning_rate * deep.warmup.factor == pytest.approx(0.01)
+    assert deep.lr * deep.warmup.factor == pytest.approx(0.01)
     larger = load("resnet20", "imagenet", "model.name=resnet110")
     steps = 1_281_167 * 0.99 // larger.batch_size
     assert larger.schedule.warmup.epochs * steps == pytest.approx(400, abs=1)

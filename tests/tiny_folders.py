@@ -10,7 +10,7 @@ from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.image_folder import ALL, check_headers, find_folder
 from flax_vision.data.splits import PARTS
 
-VIEW = CropPolicy(size=8, test_scale=10, scale=(9, 12))
+VIEW = CropPolicy(size=8, eval_resize=10, resize_range=(9, 12))
 
 
 def ignore(what, done, total):

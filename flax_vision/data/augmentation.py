@@ -22,22 +22,22 @@ class Augmentation:
     """Which random changes there are.
 
     Attributes:
-      affine: strength of planar affine distortions (`affine`), 0 for none; LeNet-5.
-      photometric: how far from 1 the factors of contrast, brightness and color may be
+      random_affine: strength of planar affine distortions (`affine`), 0 for none; LeNet-5.
+      color_jitter: how far from 1 the factors of contrast, brightness and color may be
         (`photometric`), 0 for none; GoogLeNet.
-      color_noise: standard deviation of the multiples of `components` that are added to all
+      pca_noise: standard deviation of the multiples of `pca_components` that are added to all
         pixels of an image, 0 for none; AlexNet, VGG and ResNet.
-      components: [C][C] in units of a pixel, a row for each principal component of the colors,
+      pca_components: [C][C] in units of a pixel, a row for each principal component of the colors,
         multiplied by its eigenvalue (or standard deviation).
-      pad: zeros around the normalized image before a part of it is chosen; ResNet on CIFAR.
+      pad_and_crop: Zeros around the normalized image before a random crop; ResNet on CIFAR.
       flip: mirrors every other image.
     """
 
-    affine: float = 0.0
-    photometric: float = 0.0
-    color_noise: float = 0.0
-    components: Sequence[Sequence[float]] = ()
-    pad: int = 0
+    random_affine: float = 0.0
+    color_jitter: float = 0.0
+    pca_noise: float = 0.0
+    pca_components: Sequence[Sequence[float]] = ()
+    pad_and_crop: int = 0
     flip: bool = False
 
     def __call__(
@@ -52,22 +52,27 @@ class Augmentation:
         """
         keys = jax.vmap(lambda key: jax.random.split(key, 5))(keys)
         x = preprocessing.pixels(images)
-        if self.affine:
-            x = jax.vmap(lambda x, key: affine(x, key, self.affine))(x, keys[:, 0])
-        if self.photometric:
-            x = jax.vmap(lambda x, key: photometric(x, key, self.photometric))(x, keys[:, 1])
-        if self.color_noise:
+        if self.random_affine:
+            x = jax.vmap(lambda x, key: affine(x, key, self.random_affine))(x, keys[:, 0])
+        if self.color_jitter:
+            x = jax.vmap(lambda x, key: photometric(x, key, self.color_jitter))(x, keys[:, 1])
+        if self.pca_noise:
             x = jax.vmap(self._add_color)(x, keys[:, 2])
         x = preprocessing.normalize(x)
         size = (preprocessing.crop,) * 2 if preprocessing.crop else x.shape[1:3]
-        if self.pad or size != x.shape[1:3]:
-            pads = ((0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0))
+        if self.pad_and_crop or size != x.shape[1:3]:
+            pads = (
+                (0, 0),
+                (self.pad_and_crop, self.pad_and_crop),
+                (self.pad_and_crop, self.pad_and_crop),
+                (0, 0),
+            )
             x = jax.vmap(lambda x, key: random_crop(x, key, size))(jnp.pad(x, pads), keys[:, 3])
         return jax.vmap(random_flip)(x, keys[:, 4]) if self.flip else x
 
     def _add_color(self, x: jax.Array, key: jax.Array) -> jax.Array:
-        components = jnp.asarray(self.components, jnp.float32)
-        multiples = self.color_noise * jax.random.normal(key, (len(components),))
+        components = jnp.asarray(self.pca_components, jnp.float32)
+        multiples = self.pca_noise * jax.random.normal(key, (len(components),))
         return x + (multiples @ components)[None, None]
 
 

@@ -14,6 +14,9 @@ from flax_vision.text import counted
 
 PARTS = ("train", "validation", "test")
 
+_SHARES = {"validation": "val_fraction", "test": "test_fraction"}
+"""Keys of `config.data`, by split."""
+
 _NAMED = 3
 """Images that a warning names."""
 
@@ -26,10 +29,10 @@ class Source:
       name: `"mnist_5k"`, `"folder"`, or the TFDS name of a set.
       tfds_dir: where TFDS keeps its sets; empty for its default.
       image_dir: of the folder.
-      val_fraction: Share of the training set for validation, 0 to below 1, if there is no validation
-        split.
-      test_fraction: Share of the folder for the test, 0 to below 1, if there is no test split; 1 for
-        a folder to test on alone: all of it, if it has no `train`.
+      val_fraction: Share of the training set for validation, 0 to below 1, if there is no
+        validation split.
+      test_fraction: Share of the folder for the test, 0 to below 1, if there is no test split;
+        1 for a folder to test on alone: all of it, if it has no `train`.
       reading: how photographs are read; None for images that are read into memory.
       class_names: of a folder, in the order in which a network knows them; empty for those that
         it has.
@@ -164,8 +167,9 @@ def _divided(found: Mapping[str, Callable[[], Dataset]], source: Source) -> dict
         train, parts["test"] = _divide(train, "test", source.test_fraction, source.name)
         if not len(parts["test"]):
             raise UserError(
-                f"config.data.test_fraction is {source.test_fraction}, and {source.image_dir!r} has "
-                "no folder test/, so that there is nothing to test; give a share above 0, or such a folder."
+                f"config.data.test_fraction is {source.test_fraction}, and {source.image_dir!r} "
+                "has no folder test/, so that there is nothing to test; give a share above 0, or "
+                "such a folder."
             )
     if "validation" not in found:
         train, parts["validation"] = _divide(train, "validation", source.val_fraction, source.name)
@@ -177,7 +181,7 @@ def _divide(train: Dataset, part: str, share: float, name: str) -> tuple[Dataset
     rest, taken = stratified_split(train, share)
     if not len(rest) or (share and not len(taken)):
         raise UserError(
-            f"config.data.{part} is {share}, which divides the "
+            f"config.data.{_SHARES[part]} is {share}, which divides the "
             f"{counted(len(train), 'training image')} of {name!r} into {len(rest)} and "
             f"{len(taken)}; each part needs one at least: give another share, or more images."
         )
@@ -185,8 +189,8 @@ def _divide(train: Dataset, part: str, share: float, name: str) -> tuple[Dataset
     if lost:
         class_name = train.class_names[min(lost)]
         raise UserError(
-            f"config.data.{part} is {share}, which takes all images of the class {class_name!r} "
-            f"of {name!r} and leaves none to learn from; give a smaller share, or more images."
+            f"config.data.{_SHARES[part]} is {share}, which takes all images of the class "
+            f"{class_name!r} of {name!r} and leaves none to learn from; give a smaller share, or more images."
         )
     return rest, taken
 

@@ -195,7 +195,7 @@ def _result(measured: Measurement, image_set: Dataset) -> dict[str, Any]:
         "seconds": measured.seconds,
         "compile_seconds": measured.compile_seconds,
         "labels": image_set.labels[is_read],
-        "taken_for": measured.predicted[is_read],
+        "predicted": measured.predicted[is_read],
     }
 
 

@@ -160,12 +160,12 @@ def score_batch(scores: jax.Array, labels: Array, mask: Array) -> tuple[Totals, 
     labels = jnp.asarray(labels)
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
     totals = Totals.of_batch(losses, scores, labels, mask)
-    classes = _taken_for(scores, labels)
+    classes = _predicted(scores, labels)
     shares = jnp.take_along_axis(jax.nn.softmax(scores), classes[:, None], axis=1)
     return totals, BatchPredictions(classes, shares[:, 0])
 
 
-def _taken_for(scores: jax.Array, labels: jax.Array) -> jax.Array:
+def _predicted(scores: jax.Array, labels: jax.Array) -> jax.Array:
     right = jnp.take_along_axis(scores, labels[:, None], axis=1)
     is_right = jnp.sum(~(scores < right), axis=1) == 1
     own = jax.nn.one_hot(labels, scores.shape[1], dtype=jnp.bool_)

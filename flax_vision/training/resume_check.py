@@ -20,7 +20,7 @@ CHANGEABLE_KEYS = (
         "checkpoint.max_to_keep",
         "data.on_error",
         "data.num_threads",
-        "report",
+        "write_report",
     ),
     *("data.max_pixels", "mesh.data", "mesh.column", "mesh.fsdp"),
 )

@@ -133,7 +133,7 @@ def _check_view(crop: CropPolicy) -> None:
     scale, area, aspect = crop.resize_range, crop.scale, crop.ratio
     is_size = 0 < crop.size <= crop.eval_resize < _SIZE_LIMIT
     _check(is_size, f"crop.size is {crop.size}, not from 1 to crop.eval_resize")
-    _check(crop.channels in (1, 3), f"view.channels is {crop.channels}, not 1 or 3")
+    _check(crop.channels in (1, 3), f"crop.channels is {crop.channels}, not 1 or 3")
     _check(0 < scale[0] <= scale[1] < _SIZE_LIMIT, "crop.resize_range is not a range of sizes")
     _check(
         not area or (len(area) == 2 and 0 < area[0] <= area[1] <= 1), "crop.scale is not a range"

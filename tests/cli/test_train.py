@@ -297,7 +297,7 @@ def test_full_disk_is_an_error_and_earlier_checkpoints_stay_whole(tmp_path):
 def test_stopped_program_does_not_wait_for_readers(monkeypatch):
     """Python would wait for reader threads, which may be blocked."""
     monkeypatch.setattr(sys, "argv", ["train.py", "--config", LENET5])
-    monkeypatch.setattr(train.process, "prepare", lambda: None)
+    monkeypatch.setattr(train.environment, "prepare", lambda: None)
     monkeypatch.setattr(train, "_fit_with_others", lambda *_: 143)
     monkeypatch.setattr(os, "_exit", lambda status: sys.exit(status + 1000))
     with pytest.raises(SystemExit, match="1143"):

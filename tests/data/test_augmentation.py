@@ -40,7 +40,9 @@ def test_half_of_the_images_are_mirrored():
 def test_padding_is_of_the_normalized_image():
     images = np.full((400, 2, 2, 1), 50, np.uint8)
     gray = Preprocessing((30.0,), (10.0,))
-    seen = np.asarray(jax.jit(lambda x, keys: Augmentation(pad=1)(x, keys, gray))(images, KEYS))
+    seen = np.asarray(
+        jax.jit(lambda x, keys: Augmentation(pad_and_crop=1)(x, keys, gray))(images, KEYS)
+    )
     assert seen.shape == images.shape
     assert np.unique(seen).tolist() == [0, 2]
     # Each shift by one pixel down and right, in all 9 combinations.
@@ -58,7 +60,7 @@ def test_crop_of_the_preprocessing_is_taken_anywhere():
 
 def test_color_noise_is_along_the_components():
     images = np.full((400, 2, 3, 3), 100, np.uint8)
-    augmentation = Augmentation(color_noise=0.1, components=((30.0, 40.0, 0.0), (0.0, 0.0, 5.0)))
+    augmentation = Augmentation(pca_noise=0.1, pca_components=((30.0, 40.0, 0.0), (0.0, 0.0, 5.0)))
     seen = jax.jit(lambda x, keys: augmentation(x, keys, PLAIN))(images, KEYS)
     added = np.asarray(seen) - 100
     np.testing.assert_allclose(added, np.broadcast_to(added[:, :1, :1], added.shape), atol=1e-4)

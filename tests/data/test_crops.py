@@ -8,8 +8,8 @@ import pytest
 
 from flax_vision.data.crops import INTERPOLATIONS, CropBox, CropPolicy, nearly_whole, scaled
 
-FIXED = CropPolicy(size=4, test_scale=6, scale=(6, 6))
-AREA = CropPolicy(size=4, test_scale=4, scale=(4, 4), area=(0.08, 1.0))
+FIXED = CropPolicy(size=4, eval_resize=6, resize_range=(6, 6))
+AREA = CropPolicy(size=4, eval_resize=4, resize_range=(4, 4), scale=(0.08, 1.0))
 
 
 def parts(crop, width, height, count):
@@ -72,7 +72,7 @@ def test_every_place_is_as_likely():
 
 
 def test_every_scale_is_as_likely():
-    crop = CropPolicy(size=4, test_scale=8, scale=(5, 8))
+    crop = CropPolicy(size=4, eval_resize=8, resize_range=(5, 8))
     sizes = [round(part.width, 6) for part in parts(crop, 40, 40, 4000)]
     found, counts = np.unique(sizes, return_counts=True)
     assert found == pytest.approx([40 * 4 / scale for scale in (8, 7, 6, 5)])
@@ -108,7 +108,7 @@ def test_parts_of_an_area_lie_anywhere_inside():
     [(1000, 10, (493, 0, 506, 10)), (10, 1000, (0, 493, 10, 506)), (1, 1, (0, 0, 1, 1))],
 )
 def test_middle_where_no_part_has_room(width, height, part):
-    crop = CropPolicy(size=4, test_scale=4, scale=(4, 4), area=(0.9, 1.0))
+    crop = CropPolicy(size=4, eval_resize=4, resize_range=(4, 4), scale=(0.9, 1.0))
     assert parts(crop, width, height, 1) == [CropBox(*part)]
 
 
@@ -151,14 +151,16 @@ def test_photographs_have_few_shapes_and_lose_little():
 
 @pytest.mark.parametrize("area", [(), (0.5, 1.0)])
 def test_four_interpolations_are_equally_frequent(area):
-    crop = CropPolicy(size=4, test_scale=4, scale=(4, 8), area=area, interpolation="random")
+    crop = CropPolicy(
+        size=4, eval_resize=4, resize_range=(4, 8), scale=area, interpolation="random"
+    )
     found = Counter(part.interpolation for part in parts(crop, 12, 9, 2000))
     assert set(found) == set(INTERPOLATIONS)
     assert min(found.values()) > 430  # of 500, of which the deviation is 19
 
 
 def test_places_do_not_depend_on_the_interpolation():
-    crop = CropPolicy(size=4, test_scale=4, scale=(4, 8))
+    crop = CropPolicy(size=4, eval_resize=4, resize_range=(4, 8))
     other = dataclasses.replace(crop, interpolation="random")
     (part,), (same,) = parts(crop, 12, 9, 1), parts(other, 12, 9, 1)
     assert same._replace(interpolation="bilinear") == part
@@ -166,7 +168,7 @@ def test_places_do_not_depend_on_the_interpolation():
 
 
 def test_parts_of_the_middle_square():
-    crop = CropPolicy(size=4, test_scale=6, scale=(6, 6), square=True)
+    crop = CropPolicy(size=4, eval_resize=6, resize_range=(6, 6), center_square=True)
     found = {(part.left, part.top) for part in parts(crop, 12, 6, 300)}
     assert found == {(left, top) for left in (3, 4, 5) for top in (0, 1, 2)}
     found = {(part.left, part.top) for part in parts(crop, 12, 16, 300)}

@@ -230,7 +230,7 @@ def test_photograph_of_a_camera_with_a_second_image_in_the_file(decoder):
 @pytest.mark.parametrize("format", ["PPM", "JPEG"])
 def test_parts_of_every_size_lie_inside(format):
     """Pillow takes edges in single precision, which undoes what rounding put beyond the image."""
-    crop = CropPolicy(size=7, test_scale=7, scale=(7, 31))
+    crop = CropPolicy(size=7, eval_resize=7, resize_range=(7, 31))
     random = np.random.default_rng(0)
     for _ in range(300):
         width, height = random.integers(1, 60, 2)

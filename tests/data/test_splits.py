@@ -21,9 +21,9 @@ def test_parts_that_would_be_empty(fraction):
         load_parts(Source("mnist_5k", val_fraction=fraction), ignore)
 
 
-def load(path, validation=0.25, test=0.2, on_error="stop"):
+def load(path, val_fraction=0.25, test_fraction=0.2, on_error="stop"):
     reading = DecodeConfig(VIEW, on_error)
-    source = Source("folder", "", str(path), validation, test, reading)
+    source = Source("folder", "", str(path), val_fraction, test_fraction, reading)
     return load_parts(source, ignore)
 
 
@@ -57,9 +57,12 @@ def test_division_is_always_the_same(tmp_path):
             {"test": 0.0},
             "config.data.test_fraction is 0.0, and .* has no folder test/.*share above 0",
         ),
-        ({"test": 0.01}, "config.data.test_fraction is 0.01, which divides the 12 training images"),
-        ({"test": 0.95}, "config.data.test_fraction is 0.95"),
-        ({"validation": 0.01}, "config.data.val_fraction is 0.01"),
+        (
+            {"test_fraction": 0.01},
+            "config.data.test_fraction is 0.01, which divides the 12 training images",
+        ),
+        ({"test_fraction": 0.95}, "config.data.test_fraction is 0.95"),
+        ({"val_fraction": 0.01}, "config.data.val_fraction is 0.01"),
     ],
 )
 def test_shares_that_leave_nothing(settings, message, tmp_path):
@@ -70,8 +73,10 @@ def test_shares_that_leave_nothing(settings, message, tmp_path):
 def test_class_of_which_nothing_is_left_to_learn_from(tmp_path):
     write(tmp_path, "a", count=10)
     write(tmp_path, "b", count=1)
-    with pytest.raises(UserError, match="test is 0.6, which takes all images of the class 'b'"):
-        load(tmp_path, test=0.6)
+    with pytest.raises(
+        UserError, match="test_fraction is 0.6, which takes all images of the class 'b'"
+    ):
+        load(tmp_path, test_fraction=0.6)
 
 
 def test_images_in_memory_have_no_views():

@@ -4,7 +4,7 @@ import pytest
 from flax_vision.data import statistics
 from flax_vision.data.dataset import ArrayDataset
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.statistics import color_components, mean_image
+from flax_vision.data.statistics import mean_image, pca_components
 
 PLAIN = Preprocessing((0.0,), (1.0,))
 
@@ -37,13 +37,13 @@ def test_mean_image_is_that_of_what_the_network_sees():
 
 
 @pytest.mark.parametrize(("scaled_by", "power"), [("eigenvalues", 1.0), ("deviations", 0.5)])
-def test_color_components_of_a_known_covariance(scaled_by, power):
+def test_pca_components_of_a_known_covariance(scaled_by, power):
     """Colors along (3, 4, 0) / 5 and (0, 0, 1) with known variances."""
     random = np.random.default_rng(0)
     along, across = random.choice([-1, 1], (2, 50, 8, 8))
     colors = 128 + along[..., None] * np.array([30, 40, 0]) + across[..., None] * [0, 0, 20]
     images = labeled(colors.astype(np.uint8))
-    components = color_components(images, PLAIN, scaled_by, ignore)
+    components = pca_components(images, PLAIN, scaled_by, ignore)
     first = (50 / 255) ** (2 * power) * 255
     second = (20 / 255) ** (2 * power) * 255
     lengths = np.linalg.norm(components, axis=1)
@@ -55,7 +55,7 @@ def test_color_components_of_a_known_covariance(scaled_by, power):
 def test_gray_images_vary_in_brightness_alone():
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
     seen = Preprocessing((0.0,), (1.0,), channels=3)
-    components = color_components(labeled(images), seen, "deviations", ignore)
+    components = pca_components(labeled(images), seen, "deviations", ignore)
     lengths = np.linalg.norm(components, axis=1)
     assert np.sort(lengths)[:2] == pytest.approx([0, 0], abs=1e-3)
     assert lengths.max() == pytest.approx(images.std() * 3**0.5, rel=1e-4)

@@ -22,7 +22,7 @@ RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.integers(0, 256, (2345, 4, 5, 3), np.uint8)
 TEST = RANDOM.integers(0, 256, (7, 4, 5, 3), np.uint8)
 MANY = [RANDOM.integers(0, 256, (4 + i % 3, 4 + i % 5, 3), np.uint8) for i in range(12)]
-READING = DecodeConfig(CropPolicy(size=4, test_scale=4, scale=(4, 4)))
+READING = DecodeConfig(CropPolicy(size=4, eval_resize=4, resize_range=(4, 4)))
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -29,7 +29,7 @@ from flax_vision.weights import saved_model
 SIZES = [(16, 12), (12, 12), (19, 12)]
 """Width and height; the shorter side is that of the tests, so that nothing is scaled."""
 
-VIEW = CropPolicy(size=8, test_scale=12, scale=(12, 12))
+VIEW = CropPolicy(size=8, eval_resize=12, resize_range=(12, 12))
 MEAN = np.random.default_rng(1).integers(90, 150, (8, 8, 3)).astype(float)
 
 
@@ -61,8 +61,8 @@ def run(network, pictures, tmp_path_factory):
     """The directory of its run, which took a third of each class for its test."""
     directory = tmp_path_factory.mktemp("run")
     saved_model.save(directory / "export", *network)
-    data = {"name": "folder", "directory": "", "path": str(pictures[0]), "validation": 0.0}
-    data |= {"test": 0.34, "on_error": "stop", "threads": 2}
+    data = {"name": "folder", "tfds_dir": "", "image_dir": str(pictures[0]), "val_fraction": 0.0}
+    data |= {"test_fraction": 0.34, "on_error": "stop", "num_threads": 2}
     (directory / "config.json").write_text(json.dumps({"data": data}))
     return directory
 

@@ -12,7 +12,7 @@ from flax_vision.data.batches import Batch
 from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluator import _taken_for, prepare
+from flax_vision.evaluation.evaluator import _predicted, prepare
 from flax_vision.models.googlenet import GoogLeNet
 from flax_vision.models.resnet import CifarResNet
 from flax_vision.weights.saved_model import ModelMetadata
@@ -186,9 +186,9 @@ def test_step_gives_totals_and_classes_with_their_posteriors(metadata, variables
         ([np.nan] * 3, 1),
     ],
 )
-def test_what_an_image_of_the_first_class_is_taken_for(scores, expected):
+def test_what_an_image_of_the_first_class_is_predicted(scores, expected):
     label = jnp.zeros(1, jnp.int32)
-    assert int(_taken_for(jnp.array([scores], jnp.float32), label)[0]) == expected
+    assert int(_predicted(jnp.array([scores], jnp.float32), label)[0]) == expected
 
 
 def photographic(name="vgg_a", size=224, test_scale=256, scale=(256, 256), area=(), **options):

@@ -22,9 +22,9 @@ def photographic(metadata):
 @pytest.fixture
 def directory(tmp_path):
     """The directory of its run on a folder."""
-    data = {"name": "folder", "directory": "", "path": str(tmp_path / "pictures")}
+    data = {"name": "folder", "tfds_dir": "", "image_dir": str(tmp_path / "pictures")}
     (tmp_path / "pictures").mkdir()
-    data |= {"validation": 0.1, "test": 0.2, "on_error": "skip", "threads": 3}
+    data |= {"val_fraction": 0.1, "test_fraction": 0.2, "on_error": "skip", "num_threads": 3}
     (tmp_path / "config.json").write_text(json.dumps({"data": data}))
     return tmp_path
 

@@ -51,7 +51,7 @@ def variables():
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"rectify": False}, {"with_maps": False}, {"use_bias": False}]
+    "settings", [{}, {"relu": False}, {"with_maps": False}, {"use_bias": False}]
 )
 def test_one_pass_is_the_layers_one_after_another(variables, settings):
     together = Layers(**settings).apply(variables, IMAGES, MAPS)
@@ -62,7 +62,7 @@ def test_one_pass_is_the_layers_one_after_another(variables, settings):
 def test_all_is_in_one_convolution(variables):
     program = str(jax.make_jaxpr(Layers().apply)(variables, IMAGES, MAPS))
     assert program.count("flax_vision_finished_convolution[") == 1
-    assert "rectify=True" in program
+    assert "relu=True" in program
     assert "max" not in program
     assert not re.search(r"f32\[3,3,3,5\] = mul", program)  # of the kernel, the largest there is
 

@@ -48,7 +48,7 @@ def test_values_that_make_no_sense(key, value, rule):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"init_layers": "C1"}, "config.init_pattern is 'C1', and config.init_from, .* is empty"),
+        ({"init_pattern": "C1"}, "config.init_pattern is 'C1', and config.init_from, .* is empty"),
         ({"init_preprocessing": False}, "config.init_preprocessing is False, .* is empty"),
         (
             {"freeze": "C1", "optimizer.name": "levenberg_marquardt"},
@@ -99,7 +99,6 @@ def test_split_spec(spec, parts):
         ({"crop.scale": (0.5, 1.1)}, "config.crop.scale is"),
         ({"crop.ratio": (1.5, 0.5)}, "config.crop.ratio is .*two numbers above 0"),
         ({"crop.size": -1}, "config.crop.size is -1"),
-        ({"view.channels": 2}, "config.view.channels is 2; it must be 3, or 1"),
         (
             {"crop.size": 300},
             "config.crop.size is 300, and config.crop.resize_range brings.* to 256",

@@ -158,7 +158,7 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
     [
         ({"freeze": "C9"}, "config.freeze is 'C9', and no layer has such a name"),
         ({"init_from": "nowhere"}, "no model in 'nowhere'"),
-        ({"init_from": "{}", "init_layers": "C9"}, "config.init_pattern is 'C9', and no layer in"),
+        ({"init_from": "{}", "init_pattern": "C9"}, "config.init_pattern is 'C9', and no layer in"),
         ({"init_from": "{}", "model.name": "lenet5"}, "do not fit the network"),
         ({"init_from": "{}", "model.background": 0.5}, "background is -0.1 there and 0.5 here"),
     ],
@@ -403,7 +403,7 @@ def test_run_whose_directory_is_removed_is_an_error(when, config, tmp_path, monk
             },
             [1e-3, 1e-3, 1e-3],
             id="curvature",
-            frozen_collection=pytest.mark.slow,
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -59,12 +59,12 @@ def test_chosen_layers_and_no_others(trained):
 
 
 def test_name_is_matched_whole(trained):
-    with pytest.raises(UserError, match="init_layers is 'C', and no layer in .* C1, C3, C5"):
+    with pytest.raises(UserError, match="init_pattern is 'C', and no layer in .* C1, C3, C5"):
         begun(trained, "C", variables("lenet5_modern"), 3)
 
 
 def test_pattern_that_is_none(trained):
-    with pytest.raises(UserError, match="init_layers is '\\(', which is no regular expression"):
+    with pytest.raises(UserError, match="init_pattern is '\\(', which is no regular expression"):
         begun(trained, "(", variables("lenet5_modern"), 3)
 
 

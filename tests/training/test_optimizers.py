@@ -48,7 +48,7 @@ def test_alexnets_velocity_contains_the_rate():
 
 
 def test_the_two_forms_differ_only_after_a_drop():
-    forms = [descend(velocity=form, weight_decay=0.1) for form in ("gradient", "step")]
+    forms = [descend(momentum_form=form, weight_decay=0.1) for form in ("standard", "alexnet")]
     kernels = np.array([[params["kernel"] for params in form] for form in forms])
     np.testing.assert_allclose(kernels[0, :2], kernels[1, :2], rtol=1e-6)
     assert (np.abs(kernels[0, 2:] - kernels[1, 2:]) > 0.1).all()
@@ -64,14 +64,14 @@ def test_biases_without_decay():
 
 
 def test_biases_at_twice_the_rate():
-    found, plain = descend(bias_rate=2.0), descend()
+    found, plain = descend(bias_lr_mult=2.0), descend()
     for double, once in zip(found, plain, strict=True):
         assert double["bias"] - 1 == pytest.approx(2 * (once["bias"] - 1), rel=1e-5)
         assert double["kernel"] == once["kernel"]
 
 
 def test_accumulated_gradients_make_one_step():
-    found = descend((0.5,) * 4, GRADIENTS, accumulate=2, momentum=0.0)
+    found = descend((0.5,) * 4, GRADIENTS, grad_accum_steps=2, momentum=0.0)
     means = descend((0.5,) * 2, (-1.0, 1.25), momentum=0.0)
     assert found[0]["kernel"] == found[1]["kernel"] + 0.5 * -1.0 == 2.0
     assert [found[1], found[3]] == means
@@ -90,7 +90,7 @@ def test_running_average_is_the_mean_at_first():
 
 
 @pytest.mark.parametrize(
-    ("key", "name"), [("name", "adam"), ("name", "SGD"), ("velocity", "nesterov")]
+    ("key", "name"), [("name", "adam"), ("name", "SGD"), ("momentum_form", "nesterov")]
 )
 def test_unknown_name_is_refused(key, name):
     with pytest.raises(UserError, match=f"unknown config.optimizer.{key} '{name}'.*Valid: "):

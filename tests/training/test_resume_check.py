@@ -29,7 +29,7 @@ def saved_at(monkeypatch):
     return saved_at
 
 
-@pytest.mark.parametrize("name", ["constant", "steps", "plateau", "exponential"])
+@pytest.mark.parametrize("name", ["constant", "piecewise", "plateau", "exponential"])
 def test_run_goes_on_to_more_epochs(name, saved_at, tmp_path):
     saved_at(30, 10)
     for epochs in (10, 11, 60):
@@ -71,7 +71,7 @@ def test_without_checkpoints_there_is_nothing_to_go_on_from(tmp_path):
 
 def test_another_rate_can_begin_with_the_weights(tmp_path):
     other = configured(epochs=60, **{"schedule.lr": 0.5})
-    with pytest.raises(UserError, match="learning_rate is 0.01 there and 0.5 now.*init_from=") as e:
+    with pytest.raises(UserError, match="lr is 0.01 there and 0.5 now.*init_from=") as e:
         check_same_run(tmp_path, configured(epochs=10), other)
     assert "\n" not in str(e.value)
 

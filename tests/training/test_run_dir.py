@@ -106,16 +106,16 @@ def test_what_changes_nothing_learned_may_be_another(tmp_path):
 
 
 OF_PLACES = [
-    {"data": {"path": "b/photos"}},
-    {"data": {"path": "photos/"}},
-    {"data": {"directory": "/else/where"}},
+    {"data": {"image_dir": "b/photos"}},
+    {"data": {"image_dir": "photos/"}},
+    {"data": {"tfds_dir": "/else/where"}},
 ]
 
 
 @pytest.mark.parametrize("other", OF_PLACES)
 def test_digests_of_the_images_and_no_paths_tell_the_data(other, digits, tmp_path):
     parts = Splits(digits, digits, digits.take(np.arange(10)))
-    given = {"init_from": "", "data": {"path": "photos", "directory": ""}}
+    given = {"init_from": "", "data": {"image_dir": "photos", "tfds_dir": ""}}
     with open_run(tmp_path, given) as run:
         run.claim_images(parts)
         (tmp_path / "checkpoints/10").mkdir(parents=True)
@@ -137,20 +137,20 @@ def test_begun_run_keeps_the_model_of_its_beginning(again, tmp_path):
 
 
 def test_paths_are_compared_where_there_are_no_digests(tmp_path):
-    with open_run(tmp_path, {"data": {"path": "photos"}}):
+    with open_run(tmp_path, {"data": {"image_dir": "photos"}}):
         (tmp_path / "checkpoints/10").mkdir(parents=True)
     with pytest.raises(UserError, match="data.image_dir is 'photos' there and 'others' now"):
-        open_run(tmp_path, {"data": {"path": "others"}}).__enter__()
+        open_run(tmp_path, {"data": {"image_dir": "others"}}).__enter__()
 
 
 @pytest.mark.parametrize(("path", "moved"), [("{}/photos/", False), ("b/photos", True)])
 def test_data_have_moved_where_the_path_means_another_place(path, moved, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dataset.json").write_text("{}")
-    with open_run(tmp_path, {"data": {"path": "photos"}}) as run:
+    with open_run(tmp_path, {"data": {"image_dir": "photos"}}) as run:
         assert not run.data_moved
         (tmp_path / "checkpoints/10").mkdir(parents=True)
-    with open_run(tmp_path, {"data": {"path": path.format(tmp_path)}}) as run:
+    with open_run(tmp_path, {"data": {"image_dir": path.format(tmp_path)}}) as run:
         assert run.data_moved == moved
 
 

@@ -248,7 +248,11 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone(batch):
             return Linear()(images)
 
     program = compiled(
-        Spy(), batch, rate=0.0, steps_per_epoch=2, augmentation=Augmentation(pad=2, flip=True)
+        Spy(),
+        batch,
+        rate=0.0,
+        steps_per_epoch=2,
+        augmentation=Augmentation(pad_and_crop=2, flip=True),
     )
     state = program.init(0)
     turned = Batch(*(x[::-1].copy() for x in batch))

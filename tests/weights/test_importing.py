@@ -85,7 +85,7 @@ def test_import_is_an_export_directory_with_all_that_is_needed(
         "torchvision": "layer2.0.downsample.0.weight",
         "its shape": [128, 64, 1, 1],
     } in printed["arrays"]
-    assert "102 arrays, 3 classes (names: as given); sees the middle 224x224 at 256" in output.err
+    assert "102 arrays, 3 classes (names: as given); center crop of 224x224 at 256" in output.err
 
 
 @pytest.mark.usefixtures("variables", "unwritten")
@@ -222,7 +222,7 @@ def test_directory_that_cannot_be_written(source, variables, tmp_path, monkeypat
     def full(path, tree):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(saved_model.checkpoints, "save_tree", full)
+    monkeypatch.setattr(saved_model.array_tree, "save_tree", full)
     check(r"net' cannot be written \(No space left", capsys, NAME, source, tmp_path / "net")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -15,7 +15,7 @@ CARD = ModelMetadata(
     image_shape=[28, 28, 3],
     preprocessing=Preprocessing([20.0, 30.0, 40.0], [200.0], crop=28),
     metrics={"test/top1": 0.5, "test/images": 10},
-    crop=CropPolicy(28, 32, (28, 36), area=(0.5, 1.0)),
+    crop=CropPolicy(28, 32, (28, 36), scale=(0.5, 1.0)),
     background=Background(0.5, 2.0),
 )
 SMALL = dataclasses.replace(CARD, crop=None, background=None)
@@ -109,7 +109,7 @@ def test_values_of_other_types(key, value):
         ("crop.resize_range", [36, 28], "crop.resize_range is not a range"),
         ("crop.scale", [0.5], "crop.scale is not a range"),
         ("crop.ratio", [-1.0, 1.0], "crop.ratio is not a range"),
-        ("view.channels", 2, "view.channels is 2, not 1 or 3"),
+        ("crop.channels", 2, "crop.channels is 2, not 1 or 3"),
         ("crop.interpolation", [], r"Expected `str`, got `array` - at `\$.crop.interpolation`"),
         ("background.std", None, r"Expected `float`, got `null` - at `\$.background.std`"),
     ],

@@ -12,8 +12,8 @@ from flax_vision.weights.published import Transforms, names_of_imagenet, publish
 
 def test_what_torchvisions_networks_see():
     """https://pytorch.org/vision: resize to 256, the middle 224x224, ImageNet's mean and std."""
-    expected = CropPolicy(size=224, test_scale=256, scale=(256, 256), as_torchvision=True)
-    assert Transforms().crop == expected
+    expected = CropPolicy(size=224, eval_resize=256, resize_range=(256, 256), as_torchvision=True)
+    assert Transforms().crop_policy == expected
     preprocessing = Preprocessing([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
     assert Transforms().preprocessing == preprocessing
 

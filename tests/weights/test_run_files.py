@@ -16,13 +16,13 @@ from flax_vision.weights.run_files import (
     write_file,
 )
 
-DATA = {"name": "mnist_5k", "directory": "", "validation": 0.1}
+DATA = {"name": "mnist_5k", "tfds_dir": "", "val_fraction": 0.1}
 START = {"time": "t", "host": "h", "python": "3", "platform": "p", "git_revision": None}
 START |= {"devices": ["cpu"], "command": ["train.py"], "libraries": {}}
 PARTS = {"train": {"a": [2, "ff"]}, "validation": {}, "test": {}}
 RESULT = {"step": 1, "best_epoch": 1, "test/images": 5, "test/top1": 1, "test/loss": 0.5}
 RESULT |= {"train_seconds": 1.0, "input_wait_fraction": 0.0}
-RECORD = {"epoch": 1, "seconds": 1.5}
+RECORD = {"epoch": 1, "epoch_seconds": 1.5}
 
 READERS = {
     "config.json": lambda path: read_config(path, "do this"),
@@ -88,11 +88,11 @@ def test_another_type_is_one_line(name, content, tmp_path):
             "Expected `str`, got `int` - at `$.data.name`",
         ),
         ("config.json", {"data": DATA | {"name": {}}}, "Expected `str`, got `object`"),
-        ("config.json", {"data": DATA | {"validation": "x"}}, "Expected `float`, got `str`"),
-        ("config.json", {"data": DATA | {"validation": float("nan")}}, "Expected `float` >= 0.0"),
+        ("config.json", {"data": DATA | {"val_fraction": "x"}}, "Expected `float`, got `str`"),
+        ("config.json", {"data": DATA | {"val_fraction": float("nan")}}, "Expected `float` >= 0.0"),
         (
             "config.json",
-            {"data": DATA | {"threads": -1}},
+            {"data": DATA | {"num_threads": -1}},
             "Expected `int` >= 0 - at `$.data.num_threads`",
         ),
         ("config.json", {"epochs": "3"}, "Expected `int`, got `str` - at `$.epochs`"),
@@ -120,13 +120,13 @@ def test_another_type_is_one_line(name, content, tmp_path):
         ),
         ("result.json", RESULT | {"test/top1": 10**400}, "Number out of range"),
         ("result.json", RESULT | {"test/top1": float("nan")}, "Expected `float` >= 0.0"),
-        ("result.json", RESULT | {"seconds": 1e20}, "Expected `float` < "),
+        ("result.json", RESULT | {"train_seconds": 1e20}, "Expected `float` < "),
         ("result.json", RESULT | {"input_wait_fraction": float("nan")}, "Expected `float` > "),
         ("config.json", {"init_from": 3}, "Expected `str`, got `int` - at `$.init_from`"),
         ("result.json", RESULT | {"other": None}, "Expected `float`, got `null`"),
         ("metrics.jsonl", [], "line 1: Expected `object`, got `array`"),
         ("metrics.jsonl", RECORD | {"epoch": "1"}, "line 1: Expected `float`, got `str`"),
-        ("metrics.jsonl", {"epoch": 1}, "line 1: Object missing required field `seconds`"),
+        ("metrics.jsonl", {"epoch": 1}, "line 1: Object missing required field `epoch_seconds`"),
         ("metrics.jsonl", RECORD | {"train/loss": [1]}, "line 1: Expected `float`, got `array`"),
     ],
 )

@@ -56,7 +56,7 @@ def test_card_comes_back_whole(export):
 
 
 def test_card_of_photographs_says_what_is_seen_of_them(tmp_path, variables):
-    crop = CropPolicy(size=28, test_scale=32, scale=(28, 36), area=(0.5, 1.0), channels=1)
+    crop = CropPolicy(size=28, eval_resize=32, resize_range=(28, 36), scale=(0.5, 1.0), channels=1)
     metadata = dataclasses.replace(CARD, crop=crop)
     saved_model.save(tmp_path, metadata, variables)
     assert saved_model.load_metadata(tmp_path) == metadata
@@ -129,7 +129,7 @@ def test_damaged_card_is_one_line_of_every_command(content, command, export, cap
     run = export.parent
     (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 1, "epoch_seconds": 1}\n')
     (run / "launches.json").write_text("[]")
-    (run / "config.json").write_text('{"data": {"name": "x", "directory": "", "validation": 0}}')
+    (run / "config.json").write_text('{"data": {"name": "x", "tfds_dir": "", "val_fraction": 0}}')
     Image.new("L", (28, 28)).save(run / "image.png")
     (export / "model.json").write_text(content)
     assert main([part.format(run=run, image=run / "image.png") for part in command]) == 2
@@ -144,7 +144,7 @@ def flip_a_bit(file):
 
 
 def test_flipped_bit_in_any_file_is_one_line_that_names_it(export, monkeypatch, caplog, capfd):
-    monkeypatch.setattr(saved_model.checkpoints, "load_tree", pytest.fail)
+    monkeypatch.setattr(saved_model.array_tree, "load_tree", pytest.fail)
     files = [file for file in export.rglob("*") if file.is_file()]
     assert len(files) > 5
     for file in files:

@@ -140,7 +140,7 @@ finished_p = make_primitive(
     _finished(dispatch.convolution, scales_kernel=False),
     (True, False, False, True),
     dispatch.beats_onednn,
-    names=("rectify",),
+    names=("relu",),
 )
 input_gradient_p = make_primitive(
     "flax_vision_convolution_input_gradient",

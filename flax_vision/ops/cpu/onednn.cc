@@ -280,10 +280,10 @@ memory Reordered(ffi::ThreadPool& threads, const Array& kernel, const memory::de
 
 // Sets what follows a convolution, and returns its arguments but for maps. What may be given: [K]
 // that is added, or [2, K], by what each channel is multiplied and what is added; then maps.
-Arguments After(Convolution& c, ffi::RemainingArgs& given, bool rectify, float* slope) {
+Arguments After(Convolution& c, ffi::RemainingArgs& given, bool relu, float* slope) {
   Arguments arguments;
   c.adds_maps = given.size() > 1;
-  c.rectifies = rectify;
+  c.rectifies = relu;
   if (given.size() > 0) {
     Array numbers = given.get<Array>(0).value();
     int64_t channels = c.y[3];
@@ -297,7 +297,7 @@ Arguments After(Convolution& c, ffi::RemainingArgs& given, bool rectify, float* 
           memory(Channels(channels), Cpu(), numbers.typed_data() + i * channels);
     }
   }
-  if (rectify) {
+  if (relu) {
     arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(c.Rectifying()) | DNNL_ARG_WEIGHTS] =
         memory({{1}, kFloat, memory::format_tag::x}, Cpu(), slope);
   }
@@ -305,10 +305,10 @@ Arguments After(Convolution& c, ffi::RemainingArgs& given, bool rectify, float* 
 }
 
 ffi::Error Forward(ffi::ThreadPool threads, Array x, Array kernel, ffi::RemainingArgs after,
-                   Result y, int64_t stride, Numbers padding, bool rectify) {
+                   Result y, int64_t stride, Numbers padding, bool relu) {
   Convolution c{x.dimensions(), kernel.dimensions(), y->dimensions(), stride, padding};
   float slope = 0;
-  Arguments others = After(c, after, rectify, &slope);
+  Arguments others = After(c, after, relu, &slope);
   Shares shares(c.x[0], ThreadsOf(threads), true);
   OwnThreads own(shares.own_threads);
   auto chosen = c.Forward(shares.size, c.AnyLayout());
@@ -510,7 +510,7 @@ auto WithResult(Binding binding) {
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_convolution, Guarded<Forward>::Call,
-                              WithResult(TwoArrays().RemainingArgs()).Attr<bool>("rectify"));
+                              WithResult(TwoArrays().RemainingArgs()).Attr<bool>("relu"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_convolution_input_gradient, Guarded<InputGradient>::Call,
                               WithResult(TwoArrays()));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(flax_vision_convolution_kernel_gradient,

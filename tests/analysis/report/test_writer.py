@@ -29,7 +29,13 @@ from flax_vision.weights.loading import LoadedModel
 from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 CLASSES = ["<cat>", "dog & $co", "owl", "ant"]
-RESULT = {"best_epoch": 2, "test/top1": 0.25, "test/top5": 1.0, "test/images": 12, "seconds": 3.0}
+RESULT = {
+    "best_epoch": 2,
+    "test/top1": 0.25,
+    "test/top5": 1.0,
+    "test/images": 12,
+    "train_seconds": 3.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +59,11 @@ def run(tmp_path_factory):
     saved_model.save(path / "export", metadata, init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
     epochs = [
         {"epoch": i, "train/loss": 1 / i, "train/top1": 1 - 1 / i, "learning_rate": 0.1}
-        | {"seconds": 1.5, "images_per_second": 1e3, "input_wait_fraction": 0.25}
+        | {"epoch_seconds": 1.5, "images_per_second": 1e3, "input_wait_fraction": 0.25}
         for i in (1, 2)
     ]
     (path / "metrics.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in [*epochs, RESULT]))
-    data = {"name": "noise", "directory": "", "validation": 0.25}
+    data = {"name": "noise", "tfds_dir": "", "val_fraction": 0.25}
     config = {"seed": 7, "data": data, "batch_size": 4, "loss": {"name": "cross_entropy"}}
     (path / "config.json").write_text(json.dumps(config))
     parts = {"train": {"a": [6, "f"], "b": [5, "f"]}, "validation": {"a": [5, "f"]}, "test": {}}
@@ -209,7 +215,7 @@ def link(run, target, *others):
             (target / file.name).symlink_to(file)
 
 
-EPOCH = '{"epoch": 1, "seconds": 1.0}'
+EPOCH = '{"epoch": 1, "epoch_seconds": 1.0}'
 
 
 @pytest.mark.parametrize(
@@ -220,7 +226,7 @@ EPOCH = '{"epoch": 1, "seconds": 1.0}'
         (
             "metrics.jsonl",
             '{"epoch": 1}',
-            "is damaged (line 1: Object missing required field `seconds`)",
+            "is damaged (line 1: Object missing required field `epoch_seconds`)",
         ),
         ("config.json", None, "is missing"),
         ("config.json", "{}", "is damaged (it is empty)"),
@@ -259,7 +265,7 @@ def test_damaged_optional_files_are_left_out(name, content, run, tmp_path):
 def replace_metrics(run, tmp_path, content, monkeypatch):
     link(run, tmp_path, "metrics.jsonl")
     (tmp_path / "metrics.jsonl").write_text(content)
-    newest = Checkpoint(tmp_path, 9, [{"epoch": 9, "seconds": 1.0, "train/loss": 0.0625}])
+    newest = Checkpoint(tmp_path, 9, [{"epoch": 9, "epoch_seconds": 1.0, "train/loss": 0.0625}])
     monkeypatch.setattr(
         run_records, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
     )
