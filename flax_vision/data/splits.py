@@ -190,7 +190,8 @@ def _divide(train: Dataset, part: str, share: float, name: str) -> tuple[Dataset
         class_name = train.class_names[min(lost)]
         raise UserError(
             f"config.data.{_SHARES[part]} is {share}, which takes all images of the class "
-            f"{class_name!r} of {name!r} and leaves none to learn from; give a smaller share, or more images."
+            f"{class_name!r} of {name!r} and leaves none to learn from; "
+            "give a smaller share, or more images."
         )
     return rest, taken
 
