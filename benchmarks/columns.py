@@ -33,7 +33,7 @@ class Side:
     """A process with so many devices, and the compiled step on them."""
 
     def __init__(self, columns: int, batch_size: int, image_size: int) -> None:
-        os.environ.update(allocator.keeping(os.environ))
+        os.environ[allocator.TUNABLES] = allocator.KEEP
         spawn = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(1, spawn, prepare, (columns, batch_size, image_size))
         self.seconds(2)

@@ -10,7 +10,6 @@ Prints their speeds relative to the first environment: the median of the rounds 
 
 import argparse
 import itertools
-import os
 import statistics
 from contextlib import ExitStack
 
@@ -31,7 +30,7 @@ def measure(
       rounds: Turns of each environment.
       seconds: Duration of a turn, which has at least three steps.
     """
-    environment = allocator.keeping(os.environ)
+    environment = {allocator.TUNABLES: allocator.KEEP}
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(command, environment, python)) for python in pythons]
         turns = [[worker.turn(seconds) for worker in workers] for _ in range(rounds)]

@@ -17,7 +17,6 @@ picture of what there is without measuring.
 import argparse
 import itertools
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -91,8 +90,8 @@ def start(side: str, place: dict, stack: ExitStack) -> Worker:
 def of_allocator(name: str) -> dict[str, str]:
     """Returns the environment in which memory is taken so."""
     if name == "keep":
-        return allocator.keeping(os.environ)
-    return {allocator.ALLOCATOR: name, allocator.TUNABLES: "", allocator.PRELOAD: ""}
+        return {allocator.TUNABLES: allocator.KEEP}
+    return {allocator.ALLOCATOR: name, allocator.TUNABLES: ""}
 
 
 def planned(options: argparse.Namespace) -> list[dict]:
