@@ -31,15 +31,15 @@ def test_without_anything_given_and_no_cluster_it_stays_alone(alone):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("host:1234", None, None), "--num_processes and --process_id must be given too"),
+        (("host:1234", None, None), "--num-processes and --process-id must be given too"),
         ((None, 2, 0), "--coordinator must be given too"),
         (("host", 2, 0), "--coordinator is 'host'; it must be HOST:PORT"),
         (("host:0", 2, 0), "--coordinator is 'host:0'"),
         (("::1:1234", 2, 0), "--coordinator is '::1:1234'.*write .::1.:1234"),
         (("host:\u0661", 2, 0), "--coordinator is 'host:\u0661'"),
-        (("host:1234", 0, 0), "--num_processes is 0; it must be from 1 to 10,000"),
-        (("host:1234", 200_000_000, 0), "--num_processes is 200000000; it must be from 1 to"),
-        (("host:1234", 2, 2), "--process_id is 2; with --num_processes=2 it must be from 0 to 1"),
+        (("host:1234", 0, 0), "--num-processes is 0; it must be from 1 to 10,000"),
+        (("host:1234", 200_000_000, 0), "--num-processes is 200000000; it must be from 1 to"),
+        (("host:1234", 2, 2), "--process-id is 2; with --num-processes=2 it must be from 0 to 1"),
     ],
 )
 def test_arguments_that_do_not_go_together(arguments, message):
@@ -50,7 +50,7 @@ def test_arguments_that_do_not_go_together(arguments, message):
 def test_port_that_is_taken():
     with socket.create_server(("", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(UserError, match="cannot listen.*another port.*--process_id 0 too"):
+        with pytest.raises(UserError, match="cannot listen.*another port.*--process-id 0 too"):
             join(address, 2, 0)
 
 
@@ -62,7 +62,7 @@ def test_pod_of_kubernetes_without_its_package(alone):
 
 
 def meet(*processes, seconds=20.0):
-    """Returns what each of these pairs of --num_processes and --process_id comes to."""
+    """Returns what each of these pairs of --num-processes and --process-id comes to."""
 
     def one(count, own):
         try:
@@ -92,12 +92,12 @@ def test_lines_are_watched_before_jax_waits_for_the_others(own, monkeypatch, fre
 
 
 def test_different_numbers_of_processes_are_named_by_both():
-    mistake = "--num_processes is 2 in process 0 and 3 in process 1; give all the same."
+    mistake = "--num-processes is 2 in process 0 and 3 in process 1; give all the same."
     assert meet((2, 0), (3, 1)) == [mistake, mistake]
 
 
 def test_process_that_is_there_twice_is_named_by_all():
-    mistake = "--process_id is 1 in two processes; give each its own, from 0 on."
+    mistake = "--process-id is 1 in two processes; give each its own, from 0 on."
     assert meet((3, 0), (3, 1), (3, 1)) == [mistake] * 3
 
 
