@@ -134,7 +134,8 @@ def test_killed_process_ends_the_other_and_the_run_resumes_as_two_or_one(
 WAIT = """
 import sys, time
 from flax_vision.runtime import distributed
-distributed.initialize(sys.argv[1], 2, int(sys.argv[2]), on_loss=lambda: print("the last line", flush=True))
+on_loss = lambda: print("the last line", flush=True)
+distributed.initialize(sys.argv[1], 2, int(sys.argv[2]), on_loss=on_loss)
 print("connected", flush=True)
 {what}
 """
