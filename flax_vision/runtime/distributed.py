@@ -191,16 +191,16 @@ def _connect(
     is_address = coordinator is not None and _is_address(_host_and_port(coordinator)[0])
     connected = _exit_on_abort(
         on_loss,
-        f"the processes did not all connect to the coordinator {where} within {timeout:g} seconds. "
-        "Start process 0 on that host and all of --num-processes, each with its own --process-id; "
-        "check that the port can be reached.",
+        f"not all processes could connect to the coordinator {where} (time limit: {timeout:g} "
+        "seconds). Start process 0 on its host, and all of --num-processes, each with its own "
+        "--process-id; check that the port can be reached.",
     )
     timer = threading.Timer(timeout, signal.raise_signal, [signal.SIGABRT])
     timer.daemon = True
     timer.start()
-    ctrl_c = signal.getsignal(signal.SIGINT)
-    if ctrl_c != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own would act after the wait
+    handler = signal.getsignal(signal.SIGINT)
+    if handler != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a handler of Python's would run after the wait
     try:
         jax.distributed.initialize(
             coordinator,
@@ -211,9 +211,12 @@ def _connect(
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
+    except BaseException:
+        signal.signal(signal.SIGABRT, signal.SIG_DFL)
+        raise
     finally:
         timer.cancel()
-        signal.signal(signal.SIGINT, ctrl_c)
+        signal.signal(signal.SIGINT, handler)
     connected.set()
     _check_devices()
 

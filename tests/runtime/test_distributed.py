@@ -1,5 +1,6 @@
 """Connection to other processes; here they do not come, and JAX's service is replaced."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -137,7 +138,7 @@ def test_other_processes_do_not_come(free_port):
     )
     assert status == 2
     (line,) = [line for line in errors if line.startswith("error: ")]
-    assert f"coordinator at 127.0.0.1:{free_port} within 0.5 seconds. Start process 0" in line
+    assert f"coordinator at 127.0.0.1:{free_port} (time limit: 0.5 seconds). Start" in line
     assert errors[-1] == line
 
 
@@ -164,6 +165,17 @@ def test_abort_sets_the_status_after_a_last_line(connect, text, expected):
 
 def test_abort_ends_a_process_whose_last_line_fails():
     assert run(ABORT.format(set="connected.set()", text="1 / 0")) == (1, [])
+
+
+def test_abort_of_a_process_that_stays_alone_has_no_handler():
+    status, errors = run(
+        "import ctypes, os\n"
+        "from flax_vision.runtime.distributed import initialize\n"
+        "os.environ['JOB_COMPLETION_INDEX'] = '0'\n"
+        "initialize()\n"
+        "ctypes.CDLL(None).abort()"
+    )
+    assert (status, errors) == (-signal.SIGABRT, [])
 
 
 def test_error_of_one_process_ends_it_without_waiting():
