@@ -200,7 +200,9 @@ def _connect(
     timer.start()
     handler = signal.getsignal(signal.SIGINT)
     if handler != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a handler of Python's would run after the wait
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # a handler of Python's would run after the wait
     try:
         jax.distributed.initialize(
             coordinator,

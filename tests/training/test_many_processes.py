@@ -1,4 +1,4 @@
-"""Two real processes of two devices each, against one of four."""
+"""Runs of two real processes with two devices each, compared with one process of four."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from test_divided_state import numbers, program_on
 from flax_vision.training.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[2]
-# Of the last 88 of 3,160 validation images, in batches of 256, the second process has none.
+# The last of the batches of 256 has 88 of the 3,160 validation images, all in the first process.
 SETTINGS = ["batch_size=256", "epochs=3", "data.val_fraction=0.79", "write_report=False"]
 SETTINGS += ["model.name=lenet5_modern", "checkpoint.save_interval_secs=0"]
 EMULATE = "--xla_force_host_platform_device_count"
@@ -44,11 +44,11 @@ def start(workdir: Path, devices: int, *more: str, **environment: str) -> subpro
     )
 
 
-def start_two(workdir: Path, port: int, *of_the_second: str) -> list[subprocess.Popen]:
-    others = [f"--coordinator=127.0.0.1:{port}", "--num-processes=2"]
+def start_two(workdir: Path, port: int, *more_of_second: str) -> list[subprocess.Popen]:
+    common = [f"--coordinator=127.0.0.1:{port}", "--num-processes=2"]
     return [
-        start(workdir, 2, *others, f"--process-id={process}", *(of_the_second if process else ()))
-        for process in range(2)
+        start(workdir, 2, *common, f"--process-id={index}", *(more_of_second if index else ()))
+        for index in range(2)
     ]
 
 
@@ -58,13 +58,13 @@ def finish(process: subprocess.Popen, status: int = 0) -> tuple[str, str]:
     return output, errors
 
 
-def told(output: str) -> str:
-    """Returns what a run itself says: Gloo's threads mix the pieces of their lines, such as 3."""
+def without_gloo(output: str) -> str:
+    """Returns the output without Gloo's lines; its threads mix their pieces, such as 3."""
     return GLOO.sub("", output).strip()
 
 
 def curve(workdir: Path) -> list[dict]:
-    """Returns what a run came to after each epoch and at its end, without its times."""
+    """Returns the records of a run without their times."""
     records = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return [{key: record[key] for key in record.keys() - CLOCKS} for record in records]
 
@@ -94,12 +94,12 @@ def expected(tmp_path_factory) -> list[dict]:
     return curve(workdir)
 
 
-def test_two_processes_have_the_curve_of_one_and_the_first_alone_speaks(
+def test_two_processes_have_the_curve_of_one_and_only_the_first_prints(
     tmp_path, free_port, expected
 ):
     first, second = start_two(tmp_path / "two", free_port)
     assert "epoch 3/3" in finish(first)[0]
-    assert told(finish(second)[0]) == ""
+    assert without_gloo(finish(second)[0]) == ""
     assert_same_curve(tmp_path / "two", expected)
     assert (tmp_path / "two/export").is_dir()
 
@@ -167,14 +167,14 @@ def test_killed_process_ends_one_that_waits_computes_or_exits(killed, what, free
     processes[killed].communicate()
 
 
-def test_stopped_run_is_saved_by_all_and_goes_on_as_one(tmp_path, free_port, expected):
+def test_stopped_run_is_saved_by_all_and_resumes_as_one(tmp_path, free_port, expected):
     workdir = tmp_path / "two"
     processes = start_two(workdir, free_port)
     wait_for_step(workdir, 2, processes)
     processes[1].terminate()
     output, _ = finish(processes[0], 143)
     assert "stopped by SIGTERM after step" in output
-    assert told(finish(processes[1], 143)[0]) == ""
+    assert without_gloo(finish(processes[1], 143)[0]) == ""
     finish(start(workdir, 4))
     assert_same_curve(workdir, expected)
 
@@ -194,9 +194,9 @@ def test_different_numbers_of_processes(tmp_path, free_port):
 
 
 def test_same_index_twice_ends_that_process(tmp_path, free_port):
-    others = [f"--coordinator=127.0.0.1:{free_port}", "--num-processes=3", "--process-id=1"]
-    first = start(tmp_path, 1, *others[:2], "--process-id=0")
-    twins = [start(tmp_path, 1, *others) for _ in range(2)]
+    common = [f"--coordinator=127.0.0.1:{free_port}", "--num-processes=3"]
+    first = start(tmp_path, 1, *common, "--process-id=0")
+    twins = [start(tmp_path, 1, *common, "--process-id=1") for _ in range(2)]
     while all(twin.poll() is None for twin in twins):
         time.sleep(0.1)
     (ended,) = [twin for twin in twins if twin.poll() is not None]
@@ -206,7 +206,7 @@ def test_same_index_twice_ends_that_process(tmp_path, free_port):
         process.communicate()
 
 
-def test_mistake_that_the_first_finds_is_that_of_all(tmp_path, free_port):
+def test_error_of_the_first_process_ends_all(tmp_path, free_port):
     workdir = tmp_path / "two"
     finish(start(workdir, 1, "--config.epochs=1"))
     for process in start_two(workdir, free_port):
@@ -214,15 +214,15 @@ def test_mistake_that_the_first_finds_is_that_of_all(tmp_path, free_port):
 
 
 def test_processes_with_different_numbers_of_devices(tmp_path, free_port):
-    others = [f"--coordinator=127.0.0.1:{free_port}", "--num-processes=2"]
-    for process in [start(tmp_path, n, *others, f"--process-id={n - 1}") for n in (1, 2)]:
+    common = [f"--coordinator=127.0.0.1:{free_port}", "--num-processes=2"]
+    for process in [start(tmp_path, n, *common, f"--process-id={n - 1}") for n in (1, 2)]:
         _, errors = finish(process, 2)
         assert "different numbers of devices: process 0 has 1, process 1 has 2" in errors
         assert "Traceback" not in errors
 
 
-def test_tasks_of_slurm_find_each_other(tmp_path):
-    with socket.create_server(("", 0)) as server:  # above all the ports of JAX's choice for SLURM
+def test_tasks_of_slurm_connect(tmp_path):
+    with socket.create_server(("", 0)) as server:  # JAX derives its port from the job
         job = server.getsockname()[1] % 2**12
     step = {"SLURM_JOB_ID": str(job), "SLURM_STEP_ID": "0", "SLURM_STEP_NODELIST": "localhost"}
     step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
@@ -251,7 +251,7 @@ if multihost.is_primary():
 """
 
 
-def test_checkpoint_of_two_processes_goes_on_in_one_to_the_bit(tmp_path, free_port):
+def test_checkpoint_of_two_processes_is_restored_in_one_to_the_bit(tmp_path, free_port):
     environment = {**os.environ, "XLA_FLAGS": f"{EMULATE}=2"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     arguments = [sys.executable, "-c", SAVE, f"127.0.0.1:{free_port}"]
