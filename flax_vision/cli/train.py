@@ -84,41 +84,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: Path) -> int:
-    from jax.errors import JaxRuntimeError
+    import jax
 
-    from flax_vision.runtime import multihost
-    from flax_vision.runtime.distributed import join
-    from flax_vision.runtime.ending import Ending
+    from flax_vision.runtime import distributed, multihost
 
-    ending = Ending(partial(_fail_of_loss, workdir))
     try:
-        join(options.coordinator, options.num_processes, options.process_id, met=ending.watch)
+        distributed.initialize(
+            options.coordinator,
+            options.num_processes,
+            options.process_id,
+            on_loss=partial(_print_loss, workdir),
+        )
         environment.check_platforms()
-        return ending.leave(_fit(config, workdir))
+        status = _fit(config, workdir)
     except Interrupted as interrupted:
-        if multihost.is_first():
+        if multihost.is_primary():
             print(printable(interrupted), flush=True)
-        return ending.leave(128 + interrupted.signal, interrupted.is_common)
+        status = _SIGNALED + interrupted.signal
+        if interrupted.is_common:
+            return status
     except UserError as error:
-        return ending.leave(_fail(str(error)))
+        status = _fail(str(error))
     except SystemExit as error:  # of rich, where nobody reads what it shows
-        return ending.leave(error.code if isinstance(error.code, int) else 1)
-    except BaseException as error:
-        if not ending.has_others:
+        status = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        if not jax.distributed.is_initialized():
             raise
-        in_jax = isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error)
-        if in_jax or ending.has_lost():
-            ending.lose((str(error) or type(error).__name__).splitlines()[0])
+        distributed.wait_for_loss()
         traceback.print_exc()
-        return ending.leave(1)  # or the others would wait, as JAX would here for them
+        status = 1
+    if status and jax.distributed.is_initialized():
+        distributed.exit_without_waiting(status)
+    return status
 
 
-def _fail_of_loss(workdir: Path, who: str) -> None:
+def _print_loss(workdir: Path) -> None:
     steps = _checkpoint_steps(workdir)
-    kept = f"The last checkpoint is that of step {max(steps):,} in" if steps else "Nothing is in"
-    _fail(
-        f"{who} of this run has ended, or cannot be reached any more. {kept} {workdir}. Start all "
-        f"of them again to go on from there, this one with: {_command()}"
+    last = f"The last checkpoint is that of step {max(steps):,} in" if steps else "Nothing is in"
+    print_error(
+        f"another process of this run has ended, or cannot be reached any more. {last} {workdir}. "
+        f"Start all of them again to go on from there, this one with: {_command()}"
     )
 
 
@@ -140,7 +145,7 @@ def _exit_at_once(status: int) -> None:
     """Ends a stopped process without waiting for a blocked reader."""
     from flax_vision.runtime import multihost
 
-    if multihost.count() == 1:  # otherwise JAX must disconnect from the others
+    if multihost.process_count() == 1:  # otherwise JAX must disconnect from the others
         sys.stdout.flush()
         os._exit(status)
 
@@ -209,8 +214,8 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "many processes", "found by themselves on SLURM, Kubernetes, Open MPI and TPUs"
     )
     others.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 is found")
-    others.add_argument("--num_processes", type=int, metavar="N", help="how many there are")
-    others.add_argument("--process_id", type=int, metavar="I", help="which this is, from 0")
+    others.add_argument("--num-processes", type=int, metavar="N", help="how many there are")
+    others.add_argument("--process-id", type=int, metavar="I", help="which this is, from 0")
     options, rest = parser.parse_known_args(_joined(arguments))
     for argument in rest:
         if not argument.startswith("--config."):

@@ -1,4 +1,4 @@
-"""Features of the processor, and the number of its cores that this process may use."""
+"""Features of the processor, and the number of cores that this process may use."""
 
 import math
 import os
@@ -14,13 +14,13 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 @cache
 def flags() -> str:
-    """Returns the names of its instruction sets, as Linux lists them; elsewhere its own name."""
-    information = Path("/proc/cpuinfo")
-    if not information.exists():
+    """Returns the processor's instruction sets as Linux lists them; elsewhere its name."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
         return platform.processor()
-    text = information.read_text()
-    listed = re.search(r"^(flags|Features)\s*:.*$", text, re.MULTILINE)
-    return listed[0] if listed else text
+    text = cpuinfo.read_text()
+    found = re.search(r"^(flags|Features)\s*:.*$", text, re.MULTILINE)
+    return found[0] if found else text
 
 
 def usable_cores() -> int:
@@ -28,11 +28,11 @@ def usable_cores() -> int:
 
     The process's affinity and the quotas of its control groups (in containers) limit it.
     """
-    return max(1, min([_cores_of_affinity(), *map(math.ceil, _quotas())]))
+    return max(1, min([_affinity_cores(), *map(math.ceil, _quotas())]))
 
 
-def _cores_of_affinity() -> int:
-    if hasattr(os, "process_cpu_count"):  # of Python 3.13
+def _affinity_cores() -> int:
+    if hasattr(os, "process_cpu_count"):  # since Python 3.13
         count: int | None = os.process_cpu_count()
         return count or 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -54,7 +54,7 @@ def _quotas() -> Iterator[float]:
 
 
 def _control_groups() -> Iterator[Path]:
-    """Yields the folders of this process's control groups for processor time, and their parents."""
+    """Yields the directories of this process's CPU control groups, and their parents."""
     try:
         lines = _MEMBERSHIP.read_text().splitlines()
     except OSError:

@@ -1,188 +1,140 @@
-"""How the processes of a run find each other, before JAX is asked for its devices."""
+"""Initialization of JAX's distributed service, and the end of a process that loses another."""
 
+import contextlib
+import ctypes
 import importlib.util
+import ipaddress
 import os
 import re
 import signal
 import socket
+import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import jax
+from jax._src.distributed import global_state
 
 from flax_vision.errors import UserError
-from flax_vision.runtime import lifelines, multihost
+from flax_vision.runtime import multihost
 from flax_vision.runtime.environment import check_platforms
-from flax_vision.runtime.lifelines import Lines
-from flax_vision.runtime.terminal import print_error, print_warning
+from flax_vision.runtime.terminal import print_error
 
-JOIN_SECONDS = 300.0
-"""How long processes that were not started together wait for each other."""
+TIMEOUT_SECONDS = 300.0
+"""Time limit for the processes to connect; a cluster may start them one after the other."""
 
-HEARTBEAT_SECONDS = 50
-"""After so long without a sign of life JAX takes a process for dead."""
+HEARTBEAT_SECONDS = 10
+"""JAX aborts all processes when one of them has been silent for this time."""
 
 _SHUTDOWN_SECONDS = 3600
-"""At the end the others wait so long for the first, which has the export to write."""
+"""Time limit for the others to wait at the end for process 0, which writes the export."""
 
-_LINES_SECONDS = 20.0
+_GOODBYE_SECONDS = 2.0
+"""Delay of process 0 after an error; its end interrupts the others, which may print theirs."""
 
-_MOST_PROCESSES = 10_000
-"""Limit of --num_processes; process 0 has a connection to each process."""
+_MAX_PROCESSES = 10_000
 
-MANAGED = ("OMPI_COMM_WORLD_RANK", "JOB_COMPLETION_INDEX")
-"""Variables of Open MPI and Kubernetes (an indexed job) in a process that has others."""
+_TASK_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+"""Variables with the number of processes that SLURM or Open MPI has started."""
 
-SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
-"""What srun sets in each of its tasks, by which JAX finds the others."""
-
-
-Met = Callable[[Lines, bool], None]
-"""Called with lines to the others, and whether this is the first process."""
+_handlers: list[Any] = []
+"""The C functions that handle SIGABRT; they must stay alive as long as the process."""
 
 
-def join(
+def initialize(
     coordinator: str | None = None,
-    processes: int | None = None,
-    process: int | None = None,
-    seconds: float = JOIN_SECONDS,
-    met: Met = lambda lines, is_first: None,
+    process_count: int | None = None,
+    process_id: int | None = None,
+    *,
+    on_loss: Callable[[], None] = lambda: None,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> None:
-    """Finds the other processes of the run, if it has some; before JAX is asked for its devices.
+    """Connects the processes of a run; call it before JAX looks for its devices.
+
+    Without arguments JAX detects SLURM, Open MPI, Kubernetes and TPUs. Outside of them the process
+    stays alone. When another process ends, JAX aborts this one. Then `on_loss` is called, and the
+    exit status is 1.
 
     Args:
-      coordinator: HOST:PORT at which the first process is found by all; None to ask SLURM, Open
-        MPI, Kubernetes or the TPU, and to be alone where there is none of them.
-      processes: how many there are; given with `coordinator`.
-      process: which this is, from 0; given with `coordinator`.
-      seconds: how long to wait for them.
-      met: called where there are others, as soon as there are the lines by which their death is
-        noticed.
+      coordinator: HOST:PORT of process 0.
+      process_count: Number of processes.
+      process_id: Index of this process, from 0.
+      on_loss: Function that prints the last line after the loss of another process.
+      timeout: Time limit for the connection, in seconds.
 
     Raises:
-      UserError: the arguments do not go together, among the processes too; the environment does not
-        tell; or not all came.
+      UserError: The arguments are invalid or differ among processes, the port of the coordinator
+        is in use, or the cluster cannot be detected.
     """
-    given = {"coordinator": coordinator, "num_processes": processes, "process_id": process}
+    given = {"coordinator": coordinator, "num-processes": process_count, "process-id": process_id}
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if len(missing) == len(given):
-        if _is_managed(os.environ):
-            _detect(seconds, met)
+        if _is_in_cluster():
+            _detect(timeout, on_loss)
         return
-    if missing:
+    if coordinator is None or process_count is None or process_id is None:
         raise UserError(
-            f"{' and '.join(missing)} must be given too: --coordinator HOST:PORT, --num_processes "
-            "N and --process_id I belong together."
+            f"{' and '.join(missing)} must be given too; --coordinator HOST:PORT, "
+            "--num-processes N and --process-id I belong together."
         )
-    address, count, own = str(coordinator), int(processes or 0), int(process or 0)
-    _check(address, count, own)
-    lines = _meet(address, count, own, seconds)
-    if count > 1:
-        met(lines, own == 0)
-    _connect(f"at {address}", seconds, address, count, own)
+    _check_arguments(coordinator, process_count, process_id)
+    if process_id == 0:
+        _check_port(coordinator)
+    _connect(f"at {coordinator}", timeout, on_loss, coordinator, process_count, process_id)
+    multihost.check_same({"--num-processes": process_count}, hint="Give all processes the same.")
 
 
-def _is_managed(environment: Mapping[str, str]) -> bool:
-    """Returns whether the environment should tell where others are.
+def wait_for_loss() -> None:
+    """Waits until JAX has noticed the loss of another process, which ends this one.
 
-    Raises:
-      UserError: it is that of one of SLURM's tasks, of which it does not tell enough.
+    Call it after an error that such a loss may explain. It returns if no process was lost.
     """
-    if any(name in environment for name in MANAGED) or importlib.util.find_spec("libtpu"):
-        return True
-    asked = environment.get("SLURM_NTASKS", "1")
-    if not any(name in environment for name in ("SLURM_STEP_ID", "SLURM_STEP_NODELIST")):
-        if asked != "1":  # the shell of salloc, or a script of sbatch
-            print_warning(
-                f"SLURM has room for {asked} tasks (SLURM_NTASKS), and this process, which srun "
-                "did not start, is alone; srun starts one in each"
-            )
-        return False
-    tasks = environment.get("SLURM_STEP_NUM_TASKS", asked)
-    missing = [name for name in SLURM if name not in environment]
-    if tasks != "1" and missing:
+    time.sleep(2 * HEARTBEAT_SECONDS)
+
+
+def exit_without_waiting(status: int) -> NoReturn:
+    """Ends this process after an error; an ordinary exit of JAX waits for the other processes."""
+    if global_state.service is not None:
+        time.sleep(_GOODBYE_SECONDS)
+    with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
+        sys.stdout.flush()
+    os._exit(status)
+
+
+def _check_arguments(coordinator: str, process_count: int, process_id: int) -> None:
+    port = re.fullmatch(r"(?:[^:\[\]]+|\[[^\[\]]+\]):([0-9]{1,5})", coordinator)
+    if not port or not 0 < int(port[1]) < 1 << 16:
         raise UserError(
-            f"this is one of {tasks} tasks of SLURM, and {', '.join(missing)}, by which they find "
-            "each other, cannot be seen; srun sets them, and a container must hand them on. Or "
-            "give --coordinator HOST:PORT, --num_processes N and --process_id I."
+            f"--coordinator is {coordinator!r}; it must be HOST:PORT, the host of process 0 and a "
+            "free port there, such as 10.0.0.1:1234. For IPv6 write [::1]:1234."
         )
-    return tasks != "1"
-
-
-def _detect(seconds: float, met: Met) -> None:
-    if "JOB_COMPLETION_INDEX" in os.environ and not importlib.util.find_spec("kubernetes"):
+    if not 0 < process_count <= _MAX_PROCESSES:
         raise UserError(
-            "this is a pod of an indexed job of Kubernetes (JOB_COMPLETION_INDEX is in the "
-            "environment), whose others are found with the package kubernetes, which is not "
-            "installed: pip install kubernetes, or give --coordinator HOST:PORT, --num_processes N "
-            "and --process_id I."
+            f"--num-processes is {process_count}; it must be from 1 to {_MAX_PROCESSES:,}. Give "
+            "the number of processes that you start."
         )
-    try:
-        _connect("that the environment names", seconds)
-    except UserError:
-        raise
-    except (RuntimeError, ValueError) as error:
-        if "coordinator_address should be defined" in str(error):  # a process that is alone
-            _check_alone(os.environ)
-            return
+    if not 0 <= process_id < process_count:
         raise UserError(
-            f"the environment does not tell where the other processes are ({error}); give "
-            "--coordinator HOST:PORT, --num_processes N and --process_id I."
-        ) from error
-    if multihost.count() > 1:
-        met(_lines_of_detected(), multihost.is_first())
-
-
-def _check_alone(environment: Mapping[str, str]) -> None:
-    """Raises a UserError where Open MPI has started others, which JAX finds by release 4 alone."""
-    count = environment.get("OMPI_COMM_WORLD_SIZE", "1")
-    if count != "1":
-        raise UserError(
-            f"this is one of {count} processes of Open MPI (OMPI_COMM_WORLD_SIZE), and where the "
-            "others are, OMPI_MCA_orte_hnp_uri, is not in the environment; give --coordinator "
-            "HOST:PORT, --num_processes N and, from OMPI_COMM_WORLD_RANK, --process_id I."
+            f"--process-id is {process_id}; with --num-processes={process_count} it must be from "
+            f"0 to {process_count - 1}. Give each process its own."
         )
 
 
-def _lines_of_detected() -> Lines:
-    """Returns lines to processes that JAX has found, at a port of their own."""
-    host = _own_address()
-    with lifelines.listen(host, 0) as free:
-        port = free.getsockname()[1]
-    address = multihost.gathered(f"{host}:{port}")[0]
-    try:
-        return _meet(address, multihost.count(), jax.process_index(), _LINES_SECONDS)
-    except UserError as error:
-        print_warning(
-            f"the end of another process is noticed late, after {HEARTBEAT_SECONDS} s: {error}"
-        )
-        return {}
-
-
-def _own_address() -> str:
-    """Returns where other machines find this one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # an address of nobody's, to which nothing is sent
-        except OSError:
-            return socket.gethostname()
-        return str(probe.getsockname()[0])
-
-
-def _meet(coordinator: str, processes: int, process: int, seconds: float) -> Lines:
+def _check_port(coordinator: str) -> None:
+    """Raises a UserError where JAX's service cannot listen, which would crash the process."""
     host, port = _host_and_port(coordinator)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        if process:
-            return lifelines.reach(host, port, processes, process, seconds)
-        with _listener(coordinator) as listener:
-            return lifelines.gather(listener, processes, seconds)
-    except TimeoutError as why:
+        socket.create_server((host if _is_address(host) else "", port), family=family).close()
+    except OSError as error:
         raise UserError(
-            f"time-out: not all processes came to the coordinator at {coordinator} {why}. Start "
-            "process 0 on that host, and all of --num_processes; and see that the port can be "
-            "reached."
-        ) from why
+            f"--coordinator is {coordinator!r}, where this process cannot listen "
+            f"({error.strerror}). Give all processes an address of this host and a free port, and "
+            "only one of them --process-id 0."
+        ) from error
 
 
 def _host_and_port(coordinator: str) -> tuple[str, int]:
@@ -190,34 +142,110 @@ def _host_and_port(coordinator: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _listener(coordinator: str) -> socket.socket:
+def _is_address(host: str) -> bool:
+    """Returns whether a host is an address, not a name that other hosts may resolve differently."""
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return host == "localhost"
+
+
+def _is_in_cluster() -> bool:
+    """Returns whether JAX may detect other processes."""
+    if _task_counts() or "JOB_COMPLETION_INDEX" in os.environ:  # an indexed job of Kubernetes
+        return True
+    return importlib.util.find_spec("libtpu") is not None
+
+
+def _task_counts() -> list[str]:
+    """Returns the variables by which SLURM or Open MPI tell of more than one process."""
+    counts = {name: os.environ.get(name, "1") for name in _TASK_COUNTS}
+    return [f"{name} is {count}" for name, count in counts.items() if count != "1"]
+
+
+def _detect(timeout: float, on_loss: Callable[[], None]) -> None:
+    """Connects the processes of a cluster that JAX detects; a single process stays alone."""
     try:
-        return lifelines.listen(*_host_and_port(coordinator))
-    except OSError as error:
+        _connect("of the cluster", timeout, on_loss)
+    except UserError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        reason = str(error)
+        if "coordinator_address should be defined" in reason:
+            if not (counts := _task_counts()):
+                return
+            reason = f"although {' and '.join(counts)}"
         raise UserError(
-            f"--coordinator is {coordinator!r}, and this process cannot listen there "
-            f"({error.strerror}): give all processes an address or the name of this host, or "
-            "another port; or another process has --process_id 0 too."
+            f"JAX does not detect the other processes ({reason}); give --coordinator HOST:PORT, "
+            "--num-processes N and --process-id I."
         ) from error
 
 
-def _check(coordinator: str, processes: int, process: int) -> None:
-    port = re.fullmatch(r"(?:[^:\[\]]+|\[[^\[\]]+\]):([0-9]{1,5})", coordinator)
-    if not port or not 0 < int(port[1]) < 1 << 16:
-        raise UserError(
-            f"--coordinator is {coordinator!r}; it must be HOST:PORT, the host of process 0 and a "
-            "free port there, such as 10.0.0.1:1234; of IPv6, write [::1]:1234."
+def _connect(
+    where: str,
+    timeout: float,
+    on_loss: Callable[[], None],
+    coordinator: str | None = None,
+    process_count: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    is_address = coordinator is not None and _is_address(_host_and_port(coordinator)[0])
+    connected = _exit_on_abort(
+        on_loss,
+        f"not all processes could connect to the coordinator {where} (time limit: {timeout:g} "
+        "seconds). Start process 0 on its host, and all of --num-processes, each with its own "
+        "--process-id; check that the port can be reached.",
+    )
+    timer = threading.Timer(timeout, signal.raise_signal, [signal.SIGABRT])
+    timer.daemon = True
+    timer.start()
+    handler = signal.getsignal(signal.SIGINT)
+    if handler != signal.SIG_IGN:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # a handler of Python's would run after the wait
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            process_count,
+            process_id,
+            coordinator_bind_address=coordinator if is_address else None,
+            initialization_timeout=int(timeout) + 60,  # JAX prints a page of C++ then
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
-    if not 0 < processes <= _MOST_PROCESSES:
-        raise UserError(
-            f"--num_processes is {processes}; it must be from 1 to {_MOST_PROCESSES:,}, the number "
-            "of processes that are started."
-        )
-    if not 0 <= process < processes:
-        raise UserError(
-            f"--process_id is {process}; with --num_processes={processes} it must be from 0 to "
-            f"{processes - 1}."
-        )
+    except BaseException:
+        signal.signal(signal.SIGABRT, signal.SIG_DFL)
+        raise
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, handler)
+    connected.set()
+    _check_devices()
+
+
+def _exit_on_abort(on_loss: Callable[[], None], timeout_message: str) -> threading.Event:
+    """Prints a last line when JAX aborts this process, and sets the exit status.
+
+    JAX aborts the process from a thread of C++. Handlers of Python's `signal` would not run.
+
+    Returns:
+      Event that the caller sets when the processes are connected.
+    """
+    connected = threading.Event()
+
+    def handle(number: int) -> None:
+        del number
+        try:
+            if connected.is_set():
+                on_loss()
+            else:
+                print_error(timeout_message)
+        finally:
+            os._exit(1 if connected.is_set() else 2)
+
+    _handlers.append(ctypes.CFUNCTYPE(None, ctypes.c_int)(handle))
+    ctypes.CDLL(None).signal(signal.SIGABRT, _handlers[-1])
+    return connected
 
 
 def _check_devices() -> None:
@@ -226,49 +254,6 @@ def _check_devices() -> None:
     devices = Counter(device.process_index for device in jax.devices())
     if len(set(devices.values())) > 1:
         counts = ", ".join(f"process {process} has {n}" for process, n in sorted(devices.items()))
-        raise UserError(f"the processes of a run must have as many devices each: {counts}.")
-
-
-def _connect(
-    where: str,
-    seconds: float,
-    coordinator: str | None = None,
-    processes: int | None = None,
-    process: int | None = None,
-) -> None:
-    # JAX's own time-out is the end of the process, with a page of C++.
-    timer = threading.Timer(seconds, _give_up, (where, seconds))
-    timer.daemon = True
-    timer.start()
-    interrupt = signal.getsignal(signal.SIGINT)
-    if interrupt != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own comes after the wait
-    try:
-        jax.distributed.initialize(
-            coordinator,
-            processes,
-            process,
-            coordinator_bind_address=_bind_address(coordinator),
-            initialization_timeout=int(seconds) + 60,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+        raise UserError(
+            f"the processes have different numbers of devices: {counts}. Give all the same number."
         )
-    finally:
-        timer.cancel()
-        signal.signal(signal.SIGINT, interrupt)
-    _check_devices()
-
-
-def _bind_address(coordinator: str | None) -> str | None:
-    """Returns the address at which JAX's service listens; None for all of the machine."""
-    is_one = coordinator and lifelines.is_address(_host_and_port(coordinator)[0])
-    return coordinator if is_one else None
-
-
-def _give_up(where: str, seconds: float) -> None:
-    print_error(
-        f"time-out: not all processes came to the coordinator {where} within {seconds:g} "
-        "seconds. Start process 0 on that host, and all of --num_processes; and see that the port "
-        "can be reached."
-    )
-    os._exit(2)

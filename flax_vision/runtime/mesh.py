@@ -1,4 +1,4 @@
-"""Meshes: which devices share a batch, and which the columns of AlexNet."""
+"""Meshes of devices: the axis `data` shares a batch, the axis `column` AlexNet's columns."""
 
 import math
 import os
@@ -9,21 +9,21 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 DATA = "data"
-"""Along which each device has its share of a batch."""
+"""Name of the mesh axis that divides a batch."""
 
 COLUMN = "column"
-"""Along which each device has a column of AlexNet's."""
+"""Name of the mesh axis that divides the columns of AlexNet."""
 
 
 def make_mesh(*, data: int | None = None, column: int = 1) -> Mesh:
     """Returns a mesh with the axes `data` and `column` over the devices that JAX sees.
 
     Args:
-      data: devices that share a batch; None for all that there are, `column` for each share.
-      column: devices that share the columns of each image's network.
+      data: Number of devices that share a batch; None for all devices divided by `column`.
+      column: Number of devices that share the columns of each image's model.
 
     Raises:
-      ValueError: there are not that many devices, or `column` does not divide them.
+      ValueError: There are too few devices, or `column` does not divide their number.
     """
     devices = jax.devices()
     for axis, size in ((DATA, data), (COLUMN, column)):
@@ -36,51 +36,56 @@ def make_mesh(*, data: int | None = None, column: int = 1) -> Mesh:
                 f"the mesh's axis {COLUMN!r} of {column} does not divide the {len(devices)} "
                 f"devices; give the axis {DATA!r} a size of at most {data}."
             )
-    shape = {DATA: data, COLUMN: column}
-    needed = math.prod(shape.values())
-    if needed > len(devices):
-        raise ValueError(_too_few(shape, needed, devices))
-    # Explicit axes, JAX's default, are not for linen's Dropout.
-    axis_types = (AxisType.Auto,) * len(shape)
+    count = data * column
+    if count > len(devices):
+        raise ValueError(_too_few_devices(data, column, devices))
     return jax.make_mesh(
-        tuple(shape.values()), tuple(shape), axis_types=axis_types, devices=devices[:needed]
+        (data, column),
+        (DATA, COLUMN),
+        axis_types=(AxisType.Auto,) * 2,  # linen's Dropout fails with JAX's default, Explicit
+        devices=devices[:count],
     )
 
 
 def parameter_shardings(tree: Any, mesh: Mesh, column_layers: Iterable[str] = ()) -> Any:
-    """Returns where on the mesh each array of a tree lies, before there is any.
+    """Returns the sharding of each array in a tree, also for arrays that do not exist yet.
 
-    With it as `out_shardings` of a compiled `init` parameters are born divided.
+    As `out_shardings` of a compiled `init` it creates the parameters already divided.
 
     Args:
-      tree: parameters, variables, or what has their structure somewhere inside, such as the state
-        of an optimizer; arrays, or their shapes and types.
-      mesh: the devices.
-      column_layers: layers whose arrays have a leading axis of columns, which lies over the mesh's
-        axis `column`: the `column_layers` of a network that has some. All else is everywhere.
+      tree: Parameters, variables, or a tree that contains their structure, such as an optimizer's
+        state. The leaves are arrays, or their shapes and types.
+      mesh: Mesh of the devices.
+      column_layers: Names of the layers whose arrays have a leading axis of columns, as in the
+        model's `column_layers`. The mesh axis `column` divides that axis; all other arrays are
+        replicated.
 
     Returns:
-      A tree of the same structure, of `NamedSharding`.
+      A tree of the same structure with a `NamedSharding` for each array.
     """
     layers = set(column_layers)
 
-    def of_array(path: tuple[Any, ...], array: Any) -> NamedSharding:
+    def sharding(path: tuple[Any, ...], array: Any) -> NamedSharding:
         keys = {getattr(key, "key", None) for key in path}
         is_divided = COLUMN in mesh.shape and array.ndim > 0 and not layers.isdisjoint(keys)
         return NamedSharding(mesh, PartitionSpec(COLUMN) if is_divided else PartitionSpec())
 
-    return jax.tree.map_with_path(of_array, tree)
+    return jax.tree.map_with_path(sharding, tree)
 
 
-def _too_few(shape: dict[str, int], needed: int, devices: list[jax.Device]) -> str:
-    axes = " x ".join(f"{axis} {size}" for axis, size in shape.items())
-    message = f"a mesh of {axes} needs {needed} devices, and JAX sees {len(devices)}; "
+def _too_few_devices(data: int, column: int, devices: list[jax.Device]) -> str:
+    needed, processes = data * column, jax.process_count()
+    message = (
+        f"a mesh of {DATA} {data} x {COLUMN} {column} needs {needed} devices, and JAX sees "
+        f"{len(devices)}; "
+    )
     if devices[0].platform != "cpu":
         return f"{message}give a smaller mesh."
-    processes = jax.process_count()
-    each = -(-needed // processes)
-    setting = f"XLA_FLAGS=--xla_force_host_platform_device_count={each}"
-    if os.environ.get("JAX_NUM_CPU_DEVICES"):  # which JAX heeds more
-        setting = f"JAX_NUM_CPU_DEVICES={each}"
+    setting = "XLA_FLAGS=--xla_force_host_platform_device_count"
+    if os.environ.get("JAX_NUM_CPU_DEVICES"):  # JAX prefers this variable
+        setting = "JAX_NUM_CPU_DEVICES"
     where = f" of each of the {processes} processes" if processes > 1 else ""
-    return f"{message}{setting} in the environment{where} emulates them on this CPU."
+    return (
+        f"{message}{setting}={math.ceil(needed / processes)} in the environment{where} emulates "
+        "them on this CPU."
+    )

@@ -1,7 +1,6 @@
-"""The processes of one run, and what they agree on.
+"""Collectives for values on the host: maxima, texts and checks among the processes of a run.
 
-Every process runs the same program on its own devices, and JAX's runtime joins these to one mesh.
-What only one of them may do, or know by its own clock, they agree on here.
+All processes must call them at the same point. A single process needs no communication.
 """
 
 import json
@@ -17,73 +16,72 @@ from flax_vision.errors import UserError
 _Result = TypeVar("_Result")
 
 
-def count() -> int:
-    """Returns how many processes the run has."""
+def process_count() -> int:
+    """Returns the number of processes in the run."""
     return jax.process_count()
 
 
-def is_first() -> bool:
-    """Returns whether this is the process that writes and shows what there is one of."""
+def is_primary() -> bool:
+    """Returns whether this process writes the run's files and prints its progress."""
     return jax.process_index() == 0
 
 
-def agreed(*asked: int) -> tuple[int, ...]:
-    """Returns the largest that any process asks for, of each number; called by all at once."""
-    if count() == 1:
-        return asked
-    rows = multihost_utils.process_allgather(np.array(asked, np.int32))
+def all_max(*values: int) -> tuple[int, ...]:
+    """Returns the maximum over all processes, for each value."""
+    if process_count() == 1:
+        return values
+    rows = multihost_utils.process_allgather(np.array(values, np.int32))
     return tuple(rows.max(axis=0).tolist())
 
 
-def gathered(text: str) -> list[str]:
-    """Returns what each process says, the first's first; called by all at once."""
-    if count() == 1:
+def all_gather_text(text: str) -> list[str]:
+    """Returns the texts of all processes, in their order."""
+    if process_count() == 1:
         return [text]
-    own = np.frombuffer(text.encode(), np.uint8)
-    (longest,) = agreed(len(own))
-    rows = multihost_utils.process_allgather(np.pad(own, (0, longest + 1 - len(own))))
+    data = np.frombuffer(text.encode(), np.uint8)
+    (longest,) = all_max(len(data))
+    rows = multihost_utils.process_allgather(np.pad(data, (0, longest + 1 - len(data))))
     return [row.tobytes().rstrip(b"\0").decode() for row in rows]
 
 
-def first_only(function: Callable[[], _Result]) -> _Result | None:
-    """Has the first process do something, for which the others wait; called by all at once.
+def primary_only(function: Callable[[], _Result]) -> _Result | None:
+    """Calls a function in the primary process, for which the others wait.
 
     Returns:
-      The result in the first process, None in the others.
+      The result in the primary process, None in the others.
 
     Raises:
-      UserError: it was one in the first process, or an OSError, for which the others raise this.
+      UserError: The function raised it, or an OSError that the others raise as a UserError.
     """
     result, failure = None, None
-    if is_first():
+    if is_primary():
         try:
             result = function()
         except (UserError, OSError) as error:
             failure = error
-    told = gathered(str(failure or ""))[0]
+    message = all_gather_text(str(failure or ""))[0]
     if failure:
         raise failure
-    if told:
-        raise UserError(told)
+    if message:
+        raise UserError(message)
     return result
 
 
 def check_same(
     settings: Mapping[str, Any],
     what: str = "one configuration",
-    mend: str = "Start all with the same command, but for --process_id.",
+    hint: str = "Start all with the same command, except for --process-id.",
 ) -> None:
     """Raises a UserError in every process unless all have the same settings.
 
     Args:
-      settings: what this process has, by name.
-      what: what they are together, for a person.
-      mend: what to do where they differ.
+      settings: Settings of this process, by name.
+      what: Name of the settings together.
+      hint: Sentence about what to do where they differ.
     """
-    texts = gathered(json.dumps(settings, sort_keys=True))
+    texts = all_gather_text(json.dumps(settings, sort_keys=True))
     first = json.loads(texts[0])
-    for process, text in enumerate(texts):
-        other = json.loads(text)
+    for process, other in enumerate(map(json.loads, texts)):
         differences = [
             f"{key} is {first.get(key)!r} in process 0 and {other.get(key)!r} in process {process}"
             for key in sorted(first | other)
@@ -91,5 +89,5 @@ def check_same(
         ]
         if differences:
             raise UserError(
-                f"the processes of a run must have {what}: {'; '.join(differences)}. {mend}"
+                f"the processes of a run must have {what}: {'; '.join(differences)}. {hint}"
             )

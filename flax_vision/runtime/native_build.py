@@ -1,7 +1,7 @@
-"""Libraries that are compiled on the machine where they run, and kept in the user's cache.
+"""Compilation of C++ libraries on the user's machine, into the user's cache.
 
-Compiled there, they fit what is installed beside them, and the package stays free of binaries. A
-file ends with the digest of what is before it: opening a part of a library can kill a process.
+Such libraries fit the other installed libraries, and the package needs no binaries. Each file ends
+with the digest of its content, because loading a truncated library can kill a process.
 """
 
 import hashlib
@@ -20,23 +20,23 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class UnavailableError(Exception):
-    """Why a library cannot be had."""
+    """Raised if a library cannot be compiled; the message gives the reason."""
 
 
-def file_name(name: str, *made_of: str | bytes) -> str:
+def file_name(name: str, *sources: str | bytes) -> str:
     """Returns the name of a library's file.
 
     Args:
       name: Prefix of the file's name.
-      *made_of: Everything that the library depends on; any change gives another name.
+      *sources: Sources and versions that determine the library; any change gives another name.
     """
-    parts = [part.encode() if isinstance(part, str) else part for part in made_of]
-    digest = hashlib.sha256(b"".join(parts)).hexdigest()
+    data = b"".join(item.encode() if isinstance(item, str) else item for item in sources)
+    digest = hashlib.sha256(data).hexdigest()
     return f"{name}-{digest[:16]}.so"
 
 
 def invalid_reason(path: Path) -> str | None:
-    """Returns why a file must not be loaded; None where it is as `keep` wrote it.
+    """Returns why a file must not be loaded; None if it is as `keep` wrote it.
 
     Raises:
       OSError: The file cannot be read.
@@ -50,10 +50,10 @@ def invalid_reason(path: Path) -> str | None:
 
 
 def keep(built: Path, path: Path) -> None:
-    """Keeps a compiled library at a path: whole or not at all, whoever else does the same.
+    """Installs a compiled library at a path atomically; other processes may do the same.
 
     Raises:
-      OSError: it cannot be written there.
+      OSError: The library cannot be written.
     """
     content = built.read_bytes()
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -69,16 +69,16 @@ def keep(built: Path, path: Path) -> None:
 def compile_library(
     source: bytes, options: Sequence[str], built: Path, notice: str | None = None
 ) -> None:
-    """Compiles C++ to a library.
+    """Compiles C++ source to a library.
 
     Args:
-      source: the text.
-      options: of the compiler, beside those that make a library.
-      built: where it is to be, in a folder where the source may lie too.
-      notice: a line for who waits, if it takes long.
+      source: Source code.
+      options: Compiler options, in addition to those for a shared library.
+      built: Path of the library; the source is written beside it.
+      notice: Line to print if the compilation takes long.
 
     Raises:
-      UnavailableError: there is no compiler, or it failed.
+      UnavailableError: There is no compiler, or it failed.
     """
     compiler = _compiler()
     if notice:
@@ -96,7 +96,7 @@ def compile_library(
 
 
 def _compiler() -> list[str]:
-    """Returns the words that a command for the C++ compiler begins with."""
+    """Returns the command of the C++ compiler, with the options in CXX."""
     named = os.environ.get("CXX", "")
     try:
         words = shlex.split(named) or [shutil.which("c++") or shutil.which("g++") or ""]

@@ -1,4 +1,4 @@
-"""Checks whether a new process may replace this one with the same program."""
+"""Check whether this process can start its program again without losing anything."""
 
 import builtins
 import os
@@ -11,12 +11,12 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def obstacle() -> str | None:
-    """Returns why the program cannot be started again; None where nothing would be lost.
+    """Returns why the program cannot be restarted; None where nothing would be lost.
 
-    Only a script, or a program of `-c` or `-m`, can start again, at its beginning, and if it calls
-    this package itself. A session would lose its variables. Standard input can be read only once.
+    Only a script, or a program of `-c` or `-m`, can restart, and only if it calls this package
+    itself. A session would lose its variables. Standard input can be read only once.
     """
-    import multiprocessing  # here, because `is_interactive` is called before other imports
+    import multiprocessing  # here, because commands that only print call `is_interactive`
 
     if "jax" in sys.modules:
         return "JAX was imported before"
@@ -25,16 +25,16 @@ def obstacle() -> str | None:
     if threading.active_count() > 1 or multiprocessing.parent_process() is not None:
         return "this program has other threads or processes"
     main = vars(sys.modules["__main__"])
-    frames = _frames_of_others()
+    frames = _caller_frames()
     if main["__name__"] != "__main__" or not frames or frames[0].f_globals is not main:
         return "the program's main module does not call it itself"
     file, source = main.get("__file__"), frames[-1].f_code.co_filename
-    # A program of `-c` has no file. The file of standard input may be a pipe.
-    if not (source == "<string>" if file is None else source == file and Path(file).is_file()):
+    if file is None and source == "<string>":  # a program of `-c`
+        return None
+    if file is None or source != file or not Path(file).is_file():  # standard input may be a pipe
         return "this program is not started from a file"
-    if file and not _is_found_again(file, is_module=main["__spec__"] is not None):
-        return "the current directory was changed before"
-    return None
+    is_module = main["__spec__"] is not None
+    return None if _finds_file(file, is_module) else "the current directory was changed before"
 
 
 def is_interactive() -> bool:
@@ -42,19 +42,19 @@ def is_interactive() -> bool:
     return bool(sys.flags.inspect) or hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
 
 
-def _is_found_again(file: str, is_module: bool) -> bool:
-    """Returns whether the command finds the file of the program from the current directory."""
-    for word in sys.orig_argv[1:]:  # the program may be a folder, too
+def _finds_file(file: str, is_module: bool) -> bool:
+    """Returns whether the command finds the program's file from the current directory."""
+    for word in sys.orig_argv[1:]:  # the program may be a directory
         if os.path.realpath(file) in map(os.path.realpath, (word, f"{word}/__main__.py")):
             return True
-    # Python puts the first current directory before the places of modules.
+    # Python puts the initial working directory first in its search path.
     was_there = not sys.flags.safe_path and Path(file).is_relative_to(sys.path[0])
     is_there = os.path.realpath(sys.path[0]) == os.path.realpath("")
     return is_module and (is_there or not was_there)
 
 
-def _frames_of_others() -> list[FrameType]:
-    """Returns the calls outside this package and `runpy` (of `-m`), the innermost first."""
+def _caller_frames() -> list[FrameType]:
+    """Returns the frames outside this package and `runpy` (for `-m`), the innermost first."""
     frames: list[FrameType] = []
     frame: FrameType | None = sys._getframe()
     while frame is not None:

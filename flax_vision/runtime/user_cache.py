@@ -1,6 +1,6 @@
-"""The user's cache directory, and the trust in its files.
+"""The user's cache directory, which other users must not be able to write.
 
-Compiled code is loaded from there, so other users must not be able to write it.
+Compiled code is loaded from there.
 """
 
 import functools
@@ -12,18 +12,19 @@ from pathlib import Path
 import platformdirs
 
 MODE = 0o755
-"""Permissions of a directory that only its owner can write."""
+"""Permissions of the directory: only its owner can write it."""
 
 
 class NoCacheError(Exception):
-    """Raised where there is no cache directory; its text says why."""
+    """Raised where there is no cache directory; the message gives the reason."""
 
 
 def find_cache_dir() -> Path:
-    """Returns the cache directory of this package, and creates it where it is missing.
+    """Returns the cache directory of this package, and creates it if it is missing.
 
     Raises:
-      NoCacheError: The user has none, it cannot be created, or other users can write it.
+      NoCacheError: The user has no home directory, the cache directory cannot be created, or other
+        users can write it.
     """
     try:
         path = platformdirs.user_cache_path("flax_vision").expanduser().absolute()
@@ -40,7 +41,7 @@ def find_cache_dir() -> Path:
 
 
 def cache_dir() -> Path | None:
-    """Returns the cache directory of this package; None where there is none, with one warning."""
+    """Returns the cache directory of this package; None, with one warning, if there is none."""
     try:
         return find_cache_dir()
     except NoCacheError as error:
@@ -49,10 +50,10 @@ def cache_dir() -> Path | None:
 
 
 def untrusted_reason(path: Path) -> str | None:
-    """Returns why a file or directory is not safe from other users; None where it is.
+    """Returns why other users can change a file or directory; None if they cannot.
 
     Raises:
-      OSError: It cannot be read.
+      OSError: The file or directory cannot be read.
     """
     if not hasattr(os, "geteuid"):  # Windows: a user's profile is private
         return None

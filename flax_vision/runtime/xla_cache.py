@@ -1,7 +1,7 @@
-"""JAX's cache of compiled programs, and the removal of its damaged entries.
+"""JAX's compilation cache, and the removal of its damaged entries.
 
-JAX never replaces an existing entry, even a damaged one. After a full disk or a killed process it
-would compile that program at every start.
+JAX never replaces an existing entry, even one damaged by a full disk or a killed process. It would
+compile that program at every start.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from typing import Any
 from flax_vision.runtime import cpu_features, restart, user_cache
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
-"""JAX's variable for the directory of compiled programs."""
+"""JAX's environment variable for the directory of the cache."""
 
 SHORTEST_COMPILATION = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
-"""JAX's variable for the shortest compilation that is cached, in seconds."""
+"""JAX's environment variable for the shortest compilation that it caches, in seconds."""
 
 _SIZE = "JAX_COMPILATION_CACHE_MAX_SIZE"
 _NO_LIMIT = "-1"
@@ -27,17 +27,20 @@ _DAMAGE = re.compile(r"Error reading persistent compilation cache entry for '(.+
 
 
 def configure(environment: MutableMapping[str, str]) -> None:
-    """Makes JAX keep compiled programs in the cache directory, unless the user chose another."""
-    named = environment.get(CACHE)
-    if named == "" or "://" in (named or ""):  # none, or a bucket, which JAX handles
+    """Makes JAX cache compiled programs in the user's cache directory.
+
+    A directory that the user has set is kept.
+    """
+    given = environment.get(CACHE)
+    if given == "" or "://" in (given or ""):  # no cache, or a bucket, which JAX handles
         return
-    path = _own_directory() if named is None else Path(named)
-    if path is None or not _is_usable(path, is_own=named is None):
+    path = _default_directory() if given is None else Path(given)
+    if path is None or not _is_usable(path, is_own=given is None):
         environment[CACHE] = ""
         return
     if not restart.is_interactive():  # a session shows warnings in its own way
         _remove_unreadable_entries(path)
-    if named is None:
+    if given is None:
         environment[CACHE] = str(path)
         environment.setdefault(_SIZE, str(_CACHE_BYTES))
         environment.setdefault(SHORTEST_COMPILATION, "0.1")
@@ -46,7 +49,7 @@ def configure(environment: MutableMapping[str, str]) -> None:
 
 
 def tell_jax(environment: Mapping[str, str]) -> None:
-    """Gives the settings to JAX where it has read its variables before, unless it has others."""
+    """Passes the settings to JAX, which has read its variables already, unless it has its own."""
     import jax
 
     if getattr(jax.config, CACHE.lower()) is None:
@@ -56,17 +59,14 @@ def tell_jax(environment: Mapping[str, str]) -> None:
                 jax.config.update(variable.lower(), kind(environment[variable]))
 
 
-def _own_directory() -> Path | None:
-    cache = user_cache.cache_dir()
-    return cache / f"xla-{_instructions()}" if cache else None
+def _default_directory() -> Path | None:
+    """Returns the cache directory for the machine's instruction set, for which XLA compiles.
 
-
-def _instructions() -> str:
-    """Returns a name for the machine's instruction set, for which XLA compiles.
-
-    A home directory may be shared among machines, and JAX's keys do not tell them apart.
+    Machines may share a home directory, and JAX's cache keys do not contain the instruction set.
     """
-    return hashlib.sha256(cpu_features.flags().encode()).hexdigest()[:8]
+    cache = user_cache.cache_dir()
+    digest = hashlib.sha256(cpu_features.flags().encode()).hexdigest()[:8]
+    return cache / f"xla-{digest}" if cache else None
 
 
 def _is_usable(path: Path, is_own: bool) -> bool:
@@ -88,26 +88,26 @@ def _is_usable(path: Path, is_own: bool) -> bool:
 
 
 def _remove_unfinished(path: Path) -> None:
-    """Removes entries without a time of last use, which JAX writes last."""
+    """Removes entries without a time of last use; JAX writes it last."""
     for program in path.glob("*-cache"):
         if not program.with_name(program.name.removesuffix("cache") + "atime").exists():
             program.unlink(missing_ok=True)
 
 
 def _remove_unreadable_entries(path: Path) -> None:
-    """Removes each entry that JAX warns it cannot read, so that JAX writes it again."""
+    """Removes each entry that JAX cannot read, so that JAX writes it again; a warning names it."""
     show = warnings.showwarning
 
     def show_and_remove(message: Warning | str, *args: Any, **kwargs: Any) -> None:
         show(message, *args, **kwargs)
         if found := _DAMAGE.match(str(message)):
-            _remove(path, found[1])
+            _remove_entries(path, found[1])
 
     warnings.showwarning = show_and_remove
 
 
-def _remove(path: Path, program: str) -> None:
-    """Removes all entries with a program's name, because the warning does not name the entry."""
+def _remove_entries(path: Path, program: str) -> None:
+    """Removes all entries of a program, because JAX's warning does not name the single entry."""
     entry = re.compile(re.escape(program) + "-[0-9a-f]+-(cache|atime)")
     for file in path.iterdir():
         if entry.fullmatch(file.name):

@@ -1,9 +1,9 @@
 """XLA flags that make programs faster on a CPU, if the installed jaxlib accepts them.
 
-XLA computes convolutions with YNNPACK, which on x86-64 takes up to 1.7 times as long as Eigen. On a
-CPU it also drops `lax.optimization_barrier` before it fuses operations. Then a value is computed
-again at each use, such as a batch normalization in the transposition after it. Other values are
-stored without need, such as the operand of a ReLU for its derivative.
+XLA computes convolutions with YNNPACK, which takes up to 1.7 times as long as Eigen on x86-64. On a
+CPU it also drops `lax.optimization_barrier` before it fuses operations. Then it computes some
+values again at each use, such as a batch normalization in the transposition after it. It stores
+others without need, such as the operand of a ReLU for its derivative.
 """
 
 import contextlib
@@ -23,15 +23,16 @@ EIGEN = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 """The flag that leaves convolutions to Eigen."""
 
 BARRIERS = "--xla_disable_hlo_passes=cse_barrier_expander,small-while-loop-hoisting"
-"""The flag that has XLA heed barriers to the end.
+"""The flag that makes XLA keep barriers to the end.
 
-XLA compiles a small loop into one function, in which barriers are an error, or end the process.
+It also disables the compilation of a small loop into one function, where barriers are an error or
+end the process.
 """
 
 _PLUGINS = "jax_plugins"
-"""The entry points, and the package, of other devices than CPUs and TPUs."""
+"""Name of JAX's entry points, and of the package, for devices other than CPUs and TPUs."""
 
-# XLA ends a process that gives an unknown flag. Other versions may not compile barriers.
+# XLA ends a process with an unknown flag. Some versions cannot compile barriers.
 _TRIAL = """
 import jax, jax.numpy as jnp
 from jax import lax
@@ -45,12 +46,12 @@ _ANSWERS = ("yes", "no")
 
 
 def configure(environment: MutableMapping[str, str]) -> None:
-    """Sets XLA's flags for a CPU, except those that the user has set or keeps in a file."""
+    """Sets XLA's flags for a CPU, except those that the user has set or stores in a file."""
     flags = environment.get(FLAGS, "")
     if flags and not flags.lstrip().startswith("-"):
         return
     wanted = [EIGEN] if platform.machine() in ("x86_64", "AMD64") else []
-    if _has_cpus_alone(environment):  # compilers for other devices have a pass of that name
+    if _has_only_cpus(environment):  # compilers for other devices have a pass of that name
         wanted.append(BARRIERS)
     missing = [flag for flag in wanted if flag.partition("=")[0] not in flags]
     if added := accepted(missing):
@@ -65,22 +66,22 @@ def accepted(flags: Sequence[str]) -> list[str]:
 
 
 def _accepts(flags: Sequence[str]) -> bool:
-    """Returns whether jaxlib compiles with these flags; a file in the cache has the answer."""
+    """Returns whether jaxlib compiles with these flags; the cache stores the answer in a file."""
     cache = user_cache.cache_dir()
     version = metadata.version("jaxlib")
     digest = hashlib.sha256(f"{version} {' '.join(flags)} {_TRIAL}".encode()).hexdigest()
     file = cache and cache / f"flags-{version}-{digest[:8]}"
     answer = file.read_text() if file and file.is_file() else ""
     if answer not in _ANSWERS:
-        answer = _ask(flags)
+        answer = _try_flags(flags)
         if file and answer in _ANSWERS:
             with contextlib.suppress(OSError):  # the next start tries again
                 file.write_text(answer)
     return answer == "yes"
 
 
-def _ask(flags: Sequence[str]) -> str:
-    """Returns one of `_ANSWERS`; empty where jaxlib does not compile for another reason."""
+def _try_flags(flags: Sequence[str]) -> str:
+    """Returns one of `_ANSWERS`; an empty text if jaxlib fails for another reason."""
     try:
         if _compiles(flags):
             return "yes"
@@ -90,10 +91,10 @@ def _ask(flags: Sequence[str]) -> str:
 
 
 def _compiles(flags: Sequence[str]) -> bool:
-    own = {FLAGS: " ".join(flags), "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
+    settings = {FLAGS: " ".join(flags), "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
     done = subprocess.run(
         [sys.executable, "-P", "-c", _TRIAL],
-        env={**os.environ, **own},
+        env={**os.environ, **settings},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -103,8 +104,8 @@ def _compiles(flags: Sequence[str]) -> bool:
     return not done.returncode
 
 
-def _has_cpus_alone(environment: Mapping[str, str]) -> bool:
-    """Whether JAX will find no other device."""
+def _has_only_cpus(environment: Mapping[str, str]) -> bool:
+    """Returns whether JAX will find no devices but CPUs."""
     if platforms := environment.get("JAX_PLATFORMS"):
         return platforms == "cpu"
     packages = map(importlib.util.find_spec, ("libtpu", _PLUGINS))

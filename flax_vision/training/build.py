@@ -183,10 +183,10 @@ def make_partitioner(config: ConfigDict) -> Partitioner:
         raise
     except ValueError as error:
         raise UserError(f"config.mesh: {error}") from error
-    if multihost.count() > 1 and mesh.size < jax.device_count():
+    if multihost.process_count() > 1 and mesh.size < jax.device_count():
         raise UserError(
             f"config.mesh has {mesh.size} of the {jax.device_count()} devices of "
-            f"{multihost.count()} processes, and each must take part; "
+            f"{multihost.process_count()} processes, and each must take part; "
             "give --config.mesh.data=0 for all."
         )
     devices = mesh.shape[DATA]
@@ -194,7 +194,7 @@ def make_partitioner(config: ConfigDict) -> Partitioner:
         fewer = f"--config.mesh.data={math.gcd(batch_size, devices)} or "
         raise UserError(
             f"config.batch_size is {batch_size}, which cannot be divided among {devices} devices; "
-            f"give {'' if multihost.count() > 1 else fewer}"
+            f"give {'' if multihost.process_count() > 1 else fewer}"
             f"--config.batch_size={-(-batch_size // devices) * devices}."
         )
     return Partitioner(mesh, asked.fsdp, getattr(model, "column_layers", ()))

@@ -183,7 +183,7 @@ class Checkpoints:
     def _set_aside(self, step: int) -> Path:
         target = self._directory.with_name("checkpoints.damaged") / str(step)
         target.parent.mkdir(exist_ok=True)
-        multihost.first_only(lambda: self._move(step, target))
+        multihost.primary_only(lambda: self._move(step, target))
         self._manager.reload()
         return target
 

@@ -24,7 +24,7 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         # Of many processes the first speaks; warnings are of each one's own images.
-        quiet = not multihost.is_first()
+        quiet = not multihost.is_primary()
         self._console = console or Console(highlight=False, markup=False, quiet=quiet)
         self._is_live = self._console.is_terminal
         self._progress = Progress(

@@ -62,7 +62,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
         is_reported = tested is None and (workdir / REPORT_PAGE).exists()
-        if config.write_report and not is_reported and multihost.is_first():
+        if config.write_report and not is_reported and multihost.is_primary():
             _report(workdir, tested, display)
         return result
 

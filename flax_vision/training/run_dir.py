@@ -74,7 +74,7 @@ class RunDirectory:
     def check_exists(self) -> None:
         """Raises a UserError if the directory was removed during the run."""
         files = (self.path / LOCK, self.path / CONFIG)
-        if multihost.is_first() and not any(file.exists() for file in files):
+        if multihost.is_primary() and not any(file.exists() for file in files):
             raise UserError(
                 f"run directory {str(self.path)!r} was removed or moved during the run; give the "
                 "same command again to begin anew, or move it back first to go on."
@@ -87,13 +87,13 @@ class RunDirectory:
           UserError: The whole directory was removed.
         """
         self.check_exists()
-        if multihost.is_first() and not (self.path / CONFIG).exists():
+        if multihost.is_primary() and not (self.path / CONFIG).exists():
             print_warning(f"{self.path / CONFIG} was removed during the run; it is written again")
             self._write_config()
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
-        if not multihost.is_first():
+        if not multihost.is_primary():
             return
         self._add_line(record)
         self._events.add(record)
@@ -105,12 +105,12 @@ class RunDirectory:
           metadata: Description of the model.
           history: Records of the epochs up to the checkpoint at which the run resumes.
         """
-        if multihost.is_first():
+        if multihost.is_primary():
             for name in (REPORT_PAGE, RESULT):
                 (self.path / name).unlink(missing_ok=True)
         self.rewind(history)
         self.write_metadata(metadata)
-        if multihost.is_first():
+        if multihost.is_primary():
             self._write_config()
 
     def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
@@ -119,7 +119,7 @@ class RunDirectory:
         Args:
           history: the records of the epochs up to the checkpoint from which a run goes on.
         """
-        if not multihost.is_first():
+        if not multihost.is_primary():
             return
         self.check_exists()
         write_file(self._metrics, "".join(json.dumps(record) + "\n" for record in history))
@@ -129,7 +129,7 @@ class RunDirectory:
 
     def write_metadata(self, metadata: ModelMetadata) -> None:
         """Writes the description of the model, with its preprocessing."""
-        if multihost.is_first():
+        if multihost.is_primary():
             self.check_exists()
             write_file(self.path / METADATA, metadata.to_json())
 
@@ -154,13 +154,13 @@ class RunDirectory:
 
         All processes of the run call it at once, and hear what the first has read.
         """
-        found = multihost.first_only(self._read_result)
-        result: dict[str, Any] | None = json.loads(multihost.gathered(json.dumps(found))[0])
+        found = multihost.primary_only(self._read_result)
+        result: dict[str, Any] | None = json.loads(multihost.all_gather_text(json.dumps(found))[0])
         return result
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes down what the run came to."""
-        if not multihost.is_first():
+        if not multihost.is_primary():
             return
         self.restore_config()
         self._add_line(result)
@@ -179,7 +179,7 @@ class RunDirectory:
         found = fingerprint.identities(parts)
         mend = "Bring those of process 0 to where the other reads them."
         multihost.check_same(fingerprint.brief(found), "the same images", mend)
-        multihost.first_only(lambda: self._claim_images(found))
+        multihost.primary_only(lambda: self._claim_images(found))
 
     def close(self) -> None:
         """Closes the files."""
@@ -236,9 +236,9 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     """
     run = RunDirectory(path, config)
     with contextlib.ExitStack() as stack:
-        began = multihost.first_only(lambda: _take(path, config, stack)) or config
-        run.data_moved = any(multihost.agreed(_data_places(began) != _data_places(config)))
-        run.init_from = multihost.gathered(began.get(INIT_FROM, ""))[0]
+        began = multihost.primary_only(lambda: _take(path, config, stack)) or config
+        run.data_moved = any(multihost.all_max(_data_places(began) != _data_places(config)))
+        run.init_from = multihost.all_gather_text(began.get(INIT_FROM, ""))[0]
         stack.callback(run.close)
         _check_seen(path)
         yield run
@@ -280,11 +280,11 @@ def _check_wildcards(path: Path) -> None:
 
 def _check_seen(path: Path) -> None:
     """Raises a UserError unless every process sees what the first has just written."""
-    written = multihost.gathered(_digest_of_starts(path))[0]
+    written = multihost.all_gather_text(_digest_of_starts(path))[0]
     deadline = time.monotonic() + _SEEN_SECONDS
     while _digest_of_starts(path) != written and time.monotonic() < deadline:
         time.sleep(0.2)
-    for process, seen in enumerate(multihost.gathered(_digest_of_starts(path))):
+    for process, seen in enumerate(multihost.all_gather_text(_digest_of_starts(path))):
         if seen != written:
             raise UserError(
                 f"process {process} does not see run directory {str(path)!r} of process 0; it must "

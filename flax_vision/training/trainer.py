@@ -61,7 +61,7 @@ class Trainer:
         is_lost = kind is not None and issubclass(kind, JaxRuntimeError)
         try:
             if (
-                not is_lost or multihost.count() == 1
+                not is_lost or multihost.process_count() == 1
             ):  # else a save may wait for a process that is dead
                 self._checkpoints.close()
         finally:
@@ -109,7 +109,7 @@ class Trainer:
             self._display.epoch(record, self._config.epochs, self._setup.total_steps)
             self._display.left_out(self._setup.parts.left_out())
             is_best = "validation/top1" in record and self._best_step() == self._step
-            (saves,) = multihost.agreed(is_best or self._is_save_due)
+            (saves,) = multihost.all_max(is_best or self._is_save_due)
             if saves:
                 self._save()
         self._save()
@@ -137,7 +137,7 @@ class Trainer:
         }
         metadata = dataclasses.replace(self._setup.metadata, metrics=result)
         variables = self._placement.gathered(state.variables)
-        if multihost.is_first():
+        if multihost.is_primary():
             with add_file_name(self._directory.export):
                 saved_model.save(self._directory.export, metadata, variables)
         self._directory.finish(result)
@@ -163,7 +163,7 @@ class Trainer:
                 # Steps that wait for their turn would hold their images, and hide whether the next
                 # batch is waited for.
                 jax.block_until_ready(self._state.step)
-            shows, saves = multihost.agreed(self._display.is_due, self._is_save_due)
+            shows, saves = multihost.all_max(self._display.is_due, self._is_save_due)
             if shows:
                 self._show(epoch, pace)
             if saves:
@@ -257,7 +257,7 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _stop_if_asked(self) -> None:
-        (number,) = multihost.agreed(self._interruption.signal or 0)
+        (number,) = multihost.all_max(self._interruption.signal or 0)
         if not number:
             return
         self._save()

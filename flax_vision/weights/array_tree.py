@@ -75,7 +75,7 @@ def save_tree(path: Path, tree: Any) -> None:
       OSError: it could not be written.
     """
     alone = ocp.options.MultiprocessingOptions()
-    if multihost.count() > 1:
+    if multihost.process_count() > 1:
         own = jax.process_index()
         alone = ocp.options.MultiprocessingOptions(
             primary_host=own, active_processes={own}, barrier_sync_key_prefix="save_tree"

@@ -71,7 +71,7 @@ def fails(capsys, tmp_path, monkeypatch):
             [f"--config={LENET5}", "--config.mesh.column=3"],
             "config.mesh.column is 3; it must be 1,",
         ),
-        ([f"--config={LENET5}", "--coordinator=a:1"], "--num_processes and --process_id must"),
+        ([f"--config={LENET5}", "--coordinator=a:1"], "--num-processes and --process-id must"),
         ([f"--config={LENET5}", "--config.mesh.column=2"], "lenet5 has no columns"),
         ([f"--config={LENET5}", "--config.model.name=vgg61"], "unknown network 'vgg61'"),
         ([f"--config={LENET5}", "--config.model.codes=ascii"], "codes of lenet5 'ascii'"),

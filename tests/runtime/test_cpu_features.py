@@ -28,7 +28,7 @@ def test_flags_elsewhere(flags, monkeypatch):
 @pytest.fixture
 def cgroups(tmp_path, monkeypatch):
     """Sets 16 cores, and returns a function that writes the files of control groups."""
-    monkeypatch.setattr(cpu_features, "_cores_of_affinity", lambda: 16)
+    monkeypatch.setattr(cpu_features, "_affinity_cores", lambda: 16)
     monkeypatch.setattr(cpu_features, "_CGROUPS", str(tmp_path))
 
     def write(membership, **files):

@@ -58,7 +58,7 @@ def test_a_directory_of_the_users_that_cannot_be_written_is_warned_of(tmp_path):
 
 def test_a_directory_that_others_can_write_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = tmp_path / f"flax_vision/xla-{xla_cache._instructions()}"
+    path = xla_cache._default_directory()
     path.mkdir(0o755, parents=True)
     path.chmod(0o777)
     environment = {}
@@ -120,7 +120,8 @@ def test_an_unfinished_entry_is_removed(limit, remains, tmp_path, monkeypatch):
     assert (directory / "jit_f-0a-cache").exists() == remains
 
 
-def test_machines_with_other_instructions_have_another_cache(monkeypatch):
-    here = xla_cache._instructions()
+def test_machines_with_other_instructions_have_another_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    here = xla_cache._default_directory()
     monkeypatch.setattr(cpu_features, "flags", lambda: "flags\t\t: fpu sse2")
-    assert xla_cache._instructions() != here
+    assert xla_cache._default_directory() != here

@@ -47,7 +47,7 @@ def test_flags_of_xla(machine, known, plugins, platforms, flags, expected, monke
 def test_devices_that_have_no_entry_point(package, expected, monkeypatch):
     monkeypatch.setattr(xla_flags.metadata, "entry_points", lambda group: [])
     monkeypatch.setattr(xla_flags.importlib.util, "find_spec", lambda name: name == package)
-    assert xla_flags._has_cpus_alone({}) == expected
+    assert xla_flags._has_only_cpus({}) == expected
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="YNNPACK is left out on x86-64")

@@ -314,14 +314,14 @@ def test_processes_with_other_images(digits, tmp_path, monkeypatch):
         other = json.dumps(
             {**fingerprint.brief(fingerprint.identities(parts)), "test": "9 images, 0"}
         )
-        monkeypatch.setattr(multihost, "gathered", lambda text: [text, text, other])
+        monkeypatch.setattr(multihost, "all_gather_text", lambda text: [text, text, other])
         message = "the same images: test is '10 images, .{8}' in process 0 and '9 images, 0'"
         with pytest.raises(UserError, match=f"{message} in process 2. Bring those of process 0"):
             run.claim_images(parts)
 
 
 def test_process_that_does_not_see_the_directory_of_the_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(multihost, "gathered", lambda text: [text, ""])
+    monkeypatch.setattr(multihost, "all_gather_text", lambda text: [text, ""])
     message = "process 1 does not see run directory .*run' of process 0; it must be on a disk that"
     with pytest.raises(UserError, match=message), open_run(tmp_path / "run", CONFIG):
         pass
@@ -333,7 +333,7 @@ def test_process_waits_until_it_sees_the_directory(tmp_path, monkeypatch):
     def wait(seconds):
         (tmp_path / "launches.json").write_bytes(b"[]")
 
-    monkeypatch.setattr(multihost, "gathered", lambda text: [written, text])
+    monkeypatch.setattr(multihost, "all_gather_text", lambda text: [written, text])
     monkeypatch.setattr(run_dir.time, "sleep", wait)
     run_dir._check_seen(tmp_path)
     monkeypatch.setattr(run_dir, "_SEEN_SECONDS", 0.0)
@@ -343,8 +343,8 @@ def test_process_waits_until_it_sees_the_directory(tmp_path, monkeypatch):
 
 def test_result_is_that_of_the_first(tmp_path, monkeypatch):
     told = iter(["", '{"step": 20}'])  # of no mistake, and the result
-    monkeypatch.setattr(multihost, "is_first", lambda: False)
-    monkeypatch.setattr(multihost, "gathered", lambda text: [next(told), text])
+    monkeypatch.setattr(multihost, "is_primary", lambda: False)
+    monkeypatch.setattr(multihost, "all_gather_text", lambda text: [next(told), text])
     assert run_dir.RunDirectory(tmp_path, CONFIG).result() == {"step": 20}
 
 
