@@ -14,7 +14,6 @@ import os
 import platform
 import sys
 import tempfile
-import warnings
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import NoReturn
 
 from flax_vision.runtime import native_build, user_cache
 from flax_vision.runtime.native_build import UnavailableError
+from flax_vision.runtime.terminal import warn
 from flax_vision.runtime.user_cache import NoCacheError
 
 ALLOCATOR = "FLAX_VISION_ALLOCATOR"
@@ -154,4 +154,4 @@ def _private(source: bytes, name: str) -> Path:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=2)
+    warn(text)

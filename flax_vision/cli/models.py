@@ -1,0 +1,31 @@
+"""The command `flax-vision models`."""
+
+import argparse
+
+from flax_vision.cli.arguments import add_shared
+from flax_vision.cli.console import print_table
+
+DESCRIPTION = "Lists the models with their paper, parameters and multiply-adds for one image."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    parser.add_argument("pattern", nargs="?", help="names to list, such as 'vgg*' (default: all)")
+    add_shared(parser, "--format")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prints the table of the models."""
+    from flax_vision.models.catalog import find
+
+    rows = [
+        {
+            "name": name,
+            "year": str(entry.paper.year),
+            "parameters": entry.parameters,
+            "multiply-adds": entry.multiply_adds,
+            "paper": entry.paper.title,
+        }
+        for name, entry in find(options.pattern).items()
+    ]
+    print_table(rows, options.format)
