@@ -17,7 +17,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from flax_vision.cli.tables import print_table
+from flax_vision.cli.console import print_table
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
 

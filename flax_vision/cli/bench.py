@@ -1,4 +1,7 @@
-"""The command `flax-vision bench`."""
+"""Measures the speed of training and inference on random images.
+
+The speeds are compared with the largest matrix product. Each measurement has a new process.
+"""
 
 import argparse
 import dataclasses
@@ -10,10 +13,6 @@ from flax_vision.cli.arguments import MODES, add_shared, positive_int, positive_
 from flax_vision.cli.console import print_table
 from flax_vision.runtime import environment
 from flax_vision.runtime.terminal import print_note
-
-DESCRIPTION = """\
-Times training steps and inference of models on random images, and compares them with the largest
-matrix product. Each measurement has a process of its own."""
 
 EPILOG = """\
 Two environment variables select what is measured: FLAX_VISION_ONEDNN=0 disables oneDNN, and

@@ -1,4 +1,7 @@
-"""The command `flax-vision evaluate`."""
+"""Tests a trained model on images that it was not trained on.
+
+Prints top-1 and top-5 accuracy. The protocol is the run's own, or one of the papers'.
+"""
 
 import argparse
 import json
@@ -11,10 +14,6 @@ from flax_vision.text import counted
 
 if TYPE_CHECKING:
     from flax_vision.evaluation.evaluate import Evaluation
-
-DESCRIPTION = """\
-Tests a trained model on images that it was not trained on, and prints top-1 and top-5 accuracy. The
-protocol is the run's own, or one of the papers'."""
 
 EPILOG = """\
 protocols; sizes are for models of 224x224 images, and in proportion for others:
@@ -62,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-flip", action="store_true", help="leave out the mirror images")
     add("--split", choices=("train", "validation", "test"), default="test", help="default: test")
     add("--data", metavar="NAME", help="another dataset with the same classes")
-    folder = """folder of images with a folder for each class (default: the run's); its split folders
+    folder = """folder of images with a folder for each class (default: the run's); split folders
         train/, val/ and test/ follow --split, and other folders are tested as a whole"""
     add_shared(parser, "--image-dir", help=folder)
     on_error = "at unreadable images: stop, or skip and count them (default: the run's)"

@@ -1,4 +1,7 @@
-"""The command `flax-vision export`."""
+"""Writes a trained or imported model for another program.
+
+stablehlo and onnx are for one image size, the model's own, and for any batch size.
+"""
 
 import argparse
 
@@ -6,10 +9,6 @@ from flax_vision.cli.arguments import add_shared
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.text import printable
-
-DESCRIPTION = """\
-Writes a trained or imported model for another program. stablehlo and onnx are for one image size,
-the model's own, and for any batch size."""
 
 EPILOG = """\
 formats:

@@ -1,4 +1,9 @@
-"""The command `flax-vision import-weights`."""
+"""Imports weights of torchvision's form of a model.
+
+Writes an export directory with torchvision's preprocessing and the class names. `flax-vision
+evaluate` and `predict`, fine-tuning (--config.init_from=DIR) and fv.load read it. Prints the source
+of each array.
+"""
 
 import argparse
 import dataclasses
@@ -15,11 +20,6 @@ from flax_vision.runtime.terminal import print_note
 
 if TYPE_CHECKING:
     from flax_vision.weights.importing import Imported
-
-DESCRIPTION = """\
-Writes an export directory from weights of torchvision's form of a model, with torchvision's
-preprocessing and the class names. `flax-vision evaluate` and `predict`, fine-tuning
-(--config.init_from=DIR) and fv.load read it. Prints the source of each array."""
 
 EPILOG = """\
 SOURCE is a .safetensors file; a .pth or .pt file, which needs PyTorch; or torchvision:NAME, such as

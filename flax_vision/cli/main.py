@@ -20,17 +20,8 @@ from flax_vision.errors import UserError
 from flax_vision.runtime import environment
 from flax_vision.runtime.terminal import configure_streams, print_error
 
-_COMMANDS = {
-    "models": (models, "list the models"),
-    "summary": (summary, "print a model as its paper's table"),
-    "bench": (bench, "measure the speed of training and inference"),
-    "profile": (profile, "print the time of each layer and operation"),
-    "evaluate": (evaluate, "test a trained model by its paper's protocol"),
-    "import-weights": (import_weights, "import torchvision's weights"),
-    "predict": (predict, "classify images"),
-    "report": (report, "write a page about a run"),
-    "export": (export, "write a trained model for other programs"),
-}
+_COMMANDS = (models, summary, bench, profile, evaluate, import_weights, predict, report, export)
+"""Modules of the commands. The docstring of each is the command's help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,11 +71,11 @@ def _parser() -> Parser:
         "`python train.py --help`.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, help_text) in _COMMANDS.items():
-        epilog = getattr(module, "EPILOG", None)
-        command = commands.add_parser(
-            name, help=help_text, description=module.DESCRIPTION, epilog=epilog
-        )
+    for module in _COMMANDS:
+        name = module.__name__.rpartition(".")[2].replace("_", "-")
+        description, epilog = module.__doc__ or "", getattr(module, "EPILOG", None)
+        first_line = description.partition("\n")[0]
+        command = commands.add_parser(name, help=first_line, description=description, epilog=epilog)
         module.add_arguments(command)
         command.set_defaults(run=module.run, parser=command)
     return parser

@@ -1,11 +1,9 @@
-"""The command `flax-vision models`."""
+"""Lists the models with paper, parameters and multiply-adds for one image."""
 
 import argparse
 
 from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import print_table
-
-DESCRIPTION = "Lists the models with their paper, parameters and multiply-adds for one image."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

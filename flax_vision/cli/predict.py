@@ -1,4 +1,8 @@
-"""The command `flax-vision predict`."""
+"""Prints the most probable classes of images.
+
+Images are preprocessed as in the model's own test. An error names each unreadable image; then
+the exit status is 1.
+"""
 
 import argparse
 import csv
@@ -18,10 +22,6 @@ from flax_vision.text import counted, printable
 
 if TYPE_CHECKING:
     from flax_vision.evaluation.classifier import Classifier, Prediction, Predictions
-
-DESCRIPTION = """\
-Prints the most probable classes of each image, with the preprocessing of the model's own test. An
-error names each unreadable image; then the exit status is 1."""
 
 EPILOG = """\
 Images are JPEG, PNG, WebP, AVIF (if Pillow reads it), BMP, GIF (the first frame), TIFF or PPM

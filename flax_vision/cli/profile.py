@@ -1,4 +1,7 @@
-"""The command `flax-vision profile`."""
+"""Prints the milliseconds of a step by layer and by operation.
+
+Operations that run at the same time on several threads count in full.
+"""
 
 import argparse
 import json
@@ -11,10 +14,6 @@ from flax_vision.cli.console import print_table
 
 if TYPE_CHECKING:
     from flax_vision.analysis.profiler import Time
-
-DESCRIPTION = """\
-Prints the milliseconds of a step by layer and by operation. Operations that run at the same time on
-several threads count in full."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,9 @@
-"""The command `flax-vision report`."""
+"""Writes a page about a run.
+
+The page DIR/report/index.html opens offline and wherever you move DIR. Its figures are PNG files,
+each for a light and for a dark page (-dark). A run writes its report at the end, except with
+--config.write_report=False. The report of an unfinished run shows its best checkpoint.
+"""
 
 import argparse
 
@@ -8,12 +13,6 @@ from flax_vision.errors import UserError
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.text import printable
-
-DESCRIPTION = """\
-Writes DIR/report/: the page index.html, which opens offline and wherever you move DIR, and its
-figures as PNG files, each for a light and for a dark page (-dark). A run writes its report at the
-end, except with --config.write_report=False. The report of an unfinished run shows its best
-checkpoint."""
 
 EPILOG = """\
 sections of the page:

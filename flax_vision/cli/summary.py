@@ -1,4 +1,10 @@
-"""The command `flax-vision summary`."""
+"""Prints a model as its paper's table.
+
+The table has the layers with their kernels (size/stride and number), output, parameters and
+multiply-adds for one image. Nothing is compiled, except with --mesh: then the gradients are
+compiled for as many emulated devices. The bytes that each device stores and sends are read from
+that program, and from the program of as many devices that share only the batch.
+"""
 
 import argparse
 import json
@@ -10,12 +16,6 @@ from flax_vision.cli.console import print_table
 from flax_vision.errors import UserError
 from flax_vision.runtime import environment
 from flax_vision.text import counted
-
-DESCRIPTION = """\
-Prints the layers of a model: kernels (size/stride and number), output, parameters and multiply-adds
-for one image. Nothing is compiled, except with --mesh: then the gradients are compiled for as many
-emulated devices. The bytes that each device stores and sends are read from that program, and from
-the program of as many devices that share only the batch."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,8 @@
-"""The program `train.py`: parse, build the configuration, fit, write the report."""
+"""Trains a model as its config file says, tests the best model once at the end, and exports it.
+
+After a stop, even by kill -9, the same command resumes the run. The run ends with the same
+parameters as without the stop.
+"""
 
 import argparse
 import contextlib
@@ -11,7 +15,7 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flax_vision.cli.arguments import Parser
 from flax_vision.errors import UserError
@@ -27,12 +31,6 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
     from flax_vision.cli.training_display import TrainingDisplay
-
-DESCRIPTION = """\
-Trains a model as its config file says, tests the best model once at the end, and exports it.
-
-After a stop, even by kill -9, the same command resumes the run. The run ends with the same
-parameters as without the stop."""
 
 EPILOG = """\
 examples:
@@ -98,12 +96,11 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _parser() -> Parser:
-    defaults = flatten(default_config())
-    keys = [f"  {key} = {value!r}{_other_choices(key, value)}" for key, value in defaults.items()]
-    epilog = EPILOG + "\n".join(keys)
-    parser = Parser(
-        prog="python train.py", description=DESCRIPTION, epilog=epilog, allow_abbrev=False
-    )
+    epilog = EPILOG
+    for key, default in flatten(default_config()).items():
+        others = ", ".join(value for value in CHOICES.get(key, ()) if value != default)
+        epilog += f"  {key} = {default!r}{f'  or {others}' if others else ''}\n"
+    parser = Parser(prog="python train.py", description=__doc__, epilog=epilog, allow_abbrev=False)
     add = parser.add_argument
     file = "config file, and the name of a recipe in it"
     add("--config", required=True, type=expanded_path, metavar="FILE[:RECIPE]", help=file)
@@ -115,12 +112,6 @@ def _parser() -> Parser:
     add("--num-processes", type=int, metavar="N", help="number of processes")
     add("--process-id", type=int, metavar="I", help="number of this process, from 0")
     return parser
-
-
-def _other_choices(key: str, default: Any) -> str:
-    """Returns text about the other choices of a key; empty if it has none."""
-    others = [value for value in CHOICES.get(key, ()) if value != default]
-    return f"  or {', '.join(others)}" if others else ""
 
 
 def _join_overrides(arguments: Sequence[str]) -> list[str]:

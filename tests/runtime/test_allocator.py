@@ -5,14 +5,14 @@ from flax_vision.runtime import allocator, native_build
 
 PROGRAM = """
 import os, sys
-from flax_vision import process
-process.prepare()
+from flax_vision.runtime import environment
+environment.configure_process()
 print(sys.argv[1:], os.environ.get("GLIBC_TUNABLES"))
-print(process.describe())
+print(environment.describe())
 """
 FAULTS = """
-from flax_vision import process
-process.prepare()
+from flax_vision.runtime import environment
+environment.configure_process()
 import resource, jax, jax.numpy as jnp
 step = jax.jit(lambda x: jax.lax.fori_loop(0, 2, lambda _, y: y * x, x).sum())
 x = jnp.ones(16 << 20)

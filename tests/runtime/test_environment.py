@@ -14,8 +14,8 @@ from flax_vision.runtime import allocator, environment, restart
 DAMAGED = """
 import io
 from PIL import Image
-from flax_vision import process
-process.prepare()
+from flax_vision.runtime import environment
+environment.configure_process()
 from flax_vision.data.decode import read_header
 exif = Image.Exif()
 exif[0x112], exif[0x10e] = 6, "x" * 50
@@ -37,7 +37,7 @@ def test_warnings_of_pillow_that_name_no_file_are_not_shown():
 )
 def test_devices_are_emulated_unless_jax_is_there_already(before, devices):
     program = (
-        f"{before}\nfrom flax_vision import process; process.emulate_devices(3)\n"
+        f"{before}\nfrom flax_vision.runtime import environment; environment.emulate_devices(3)\n"
         "import jax; print(len(jax.devices()), jax.default_backend())"
     )
     done = subprocess.run(
