@@ -1,6 +1,9 @@
 """Measures the speed of training and inference on random images.
 
-The speeds are compared with the largest matrix product. Each measurement has a new process.
+The speeds are compared with the largest matrix product. Each measurement runs in a new process.
+
+Two environment variables change the measurement: FLAX_VISION_ONEDNN=0 disables oneDNN, and
+FLAX_VISION_ALLOCATOR=system leaves the allocator unchanged.
 """
 
 import argparse
@@ -13,10 +16,6 @@ from flax_vision.cli.arguments import MODES, add_shared, positive_int, positive_
 from flax_vision.cli.console import print_table
 from flax_vision.runtime import environment
 from flax_vision.runtime.terminal import print_note
-
-EPILOG = """\
-Two environment variables select what is measured: FLAX_VISION_ONEDNN=0 disables oneDNN, and
-FLAX_VISION_ALLOCATOR=system leaves the allocator unchanged."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

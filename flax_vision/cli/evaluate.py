@@ -1,6 +1,33 @@
 """Tests a trained model on images that it was not trained on.
 
 Prints top-1 and top-5 accuracy. The protocol is the run's own, or one of the papers'.
+
+Protocols:
+  center         One crop, as in the run's own test.
+  ten_crop       Corners and center of the image, and their mirror images (AlexNet, ResNet).
+  dense          The whole image and its mirror image, at any size, through the fully
+                 convolutional form. Class scores are averaged over the image (VGG).
+  multi_scale    dense at the training scale, 32 less and 32 more (VGG). The ResNets for ImageNet
+                 have 224, 256, 384, 480 and 640.
+  multi_crop     A grid of 5x5 crops and their mirror images at 256, 384 and 512. These are 150
+                 crops (VGG).
+  googlenet_144  6 crops of 3 squares at 256, 288, 320 and 352, and their mirror images. These are
+                 144 crops.
+
+Sizes are for models of 224x224 images, and in proportion for others. The softmax outputs of all
+crops are averaged. Equal crops, as of the three squares of a square image, are computed once and
+keep their weight. LeNet-5 has no fully convolutional form. In images of any shape, ten_crop uses
+the center square; multi_crop and googlenet_144 use the whole image. The dense protocols cut some
+pixels from the ends of the longer side: at most 15 shapes are compiled.
+
+Examples:
+  flax-vision evaluate runs/lenet5 --split validation --confusion
+  flax-vision evaluate runs/resnet20 --protocol ten_crop --no-flip
+  flax-vision evaluate runs/resnet20 --protocol dense --scales 28 32 40
+
+On other images:
+  flax-vision evaluate runs/resnet50-folder/export --image-dir ~/photographs --protocol multi_crop
+  flax-vision evaluate runs/resnet20/export --data fashion_mnist --tfds-dir ~/tfds --format json
 """
 
 import argparse
@@ -14,31 +41,6 @@ from flax_vision.text import counted
 
 if TYPE_CHECKING:
     from flax_vision.evaluation.evaluate import Evaluation
-
-EPILOG = """\
-protocols; sizes are for models of 224x224 images, and in proportion for others:
-  center         one crop, as in the run's own test
-  ten_crop       corners and center of the image, and their mirror images (AlexNet, ResNet)
-  dense          the whole image and its mirror image, at any size, through the fully
-                 convolutional form; class scores averaged over the image (VGG)
-  multi_scale    dense at the training scale, 32 less and 32 more (VGG), or at 224, 256, 384, 480
-                 and 640 for the ResNets for ImageNet
-  multi_crop     a grid of 5x5 crops and their mirror images at 256, 384 and 512: 150 crops (VGG)
-  googlenet_144  6 crops of 3 squares at 256, 288, 320 and 352, and their mirror images: 144 crops
-The softmax outputs of all crops are averaged. Equal crops, as of the three squares of a square
-image, are computed once and keep their weight. LeNet-5 has no fully convolutional form. In images
-of any shape, ten_crop uses the center square; multi_crop and googlenet_144 use the whole image. The
-dense protocols cut some pixels from the ends of the longer side: at most 15 shapes are compiled.
-
-examples:
-  flax-vision evaluate runs/lenet5
-  flax-vision evaluate runs/lenet5 --split validation --confusion
-  flax-vision evaluate runs/resnet20 --protocol ten_crop --no-flip
-  flax-vision evaluate runs/resnet20 --protocol dense --scales 28 32 40
-  flax-vision evaluate runs/resnet50-folder --protocol multi_crop
-  flax-vision evaluate runs/resnet50-folder/export --image-dir ~/photographs
-  flax-vision evaluate runs/resnet20/export --data fashion_mnist --tfds-dir ~/tfds --format json
-"""
 
 PROTOCOLS = ("center", "ten_crop", "dense", "multi_scale", "multi_crop", "googlenet_144")
 """Names of `evaluation.protocols`; importing them would import JAX, which takes a second."""

@@ -1,24 +1,15 @@
 """Writes a trained or imported model for another program.
 
 stablehlo and onnx are for one image size, the model's own, and for any batch size.
-"""
 
-import argparse
-
-from flax_vision.cli.arguments import add_shared
-from flax_vision.runtime.paths import expanded_path
-from flax_vision.runtime.terminal import print_warning
-from flax_vision.text import printable
-
-EPILOG = """\
-formats:
-  orbax        a directory with parameters and statistics for any Orbax, and model.json; fv.load and
-               the other commands read it
-  safetensors  our arrays by our names, such as params/conv1/kernel; model.json in its metadata
-  torchvision  a state dictionary for load_state_dict of torchvision's model, as .pth, which needs
-               PyTorch, or as .safetensors; only for models that torchvision has
-  stablehlo    parameters and computation in one file for CPU, CUDA and TPU, which JAX alone can run
-  onnx         the same as an ONNX graph, through jax2onnx; only for models that compute in float32
+Formats:
+  orbax        A directory with parameters and statistics for any Orbax, and model.json. fv.load and
+               the other commands read it.
+  safetensors  Our arrays by our names, such as params/conv1/kernel; model.json in its metadata.
+  torchvision  A state dictionary for load_state_dict of torchvision's model, as .pth, which needs
+               PyTorch, or as .safetensors; only for models that torchvision has.
+  stablehlo    Parameters and computation in one file for CPU, CUDA and TPU. JAX alone can run it.
+  onnx         The same as an ONNX graph, through jax2onnx; only for models that compute in float32.
 
 Each export has the class names, in the order of the logits. orbax has them in model.json.
 safetensors (torchvision's too) and onnx have them in their metadata, as JSON under class_names.
@@ -30,11 +21,18 @@ stablehlo with --preprocessing takes uint8 images of the dataset's size. Three l
   model = jax.export.deserialize(bytearray(open("lenet5.stablehlo", "rb").read()))
   logits = model.call(images)
 
-examples:
+Three exports of a run:
   flax-vision export runs/lenet5 --format orbax -o lenet5
   flax-vision export runs/lenet5 --format safetensors -o lenet5.safetensors
   flax-vision export runs/lenet5 --format stablehlo --preprocessing -o lenet5.stablehlo
 """
+
+import argparse
+
+from flax_vision.cli.arguments import add_shared
+from flax_vision.runtime.paths import expanded_path
+from flax_vision.runtime.terminal import print_warning
+from flax_vision.text import printable
 
 FORMATS = ("orbax", "safetensors", "torchvision", "stablehlo", "onnx")
 

@@ -3,6 +3,15 @@
 Writes an export directory with torchvision's preprocessing and the class names. `flax-vision
 evaluate` and `predict`, fine-tuning (--config.init_from=DIR) and fv.load read it. Prints the source
 of each array.
+
+SOURCE is a .safetensors file; a .pth or .pt file, which needs PyTorch; or torchvision:NAME, such as
+torchvision:IMAGENET1K_V1 or torchvision:DEFAULT, which torchvision downloads. No code in a file is
+run.
+
+Examples:
+  flax-vision import-weights resnet50_v1_5 resnet50.safetensors exports/resnet50
+  flax-vision import-weights resnet50_v1_5 torchvision:DEFAULT exports/resnet50
+  flax-vision import-weights vgg16 flowers.pth exports/flowers --classes flowers.txt
 """
 
 import argparse
@@ -20,17 +29,6 @@ from flax_vision.runtime.terminal import print_note
 
 if TYPE_CHECKING:
     from flax_vision.weights.importing import Imported
-
-EPILOG = """\
-SOURCE is a .safetensors file; a .pth or .pt file, which needs PyTorch; or torchvision:NAME, such as
-torchvision:IMAGENET1K_V1 or torchvision:DEFAULT, which torchvision downloads. No code in a file is
-run.
-
-examples:
-  flax-vision import-weights resnet50_v1_5 resnet50.safetensors exports/resnet50
-  flax-vision import-weights resnet50_v1_5 torchvision:DEFAULT exports/resnet50
-  flax-vision import-weights vgg16 flowers.pth exports/flowers --classes flowers.txt
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from flax_vision.runtime import environment
 from flax_vision.runtime.terminal import configure_streams, print_error
 
 _COMMANDS = (models, summary, bench, profile, evaluate, import_weights, predict, report, export)
-"""Modules of the commands. The docstring of each is the command's help."""
+"""Modules of the commands. The docstring of each is the help page of the command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,9 +73,8 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in _COMMANDS:
         name = module.__name__.rpartition(".")[2].replace("_", "-")
-        description, epilog = module.__doc__ or "", getattr(module, "EPILOG", None)
-        first_line = description.partition("\n")[0]
-        command = commands.add_parser(name, help=first_line, description=description, epilog=epilog)
+        first_line, _, rest = (module.__doc__ or "").partition("\n\n")
+        command = commands.add_parser(name, help=first_line, description=first_line, epilog=rest)
         module.add_arguments(command)
         command.set_defaults(run=module.run, parser=command)
     return parser

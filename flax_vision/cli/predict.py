@@ -1,7 +1,19 @@
 """Prints the most probable classes of images.
 
-Images are preprocessed as in the model's own test. An error names each unreadable image; then
-the exit status is 1.
+Images are preprocessed as in the model's own test. An error names each unreadable image, and the
+exit status is then 1.
+
+Valid files are JPEG, PNG, WebP, AVIF (if Pillow reads it), BMP, GIF (the first frame), TIFF or PPM.
+They may have any size and any mode, except 32 bits a channel, and are turned upright by
+their EXIF orientation. Folders are searched at any depth; files in them without an extension of
+these formats are skipped and counted. Files that you name yourself may have any name. A folder
+named after a class gives the true class of its images. If most images look like negatives of the
+training images, a hint says so.
+
+Examples:
+  flax-vision predict runs/lenet5 photographs
+  flax-vision predict exports/resnet50 cat.jpg dog.jpg --top 3 --format json
+  flax-vision predict exports/resnet50 photographs --picture photographs.png
 """
 
 import argparse
@@ -22,20 +34,6 @@ from flax_vision.text import counted, printable
 
 if TYPE_CHECKING:
     from flax_vision.evaluation.classifier import Classifier, Prediction, Predictions
-
-EPILOG = """\
-Images are JPEG, PNG, WebP, AVIF (if Pillow reads it), BMP, GIF (the first frame), TIFF or PPM
-files. They may have any size and any mode, except 32 bits a channel, and are turned upright by
-their EXIF orientation. Folders are searched at any depth; files in them without an extension of
-these formats are skipped and counted. Files that you name yourself may have any name. A folder
-named after a class gives the true class of its images. If most images look like negatives of the
-training images, a hint says so.
-
-examples:
-  flax-vision predict runs/lenet5 photographs
-  flax-vision predict exports/resnet50 cat.jpg dog.jpg --top 3 --format json
-  flax-vision predict exports/resnet50 photographs --picture photographs.png
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,16 @@
 The page DIR/report/index.html opens offline and wherever you move DIR. Its figures are PNG files,
 each for a light and for a dark page (-dark). A run writes its report at the end, except with
 --config.write_report=False. The report of an unfinished run shows its best checkpoint.
+
+Sections of the page:
+  Loss, accuracy and learning rate by epoch; the confusion matrix of the test images; the most
+  confident mistakes; the kernels of the first layer; the feature maps of a few test images; the
+  table of the layers; configuration, versions and times.
+  Without the test images, their figures are left out, with a warning.
+
+Examples:
+  flax-vision report runs/lenet5
+  flax-vision report runs/resnet50-folder --image-dir ~/photographs
 """
 
 import argparse
@@ -13,18 +23,6 @@ from flax_vision.errors import UserError
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.text import printable
-
-EPILOG = """\
-sections of the page:
-  loss, accuracy and learning rate by epoch; the confusion matrix of the test images; the most
-  confident mistakes; the kernels of the first layer; the feature maps of a few test images; the
-  table of the layers; configuration, versions and times.
-  Without the test images, their figures are left out, with a warning.
-
-examples:
-  flax-vision report runs/lenet5
-  flax-vision report runs/resnet50-folder --image-dir ~/photographs
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,17 @@
 
 After a stop, even by kill -9, the same command resumes the run. The run ends with the same
 parameters as without the stop.
+
+Examples:
+  python train.py --config configs/lenet5.py                  # 5,000 real digits, embedded.
+  python train.py --config configs/lenet5.py:fashion_mnist    # Recipe of the file, by name.
+  python train.py --config configs/lenet5.py --config.seed=1 --config.epochs=5
+
+The classes of a folder are numbered in natural order: 9 before 10, upper and lower case alike.
+--config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
+
+--config.KEY=VALUE sets any key of the configuration. config.model also has the options of its
+model. Config files start from these defaults:
 """
 
 import argparse
@@ -31,19 +42,6 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
     from flax_vision.cli.training_display import TrainingDisplay
-
-EPILOG = """\
-examples:
-  python train.py --config configs/lenet5.py                    5,000 real digits, embedded
-  python train.py --config configs/lenet5.py:fashion_mnist      a recipe of the file, by name
-  python train.py --config configs/lenet5.py --config.seed=1 --config.epochs=5
-
-The classes of a folder are numbered in natural order: 9 before 10, upper and lower case alike.
---config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
-
---config.KEY=VALUE sets any key of the configuration. These are the keys and their defaults, from
-which config files start (config.model also has the options of its model):
-"""
 
 _ADVICE = {
     errno.ENOSPC: "make room",
@@ -96,11 +94,13 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _parser() -> Parser:
-    epilog = EPILOG
+    description, _, epilog = (__doc__ or "").partition("\n\n")
     for key, default in flatten(default_config()).items():
         others = ", ".join(value for value in CHOICES.get(key, ()) if value != default)
         epilog += f"  {key} = {default!r}{f'  or {others}' if others else ''}\n"
-    parser = Parser(prog="python train.py", description=__doc__, epilog=epilog, allow_abbrev=False)
+    parser = Parser(
+        prog="python train.py", description=description, epilog=epilog, allow_abbrev=False
+    )
     add = parser.add_argument
     file = "config file, and the name of a recipe in it"
     add("--config", required=True, type=expanded_path, metavar="FILE[:RECIPE]", help=file)

@@ -1,4 +1,4 @@
-"""`train.py` in processes of its own: kills, signals and full disks."""
+"""`train.py` in real processes: kills, signals and full disks."""
 
 import json
 import os
