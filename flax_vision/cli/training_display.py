@@ -42,7 +42,6 @@ class TrainingDisplay(TrainingObserver):
             disable=not self._is_live,
         )
         self._task = self._progress.add_task("", status="", visible=False)
-        self._last_left_out = ""
         self.test_images: Dataset | None = None
         self.begin(0)
 
@@ -67,12 +66,6 @@ class TrainingDisplay(TrainingObserver):
     def line(self, text: str) -> None:
         """Prints a line that stays."""
         self._console.print(Text(printable(text)), soft_wrap=True)
-
-    def left_out(self, text: str) -> None:
-        """Warns about unreadable images, unless the last warning was the same."""
-        if text not in ("", self._last_left_out):
-            self.warning(text)
-        self._last_left_out = text
 
     def compiling(self) -> None:
         """Shows on the live line that the steps are being compiled."""

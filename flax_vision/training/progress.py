@@ -17,6 +17,8 @@ class TrainingObserver:
     The command line's display is a subclass.
     """
 
+    _last_left_out = ""
+
     @property
     def is_due(self) -> bool:
         """Whether the observer wants the current averages, which wait for the devices."""
@@ -33,7 +35,14 @@ class TrainingObserver:
         print_warning(text)
 
     def left_out(self, text: str) -> None:
-        """Receives the number of unreadable images so far as text; empty for none."""
+        """Warns about unreadable images, unless the last warning was the same.
+
+        Args:
+          text: The number of unreadable images so far; empty for none.
+        """
+        if text not in ("", self._last_left_out):
+            self.warning(text)
+        self._last_left_out = text
 
     def compiling(self) -> None:
         """Marks the start of compiling the steps."""
