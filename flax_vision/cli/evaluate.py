@@ -112,7 +112,7 @@ def _json(result: "Evaluation", confusion: bool) -> dict[str, Any]:
 def _print_tables(result: "Evaluation", form: str, confusion: bool) -> None:
     from flax_vision.evaluation.confusion import table_of
 
-    rows = [{"network": name, result.network: text} for name, text in _rows(result).items()]
+    rows = [{"model": name, result.network: text} for name, text in _rows(result).items()]
     print_table(rows, form)
     if confusion:
         rows = table_of(_confusion_matrix(result), result.class_names)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flax_vision.data.dataset import ProgressFn
+from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.runtime import multihost
 from flax_vision.runtime.paths import to_path
 from flax_vision.training.build import make_partitioner, prepare
@@ -13,7 +13,7 @@ from flax_vision.training.config_loader import check_config
 from flax_vision.training.config_schema import DATA_PATHS, flatten
 from flax_vision.training.data_pipeline import load_data
 from flax_vision.training.progress import TrainingObserver
-from flax_vision.training.run_dir import open_run
+from flax_vision.training.run_dir import RunDirectory, open_run
 from flax_vision.training.signals import Interruption
 from flax_vision.training.trainer import Trainer
 
@@ -45,16 +45,7 @@ def fit(
         config.init_from = directory.init_from
         result, test_images = directory.result(), None
         if result is None:
-            with Interruption() as interruption:
-                with interruption.reading():
-                    on_progress = _stoppable(observer.reading, interruption)
-                    metadata = directory.metadata()
-                    setup = prepare(config, on_progress, directory.claim_images, metadata)
-                with Trainer(setup, directory, observer, interruption) as trainer:
-                    trainer.start()
-                    trainer.train()
-                    result = trainer.finish()
-            test_images = setup.parts.test
+            result, test_images = _train(config, directory, observer)
         else:
             if directory.data_moved:
                 directory.claim_images(load_data(config, observer.reading))
@@ -62,6 +53,21 @@ def fit(
         title = f"{config.model.name} on {config.data.name}"
         observer.result(title, result, directory.export, test_images)
         return result
+
+
+def _train(
+    config: ConfigDict, directory: RunDirectory, observer: TrainingObserver
+) -> tuple[dict[str, Any], Dataset]:
+    """Builds, trains, evaluates and exports; returns the result and the test images."""
+    with Interruption() as interruption:
+        with interruption.reading():
+            on_progress = _stoppable(observer.reading, interruption)
+            metadata = directory.metadata()
+            setup = prepare(config, on_progress, directory.claim_images, metadata)
+        with Trainer(setup, directory, observer, interruption) as trainer:
+            trainer.start()
+            trainer.train()
+            return trainer.finish(), setup.parts.test
 
 
 def _check_same_settings(config: ConfigDict, workdir: Path) -> None:

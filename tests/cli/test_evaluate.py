@@ -23,7 +23,7 @@ def test_table(run, capsys):
     evaluate(run, "--protocol=ten_crop")
     rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     rows = {name: text.strip() for name, text in rows.items()}
-    assert rows.pop("network") == "lenet5_modern"
+    assert rows.pop("model") == "lenet5_modern"
     assert rows["views per image"] == "10, 8 of them different"
     assert rows["scales"] == "9"
     assert "of 20 images wrong)" in rows["top-1"]
@@ -61,7 +61,7 @@ def test_confusion_as_a_table(run, capsys):
 @pytest.mark.usefixtures("asked")
 def test_markdown(run, capsys):
     evaluate(run, "--format=markdown")
-    assert capsys.readouterr().out.startswith("| network | lenet5_modern |\n| --- | --- |\n")
+    assert capsys.readouterr().out.startswith("| model | lenet5_modern |\n| --- | --- |\n")
 
 
 def test_warnings_are_on_the_error_output(run, noise, loaded, capsys):
