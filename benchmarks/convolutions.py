@@ -9,7 +9,7 @@ kernel: XLA's own form, the one that `cpu_convolution` takes, and oneDNN's. The 
 
 from flax_vision.runtime import environment
 
-environment.prepare()  # before JAX is imported
+environment.configure_process()  # before JAX is imported
 
 import argparse
 from collections.abc import Callable
@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from flax_vision.analysis.benchmark import timed
-from flax_vision.cli.tables import print_table
+from flax_vision.cli.console import print_table
 from flax_vision.ops import xla_convolution
 from flax_vision.ops.cpu import dispatch, onednn_library
 from flax_vision.ops.padding import output_size

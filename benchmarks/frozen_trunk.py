@@ -7,7 +7,7 @@ ways by turns, and prints the median of each and how many times as fast the seco
 
 from flax_vision.runtime import environment
 
-environment.prepare()  # before JAX is imported
+environment.configure_process()  # before JAX is imported
 
 import argparse
 import statistics

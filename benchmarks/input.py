@@ -10,7 +10,7 @@ the machine as well.
 
 from flax_vision.runtime import environment
 
-environment.prepare()  # before JAX is imported
+environment.configure_process()  # before JAX is imported
 
 import argparse
 import io

@@ -19,6 +19,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
+from flax_vision.cli.training_display import TrainingDisplay
 from flax_vision.data.batches import training_batches
 from flax_vision.training.build import prepare
 from flax_vision.training.config_loader import load_config
@@ -36,7 +37,7 @@ def configuration(network: str, validation: float, epochs: int) -> ConfigDict:
 def whole(config: ConfigDict) -> float:
     """Returns the steps a second of a whole run, from its first step to its last."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        result = fit(config, Path(folder))
+        result = fit(config, Path(folder), TrainingDisplay())
     return result["step"] / result["train_seconds"]
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from flax_vision.cli.tables import print_table
+from flax_vision.cli.console import print_table
+from flax_vision.cli.training_display import TrainingDisplay
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
 
@@ -37,7 +38,8 @@ def settings(config: str) -> dict[str, list[str]]:
 
 def train(config: str, overrides: list[str], workdir: Path) -> list[float]:
     """Returns the validation error after each pass, in percent."""
-    fit(load_config(config, [f"--config.{override}" for override in overrides]), workdir)
+    settings = [f"--config.{override}" for override in overrides]
+    fit(load_config(config, settings), workdir, TrainingDisplay())
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     return [100 * (1 - x["validation/top1"]) for x in records if "epoch" in x]

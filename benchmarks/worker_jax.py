@@ -7,7 +7,7 @@ See `interleaved.serve`. Networks have no auxiliary heads.
 
 from flax_vision.runtime import environment
 
-environment.prepare()  # before JAX is imported
+environment.configure_process()  # before JAX is imported
 
 import argparse
 import time

@@ -1,4 +1,4 @@
-"""The five papers that made computer vision, as Flax linen modules with their own recipes."""
+"""Five classic papers of computer vision as Flax linen modules, with their own recipes."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 __all__ = ["Classifier", "create_model", "list_models", "load", "make_mesh", "weights"]
 __version__: str
 
-_HOMES = {
+_MODULES = {
     "Classifier": "flax_vision.evaluation.classifier",
     "create_model": "flax_vision.models.registry",
     "list_models": "flax_vision.models.registry",
     "load": "flax_vision.weights.loading",
     "make_mesh": "flax_vision.runtime.mesh",
 }
+"""Module of each public name; imported at its first use, because JAX takes a second to import."""
 
 
 def __getattr__(name: str) -> Any:
-    # Imports take time: JAX a second, which a command that only prints its help need not pay.
     if name == "__version__":
         return import_module("importlib.metadata").version("flax_vision")
     if name == "weights":
         return import_module("flax_vision.weights")
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'flax_vision' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Mistakes of the user's, as one line that helps."""
+"""Errors that a user can correct, as one helpful line."""
 
 import contextlib
 import difflib
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 
 
 class UserError(ValueError):
-    """What a user got wrong: the message names the value, what is valid, and what to do next.
+    """A mistake of the user. The message names the value, the valid values and the next action.
 
-    The programs print it as one line and leave with exit status 2.
+    The programs print it as one line and exit with status 2.
     """
 
 
 @contextlib.contextmanager
 def add_file_name(name: object) -> Iterator[None]:
-    """Adds the name of a file to errors of the system that have none."""
+    """Adds a file name to system errors that have none."""
     try:
         yield
     except OSError as error:
@@ -24,15 +24,14 @@ def add_file_name(name: object) -> Iterator[None]:
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
-    """Returns the error for a name that is not among `valid`, with the nearest one offered.
+    """Returns the error for an unknown name; it offers the nearest valid one.
 
     Args:
-      kind: what is named, for example `"network"`.
-      name: the name that was given.
-      valid: every name that would have been right.
+      kind: Kind of the name, for example `"model"`.
+      name: The unknown name.
+      valid: All valid names.
     """
     valid = sorted(valid)
     nearest = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-    listed = ", ".join(valid) if valid else "none"
-    return UserError(f"unknown {kind} {str(name)!r}{hint} Valid: {listed}.")
+    return UserError(f"unknown {kind} {str(name)!r}{hint} Valid: {', '.join(valid) or 'none'}.")

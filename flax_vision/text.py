@@ -14,8 +14,8 @@ _JOINERS = frozenset("\u200c\u200d")
 def printable(text: object) -> str:
     r"""Returns a text on one line, with control characters escaped as in Python (`\x1b`).
 
-    Escape codes control the terminal, and direction marks reorder a line. Bytes of a file name
-    that are not UTF-8 are escaped too.
+    Escape codes would control the terminal, and direction marks would reorder the line. Bytes of a
+    file name that are not UTF-8 are escaped too.
 
     Args:
       text: Any value; `str` converts it.
@@ -29,39 +29,39 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def counted(number: int, thing: str, things: str = "") -> str:
-    """Returns a number and what it is of, such as `1 image` and `1,200 images`.
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """Returns a number with its noun, such as `1 image` or `1,200 images`.
 
     Args:
-      number: how many.
-      thing: what one of them is called.
-      things: what several are; that and an s if not given.
+      number: Number of things.
+      singular: Noun for one thing.
+      plural: Noun for several things; by default the singular and an s.
     """
-    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
-def listed(things: Sequence[str], most: int, between: str = ", ") -> str:
-    """Returns things one after the other, such as `a, b and 1,200 more`.
+def listed(names: Sequence[str], limit: int, separator: str = ", ") -> str:
+    """Returns the first names and the number of the others, such as `a, b and 1,200 more`.
 
     Args:
-      things: what they are called.
-      most: how many are named.
-      between: stands between them.
+      names: All names.
+      limit: Maximum number of listed names.
+      separator: Text between two names.
     """
-    more = f" and {len(things) - most:,} more" if len(things) > most else ""
-    return between.join(things[:most]) + more
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return separator.join(names[:limit]) + more
 
 
 def nfc(name: str) -> str:
     """Returns a name in Unicode's form NFC, for comparisons.
 
-    macOS uses another form for file names, in which an accent is a separate character.
+    File names of macOS have another form; there an accent is a separate character.
     """
     return unicodedata.normalize("NFC", name)
 
 
-def text_of(value: Any, newline: str) -> str:
-    """Returns the text of a value in a table; `newline` separates its lines.
+def format_value(value: Any) -> str:
+    """Returns the text of a table cell; a list has one line for each entry.
 
     Control characters and line ends in texts are escaped.
     """
@@ -71,4 +71,4 @@ def text_of(value: Any, newline: str) -> str:
         return f"{value:,.2f}"
     if isinstance(value, tuple):
         return "x".join(map(str, value))
-    return newline.join(map(printable, value if isinstance(value, list) else [value]))
+    return "\n".join(map(printable, value if isinstance(value, list) else [value]))

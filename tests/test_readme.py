@@ -38,8 +38,8 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 TRAINING = [part for line in COMMANDS for part in line.split(" && ") if "train.py" in part]
 
 
-def leave_behind(run, name, channels=0):
-    """Leaves behind what a run on digits does, with the parameters that it began with."""
+def write_run(run, name, channels=0):
+    """Writes the files of a run on digits whose model has its initial parameters."""
     metadata = saved_model.ModelMetadata(
         name=name,
         options={},
@@ -69,7 +69,7 @@ def at_the_root(monkeypatch):
 def test_python_runs(source, tmp_path, monkeypatch):
     if "torchvision" in source:
         pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
-    leave_behind(tmp_path / "runs/lenet5", "lenet5")
+    write_run(tmp_path / "runs/lenet5", "lenet5")
     monkeypatch.chdir(tmp_path)
     if "photographs" in source:
         write(tmp_path / "photographs", "a", 2)
@@ -104,10 +104,10 @@ def test_other_commands(line, capsys):
 
 
 class Mnist(tfds.builder_cls("mnist"), skip_registration=True):
-    """That set, with four random images in it."""
+    """A dataset named mnist with four random images."""
 
     def _split_generators(self, dl_manager):
-        return {part: self._generate_examples() for part in ("train", "test")}
+        return {split: self._generate_examples() for split in ("train", "test")}
 
     def _generate_examples(self):
         images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
@@ -121,14 +121,14 @@ class Mnist(tfds.builder_cls("mnist"), skip_registration=True):
     "line", [line for line in OTHERS if " evaluate " in line and "--help" not in line]
 )
 def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
-    """As printed, with a network that has not been trained; only what they name is made here."""
+    """Runs the printed command on an untrained model and a few images."""
     if "--image-dir" in line:
         write(tmp_path / "photographs", "01", 2)
     if "--data mnist" in line:
         monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
         Mnist(data_dir=tmp_path, file_format="array_record").download_and_prepare()
     name = "resnet20" if "resnet20" in line else "lenet5"
-    leave_behind(tmp_path / f"runs/{name}", name, channels=3 if name == "resnet20" else 0)
+    write_run(tmp_path / f"runs/{name}", name, channels=3 if name == "resnet20" else 0)
     monkeypatch.chdir(tmp_path)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     printed = capsys.readouterr().out
@@ -140,17 +140,17 @@ def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("line", [line for line in OTHERS if re.search(" (export|report) ", line)])
-def test_commands_that_write_what_was_trained(line, tmp_path, monkeypatch, capsys):
+def test_export_and_report_commands(line, tmp_path, monkeypatch, capsys):
     name = "resnet18_v1_5" if "resnet18" in line else "lenet5"
     run = tmp_path / f"runs/{name.removesuffix('_v1_5')}"
-    leave_behind(run, name, channels=3 if name != "lenet5" else 0)
+    write_run(run, name, channels=3 if name != "lenet5" else 0)
     monkeypatch.chdir(tmp_path)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     assert Path(capsys.readouterr().out.strip()).exists()
 
 
 @pytest.mark.parametrize("line", [line for line in OTHERS if " import-weights " in line])
-def test_imports(line, tmp_path, monkeypatch, capsys):
+def test_import_commands(line, tmp_path, monkeypatch, capsys):
     *_, name, source, directory = shlex.split(line)
     init = fv.create_model(name, num_classes=3).init
     images = jax.ShapeDtypeStruct((1, 224, 224, 3), "float32")
@@ -170,10 +170,10 @@ def test_imports(line, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in OTHERS if " predict " in line])
-def test_predictions(line, tmp_path, monkeypatch, capsys):
+def test_predict_commands(line, tmp_path, monkeypatch, capsys):
     name = "resnet18_v1_5" if "resnet18" in line else "lenet5"
     run = tmp_path / ("imports/resnet18" if "resnet18" in line else "runs/lenet5")
-    leave_behind(run, name, channels=3 if name != "lenet5" else 0)
+    write_run(run, name, channels=3 if name != "lenet5" else 0)
     write(tmp_path / "photographs", "a", 2)
     monkeypatch.chdir(tmp_path)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
@@ -181,7 +181,7 @@ def test_predictions(line, tmp_path, monkeypatch, capsys):
     assert Path("photographs.png").exists() == ("--picture" in line)
 
 
-def test_table_of_a_network_is_what_the_command_prints(capsys):
+def test_printed_table_of_a_model(capsys):
     assert flax_vision_main(["summary", "googlenet"]) == 0
     printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     (shown,) = re.findall(r"```\n(layer .*?)```", README, re.DOTALL)
@@ -189,7 +189,7 @@ def test_table_of_a_network_is_what_the_command_prints(capsys):
 
 
 @pytest.mark.slow
-def test_table_of_two_columns_is_what_the_command_prints(capsys):
+def test_printed_table_of_two_columns(capsys):
     (line,) = [line for line in OTHERS if " --mesh " in line]
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     printed = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
@@ -199,7 +199,7 @@ def test_table_of_two_columns_is_what_the_command_prints(capsys):
     assert f" {bytes_of_data} " in printed.splitlines()[-1]
 
 
-def test_names_in_the_table_of_networks_exist():
+def test_names_in_the_table_of_models_exist():
     table = README[README.index("| | names | options |") : README.index("All take float32")]
     cells = [line.split("|") for line in table.strip().splitlines()[2:]]
     names = {name for cell in cells for name in re.findall(r"`(\w+)`", cell[2])} - {"_bn"}

@@ -1,6 +1,6 @@
 import pytest
 
-from flax_vision.text import printable
+from flax_vision.text import counted, format_value, listed, printable
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,30 @@ from flax_vision.text import printable
 )
 def test_printable(text, expected):
     assert printable(text) == expected
+
+
+def test_counted():
+    assert [counted(n, "image") for n in (0, 1, 2, 1200)] == [
+        *("0 images", "1 image", "2 images", "1,200 images")
+    ]
+    assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
+
+
+def test_listed():
+    assert listed(["a", "b"], 2) == "a, b"
+    assert listed(["a", "b", "c"], 1, "; ") == "a and 2 more"
+    assert listed(["a"] * 1203, 3, "; ") == "a; a; a and 1,200 more"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1200, "1,200"),
+        (1234.567, "1,234.57"),
+        ((28, 28, 6), "28x28x6"),
+        (["a", "b\n"], "a\nb\\n"),
+        ("caf\udce9", r"caf\udce9"),
+    ],
+)
+def test_format_value(value, expected):
+    assert format_value(value) == expected

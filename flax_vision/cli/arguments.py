@@ -1,30 +1,51 @@
-"""What a person types after the options of a command, as values."""
+"""The argument parser of both programs, argument types, and arguments that commands share."""
 
 import argparse
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+from flax_vision.cli.console import FORMATS
 from flax_vision.errors import UserError, unknown
-from flax_vision.runtime.mesh import COLUMN, DATA
+from flax_vision.runtime.paths import expanded_path
 
-AXES = (DATA, COLUMN)
-"""The axes of a mesh, as `sharding.make_mesh` has them."""
+MESH_AXES = ("data", "column")
+"""The parameters of `make_mesh`; importing them would import JAX, which takes a second."""
 
-MOST_DEVICES = 1024
-"""That are emulated."""
+MAX_EMULATED_DEVICES = 1024
+
+MODES = ("training", "inference")
 
 
-def positive(text: str) -> int:
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises a UserError."""
+        raise UserError(f"{message}; see `{self.prog} --help`.")
+
+    def check_unknown(self, rest: Sequence[str]) -> None:
+        """Raises a UserError about the first unknown argument; it offers the nearest flag."""
+        for argument in rest:
+            flag = argument.partition("=")[0]
+            if flag.startswith("--"):
+                raise unknown("argument", flag, self._option_string_actions)
+            self.error(f"unknown argument {argument!r}")
+
+
+def positive_int(text: str) -> int:
     """Returns a whole number of at least 1."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
-def seconds(text: str) -> float:
-    """Returns a time."""
+def positive_seconds(text: str) -> float:
+    """Returns a finite number of seconds greater than 0."""
     try:
         number = float(text)
     except ValueError:
@@ -34,68 +55,78 @@ def seconds(text: str) -> float:
     return number
 
 
-def model_options(texts: Sequence[str]) -> dict[str, Any]:
-    """Returns the options of a network from texts such as `shortcut=A`.
-
-    Raises:
-      UserError: a text is not of that form, or the name of the network is among them.
-    """
-    found = dict(_option(text) for text in texts)
-    if "name" in found:
-        raise UserError("--options has name; give NAME for it.")
-    return found
-
-
-def image_size(text: str | None) -> tuple[int, int] | None:
-    """Returns the height and width of images from `N` or `HxW`.
-
-    Raises:
-      UserError: the text is neither.
-    """
-    if text is None:
-        return None
+def image_size(text: str) -> tuple[int, int]:
+    """Returns the height and width of images from `N` or `HxW`."""
     sides = text.split("x")
     if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
-        raise UserError(
-            f"--image-size is {text!r}; give one number or HxW, such as 224 or 224x320."
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no image size; give one number or HxW, such as 224 or 224x320"
         )
     return int(sides[0]), int(sides[-1])
 
 
 def mesh_axes(text: str) -> dict[str, int]:
-    """Returns the devices along each axis of a mesh, from a text such as `data=2,column=2`.
-
-    Raises:
-      UserError: the text is not of that form, an axis does not exist or comes twice, or there are
-        more devices than are emulated.
-    """
-    given: dict[str, int] = {}
-    for part in text.split(","):
-        axis, equals, size = part.partition("=")
-        if not equals or not size.isdecimal() or not int(size):
-            raise UserError(
-                f"--mesh is {text!r}, of which {part!r} is not AXIS=N with a whole number of at "
-                "least 1; give for example column=2 or data=2,column=2."
+    """Returns the number of devices along each axis, from a text such as `data=2,column=2`."""
+    axes: dict[str, int] = {}
+    for entry in text.split(","):
+        axis, _, size = entry.partition("=")
+        if not size.isdecimal() or not int(size):
+            raise argparse.ArgumentTypeError(
+                f"{entry!r} in {text!r} is not AXIS=N with a whole number of at least 1; give for "
+                "example column=2 or data=2,column=2"
             )
-        if axis not in AXES:
-            raise unknown("axis of --mesh", axis, AXES)
-        if axis in given:
-            raise UserError(f"--mesh is {text!r}, which has the axis {axis!r} twice; give it once.")
-        given[axis] = int(size)
-    devices = math.prod(given.values())
-    if devices > MOST_DEVICES:
-        raise UserError(
-            f"--mesh is {text!r}, which takes {devices:,} devices; at most {MOST_DEVICES:,} are "
-            "emulated."
+        if axis not in MESH_AXES:
+            raise argparse.ArgumentTypeError(str(unknown("axis", axis, MESH_AXES)).rstrip("."))
+        if axis in axes:
+            raise argparse.ArgumentTypeError(f"{text!r} has the axis {axis!r} twice; give it once")
+        axes[axis] = int(size)
+    devices = math.prod(axes.values())
+    if devices > MAX_EMULATED_DEVICES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has {devices:,} devices; give at most {MAX_EMULATED_DEVICES:,}"
         )
-    return given
+    return axes
 
 
-def _option(text: str) -> tuple[str, Any]:
+def model_option(text: str) -> tuple[str, Any]:
+    """Returns the name and value of a model option from a text such as `shortcut=A`."""
     key, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"--options {text!r} is not KEY=VALUE, such as shortcut=A.")
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, such as shortcut=A")
+    if key == "name":
+        raise argparse.ArgumentTypeError("name is no option; give the model as NAME")
     try:
         return key, json.loads(value.lower() if value in ("True", "False") else value)
     except ValueError:
         return key, value
+
+
+_SHARED: dict[str, dict[str, Any]] = {
+    "trained": {"type": expanded_path, "metavar": "DIR", "help": "run or export directory"},
+    "--format": {"choices": FORMATS, "default": "table", "help": "default: table"},
+    "--mode": {"choices": MODES, "help": "default: both"},
+    "--batch-size": {"type": positive_int, "metavar": "N", "help": "images in a step"},
+    "--max-pixels": {"type": positive_int, "metavar": "N", "help": "bound on an image's pixels"},
+    "--tfds-dir": {
+        "type": expanded_path,
+        "metavar": "DIR",
+        "help": "TFDS data (default: the run's)",
+    },
+    "--image-dir": {"type": expanded_path, "metavar": "DIR", "help": "folder of images"},
+    "--options": {
+        **{"type": model_option, "nargs": "+", "action": "extend", "default": []},
+        **{"metavar": "KEY=VALUE", "help": "options of the model, such as shortcut=A"},
+    },
+}
+
+
+def add_shared(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
+    """Adds arguments that several commands have.
+
+    Args:
+      parser: Parser of a command.
+      *names: Names of the arguments.
+      **changes: Settings of `add_argument` that replace the shared ones.
+    """
+    for name in names:
+        parser.add_argument(name, **_SHARED[name] | changes)

@@ -1,122 +1,84 @@
-"""The command `flax-vision evaluate`."""
+"""Tests a trained model on images that it was not trained on.
+
+Prints top-1 and top-5 accuracy. The protocol is the run's own, or one of the papers'.
+
+Protocols:
+  center         One crop, as in the run's own test.
+  ten_crop       Corners and center of the image, and their mirror images (AlexNet, ResNet).
+  dense          The whole image and its mirror image, at any size, through the fully
+                 convolutional form. Class scores are averaged over the image (VGG).
+  multi_scale    dense at the training scale, 32 less and 32 more (VGG). The ResNets for ImageNet
+                 have 224, 256, 384, 480 and 640.
+  multi_crop     A grid of 5x5 crops and their mirror images at 256, 384 and 512. These are 150
+                 crops (VGG).
+  googlenet_144  6 crops of 3 squares at 256, 288, 320 and 352, and their mirror images. These are
+                 144 crops.
+
+Sizes are for models of 224x224 images, and in proportion for others. The softmax outputs of all
+crops are averaged. Equal crops, as of the three squares of a square image, are computed once and
+keep their weight. LeNet-5 has no fully convolutional form. In images of any shape, ten_crop uses
+the center square; multi_crop and googlenet_144 use the whole image. The dense protocols cut some
+pixels from the ends of the longer side: at most 15 shapes are compiled.
+
+Examples:
+  flax-vision evaluate runs/lenet5 --split validation --confusion
+  flax-vision evaluate runs/resnet20 --protocol ten_crop --no-flip
+  flax-vision evaluate runs/resnet20 --protocol dense --scales 28 32 40
+
+On other images:
+  flax-vision evaluate runs/resnet50-folder/export --image-dir ~/photographs --protocol multi_crop
+  flax-vision evaluate runs/resnet20/export --data fashion_mnist --tfds-dir ~/tfds --format json
+"""
 
 import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from flax_vision.cli import arguments
-from flax_vision.cli.progress import progress
-from flax_vision.cli.tables import print_table
-from flax_vision.evaluation.protocols import CENTER, NAMES
-from flax_vision.runtime.paths import expanded_path
+from flax_vision.cli.arguments import add_shared
+from flax_vision.cli.console import print_table, progress
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.text import counted
 
 if TYPE_CHECKING:
     from flax_vision.evaluation.evaluate import Evaluation
 
-DESCRIPTION = """\
-Tests what a run left behind: top-1 and top-5 accuracy on images that it was not trained on, as
-the run itself tested it at its end or as one of the papers did."""
+PROTOCOLS = ("center", "ten_crop", "dense", "multi_scale", "multi_crop", "googlenet_144")
+"""Names of `evaluation.protocols`; importing them would import JAX, which takes a second."""
 
-EPILOG = """\
-protocols; sizes are for networks of 224x224, and for others in proportion:
-  center         one view, as the run tested it
-  ten_crop       corners and middle of the image, and their mirror images (AlexNet, ResNet)
-  dense          the whole image and its mirror image, at any size, through the fully
-                 convolutional form; class scores averaged over the image (VGG)
-  multi_scale    dense at the scale of training and 32 less and more (VGG), or, for the ResNets
-                 for ImageNet, at 224, 256, 384, 480 and 640
-  multi_crop     a grid of 5x5 crops and their mirror images at 256, 384 and 512: 150 views (VGG)
-  googlenet_144  6 views of 3 squares at 256, 288, 320 and 352, mirrored too: 144 views
-The softmax outputs of all views are averaged. Views that coincide, as the three squares of a
-square image do, are computed once and counted as often. LeNet-5 has no fully convolutional form.
-Of photographs ten_crop sees the middle square, multi_crop and googlenet_144 the whole, and the
-dense protocols all but some pixels at the ends of the longer side, which is cut so that there are
-at most 15 shapes of images to compile for.
-
-examples:
-  flax-vision evaluate runs/lenet5
-  flax-vision evaluate runs/lenet5 --split validation --confusion
-  flax-vision evaluate runs/resnet20 --protocol ten_crop --no-flip
-  flax-vision evaluate runs/resnet20 --protocol dense --scales 28 32 40
-  flax-vision evaluate runs/resnet50-folder --protocol multi_crop
-  flax-vision evaluate runs/resnet50-folder/export --image-dir ~/photographs
-  flax-vision evaluate runs/resnet20/export --data fashion_mnist --tfds-dir ~/tfds --format json
-"""
-
-_KEYS = (
+_JSON_KEYS = (
     *("network", "data", "split", "protocol", "scales", "views", "views_computed", "images"),
     *("top1", "top5", "cross_entropy", "seconds", "images_per_second", "compile_seconds"),
     "warnings",
 )
-"""Of an Evaluation, in JSON."""
+"""Attributes of an Evaluation that JSON has."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
-    parser.add_argument(
-        "trained", type=expanded_path, metavar="DIR", help="a run directory, or an export"
-    )
-    parser.add_argument(
-        "--protocol",
-        choices=NAMES,
-        default=CENTER,
-        metavar="NAME",
-        help="see below (default: center)",
-    )
-    parser.add_argument(
-        "--scales",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="shorter sides in pixels that images are brought to, instead of the protocol's",
-    )
-    parser.add_argument("--no-flip", action="store_true", help="leave the mirror images out")
-    parser.add_argument(
-        "--split", choices=("train", "validation", "test"), default="test", help="default: test"
-    )
-    parser.add_argument(
-        "--data", metavar="NAME", help="another data set with the same classes (default: the run's)"
-    )
-    parser.add_argument(
-        "--tfds-dir",
-        type=expanded_path,
-        metavar="DIR",
-        help="where TFDS keeps its sets (default: as in the run)",
-    )
-    parser.add_argument(
-        "--image-dir",
-        type=expanded_path,
-        metavar="DIR",
-        help="a folder of photographs to test on, with a folder for each class (default: the "
-        "run's); all of it is tested, or of train/, val/ and test/ the one that --split names. A "
-        "warning counts unused files and folders",
-    )
-    parser.add_argument(
-        "--on-error",
-        choices=("stop", "skip"),
-        help="at a photograph that cannot be read; skip leaves it out (default: as in the run)",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        type=arguments.positive,
-        metavar="N",
-        help="bound on the pixels of a photograph (default: as in the run)",
-    )
-    parser.add_argument(
-        "--confusion",
-        action="store_true",
-        help="print which classes were taken for which: the matrix, with a row for each true "
-        "class, or the most frequent confusions where there are many classes",
-    )
+    """Adds the arguments of the command."""
+    add = parser.add_argument
+    add_shared(parser, "trained", "--batch-size", "--format", "--tfds-dir")
+    add("--protocol", choices=PROTOCOLS, default="center", metavar="NAME", help="default: center")
+    scales = "shorter sides of the resized images, in pixels (default: the protocol's)"
+    add("--scales", type=int, nargs="+", metavar="N", help=scales)
+    add("--no-flip", action="store_true", help="leave out the mirror images")
+    add("--split", choices=("train", "validation", "test"), default="test", help="default: test")
+    add("--data", metavar="NAME", help="another dataset with the same classes")
+    folder = """folder of images with a folder for each class (default: the run's); split folders
+        train/, val/ and test/ follow --split, and other folders are tested as a whole"""
+    add_shared(parser, "--image-dir", help=folder)
+    on_error = "at unreadable images: stop, or skip and count them (default: the run's)"
+    add("--on-error", choices=("stop", "skip"), help=on_error)
+    pixels = "bound on the pixels of an image (default: the run's)"
+    add_shared(parser, "--max-pixels", help=pixels)
+    confusion = "print the confusion matrix, or the most frequent confusions of many classes"
+    add("--confusion", action="store_true", help=confusion)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Tests, and prints the result."""
+    """Tests the model, and prints the result."""
     from flax_vision.evaluation.evaluate import evaluate_trained
 
-    with progress() as report:
+    with progress() as on_progress:
         result = evaluate_trained(
             options.trained,
             protocol=options.protocol,
@@ -129,59 +91,58 @@ def run(options: argparse.Namespace) -> None:
             scales=tuple(options.scales) if options.scales else None,
             flip=not options.no_flip,
             batch_size=options.batch_size,
-            on_progress=report,
+            on_progress=on_progress,
             on_warning=print_warning,
         )
     if options.format == "json":
-        print(json.dumps(_content(result, options.confusion)))
+        print(json.dumps(_json(result, options.confusion)))
     else:
         _print_tables(result, options.format, options.confusion)
 
 
-def _content(result: "Evaluation", confusion: bool) -> dict[str, Any]:
-    """Returns the result as an object of JSON; accuracies are from 0 to 1."""
-    content = {key: getattr(result, key) for key in _KEYS}
+def _json(result: "Evaluation", confusion: bool) -> dict[str, Any]:
+    """Returns the result as a JSON object; accuracies are from 0 to 1."""
+    content = {key: getattr(result, key) for key in _JSON_KEYS}
     if confusion:
-        names, matrix = list(result.class_names), _matrix(result).tolist()
-        content |= {"class_names": names, "confusion": matrix}
+        content["class_names"] = list(result.class_names)
+        content["confusion"] = _confusion_matrix(result).tolist()
     return content
 
 
 def _print_tables(result: "Evaluation", form: str, confusion: bool) -> None:
     from flax_vision.evaluation.confusion import table_of
 
-    rows = [{"network": name, result.network: text} for name, text in _texts(result).items()]
+    rows = [{"model": name, result.network: text} for name, text in _rows(result).items()]
     print_table(rows, form)
     if confusion:
-        rows = table_of(_matrix(result), result.class_names)
+        rows = table_of(_confusion_matrix(result), result.class_names)
         print()
-        print_table(rows, form) if rows else print("no image was taken for another class")
+        print_table(rows, form) if rows else print("all images are classified correctly")
 
 
-def _texts(result: "Evaluation") -> dict[str, str]:
-    """Returns the rows of the table, for a person to read."""
+def _rows(result: "Evaluation") -> dict[str, str]:
+    """Returns the rows of the table by their headings."""
     wrong = int((result.labels != result.predicted).sum())
     views = f"{result.views}"
     if result.views_computed < result.views:
-        views += f", of which {result.views_computed} differ"
-    scales = {"scales": ", ".join(map(str, result.scales))} if result.scales else {}
-    top5 = {"top-5": f"{result.top5:.2%}"} if result.top5 is not None else {}
-    return {
+        views += f", {result.views_computed} of them different"
+    rows = {
         "data set": result.data,
         "split": result.split,
         "protocol": result.protocol,
-        **scales,
+        "scales": ", ".join(map(str, result.scales)),
         "views per image": views,
         "images": f"{result.images:,}",
         "top-1": f"{result.top1:.2%}  ({wrong:,} of {counted(result.images, 'image')} wrong)",
-        **top5,
+        "top-5": "" if result.top5 is None else f"{result.top5:.2%}",
         "cross-entropy": f"{result.cross_entropy:.4f}",
         "seconds": f"{result.seconds:.2f}, and {result.compile_seconds:.2f} of compiling",
         "images/s": f"{result.images_per_second:,.1f}",
     }
+    return {name: text for name, text in rows.items() if text}
 
 
-def _matrix(result: "Evaluation") -> Any:
+def _confusion_matrix(result: "Evaluation") -> Any:
     from flax_vision.evaluation.confusion import confusion_matrix
 
     return confusion_matrix(result.labels, result.predicted, len(result.class_names))

@@ -1,70 +1,57 @@
-"""The command `flax-vision export`."""
+"""Writes a trained or imported model for another program.
 
-import argparse
+stablehlo and onnx are for one image size, the model's own, and for any batch size.
 
-from flax_vision.runtime.paths import expanded_path
-from flax_vision.runtime.terminal import print_warning
-from flax_vision.text import printable
+Formats:
+  orbax        A directory with parameters and statistics for any Orbax, and model.json. fv.load and
+               the other commands read it.
+  safetensors  Our arrays by our names, such as params/conv1/kernel; model.json in its metadata.
+  torchvision  A state dictionary for load_state_dict of torchvision's model, as .pth, which needs
+               PyTorch, or as .safetensors; only for models that torchvision has.
+  stablehlo    Parameters and computation in one file for CPU, CUDA and TPU. JAX alone can run it.
+  onnx         The same as an ONNX graph, through jax2onnx; only for models that compute in float32.
 
-DESCRIPTION = """\
-Writes a trained network, as training or an import left it behind, for another program. Every form
-but the first two is of one size of images, the network's own, and of any number of them."""
+Each export has the class names, in the order of the logits. orbax has them in model.json.
+safetensors (torchvision's too) and onnx have them in their metadata, as JSON under class_names.
+.pth, .pt and .stablehlo have a copy of model.json beside the file, such as lenet5.stablehlo.json.
 
-EPILOG = """\
-formats:
-  orbax        a directory with parameters and statistics, which any Orbax reads, and model.json;
-               also what fv.load and the other commands here take
-  safetensors  our arrays by our names, such as params/conv1/kernel; model.json in its metadata
-  torchvision  a state dictionary for load_state_dict of torchvision's network, as .pth, for which
-               PyTorch is needed, or as .safetensors; of the networks that torchvision has
-  stablehlo    parameters and computation in one file for CPU, CUDA and TPU, which JAX runs alone
-  onnx         the same as an ONNX graph, through jax2onnx; of networks that compute in float32
-
-Each export has the class names, in the order of the logits. orbax has them in model.json;
-safetensors (torchvision's too) and onnx in their metadata, as JSON under class_names; .pth, .pt and
-.stablehlo in a copy of model.json beside the file, such as lenet5.stablehlo.json.
-
-stablehlo and onnx take float32 images [N, H, W, C], preprocessed, and return logits [N, classes];
-stablehlo with --preprocessing takes uint8 images of the data set's size. Three lines run it:
+stablehlo and onnx take float32 images [N, H, W, C], preprocessed, and return logits [N, classes].
+stablehlo with --preprocessing takes uint8 images of the dataset's size. Three lines run it:
   import jax
-  network = jax.export.deserialize(bytearray(open("lenet5.stablehlo", "rb").read()))
-  logits = network.call(images)
+  model = jax.export.deserialize(bytearray(open("lenet5.stablehlo", "rb").read()))
+  logits = model.call(images)
 
-examples:
+Three exports of a run:
   flax-vision export runs/lenet5 --format orbax -o lenet5
   flax-vision export runs/lenet5 --format safetensors -o lenet5.safetensors
   flax-vision export runs/lenet5 --format stablehlo --preprocessing -o lenet5.stablehlo
 """
 
+import argparse
+
+from flax_vision.cli.arguments import add_shared
+from flax_vision.runtime.paths import expanded_path
+from flax_vision.runtime.terminal import print_warning
+from flax_vision.text import printable
+
 FORMATS = ("orbax", "safetensors", "torchvision", "stablehlo", "onnx")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
-    parser.add_argument(
-        "trained", type=expanded_path, metavar="DIR", help="a run directory, or an export"
-    )
-    parser.add_argument("--format", required=True, choices=FORMATS, help="see below")
-    parser.add_argument(
-        "-o",
-        "--output",
-        required=True,
-        type=expanded_path,
-        metavar="PATH",
-        help="a path that does not exist yet",
-    )
-    parser.add_argument(
-        "--preprocessing",
-        action="store_true",
-        help="stablehlo: make it a part of the network, which then takes pixels from 0 to 255",
-    )
+    """Adds the arguments of the command."""
+    add = parser.add_argument
+    add_shared(parser, "trained")
+    add("--format", required=True, choices=FORMATS, help="see below")
+    add("-o", "--output", required=True, type=expanded_path, metavar="PATH", help="a new path")
+    preprocessing = "stablehlo: include the preprocessing; the model then takes pixels 0 to 255"
+    add("--preprocessing", action="store_true", help=preprocessing)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Writes it, and prints where it is."""
+    """Writes the export, and prints its path."""
     from flax_vision.weights.export import export
 
-    note = export(options.trained, options.format, options.output, options.preprocessing)
-    if note:
-        print_warning(note)
+    warning = export(options.trained, options.format, options.output, options.preprocessing)
+    if warning:
+        print_warning(warning)
     print(printable(options.output))

@@ -1,4 +1,19 @@
-"""The program `train.py`."""
+"""Trains a model as its config file says, tests the best model once at the end, and exports it.
+
+After a stop, even by kill -9, the same command resumes the run. The run ends with the same
+parameters as without the stop.
+
+Examples:
+  python train.py --config configs/lenet5.py                  # 5,000 real digits, embedded.
+  python train.py --config configs/lenet5.py:fashion_mnist    # Recipe of the file, by name.
+  python train.py --config configs/lenet5.py --config.seed=1 --config.epochs=5
+
+The classes of a folder are numbered in natural order: 9 before 10, upper and lower case alike.
+--config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
+
+--config.KEY=VALUE sets any key of the configuration. config.model also has the options of its
+model. Config files start from these defaults:
+"""
 
 import argparse
 import contextlib
@@ -11,10 +26,9 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING
 
-from ml_collections import ConfigDict
-
+from flax_vision.cli.arguments import Parser
 from flax_vision.errors import UserError
 from flax_vision.runtime import environment
 from flax_vision.runtime.paths import expanded_path
@@ -22,33 +36,19 @@ from flax_vision.runtime.terminal import configure_streams, print_error, print_w
 from flax_vision.text import printable
 from flax_vision.training.config_schema import CHOICES, default_config, flatten
 from flax_vision.training.signals import Interrupted, stop_at_once_on_ctrl_c
+from flax_vision.weights.run_files import REPORT_PAGE
 
-_DESCRIPTION = """\
-Trains a network as its config file says, tests the best model once at the end, and exports it.
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
-A run that was stopped, even by kill -9, goes on when the same command is given again, and ends
-with the same parameters as if it had never been stopped."""
+    from flax_vision.cli.training_display import TrainingDisplay
 
-_EXAMPLES = """\
-examples:
-  python train.py --config configs/lenet5.py                    5,000 real digits, embedded
-  python train.py --config configs/lenet5.py:fashion_mnist      a recipe of the file, by name
-  python train.py --config configs/lenet5.py --config.seed=1 --config.epochs=5
-
-The classes of a folder are numbered in natural order: 9 before 10, in any case of letters.
---config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
-
-Any key of a configuration can be set with --config.KEY=VALUE. The keys, with the defaults that
-config files start from (config.model has the options of its network besides):
-"""
-
-
-_MENDS = {
+_ADVICE = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room",
     errno.EFBIG: "allow larger files (ulimit -f)",
 }
-"""What to do about errors of the disk."""
+"""Advice for errors of the disk."""
 
 _SIGNALED = 128
 """Base of the exit status after a signal; the signal's number is added."""
@@ -57,24 +57,25 @@ _SIGNALED = 128
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status.
 
-    0 for a finished run, 1 for one that has lost another of its processes, 2 for a mistake of the
-    user's, 128 and the signal's number for a run that was asked to stop and has saved its state.
+    The status is 0 for a finished run, 1 if another process of the run died, and 2 for a mistake of
+    the user. After a signal that stopped the run it is 128 and the signal's number.
     """
-    if arguments is None and not configure_streams():
+    is_program = arguments is None
+    if is_program and not configure_streams():
         print_warning("standard output is closed; metrics.jsonl of the run shows its progress")
     try:
         options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
-        if arguments is None:
+        if is_program:
             stop_at_once_on_ctrl_c()
-            environment.prepare()
-        # JAX takes a second or more to import, which --help and mistyped options need not pay.
+            environment.configure_process()
+        # These import JAX, which takes a second. --help and mistyped options end before it.
+        from flax_vision.cli.default_workdir import default_workdir
         from flax_vision.training.config_loader import load_config
-        from flax_vision.training.default_workdir import default_workdir
 
         config = load_config(options.config, overrides)
         workdir = Path(options.workdir or default_workdir(options.config, overrides))
         status = _fit_with_others(options, config, workdir)
-        if arguments is None and status > _SIGNALED:
+        if is_program and status > _SIGNALED:
             _exit_at_once(status)
         return status
     except UserError as error:
@@ -83,7 +84,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(_explain(error))
 
 
-def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: Path) -> int:
+def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Returns the options, and the arguments that set keys of the configuration."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(_join_overrides(arguments))
+    overrides = [argument for argument in rest if argument.startswith("--config.")]
+    parser.check_unknown([argument for argument in rest if argument not in overrides])
+    return options, overrides
+
+
+def _parser() -> Parser:
+    description, _, epilog = (__doc__ or "").partition("\n\n")
+    for key, default in flatten(default_config()).items():
+        others = ", ".join(value for value in CHOICES.get(key, ()) if value != default)
+        epilog += f"  {key} = {default!r}{f'  or {others}' if others else ''}\n"
+    parser = Parser(
+        prog="python train.py", description=description, epilog=epilog, allow_abbrev=False
+    )
+    add = parser.add_argument
+    file = "config file, and the name of a recipe in it"
+    add("--config", required=True, type=expanded_path, metavar="FILE[:RECIPE]", help=file)
+    workdir = "run directory (default: runs/ and a name from the file, recipe and settings)"
+    add("--workdir", type=expanded_path, metavar="DIR", help=workdir)
+    where = "JAX finds these on SLURM, Kubernetes, Open MPI and TPUs."
+    add = parser.add_argument_group("several processes", where).add_argument
+    add("--coordinator", metavar="HOST:PORT", help="address of process 0")
+    add("--num-processes", type=int, metavar="N", help="number of processes")
+    add("--process-id", type=int, metavar="I", help="number of this process, from 0")
+    return parser
+
+
+def _join_overrides(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments with `--config.KEY VALUE` written as `--config.KEY=VALUE`."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and re.fullmatch(r"--config\.[^=]+", joined[-1]) and argument[:2] != "--":
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _fit_with_others(options: argparse.Namespace, config: "ConfigDict", workdir: Path) -> int:
+    """Joins the other processes of the run, fits, and returns the exit status."""
     import jax
 
     from flax_vision.runtime import distributed, multihost
@@ -105,7 +148,7 @@ def _fit_with_others(options: argparse.Namespace, config: ConfigDict, workdir: P
             return status
     except UserError as error:
         status = _fail(str(error))
-    except SystemExit as error:  # of rich, where nobody reads what it shows
+    except SystemExit as error:  # rich exits when the reader of its output is gone
         status = error.code if isinstance(error.code, int) else 1
     except BaseException:
         if not jax.distributed.is_initialized():
@@ -131,14 +174,37 @@ def _command() -> str:
     return shlex.join(["python", *sys.orig_argv[1:]])
 
 
-def _fit(config: ConfigDict, workdir: Path) -> int:
+def _fit(config: "ConfigDict", workdir: Path) -> int:
+    from flax_vision.cli.training_display import TrainingDisplay
+    from flax_vision.runtime import multihost
     from flax_vision.training.fit import fit
 
     try:
-        fit(config, workdir)
+        with TrainingDisplay() as display:
+            fit(config, workdir, display)
+            if config.write_report and multihost.is_primary():
+                _write_report(workdir, display)
     except OSError as error:
         return _fail(_explain(error, workdir))
     return 0
+
+
+def _write_report(workdir: Path, display: "TrainingDisplay") -> None:
+    """Writes the report of a finished run, unless it has one; a failure is only a warning."""
+    if display.test_images is None and (workdir / REPORT_PAGE).exists():
+        return
+    display.begin(0)
+    try:
+        from flax_vision.analysis.report.writer import write_report
+
+        page, warning = write_report(workdir, display.test_images, on_progress=display.reading)
+    except (Exception, KeyboardInterrupt) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        display.warning(f"no report ({reason}); to try again: flax-vision report {workdir}")
+        return
+    if warning:
+        display.warning(warning)
+    display.line(f"report: {page}")
 
 
 def _exit_at_once(status: int) -> None:
@@ -148,6 +214,22 @@ def _exit_at_once(status: int) -> None:
     if multihost.process_count() == 1:  # otherwise JAX must disconnect from the others
         sys.stdout.flush()
         os._exit(status)
+
+
+def _fail_of_loss(workdir: Path, who: str) -> None:
+    """Prints the error for a run that lost one of its processes.
+
+    Args:
+      workdir: Run directory.
+      who: The lost process, for example "process 1".
+    """
+    steps = _checkpoint_steps(workdir)
+    last = f"The last checkpoint is step {max(steps):,} in" if steps else "No checkpoint is in"
+    command = shlex.join(["python", *sys.orig_argv[1:]])
+    _fail(
+        f"{who} of this run ended, or cannot be reached. {last} {workdir}. Start all processes "
+        f"again to resume, this one with: {command}"
+    )
 
 
 def _checkpoint_steps(workdir: Path) -> list[int]:
@@ -160,81 +242,23 @@ def _checkpoint_steps(workdir: Path) -> list[int]:
 
 
 def _explain(error: OSError, workdir: Path | None = None) -> str:
-    """Returns a line about an error of the system, with the name of its file if it has one.
+    """Returns a line about a system error, with the name of its file if it has one.
 
     Args:
-      error: Error of the system.
+      error: The system error.
       workdir: Run directory; None before a run is opened.
     """
     reason, name = error.strerror or str(error), str(error.filename or "")
-    mend = _MENDS.get(error.errno or 0, f"mend {name or 'that'}")
-    again = "give the same command again"
+    advice = _ADVICE.get(error.errno or 0, f"correct {name or 'that'}")
+    again = "repeat the command"
     if workdir and name and Path(name).absolute().is_relative_to(workdir.absolute()):
         name = str(workdir)
         if _checkpoint_steps(workdir):
             reason += ". The checkpoints saved before are whole"
-            again += " to go on"
-    return f"{f'{name}: ' if name else ''}{reason}; {mend} and {again}."
+            again += " to resume"
+    return f"{f'{name}: ' if name else ''}{reason}; {advice} and {again}."
 
 
 def _fail(message: str) -> int:
     print_error(message)
     return 2
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see `python train.py --help`.")
-
-
-def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    defaults = flatten(default_config())
-    keys = (f"  {key} = {value!r}{_others(key, value)}" for key, value in defaults.items())
-    parser = _Parser(
-        prog="train.py",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES + "\n".join(keys),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--config",
-        required=True,
-        type=expanded_path,
-        metavar="FILE[:RECIPE]",
-        help="what to train",
-    )
-    parser.add_argument(
-        "--workdir",
-        type=expanded_path,
-        metavar="DIR",
-        help="the run directory (default: runs/ and a name from the file, recipe and settings)",
-    )
-    others = parser.add_argument_group(
-        "many processes", "found by themselves on SLURM, Kubernetes, Open MPI and TPUs"
-    )
-    others.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 is found")
-    others.add_argument("--num-processes", type=int, metavar="N", help="how many there are")
-    others.add_argument("--process-id", type=int, metavar="I", help="which this is, from 0")
-    options, rest = parser.parse_known_args(_joined(arguments))
-    for argument in rest:
-        if not argument.startswith("--config."):
-            parser.error(f"unknown argument {argument!r}")
-    return options, rest
-
-
-def _others(key: str, default: Any) -> str:
-    """Returns text about the other choices of a key; empty if it has no choices."""
-    others = [value for value in CHOICES.get(key, ()) if value != default]
-    return f"  or {', '.join(others)}" if others else ""
-
-
-def _joined(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments with `--config.KEY VALUE` written as `--config.KEY=VALUE`."""
-    joined: list[str] = []
-    for argument in arguments:
-        if joined and re.fullmatch(r"--config\.[^=]+", joined[-1]) and argument[:2] != "--":
-            joined[-1] += f"={argument}"
-        else:
-            joined.append(argument)
-    return joined

@@ -12,9 +12,10 @@ glibc reads its settings when a process starts, so the program replaces itself b
 import os
 import platform
 import sys
-import warnings
 from collections.abc import Mapping
 from typing import NoReturn
+
+from flax_vision.runtime.terminal import warn
 
 ALLOCATOR = "FLAX_VISION_ALLOCATOR"
 """The environment variable that selects one of `ALLOCATORS`."""
@@ -51,11 +52,11 @@ def check(environment: Mapping[str, str]) -> None:
     wanted = environment.get(ALLOCATOR, "")
     if wanted not in ("", *ALLOCATORS):
         allowed = " or ".join(ALLOCATORS)
-        _warn(f"{ALLOCATOR} is {wanted!r}; it must be {allowed}, so it is ignored")
+        warn(f"{ALLOCATOR} is {wanted!r}; it must be {allowed}, so it is ignored")
     elif wanted == "keep" and not _is_glibc():
-        _warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
+        warn(f"{ALLOCATOR} is 'keep', which takes glibc, and {platform.platform()} has none")
     elif wanted == "keep" and environment.get(TUNABLES, KEEP) != KEEP:
-        _warn(f"{ALLOCATOR} is 'keep', but {TUNABLES} has settings already, which stand")
+        warn(f"{ALLOCATOR} is 'keep', but {TUNABLES} has settings already, which stand")
 
 
 def describe() -> str:
@@ -65,7 +66,3 @@ def describe() -> str:
 
 def _is_glibc() -> bool:
     return platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=2)

@@ -1,6 +1,6 @@
-"""Configuration of a process before JAX is imported: memory, XLA's flags, compiled code.
+"""Configuration of a program's process: allocator, XLA's flags, compilation cache, devices.
 
-It is for programs: a library should leave the process of its caller alone.
+Only programs should call it: a library should not configure its caller's process.
 """
 
 import functools
@@ -13,30 +13,30 @@ from types import FrameType
 
 from flax_vision.errors import UserError
 from flax_vision.runtime import allocator, restart, xla_cache, xla_flags
-from flax_vision.text import printable
+from flax_vision.runtime.terminal import print_own_warnings, warn
 
 _PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
-"""JAX's variables for the kinds of devices that it may use."""
+"""JAX's environment variables for the platforms that it may use."""
 
 
 @functools.cache
-def prepare(has_steps: bool = True) -> None:
-    """Settles the allocator, XLA's flags and its cache; may start the program again to do it.
+def configure_process(has_steps: bool = True) -> None:
+    """Configures the allocator, XLA's flags and the compilation cache.
 
-    A program calls it once, before anything else. It is started again only where nothing can be
-    lost: see `restart.obstacle`. A warning names every setting that is unavailable, and the
-    program continues without it.
+    Call it once, before anything else. It may restart the program for the allocator, but only
+    where nothing can be lost; see `restart.obstacle`. A warning names each unavailable setting, and
+    the program continues without it.
 
     Args:
-      has_steps: Whether the program runs steps, not only compiles them. Otherwise it is not started
-        again, and its allocator stays.
+      has_steps: Whether the program runs compiled steps. Otherwise it keeps its allocator and is
+        not restarted.
     """
-    # Pillow's, of which decoding makes an error that names the file.
+    # Pillow's warning; decoding turns it into an error that names the file.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
-    # Pillow warns of damaged metadata: it names no file, and the image is read anyway.
+    # Pillow warns of damaged metadata without a file name, and reads the image anyway.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    if not restart.is_interactive():  # a session has warnings of its own
-        warnings.formatwarning = lambda message, *place, **line: f"warning: {printable(message)}\n"
+    if not restart.is_interactive():  # a session can filter Python's warnings
+        print_own_warnings()
     obstacle = restart.obstacle()
     unchanged = []
     if has_steps and allocator.needs_restart(os.environ):
@@ -53,11 +53,11 @@ def prepare(has_steps: bool = True) -> None:
             xla_cache.tell_jax(os.environ)
     if unchanged:
         verb = "is" if unchanged == ["the allocator"] else "are"
-        warnings.warn(f"{', '.join(unchanged)} {verb} not configured: {obstacle}", stacklevel=2)
+        warn(f"{', '.join(unchanged)} {verb} not configured: {obstacle}")
 
 
 def _has_jax_started() -> bool:
-    """Returns whether JAX has looked for devices; it reads XLA's flags then, and only once."""
+    """Returns whether JAX has initialized its backends; it reads XLA's flags only then."""
     bridge = sys.modules.get("jax._src.xla_bridge")
     return bridge is not None and bridge.backends_are_initialized()
 
@@ -65,7 +65,7 @@ def _has_jax_started() -> bool:
 def handle_ctrl_c(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     """Replaces Python's own handler of Ctrl-C.
 
-    It stays ignored where it is, as in a background job. An interactive session keeps Python's
+    An ignored Ctrl-C, as in a background job, stays ignored. An interactive session keeps Python's
     handler, because it continues afterwards.
     """
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -74,10 +74,7 @@ def handle_ctrl_c(handler: Callable[[int, FrameType | None], None] | signal.Hand
 
 
 def emulate_devices(count: int) -> None:
-    """Has JAX show so many devices, all of them this CPU.
-
-    Where a caller has imported JAX already it stays as it is: its devices are the caller's.
-    """
+    """Makes JAX show this CPU as `count` devices, unless JAX is already imported."""
     if "jax" not in sys.modules:
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["JAX_NUM_CPU_DEVICES"] = str(count)
@@ -85,22 +82,20 @@ def emulate_devices(count: int) -> None:
 
 def check_platforms() -> None:
     """Raises a UserError if JAX finds none of the devices that its variables name."""
-    asked = {name: os.environ.get(name, "") for name in _PLATFORMS}
-    asked = {name: value for name, value in asked.items() if value not in ("", "cpu")}
-    if not asked:
+    requested = {name: value for name in _PLATFORMS if (value := os.environ.get(name, ""))}
+    if set(requested.values()) <= {"cpu"}:
         return
     import jax
 
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # without text if a plugin is absent
-        reason = (
-            str(error).partition(" (set ")[0].rstrip(".") or "its plugin or its hardware is missing"
-        )
+        reason = str(error).partition(" (set ")[0].rstrip(".")
+        reason = reason or "its plugin or its hardware is missing"
+        settings = " and ".join(f"{k} is {v!r}" for k, v in requested.items() if v != "cpu")
         raise UserError(
-            f"{' and '.join(f'{name} is {value!r}' for name, value in asked.items())}, but JAX "
-            f"finds no such device ({reason}); set it to cpu, or unset it to use the best "
-            "available device."
+            f"{settings}, but JAX finds no such device ({reason}); set it to cpu, or unset it to "
+            "use the best available device."
         ) from error
 
 
@@ -108,5 +103,6 @@ def describe() -> str:
     """Returns a line about the configuration of the process."""
     cache = os.environ.get(xla_cache.CACHE) or "none"
     flags = os.environ.get(xla_flags.FLAGS) or "none"
-    memory = allocator.describe()
-    return f"freed memory: {memory}; flags of XLA: {flags}; compilation cache: {cache}"
+    return (
+        f"freed memory: {allocator.describe()}; flags of XLA: {flags}; compilation cache: {cache}"
+    )

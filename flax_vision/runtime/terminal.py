@@ -4,15 +4,19 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from typing import Any, TextIO
 
 from flax_vision.errors import UserError
 from flax_vision.text import printable
 
+_is_program = False
+"""Whether this process runs one of the programs; see `environment.configure_process`."""
+
 
 def print_note(text: object) -> None:
     """Prints one line to standard error, with control characters escaped."""
-    with contextlib.suppress(OSError):  # there is no other place for it
+    with contextlib.suppress(OSError):  # there is no other stream to report the failure on
         print(printable(text), file=sys.stderr, flush=True)
 
 
@@ -21,16 +25,37 @@ def print_warning(text: object) -> None:
     print_note(f"warning: {text}")
 
 
+def warn(text: str, stacklevel: int = 2) -> None:
+    """Warns about a problem that this package works around.
+
+    A program prints one line. Library callers get Python's warning, which they can filter.
+
+    Args:
+      text: The warning.
+      stacklevel: Stack level of the blamed line, as in `warnings.warn`.
+    """
+    if _is_program:
+        print_warning(text)
+    else:
+        warnings.warn(text, stacklevel=stacklevel + 1)
+
+
+def print_own_warnings() -> None:
+    """Makes `warn` print one line each; warnings of other libraries keep Python's form."""
+    global _is_program
+    _is_program = True
+
+
 def print_error(text: object) -> None:
     """Prints one line that begins with `error:` to standard error."""
     print_note(f"error: {text}")
 
 
 def configure_streams() -> bool:
-    r"""Opens closed standard streams, and makes standard output fail at once.
+    r"""Opens closed standard streams, and makes failed writes to standard output raise at once.
 
-    Otherwise a file that is opened later gets the number of a closed stream, and receives the lines
-    for that stream. Characters that the encoding lacks are escaped (`\u6f22`).
+    The next opened file would get the number of a closed stream, and receive its lines.
+    Characters that the encoding lacks are escaped (`\u6f22`).
 
     Returns:
       Whether standard output was open.
@@ -46,7 +71,7 @@ def configure_streams() -> bool:
 
 
 class _Output(io.FileIO):
-    """The file of standard output; only the first failure to write raises an error."""
+    """The file of standard output; only the first failed write raises an error."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -62,7 +87,7 @@ class _Output(io.FileIO):
 
 
 def _output(encoding: str) -> TextIO:
-    """Returns a stream that writes line by line, so that `print` itself fails."""
+    """Returns a stream that writes each line at once, so a failed write raises in `print`."""
     file = io.BufferedWriter(_Output(1, "w", closefd=False))
     return io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=True)
 

@@ -6,10 +6,11 @@ Compiled code is loaded from there.
 import functools
 import os
 import stat
-import warnings
 from pathlib import Path
 
 import platformdirs
+
+from flax_vision.runtime.terminal import warn
 
 MODE = 0o755
 """Permissions of the directory: only its owner can write it."""
@@ -67,7 +68,7 @@ def untrusted_reason(path: Path) -> str | None:
 
 @functools.cache
 def _warn_once(reason: str) -> None:
-    warnings.warn(
+    warn(
         f"nothing is cached, so code is compiled anew at every start: {reason}; set XDG_CACHE_HOME "
         "to a directory of your own",
         stacklevel=3,

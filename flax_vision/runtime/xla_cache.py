@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flax_vision.runtime import cpu_features, restart, user_cache
+from flax_vision.runtime.terminal import warn
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 """JAX's environment variable for the directory of the cache."""
@@ -79,10 +80,9 @@ def _is_usable(path: Path, is_own: bool) -> bool:
         reason = f"cannot be written ({error.strerror})"
     if reason:
         variable = "XDG_CACHE_HOME" if is_own else CACHE
-        warnings.warn(
+        warn(
             f"programs are compiled anew at every start: {path} {reason}; set {variable} to a "
-            "directory of your own",
-            stacklevel=2,
+            "directory of your own"
         )
     return not reason
 

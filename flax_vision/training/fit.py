@@ -1,4 +1,4 @@
-"""From a configuration to a trained, tested and exported network."""
+"""One training run: build, train, evaluate, export."""
 
 from pathlib import Path
 from typing import Any
@@ -6,97 +6,83 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flax_vision.data.dataset import Dataset, ProgressFn
-from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.runtime.paths import to_path
 from flax_vision.training.build import make_partitioner, prepare
 from flax_vision.training.config_loader import check_config
 from flax_vision.training.config_schema import DATA_PATHS, flatten
 from flax_vision.training.data_pipeline import load_data
-from flax_vision.training.display import Display
-from flax_vision.training.run_dir import open_run
+from flax_vision.training.progress import TrainingObserver
+from flax_vision.training.run_dir import RunDirectory, open_run
 from flax_vision.training.signals import Interruption
 from flax_vision.training.trainer import Trainer
-from flax_vision.weights.run_files import REPORT_PAGE
 
 
-def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
-    """Trains, tests and exports a network, or goes on where an earlier call was stopped.
+def fit(
+    config: ConfigDict, workdir: str | Path, observer: TrainingObserver | None = None
+) -> dict[str, Any]:
+    """Trains, tests and exports a model, or resumes an earlier call that was stopped.
 
     Args:
       config: Keys that differ from the defaults, or all keys.
-      workdir: the run directory.
+      workdir: Run directory.
+      observer: Receiver of the progress; None for warnings only.
 
     Returns:
-      What the run came to, as in the last line of `metrics.jsonl`.
+      The result of the run: the last record of `metrics.jsonl`.
 
     Raises:
-      UserError: the directory, the data or the configuration does not allow it, or the loss was
-        not finite.
+      UserError: The directory, the data or the configuration is not valid, or the loss was not
+        finite.
       OSError: A file of the run cannot be written.
-      Interrupted: Ctrl-C or SIGTERM came, and the state was saved.
+      Interrupted: Ctrl-C or SIGTERM arrived, and the state was saved.
     """
     config, workdir = check_config(config), to_path(workdir)
-    settings = flatten(config.to_dict(), "config.")
-    for key in DATA_PATHS:  # the images themselves are compared
-        del settings[f"config.{key}"]
-    multihost.check_same({**settings, "--workdir": str(workdir)})
-    make_partitioner(config)  # a mistake leaves no directory behind
-    with open_run(workdir, config.to_dict()) as directory, Display() as display:
+    observer = observer or TrainingObserver()
+    _check_same_settings(config, workdir)
+    make_partitioner(config)  # an error here leaves no directory behind
+    with open_run(workdir, config.to_dict()) as directory:
         config.init_from = directory.init_from
-        result, tested = directory.result(), None
+        result, test_images = directory.result(), None
         if result is None:
-            with Interruption() as interruption:
-                with interruption.reading():
-                    report = _reporter(display, interruption)
-                    kept = directory.metadata()
-                    setup = prepare(config, report, directory.claim_images, kept)
-                with Trainer(setup, directory, display, interruption) as run:
-                    run.start()
-                    run.train()
-                    result = run.finish()
-            tested = setup.parts.test
+            result, test_images = _train(config, directory, observer)
         else:
             if directory.data_moved:
-                directory.claim_images(load_data(config, display.reading))
-            display.line("this run is finished; it came to:")
-        display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
-        is_reported = tested is None and (workdir / REPORT_PAGE).exists()
-        if config.write_report and not is_reported and multihost.is_primary():
-            _report(workdir, tested, display)
+                directory.claim_images(load_data(config, observer.reading))
+            observer.line("this run is finished; its result:")
+        title = f"{config.model.name} on {config.data.name}"
+        observer.result(title, result, directory.export, test_images)
         return result
 
 
-def _report(workdir: Path, tested: Dataset | None, display: Display) -> None:
-    """Writes the report of a finished run; a failure is only a warning.
-
-    Args:
-      workdir: Run directory.
-      tested: Test images; None to read them again.
-      display: Display of the progress and of problems.
-    """
-    try:
-        from flax_vision.analysis.report.writer import write_report
-    except UserError as error:  # for matplotlib is not there
-        display.line(f"no report: {error}, then flax-vision report {workdir}")
-        return
-    display.begin(0)
-    try:
-        page, warning = write_report(workdir, tested, on_progress=display.reading)
-    except (Exception, KeyboardInterrupt) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        display.warning(f"no report ({reason}); to try again: flax-vision report {workdir}")
-    else:
-        if warning:
-            display.warning(warning)
-        display.line(f"report: {page}")
+def _train(
+    config: ConfigDict, directory: RunDirectory, observer: TrainingObserver
+) -> tuple[dict[str, Any], Dataset]:
+    """Builds, trains, evaluates and exports; returns the result and the test images."""
+    with Interruption() as interruption:
+        with interruption.reading():
+            on_progress = _stoppable(observer.reading, interruption)
+            metadata = directory.metadata()
+            setup = prepare(config, on_progress, directory.claim_images, metadata)
+        with Trainer(setup, directory, observer, interruption) as trainer:
+            trainer.start()
+            trainer.train()
+            return trainer.finish(), setup.parts.test
 
 
-def _reporter(display: Display, interruption: Interruption) -> ProgressFn:
-    """Returns what shows how far the reading of the data is, and leaves when asked to stop."""
+def _check_same_settings(config: ConfigDict, workdir: Path) -> None:
+    """Raises a UserError if another process of the run has other settings."""
+    settings = flatten(config.to_dict(), "config.")
+    for key in DATA_PATHS:  # the images themselves are compared later
+        del settings[f"config.{key}"]
+    multihost.check_same({**settings, "--workdir": str(workdir)})
+
+
+def _stoppable(on_progress: ProgressFn, interruption: Interruption) -> ProgressFn:
+    """Returns a progress function that also raises `Interrupted` after a signal."""
 
     def report(what: str, done: int, total: int) -> None:
-        display.reading(what, done, total)
-        interruption.stop_reading()  # in case the signal's own exception was lost
+        on_progress(what, done, total)
+        interruption.stop_reading()  # in case the handler's own exception was lost
 
     return report

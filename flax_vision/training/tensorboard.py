@@ -1,7 +1,6 @@
 """Event file of a run for TensorBoard."""
 
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
+
+from flax_vision.runtime.terminal import warn
 
 PATTERN = "events.out.tfevents.*"
 """The names of TensorBoard's event files."""
@@ -57,7 +58,7 @@ class Events:
 
     def _fail(self, error: OSError) -> None:
         self._has_failed, self._writer = True, None
-        warnings.warn(
+        warn(
             f"no further events for TensorBoard: {self._directory} cannot be written "
             f"({error.strerror or error}); the run goes on",
             stacklevel=3,

@@ -20,7 +20,7 @@ from flax_vision.ops.cpu import onednn_library
 from flax_vision.runtime import environment, multihost
 from flax_vision.training.build import Experiment
 from flax_vision.training.checkpoints import Checkpoints
-from flax_vision.training.display import Display
+from flax_vision.training.progress import TrainingObserver
 from flax_vision.training.run_dir import RunDirectory
 from flax_vision.training.signals import Interrupted, Interruption
 from flax_vision.training.state import TrainState, is_finite
@@ -36,7 +36,7 @@ class Trainer:
         self,
         setup: Experiment,
         directory: RunDirectory,
-        display: Display,
+        display: TrainingObserver,
         interruption: Interruption,
     ) -> None:
         self._setup = setup

@@ -1,6 +1,5 @@
-"""`flax-vision evaluate` as a person types it."""
+"""The command `flax-vision evaluate`."""
 
-import io
 import json
 import os
 import signal
@@ -9,9 +8,8 @@ import sys
 import time
 
 import pytest
-from rich.console import Console
 
-from flax_vision.cli import progress
+from flax_vision.cli import evaluate as evaluate_command
 from flax_vision.cli.main import main
 from flax_vision.evaluation.protocols import NAMES
 
@@ -25,8 +23,8 @@ def test_table(run, capsys):
     evaluate(run, "--protocol=ten_crop")
     rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     rows = {name: text.strip() for name, text in rows.items()}
-    assert rows.pop("network") == "lenet5_modern"
-    assert rows["views per image"] == "10, of which 8 differ"
+    assert rows.pop("model") == "lenet5_modern"
+    assert rows["views per image"] == "10, 8 of them different"
     assert rows["scales"] == "9"
     assert "of 20 images wrong)" in rows["top-1"]
     assert list(rows) == [
@@ -63,7 +61,7 @@ def test_confusion_as_a_table(run, capsys):
 @pytest.mark.usefixtures("asked")
 def test_markdown(run, capsys):
     evaluate(run, "--format=markdown")
-    assert capsys.readouterr().out.startswith("| network | lenet5_modern |\n| --- | --- |\n")
+    assert capsys.readouterr().out.startswith("| model | lenet5_modern |\n| --- | --- |\n")
 
 
 def test_warnings_are_on_the_error_output(run, noise, loaded, capsys):
@@ -97,63 +95,50 @@ def test_directory_without_a_model(tmp_path, capsys):
     assert "no model in" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--protocol=center"], ["--split=tset"], ["--batch-size=0"]])
-def test_values_that_do_not_exist(arguments, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["evaluate", "runs/lenet5", *arguments])
-    assert arguments[0].partition("=")[2] in capsys.readouterr().err
+@pytest.mark.parametrize("arguments", [["--protocol=centre"], ["--split=tset"], ["--batch-size=0"]])
+def test_invalid_values(arguments, capsys):
+    assert main(["evaluate", "runs/lenet5", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert repr(arguments[0].partition("=")[2]) in message
+    assert message.endswith("; see `flax-vision evaluate --help`.\n")
+    assert message.count("\n") == 1
 
 
 def test_help_explains_every_protocol(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["evaluate", "--help"])
     text = capsys.readouterr().out
+    assert evaluate_command.PROTOCOLS == NAMES
     assert all(f"\n  {name} " in text for name in NAMES)
 
 
-def test_live_line_shows_what_is_done_and_the_time_left(monkeypatch):
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=True, width=120)
-    monkeypatch.setattr(progress, "Console", lambda **options: console)
-    with progress.progress() as report:
-        report("compiling", 0, 0)
-        for done in (0, 10, 20):
-            report("testing lenet5", done, 1000)
-    assert "testing lenet5" in out.getvalue()
-    assert "20/1000" in out.getvalue()
-    assert "left" in out.getvalue()
-    # Ctrl-C leaves no time to give the cursor back.
-    assert out.getvalue().index("\x1b[?25h") < out.getvalue().index("testing")
-
-
 PROGRAM = """
-from flax_vision import cli
-from flax_vision.evaluation import command
+from flax_vision.cli import evaluate, main
 
-run = command.run
+run = evaluate.run
 
-def run_and_tell(options):
+def announced_run(options):
     print("ready", flush=True)
     run(options)
 
-command.run = run_and_tell
-cli.main()
+evaluate.run = announced_run
+main.main()
 """
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_without_a_traceback(run):
+def test_ctrl_c_ends_the_command_without_a_traceback(run):
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "evaluate", str(run), "--data=mnist_5k"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "FLAX_VISION_ALLOCATOR": "system"},  # which needs no second start
+        env={**os.environ, "FLAX_VISION_ALLOCATOR": "system"},  # the process is not restarted
         text=True,
-        # Where the tests run in the background of a shell, it has them ignore Ctrl-C.
+        # A shell's background jobs, such as these tests, may ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process.stdout.readline()
-    time.sleep(0.2)  # into what it imports, which takes longer
+    time.sleep(0.2)  # the imports take longer
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT

@@ -45,7 +45,7 @@ def test_summary(capsys):
     assert (rows[-1]["layer"], rows[-1]["parameters"]) == ("total", 60_965_224)
 
 
-def test_summary_of_another_size_number_of_classes_and_options(capsys):
+def test_summary_with_image_size_classes_and_options(capsys):
     rows = run_json(
         capsys,
         *("summary", "googlenet", "--image-size", "64x96", "--num-classes", "10"),
@@ -83,8 +83,8 @@ def test_summary_on_a_mesh(capsys):
 
 
 @pytest.mark.slow
-def test_summary_on_more_devices_than_there_are():
-    """In a process of its own, as a person starts it."""
+def test_summary_on_emulated_devices():
+    """Runs in a new process, because devices are emulated only before JAX is imported."""
     command = [sys.executable, "-c", "import sys, flax_vision.cli.main as c; sys.exit(c.main())"]
     run = partial(subprocess.run, capture_output=True, text=True, check=False)
     done = run([*command, *["summary", "alexnet", "--mesh", "data=2,column=2", "--format", "json"]])
@@ -106,17 +106,20 @@ def test_summary_on_more_devices_than_there_are():
         ("models vgg", "no network matches 'vgg'; valid: alexnet"),
         ("summary vgg17", "unknown network 'vgg17'; did you mean 'vgg19'?"),
         ("summary vgg16 --image-size 31", "at least 32x32"),
-        ("summary vgg16 --image-size big", "--image-size is 'big'; give one number or HxW"),
-        ("summary vgg16 --image-size 0", "--image-size is '0'"),
-        ("summary vgg16 --image-size 1x2x3", "--image-size is '1x2x3'"),
+        (
+            "summary vgg16 --image-size big",
+            "argument --image-size: 'big' is no image size; give",
+        ),
+        ("summary vgg16 --image-size 0", "'0' is no image size"),
+        ("summary vgg16 --image-size 1x2x3", "'1x2x3' is no image size"),
         ("summary vgg16 --num-classes 0", "num_classes is 0"),
-        ("summary vgg16 --options lrn", "--options 'lrn' is not KEY=VALUE"),
+        ("summary vgg16 --options lrn", "argument --options: 'lrn' is not KEY=VALUE"),
         ("summary vgg16 --options num_classes=5", "give --num-classes N"),
-        ("summary vgg16 --options name=5", "give NAME"),
+        ("summary vgg16 --options name=5", "give the model as NAME"),
         ("summary vgg16 --options dropout=2 --options batch_norm=block", "dropout of vgg16 is 2"),
         ("summary vgg16 --options lrn=1", "unknown option of vgg16 'lrn'"),
         ("summary vgg16 --mesh column=2", "vgg16 has no columns; give it 1, or choose"),
-        ("summary vgg16 --mesh rows=2", "unknown axis of --mesh 'rows'"),
+        ("summary vgg16 --mesh rows=2", "argument --mesh: unknown axis 'rows'"),
         ("summary vgg16 --mesh data=many", "'data=many' is not AXIS=N"),
         ("summary vgg16 --mesh data=2 --batch-size 3", "a batch of 3 images cannot be divided"),
         ("summary resnet50 --options shortcut=D", "unknown shortcut of resnet50 'D'"),
@@ -133,15 +136,16 @@ def test_mistakes(arguments, message, capsys):
 
 
 @pytest.mark.parametrize("arguments", [[], ["modles"]])
-def test_command_that_does_not_exist(arguments, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(arguments)
-    assert "COMMAND" in capsys.readouterr().err
+def test_unknown_command(arguments, capsys):
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert "COMMAND" in message
+    assert message.count("\n") == 1
 
 
 @pytest.fixture
 def known_limit(monkeypatch):
-    """Without the seconds that the largest matrix product is timed for."""
+    """Skips timing the largest matrix product."""
     monkeypatch.setattr(benchmark, "matrix_product_gigaflops", lambda: 50.0)
 
 
@@ -173,7 +177,7 @@ def test_bench_as_a_table(capsys):
         (["vgg16", "--image-size", "16"], ["32x32", "16"]),
     ],
 )
-def test_mistakes_end_before_anything_is_measured(command, arguments, words, capsys):
+def test_mistakes_end_before_the_measurements(command, arguments, words, capsys):
     assert main([command, *arguments]) == 2
     captured = capsys.readouterr()
     assert not captured.out
@@ -182,7 +186,7 @@ def test_mistakes_end_before_anything_is_measured(command, arguments, words, cap
 
 
 @pytest.mark.usefixtures("known_limit")
-def test_more_images_than_memory(capsys):
+def test_batch_larger_than_memory(capsys):
     assert main(["bench", "lenet5", "--mode", "inference", "--batch-size", "100000000000"]) == 2
     assert "100,000,000,000 images in a step does not fit" in capsys.readouterr().err
 
@@ -190,9 +194,8 @@ def test_more_images_than_memory(capsys):
 @pytest.mark.parametrize(
     ("argument", "value"), [("--batch-size", "0"), ("--seconds", "-1"), ("--seconds", "soon")]
 )
-def test_numbers_that_make_no_sense(argument, value, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["bench", "lenet5", argument, value])
+def test_invalid_numbers(argument, value, capsys):
+    assert main(["bench", "lenet5", argument, value]) == 2
     assert repr(value) in capsys.readouterr().err
 
 
@@ -203,7 +206,7 @@ def test_profile(capsys):
     assert sum(row["share, %"] for row in rows) == pytest.approx(100, abs=1)
 
 
-def test_reader_of_a_pipe_that_has_enough():
+def test_closed_pipe_is_no_error():
     command = [sys.executable, "-c", "import sys, flax_vision.cli.main as c; sys.exit(c.main())"]
     read, write = os.pipe()
     os.close(read)
@@ -214,7 +217,7 @@ def test_reader_of_a_pipe_that_has_enough():
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_path_that_no_system_has(capsys):
+def test_too_long_path_is_one_line(capsys):
     assert main(["export", "a" * 300, "--format", "orbax", "-o", "b" * 300]) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
@@ -237,7 +240,7 @@ def no_devices(monkeypatch):
         *("report x", "export x --format orbax -o y", "import-weights vgg16 x.safetensors y"),
     ],
 )
-def test_commands_without_a_device_fail_before_anything_else(arguments, capsys):
+def test_commands_without_a_device_fail_first(arguments, capsys):
     assert main(arguments.split()) == 2
     assert capsys.readouterr() == ("", "error: no devices\n")
 
@@ -247,7 +250,7 @@ def test_models_are_listed_without_a_device():
     assert main(["models"]) == 0
 
 
-def test_platform_that_jax_does_not_have():
+def test_unavailable_platform():
     command = [sys.executable, "-c", "import sys, flax_vision.cli.main as c; sys.exit(c.main())"]
     environment = {**os.environ, "JAX_PLATFORMS": "nonsense"}
     done = subprocess.run(
@@ -263,7 +266,15 @@ def test_platform_that_jax_does_not_have():
     )
 
 
-def test_mistyped_arguments_are_escaped(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["models", "a", "\x1b[2J"])
-    assert capsys.readouterr().err.endswith("unrecognized arguments: \\x1b[2J\n")
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("\x1b[2J", r"unknown argument '\x1b[2J'; see `flax-vision models --help`."),
+        ("--fromat=json", "unknown argument '--fromat'; did you mean '--format'? Valid: --format,"),
+    ],
+)
+def test_unknown_arguments_are_one_line_with_the_nearest(argument, message, capsys):
+    assert main(["models", "a", argument]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {message}")
+    assert printed.count("\n") == 1

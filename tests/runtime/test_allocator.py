@@ -8,13 +8,13 @@ from flax_vision.runtime import allocator
 PROGRAM = """
 import os, sys
 from flax_vision.runtime import environment
-environment.prepare()
+environment.configure_process()
 print(sys.argv[1:], os.environ.get("GLIBC_TUNABLES"))
 print(environment.describe())
 """
 FAULTS = """
 from flax_vision.runtime import environment
-environment.prepare()
+environment.configure_process()
 import resource, jax, jax.numpy as jnp
 step = jax.jit(lambda x: jax.lax.fori_loop(0, 2, lambda _, y: y * x, x).sum())
 x = jnp.ones(16 << 20)

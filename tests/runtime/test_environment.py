@@ -14,8 +14,8 @@ from flax_vision.runtime import allocator, environment, restart
 DAMAGED = """
 import io
 from PIL import Image
-from flax_vision import process
-process.prepare()
+from flax_vision.runtime import environment
+environment.configure_process()
 from flax_vision.data.decode import read_header
 exif = Image.Exif()
 exif[0x112], exif[0x10e] = 6, "x" * 50
@@ -25,7 +25,7 @@ print(read_header(file))
 """
 
 
-def test_warnings_of_pillow_that_name_no_file_are_not_shown():
+def test_warnings_of_pillow_without_a_file_name_are_hidden():
     output, warnings = run_program(DAMAGED)
     assert output.strip() in ("(6, 8)", "(8, 6)")  # by the version of Pillow
     assert "Tag data" not in warnings
@@ -35,9 +35,9 @@ def test_warnings_of_pillow_that_name_no_file_are_not_shown():
     ("before", "devices"),
     [("import jax", len(jax.devices())), ("import flax_vision.cli.main", 3)],
 )
-def test_devices_are_emulated_unless_jax_is_there_already(before, devices):
+def test_devices_are_emulated_unless_jax_is_imported(before, devices):
     program = (
-        f"{before}\nfrom flax_vision import process; process.emulate_devices(3)\n"
+        f"{before}\nfrom flax_vision.runtime import environment; environment.emulate_devices(3)\n"
         "import jax; print(len(jax.devices()), jax.default_backend())"
     )
     done = subprocess.run(
@@ -58,7 +58,7 @@ except SystemExit:
 
 
 def starts(module, arguments, cache):
-    """Returns the lines about the processes that a command starts, or its own restart."""
+    """Returns a line for each process that a command starts, a restart of itself included."""
     output, _ = run_program(COMMAND, module, *shlex.split(arguments), XDG_CACHE_HOME=str(cache))
     return [line for line in output.splitlines() if line.startswith("starts: ")]
 
@@ -74,12 +74,40 @@ def starts(module, arguments, cache):
         ("flax_vision.cli.train", "--config=configs/lenet5.py surplus"),
     ],
 )
-def test_commands_that_compute_nothing_configure_nothing(module, arguments, tmp_path):
+def test_commands_without_computation_start_no_process(module, arguments, tmp_path):
     assert starts(module, arguments, tmp_path) == []
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(not allocator._is_glibc(), reason="others never start again")
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("flax_vision.cli.main", "--help"),
+        ("flax_vision.cli.main", "evaluate --help"),
+        ("flax_vision.cli.main", "models"),
+        ("flax_vision.cli.train", "--help"),
+    ],
+)
+def test_commands_without_a_model_do_not_import_jax(module, arguments):
+    output, _ = run_program(f"{COMMAND}print('jax' in sys.modules)", module, *arguments.split())
+    assert output.endswith("\nFalse\n")
+
+
+WARNINGS = """
+import warnings
+from flax_vision.runtime import environment, terminal
+environment.configure_process()
+terminal.warn("ours")
+warnings.warn("theirs")
+"""
+
+
+def test_own_warnings_of_programs_are_one_line_and_others_keep_their_form():
+    _, warnings = run_program(WARNINGS, FLAX_VISION_ALLOCATOR="system")
+    assert warnings == "warning: ours\n<string>:6: UserWarning: theirs\n"
+
+
+@pytest.mark.skipif(not allocator._is_glibc(), reason="other allocators need no restart")
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
@@ -87,11 +115,11 @@ def test_commands_that_compute_nothing_configure_nothing(module, arguments, tmp_
         ("flax_vision.cli.train", "--config=nowhere.py"),
     ],
 )
-def test_commands_that_compute_start_again(module, arguments):
+def test_commands_with_computation_restart(module, arguments):
     assert "starts: os.exec" in starts(module, arguments, os.environ["XDG_CACHE_HOME"])
 
 
-def test_summary_only_compiles_and_does_not_start_again():
+def test_summary_compiles_and_does_not_restart():
     command = "summary lenet5 --mesh=rows=1"
     assert "starts: os.exec" not in starts(
         "flax_vision.cli.main", command, os.environ["XDG_CACHE_HOME"]
@@ -124,7 +152,7 @@ def test_handler_of_ctrl_c(before, is_interactive, expected, monkeypatch):
         (AssertionError(), "its plugin or its hardware is missing"),
     ],
 )
-def test_devices_that_jax_does_not_find(name, failure, reason, monkeypatch):
+def test_unavailable_devices(name, failure, reason, monkeypatch):
     def find_none():
         raise failure
 

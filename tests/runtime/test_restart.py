@@ -9,8 +9,8 @@ import pytest
 from flax_vision.runtime import allocator, restart
 
 PROGRAM = """
-from flax_vision import process
-process.prepare()
+from flax_vision.runtime import environment
+environment.configure_process()
 import os
 print("again" if "GLIBC_TUNABLES" in os.environ else "goes on")
 """
@@ -70,8 +70,8 @@ def test_a_program_that_its_command_still_finds_starts_again(script, tmp_path):
 
 
 def test_a_program_may_call_it_through_a_library():
-    calls = "import re; re.sub('a', lambda match: str(process.prepare()), 'a')"
-    assert run("-c", PROGRAM.replace("process.prepare()", calls)) == ("again\n", "")
+    calls = "import re; re.sub('a', lambda match: str(environment.configure_process()), 'a')"
+    assert run("-c", PROGRAM.replace("environment.configure_process()", calls)) == ("again\n", "")
 
 
 def test_what_was_printed_before_is_not_lost():
@@ -113,7 +113,12 @@ print((warnings.formatwarning, warnings.showwarning) == own)
 
 
 def test_variables_of_a_session_remain():
-    lines = ["kept = 'variable'", *PROGRAM.strip().splitlines(), "process.prepare()", "print(kept)"]
+    lines = [
+        "kept = 'variable'",
+        *PROGRAM.strip().splitlines(),
+        "environment.configure_process()",
+        "print(kept)",
+    ]
     output, warnings = run("-i", text="\n".join(lines))
     assert output == "goes on\nvariable\n"
     assert warnings.count("is not configured") == 1

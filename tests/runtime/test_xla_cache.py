@@ -7,11 +7,11 @@ from run_program import run_program
 from flax_vision.runtime import cpu_features, xla_cache
 
 PROGRAM = """
-from flax_vision import process
-process.prepare()
+from flax_vision.runtime import environment
+environment.configure_process()
 import jax
 print(jax.config.jax_compilation_cache_dir)
-print(process.describe(), "of at most", jax.config.jax_compilation_cache_max_size, "bytes")
+print(environment.describe(), "of at most", jax.config.jax_compilation_cache_max_size, "bytes")
 jax.jit(lambda x: x + 1)(1)
 """
 

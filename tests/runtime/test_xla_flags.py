@@ -83,7 +83,9 @@ print(between(jnp.ones(64)).shape)
 
 def run_flagged(program, flags, cache):
     """Returns the output of a program that configures its process."""
-    prepared = f"from flax_vision import process\nprocess.prepare()\n{program}"
+    prepared = (
+        f"from flax_vision.runtime import environment\nenvironment.configure_process()\n{program}"
+    )
     return run_program(prepared, XDG_CACHE_HOME=str(cache), XLA_FLAGS=flags)[0]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import flax_vision as fv
+from flax_vision.cli.training_display import TrainingDisplay
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
 from flax_vision.evaluation.averages import average
@@ -22,8 +23,8 @@ from flax_vision.training import fit as fit_module
 from flax_vision.training import trainer as run_module
 from flax_vision.training.build import prepare
 from flax_vision.training.checkpoints import Checkpoints
-from flax_vision.training.display import Display
 from flax_vision.training.fit import fit
+from flax_vision.training.progress import TrainingObserver
 from flax_vision.training.run_dir import RunDirectory, open_run
 from flax_vision.training.signals import Interrupted, Interruption
 from flax_vision.training.step import TrainFunctions
@@ -145,9 +146,8 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
     checkpoint.rmdir()
     with (
         open_run(tmp_path, config.to_dict()) as directory,
-        Display() as display,
         Interruption() as interruption,
-        Trainer(setup, directory, display, interruption) as run,
+        Trainer(setup, directory, TrainingObserver(), interruption) as run,
         pytest.raises(UserError, match="has no checkpoint to go on from; give another --workdir"),
     ):
         run.start()
@@ -270,7 +270,7 @@ def test_stopped_run_goes_on_to_the_same_bits(
     with (tmp_path / "stopped/metrics.jsonl").open("a") as file:
         file.write('{"step": 999, "of": "what a kill undid"}\n')
     monkeypatch.setattr(training_setup, "measure_background", lambda *_: pytest.fail("measured"))
-    result = fit(config, tmp_path / "stopped")
+    result = fit(config, tmp_path / "stopped", TrainingDisplay())
     assert f"going on from step {step}" in capsys.readouterr().out
     chex.assert_trees_all_equal(fv.load(tmp_path / "stopped")[1], fv.load(workdir)[1])
     timeless = [name for name in whole if name not in ("train_seconds", "input_wait_fraction")]
@@ -295,7 +295,7 @@ def test_more_epochs_give_the_bits_of_one_long_run(config, tmp_path, monkeypatch
     assert not (tmp_path / "run/result.json").exists()
     config.epochs = 3
     capsys.readouterr()
-    result = fit(config, tmp_path / "run")
+    result = fit(config, tmp_path / "run", TrainingDisplay())
     assert "going on from step 5" in capsys.readouterr().out
     chex.assert_trees_all_equal(fv.load(tmp_path / "run")[1], fv.load(tmp_path / "whole")[1])
     assert [record["step"] for record in read_metrics(tmp_path / "run")] == [3, 6, 9, 9]
@@ -314,25 +314,10 @@ def test_stopped_run_is_evaluated_and_initializes_another(config, tmp_path, monk
         max(record["validation/top1"] for record in read_metrics(tmp_path / "stopped"))
     )
     config.init_from, config.epochs = str(tmp_path / "stopped"), 1
-    fit(config, tmp_path / "other")
+    fit(config, tmp_path / "other", TrainingDisplay())
     assert "stopped is not finished (epoch 2 of 3); using the checkpoint of epoch 2, the best" in (
         capsys.readouterr().out
     )
-
-
-def test_same_command_writes_a_report_that_a_kill_prevented(
-    config, finished, tmp_path, monkeypatch
-):
-    shutil.copytree(finished[0], tmp_path / "run")
-    reported = []
-    monkeypatch.setattr(fit_module, "_report", lambda *of: reported.append(of[:2]))
-    config.write_report = True
-    fit(config, tmp_path / "run")
-    assert reported == [(tmp_path / "run", None)]
-    (tmp_path / "run/report").mkdir()
-    (tmp_path / "run/report/index.html").touch()
-    fit(config, tmp_path / "run")
-    assert len(reported) == 1
 
 
 def test_same_command_exports_again_what_was_damaged(config, finished, tmp_path, capsys):
@@ -447,9 +432,9 @@ def test_averages_of_an_epoch_are_its_own(config, tmp_path):
 
 
 def test_progress_is_shown_within_an_epoch(config, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Display, "_PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(TrainingDisplay, "_PLAIN_SECONDS", 0.0)
     config.epochs = 1
-    fit(config, tmp_path)
+    fit(config, tmp_path, TrainingDisplay())
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch 1/1")]
     assert len(lines) == 4  # three steps and the whole
 

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from flax_vision.analysis.report.figures.drawing import DARK, LIGHT, Picture, Theme
-from flax_vision.text import printable, text_of
+from flax_vision.text import format_value, printable
 
 THEMES: Mapping[str, Theme] = {"": LIGHT, "-dark": DARK}
 """What is added to the name of a picture's file, for each form of it."""
@@ -154,7 +154,7 @@ def table(rows: Sequence[Mapping[str, Any]], title: str = "", totals: int = 0) -
 
 
 def _cell(value: Any) -> str:
-    return html.escape(text_of(value, "\n")).replace("\n", "<br>")
+    return html.escape(format_value(value)).replace("\n", "<br>")
 
 
 def _escape(text: str) -> str:

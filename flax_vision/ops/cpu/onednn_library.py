@@ -9,7 +9,6 @@ import functools
 import os
 import platform
 import tempfile
-import warnings
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import jax
 
 from flax_vision.runtime import native_build, user_cache
 from flax_vision.runtime.native_build import UnavailableError
+from flax_vision.runtime.terminal import warn
 
 TARGETS = (
     "flax_vision_convolution",
@@ -41,14 +41,14 @@ def unavailable_reason() -> str | None:
     if setting == "0":
         return f"{OFF} is 0"
     if setting not in ("", "1"):
-        warnings.warn(f"{OFF} is {setting!r}; it must be 0 or 1, so it is ignored", stacklevel=2)
+        warn(f"{OFF} is {setting!r}; it must be 0 or 1, so it is ignored")
     machine = f"{platform.system()} on {platform.machine()}"
     if machine != "Linux on x86_64":
         return f"there is no package of it for {machine}"
     try:
         library = _open()
     except (UnavailableError, OSError) as error:
-        warnings.warn(f"convolutions are slower, without oneDNN: {error}", stacklevel=2)
+        warn(f"convolutions are slower, without oneDNN: {error}")
         return str(error)
     for target in TARGETS:
         handler = jax.ffi.pycapsule(getattr(library, target))
@@ -78,7 +78,7 @@ def _open() -> ctypes.CDLL:
                 return ctypes.CDLL(str(path))
         except OSError as error:
             reason = str(error)
-        warnings.warn(f"{path} is compiled anew: {reason}", stacklevel=2)
+        warn(f"{path} is compiled anew: {reason}")
     return _build(source, headers, library, path)
 
 
@@ -111,8 +111,7 @@ def _keep(built: Path, path: Path) -> None:
     try:
         native_build.keep(built, path)
     except OSError as error:
-        warnings.warn(
+        warn(
             f"oneDNN's handlers are compiled anew at every start: {path.parent} cannot be written "
-            f"({error.strerror}); set XDG_CACHE_HOME to a directory that can.",
-            stacklevel=2,
+            f"({error.strerror}); set XDG_CACHE_HOME to a directory that can."
         )

@@ -22,8 +22,6 @@ from flax_vision.data.image_folder import ALL, find_folder
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.evaluation import run_data
-from flax_vision.training import fit as fit_module
-from flax_vision.training.display import Display
 from flax_vision.weights import run_records, saved_model
 from flax_vision.weights.loading import LoadedModel
 from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
@@ -310,20 +308,6 @@ def test_report_that_cannot_be_written_is_one_error(run, tmp_path, capsys):
     (tmp_path / "report").write_text("in the way")
     assert main(["report", str(tmp_path)]) == 2
     assert "the report cannot be written" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "failure", [ValueError("no\nink"), KeyboardInterrupt(), OSError(28, "full")]
-)
-def test_a_run_survives_a_report_that_fails(failure, tmp_path, images, monkeypatch, capsys):
-    def fail(*arguments):
-        raise failure
-
-    monkeypatch.setattr("flax_vision.analysis.report.writer.write_report", fail)
-    fit_module._report(tmp_path, images, Display())
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: no report (")
-    assert line.endswith(f"to try again: flax-vision report {tmp_path}")
 
 
 def test_unknown_facts_are_left_out():

@@ -1,8 +1,11 @@
+import io
 import json
 
 import pytest
+from rich.console import Console
 
-from flax_vision.cli.tables import print_table
+from flax_vision.cli import console
+from flax_vision.cli.console import print_table
 
 ROWS = [
     {"layer": "conv", "kernels": ["3x3", "1x1"], "output": (4, 4, 2), "parameters": 1234},
@@ -76,3 +79,33 @@ def test_backslash_before_a_bar_in_markdown(capsys):
 def test_names_are_exact_in_json(capsys):
     print_table(NAMES, "json")
     assert json.loads(capsys.readouterr().out) == NAMES
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """The output of a terminal on which `progress` shows its line."""
+    out = io.StringIO()
+    shown_on = Console(file=out, force_terminal=True, width=120)
+    monkeypatch.setattr(console, "Console", lambda **settings: shown_on)
+    return out
+
+
+def test_markup_and_control_codes_are_escaped_in_progress(terminal):
+    with console.progress() as on_progress:
+        on_progress("reading [/b]\x1b[2J", 1, 2)
+        on_progress("reading [/b]\x1b[2J", 2, 2)
+    assert r"reading [/b]\x1b[2J" in terminal.getvalue()
+    assert "\x1b[2J" not in terminal.getvalue()
+
+
+def test_progress_shows_finished_images_and_time_left(terminal):
+    with console.progress() as on_progress:
+        on_progress("compiling", 0, 0)
+        for done in (0, 10, 20):
+            on_progress("testing lenet5", done, 1000)
+    text = terminal.getvalue()
+    assert "testing lenet5" in text
+    assert "20/1000" in text
+    assert "left" in text
+    # Ctrl-C ends the process before the cursor could be shown again.
+    assert text.index("\x1b[?25h") < text.index("testing")

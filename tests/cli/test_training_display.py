@@ -5,7 +5,7 @@ import time
 import pytest
 from rich.console import Console
 
-from flax_vision.training.display import Display, duration
+from flax_vision.cli.training_display import TrainingDisplay, format_duration
 from flax_vision.training.throughput import ThroughputMeter
 
 RECORD = {
@@ -24,7 +24,7 @@ AVERAGES = {"loss": 0.5, "top1": 0.75}
 def run(terminal: bool, use) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=150, highlight=False, markup=False)
-    with Display(console) as display:
+    with TrainingDisplay(console) as display:
         display.begin(0)
         use(display)
     return out.getvalue()
@@ -41,7 +41,7 @@ def test_live_line_shows_everything_while_it_runs():
         "loss 0.5000",
         "top-1 75.00%",
         "images/s",
-        "input_wait_fraction",
+        "waiting",
         "left",
     ):
         assert part in text
@@ -85,14 +85,14 @@ def test_result_table(tmp_path):
         "train_seconds": 65.0,
         "input_wait_fraction": 0.01,
     }
-    text = run(False, lambda display: display.result("lenet5", result, tmp_path))
+    text = run(False, lambda display: display.result("lenet5", result, tmp_path, None))
     assert "97.30%  (27 of 1,000 images wrong)" in text
     assert "1:05" in text
     assert "validation" not in text
     assert re.search(r"test top-5 +│ 99.90%", text)
     few = {**result, "test/images": 1, "test/top1": 1.0}
     del few["test/top5"]  # of at most five classes
-    text = run(False, lambda display: display.result("lenet5", few, tmp_path))
+    text = run(False, lambda display: display.result("lenet5", few, tmp_path, None))
     assert "top-5" not in text
     assert "100.00%  (0 of 1 image wrong)" in text
 
@@ -101,7 +101,7 @@ def test_result_table(tmp_path):
     ("seconds", "text"), [(7.4, "0:07"), (59.9, "1:00"), (750, "12:30"), (11_100, "3:05:00")]
 )
 def test_duration(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 NAME = "[/b]\x1b[2J:cat:"
@@ -110,7 +110,7 @@ SHOWN = r"[/b]\x1b[2J:cat:"
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_markup_and_control_codes_in_names_are_escaped(terminal, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(Display, "is_due", True)
+    monkeypatch.setattr(TrainingDisplay, "is_due", True)
 
     def use(display):
         display.reading(NAME, 1, 2)
@@ -121,6 +121,7 @@ def test_markup_and_control_codes_in_names_are_escaped(terminal, tmp_path, capsy
             {"best_epoch": 1, "test/top1": 1.0, "test/images": 2, "test/loss": 0.0}
             | {"train_seconds": 1.0, "input_wait_fraction": 0.0},
             tmp_path / NAME,
+            None,
         )
 
     text = run(terminal, use) + capsys.readouterr().err  # or above the live line

@@ -1,6 +1,6 @@
 import pytest
 
-from flax_vision.training.default_workdir import default_workdir
+from flax_vision.cli.default_workdir import default_workdir
 
 SETTINGS = ["--config.seed=1", "--config.data.image_dir=photos", "--config.epochs=2"]
 

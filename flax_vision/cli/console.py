@@ -1,0 +1,95 @@
+"""Tables and progress lines on a terminal."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from flax_vision.text import format_value, printable
+
+if TYPE_CHECKING:
+    from flax_vision.data.dataset import ProgressFn
+
+FORMATS = ("table", "markdown", "json")
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], form: str, totals: int = 0) -> None:
+    """Prints rows with the same keys, which become the headings.
+
+    Numbers are right-aligned, with separators; fractions have two places. Tuples of numbers look
+    like 28x28x6, and lists have one line for each entry. Control characters are escaped. JSON has
+    the exact values.
+
+    Args:
+      rows: Rows of the table.
+      form: One of `FORMATS`; `"json"` prints one array of objects.
+      totals: Number of sums at the end, to be set apart.
+    """
+    if form == "json":
+        print(json.dumps(rows, indent=2))
+    elif form == "markdown":
+        print(_markdown(rows))
+    else:
+        # A file or pipe gets lines of any length; a terminal wraps them.
+        Console(width=None if sys.stdout.isatty() else 200).print(_table(rows, totals))
+
+
+def _table(rows: Sequence[Mapping[str, Any]], totals: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, value in rows[0].items():
+        numeric = isinstance(value, int | float)
+        column = Text(printable(heading))
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric)
+    for i, row in enumerate(rows):
+        if totals and i == len(rows) - totals:
+            table.add_row()
+        table.add_row(*(Text(format_value(value)) for value in row.values()))
+    return table
+
+
+def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    ruler = ["--:" if isinstance(value, int | float) else "---" for value in rows[0].values()]
+    cells = [[_markdown_cell(x) for x in line] for line in (rows[0], *(r.values() for r in rows))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (cells[0], ruler, *cells[1:]))
+
+
+def _markdown_cell(value: Any) -> str:
+    """Returns a value for a cell of Markdown, with all markup escaped."""
+    text = re.sub(r"(\\*)\|", r"\1\1\\|", format_value(value))
+    return re.sub(r"([*`<])", r"\\\1", text).replace("\n", "<br>")
+
+
+@contextmanager
+def progress() -> Iterator["ProgressFn"]:
+    """Yields a function that shows progress as a live line on a terminal, and nothing elsewhere."""
+    console = Console(stderr=True)
+    live = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        TextColumn("images "),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+    def show(what: str, done: int, total: int) -> None:
+        what = printable(what)
+        if not live.tasks or live.tasks[0].description != what:
+            for task in live.task_ids:
+                live.remove_task(task)
+            live.add_task(what, total=total or None)
+        live.update(live.task_ids[0], completed=done)
+
+    with live:
+        console.show_cursor()  # Ctrl-C ends the process without showing it again
+        yield show

@@ -1,0 +1,175 @@
+"""The progress of a training run on the terminal."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from flax_vision.data.dataset import Dataset
+from flax_vision.runtime import multihost
+from flax_vision.text import counted, printable
+from flax_vision.training.progress import TrainingObserver
+from flax_vision.training.throughput import ThroughputMeter
+
+
+class TrainingDisplay(TrainingObserver):
+    """A live line on a terminal; elsewhere a plain line every ten seconds.
+
+    Attributes:
+      test_images: Test images of a run that this process has tested, else None.
+    """
+
+    _LIVE_SECONDS = 0.5
+    _PLAIN_SECONDS = 10.0
+
+    def __init__(self, console: Console | None = None) -> None:
+        # Only the first process prints progress. Each prints warnings about its own images.
+        quiet = not multihost.is_primary()
+        self._console = console or Console(highlight=False, markup=False, quiet=quiet)
+        self._is_live = self._console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[status]}", markup=False),
+            console=self._console,
+            transient=True,
+            auto_refresh=False,
+            disable=not self._is_live,
+        )
+        self._task = self._progress.add_task("", status="", visible=False)
+        self.test_images: Dataset | None = None
+        self.begin(0)
+
+    def __enter__(self) -> "TrainingDisplay":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last status is old enough to be replaced."""
+        interval = self._LIVE_SECONDS if self._is_live else self._PLAIN_SECONDS
+        return time.monotonic() - self._shown_at >= interval
+
+    def begin(self, done: int) -> None:
+        """Starts the clock of the time left, with `done` steps finished."""
+        self._shown_at = self._began_at = time.monotonic()
+        self._done_before = done
+
+    def line(self, text: str) -> None:
+        """Prints a line that stays."""
+        self._console.print(Text(printable(text)), soft_wrap=True)
+
+    def compiling(self) -> None:
+        """Shows on the live line that the steps are being compiled."""
+        if self._is_live:
+            self._show("compiling", 0, 1, "")
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        """Shows the number of images that have been read, if the display is due."""
+        if self.is_due:
+            status = f"{done:,} of {counted(total, 'image')}  {self._time_left(done, total)}"
+            self._show(f"reading {what}", done, total, status)
+        if done == total:
+            self.begin(0)
+
+    def training(
+        self,
+        epoch: str,
+        step: int,
+        total: int,
+        averages: Mapping[str, float],
+        meter: ThroughputMeter,
+    ) -> None:
+        """Shows the progress within an epoch."""
+        status = (
+            f"loss {averages['loss']:.4f}  top-1 {averages['top1']:.2%}  "
+            f"{meter.images_per_second:,.0f} images/s  waiting {meter.waiting:.1%}  "
+            f"{self._time_left(step, total)}"
+        )
+        self._show(f"epoch {epoch}", step, total, status)
+
+    def epoch(self, record: Mapping[str, Any], epochs: int, total: int) -> None:
+        """Prints the line of a finished epoch."""
+        words = [f"epoch {record['epoch']:>{len(str(epochs))}}/{epochs}"]
+        for split in ("train", "validation"):
+            if f"{split}/loss" in record:
+                loss, top1 = record[f"{split}/loss"], record[f"{split}/top1"]
+                words.append(f"{split} loss {loss:.4f} top-1 {top1:.2%}")
+        if "images_per_second" in record:
+            words.append(f"{record['images_per_second']:,.0f} images/s")
+            words.append(f"waiting {record['input_wait_fraction']:.1%}")
+        words.append(self._time_left(record["step"], total))
+        self.line("  ".join(words))
+        self._shown_at = time.monotonic()
+
+    def result(
+        self, title: str, result: Mapping[str, Any], export: Path, test_images: Dataset | None
+    ) -> None:
+        """Prints the table of a finished run."""
+        self.test_images = test_images
+        heading = Text(printable(title), "table.title")
+        table = Table(title=heading, title_justify="left", show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, text in _result_rows(result).items():
+            table.add_row(name, text)
+        table.add_row("exported to", Text(printable(export)))
+        self._progress.stop()
+        self._console.print(table)
+
+    def _show(self, what: str, done: int, total: int, status: str) -> None:
+        self._shown_at = time.monotonic()
+        if not self._is_live:
+            self.line(f"{what}  {status}")
+            return
+        self._progress.update(
+            self._task,
+            description=printable(what),
+            completed=done,
+            total=total,
+            status=printable(status),
+            visible=True,
+        )
+        self._progress.refresh()
+
+    def _time_left(self, done: int, total: int) -> str:
+        """Returns the time left at the speed since `begin`; empty before the first step."""
+        if done == self._done_before:
+            return ""
+        elapsed = time.monotonic() - self._began_at
+        seconds = elapsed / (done - self._done_before) * (total - done)
+        return f"{format_duration(seconds)} left"
+
+
+def _result_rows(result: Mapping[str, Any]) -> dict[str, str]:
+    images = result["test/images"]
+    wrong = images - round(result["test/top1"] * images)
+    rows = {
+        "best epoch": str(result["best_epoch"]),
+        "validation top-1": _percent(result.get("validation/top1")),
+        "test top-1": f"{result['test/top1']:.2%}  ({wrong:,} of {counted(images, 'image')} wrong)",
+        "test top-5": _percent(result.get("test/top5")),
+        "test loss": f"{result['test/loss']:.4f}",
+        "training time": format_duration(result["train_seconds"]),
+        "waiting for input": f"{result['input_wait_fraction']:.1%}",
+    }
+    return {name: text for name, text in rows.items() if text}
+
+
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{fraction:.2%}"
+
+
+def format_duration(seconds: float) -> str:
+    """Returns a duration such as 0:07, 12:30 or 3:05:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
