@@ -26,7 +26,7 @@ from flax_vision.data import fast_jpeg
 from flax_vision.data.batches import training_batches
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.image_files import ImageFileDataset
-from flax_vision.data.image_folder import ALL, find_folder
+from flax_vision.data.image_folder import ALL, image_folder_loaders
 from flax_vision.runtime import cpu_features, environment
 
 WIDTH, HEIGHT = 500, 375
@@ -138,7 +138,7 @@ def main() -> None:
         for view_size in options.sizes:
             for title, crop in views(view_size).items():
                 reading = DecodeConfig(crop, threads=options.threads)
-                photographs = find_folder(folder, reading)[ALL]()
+                photographs = image_folder_loaders(folder, reading)[ALL]()
                 measured = compare(photographs, options.batch_size, options.rounds)
                 for decoder, speeds in measured.items():
                     print(f"  {view_size}x{view_size}, {title:22} {decoder:12} {line(speeds)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flax_vision.cli import arguments
 from flax_vision.cli.progress import progress
 from flax_vision.cli.tables import print_table
-from flax_vision.data.options import MAX_PIXELS
+from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.errors import UserError
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.runtime.terminal import print_error, print_note, print_warning
