@@ -6,7 +6,6 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flax_vision.data.dataset import Dataset, ProgressFn
-from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.runtime.paths import to_path
 from flax_vision.training.build import make_partitioner, prepare
@@ -75,11 +74,8 @@ def _report(workdir: Path, tested: Dataset | None, display: Display) -> None:
       tested: Test images; None to read them again.
       display: Display of the progress and of problems.
     """
-    try:
-        from flax_vision.analysis.report.writer import write_report
-    except UserError as error:  # for matplotlib is not there
-        display.line(f"no report: {error}, then flax-vision report {workdir}")
-        return
+    from flax_vision.analysis.report.writer import write_report
+
     display.begin(0)
     try:
         page, warning = write_report(workdir, tested, on_progress=display.reading)
