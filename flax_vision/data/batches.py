@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from flax_vision.data.dataset import Dataset
+from flax_vision.data.dataset import Dataset, Epoch
 
 Array = jax.Array | np.ndarray
 """A NumPy array on the host, or a JAX array in a compiled step."""
@@ -105,7 +105,7 @@ def _select_rows(grid: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
 
 
 def _batches(
-    dataset: Dataset, index_groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
+    dataset: Dataset, index_groups: Sequence[np.ndarray], epoch: Epoch | None
 ) -> Iterator[Batch]:
     batches = dataset.batches(index_groups, epoch)
     for indices, (images, is_readable) in zip(index_groups, batches, strict=True):

@@ -17,6 +17,9 @@ _ASPECT_BUCKETS = (1.0, 1.12, 1.24, 1.32, 1.49, 1.76, 2.0, 2.5)
 Photographs of those ratios thus lose only a few pixels.
 """
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
 INTERPOLATIONS = ("bilinear", "box", "nearest", "bicubic")
 """Pillow's names of resampling filters; box is the mean of an area."""
 
@@ -36,7 +39,7 @@ class CropBox(NamedTuple):
     right: float
     bottom: float
     interpolation: str = "bilinear"
-    resize_to: tuple[int, int] | None = None
+    resize_to: Size | None = None
 
     @property
     def width(self) -> float:
@@ -60,7 +63,7 @@ class EvalCrops(Protocol):
     def image_shape(self) -> tuple[int, ...]: ...
 
     def crop_boxes(self, width: int, height: int) -> Sequence[CropBox]:
-        """Returns the crops of a photograph of that size."""
+        """Returns the crops of a photograph of `width` by `height` pixels."""
         ...
 
 
@@ -88,7 +91,7 @@ class CenterCrop:
         return self.height, self.width, self.channels
 
     def crop_boxes(self, width: int, height: int) -> list[CropBox]:
-        """Returns the only crop of a photograph of that size."""
+        """Returns the only crop of a photograph of `width` by `height` pixels."""
         if self.as_torchvision:
             return [self._torchvision_crop_box(width, height)]
         columns, rows = resized = resized_size((width, height), self.resize)
@@ -168,7 +171,7 @@ class CropPolicy:
         return CenterCrop(size, size, resize, self.channels, self.as_torchvision)
 
     def random_crop(self, width: int, height: int, random: np.random.Generator) -> CropBox:
-        """Draws a training crop of a photograph of that size."""
+        """Draws a training crop of a photograph of `width` by `height` pixels."""
         draw = self._random_resized_crop if self.scale else self._random_crop_of_resized
         crop_box = draw(width, height, random)
         if self.interpolation == "random":
@@ -225,7 +228,7 @@ class DecodeConfig:
     max_pixels: int = MAX_PIXELS
 
 
-def resized_size(size: tuple[int, int], shorter_side: int) -> tuple[int, int]:
+def resized_size(size: Size, shorter_side: int) -> Size:
     """Returns both sides of an image, in their order, after its shorter side is scaled.
 
     The longer side is rounded, halves to the even number.
@@ -234,12 +237,7 @@ def resized_size(size: tuple[int, int], shorter_side: int) -> tuple[int, int]:
     return first, second
 
 
-def crop_box_in_original(
-    original: tuple[int, int],
-    resized: tuple[int, int],
-    offset: tuple[int, int],
-    size: tuple[int, int],
-) -> CropBox:
+def crop_box_in_original(original: Size, resized: Size, offset: Size, size: Size) -> CropBox:
     """Maps a crop of a resized photograph to the original photograph.
 
     Args:

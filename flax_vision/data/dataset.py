@@ -10,6 +10,9 @@ import numpy as np
 ProgressFn = Callable[[str, int, int], None]
 """Function that gets the name of a task, the images done and the total."""
 
+Epoch = tuple[int, int]
+"""Seed of the run and number of a training epoch."""
+
 ImageBatches = Iterator[tuple[np.ndarray, np.ndarray]]
 """Pairs of images, uint8 [N, H, W, C], and a mask of the readable ones, bool [N]."""
 
@@ -48,14 +51,12 @@ class Dataset(Protocol):
         """Yields the identity of each image: the name of its file, or its pixels."""
         ...
 
-    def batches(
-        self, index_groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
-    ) -> ImageBatches:
+    def batches(self, index_groups: Sequence[np.ndarray], epoch: Epoch | None) -> ImageBatches:
         """Yields the images of each group of indices.
 
         Args:
           index_groups: int [N] each; the last may be shorter.
-          epoch: Seed and number of a training epoch; None for evaluation.
+          epoch: Training epoch; None for evaluation.
         """
         ...
 
@@ -94,9 +95,7 @@ class ArrayDataset:
         """Yields the pixels of each image."""
         return (image.tobytes() for image in self.images)
 
-    def batches(
-        self, index_groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
-    ) -> ImageBatches:
+    def batches(self, index_groups: Sequence[np.ndarray], epoch: Epoch | None) -> ImageBatches:
         """Yields the images of each group of indices, all of them readable."""
         del epoch  # augmentation happens on the device
         for indices in index_groups:

@@ -10,7 +10,7 @@ from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import SUPPORTED as _HAS_AVIF
 
 from flax_vision.data import bit_depth, fast_jpeg
-from flax_vision.data.crops import CropBox
+from flax_vision.data.crops import CropBox, Size
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.orientation import read_orientation
 
@@ -62,7 +62,7 @@ def decode_crops(
         return [_scale(pixels, box, original, size).reshape(shape) for box in crop_boxes]
 
 
-def read_header(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+def read_header(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> Size:
     """Reads the width and height of the upright image without decoding its pixels.
 
     Args:
@@ -98,7 +98,7 @@ def _decode(
     image: ImageFile.ImageFile,
     turn: Image.Transpose | None,
     crop_boxes: Sequence[CropBox],
-    size: tuple[int, int],
+    size: Size,
     mode: str,
 ) -> Image.Image | np.ndarray:
     """Decodes the upright image at the least sufficient resolution; an array by `fast_jpeg`."""
@@ -114,16 +114,13 @@ def _decode(
     return converted if turn is None else converted.transpose(turn)
 
 
-def _max_reduction(box: CropBox, size: tuple[int, int]) -> float:
+def _max_reduction(box: CropBox, size: Size) -> float:
     """Returns the greatest divisor of the resolution that leaves enough pixels for a crop."""
     return 1.0 if box.resize_to else min(box.width / size[0], box.height / size[1])
 
 
 def _scale(
-    pixels: Image.Image | np.ndarray,
-    crop_box: CropBox,
-    original: tuple[int, int],
-    size: tuple[int, int],
+    pixels: Image.Image | np.ndarray, crop_box: CropBox, original: Size, size: Size
 ) -> np.ndarray:
     """Scales a crop of an image that was decoded at a reduced resolution."""
     method = Image.Resampling[crop_box.interpolation.upper()]
@@ -156,7 +153,7 @@ def _check_range(image: ImageFile.ImageFile) -> None:
         raise DecodingError(reason)
 
 
-def _check_pixels(size: tuple[int, int], max_pixels: int, subject: str = "it has") -> None:
+def _check_pixels(size: Size, max_pixels: int, subject: str = "it has") -> None:
     # Above its bound Pillow only warns; above twice the bound it raises an error. A filter that
     # turns the warning into an error would apply to the whole process.
     if size[0] * size[1] > max_pixels:

@@ -6,7 +6,7 @@ levels, because the libraries round differently.
 
 import numpy as np
 
-from flax_vision.data.crops import CropBox
+from flax_vision.data.crops import CropBox, Size
 
 try:
     import cykooz_resizer
@@ -28,7 +28,7 @@ def supports(crop_box: CropBox) -> bool:
     return simplejpeg is not None and is_bilinear and not crop_box.resize_to
 
 
-def decode(content: bytes, size: tuple[int, int], mode: str, factor: int = 1) -> np.ndarray | None:
+def decode(content: bytes, size: Size, mode: str, factor: int = 1) -> np.ndarray | None:
     """Decodes a JPEG to uint8 [H, W, C]; None for CMYK and irregular files, which need Pillow.
 
     Args:
@@ -48,7 +48,7 @@ def decode(content: bytes, size: tuple[int, int], mode: str, factor: int = 1) ->
     return pixels
 
 
-def scale(pixels: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
+def scale(pixels: np.ndarray, box: Box, size: Size) -> np.ndarray:
     """Scales a box of an image bilinearly, with antialiasing, to uint8 [H, W, C].
 
     Args:

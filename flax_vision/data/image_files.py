@@ -10,14 +10,9 @@ import grain
 import grain.experimental
 import numpy as np
 
-from flax_vision.data.crops import CropBox, DecodeConfig, EvalCrops
-from flax_vision.data.dataset import ImageBatches, ProgressFn
-from flax_vision.data.decode import (
-    DecodingError,
-    TooManyPixelsError,
-    decode_crops,
-    read_header,
-)
+from flax_vision.data.crops import CropBox, DecodeConfig, EvalCrops, Size
+from flax_vision.data.dataset import Epoch, ImageBatches, ProgressFn
+from flax_vision.data.decode import DecodingError, TooManyPixelsError, decode_crops, read_header
 from flax_vision.errors import UserError
 from flax_vision.runtime import cpu_features
 
@@ -96,7 +91,7 @@ class ImageFileDataset:
         """Returns the dataset of the same images with other crops in evaluation."""
         return dataclasses.replace(self, eval_crops=eval_crops, skipped={})
 
-    def sizes(self, on_progress: ProgressFn) -> list[tuple[int, int] | None]:
+    def sizes(self, on_progress: ProgressFn) -> list[Size | None]:
         """Reads the width and height of each image from its header; None if unreadable.
 
         Args:
@@ -105,15 +100,13 @@ class ImageFileDataset:
         Raises:
           UserError: A header is unreadable, and `on_error` is `"stop"`.
         """
-        sizes: list[tuple[int, int] | None] = []
+        sizes: list[Size | None] = []
         for size in self._map(self._size, range(len(self)), 0):
             sizes.append(size or None)
             on_progress("headers of images", len(sizes), len(self))
         return sizes
 
-    def batches(
-        self, index_groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
-    ) -> ImageBatches:
+    def batches(self, index_groups: Sequence[np.ndarray], epoch: Epoch | None) -> ImageBatches:
         """Yields the crops of each group of indices; threads decode the next groups meanwhile.
 
         The crop of an image depends only on the seed, the epoch and its index. Unreadable images
@@ -121,7 +114,7 @@ class ImageFileDataset:
 
         Args:
           index_groups: int [N] each; the last may be shorter.
-          epoch: Seed and number of a training epoch; None for evaluation.
+          epoch: Training epoch; None for evaluation.
 
         Raises:
           UserError: An image is unreadable, and `on_error` is `"stop"`.
@@ -161,7 +154,7 @@ class ImageFileDataset:
         """Returns the number of tasks per group: at least one per thread, if there are as many."""
         return min(size, max(self._num_threads, -(-size // _MAX_CHUNK)))
 
-    def _decode_into(self, out: np.ndarray, index: int, epoch: tuple[int, int] | None) -> bool:
+    def _decode_into(self, out: np.ndarray, index: int, epoch: Epoch | None) -> bool:
         """Writes the crops of an image to `out`; returns whether the image is readable."""
         config, shape = self.decode_config, self.image_shape[-3:]
 
@@ -182,7 +175,7 @@ class ImageFileDataset:
             row[...] = crop
         return True
 
-    def _size(self, index: int) -> tuple[int, int] | tuple[()]:
+    def _size(self, index: int) -> Size | tuple[()]:
         try:
             with self.files.open(int(self.indices[index])) as file:
                 return read_header(file, self.decode_config.max_pixels)
