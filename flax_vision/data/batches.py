@@ -11,6 +11,8 @@ from flax_vision.data.dataset import Dataset, Epoch
 Array = jax.Array | np.ndarray
 """A NumPy array on the host, or a JAX array in a compiled step."""
 
+_ALL_ROWS = slice(None)
+
 
 class Batch(NamedTuple):
     """Images of one training or evaluation step.
@@ -41,7 +43,7 @@ def training_batches(
     start: int = 0,
     reshuffle: bool = True,
     steps_per_call: int = 1,
-    rows: np.ndarray | None = None,
+    rows: np.ndarray | slice = _ALL_ROWS,
 ) -> Iterator[Batch]:
     """Yields the full batches of an epoch and drops the remainder.
 
@@ -54,11 +56,11 @@ def training_batches(
       reshuffle: Whether each epoch has a new order.
       steps_per_call: Number of batches that are stacked to arrays [steps_per_call, batch_size,
         ...]; the last stack may be shorter. With 1, arrays are [batch_size, ...].
-      rows: int [n], positions in each batch that this process reads; None for all.
+      rows: int [n], positions in each batch that this process reads.
     """
     order = epoch_order(len(dataset), seed, epoch if reshuffle else 0)
     indices = order[start * batch_size : len(order) // batch_size * batch_size]
-    grid = _select_rows(indices.reshape(-1, batch_size), rows)
+    grid = indices.reshape(-1, batch_size)[:, rows]
     calls = [
         grid[first : first + steps_per_call].ravel()
         for first in range(0, len(grid), steps_per_call)
@@ -70,17 +72,17 @@ def training_batches(
 
 
 def evaluation_batches(
-    dataset: Dataset, batch_size: int, rows: np.ndarray | None = None
+    dataset: Dataset, batch_size: int, rows: np.ndarray | slice = _ALL_ROWS
 ) -> Iterator[Batch]:
     """Yields every image once, in order; the last batch is padded and masked.
 
     Args:
       dataset: Set of images.
       batch_size: Images in each batch.
-      rows: int [n], positions in each batch that this process reads; None for all.
+      rows: int [n], positions in each batch that this process reads.
     """
     indices = np.arange(-(-len(dataset) // batch_size) * batch_size)
-    grid = _select_rows(indices.reshape(-1, batch_size), rows)
+    grid = indices.reshape(-1, batch_size)[:, rows]
     batches = _batches(dataset, list(np.minimum(grid, len(dataset) - 1)), None)
     for batch, is_image in zip(batches, grid < len(dataset), strict=True):
         yield batch._replace(mask=batch.mask & is_image)
@@ -98,10 +100,6 @@ def batch_shapes(image_shape: tuple[int, ...], batch_size: int) -> Batch:
     shape: Any = jax.ShapeDtypeStruct
     images = shape((batch_size, *image_shape), np.uint8)
     return Batch(images, *(shape((batch_size,), dtype) for dtype in (np.int32, np.bool, np.int32)))
-
-
-def _select_rows(grid: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
-    return grid if rows is None else grid[:, rows]
 
 
 def _batches(

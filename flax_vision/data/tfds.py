@@ -101,18 +101,17 @@ class _Request:
             return tfds.builder(self.name, data_dir=self.directory or None)
         except (AssertionError, ImportError, ValueError) as error:  # also DatasetNotFoundError
             known = tfds.list_builders(with_community_datasets=False)  # those need a network
-            if self.name in known:
-                raise UserError(
-                    f"data set {self.name!r} of TFDS cannot be opened here ({_first_line(error)}); "
-                    f"fix this, or choose another. {self._embedded}"
-                ) from error
             nearest = difflib.get_close_matches(self.name, ["mnist_5k", "folder", *known], n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-            raise UserError(
+            problem = (
                 f"unknown data set {self.name!r}{hint} Valid: mnist_5k, folder (of your own "
                 "images), or any image classification set that `tfds.list_builders()` names, such "
-                f"as mnist, fashion_mnist or cifar10. {self._embedded}"
-            ) from error
+                "as mnist, fashion_mnist or cifar10."
+            )
+            if self.name in known:
+                reason = _first_line(error)
+                problem = f"data set {self.name!r} cannot be opened ({reason}); choose another."
+            raise UserError(f"{problem} {self._embedded}") from error
 
     def check_features(self, info: Any, decode_config: DecodeConfig | None) -> None:
         """Raises a UserError if the set has no labeled images, or none of one size for memory."""

@@ -163,7 +163,7 @@ def test_set_whose_builder_cannot_be_imported(directory, monkeypatch):
         raise ImportError("No module named 'pycocotools'\nand more")
 
     monkeypatch.setattr(tfds, "builder", fails)
-    message = "'coco' of TFDS cannot be opened here .No module named 'pycocotools'.; fix"
+    message = "'coco' cannot be opened .No module named 'pycocotools'.; choose"
     with pytest.raises(UserError, match=message):
         load_tfds("coco", directory, ignore)
 

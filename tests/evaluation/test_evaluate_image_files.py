@@ -253,7 +253,7 @@ def test_network_for_small_images_sees_squares_of_photographs(metadata, variable
             "image 'damaged/c/1.png' cannot be read .*or give --on-error skip",
         ),
         (["--image-dir=x", "--data=mnist"], "--image-dir is 'x', and --data is 'mnist'; give one"),
-        (["--image-dir=other"], r"the class 'z', which the network has not.*\(a, b, c, d, e, f\)"),
+        (["--image-dir=other"], r"the class 'z', unknown to the model;.*\(a, b, c, d, e, f\)"),
         (["--image-dir=good", "--split=train"], "'good' has no train images.*another --split"),
         (["--image-dir=divided"], "'divided' has no test images.*another --split"),
         (["--image-dir=good", "--protocol=dense"], "no fully convolutional form"),
