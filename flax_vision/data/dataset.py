@@ -1,9 +1,10 @@
-"""Labeled images: the protocol of all datasets, and datasets in memory."""
+"""Labeled images: the base class of all datasets, and datasets in memory."""
 
+import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import ClassVar, Protocol, Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -17,7 +18,7 @@ ImageBatches = Iterator[tuple[np.ndarray, np.ndarray]]
 """Pairs of images, uint8 [N, H, W, C], and a mask of the readable ones, bool [N]."""
 
 
-class Dataset(Protocol):
+class Dataset(ABC):
     """Labeled images: an `ArrayDataset` or an `ImageFileDataset`.
 
     Attributes:
@@ -29,28 +30,33 @@ class Dataset(Protocol):
       warnings: Sentences about unused files and folders beside the images.
     """
 
-    @property
-    def in_memory(self) -> bool: ...
-    @property
-    def labels(self) -> np.ndarray: ...
-    @property
-    def class_names(self) -> Sequence[str]: ...
-    @property
-    def image_shape(self) -> tuple[int, ...]: ...
-    @property
-    def unreadable(self) -> Mapping[str, str]: ...
-    @property
-    def warnings(self) -> Sequence[str]: ...
-    def __len__(self) -> int: ...
+    in_memory: ClassVar[bool]
+    labels: np.ndarray
+    class_names: Sequence[str]
+    warnings: Sequence[str] = ()
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels."""
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Reasons by the names of the images that were skipped so far."""
+        return {}
+
+    @abstractmethod
     def take(self, indices: np.ndarray) -> Self:
         """Returns the dataset of the images at `indices`, in that order."""
-        ...
 
+    @abstractmethod
     def fingerprints(self) -> Iterator[bytes]:
         """Yields the identity of each image: the name of its file, or its pixels."""
-        ...
 
+    @abstractmethod
     def batches(self, index_groups: Sequence[np.ndarray], epoch: Epoch | None) -> ImageBatches:
         """Yields the images of each group of indices.
 
@@ -58,11 +64,10 @@ class Dataset(Protocol):
           index_groups: int [N] each; the last may be shorter.
           epoch: Training epoch; None for evaluation.
         """
-        ...
 
 
 @dataclass(frozen=True)
-class ArrayDataset:
+class ArrayDataset(Dataset):
     """Labeled images in memory.
 
     Attributes:
@@ -72,24 +77,19 @@ class ArrayDataset:
     """
 
     in_memory = True
-    unreadable: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    warnings: ClassVar[Sequence[str]] = ()
 
     images: np.ndarray
     labels: np.ndarray
     class_names: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """Height, width and channels."""
         return self.images.shape[1:]
 
-    def take(self, indices: np.ndarray) -> "ArrayDataset":
+    def take(self, indices: np.ndarray) -> Self:
         """Returns the dataset of the images at `indices`, in that order."""
-        return ArrayDataset(self.images[indices], self.labels[indices], self.class_names)
+        return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def fingerprints(self) -> Iterator[bytes]:
         """Yields the pixels of each image."""

@@ -4,14 +4,14 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, Self, TypeVar
 
 import grain
 import grain.experimental
 import numpy as np
 
 from flax_vision.data.crops import CropBox, DecodeConfig, EvalCrops, Size
-from flax_vision.data.dataset import Epoch, ImageBatches, ProgressFn
+from flax_vision.data.dataset import Dataset, Epoch, ImageBatches, ProgressFn
 from flax_vision.data.decode import DecodingError, TooManyPixelsError, decode_crops, read_header
 from flax_vision.errors import UserError
 from flax_vision.runtime import cpu_features
@@ -39,7 +39,7 @@ class Files(Protocol):
 
 
 @dataclass(frozen=True)
-class ImageFileDataset:
+class ImageFileDataset(Dataset):
     """Labeled images in files.
 
     Attributes:
@@ -64,9 +64,6 @@ class ImageFileDataset:
     skipped: dict[int, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     @property
     def image_shape(self) -> tuple[int, ...]:
         """Height, width and channels, preceded by the number of crops if several."""
@@ -77,7 +74,7 @@ class ImageFileDataset:
         """Reasons by the names of the images that were skipped so far."""
         return {self._name(index): reason for index, reason in sorted(self.skipped.items())}
 
-    def take(self, indices: np.ndarray) -> "ImageFileDataset":
+    def take(self, indices: np.ndarray) -> Self:
         """Returns the dataset of the images at `indices`, in that order."""
         files, labels = self.indices[indices], self.labels[indices]
         return dataclasses.replace(self, indices=files, labels=labels, skipped={})
@@ -87,7 +84,7 @@ class ImageFileDataset:
         keys = map(self.files.key, self.indices.tolist())
         return (f"{key}\0".encode(errors="surrogateescape") for key in keys)
 
-    def with_eval_crops(self, eval_crops: EvalCrops) -> "ImageFileDataset":
+    def with_eval_crops(self, eval_crops: EvalCrops) -> Self:
         """Returns the dataset of the same images with other crops in evaluation."""
         return dataclasses.replace(self, eval_crops=eval_crops, skipped={})
 

@@ -119,13 +119,13 @@ def test_evaluation_counts_every_photograph_once(folder, batch_size):
 
 def test_subsets_keep_their_files(folder):
     photographs, _, _ = load(folder)
-    rest, part = stratified_split(photographs, 2 / 7)
-    assert np.bincount(part.labels).tolist() == [2, 2, 2]
+    rest, subset = stratified_split(photographs, 2 / 7)
+    assert np.bincount(subset.labels).tolist() == [2, 2, 2]
     assert np.bincount(rest.labels).tolist() == [5, 5, 5]
-    assert sorted([*rest.indices, *part.indices]) == list(range(21))
-    (batch,) = evaluation_batches(part, 6)
+    assert sorted([*rest.indices, *subset.indices]) == list(range(21))
+    (batch,) = evaluation_batches(subset, 6)
     (whole,) = evaluation_batches(photographs, 21)
-    np.testing.assert_array_equal(batch.images, whole.images[part.indices])
+    np.testing.assert_array_equal(batch.images, whole.images[subset.indices])
 
 
 def test_batches_match_their_shapes(folder):

@@ -110,11 +110,11 @@ def by_content(images, labels):
 
 def test_every_image_arrives_with_its_label(directory):
     train, test = load_tfds("tiny_pictures", directory, ignore)
-    for part, images in ((train, TRAIN), (test, TEST)):
-        assert part.images.dtype == np.uint8
+    for dataset, images in ((train, TRAIN), (test, TEST)):
+        assert dataset.images.dtype == np.uint8
         # TFDS shuffles when it prepares.
         labels = np.arange(len(images)) % 3
-        assert by_content(part.images, part.labels) == by_content(images, labels)
+        assert by_content(dataset.images, dataset.labels) == by_content(images, labels)
     assert train.class_names == ["cat", "dog", "owl"]
     assert "tensorflow" not in sys.modules
 
@@ -200,7 +200,7 @@ def test_images_of_several_sizes(directory, cache):
     for dataset, images in ((train, MANY), (validation, MANY[:3])):
         (batch,) = evaluation_batches(dataset, len(images))
         found = batch.images.astype(int)
-        # TFDS shuffles when it prepares: each view is found among those of its label.
+        # TFDS shuffles when it prepares: each crop is found among those of its label.
         expected = scaled_center_crops(images).astype(int)
         nearest = [int(np.abs(expected - crop).max(axis=(1, 2, 3)).argmin()) for crop in found]
         assert sorted(nearest) == list(range(len(images)))
