@@ -1,64 +1,24 @@
 """Files of every format; lossless ones to the pixel."""
 
 import io
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from encoded_images import (
+    ORIENTATION,
+    PIXELS,
+    RANDOM,
+    all_of,
+    decode_crop,
+    decoded,
+    encoded,
+    smooth,
+)
 from PIL import Image
 
 from flax_vision.data import decode, fast_jpeg
 from flax_vision.data.crops import CropBox, CropPolicy
-from flax_vision.data.decode import (
-    DecodingError,
-    TooManyPixelsError,
-    decode_crops,
-    read_header,
-)
-
-RANDOM = np.random.default_rng(0)
-PIXELS = RANDOM.integers(0, 256, (6, 8, 3), np.uint8)
-ORIENTATION = 0x0112
-
-
-def smooth(height=96, width=128):
-    """Pixels that JPEG hardly changes."""
-    y, x = np.mgrid[:height, :width]
-    return np.stack([x * 255 // width, y * 255 // height, 128 + 0 * x], -1).astype(np.uint8)
-
-
-def encoded(image, format="PNG", **settings):
-    file = io.BytesIO()
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    image.save(file, format, **settings)
-    return file.getvalue()
-
-
-def all_of(width, height):
-    return CropBox(0, 0, width, height)
-
-
-def decode_crop(content, choose, shape, **settings):
-    """Returns the only crop."""
-    (crop,) = decode_crops(content, lambda *size: [choose(*size)], shape, **settings)
-    return crop
-
-
-def decoded(content, channels=3):
-    """Returns the largest square at the left and the top, unscaled."""
-    size = min(Image.open(io.BytesIO(content)).size)
-    return decode_crop(content, lambda *_: CropBox(0, 0, size, size), (size, size, channels))
-
-
-@pytest.fixture(params=["fast-jpeg", "Pillow"])
-def decoder(request, monkeypatch):
-    if request.param == "Pillow":
-        monkeypatch.setattr(fast_jpeg, "simplejpeg", None)
-    elif fast_jpeg.simplejpeg is None:
-        pytest.skip("its libraries are in the extra `fast-jpeg`")
-    return request.param
+from flax_vision.data.decode import DecodingError, decode_crops
 
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (3, 1), (4, 2)])
@@ -250,28 +210,6 @@ def test_crops_of_every_size_lie_inside(format):
 JPEG = encoded(smooth(), "JPEG")
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "not an image of a known format"),
-        (b"text", "not an image of a known format"),
-        (encoded(Image.new("RGB", (9, 9)), "EPS"), "not an image of a known format"),
-        (JPEG[:200], "."),
-        (JPEG[: len(JPEG) // 2], "truncated"),
-        (encoded(PIXELS)[:-30], "."),
-        (encoded(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"), "32 bits"),
-        (encoded(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF"), "signed 32-bit"),
-        (encoded(gray_16([[1]]), "TIFF", tiffinfo={339: 2}), "it has signed 16-bit numbers"),
-        (b"Pf 1 1 -1.0\n\0\0\0\0", "32 bits"),
-        (b"P5 17000 17000 255\n", "more than 268,435,456 pixels, as a decompression bomb"),
-        (b"P5 27000 27000 255\n", "more than 268,435,456 pixels, as a decompression bomb"),
-    ],
-)
-def test_undecodable_images(content, message, decoder):
-    with pytest.raises(DecodingError, match=message):
-        decode_crop(content, all_of, (4, 4, 3))
-
-
 def test_several_crops_equal_single_crops():
     content = encoded(smooth(), "JPEG", quality=95)
     boxes = [CropBox(0, 0, 128, 96), CropBox(10, 20, 18, 26), CropBox(0, 40, 64, 88, "nearest")]
@@ -280,60 +218,6 @@ def test_several_crops_equal_single_crops():
     for crop, box in zip(found, boxes, strict=True):
         alone = decode_crop(content, lambda width, height, box=box: box, (6, 8, 3))
         np.testing.assert_allclose(crop.astype(int), alone.astype(int), atol=4)
-
-
-def read_bytes(content):
-    return read_header(io.BytesIO(content))
-
-
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("read", [lambda x: decode_crop(x, all_of, (4, 4, 3)), read_bytes])
-def test_bombs_are_errors_under_any_warning_filter(read):
-    with pytest.raises(DecodingError, match="268,435,456 pixels.*decompression bomb"):
-        read(b"P5 17000 17000 255\n")
-
-
-@pytest.mark.parametrize("size", [(12000, 9000), (16320, 12240)])
-def test_phone_photographs_are_decoded(size):
-    """They have 108 and 200 megapixels; Pillow itself refuses 179 and more."""
-    assert read_bytes(b"P5 %d %d 255\n" % size) == size
-
-
-def test_max_pixels_can_be_set():
-    content = encoded(PIXELS)
-    assert decode_crop(content, all_of, (4, 4, 3), max_pixels=48).shape == (4, 4, 3)
-    with pytest.raises(TooManyPixelsError, match="more than 47 pixels"):
-        decode_crop(content, all_of, (4, 4, 3), max_pixels=47)
-    with pytest.raises(TooManyPixelsError, match="more than 47 pixels"):
-        read_header(io.BytesIO(content), max_pixels=47)
-
-
-def test_importing_leaves_the_filters_of_warnings_alone():
-    program = (
-        "import warnings, numpy, PIL.Image; before = list(warnings.filters)\n"
-        "import flax_vision.data.decode\n"
-        "assert warnings.filters == before, warnings.filters"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
-@pytest.mark.parametrize(
-    "content", [b"text", encoded(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF")]
-)
-def test_header_of_an_unsupported_file(content):
-    with pytest.raises(DecodingError):
-        read_header(io.BytesIO(content))
-
-
-@pytest.mark.parametrize(("orientation", "size"), [(1, (8, 6)), (3, (8, 6)), (6, (6, 8))])
-def test_header_has_the_upright_size(orientation, size):
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    assert read_header(io.BytesIO(encoded(PIXELS, "JPEG", exif=exif))) == size
-
-
-def test_header_of_a_truncated_file_is_read():
-    read_header(io.BytesIO(JPEG[: len(JPEG) // 2]))
 
 
 def test_extra_bytes_are_ignored(decoder):
