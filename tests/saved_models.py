@@ -60,7 +60,7 @@ def asked(noise, monkeypatch) -> list[tuple[str, str, float]]:
     """Puts the noise in the place of every data set; what was asked for is listed."""
     calls = []
 
-    def load_part(source, part, report):
+    def read_split(source, part, report):
         report(f"{source.name} {part}", 20, 20)
         calls.append((source.name, source.tfds_dir, source.val_fraction))
         few = noise.take(np.arange(5))
@@ -69,7 +69,7 @@ def asked(noise, monkeypatch) -> list[tuple[str, str, float]]:
             part
         ]
 
-    monkeypatch.setattr(run_data, "load_part", load_part)
+    monkeypatch.setattr(run_data, "read_split", read_split)
     return calls
 
 
@@ -79,7 +79,7 @@ def loaded(asked, noise, monkeypatch):
 
     def loaded(**changes):
         other = dataclasses.replace(noise, **changes)
-        monkeypatch.setattr(run_data, "load_part", lambda *arguments: other)
+        monkeypatch.setattr(run_data, "read_split", lambda *arguments: other)
 
     return loaded
 

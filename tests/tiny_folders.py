@@ -1,4 +1,4 @@
-"""Folders of small photographs of several sizes, for tests."""
+"""Folders of small images of several sizes, for tests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,20 +7,20 @@ import numpy as np
 from PIL import Image
 
 from flax_vision.data.crops import CropPolicy, DecodeConfig
-from flax_vision.data.image_folder import ALL, check_headers, find_folder
-from flax_vision.data.splits import PARTS
+from flax_vision.data.image_folder import ALL, check_headers, image_folder_loaders
+from flax_vision.data.splits import SPLITS
 
-VIEW = CropPolicy(size=8, eval_resize=10, resize_range=(9, 12))
+CROP_POLICY = CropPolicy(size=8, eval_resize=10, resize_range=(9, 12))
 
 
-def ignore(what, done, total):
-    """No one is watching."""
+def ignore(task, done, total):
+    """Ignores progress."""
 
 
 def write(
     folder: Path, classes: Sequence[str] = "ab", count: int = 6, suffix: str = ".png"
 ) -> Path:
-    """Writes so many photographs of each class, all different."""
+    """Writes `count` different images of each class."""
     random = np.random.default_rng(len(str(folder.name)))
     for name in classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def write(
 
 
 def write_sizes(folder: Path, classes: str, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-    """Writes photographs of each class of those widths and heights, and returns all pixels."""
+    """Writes images of these widths and heights for each class, and returns all pixels."""
     random = np.random.default_rng(0)
     found = []
     for name in classes:
@@ -44,12 +44,12 @@ def write_sizes(folder: Path, classes: str, sizes: Sequence[tuple[int, int]]) ->
 
 
 def load(folder: Path, **settings):
-    """Returns the three parts of a folder, None for those that it has not."""
-    found = find_folder(str(folder), DecodeConfig(VIEW, **settings))
-    parts = [found[part]() if part in found else None for part in PARTS]
+    """Returns the three splits of a folder, None for missing ones."""
+    found = image_folder_loaders(str(folder), DecodeConfig(CROP_POLICY, **settings))
+    splits = [found[split]() if split in found else None for split in SPLITS]
     if ALL in found:
-        parts[0] = found[ALL]()
-    for name, part in zip(PARTS, parts, strict=True):
-        if part is not None and part.reading.on_error == "stop":
-            check_headers(part, name, ignore)
-    return parts
+        splits[0] = found[ALL]()
+    for split, dataset in zip(SPLITS, splits, strict=True):
+        if dataset is not None and dataset.decode_config.on_error == "stop":
+            check_headers(dataset, split, ignore)
+    return splits

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import print_table, progress
-from flax_vision.data.options import MAX_PIXELS
+from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.errors import UserError
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.runtime.terminal import print_error, print_note, print_warning

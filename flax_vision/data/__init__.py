@@ -1,1 +1,1 @@
-"""Data sets, their order, and what happens to their pixels."""
+"""Data sets, batches, preprocessing and augmentation."""

@@ -1,11 +1,11 @@
 """Background of images: gray level along their edges, and comparison with other images."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from flax_vision.data.dataset import Array, Dataset, ProgressFn
+from flax_vision.data.dataset import Dataset, ProgressFn
 
 _SAMPLE = 500
 """Number of measured images; decoding as many photographs takes a second."""
@@ -36,7 +36,7 @@ class Background:
     std: float
 
 
-def edge_levels(images: Array) -> np.ndarray:
+def edge_levels(images: ArrayLike) -> np.ndarray:
     """Computes the mean gray level along the edges of each image.
 
     Args:
@@ -50,37 +50,35 @@ def edge_levels(images: Array) -> np.ndarray:
     return np.concatenate(edges, axis=1).mean(axis=(1, 2))
 
 
-def sample_edge_levels(images: Dataset, on_progress: ProgressFn) -> np.ndarray:
-    """Computes `edge_levels` of a fixed sample of a set, with the crops of a test.
+def sample_edge_levels(dataset: Dataset, on_progress: ProgressFn) -> np.ndarray:
+    """Computes `edge_levels` of a fixed sample of a dataset, with the crops of evaluation.
 
     Args:
-      images: Set of images.
+      dataset: Set of images.
       on_progress: Function that gets a text, the images so far and their number.
 
     Returns:
       float64 [N], for the readable images.
     """
-    return np.concatenate([np.empty(0), *_levels(images, on_progress)])
-
-
-def _levels(images: Dataset, on_progress: ProgressFn) -> Iterator[np.ndarray]:
-    sample = np.random.RandomState(0).permutation(len(images))[:_SAMPLE]
+    sample = np.random.RandomState(0).permutation(len(dataset))[:_SAMPLE]
     groups = [sample[start : start + _CHUNK] for start in range(0, len(sample), _CHUNK)]
+    levels = np.empty(0)
     done = 0
-    for seen, is_readable in images.views(groups, None):
+    for images, is_readable in dataset.batches(groups, None):
         done += len(is_readable)
         on_progress("background of the images", done, len(sample))
-        yield edge_levels(seen)[is_readable]
+        levels = np.append(levels, edge_levels(images)[is_readable])
+    return levels
 
 
-def measure_background(images: Dataset, on_progress: ProgressFn) -> Background | None:
-    """Measures the background of a training set; None where no image can be read.
+def measure_background(dataset: Dataset, on_progress: ProgressFn) -> Background | None:
+    """Measures the background of a training set; None if no image is readable.
 
     Args:
-      images: Training set.
+      dataset: Training set.
       on_progress: Function that gets a text, the images so far and their number.
     """
-    levels = sample_edge_levels(images, on_progress)
+    levels = sample_edge_levels(dataset, on_progress)
     if not len(levels):
         return None
     return Background(round(float(levels.mean()), 3), round(float(levels.std()), 3))
@@ -94,7 +92,7 @@ def background_hint(levels: np.ndarray, background: Background | None) -> str:
 
     Args:
       levels: Gray levels along the edges of the images.
-      background: Background of the training images; None where it is not known.
+      background: Background of the training images; None if unknown.
     """
     if background is None or not len(levels):
         return ""

@@ -1,4 +1,4 @@
-"""The order of the images, and their batches."""
+"""The order of images in an epoch, and their batches."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -6,107 +6,105 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from flax_vision.data.dataset import Array, Dataset
+from flax_vision.data.dataset import Dataset, Epoch
+
+Array = jax.Array | np.ndarray
+"""A NumPy array on the host, or a JAX array in a compiled step."""
+
+_ALL_ROWS = slice(None)
 
 
 class Batch(NamedTuple):
-    """Images that go through the network together.
+    """Images of one training or evaluation step.
 
     Attributes:
       images: uint8 [N, H, W, C].
       labels: int32 [N].
-      mask: bool [N], False where an image only fills the batch up, or could not be read,
-        and does not count.
-      place: int32 [N], where each image is in its set.
+      mask: bool [N], False for padding and for unreadable images, which do not count.
+      indices: int32 [N], positions of the images in the dataset.
     """
 
     images: Array
     labels: Array
     mask: Array
-    place: Array
+    indices: Array
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns the order of `size` images in an epoch, which (seed, epoch) alone decide."""
+    """Returns the order of `size` images in an epoch, a function of (seed, epoch) alone."""
     return np.random.default_rng((seed, epoch)).permutation(size)
 
 
 def training_batches(
-    images: Dataset,
+    dataset: Dataset,
     batch_size: int,
     seed: int,
     epoch: int,
     start: int = 0,
-    constant_order: bool = False,
-    at_once: int = 1,
-    rows: np.ndarray | None = None,
+    reshuffle: bool = True,
+    steps_per_call: int = 1,
+    rows: np.ndarray | slice = _ALL_ROWS,
 ) -> Iterator[Batch]:
-    """Yields the whole batches of an epoch; the images left over come in other epochs.
+    """Yields the full batches of an epoch and drops the remainder.
 
     Args:
-      images: the training set.
-      batch_size: images in each batch.
-      seed: of the run.
-      epoch: counted from 0.
-      start: batches of this epoch that have been used already.
-      constant_order: whether every epoch has the order of the first.
-      at_once: batches that come together, as arrays [at_once, batch_size, ...], the last time those
-        that are left; with 1, arrays are [batch_size, ...].
-      rows: int [n], which images of each batch are wanted; None for all.
+      dataset: Training set.
+      batch_size: Images in each batch.
+      seed: Seed of the run.
+      epoch: Number of the epoch, from 0.
+      start: Number of batches of this epoch that were used before.
+      reshuffle: Whether each epoch has a new order.
+      steps_per_call: Number of batches that are stacked to arrays [steps_per_call, batch_size,
+        ...]; the last stack may be shorter. With 1, arrays are [batch_size, ...].
+      rows: int [n], positions in each batch that this process reads.
     """
-    order = epoch_order(len(images), seed, 0 if constant_order else epoch)
-    places = order[start * batch_size : len(order) // batch_size * batch_size]
-    grid = _wanted(places.reshape(-1, batch_size), rows)
-    groups = [grid[first : first + at_once].ravel() for first in range(0, len(grid), at_once)]
-    for batch in _batches(images, groups, (seed, epoch)):
-        if at_once > 1:
+    order = epoch_order(len(dataset), seed, epoch if reshuffle else 0)
+    indices = order[start * batch_size : len(order) // batch_size * batch_size]
+    grid = indices.reshape(-1, batch_size)[:, rows]
+    calls = [
+        grid[first : first + steps_per_call].ravel()
+        for first in range(0, len(grid), steps_per_call)
+    ]
+    for batch in _batches(dataset, calls, (seed, epoch)):
+        if steps_per_call > 1:
             batch = Batch(*(x.reshape(-1, grid.shape[1], *x.shape[1:]) for x in batch))
         yield batch
 
 
 def evaluation_batches(
-    images: Dataset, batch_size: int, rows: np.ndarray | None = None
+    dataset: Dataset, batch_size: int, rows: np.ndarray | slice = _ALL_ROWS
 ) -> Iterator[Batch]:
-    """Yields every image once, in order; the last batch is filled up and masked.
+    """Yields every image once, in order; the last batch is padded and masked.
 
     Args:
-      images: the set.
-      batch_size: images in each batch.
-      rows: int [n], which images of each batch are wanted; None for all.
+      dataset: Set of images.
+      batch_size: Images in each batch.
+      rows: int [n], positions in each batch that this process reads.
     """
-    places = np.arange(-(-len(images) // batch_size) * batch_size)
-    wanted = _wanted(places.reshape(-1, batch_size), rows)
-    groups, masks = list(np.minimum(wanted, len(images) - 1)), wanted < len(images)
-    for batch, mask in zip(_batches(images, groups, None), masks, strict=True):
-        yield batch._replace(mask=batch.mask & mask)
+    indices = np.arange(-(-len(dataset) // batch_size) * batch_size)
+    grid = indices.reshape(-1, batch_size)[:, rows]
+    batches = _batches(dataset, list(np.minimum(grid, len(dataset) - 1)), None)
+    for batch, is_image in zip(batches, grid < len(dataset), strict=True):
+        yield batch._replace(mask=batch.mask & is_image)
 
 
-def _wanted(places: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
-    return places if rows is None else places[:, rows]
-
-
-def samples(images: Dataset, size: int, seed: int, epoch: int) -> Batch:
-    """Returns the first images of an epoch, all of them where there are not so many."""
-    places = epoch_order(len(images), seed, epoch)[:size]
-    (batch,) = _batches(images, [places], None)
+def sample_batch(dataset: Dataset, size: int, seed: int, epoch: int) -> Batch:
+    """Returns the first `size` images of an epoch, or all images of a smaller set."""
+    indices = epoch_order(len(dataset), seed, epoch)[:size]
+    (batch,) = _batches(dataset, [indices], None)
     return batch
 
 
 def batch_shapes(image_shape: tuple[int, ...], batch_size: int) -> Batch:
-    """Returns the shapes and types of a batch of such images, in place of its arrays."""
+    """Returns the shapes and types of a batch in place of its arrays."""
     shape: Any = jax.ShapeDtypeStruct
-    one_each = (batch_size,)
-    return Batch(
-        shape((batch_size, *image_shape), np.uint8),
-        shape(one_each, np.int32),
-        shape(one_each, np.bool),
-        shape(one_each, np.int32),
-    )
+    images = shape((batch_size, *image_shape), np.uint8)
+    return Batch(images, *(shape((batch_size,), dtype) for dtype in (np.int32, np.bool, np.int32)))
 
 
 def _batches(
-    images: Dataset, groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
+    dataset: Dataset, index_groups: Sequence[np.ndarray], epoch: Epoch | None
 ) -> Iterator[Batch]:
-    views = images.views(groups, epoch)
-    for places, (pixels, readable) in zip(groups, views, strict=True):
-        yield Batch(pixels, images.labels[places], readable, places.astype(np.int32))
+    batches = dataset.batches(index_groups, epoch)
+    for indices, (images, is_readable) in zip(index_groups, batches, strict=True):
+        yield Batch(images, dataset.labels[indices], is_readable, indices.astype(np.int32))

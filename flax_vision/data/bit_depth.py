@@ -1,4 +1,4 @@
-"""Bits of the numbers in an image file, where Pillow's mode does not tell their range."""
+"""Conversion of image files with other than 8 bits per number."""
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin
@@ -7,14 +7,14 @@ _SIGNED = 2
 """Sample format of signed numbers in a TIFF."""
 
 _WHITE_IS_ZERO = 0
-"""Photometric interpretation of a TIFF whose numbers are larger where it is darker."""
+"""Photometric interpretation of a TIFF in which larger numbers are darker."""
 
 _GRAY_STEPS = {"L;2": 85, "L;4": 17}
 """Factor by which Pillow scales the gray levels of a PNG with fewer than 8 bits."""
 
 
 def unknown_range(image: ImageFile.ImageFile) -> str:
-    """Returns why the numbers of an open image cannot be brought to 8 bits; empty if they can."""
+    """Returns the reason that an open image cannot be scaled to 8 bits; empty if it can."""
     advice = "whose range is not known; save it with 8 bits, or 16 without a sign"
     if _SIGNED in _tag(image, ExifTags.Base.SampleFormat):
         bits = max(_tag(image, ExifTags.Base.BitsPerSample))
@@ -28,7 +28,7 @@ def unknown_range(image: ImageFile.ImageFile) -> str:
 
 
 def has_16_bits(image: ImageFile.ImageFile) -> bool:
-    """Returns whether Pillow reads more than 8 bits a gray level; those of a PGM into 32."""
+    """Returns whether Pillow reads gray levels of more than 8 bits; it reads a PGM into 32."""
     return image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM")
 
 

@@ -1,4 +1,4 @@
-"""Which part of a photograph a network sees, as each paper chooses it."""
+"""Crops of photographs for training and evaluation, as the papers define them."""
 
 import math
 from collections.abc import Sequence
@@ -7,26 +7,31 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from flax_vision.data.options import MAX_PIXELS, TRAINING, Options
+from flax_vision.data.flags import MAX_PIXELS, TRAIN_FLAGS, DataFlags
 
-_TRIES = 10
+_MAX_TRIES = 10
 
-_ASPECTS = (1.0, 1.12, 1.24, 1.32, 1.49, 1.76, 2.0, 2.5)
-"""Longer sides, in multiples of the shorter one, that photographs are cut to: a little below those
-that are frequent (4:3, 3:2 and 500x334, 16:9), so that these lose some pixels at the most."""
+_ASPECT_BUCKETS = (1.0, 1.12, 1.24, 1.32, 1.49, 1.76, 2.0, 2.5)
+"""Aspect ratios of evaluation crops, slightly below frequent ones (4:3, 3:2, 500x334, 16:9).
 
+Photographs of those ratios thus lose only a few pixels.
+"""
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
 INTERPOLATIONS = ("bilinear", "box", "nearest", "bicubic")
-"""By Pillow's names; box is the mean of an area."""
+"""Pillow's names of resampling filters; box is the mean of an area."""
 
 
 class CropBox(NamedTuple):
-    """A rectangle in a photograph, in its pixels; the edges may lie between two.
+    """A rectangle in a photograph, in pixels; the edges may be fractional.
 
     Attributes:
-      interpolation: one of `INTERPOLATIONS`, by which it is scaled.
-      brought_to: width and height that all of the photograph, in all its resolution, is brought to
-        first; the rectangle is one of that then, in whole pixels. None to scale the part alone.
+      interpolation: Filter for scaling, one of `INTERPOLATIONS`.
+      resize_to: Width and height of the whole photograph, which is first scaled at full
+        resolution; the rectangle then lies in the scaled image, at whole pixels. None to scale
+        the crop alone.
     """
 
     left: float
@@ -34,7 +39,7 @@ class CropBox(NamedTuple):
     right: float
     bottom: float
     interpolation: str = "bilinear"
-    brought_to: tuple[int, int] | None = None
+    resize_to: Size | None = None
 
     @property
     def width(self) -> float:
@@ -47,36 +52,36 @@ class CropBox(NamedTuple):
         return self.bottom - self.top
 
 
-class Seen(Protocol):
-    """What a test sees of a photograph of any size.
+class EvalCrops(Protocol):
+    """Fixed crops of a photograph of any size.
 
     Attributes:
-      image_shape: height, width and channels, or those of each part after the number of parts.
+      image_shape: Height, width and channels, preceded by the number of crops if several.
     """
 
     @property
     def image_shape(self) -> tuple[int, ...]: ...
 
-    def parts(self, width: int, height: int) -> Sequence[CropBox]:
-        """Returns where the parts lie in a photograph of that size."""
+    def crop_boxes(self, width: int, height: int) -> Sequence[CropBox]:
+        """Returns the crops of a photograph of `width` by `height` pixels."""
         ...
 
 
 @dataclass(frozen=True)
 class CenterCrop:
-    """The middle of a photograph whose shorter side has been brought to a length.
+    """The center of a photograph after its shorter side is scaled.
 
     Attributes:
-      height: of the middle, in pixels.
-      width: the same.
-      scale: length of the shorter side.
+      height: Height of the crop in pixels.
+      width: Width of the crop in pixels.
+      resize: Length of the shorter side after scaling.
       channels: 3, or 1 for gray images.
       as_torchvision: Whether pixels equal torchvision's to the bit: see `CropPolicy`.
     """
 
     height: int
     width: int
-    scale: int
+    resize: int
     channels: int = 3
     as_torchvision: bool = False
 
@@ -85,67 +90,63 @@ class CenterCrop:
         """Height, width and channels."""
         return self.height, self.width, self.channels
 
-    def parts(self, width: int, height: int) -> list[CropBox]:
-        """Returns where it lies in a photograph of that size, as its only part."""
-        return [self.part(width, height)]
-
-    def part(self, width: int, height: int) -> CropBox:
-        """Returns where it lies in a photograph of that size."""
+    def crop_boxes(self, width: int, height: int) -> list[CropBox]:
+        """Returns the only crop of a photograph of `width` by `height` pixels."""
         if self.as_torchvision:
-            return self._torchvisions_part(width, height)
-        columns, rows = scaled((width, height), self.scale)
-        left, top = (columns - self.width) // 2, (rows - self.height) // 2
-        return in_the_file((width, height), (columns, rows), (left, top), (self.width, self.height))
+            return [self._torchvision_crop_box(width, height)]
+        columns, rows = resized = resized_size((width, height), self.resize)
+        offset = (columns - self.width) // 2, (rows - self.height) // 2
+        return [crop_box_in_original((width, height), resized, offset, (self.width, self.height))]
 
-    def _torchvisions_part(self, width: int, height: int) -> CropBox:
-        """Returns what `Resize(scale)` and `CenterCrop` leave, which round in their own ways."""
+    def _torchvision_crop_box(self, width: int, height: int) -> CropBox:
+        """Rounds as torchvision's `Resize` and `CenterCrop` do."""
         shorter = min(width, height)
-        columns, rows = (self.scale * side // shorter for side in (width, height))
+        columns, rows = (self.resize * side // shorter for side in (width, height))
         left, top = round((columns - self.width) / 2), round((rows - self.height) / 2)
         right, bottom = left + self.width, top + self.height
-        return CropBox(left, top, right, bottom, brought_to=(columns, rows))
+        return CropBox(left, top, right, bottom, resize_to=(columns, rows))
 
 
-def nearly_whole(width: int, height: int, scale: int, channels: int) -> CenterCrop:
-    """Returns the middle that has nearly all of a photograph.
+def aspect_bucket_crop(width: int, height: int, resize: int, channels: int) -> CenterCrop:
+    """Returns a center crop of nearly the whole photograph, in one of 15 shapes.
 
-    It is of one of 15 shapes, so that few steps have to be compiled: the longer side is cut to the
-    next of `_ASPECTS`, half of that at each end. A panorama is cut to 5:2.
+    Few shapes need few compiled steps. The longer side is cut equally at both ends to the next of
+    `_ASPECT_BUCKETS`; a panorama is cut to 5:2.
 
     Args:
-      width: of the photograph.
-      height: the same.
-      scale: that its shorter side is brought to.
+      width: Width of the photograph.
+      height: Height of the photograph.
+      resize: Length of the shorter side after scaling.
       channels: 3, or 1 for gray images.
     """
     aspect = max(width, height) / min(width, height)
-    longer = round(scale * max(least for least in _ASPECTS if least <= aspect))
-    rows, columns = (scale, longer) if width >= height else (longer, scale)
-    return CenterCrop(rows, columns, scale, channels)
+    longer = round(resize * max(bucket for bucket in _ASPECT_BUCKETS if bucket <= aspect))
+    rows, columns = (resize, longer) if width >= height else (longer, resize)
+    return CenterCrop(rows, columns, resize, channels)
 
 
 @dataclass(frozen=True)
 class CropPolicy:
-    """How a photograph of any size becomes an image of one size; small ones are enlarged.
+    """Crops of one size from photographs of any size; small photographs are enlarged.
 
     Attributes:
-      size: height and width of the image.
-      eval_resize: in a test the shorter side is brought to this, and the middle taken; at least
-        `size`.
-      resize_range: in training the shorter side is brought to a whole number, uniform from the
-        first to the second of these, and any part taken (AlexNet, section 2: 256; VGG, section
-        3.1: 256, 384 or from 256 to 512; ResNet, section 3.4: from 256 to 480).
-      scale: where given, training takes, in place of that, a part of a share of the photograph,
-        uniform from the first to the second of these (GoogLeNet, section 6: from 0.08 to 1).
-      ratio: the least and the greatest width of such a part in multiples of its height
-        (GoogLeNet: from 3/4 to 4/3). Its logarithm is uniform, so that wide and high parts are as
-        frequent; the paper does not say how it is drawn.
-      interpolation: of training; `"random"` for any of four, equally often (GoogLeNet, section 6).
+      size: Height and width of the crop.
+      eval_resize: Length of the shorter side in evaluation, before a center crop; at least `size`.
+      resize_range: Least and greatest length of the shorter side in training. The length is
+        uniform, and the crop lies anywhere (AlexNet, section 2: 256; VGG, section 3.1: 256, 384,
+        or 256 to 512; ResNet, section 3.4: 256 to 480).
+      scale: Least and greatest share of the photograph's area in a training crop, uniform
+        (GoogLeNet, section 6: 0.08 to 1). It replaces `resize_range`; empty to use that.
+      ratio: Least and greatest width of such a crop in multiples of its height (GoogLeNet: 3/4 to
+        4/3). Its logarithm is uniform, so wide and high crops are equally frequent; the paper
+        does not state the distribution.
+      interpolation: Filter in training; `"random"` for any of four, equally often (GoogLeNet,
+        section 6).
       channels: 3, or 1 for gray images.
-      center_square: Whether training takes crops of the middle square only (AlexNet, section 2).
-      as_torchvision: in a test the whole photograph is scaled, from all its resolution, and cut
-        then, with torchvision's rounding of the longer side and the margins. Else the part alone is
-        scaled, of a JPEG from no more resolution than it takes, which is faster.
+      center_square: Whether training takes crops of the center square only (AlexNet, section 2).
+      as_torchvision: Whether evaluation scales the whole photograph at full resolution before the
+        crop, and rounds the longer side and the margins as torchvision does. Otherwise only the
+        crop is scaled, and a JPEG is decoded at a sufficient resolution, which is faster.
     """
 
     size: int
@@ -160,40 +161,41 @@ class CropPolicy:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the images."""
+        """Height, width and channels of the crops."""
         return self.size, self.size, self.channels
 
     @property
-    def middle(self) -> CenterCrop:
-        """What is seen in a test."""
-        return CenterCrop(
-            self.size, self.size, self.eval_resize, self.channels, self.as_torchvision
-        )
+    def center_crop(self) -> CenterCrop:
+        """The crop in evaluation."""
+        size, resize = self.size, self.eval_resize
+        return CenterCrop(size, size, resize, self.channels, self.as_torchvision)
 
-    def training(self, width: int, height: int, random: np.random.Generator) -> CropBox:
-        """Returns a random part of a photograph of that size."""
-        choose = self._part_of_an_area if self.scale else self._part_at_a_scale
-        part = choose(width, height, random)
+    def random_crop(self, width: int, height: int, random: np.random.Generator) -> CropBox:
+        """Draws a training crop of a photograph of `width` by `height` pixels."""
+        draw = self._random_resized_crop if self.scale else self._random_crop_of_resized
+        crop_box = draw(width, height, random)
         if self.interpolation == "random":
-            return part._replace(interpolation=str(random.choice(INTERPOLATIONS)))
-        return part
+            return crop_box._replace(interpolation=str(random.choice(INTERPOLATIONS)))
+        return crop_box
 
-    def _part_at_a_scale(self, width: int, height: int, random: np.random.Generator) -> CropBox:
-        scale = int(random.integers(self.resize_range[0], self.resize_range[1], endpoint=True))
-        columns, rows = scaled((width, height), scale)
-        across, down = (scale, scale) if self.center_square else (columns, rows)
-        left = (columns - across) // 2 + int(random.integers(across - self.size, endpoint=True))
-        top = (rows - down) // 2 + int(random.integers(down - self.size, endpoint=True))
-        return in_the_file((width, height), (columns, rows), (left, top), (self.size, self.size))
+    def _random_crop_of_resized(
+        self, width: int, height: int, random: np.random.Generator
+    ) -> CropBox:
+        resize = int(random.integers(*self.resize_range, endpoint=True))
+        columns, rows = resized = resized_size((width, height), resize)
+        inner = (resize, resize) if self.center_square else resized
+        left = (columns - inner[0]) // 2 + int(random.integers(inner[0] - self.size, endpoint=True))
+        top = (rows - inner[1]) // 2 + int(random.integers(inner[1] - self.size, endpoint=True))
+        return crop_box_in_original((width, height), resized, (left, top), (self.size, self.size))
 
-    def _part_of_an_area(self, width: int, height: int, random: np.random.Generator) -> CropBox:
-        """Returns a part of random area and aspect, anywhere.
+    def _random_resized_crop(self, width: int, height: int, random: np.random.Generator) -> CropBox:
+        """Draws a crop of random area and aspect ratio, anywhere in the photograph.
 
-        Where ten tries lie partly outside, as in a panorama, it is the largest middle part whose
-        aspect is allowed.
+        After ten tries outside the photograph, as in a panorama, it is the largest center crop of
+        a permitted aspect ratio.
         """
         least, greatest = self.ratio
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             area = width * height * random.uniform(self.scale[0], self.scale[1])
             aspect = math.exp(random.uniform(math.log(least), math.log(greatest)))
             columns, rows = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
@@ -209,46 +211,41 @@ class CropPolicy:
 
 @dataclass(frozen=True)
 class DecodeConfig:
-    """How photographs are read.
+    """Settings for reading image files.
 
     Attributes:
-      view: what becomes of each.
-      on_error: whether one that cannot be read is an error, or is skipped and counted.
-      threads: that decode; 0 for one a core.
-      options: of the program, which errors name.
-      max_pixels: Bound on the pixels of a photograph.
+      crop: Crops of each image.
+      on_error: Treatment of unreadable images: an error, or skipped and counted.
+      num_threads: Number of decoding threads; 0 for one per core.
+      flags: Flags that error messages name.
+      max_pixels: Bound on the pixels of an image.
     """
 
     crop: CropPolicy
     on_error: Literal["stop", "skip"] = "stop"
-    threads: int = 0
-    options: Options = TRAINING
+    num_threads: int = 0
+    flags: DataFlags = TRAIN_FLAGS
     max_pixels: int = MAX_PIXELS
 
 
-def scaled(size: tuple[int, int], shorter_side: int) -> tuple[int, int]:
-    """Returns the two sides of an image, in their order, whose shorter one is brought to a length.
+def resized_size(size: Size, shorter_side: int) -> Size:
+    """Returns both sides of an image, in their order, after its shorter side is scaled.
 
-    The longer one is rounded, halves to the even number.
+    The longer side is rounded, halves to the even number.
     """
     first, second = (round(side * shorter_side / min(size)) for side in size)
     return first, second
 
 
-def in_the_file(
-    original: tuple[int, int],
-    scaled: tuple[int, int],
-    place: tuple[int, int],
-    size: tuple[int, int],
-) -> CropBox:
-    """Returns where a part of the scaled photograph lies in the original.
+def crop_box_in_original(original: Size, resized: Size, offset: Size, size: Size) -> CropBox:
+    """Maps a crop of a resized photograph to the original photograph.
 
     Args:
-      original: width and height of the photograph.
-      scaled: those that it is brought to.
-      place: left and top of the part in that.
-      size: its width and height.
+      original: Width and height of the original.
+      resized: Width and height after scaling.
+      offset: Left and top of the crop in the resized photograph.
+      size: Width and height of the crop in the resized photograph.
     """
-    across, down = (length / brought for length, brought in zip(original, scaled, strict=True))
-    left, top = place
+    across, down = original[0] / resized[0], original[1] / resized[1]
+    left, top = offset
     return CropBox(left * across, top * down, (left + size[0]) * across, (top + size[1]) * down)

@@ -1,7 +1,8 @@
-"""From the bytes of an image file to the pixels of a part of it."""
+"""Decoding of image files into crops."""
 
+import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 import numpy as np
@@ -9,15 +10,15 @@ from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import SUPPORTED as _HAS_AVIF
 
 from flax_vision.data import bit_depth, fast_jpeg
-from flax_vision.data.crops import CropBox
-from flax_vision.data.options import MAX_PIXELS
+from flax_vision.data.crops import CropBox, Size
+from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.orientation import read_orientation
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if _HAS_AVIF else ()))
-"""That are opened; of others Pillow gives some to programs outside, such as EPS to Ghostscript."""
+"""Supported formats. Pillow passes some others to external programs, such as EPS to Ghostscript."""
 
 _REDUCTIONS = (8, 4, 2)
-"""Whole factors by which decoders of JPEG can leave resolution out."""
+"""Factors of reduced resolution at which JPEG decoders are faster."""
 
 
 class DecodingError(ValueError):
@@ -25,76 +26,44 @@ class DecodingError(ValueError):
 
 
 class TooManyPixelsError(DecodingError):
-    """An image of more pixels than are allowed."""
+    """An image with more pixels than permitted."""
 
 
-def decode_parts(
+def decode_crops(
     content: bytes,
     choose: Callable[[int, int], Sequence[CropBox]],
     shape: tuple[int, ...],
     max_pixels: int = MAX_PIXELS,
 ) -> list[np.ndarray]:
-    """Returns parts of an image, each scaled as it says, as uint8 [H, W, C].
+    """Decodes crops of an image, each scaled to `shape`, as uint8 [H, W, C].
 
-    Images are upright by their EXIF orientation; of several in a file the first is taken. What is
-    transparent lies on white; 16 bits are brought to 8. A JPEG is decoded at a half, a quarter or
-    an eighth of its resolution where every part has enough pixels all the same.
+    Images are turned upright by their EXIF orientation. The first of several images in a file is
+    decoded. Transparent pixels lie on white, and 16 bits are scaled to 8. A JPEG is decoded at a
+    half, a quarter or an eighth of its resolution if every crop keeps enough pixels.
 
     Args:
       content: Bytes of a file in one of `FORMATS`.
-      choose: from the width and height of the upright image to the parts.
-      shape: height, width and channels of each: 3 for red, green and blue, 1 for gray.
+      choose: Function from the width and height of the upright image to the crops.
+      shape: Height, width and channels of each crop: 3 channels for color, 1 for gray.
       max_pixels: Bound on the pixels of an image.
 
     Raises:
       DecodingError: It is not an image, is damaged, has too many pixels, or has numbers of an
         unknown range.
     """
-    rows, columns, _ = shape
-    try:
-        with _opened(file := io.BytesIO(content), max_pixels) as image:
-            size, turn = read_orientation(image, file)
-            parts = choose(*size)
-            for part in parts:
-                _check_pixels(part.brought_to or (0, 0), max_pixels, "scaled it has")
-            pixels = _decode(content, image, turn, parts, shape)
-        scaled = [_scaled(pixels, part, size, (columns, rows)) for part in parts]
-    except DecodingError:
-        raise
-    except Exception as error:  # Pillow raises anything for damaged files
-        raise _failure(error, max_pixels) from error
-    return [part.reshape(shape) for part in scaled]
+    rows, columns, channels = shape
+    size, mode = (columns, rows), "RGB" if channels == 3 else "L"
+    with _open(file := io.BytesIO(content), max_pixels) as image:
+        original, turn = read_orientation(image, file)
+        crop_boxes = choose(*original)
+        for box in crop_boxes:
+            _check_pixels(box.resize_to or (0, 0), max_pixels, "scaled it has")
+        pixels = _decode(content, image, turn, crop_boxes, size, mode)
+        return [_scale(pixels, box, original, size).reshape(shape) for box in crop_boxes]
 
 
-def _shrink(part: CropBox, size: tuple[int, int]) -> float:
-    """Returns at what share of its width and height an image may be decoded for a part of it."""
-    return 1.0 if part.brought_to else min(part.width / size[0], part.height / size[1])
-
-
-def _scaled(
-    pixels: Image.Image | np.ndarray,
-    part: CropBox,
-    original: tuple[int, int],
-    size: tuple[int, int],
-) -> np.ndarray:
-    """Returns a part of an image of an original size, decoded at a share of it."""
-    if isinstance(pixels, np.ndarray):
-        height, width, _ = pixels.shape
-        return fast_jpeg.scale(pixels, _box(part, original, (width, height)), size)
-    method = Image.Resampling[part.interpolation.upper()]
-    if part.brought_to:
-        pixels, original = pixels.resize(part.brought_to, method), part.brought_to
-    return np.asarray(pixels.resize(size, method, _box(part, original, pixels.size)))
-
-
-def _box(part: CropBox, original: tuple[int, int], size: tuple[int, int]) -> fast_jpeg.Box:
-    """Returns where a part of an image lies in it, decoded to a width and height."""
-    across, down = size[0] / original[0], size[1] / original[1]
-    return part.left * across, part.top * down, part.right * across, part.bottom * down
-
-
-def read_header(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Returns the width and height of the upright image, without decoding its pixels.
+def read_header(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> Size:
+    """Reads the width and height of the upright image without decoding its pixels.
 
     Args:
       content: File of the image.
@@ -103,55 +72,71 @@ def read_header(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> tuple[int, 
     Raises:
       DecodingError: The header shows that it cannot be decoded.
     """
-    try:
-        with _opened(content, max_pixels) as image:
-            _check_depth(image)
-            return read_orientation(image, content).size
-    except DecodingError:
-        raise
-    except Exception as error:  # as above
-        raise _failure(error, max_pixels) from error
+    with _open(content, max_pixels) as image:
+        _check_range(image)
+        return read_orientation(image, content).size
 
 
-def _opened(file: IO[bytes], max_pixels: int) -> ImageFile.ImageFile:
-    """Returns an open image of a permitted size."""
+@contextlib.contextmanager
+def _open(file: IO[bytes], max_pixels: int) -> Iterator[ImageFile.ImageFile]:
+    """Opens an image of a permitted size, and raises all errors as `DecodingError`."""
     # Pillow has one bound for the whole process, which some of its decoders check again.
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
-    image = Image.open(file, formats=FORMATS)
-    _check_pixels(image.size, max_pixels)
-    return image
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            _check_pixels(image.size, max_pixels)
+            yield image
+    except DecodingError:
+        raise
+    except Exception as error:  # Pillow raises errors of any type for damaged files
+        raise _decoding_error(error, max_pixels) from error
 
 
 def _decode(
     content: bytes,
     image: ImageFile.ImageFile,
     turn: Image.Transpose | None,
-    parts: Sequence[CropBox],
-    shape: tuple[int, ...],
+    crop_boxes: Sequence[CropBox],
+    size: Size,
+    mode: str,
 ) -> Image.Image | np.ndarray:
-    """Returns the upright pixels, no more of them than parts of that shape need.
-
-    They are an array if `fast_jpeg` decoded them, whose rows below the parts may be anything.
-    """
-    rows, columns, channels = shape
-    mode = "RGB" if channels == 3 else "L"
+    """Decodes the upright image at the least sufficient resolution; an array by `fast_jpeg`."""
     if image.format in ("JPEG", "MPO"):
-        width, height = image.size
-        shrink = min(_shrink(part, (columns, rows)) for part in parts)
-        factor = next((factor for factor in _REDUCTIONS if factor <= shrink), 1)
-        if all(map(fast_jpeg.takes, parts)) and turn is None:
-            needed = max(fast_jpeg.rows_needed(part, height, rows, factor) for part in parts)
-            pixels = fast_jpeg.decode(content, image.size, mode, factor, needed)
+        reduction = min(_max_reduction(box, size) for box in crop_boxes)
+        factor = next((factor for factor in _REDUCTIONS if factor <= reduction), 1)
+        if turn is None and all(map(fast_jpeg.supports, crop_boxes)):
+            pixels = fast_jpeg.decode(content, image.size, mode, factor)
             if pixels is not None:
                 return pixels
-        image.draft(mode, (width // factor, height // factor))
-    converted = _converted(image, mode)
+        image.draft(mode, (image.width // factor, image.height // factor))
+    converted = _convert(image, mode)
     return converted if turn is None else converted.transpose(turn)
 
 
-def _converted(image: ImageFile.ImageFile, mode: str) -> Image.Image:
-    _check_depth(image)
+def _max_reduction(box: CropBox, size: Size) -> float:
+    """Returns the greatest divisor of the resolution that leaves enough pixels for a crop."""
+    return 1.0 if box.resize_to else min(box.width / size[0], box.height / size[1])
+
+
+def _scale(
+    pixels: Image.Image | np.ndarray, crop_box: CropBox, original: Size, size: Size
+) -> np.ndarray:
+    """Scales a crop of an image that was decoded at a reduced resolution."""
+    method = Image.Resampling[crop_box.interpolation.upper()]
+    if crop_box.resize_to and isinstance(pixels, Image.Image):
+        pixels, original = pixels.resize(crop_box.resize_to, method), crop_box.resize_to
+    decoded = pixels.shape[1::-1] if isinstance(pixels, np.ndarray) else pixels.size
+    across, down = decoded[0] / original[0], decoded[1] / original[1]
+    left, top, right, bottom = crop_box[:4]
+    edges = left * across, top * down, right * across, bottom * down
+    if isinstance(pixels, np.ndarray):
+        return fast_jpeg.scale(pixels, edges, size)
+    return np.asarray(pixels.resize(size, method, edges))
+
+
+def _convert(image: ImageFile.ImageFile, mode: str) -> Image.Image:
+    _check_range(image)
     bit_depth.scale_transparency(image)
     converted: Image.Image = image
     if bit_depth.has_16_bits(image):
@@ -163,29 +148,27 @@ def _converted(image: ImageFile.ImageFile, mode: str) -> Image.Image:
     return converted.convert(mode)
 
 
-def _check_depth(image: ImageFile.ImageFile) -> None:
+def _check_range(image: ImageFile.ImageFile) -> None:
     if reason := bit_depth.unknown_range(image):
         raise DecodingError(reason)
 
 
-def _check_pixels(size: tuple[int, int], max_pixels: int, what: str = "it has") -> None:
+def _check_pixels(size: Size, max_pixels: int, subject: str = "it has") -> None:
     # Above its bound Pillow only warns; above twice the bound it raises an error. A filter that
     # turns the warning into an error would apply to the whole process.
     if size[0] * size[1] > max_pixels:
-        raise _too_many_pixels(max_pixels, what)
+        raise TooManyPixelsError(_too_many(max_pixels, subject))
 
 
-def _too_many_pixels(max_pixels: int, what: str = "it has") -> TooManyPixelsError:
-    return TooManyPixelsError(
-        f"{what} more than {max_pixels:,} pixels, as a decompression bomb would"
-    )
+def _too_many(max_pixels: int, subject: str = "it has") -> str:
+    return f"{subject} more than {max_pixels:,} pixels, as a decompression bomb would"
 
 
-def _failure(error: Exception, max_pixels: int) -> DecodingError:
+def _decoding_error(error: Exception, max_pixels: int) -> DecodingError:
     """Returns a clear error for an error of Pillow."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return DecodingError("it is no image of a known format")
+        return DecodingError("it is not an image of a known format")
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return _too_many_pixels(max_pixels)
+        return TooManyPixelsError(_too_many(max_pixels))
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
     return DecodingError(" ".join(f"{kind}{error}".split()))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from flax_vision.data.decode import FORMATS, TooManyPixelsError
-from flax_vision.data.options import MAX_PIXELS
+from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.runtime.regular_files import open_regular
 from flax_vision.text import counted, listed, nfc
 
@@ -20,14 +20,14 @@ SUFFIXES = (
 """Extensions of image files, in any case."""
 
 _BYTES_PER_PIXEL, _METADATA_BYTES = 8, 2**24
-"""Bytes that a file may have: red, green, blue and opacity of 16 bits each, and metadata."""
+"""Permitted bytes of a file: red, green, blue and opacity of 16 bits each, and metadata."""
 
-_NAMED = 4
+_MAX_NAMED = 4
 """Number of extensions that a message names."""
 
 
 @dataclass(frozen=True)
-class Paths:
+class FileList:
     """Image files by index.
 
     Attributes:
@@ -37,11 +37,6 @@ class Paths:
 
     paths: Sequence[Path]
     max_pixels: int = MAX_PIXELS
-
-    def read(self, index: int) -> bytes:
-        """Returns the content of a file."""
-        with self.open(index) as file:
-            return file.read()
 
     def open(self, index: int) -> IO[bytes]:
         """Opens a file for reading.
@@ -77,11 +72,11 @@ def skipped_files(files: Collection[Path]) -> str:
     """Returns a sentence about files without an image extension; empty for none."""
     if not files:
         return ""
-    kinds = Counter(file.suffix.lower() or "none" for file in files)
-    counts = [f"{kind} {count:,}" for kind, count in kinds.most_common()]
+    extensions = Counter(file.suffix.lower() or "none" for file in files)
+    counts = [f"{extension} {count:,}" for extension, count in extensions.most_common()]
     return (
         f"skipped {counted(len(files), 'file')} without an image extension "
-        f"({listed(counts, _NAMED)}), such as {str(min(files))!r}"
+        f"({listed(counts, _MAX_NAMED)}), such as {str(min(files))!r}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What tells the images of a part from others, so that a run knows its own again."""
+"""Fingerprints of the images of a split, by which a run recognizes its data."""
 
 import hashlib
 import json
@@ -8,72 +8,72 @@ from typing import Any
 import numpy as np
 
 from flax_vision.data.dataset import Dataset
-from flax_vision.data.splits import PARTS, Splits
+from flax_vision.data.splits import SPLITS, Splits
 from flax_vision.text import counted, nfc
 
 Fingerprint = Mapping[str, Any]
 """The pair `[images, digest]` of each class, by its name in NFC."""
 
-_NAMED = 3
-"""Classes that a person is told of."""
+_MAX_NAMED = 3
+"""Number of classes that a message names."""
 
 
-def identities(parts: Splits) -> dict[str, Fingerprint]:
-    """Returns the identity of each of `PARTS`."""
-    return {part: identity(getattr(parts, part)) for part in PARTS}
+def split_fingerprints(splits: Splits) -> dict[str, Fingerprint]:
+    """Returns the fingerprint of each of `SPLITS`."""
+    return {split: dataset_fingerprint(getattr(splits, split)) for split in SPLITS}
 
 
-def brief(parts: Mapping[str, Fingerprint]) -> dict[str, str]:
-    """Returns the identity of each part in a few words."""
+def summaries(fingerprints: Mapping[str, Fingerprint]) -> dict[str, str]:
+    """Returns a short text for the fingerprint of each split."""
     texts = {}
-    for part, classes in parts.items():
+    for split, classes in fingerprints.items():
         number = sum(count for count, _ in classes.values())
         digest = hashlib.sha256(json.dumps(classes).encode()).hexdigest()[:8]
-        texts[part] = f"{counted(number, 'image')}, {digest}"
+        texts[split] = f"{counted(number, 'image')}, {digest}"
     return texts
 
 
-def identity(images: Dataset) -> Fingerprint:
-    """Returns the number of images of each class, and a digest of what they are.
+def dataset_fingerprint(dataset: Dataset) -> Fingerprint:
+    """Returns the number of images of each class, and a digest of their identities.
 
-    That is the names of their files, so that a damaged one may be mended while a run stands still;
-    or the pixels of those in memory. What its class is called and which images it has also say
-    where an image is in its part, and that decides its order and its augmentation.
+    The digest covers file names, so that a damaged file may be repaired between two runs; for
+    images in memory it covers their pixels. Names and counts determine the index of every image,
+    and thus its order and its augmentation.
     """
-    counts = np.bincount(images.labels, minlength=len(images.class_names))
-    by_class = np.argsort(images.labels, kind="stable")
-    members = np.split(by_class, np.cumsum(counts)[:-1])
+    counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
+    members = np.split(np.argsort(dataset.labels, kind="stable"), np.cumsum(counts)[:-1])
     return {
-        nfc(name): [len(places), _digest(images.take(places))]
-        for name, places in zip(images.class_names, members, strict=True)
+        nfc(name): [len(indices), _digest(dataset.take(indices))]
+        for name, indices in zip(dataset.class_names, members, strict=True)
     }
 
 
-def _digest(images: Dataset) -> str:
+def _digest(dataset: Dataset) -> str:
     digest = hashlib.sha256()
-    for fingerprint in images.fingerprints():
+    for fingerprint in dataset.fingerprints():
         digest.update(fingerprint)
     return digest.hexdigest()[:16]
 
 
-def changes(kept: Fingerprint, found: Fingerprint) -> str:
-    """Returns what has become of the images of a part, for a person; empty for nothing.
+def describe_changes(before: Fingerprint, after: Fingerprint) -> str:
+    """Describes the changes of a split's images; empty for none.
 
     Args:
-      kept: what the part was.
-      found: what it is.
+      before: Fingerprint of the split in the run.
+      after: Fingerprint of the split now.
     """
+    changed = [x for x in {**before, **after} if before.get(x) != after.get(x)]
     texts = [
-        _change(name, *kept.get(name, [0, ""]), *found.get(name, [0, ""]))
-        for name in {**kept, **found}
-        if kept.get(name) != found.get(name)
+        _describe_change(name, before.get(name, [0])[0], after.get(name, [0])[0])
+        for name in changed[:_MAX_NAMED]
     ]
-    more = len(texts) - _NAMED
-    rest = f", and {counted(more, 'more class', 'more classes')}" if more > 0 else ""
-    return ", ".join(texts[:_NAMED]) + rest
+    more = len(changed) - _MAX_NAMED
+    if more > 0:
+        texts.append(f"and {counted(more, 'more class', 'more classes')}")
+    return ", ".join(texts)
 
 
-def _change(name: str, before: int, old: str, now: int, new: str) -> str:
-    if before == now:
-        return f"the {counted(now, 'image')} of {name!r} are others"
-    return f"{name!r} had {counted(before, 'image')} and has {now:,}"
+def _describe_change(name: str, before: int, after: int) -> str:
+    if before == after:
+        return f"the {counted(after, 'image')} of {name!r} are others"
+    return f"{name!r} had {counted(before, 'image')} and has {after:,}"

@@ -1,102 +1,56 @@
-"""Labeled images of any size that are read and decoded when they are needed."""
+"""Labeled images of any size, read and decoded on demand."""
 
 import dataclasses
-import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any, Protocol, Self, TypeVar
 
 import grain
 import grain.experimental
-import jax
 import numpy as np
 
-from flax_vision.data.crops import CropBox, DecodeConfig, Seen
-from flax_vision.data.dataset import ProgressFn
-from flax_vision.data.decode import (
-    DecodingError,
-    TooManyPixelsError,
-    decode_parts,
-    read_header,
-)
+from flax_vision.data.crops import CropBox, DecodeConfig, EvalCrops, Size
+from flax_vision.data.dataset import Dataset, Epoch, ImageBatches, ProgressFn
+from flax_vision.data.decode import DecodingError, TooManyPixelsError, decode_crops, read_header
 from flax_vision.errors import UserError
 from flax_vision.runtime import cpu_features
 
-_STREAM = 1
-"""Sets the random numbers of views apart from those of the order, of the same seed and epoch."""
+_CROP_STREAM = 1
+"""Seed word that separates the random numbers of crops and of the epoch's order."""
 
-_TOGETHER = 8
-"""Images, at the most, that a thread decodes in one go: handing over each costs as much as its
-crop."""
+_MAX_CHUNK = 8
+"""Images that a thread decodes per task; the overhead of a task equals one crop."""
 
-_ALIGNMENT = 64
-"""Bytes, at a multiple of which JAX takes an array on a CPU as it is, without a copy."""
+_Item = TypeVar("_Item")
 
 
 class Files(Protocol):
-    """Encoded images by their number."""
-
-    def read(self, index: int) -> bytes:
-        """Returns the content of a file."""
+    """Encoded images by index."""
 
     def open(self, index: int) -> IO[bytes]:
-        """Returns a file of which only the first bytes are wanted."""
+        """Opens a file for reading."""
 
     def name(self, index: int) -> str:
-        """Returns what a person finds it by."""
+        """Returns the name of a file for messages."""
 
     def key(self, index: int) -> str:
-        """Returns what tells it from others of its class, wherever they all lie."""
-
-
-class _Views(NamedTuple):
-    """Views of images, and which of them could be read."""
-
-    images: np.ndarray
-    readable: np.ndarray
-
-
-class _Gathered:
-    """The views of groups of images, which threads put there piece by piece."""
-
-    def __init__(self, image_shape: tuple[int, ...]) -> None:
-        self._shape = image_shape
-        self._groups: dict[int, _Views] = {}
-        self._lock = threading.Lock()
-
-    def of(self, group: int, count: int) -> _Views:
-        """Returns where the views of a group belong, of so many images."""
-        with self._lock:
-            if group not in self._groups:
-                self._groups[group] = _Views(self._images(count), np.zeros(count, np.bool))
-            return self._groups[group]
-
-    def taken(self, group: int) -> _Views:
-        """Returns the views of a group, and keeps them no longer."""
-        with self._lock:
-            return self._groups.pop(group)
-
-    def _images(self, count: int) -> np.ndarray:
-        size = count * math.prod(self._shape)
-        memory = np.empty(size + _ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % _ALIGNMENT
-        return memory[start : start + size].reshape(count, *self._shape)
+        """Returns an identifier within the class, identical on every system."""
 
 
 @dataclass(frozen=True)
-class ImageFileDataset:
-    """Labeled images, as `ArrayDataset` has them in memory.
+class ImageFileDataset(Dataset):
+    """Labeled images in files.
 
     Attributes:
-      files: where they are read from.
-      indices: int [N], their numbers in `files`.
+      files: Source of the encoded images.
+      indices: int [N], indices into `files`.
       labels: int32 [N], indices into `class_names`.
-      class_names: the name of each class.
-      reading: how they are read.
-      seen: what a test sees of each, where that is not the middle of `reading.crop`.
-      skipped: by their place in the set, those that could not be read so far, and why.
-      notes: Sentences about unused files and folders beside the images.
+      class_names: Name of each class.
+      decode_config: Settings for reading.
+      eval_crops: Crops in evaluation; None for the center crop of `decode_config`.
+      skipped: Reasons by the index of each image that was skipped so far.
+      warnings: Sentences about unused files and folders beside the images.
     """
 
     in_memory = False
@@ -105,174 +59,169 @@ class ImageFileDataset:
     indices: np.ndarray
     labels: np.ndarray
     class_names: Sequence[str]
-    reading: DecodeConfig
-    seen: Seen | None = None
+    decode_config: DecodeConfig
+    eval_crops: EvalCrops | None = None
     skipped: dict[int, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-
-    def __len__(self) -> int:
-        return len(self.labels)
+    warnings: Sequence[str] = ()
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Height, width and channels of the views, or what `seen` says in their place."""
-        return (self.seen or self.reading.crop).image_shape
+        """Height, width and channels, preceded by the number of crops if several."""
+        return (self.eval_crops or self.decode_config.crop).image_shape
 
     @property
     def unreadable(self) -> Mapping[str, str]:
-        """Names of the images that were skipped so far, and why."""
-        return {
-            self.files.name(self.indices[place]): self.skipped[place]
-            for place in sorted(self.skipped)
-        }
+        """Reasons by the names of the images that were skipped so far."""
+        return {self._name(index): reason for index, reason in sorted(self.skipped.items())}
 
-    def take(self, places: np.ndarray) -> "ImageFileDataset":
-        """Returns the images at `places`, in that order."""
-        indices, labels = self.indices[places], self.labels[places]
-        return dataclasses.replace(self, indices=indices, labels=labels, skipped={})
+    def take(self, indices: np.ndarray) -> Self:
+        """Returns the dataset of the images at `indices`, in that order."""
+        files, labels = self.indices[indices], self.labels[indices]
+        return dataclasses.replace(self, indices=files, labels=labels, skipped={})
 
     def fingerprints(self) -> Iterator[bytes]:
         """Yields the name of each image's file."""
-        return (
-            f"{self.files.key(int(index))}\0".encode(errors="surrogateescape")
-            for index in self.indices
-        )
+        keys = map(self.files.key, self.indices.tolist())
+        return (f"{key}\0".encode(errors="surrogateescape") for key in keys)
 
-    def tested_on(self, seen: Seen) -> "ImageFileDataset":
-        """Returns the same images, of which a test sees something else."""
-        return dataclasses.replace(self, seen=seen, skipped={})
+    def with_eval_crops(self, eval_crops: EvalCrops) -> Self:
+        """Returns the dataset of the same images with other crops in evaluation."""
+        return dataclasses.replace(self, eval_crops=eval_crops, skipped={})
 
-    def sizes(self, on_progress: ProgressFn) -> list[tuple[int, int] | None]:
-        """Returns the width and height of each, from its header; None where that cannot be read.
+    def sizes(self, on_progress: ProgressFn) -> list[Size | None]:
+        """Reads the width and height of each image from its header; None if unreadable.
 
         Args:
-          on_progress: called with a text, the headers read so far and their number.
+          on_progress: Function that gets a text, the headers read and the total.
 
         Raises:
-          UserError: one cannot be read, and it is an error.
+          UserError: A header is unreadable, and `on_error` is `"stop"`.
         """
-        found: list[tuple[int, int] | None] = []
-        for size in self._mapped(range(len(self)), self._size, 0):
-            found.append(size or None)
-            on_progress("headers of images", len(found), len(self))
-        return found
+        sizes: list[Size | None] = []
+        for size in self._map(self._size, range(len(self)), 0):
+            sizes.append(size or None)
+            on_progress("headers of images", len(sizes), len(self))
+        return sizes
 
-    def views(
-        self, groups: Sequence[np.ndarray], epoch: tuple[int, int] | None
-    ) -> Iterator[tuple[jax.Array, np.ndarray]]:
-        """Yields the views of each group of places, decoded by threads while others are used.
+    def batches(self, index_groups: Sequence[np.ndarray], epoch: Epoch | None) -> ImageBatches:
+        """Yields the crops of each group of indices; threads decode the next groups meanwhile.
 
-        What is seen of an image depends on the seed, the epoch and its place alone.
+        The crop of an image depends only on the seed, the epoch and its index. Unreadable images
+        are replaced by another image of the group, so batch normalization sees only photographs.
 
         Args:
-          groups: int [N] each, the last not longer.
-          epoch: seed and number of a training epoch; None for the views of a test.
-
-        Yields:
-          uint8 [N, *image_shape], on the device; and bool [N], False for images that could not be
-          read, in whose place another of the group stands, so that batch normalization sees
-          photographs only.
+          index_groups: int [N] each; the last may be shorter.
+          epoch: Training epoch; None for evaluation.
 
         Raises:
-          UserError: an image cannot be read, and it is an error.
+          UserError: An image is unreadable, and `on_error` is `"stop"`.
         """
-        if not groups:
+        if not index_groups:
             return
-        device, count = jax.local_devices()[0], self._pieces(len(groups[0]))
-        splits = [np.array_split(np.arange(len(group)), count) for group in groups]
-        pieces = [(group, rows) for group, split in enumerate(splits) for rows in split]
-        gathered = _Gathered(self.image_shape)
+        chunks_per_group = self._chunks_per_group(len(index_groups[0]))
+        chunks = [
+            (group, rows)
+            for group, indices in enumerate(index_groups)
+            for rows in np.array_split(np.arange(len(indices)), chunks_per_group)
+        ]
+        buffers: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-        def decoded(piece: tuple[int, np.ndarray]) -> int:
-            group, rows = piece
-            views = gathered.of(group, len(groups[group]))
+        def decode_chunk(chunk: tuple[int, np.ndarray]) -> int:
+            group, rows = chunk
+            indices = index_groups[group]
+            if group not in buffers:
+                empty = np.empty((len(indices), *self.image_shape), np.uint8)
+                # Atomic, so that all threads share the buffers of the first.
+                buffers.setdefault(group, (empty, np.zeros(len(indices), bool)))
+            images, is_readable = buffers[group]
             for row in rows:
-                self._view(int(groups[group][row]), epoch, views, row)
+                is_readable[row] = self._decode_into(images[row], int(indices[row]), epoch)
             return group
 
-        def transferred(pieces: Sequence[int]) -> tuple[jax.Array, np.ndarray]:
-            images, readable = gathered.taken(pieces[0])
-            if not readable.all():
-                images[~readable] = images[readable.argmax()]
-            return jax.device_put(images, device), readable
+        def collect(groups: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+            images, is_readable = buffers.pop(groups[0])
+            if not is_readable.all():
+                images[~is_readable] = images[is_readable.argmax()]
+            return images, is_readable
 
-        views = self._mapped(pieces, decoded, count)
-        batches = views.batch(count, batch_fn=transferred)
-        ahead = iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
-        close = ahead.close
-        try:
-            yield from ahead
-        except (Exception, KeyboardInterrupt):  # or one from a signal; do not wait for a reader
-            close = threading.Thread(target=ahead.close, daemon=True).start
-            raise
-        finally:
-            close()
+        decoded = self._map(decode_chunk, chunks, chunks_per_group)
+        yield from _prefetch(decoded.batch(chunks_per_group, batch_fn=collect))
 
-    def _pieces(self, size: int) -> int:
-        """Returns in how many pieces a group of that size is decoded, at least one a thread."""
-        return min(size, max(self._threads, -(-size // _TOGETHER)))
+    def _chunks_per_group(self, size: int) -> int:
+        """Returns the number of tasks per group: at least one per thread, if there are as many."""
+        return min(size, max(self._num_threads, -(-size // _MAX_CHUNK)))
 
-    def _view(self, place: int, epoch: tuple[int, int] | None, views: _Views, row: int) -> None:
-        """Puts the view of an image into a row, and whether it could be read."""
-        crop, shape = self.reading.crop, self.image_shape
-        seen = self.seen or crop.middle
+    def _decode_into(self, out: np.ndarray, index: int, epoch: Epoch | None) -> bool:
+        """Writes the crops of an image to `out`; returns whether the image is readable."""
+        config, shape = self.decode_config, self.image_shape[-3:]
 
         def choose(width: int, height: int) -> Sequence[CropBox]:
             if epoch is None:
-                return seen.parts(width, height)
-            random = np.random.default_rng((*epoch, place, _STREAM))
-            return [crop.training(width, height, random)]
+                return (self.eval_crops or config.crop.center_crop).crop_boxes(width, height)
+            random = np.random.default_rng((*epoch, index, _CROP_STREAM))
+            return [config.crop.random_crop(width, height, random)]
 
         try:
-            content = self.files.read(int(self.indices[place]))
-            parts = decode_parts(content, choose, shape[-3:], self.reading.max_pixels)
-            for into, part in zip(views.images[row].reshape(-1, *shape[-3:]), parts, strict=True):
-                into[...] = part
+            with self.files.open(int(self.indices[index])) as file:
+                crops = decode_crops(file.read(), choose, shape, config.max_pixels)
         except (DecodingError, OSError) as error:
-            self._skip(place, error)
-            views.images[row] = 0
-        else:
-            views.readable[row] = True
+            self._skip(index, error)
+            out[...] = 0
+            return False
+        for row, crop in zip(out.reshape(-1, *shape), crops, strict=True):
+            row[...] = crop
+        return True
 
-    def _size(self, place: int) -> tuple[int, int] | tuple[()]:
-        """Returns the width and height of an image; nothing where it cannot be read."""
+    def _size(self, index: int) -> Size | tuple[()]:
         try:
-            with self.files.open(int(self.indices[place])) as content:
-                return read_header(content, self.reading.max_pixels)
+            with self.files.open(int(self.indices[index])) as file:
+                return read_header(file, self.decode_config.max_pixels)
         except (DecodingError, OSError) as error:
-            self._skip(place, error)
-        return ()  # grain would leave None out
+            self._skip(index, error)
+        return ()  # grain drops None
 
-    def _skip(self, place: int, error: Exception) -> None:
-        options, reason = self.reading.options, _reason(error)
+    def _skip(self, index: int, error: Exception) -> None:
+        """Records an unreadable image, or raises a UserError if `on_error` is `"stop"`."""
+        flags = self.decode_config.flags
+        # `str` of a system error would repeat the name of the file.
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         if isinstance(error, TooManyPixelsError):
-            reason += f"; {options.max_pixels}N allows more"
-        if self.reading.on_error == "stop":
-            name = self.files.name(int(self.indices[place]))
+            reason += f"; {flags.max_pixels}N allows more"
+        if self.decode_config.on_error == "stop":
             raise UserError(
-                f"image {name!r} cannot be read ({reason}); mend it or take it out, or "
-                f"give {options.on_error}skip to leave such images out and count them."
+                f"image {self._name(index)!r} cannot be read ({reason}); repair or remove it, or "
+                f"give {flags.on_error}skip to skip and count such images."
             ) from error
-        self.skipped[place] = reason
+        self.skipped[index] = reason
+
+    def _name(self, index: int) -> str:
+        return self.files.name(int(self.indices[index]))
 
     @property
-    def _threads(self) -> int:
-        return self.reading.threads or cpu_features.usable_cores()
+    def _num_threads(self) -> int:
+        return self.decode_config.num_threads or cpu_features.usable_cores()
 
-    def _mapped(
-        self, items: Sequence[Any] | np.ndarray, look: Callable[..., Any], ahead: int
-    ) -> Any:
-        """Returns what a function makes of each item, in order, by threads.
+    def _map(self, function: Callable[[_Item], Any], items: Sequence[_Item], ahead: int) -> Any:
+        """Applies a function to all items by threads, in order.
 
         Args:
-          items: the items.
-          look: the function.
-          ahead: results that are kept ready, and two more for each thread.
+          function: Function of one item.
+          items: Items.
+          ahead: Number of finished results to hold, besides two per thread.
         """
-        options = grain.ReadOptions(self._threads, prefetch_buffer_size=ahead + 2 * self._threads)
-        return grain.MapDataset.source(items).map(look).to_iter_dataset(options)
+        buffer_size = ahead + 2 * self._num_threads
+        options = grain.ReadOptions(self._num_threads, prefetch_buffer_size=buffer_size)
+        return grain.MapDataset.source(items).map(function).to_iter_dataset(options)
 
 
-def _reason(error: Exception) -> str:
-    """Returns why, without the name of the file that the system's errors have."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+def _prefetch(batches: Any) -> ImageBatches:
+    """Yields batches, and collects the next one in another thread."""
+    iterator = iter(grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=1))
+    close = iterator.close
+    try:
+        yield from iterator
+    except (Exception, KeyboardInterrupt):  # also from a signal; do not wait for a blocked reader
+        close = threading.Thread(target=iterator.close, daemon=True).start
+        raise
+    finally:
+        close()

@@ -72,7 +72,7 @@ def _orientation_tag(image: ImageFile.ImageFile) -> int:
 
 def _trailing_info(file: IO[bytes]) -> dict[Any, Any]:
     """Returns the EXIF data and texts after the pixels of a PNG."""
-    place = file.tell()
+    offset = file.tell()
     try:
         chunks = _trailing_chunks(file)
         if not chunks:
@@ -84,7 +84,7 @@ def _trailing_info(file: IO[bytes]) -> dict[Any, Any]:
     except Exception:  # damaged, as above
         return {}
     finally:
-        file.seek(place)
+        file.seek(offset)
 
 
 def _trailing_chunks(file: IO[bytes]) -> bytes:

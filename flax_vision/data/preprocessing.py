@@ -1,4 +1,4 @@
-"""From the pixels of a file to the numbers that a network takes."""
+"""Conversion of uint8 pixels to the input of a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 
 Mean = Any
-"""One number for all channels, one for each, or an image: nested sequences or array [H, W, C]."""
+"""One number for all channels, one per channel, or an image [H, W, C]; an array or sequences."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What every image goes through, in training and afterwards. Meant for the compiled step.
+    """Preprocessing of every image in training and evaluation, inside the compiled step.
 
     Attributes:
-      mean: subtracted, in units of a pixel (0 to 255).
-      std: divides then, in the same units: one number, or one for each channel.
-      resize: height and width that images are brought to, bilinearly; 0 to leave them.
-      channels: how often a gray image is repeated, 0 to leave it.
-      crop: height and width of the middle that the network sees; 0 for all of it.
+      mean: Mean to subtract, in units of a pixel (0 to 255).
+      std: Divisor in the same units: one number, or one per channel.
+      resize: Height and width of bilinearly resized images; 0 to keep the size.
+      channels: Number of copies of a gray channel; 0 to keep it.
+      crop: Height and width of the center crop; 0 for the whole image.
     """
 
     mean: Mean
@@ -31,8 +31,8 @@ class Preprocessing:
     crop: int = 0
 
     def __call__(self, images: jax.Array | np.ndarray) -> jax.Array:
-        """Returns uint8 images [N, H, W, C] as float32, as the network sees them in a test."""
-        return self.middle(self.normalize(self.pixels(images)))
+        """Returns uint8 images [N, H, W, C] as the float32 input of a model in evaluation."""
+        return self.center_crop(self.normalize(self.pixels(images)))
 
     def pixels(self, images: jax.Array | np.ndarray) -> jax.Array:
         """Returns float32 images from 0 to 255, resized and in color."""
@@ -45,13 +45,13 @@ class Preprocessing:
         return pixels
 
     def normalize(self, pixels: jax.Array) -> jax.Array:
-        """Subtracts the mean from float32 pixels [N, H, W, C], and divides."""
+        """Subtracts the mean from float32 pixels [N, H, W, C], and divides by `std`."""
         mean = jnp.asarray(self.mean, jnp.float32)
         mean = mean[None] if mean.ndim == 3 else mean.reshape(1, 1, 1, -1)
         return (pixels - mean) / jnp.asarray(self.std, jnp.float32).reshape(1, 1, 1, -1)
 
-    def middle(self, images: jax.Array) -> jax.Array:
-        """Returns the middle of images [N, H, W, C] that the network sees."""
+    def center_crop(self, images: jax.Array) -> jax.Array:
+        """Returns the center of images [N, H, W, C]."""
         if not self.crop:
             return images
         top, left = ((size - self.crop) // 2 for size in images.shape[1:3])

@@ -1,42 +1,43 @@
-"""Every data set by its name, divided into its three parts."""
+"""Data sets by name, divided into training, validation and test splits."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn, stratified_split
+from flax_vision.data.flags import TRAIN_FLAGS, DataFlags
 from flax_vision.data.mnist_5k import load_mnist_5k
-from flax_vision.data.options import TRAINING, Options
 from flax_vision.errors import UserError
 from flax_vision.text import counted
 
-PARTS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
-_SHARES = {"validation": "val_fraction", "test": "test_fraction"}
+_FRACTION_KEYS = {"validation": "val_fraction", "test": "test_fraction"}
 """Keys of `config.data`, by split."""
 
-_NAMED = 3
-"""Images that a warning names."""
+_MAX_NAMED = 3
+"""Number of images that a warning names."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from, as `config.data` says it.
+    """Origin of a data set, as in `config.data`.
 
     Attributes:
       name: `"mnist_5k"`, `"folder"`, or the TFDS name of a set.
-      tfds_dir: where TFDS keeps its sets; empty for its default.
-      image_dir: of the folder.
+      tfds_dir: Directory of prepared TFDS sets; empty for its default.
+      image_dir: Path of the folder.
       val_fraction: Share of the training set for validation, 0 to below 1, if there is no
         validation split.
-      test_fraction: Share of the folder for the test, 0 to below 1, if there is no test split;
-        1 for a folder to test on alone: all of it, if it has no `train`.
-      reading: how photographs are read; None for images that are read into memory.
-      class_names: of a folder, in the order in which a network knows them; empty for those that
-        it has.
-      options: of the program, which errors name.
+      test_fraction: Share of the folder for the test, 0 to below 1, if there is no test split.
+        With 1 a folder without `train` is a test split as a whole.
+      decode_config: Settings for reading image files; None to read images into memory.
+      class_names: Names of the model's classes, for a folder, in the model's order; empty for the
+        folder's own classes.
+      flags: Flags that error messages name.
       class_order: Order of a folder's classes, one of `CLASS_ORDERS`.
     """
 
@@ -45,157 +46,149 @@ class Source:
     image_dir: str = ""
     val_fraction: float = 0.0
     test_fraction: float = 0.0
-    reading: DecodeConfig | None = None
+    decode_config: DecodeConfig | None = None
     class_names: Sequence[str] = ()
-    options: Options = TRAINING
+    flags: DataFlags = TRAIN_FLAGS
     class_order: str = "natural"
 
 
-@dataclass(frozen=True)
-class Splits:
-    """A data set.
+class Splits(NamedTuple):
+    """The splits of a data set.
 
     Attributes:
-      train: what the network learns from.
-      validation: to choose the best model with; may be empty.
-      test: for one use, at the end.
+      train: Images for training.
+      validation: Images for choosing the best model; may be empty.
+      test: Images for one test at the end.
     """
 
     train: Dataset
     validation: Dataset
     test: Dataset
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Returns sentences about unused files and folders beside the images."""
-        sets = (self.train, self.validation, self.test)
-        return list(dict.fromkeys(note for images in sets for note in images.notes))
-
-    def left_out(self) -> str:
-        """Returns a sentence about the images that could not be read so far; empty for none."""
-        return left_out((self.train, self.validation, self.test))
+        return list(dict.fromkeys(text for dataset in self for text in dataset.warnings))
 
 
-def left_out(sets: Iterable[Dataset]) -> str:
-    """Returns a sentence about the images of sets that could not be read so far."""
-    found = {name: reason for images in sets for name, reason in images.unreadable.items()}
-    if not found:
+def unreadable_warning(datasets: Iterable[Dataset]) -> str:
+    """Returns a sentence about the images that were skipped so far; empty for none."""
+    unreadable = {name: reason for x in datasets for name, reason in x.unreadable.items()}
+    if not unreadable:
         return ""
-    first = [f"{name} ({reason})" for name, reason in list(found.items())[:_NAMED]]
-    rest = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
-    images = counted(len(found), "image")
+    first = [f"{name} ({reason})" for name, reason in list(unreadable.items())[:_MAX_NAMED]]
+    more = len(unreadable) - _MAX_NAMED
+    rest = f" and {more:,} more" if more > 0 else ""
+    images = counted(len(unreadable), "image")
     return f"{images} so far cannot be read and will not count: {', '.join(first)}{rest}"
 
 
-def load_parts(source: Source, on_progress: ProgressFn) -> Splits:
-    """Reads a data set: small images into memory, of photographs what there are.
+def read_splits(source: Source, on_progress: ProgressFn) -> Splits:
+    """Reads a data set: small images into memory, and the list of larger images.
 
     Args:
-      source: the set.
-      on_progress: called with a text, the images read so far and their number.
+      source: Origin of the data set.
+      on_progress: Function that gets a text, the images read and the total.
 
     Raises:
-      UserError: the set cannot be had, or no image is left for a part.
+      UserError: The set is unavailable, or a split is empty.
     """
-    return Splits(**_load(source, PARTS, on_progress))
+    return Splits(**_read(source, SPLITS, on_progress))
 
 
-def load_part(source: Source, part: str, on_progress: ProgressFn) -> Dataset:
-    """Reads one of `PARTS`, and of the others what is needed to know what belongs to it.
+def read_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
+    """Reads one of `SPLITS`; of the others it reads only the parts that determine its images.
 
     Args:
-      source: the set.
-      part: its name.
-      on_progress: called with a text, the images read so far and their number.
+      source: Origin of the data set.
+      split: Name of the split.
+      on_progress: Function that gets a text, the images read and the total.
 
     Raises:
-      UserError: as from `load_parts`.
+      UserError: As in `read_splits`.
     """
-    return _load(source, (part,), on_progress)[part]
+    return _read(source, (split,), on_progress)[split]
 
 
-def _load(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dict[str, Dataset]:
-    found = _find(source, on_progress)
-    parts = {part: found[part]() for part in wanted if part in found and part != "train"}
-    if len(parts) < len(wanted):
-        parts = _divided(found, source) | parts
+def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dict[str, Dataset]:
+    loaders = _loaders(source, on_progress)
+    splits = {split: loaders[split]() for split in wanted if split in loaders and split != "train"}
+    if len(splits) < len(wanted):
+        splits = _divide(loaders, source) | splits
     if source.name == "folder":
         from flax_vision.data.image_folder import check_headers
 
-        for part in wanted:
-            check_headers(parts[part], part, on_progress)  # type: ignore[arg-type]
-    return {part: parts[part] for part in wanted}
+        for split in wanted:
+            check_headers(splits[split], split, on_progress)  # type: ignore[arg-type]
+    return {split: splits[split] for split in wanted}
 
 
-def _find(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[], Dataset]]:
-    """Returns what reads each part that the set itself has."""
-    name, reading = source.name, source.reading
+def _loaders(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[], Dataset]]:
+    """Returns a function for each split of the source that reads it."""
+    name, decode_config = source.name, source.decode_config
     if name == "mnist_5k":
-        if reading is not None:
+        if decode_config is not None:
             raise UserError(
-                f"config.crop.size is {reading.crop.size}, and the images of mnist_5k are small "
-                "and in memory; give --config.crop.size=0 (config.data.resize makes them larger)."
+                f"config.crop.size is {decode_config.crop.size}, and the images of mnist_5k are "
+                "small and in memory; give --config.crop.size=0 (config.data.resize enlarges them)."
             )
         train, test = load_mnist_5k()
         return {"train": lambda: train, "test": lambda: test}
     if name == "folder":
-        from flax_vision.data.image_folder import find_folder
+        from flax_vision.data.image_folder import image_folder_loaders
 
-        if reading is None:
+        if decode_config is None:
             raise UserError(
-                "config.data.name is 'folder', and config.crop.size is 0; give the size of the "
-                "part that the network sees, such as --config.crop.size=224, or the recipe "
-                "`folder` of a config file."
+                "config.data.name is 'folder', and config.crop.size is 0; give the height and "
+                "width of a crop, such as --config.crop.size=224, or the recipe `folder` of a "
+                "config file."
             )
-        return find_folder(source.image_dir, reading, source.class_names, source.class_order)
+        return image_folder_loaders(
+            source.image_dir, decode_config, source.class_names, source.class_order
+        )
     # TFDS takes most of a second to import.
-    from flax_vision.data.tfds import find_tfds
+    from flax_vision.data.tfds import tfds_loaders
 
-    return find_tfds(name, source.tfds_dir, on_progress, reading, source.options)
+    return tfds_loaders(name, source.tfds_dir, on_progress, decode_config, source.flags)
 
 
-def _divided(found: Mapping[str, Callable[[], Dataset]], source: Source) -> dict[str, Dataset]:
-    """Returns the training part, and those that are taken out of it because there are none."""
-    is_whole = "train" not in found
-    (whole,) = found.values() if is_whole else (found["train"],)
-    train = whole()
-    parts = {}
-    if "test" not in found:
+def _divide(loaders: Mapping[str, Callable[[], Dataset]], source: Source) -> dict[str, Dataset]:
+    """Returns the training split, and the missing splits, which are taken out of it."""
+    is_undivided = "train" not in loaders
+    (load,) = loaders.values() if is_undivided else (loaders["train"],)
+    train = load()
+    splits = {}
+    if "test" not in loaders:
         if source.test_fraction == 1:
-            nothing = train.take(np.arange(0))
-            train, test = (nothing, train) if is_whole else (train, nothing)
-            return {"train": train, "validation": nothing, "test": test}
-        train, parts["test"] = _divide(train, "test", source.test_fraction, source.name)
-        if not len(parts["test"]):
+            empty = train.take(np.arange(0))
+            train, test = (empty, train) if is_undivided else (train, empty)
+            return {"train": train, "validation": empty, "test": test}
+        train, splits["test"] = _take_out(train, "test", source.test_fraction, source.name)
+        if not len(splits["test"]):
             raise UserError(
                 f"config.data.test_fraction is {source.test_fraction}, and {source.image_dir!r} "
-                "has no folder test/, so that there is nothing to test; give a share above 0, or "
-                "such a folder."
+                "has no folder test/, so there is no test image; give a share above 0, or such a "
+                "folder."
             )
-    if "validation" not in found:
-        train, parts["validation"] = _divide(train, "validation", source.val_fraction, source.name)
-    return {"train": train, **parts}
+    if "validation" not in loaders:
+        fraction = source.val_fraction
+        train, splits["validation"] = _take_out(train, "validation", fraction, source.name)
+    return {"train": train, **splits}
 
 
-def _divide(train: Dataset, part: str, share: float, name: str) -> tuple[Dataset, Dataset]:
-    """Takes a share of each class out of the training set."""
+def _take_out(train: Dataset, split: str, share: float, name: str) -> tuple[Dataset, Dataset]:
+    """Splits a share of each class off the training set."""
     rest, taken = stratified_split(train, share)
+    option = f"config.data.{_FRACTION_KEYS[split]} is {share}"
     if not len(rest) or (share and not len(taken)):
         raise UserError(
-            f"config.data.{_SHARES[part]} is {share}, which divides the "
-            f"{counted(len(train), 'training image')} of {name!r} into {len(rest)} and "
-            f"{len(taken)}; each part needs one at least: give another share, or more images."
+            f"{option}, which divides the {counted(len(train), 'training image')} of {name!r} "
+            f"into {len(rest)} and {len(taken)}; each split needs at least one: give another "
+            "share, or more images."
         )
-    lost = _classes(train) - _classes(rest)
-    if lost:
-        class_name = train.class_names[min(lost)]
+    lost = np.setdiff1d(train.labels, rest.labels)
+    if len(lost):
         raise UserError(
-            f"config.data.{_SHARES[part]} is {share}, which takes all images of the class "
-            f"{class_name!r} of {name!r} and leaves none to learn from; "
-            "give a smaller share, or more images."
+            f"{option}, which takes all images of the class {train.class_names[lost[0]]!r} of "
+            f"{name!r} and leaves none for training; give a smaller share, or more images."
         )
     return rest, taken
-
-
-def _classes(images: Dataset) -> set[int]:
-    found: Sequence[int] = np.unique(images.labels).tolist()
-    return set(found)

@@ -1,4 +1,4 @@
-"""What the papers compute from their training images: the mean, and the colors' components."""
+"""Statistics of a training set: the mean image, and the principal components of its colors."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -12,51 +12,52 @@ from flax_vision.errors import UserError
 from flax_vision.text import counted
 
 _CHUNK = 128
-"""Images at once."""
+"""Images in one batch."""
 
 _SAMPLE = 10_000
-"""Photographs that are looked at; of images in memory it is all."""
+"""Number of sampled photographs; images in memory are all used."""
 
 
 def mean_image(
-    images: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
+    dataset: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
 ) -> np.ndarray:
-    """Returns the mean of the images as they are before it is subtracted, float32 [H, W, C].
+    """Computes the mean of the images before normalization, float32 [H, W, C].
 
     Args:
-      images: the training set; of photographs random parts are seen, as in training.
-      preprocessing: that brings them to one size and number of channels.
-      on_progress: called as it goes on with a text, the images so far and their number.
+      dataset: Training set; photographs are randomly cropped, as in training.
+      preprocessing: Source of the size and the number of channels.
+      on_progress: Function that gets a text, the images so far and their number.
     """
     total: np.ndarray | float = 0.0
     count = 0
-    for pixels in _pixels(images, preprocessing, on_progress):
+    for pixels in _pixels(dataset, preprocessing, on_progress):
         total, count = total + pixels.sum(axis=0, dtype=np.float64), count + len(pixels)
     return np.asarray(total / count, np.float32)
 
 
 def pca_components(
-    images: Dataset,
+    dataset: Dataset,
     preprocessing: Preprocessing,
     scaled_by: Literal["eigenvalues", "deviations"],
     on_progress: ProgressFn,
 ) -> np.ndarray:
-    """Returns the principal components of the colors of all pixels, float32 [C, C], one a row.
+    """Computes the principal components of all pixels' colors, float32 [C, C], one per row.
 
-    Each is multiplied by its eigenvalue, for pixels from 0 to 1 (Krizhevsky et al. 2012, section
-    4.1; the scale is not stated, and this is the one at which the noise can be seen and does not
-    hide the image), or by its standard deviation, as in the authors' code. Units: a pixel.
+    Each is multiplied by its eigenvalue or by its standard deviation, in units of a pixel.
+    Eigenvalues are of pixels from 0 to 1 (Krizhevsky et al. 2012, section 4.1). The paper does not
+    state this scale; with it the noise is visible and does not hide the image. The authors' code
+    uses the standard deviation.
 
     Args:
-      images: the training set; of photographs random parts are seen, as in training.
-      preprocessing: that brings them to one size and number of channels.
-      scaled_by: which of the two.
-      on_progress: called as it goes on with a text, the images so far and their number.
+      dataset: Training set; photographs are randomly cropped, as in training.
+      preprocessing: Source of the size and the number of channels.
+      scaled_by: Factor of each component.
+      on_progress: Function that gets a text, the images so far and their number.
     """
     sums: np.ndarray | float = 0.0
     products: np.ndarray | float = 0.0
     count = 0
-    for pixels in _pixels(images, preprocessing, on_progress):
+    for pixels in _pixels(dataset, preprocessing, on_progress):
         colors = pixels.reshape(-1, pixels.shape[-1]).astype(np.float64) / 255
         sums, products = sums + colors.sum(axis=0), products + colors.T @ colors
         count += len(colors)
@@ -68,20 +69,20 @@ def pca_components(
 
 
 def _pixels(
-    images: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
+    dataset: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
 ) -> Iterator[np.ndarray]:
-    """Yields all images, or of photographs a sample that is always the same."""
-    places = np.arange(len(images))
-    if not images.in_memory:
-        places = np.random.RandomState(0).permutation(places)[:_SAMPLE]
-    groups = [places[start : start + _CHUNK] for start in range(0, len(places), _CHUNK)]
+    """Yields all images in memory, or a fixed sample of photographs."""
+    indices = np.arange(len(dataset))
+    if not dataset.in_memory:
+        indices = np.random.RandomState(0).permutation(indices)[:_SAMPLE]
+    groups = [indices[start : start + _CHUNK] for start in range(0, len(indices), _CHUNK)]
     pixels = jax.jit(preprocessing.pixels)
     done = used = 0
-    for seen, readable in images.views(groups, (0, 0)):
-        done, used = done + len(readable), used + int(readable.sum())
-        on_progress("statistics of the training set", done, len(places))
-        yield np.asarray(pixels(seen))[readable]
+    for images, is_readable in dataset.batches(groups, (0, 0)):
+        done, used = done + len(is_readable), used + int(is_readable.sum())
+        on_progress("statistics of the training set", done, len(indices))
+        yield np.asarray(pixels(images))[is_readable]
     if not used:
         raise UserError(
-            f"none of {counted(done, 'training image')} can be read; look at one of them."
+            f"none of {counted(done, 'training image')} can be read; check one of them in a viewer."
         )

@@ -1,4 +1,4 @@
-"""Sets that TensorFlow Datasets has prepared, read without TensorFlow."""
+"""Data sets prepared by TensorFlow Datasets (TFDS), read without TensorFlow."""
 
 import contextlib
 import difflib
@@ -7,6 +7,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -17,106 +18,170 @@ from PIL import Image
 
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import ArrayDataset, Dataset, ProgressFn
+from flax_vision.data.flags import TRAIN_FLAGS, DataFlags
 from flax_vision.data.image_files import ImageFileDataset
-from flax_vision.data.options import TRAINING, Options
 from flax_vision.errors import UserError
 from flax_vision.runtime.user_cache import cache_dir
 
 _CHUNK = 1000
-"""Records read at once; ArrayRecord is slow one by one."""
+"""Records per read; ArrayRecord is slow one by one."""
 
 
-def find_tfds(
+def tfds_loaders(
     name: str,
     directory: str,
     on_progress: ProgressFn,
-    reading: DecodeConfig | None = None,
-    options: Options = TRAINING,
+    decode_config: DecodeConfig | None = None,
+    flags: DataFlags = TRAIN_FLAGS,
 ) -> Mapping[str, Callable[[], Dataset]]:
-    """Returns what reads the training and the test part of a prepared TFDS set.
+    """Returns functions that read the training and the test split of a prepared TFDS set.
 
     Args:
-      name: a TFDS name such as `"fashion_mnist"`.
-      directory: where TFDS keeps its sets; empty for `$TFDS_DATA_DIR` or
+      name: TFDS name, such as `"fashion_mnist"`.
+      directory: Directory of prepared sets; empty for `$TFDS_DATA_DIR` or
         `~/tensorflow_datasets`.
-      on_progress: called as the reading goes on.
-      reading: how photographs are read when they are needed; None to read all images into memory,
-        which must be of one size then.
-      options: of the program, which errors name.
+      on_progress: Function that gets a text, the records read and the total.
+      decode_config: Settings for reading images on demand; None to read all images, of one size,
+        into memory.
+      flags: Flags that error messages name.
 
     Returns:
-      Functions by `"train"` and `"test"` (`validation` of the set where there is no `test` with
-      labels).
+      Functions by `"train"` and `"test"`. The set's `validation` stands in for a `test` that is
+      missing or has no labels.
 
     Raises:
-      UserError: the set does not exist, is not prepared, is damaged, which the functions may find
-        as well, or is not one of labeled images.
+      UserError: The set does not exist, is not prepared, is damaged, or has no labeled images. The
+        functions raise it for damaged records.
     """
-    builder = _prepared_builder(name, directory, options)
-    _check_features(name, builder.info, reading, options)
+    request = _Request(name, directory, flags)
+    builder = request.prepared_builder()
+    request.check_features(builder.info, decode_config)
 
-    def load(part: str) -> Dataset:
-        with _undamaged(builder, name, directory, options):
-            if reading is None:
-                return _read(builder, part, on_progress)
-            return _photographs(builder, part, reading, on_progress)
+    def load(split: str) -> Dataset:
+        with request.damage_as_user_error(builder):
+            records = _Records(builder, split)
+            if decode_config is None:
+                return _read_all(records, on_progress)
+            labels = _cached_labels(records, on_progress)
+            indices = np.arange(len(records))
+            return ImageFileDataset(records, indices, labels, records.class_names, decode_config)
 
-    with _undamaged(builder, name, directory, options):
-        test = _test_part(name, builder)
+    with request.damage_as_user_error(builder):
+        test = request.test_split(builder)
     return {"train": partial(load, "train"), "test": partial(load, test)}
 
 
-@contextlib.contextmanager
-def _undamaged(builder: Any, name: str, directory: str, options: Options) -> Iterator[None]:
-    """Makes a UserError of what is raised where a set is damaged."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:  # ArrayRecord, TFDS and Pillow
-        if isinstance(error, UserError):
-            raise
-        problem = _first_line(error)
-        raise UserError(
-            _how_to_prepare(
-                builder, name, directory, f"is damaged ({problem}); prepare it again", options
+@dataclass(frozen=True)
+class _Request:
+    """A TFDS set that the user asks for, and the errors about it.
+
+    Attributes:
+      name: TFDS name.
+      directory: Directory of prepared sets; empty for TFDS's default.
+      flags: Flags that error messages name.
+    """
+
+    name: str
+    directory: str
+    flags: DataFlags
+
+    def prepared_builder(self) -> Any:
+        """Returns the builder of the set."""
+        with _quiet():
+            builder = self._builder()
+            if not builder.is_prepared():
+                raise self._preparation_error(builder, "is not prepared")
+        if (format := builder.info.file_format) is not tfds.core.FileFormat.ARRAY_RECORD:
+            problem = f"is prepared as {format.value}, which only TensorFlow reads"
+            raise self._preparation_error(builder, problem)
+        return builder
+
+    def _builder(self) -> Any:
+        try:
+            return tfds.builder(self.name, data_dir=self.directory or None)
+        except (AssertionError, ImportError, ValueError) as error:  # also DatasetNotFoundError
+            known = tfds.list_builders(with_community_datasets=False)  # those need a network
+            nearest = difflib.get_close_matches(self.name, ["mnist_5k", "folder", *known], n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+            problem = (
+                f"unknown data set {self.name!r}{hint} Valid: mnist_5k, folder (of your own "
+                "images), or any image classification set that `tfds.list_builders()` names, such "
+                "as mnist, fashion_mnist or cifar10."
             )
-        ) from error
+            if self.name in known:
+                reason = _first_line(error)
+                problem = f"data set {self.name!r} cannot be opened ({reason}); choose another."
+            raise UserError(f"{problem} {self._embedded}") from error
+
+    def check_features(self, info: Any, decode_config: DecodeConfig | None) -> None:
+        """Raises a UserError if the set has no labeled images, or none of one size for memory."""
+        is_dict = isinstance(info.features, tfds.features.FeaturesDict)
+        features = dict(info.features) if is_dict else {}
+        image, label = features.get("image"), features.get("label")
+        is_labeled = isinstance(label, tfds.features.ClassLabel)
+        if not is_labeled or not isinstance(image, tfds.features.Image):
+            raise UserError(
+                f"data set {self.name!r} has no `image` with a class as `label` (its features: "
+                f"{', '.join(features) or 'none'}); choose an image classification set."
+            )
+        if None in image.shape and decode_config is None:
+            raise UserError(
+                f"data set {self.name!r} has images of several sizes, and {self.flags.one_size}"
+            )
+
+    def test_split(self, builder: Any) -> str:
+        """Returns the split for tests; the `test` of ImageNet has no labels (all are -1)."""
+        splits = builder.info.splits
+        is_labeled = "test" in splits and _Records(builder, "test").label(0) >= 0
+        test = "test" if is_labeled else "validation"
+        missing = {"train", test} - set(splits)
+        if missing:
+            raise UserError(
+                f"data set {self.name!r} has no split {missing.pop()!r}, only "
+                f"{', '.join(sorted(splits)) or 'none'}; choose another set."
+            )
+        return test
+
+    @contextlib.contextmanager
+    def damage_as_user_error(self, builder: Any) -> Iterator[None]:
+        """Turns the errors of damaged sets into UserErrors."""
+        try:
+            yield
+        except UserError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:  # ArrayRecord, TFDS and Pillow
+            problem = f"is damaged ({_first_line(error)}); prepare it again"
+            raise self._preparation_error(builder, problem) from error
+
+    def _preparation_error(self, builder: Any, problem: str) -> UserError:
+        """Returns an error that says how to prepare the set."""
+        directory = self.directory or str(tfds.core.constants.DATA_DIR)
+        command = f"tfds build {self.name} --file_format=array_record --data_dir={directory}"
+        manual = ""
+        if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            manual_dir = f"{directory}/downloads/manual"
+            command += f" --manual_dir={manual_dir}"
+            instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
+            manual = f" Before that, put its files into {manual_dir}; TFDS says: {instructions!r}."
+        return UserError(
+            f"data set {self.name!r} {problem} (looked in {directory}). TFDS needs TensorFlow to "
+            "prepare it, once, in a separate environment: `pip install tensorflow "
+            f"tensorflow-datasets`, then `{command}`.{manual} "
+            f"For sets elsewhere give {self.flags.tfds_dir}DIR. {self._embedded}"
+        )
+
+    @property
+    def _embedded(self) -> str:
+        return f"{self.flags.name}mnist_5k needs no download and no preparation."
 
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _prepared_builder(name: str, directory: str, options: Options) -> Any:
-    try:
-        with _quiet():
-            builder = tfds.builder(name, data_dir=directory or None)
-    except (AssertionError, ImportError, ValueError) as error:  # DatasetNotFoundError is one
-        known = tfds.list_builders(with_community_datasets=False)  # those need a network
-        if name in known:
-            raise UserError(
-                f"data set {name!r} of TFDS cannot be opened here ({_first_line(error)}); mend "
-                f"that, or choose another. {_embedded(options)}"
-            ) from error
-        nearest = difflib.get_close_matches(name, ["mnist_5k", "folder", *known], n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-        raise UserError(
-            f"unknown data set {name!r}{hint} Valid: mnist_5k, folder (of your own images), or any "
-            "image classification set that `tfds.list_builders()` names, such as mnist, "
-            f"fashion_mnist or cifar10. {_embedded(options)}"
-        ) from error
-    with _quiet():
-        is_prepared = builder.is_prepared()
-    if not is_prepared:
-        raise UserError(_how_to_prepare(builder, name, directory, "is not prepared", options))
-    if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
-        found = f"is prepared as {builder.info.file_format.value}, which only TensorFlow reads"
-        raise UserError(_how_to_prepare(builder, name, directory, found, options))
-    return builder
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Holds back what TFDS logs about every folder in which it does not find a set."""
+    """Silences the log messages of TFDS about every folder without the set."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -126,139 +191,83 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _how_to_prepare(builder: Any, name: str, directory: str, problem: str, options: Options) -> str:
-    directory = directory or str(tfds.core.constants.DATA_DIR)
-    command = f"tfds build {name} --file_format=array_record --data_dir={directory}"
-    manual = ""
-    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        place = f"{directory}/downloads/manual"
-        command += f" --manual_dir={place}"
-        said = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
-        manual = f" Before that, put what it is made of into {place}; TFDS says: {said!r}."
-    return (
-        f"data set {name!r} {problem} (looked in {directory}). TFDS needs TensorFlow to prepare "
-        "it, once, in an environment of its own: `pip install tensorflow tensorflow-datasets`, "
-        f"then `{command}`.{manual} "
-        f"For sets elsewhere give {options.tfds_dir}DIR. {_embedded(options)}"
-    )
-
-
-def _embedded(options: Options) -> str:
-    return f"{options.name}mnist_5k needs no download and no preparation."
-
-
-def _check_features(name: str, info: Any, reading: DecodeConfig | None, options: Options) -> None:
-    is_dict = isinstance(info.features, tfds.features.FeaturesDict)
-    features = dict(info.features) if is_dict else {}
-    image: Any = features.get("image")
-    label = features.get("label")
-    if not isinstance(image, tfds.features.Image) or not isinstance(
-        label, tfds.features.ClassLabel
-    ):
-        raise UserError(
-            f"data set {name!r} has no `image` with a class as `label` (its features: "
-            f"{', '.join(features) or 'none'}); choose an image classification set."
-        )
-    if None in image.shape and reading is None:
-        raise UserError(f"data set {name!r} has images of several sizes, and {options.one_size}")
-
-
-def _test_part(name: str, builder: Any) -> str:
-    """Returns the part to test on: ImageNet's `test` has no labels (all are -1)."""
-    parts = builder.info.splits
-    test = "test" if "test" in parts and _Records(builder, "test").label(0) >= 0 else "validation"
-    missing = {"train", test} - set(parts)
-    if missing:
-        raise UserError(
-            f"data set {name!r} has no part {missing.pop()!r}, only "
-            f"{', '.join(sorted(parts)) or 'none'}; choose another set."
-        )
-    return test
-
-
 class _Records:
-    """The records of a part, by their number."""
+    """The records of a split, by index."""
 
-    def __init__(self, builder: Any, part: str) -> None:
-        # TFDS would decode one image at a time and ask for OpenCV; Pillow is quicker called
-        # directly.
-        skip = {"image": tfds.decode.SkipDecoding()}
-        self._source = builder.as_data_source(split=part, decoders=skip)
-        self._title = f"{builder.name} {part}"
+    def __init__(self, builder: Any, split: str) -> None:
+        # TFDS would decode one image at a time and ask for OpenCV; direct calls of Pillow are
+        # faster.
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        self._source = builder.as_data_source(split=split, decoders=decoders)
+        self._title = f"{builder.name} {split}"
+        self._directory = Path(builder.data_path)
+        self.split = split
+        self.image_shape = builder.info.features["image"].shape
+        self.class_names = builder.info.features["label"].names
 
     def __len__(self) -> int:
         return len(self._source)
 
-    def read(self, index: int) -> bytes:
-        """Returns an encoded image."""
+    def open(self, index: int) -> IO[bytes]:
+        """Returns an encoded image, read as a whole."""
         try:
-            content: bytes = self._source[index]["image"]
+            return io.BytesIO(self._source[index]["image"])
         except (RuntimeError, ValueError) as error:  # ArrayRecord and TFDS
             raise OSError(f"the record is damaged: {_first_line(error)}") from error
-        return content
-
-    def open(self, index: int) -> IO[bytes]:
-        """Returns an encoded image, all of which is read."""
-        return io.BytesIO(self.read(index))
 
     def label(self, index: int) -> int:
         """Returns the class of an image."""
         return int(self._source[index]["label"])
 
     def name(self, index: int) -> str:
-        """Returns what a person finds a record by."""
+        """Returns the name of a record for messages."""
         return f"{self._title}, record {index}"
 
     def key(self, index: int) -> str:
         """Returns the number of a record."""
         return str(index)
 
-    def chunks(self, on_progress: ProgressFn) -> Iterator[tuple[int, Any]]:
-        """Yields all records with their numbers."""
+    @property
+    def identity(self) -> str:
+        """Location and date of the prepared split."""
+        info = self._directory / "dataset_info.json"
+        return f"{info.resolve()} {info.stat().st_mtime_ns} {self.split} {len(self)}"
+
+    def enumerate(self, on_progress: ProgressFn) -> Iterator[tuple[int, Any]]:
+        """Yields all records with their indices."""
         for start in range(0, len(self), _CHUNK):
             indices = range(start, min(start + _CHUNK, len(self)))
             yield from zip(indices, self._source.__getitems__(list(indices)), strict=True)
             on_progress(self._title, indices[-1] + 1, len(self))
 
 
-def _read(builder: Any, part: str, on_progress: ProgressFn) -> ArrayDataset:
-    records = _Records(builder, part)
-    images = np.empty((len(records), *builder.info.features["image"].shape), np.uint8)
+def _read_all(records: _Records, on_progress: ProgressFn) -> ArrayDataset:
+    """Reads images of one size into memory."""
+    images = np.empty((len(records), *records.image_shape), np.uint8)
     labels = np.empty(len(records), np.int32)
-    for index, record in records.chunks(on_progress):
+    for index, record in records.enumerate(on_progress):
         pixels = np.asarray(Image.open(io.BytesIO(record["image"])))
         images[index] = pixels.reshape(images.shape[1:])
         labels[index] = record["label"]
-    return ArrayDataset(images, labels, builder.info.features["label"].names)
+    return ArrayDataset(images, labels, records.class_names)
 
 
-def _photographs(
-    builder: Any, part: str, reading: DecodeConfig, on_progress: ProgressFn
-) -> ImageFileDataset:
-    records = _Records(builder, part)
-    labels = _labels(builder, part, records, on_progress)
-    names = builder.info.features["label"].names
-    return ImageFileDataset(records, np.arange(len(records)), labels, names, reading)
-
-
-def _labels(builder: Any, part: str, records: _Records, on_progress: ProgressFn) -> np.ndarray:
+def _cached_labels(records: _Records, on_progress: ProgressFn) -> np.ndarray:
     """Returns the labels of all records, int32 [N].
 
-    A label lies beside its image, so that all 150 GB of ImageNet are read to have them; they are
-    kept in the user's cache directory, for a set as it was prepared.
+    A label lies beside its image, so all 150 GB of ImageNet must be read for the labels. The
+    user's cache directory holds them for each prepared set.
     """
-    info = Path(builder.data_path) / "dataset_info.json"
-    identity = f"{info.resolve()} {info.stat().st_mtime_ns} {part} {len(records)}"
-    digest = hashlib.sha256(identity.encode()).hexdigest()
-    cache = cache_dir()
-    file = cache and cache / f"labels-{digest[:16]}.npy"
+    digest = hashlib.sha256(records.identity.encode()).hexdigest()
+    directory = cache_dir()
+    file = directory and directory / f"labels-{digest[:16]}.npy"
     if file:
         with contextlib.suppress(OSError, ValueError, EOFError):  # missing or damaged
-            kept = np.load(file)
-            if kept.shape == (len(records),):
-                return kept
+            cached = np.load(file)
+            if cached.shape == (len(records),):
+                return cached
     labels = np.empty(len(records), np.int32)
-    for index, record in records.chunks(on_progress):
+    for index, record in records.enumerate(on_progress):
         labels[index] = record["label"]
     if file:
         with contextlib.suppress(OSError):  # without a cache the labels are read again

@@ -13,9 +13,9 @@ from flax_vision.data.background import background_hint, edge_levels
 from flax_vision.data.batches import Batch, evaluation_batches
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import ProgressFn
-from flax_vision.data.file_list import Paths
+from flax_vision.data.file_list import FileList
+from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.image_files import ImageFileDataset
-from flax_vision.data.options import MAX_PIXELS
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluator import prepare
 from flax_vision.evaluation.image_paths import find_photographs, truth_of
@@ -165,7 +165,7 @@ class Classifier:
             network_seconds += time.monotonic() - before
             self._check_answers(posteriors[batch.mask])
             levels.append(edge_levels(batch.images)[batch.mask])
-            for place, row in zip(batch.place[batch.mask], posteriors[batch.mask], strict=True):
+            for place, row in zip(batch.indices[batch.mask], posteriors[batch.mask], strict=True):
                 order = np.argsort(-row, kind="stable")[:top]
                 classes, path = [names[i] for i in order], paths[place]
                 found.append(Prediction(path, classes, row[order], truth_of(path, names)))
@@ -183,7 +183,7 @@ class Classifier:
 
     def seen(self, path: Path) -> np.ndarray:
         """Returns the part of a photograph that the network sees, uint8 [H, W, C]."""
-        (views,) = self._set_of([path], 1).views([np.arange(1)], None)
+        (views,) = self._set_of([path], 1).batches([np.arange(1)], None)
         return np.asarray(views[0][0])
 
     def _set_of(self, paths: Sequence[Path], threads: int) -> ImageFileDataset:
@@ -192,7 +192,7 @@ class Classifier:
         reading = DecodeConfig(self._view, "skip", threads, OPTIONS, self._max_pixels)
         unknown = np.zeros(len(paths), np.int32)
         numbers = np.arange(len(paths))
-        files = Paths(paths, self._max_pixels)
+        files = FileList(paths, self._max_pixels)
         return ImageFileDataset(files, numbers, unknown, self.metadata.class_names, reading)
 
     def _batches(self, images: ImageFileDataset, batch_size: int | None) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flax_vision.data.crops import scaled
+from flax_vision.data.crops import resized_size
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.protocols import Crop
 
@@ -83,7 +83,7 @@ def frame(images: jax.Array | np.ndarray, side: int, preprocessing: Preprocessin
       preprocessing: what its `resize` and `crop` say is left out.
     """
     pixels = dataclasses.replace(preprocessing, resize=0).pixels(images)
-    shape = scaled(pixels.shape[1:3], side)  # type: ignore[arg-type]
+    shape = resized_size(pixels.shape[1:3], side)  # type: ignore[arg-type]
     return normalized(_resize(pixels, shape), dataclasses.replace(preprocessing, crop=0))
 
 
@@ -94,7 +94,7 @@ def normalized(pixels: jax.Array, preprocessing: Preprocessing) -> jax.Array:
     """
     mean: Any = np.asarray(preprocessing.mean, np.float32)
     if mean.ndim == 3:
-        mean = _resize(preprocessing.middle(mean[None]), pixels.shape[1:3])[0]  # type: ignore[arg-type]
+        mean = _resize(preprocessing.center_crop(mean[None]), pixels.shape[1:3])[0]  # type: ignore[arg-type]
     return dataclasses.replace(preprocessing, mean=mean).normalize(pixels)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from flax_vision.data.background import background_hint, sample_edge_levels
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.image_files import ImageFileDataset
-from flax_vision.data.splits import left_out
+from flax_vision.data.splits import unreadable_warning
 from flax_vision.evaluation.evaluator import ProtocolEvaluator, prepare
 from flax_vision.evaluation.grouping import (
     ShapeGroup,
@@ -143,12 +143,12 @@ def evaluate_trained(
             warnings.append(text)
             on_warning(text)
 
-    warn(loaded.note, *image_set.notes)
+    warn(loaded.note, *image_set.warnings)
     warn(other_names(metadata, image_set, source.name), _unseen(path, trial))
     warn(has_moved(path, source), have_changed(path, source, split, image_set))
     showings = _shown(image_set, protocol, trial, prepared, on_progress)
     measured = measure(showings, variables, batch_size, on_progress)
-    warn(left_out([showing.images for showing in showings]))
+    warn(unreadable_warning([showing.images for showing in showings]))
     if data or folder:
         warn(_background_hint(metadata, image_set, on_progress))
     return Evaluation(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flax_vision.data.batches import Batch, evaluation_batches
-from flax_vision.data.crops import CenterCrop, nearly_whole
+from flax_vision.data.crops import CenterCrop, aspect_bucket_crop
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.evaluation.evaluator import ProtocolEvaluator, Step, evenly
@@ -47,7 +47,7 @@ class ShapeGroup:
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yields every image once, with its place in the whole set."""
         for batch in evaluation_batches(self.images, batch_size):
-            yield batch._replace(place=self.places[batch.place].astype(np.int32))
+            yield batch._replace(indices=self.places[batch.indices].astype(np.int32))
 
 
 def as_they_are(images: Dataset, prepare: Prepare) -> list[ShapeGroup]:
@@ -63,7 +63,7 @@ def as_they_are(images: Dataset, prepare: Prepare) -> list[ShapeGroup]:
 def middle_squares(images: ImageFileDataset, side: int, prepare: Prepare) -> list[ShapeGroup]:
     """Returns the middle squares of photographs whose shorter side is brought to a length."""
     middle = CenterCrop(side, side, side, images.image_shape[-1])
-    return as_they_are(images.tested_on(middle), prepare)
+    return as_they_are(images.with_eval_crops(middle), prepare)
 
 
 def in_their_proportions(
@@ -88,14 +88,14 @@ def in_their_proportions(
         if size is None:
             unreadable.append(place)
         else:
-            middle = nearly_whole(*size, side, images.image_shape[-1])
+            middle = aspect_bucket_crop(*size, side, images.image_shape[-1])
             groups.setdefault(middle, []).append(place)
     first = next(iter(groups), CenterCrop(side, side, side, images.image_shape[-1]))
     groups.setdefault(first, []).extend(unreadable)
     return [
         ShapeGroup(
             prepare(middle.image_shape),
-            images.take(np.sort(places)).tested_on(middle),
+            images.take(np.sort(places)).with_eval_crops(middle),
             np.sort(places),
         )
         for middle, places in groups.items()

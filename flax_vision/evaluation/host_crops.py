@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from flax_vision.data.batches import Batch
-from flax_vision.data.crops import CropBox, in_the_file, scaled
+from flax_vision.data.crops import CropBox, crop_box_in_original, resized_size
 from flax_vision.data.dataset import ProgressFn
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.evaluation.device_crops import log_mean
@@ -57,13 +57,13 @@ class Crops:
         """Number of crops, their height, width and channels."""
         return self.number, self.size, self.size, self.channels
 
-    def parts(self, width: int, height: int) -> list[CropBox]:
+    def crop_boxes(self, width: int, height: int) -> list[CropBox]:
         """Returns where the crops lie in a photograph; any at the end, where some coincide."""
         parts = []
         for crop in self._of(width, height):
-            brought, box = scaled((width, height), crop.side), crop.box
+            brought, box = resized_size((width, height), crop.side), crop.box
             place, size = (box.left, box.top), (box.width, box.height)
-            parts.append(in_the_file((width, height), brought, place, size))
+            parts.append(crop_box_in_original((width, height), brought, place, size))
         return parts + parts[:1] * (self.number - len(parts))
 
     def counts(self, width: int, height: int) -> list[int]:
@@ -135,7 +135,7 @@ class HostCropGroup(ShapeGroup):
         """Returns what `compile` says; `scores` are of so many crops."""
         crops = np.asarray(batch.images).reshape(-1, *self.trial.image_shape)
         found, counts = self._nothing(len(crops) // self.counts.shape[1])
-        counts[batch.mask] = self.counts[batch.place][batch.mask]
+        counts[batch.mask] = self.counts[batch.indices][batch.mask]
         wanted = np.flatnonzero(counts)
         # All are handed to the device before the first answer is waited for.
         chunks = [wanted[first : first + batch_size] for first in range(0, len(wanted), batch_size)]
@@ -184,5 +184,5 @@ def cut_up(
     at_once = evenly(len(photographs), trial.batch_size)
     places = np.arange(len(photographs))
     return HostCropGroup(
-        of_crops, photographs.tested_on(crops), places, np.array(counts, np.float32), at_once
+        of_crops, photographs.with_eval_crops(crops), places, np.array(counts, np.float32), at_once
     )

@@ -106,7 +106,7 @@ class _Course:
     def step(self, variables: Any, batch: Batch) -> Any:
         """Returns the totals of a batch."""
         totals, verdict = self._step(variables, batch)
-        counted = np.where(batch.mask, batch.place, -1)
+        counted = np.where(batch.mask, batch.indices, -1)
         self._found.append((counted, verdict))
         self._done += int(np.sum(batch.mask))
         return totals

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flax_vision.data.crops import scaled
+from flax_vision.data.crops import resized_size
 from flax_vision.errors import UserError, unknown
 
 CENTER = "center"
@@ -188,7 +188,7 @@ def check_sides(
             f"a scale is {min(sides)}, and the network sees {crop}x{crop} of each image; give "
             f"--scales of at least {smallest}."
         )
-    height, width = scaled(size, max(sides))
+    height, width = resized_size(size, max(sides))
     if height * width > _MOST_PIXELS:
         raise UserError(
             f"a scale is {max(sides)}, which makes images of {height}x{width}; give --scales of at "
@@ -210,7 +210,7 @@ def crops_of(
     """
     crops = []
     for side in sides:
-        image = Box(0, 0, *scaled(size, side))
+        image = Box(0, 0, *resized_size(size, side))
         for box in protocol.boxes(image, crop):
             shape = (image.height, image.width) if protocol.is_dense else (crop, crop)
             crops += [Crop(side, box, shape, mirrored) for mirrored in (False, True)[: 1 + flip]]

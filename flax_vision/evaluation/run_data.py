@@ -6,8 +6,8 @@ from typing import Any, Literal
 from flax_vision.data import fingerprint
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn
-from flax_vision.data.options import MAX_PIXELS, Options
-from flax_vision.data.splits import PARTS, Source, load_part
+from flax_vision.data.flags import MAX_PIXELS, DataFlags
+from flax_vision.data.splits import SPLITS, Source, read_split
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.text import counted, nfc
@@ -17,7 +17,7 @@ from flax_vision.weights.saved_model import ModelMetadata
 _NEEDED = {"name", "tfds_dir", "val_fraction"}
 """Required keys of a run's data configuration; a folder also needs a path."""
 
-OPTIONS = Options(
+OPTIONS = DataFlags(
     name="--data ",
     tfds_dir="--tfds-dir ",
     image_dir="--image-dir ",
@@ -171,9 +171,9 @@ def load_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
     Raises:
       UserError: the set cannot be had, or the part is empty.
     """
-    if split not in PARTS:
-        raise unknown("split", split, PARTS)
-    images = load_part(source, split, on_progress)
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+    images = read_split(source, split, on_progress)
     if not len(images):
         if source.name == "folder" and source.test_fraction == 1:
             raise UserError(
@@ -205,7 +205,7 @@ def have_changed(path: Path, source: Source, split: str, images: Dataset) -> str
     kept = read_dataset(_run_directory(path), hint) if is_own else None
     if kept is None:
         return ""
-    changed = fingerprint.changes(kept[split], fingerprint.identity(images))
+    changed = fingerprint.describe_changes(kept[split], fingerprint.dataset_fingerprint(images))
     if not changed:
         return ""
     return (

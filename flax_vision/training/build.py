@@ -138,7 +138,7 @@ def prepare(
         placement,
     )
     initial = start.variables if start else None if initialized else {}
-    notes = [*parts.notes(), *_notes(config, metadata, start, frozen, shapes["params"])]
+    notes = [*parts.warnings(), *_notes(config, metadata, start, frozen, shapes["params"])]
     return Experiment(config, parts, metadata, program, steps_per_epoch, initial, notes)
 
 

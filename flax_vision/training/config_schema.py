@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flax_vision.data.options import CLASS_ORDERS, MAX_PIXELS
+from flax_vision.data.flags import CLASS_ORDERS, MAX_PIXELS
 from flax_vision.errors import UserError, unknown
 from flax_vision.text import counted
 

@@ -9,7 +9,7 @@ from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.splits import Source, Splits, load_parts
+from flax_vision.data.splits import Source, Splits, read_splits
 from flax_vision.data.statistics import mean_image, pca_components
 from flax_vision.errors import UserError
 from flax_vision.text import counted
@@ -52,7 +52,7 @@ def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
     """
     source = make_source(config)
     try:
-        return load_parts(source, on_progress)
+        return read_splits(source, on_progress)
     except OSError as error:
         place = source.image_dir if source.name == "folder" else source.tfds_dir or source.name
         raise UserError(

@@ -13,7 +13,7 @@ import jax
 
 _LIBRARIES = (
     *("flax_vision", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"),
-    *("grain", "mlxtend", "pillow", "tensorflow-datasets"),
+    *("grain", "pillow", "tensorflow-datasets"),
 )
 
 

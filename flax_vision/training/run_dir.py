@@ -176,9 +176,9 @@ class RunDirectory:
           UserError: it has a checkpoint, and had others when that was written; or the processes of
             the run do not have the same.
         """
-        found = fingerprint.identities(parts)
+        found = fingerprint.split_fingerprints(parts)
         mend = "Bring those of process 0 to where the other reads them."
-        multihost.check_same(fingerprint.brief(found), "the same images", mend)
+        multihost.check_same(fingerprint.summaries(found), "the same images", mend)
         multihost.primary_only(lambda: self._claim_images(found))
 
     def close(self) -> None:
@@ -191,7 +191,9 @@ class RunDirectory:
         if _is_begun(self.path):
             kept = read_dataset(self.path, "delete it to go on without comparing the images")
         if kept is not None:
-            changed = {part: fingerprint.changes(kept[part], found[part]) for part in found}
+            changed = {
+                part: fingerprint.describe_changes(kept[part], found[part]) for part in found
+            }
             told = [f"{part}: {text}" for part, text in changed.items() if text]
             if told:
                 raise UserError(

@@ -184,7 +184,7 @@ class TrainFunctions:
         dropout_key, image_key = jax.random.split(state.key)
         rngs = {"dropout": jax.random.fold_in(dropout_key, state.step)}
         epoch_key = jax.random.fold_in(image_key, state.step // self._recipe.steps_per_epoch)
-        keys = jax.vmap(lambda index: jax.random.fold_in(epoch_key, index))(batch.place)
+        keys = jax.vmap(lambda index: jax.random.fold_in(epoch_key, index))(batch.indices)
         images = self._recipe.augmentation(batch.images, keys, self._preprocessing)
 
         frozen = self._recipe.frozen

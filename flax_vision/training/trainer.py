@@ -11,8 +11,9 @@ import jax
 import numpy as np
 from jax.errors import JaxRuntimeError
 
-from flax_vision.data.batches import Batch, evaluation_batches, samples, training_batches
+from flax_vision.data.batches import Batch, evaluation_batches, sample_batch, training_batches
 from flax_vision.data.dataset import Dataset
+from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.evaluation.averages import total
 from flax_vision.evaluation.metrics import Totals, has_top5
@@ -107,7 +108,7 @@ class Trainer:
             self._state = self._setup.program.end_epoch(self._state, error)
             self._directory.log(record)
             self._display.epoch(record, self._config.epochs, self._setup.total_steps)
-            self._display.left_out(self._setup.parts.left_out())
+            self._display.left_out(unreadable_warning(self._setup.parts))
             is_best = "validation/top1" in record and self._best_step() == self._step
             (saves,) = multihost.all_max(is_best or self._is_save_due)
             if saves:
@@ -123,7 +124,7 @@ class Trainer:
         test = totals.averages()
         if not has_top5(len(tested.class_names)):
             del test["top5"]
-        self._display.left_out(self._setup.parts.left_out())
+        self._display.left_out(unreadable_warning(self._setup.parts))
         result = {
             "step": self._step,
             "best_epoch": best["epoch"],
@@ -189,13 +190,13 @@ class Trainer:
         done = self._step - epoch * self._setup.steps_per_epoch
         train, config = self._setup.parts.train, self._config
         if config.optimizer.name == "levenberg_marquardt" and not done:
-            chosen = samples(train, config.optimizer.curvature_samples, config.seed, epoch)
+            chosen = sample_batch(train, config.optimizer.curvature_samples, config.seed, epoch)
             chosen = self._placement.put_everywhere(chosen)
             self._state = self._setup.program.begin_epoch(self._state, chosen)
-        constant = not config.data.reshuffle
+        reshuffle = config.data.reshuffle
         size, at_once = config.batch_size, config.steps_per_call
         rows = self._placement.rows(size)
-        batches = training_batches(train, size, config.seed, epoch, done, constant, at_once, rows)
+        batches = training_batches(train, size, config.seed, epoch, done, reshuffle, at_once, rows)
         return map(self._placement.put, batches)
 
     def _validate(self) -> dict[str, float]:

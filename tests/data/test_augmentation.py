@@ -7,8 +7,8 @@ import pytest
 
 from flax_vision.data.augmentation import (
     Augmentation,
-    affine,
-    photometric,
+    color_jitter,
+    random_affine,
     random_crop,
     random_flip,
 )
@@ -22,8 +22,8 @@ PIXELS = np.arange(5 * 6 * 2, dtype=np.float32).reshape(5, 6, 2)
 def test_crops_are_all_of_the_image_and_equally_frequent():
     crops = jax.jit(jax.vmap(partial(random_crop, size=(3, 4)), in_axes=(None, 0)))(PIXELS, KEYS)
     corners = np.asarray(crops[:, 0, 0, 0]) / 2
-    places, counts = np.unique(corners, return_counts=True)
-    assert places.tolist() == [6 * top + left for top in range(3) for left in range(3)]
+    offsets, counts = np.unique(corners, return_counts=True)
+    assert offsets.tolist() == [6 * top + left for top in range(3) for left in range(3)]
     assert counts.min() > 400 / 9 / 2
     for crop, corner in zip(crops[:20], corners, strict=False):
         top, left = divmod(int(corner), 6)
@@ -40,29 +40,29 @@ def test_half_of_the_images_are_mirrored():
 def test_padding_is_of_the_normalized_image():
     images = np.full((400, 2, 2, 1), 50, np.uint8)
     gray = Preprocessing((30.0,), (10.0,))
-    seen = np.asarray(
+    augmented = np.asarray(
         jax.jit(lambda x, keys: Augmentation(pad_and_crop=1)(x, keys, gray))(images, KEYS)
     )
-    assert seen.shape == images.shape
-    assert np.unique(seen).tolist() == [0, 2]
+    assert augmented.shape == images.shape
+    assert np.unique(augmented).tolist() == [0, 2]
     # Each shift by one pixel down and right, in all 9 combinations.
-    assert len(np.unique(seen.reshape(400, -1), axis=0)) == 9
+    assert len(np.unique(augmented.reshape(400, -1), axis=0)) == 9
 
 
-def test_crop_of_the_preprocessing_is_taken_anywhere():
+def test_crop_of_the_preprocessing_lies_anywhere():
     images = np.arange(400 * 16, dtype=np.uint8).reshape(400, 4, 4, 1)
-    middle = Preprocessing((0.0,), (1.0,), crop=2)
-    seen = jax.jit(lambda x, keys: Augmentation()(x, keys, middle))(images, KEYS)
-    assert seen.shape == (400, 2, 2, 1)
-    offsets = np.asarray(seen)[:, 0, 0, 0].astype(np.uint8) - images[:, 0, 0, 0]
+    center = Preprocessing((0.0,), (1.0,), crop=2)
+    augmented = jax.jit(lambda x, keys: Augmentation()(x, keys, center))(images, KEYS)
+    assert augmented.shape == (400, 2, 2, 1)
+    offsets = np.asarray(augmented)[:, 0, 0, 0].astype(np.uint8) - images[:, 0, 0, 0]
     assert sorted(set(offsets.tolist())) == [4 * y + x for y in range(3) for x in range(3)]
 
 
 def test_color_noise_is_along_the_components():
     images = np.full((400, 2, 3, 3), 100, np.uint8)
     augmentation = Augmentation(pca_noise=0.1, pca_components=((30.0, 40.0, 0.0), (0.0, 0.0, 5.0)))
-    seen = jax.jit(lambda x, keys: augmentation(x, keys, PLAIN))(images, KEYS)
-    added = np.asarray(seen) - 100
+    augmented = jax.jit(lambda x, keys: augmentation(x, keys, PLAIN))(images, KEYS)
+    added = np.asarray(augmented) - 100
     np.testing.assert_allclose(added, np.broadcast_to(added[:, :1, :1], added.shape), atol=1e-4)
     added = added[:, 0, 0]
     np.testing.assert_allclose(added[:, 0] * 4, added[:, 1] * 3, atol=1e-3)
@@ -71,13 +71,13 @@ def test_color_noise_is_along_the_components():
 
 
 def test_no_distortion_at_no_strength():
-    np.testing.assert_allclose(affine(PIXELS, KEYS[0], 0.0), PIXELS, atol=1e-4)
+    np.testing.assert_allclose(random_affine(PIXELS, KEYS[0], 0.0), PIXELS, atol=1e-4)
     image = np.random.default_rng(0).uniform(0, 255, (4, 5, 3)).astype(np.float32)
-    np.testing.assert_allclose(photometric(image, KEYS[0], 0.0), image, atol=1e-3)
+    np.testing.assert_allclose(color_jitter(image, KEYS[0], 0.0), image, atol=1e-3)
 
 
 def moments(images):
-    """Returns the mass, and the center and the covariance of it, of images [N, H, W]."""
+    """Returns the center of mass and the covariance of images [N, H, W]."""
     mass = images.sum(axis=(1, 2))
     height, width = images.shape[1:]
     weights = images / mass[:, None, None]
@@ -90,12 +90,12 @@ def moments(images):
     return y, x, yy, xx, yx
 
 
-def test_affine_moves_scales_squeezes_and_shears_by_the_amounts_that_it_says():
-    """A blob of Gaussian shape: what happens to its center and its covariance."""
+def test_affine_map_has_the_documented_amounts():
+    """Compares the center and the covariance of a Gaussian blob."""
     size, sigma = 41, 4.0
     ramp = np.arange(size) - (size - 1) / 2
     blob = np.exp(-(ramp[:, None] ** 2 + ramp**2) / (2 * sigma**2)).astype(np.float32)
-    moved = jax.jit(jax.vmap(lambda key: affine(blob[..., None], key, 1.0)))(KEYS)
+    moved = jax.jit(jax.vmap(lambda key: random_affine(blob[..., None], key, 1.0)))(KEYS)
     y, x, yy, xx, yx = moments(np.asarray(moved)[..., 0])
     for offsets in (y - ramp[-1], x - ramp[-1]):
         assert np.abs(offsets).max() < 0.07 * size + 0.3
@@ -110,33 +110,33 @@ def test_affine_moves_scales_squeezes_and_shears_by_the_amounts_that_it_says():
     assert 0.13 < np.abs(squeeze).max() < 0.17
 
 
-def test_photometric_factors():
+def test_color_jitter_factors():
     gray = np.full((2, 2, 3), 100, np.float32)
-    seen = jax.jit(jax.vmap(lambda key: photometric(gray, key, 0.5)))(KEYS)
+    augmented = jax.jit(jax.vmap(lambda key: color_jitter(gray, key, 0.5)))(KEYS)
     # A uniform gray image has neither contrast nor color: only its brightness changes.
-    factors = np.asarray(seen)[:, 0, 0, 0] / 100
-    np.testing.assert_allclose(np.asarray(seen).std(axis=(1, 2, 3)), 0, atol=1e-3)
+    factors = np.asarray(augmented)[:, 0, 0, 0] / 100
+    np.testing.assert_allclose(np.asarray(augmented).std(axis=(1, 2, 3)), 0, atol=1e-3)
     assert 0.5 <= factors.min() < 0.53
     assert 1.47 < factors.max() <= 1.5
     assert factors.mean() == pytest.approx(1, abs=0.05)
 
 
-def test_photometric_changes_gray_images_as_their_colors_would_be():
+def test_color_jitter_changes_gray_images_as_equal_colors():
     gray = np.random.default_rng(0).uniform(0, 255, (4, 5, 1)).astype(np.float32)
-    change = jax.jit(jax.vmap(photometric, in_axes=(None, 0, None)))
-    seen, colored = (change(image, KEYS, 0.5) for image in (gray, np.tile(gray, (1, 1, 3))))
-    np.testing.assert_allclose(seen, colored[..., :1], atol=1e-3)
+    change = jax.jit(jax.vmap(color_jitter, in_axes=(None, 0, None)))
+    augmented, colored = (change(image, KEYS, 0.5) for image in (gray, np.tile(gray, (1, 1, 3))))
+    np.testing.assert_allclose(augmented, colored[..., :1], atol=1e-3)
 
 
-def test_photometric_keeps_pixels_in_their_range():
+def test_color_jitter_keeps_pixels_in_their_range():
     image = np.random.default_rng(0).uniform(0, 255, (4, 5, 3)).astype(np.float32)
-    seen = np.asarray(jax.jit(jax.vmap(lambda key: photometric(image, key, 0.5)))(KEYS))
-    assert seen.min() >= 0
-    assert seen.max() <= 255
-    assert len(np.unique(seen[:, 0, 0, 0])) > 300
+    augmented = np.asarray(jax.jit(jax.vmap(lambda key: color_jitter(image, key, 0.5)))(KEYS))
+    assert augmented.min() >= 0
+    assert augmented.max() <= 255
+    assert len(np.unique(augmented[:, 0, 0, 0])) > 300
 
 
-def test_nothing_is_changed_where_nothing_is_asked_for():
+def test_default_augmentation_changes_nothing():
     images = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 2), np.uint8)
-    seen = Augmentation()(jnp.asarray(images), KEYS[:3], PLAIN)
-    np.testing.assert_array_equal(seen, images)
+    augmented = Augmentation()(jnp.asarray(images), KEYS[:3], PLAIN)
+    np.testing.assert_array_equal(augmented, images)

@@ -13,7 +13,7 @@ from flax_vision.data.background import (
 from flax_vision.data.mnist_5k import load_mnist_5k
 
 
-def ignore(*report):
+def ignore(*progress):
     pass
 
 
@@ -49,8 +49,9 @@ def test_at_most_five_hundred_images_are_measured(mnist):
 
 def test_set_whose_images_cannot_be_read_has_no_background(digits):
     class Unreadable(type(digits)):
-        def views(self, groups, epoch):
-            return ((images, ~is_read) for images, is_read in super().views(groups, epoch))
+        def batches(self, index_groups, epoch):
+            found = super().batches(index_groups, epoch)
+            return ((images, ~is_readable) for images, is_readable in found)
 
     unreadable = Unreadable(digits.images, digits.labels, digits.class_names)
     assert measure_background(unreadable, ignore) is None

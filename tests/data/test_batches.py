@@ -5,7 +5,7 @@ from flax_vision.data.batches import (
     Batch,
     epoch_order,
     evaluation_batches,
-    samples,
+    sample_batch,
     training_batches,
 )
 
@@ -47,23 +47,23 @@ def test_evaluation_counts_every_image_once(digits, batch_size):
     np.testing.assert_array_equal(labels, digits.labels)
 
 
-def test_place_in_the_set(digits):
+def test_indices_are_positions_in_the_dataset(digits):
     (batch,) = training_batches(digits, 40, seed=3, epoch=0)
-    assert batch.place.dtype == np.int32
-    np.testing.assert_array_equal(digits.images[batch.place], batch.images)
+    assert batch.indices.dtype == np.int32
+    np.testing.assert_array_equal(digits.images[batch.indices], batch.images)
 
 
-def test_samples_are_the_first_of_an_epoch(digits):
-    chosen = samples(digits, 7, seed=1, epoch=2)
-    np.testing.assert_array_equal(chosen.place, epoch_order(40, seed=1, epoch=2)[:7])
-    np.testing.assert_array_equal(chosen.labels, digits.labels[chosen.place])
-    assert len(samples(digits, 500, seed=1, epoch=2).labels) == 40
+def test_sample_batch_has_the_first_images_of_an_epoch(digits):
+    chosen = sample_batch(digits, 7, seed=1, epoch=2)
+    np.testing.assert_array_equal(chosen.indices, epoch_order(40, seed=1, epoch=2)[:7])
+    np.testing.assert_array_equal(chosen.labels, digits.labels[chosen.indices])
+    assert len(sample_batch(digits, 500, seed=1, epoch=2).labels) == 40
 
 
 @pytest.mark.parametrize("start", [0, 3])
-def test_batches_that_come_together_are_the_same_in_the_same_order(digits, start):
+def test_stacked_batches_are_the_same_in_the_same_order(digits, start):
     apart = list(training_batches(digits, 4, seed=0, epoch=0, start=start))
-    groups = list(training_batches(digits, 4, seed=0, epoch=0, start=start, at_once=4))
+    groups = list(training_batches(digits, 4, seed=0, epoch=0, start=start, steps_per_call=4))
     assert [len(group.labels) for group in groups] == ([4, 4, 2] if start == 0 else [4, 3])
     for name in Batch._fields:
         together = np.concatenate([getattr(group, name) for group in groups])

@@ -1,4 +1,4 @@
-"""Depths of gray that Pillow's mode does not tell, from files built byte by byte."""
+"""Bit depths that Pillow's mode does not show, in files built byte by byte."""
 
 import io
 import struct
@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from flax_vision.data.crops import CropBox
-from flax_vision.data.decode import DecodingError, decode_parts, read_header
+from flax_vision.data.decode import DecodingError, decode_crops, read_header
 
 MIN_IS_WHITE, MIN_IS_BLACK = 0, 1
 
@@ -38,9 +38,9 @@ def png(bits, color_type, row, transparency):
 
 def decoded(content, channels=3):
     """Returns the red levels of all four pixels."""
-    (part,) = decode_parts(content, lambda *size: [CropBox(0, 0, *size)], (2, 2, channels))
-    assert (part == part[..., :1]).all()
-    return part[..., 0].ravel().tolist()
+    (crop,) = decode_crops(content, lambda *size: [CropBox(0, 0, *size)], (2, 2, channels))
+    assert (crop == crop[..., :1]).all()
+    return crop[..., 0].ravel().tolist()
 
 
 def levels_16(*levels, order="<"):

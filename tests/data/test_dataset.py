@@ -11,15 +11,15 @@ def make(labels) -> ArrayDataset:
 
 
 @pytest.mark.parametrize("fraction", [0, 0.25, 0.5])
-def test_every_class_gives_its_share(fraction):
-    rest, part = stratified_split(make([0] * 8 + [1] * 40), fraction)
-    assert np.bincount(part.labels, minlength=2).tolist() == [8 * fraction, 40 * fraction]
+def test_subset_has_a_share_of_each_class(fraction):
+    rest, subset = stratified_split(make([0] * 8 + [1] * 40), fraction)
+    assert np.bincount(subset.labels, minlength=2).tolist() == [8 * fraction, 40 * fraction]
     assert np.bincount(rest.labels, minlength=2).tolist() == [8 - 8 * fraction, 40 - 40 * fraction]
 
 
-def test_no_image_is_lost_and_none_is_in_both_parts():
-    rest, part = stratified_split(make([0, 1] * 50), 0.3)
-    both = np.concatenate([rest.images, part.images]).ravel()
+def test_subsets_are_disjoint_and_complete():
+    rest, subset = stratified_split(make([0, 1] * 50), 0.3)
+    both = np.concatenate([rest.images, subset.images]).ravel()
     assert sorted(both.tolist()) == list(range(100))
 
 

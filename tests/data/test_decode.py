@@ -1,103 +1,63 @@
-"""Files of every kind, to the pixel where they are kept without loss."""
+"""Files of every format; lossless ones to the pixel."""
 
 import io
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from encoded_images import (
+    ORIENTATION,
+    PIXELS,
+    RANDOM,
+    all_of,
+    decode_crop,
+    decoded,
+    encoded,
+    smooth,
+)
 from PIL import Image
 
 from flax_vision.data import decode, fast_jpeg
 from flax_vision.data.crops import CropBox, CropPolicy
-from flax_vision.data.decode import (
-    DecodingError,
-    TooManyPixelsError,
-    decode_parts,
-    read_header,
-)
-
-RANDOM = np.random.default_rng(0)
-PIXELS = RANDOM.integers(0, 256, (6, 8, 3), np.uint8)
-ORIENTATION = 0x0112
-
-
-def smooth(height=96, width=128):
-    """Pixels that JPEG hardly changes."""
-    y, x = np.mgrid[:height, :width]
-    return np.stack([x * 255 // width, y * 255 // height, 128 + 0 * x], -1).astype(np.uint8)
-
-
-def encoded(image, format="PNG", **settings):
-    file = io.BytesIO()
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    image.save(file, format, **settings)
-    return file.getvalue()
-
-
-def all_of(width, height):
-    return CropBox(0, 0, width, height)
-
-
-def decode_part(content, choose, shape, **settings):
-    """Returns the only part."""
-    (part,) = decode_parts(content, lambda *size: [choose(*size)], shape, **settings)
-    return part
-
-
-def decoded(content, channels=3):
-    """Returns the largest square at the left and the top, unscaled."""
-    size = min(Image.open(io.BytesIO(content)).size)
-    return decode_part(content, lambda *_: CropBox(0, 0, size, size), (size, size, channels))
-
-
-@pytest.fixture(params=["fast-jpeg", "Pillow"])
-def decoder(request, monkeypatch):
-    if request.param == "Pillow":
-        monkeypatch.setattr(fast_jpeg, "simplejpeg", None)
-    elif fast_jpeg.simplejpeg is None:
-        pytest.skip("its libraries are in the extra `fast-jpeg`")
-    return request.param
+from flax_vision.data.decode import DecodingError, decode_crops
 
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (3, 1), (4, 2)])
-def test_part_to_the_pixel(left, top):
-    part = CropBox(left, top, left + 4, top + 4)
-    crop = decode_part(encoded(PIXELS), lambda *_: part, (4, 4, 3))
+def test_crop_to_the_pixel(left, top):
+    box = CropBox(left, top, left + 4, top + 4)
+    crop = decode_crop(encoded(PIXELS), lambda *_: box, (4, 4, 3))
     np.testing.assert_array_equal(crop, PIXELS[top : top + 4, left : left + 4])
     assert crop.dtype == np.uint8
 
 
-def test_scaled_part_is_that_of_the_scaled_image():
+def test_scaled_crop_equals_the_crop_of_the_scaled_image():
     pixels = RANDOM.integers(0, 256, (60, 90, 3), np.uint8)
     scaled = Image.fromarray(pixels).resize((45, 30), Image.Resampling.BILINEAR)
-    crop = decode_part(encoded(pixels), lambda *_: CropBox(10, 6, 50, 46), (20, 20, 3))
+    crop = decode_crop(encoded(pixels), lambda *_: CropBox(10, 6, 50, 46), (20, 20, 3))
     np.testing.assert_allclose(crop, np.asarray(scaled)[3:23, 5:25], atol=1)
 
 
 def test_whole_image_can_be_scaled_first(decoder):
-    """All of its resolution and of its pixels count, those beside the part too."""
+    """All pixels count at full resolution, also those outside the crop."""
     content = encoded(smooth(200, 260), "JPEG")
     scaled = Image.open(io.BytesIO(content)).resize((26, 20), Image.Resampling.BILINEAR)
-    part = CropBox(3, 2, 11, 10, brought_to=(26, 20))
-    crop = decode_part(content, lambda *_: part, (8, 8, 3))
+    box = CropBox(3, 2, 11, 10, resize_to=(26, 20))
+    crop = decode_crop(content, lambda *_: box, (8, 8, 3))
     np.testing.assert_array_equal(crop, np.asarray(scaled)[2:10, 3:11])
 
 
-def test_what_an_image_is_scaled_to_has_a_bound():
-    part = CropBox(0, 0, 8, 8, brought_to=(8, 10**8))
+def test_resized_image_has_a_bound():
+    box = CropBox(0, 0, 8, 8, resize_to=(8, 10**8))
     with pytest.raises(DecodingError, match="^scaled it has more than 268,435,456 pixels"):
-        decode_part(encoded(PIXELS), lambda *_: part, (8, 8, 3))
+        decode_crop(encoded(PIXELS), lambda *_: box, (8, 8, 3))
 
 
-def test_size_is_that_of_the_upright_image():
-    seen = []
+def test_size_is_of_the_upright_image():
+    sizes = []
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     content = encoded(PIXELS, "JPEG", exif=exif)
-    decode_part(content, lambda *size: seen.append(size) or all_of(*size), (4, 4, 3))
-    assert seen == [(6, 8)]
+    decode_crop(content, lambda *size: sizes.append(size) or all_of(*size), (4, 4, 3))
+    assert sizes == [(6, 8)]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -138,8 +98,8 @@ def test_both_decoders_give_the_same_pixels(mode, shrink, channels, monkeypatch)
     content = encoded(pixels, "JPEG", quality=90)
 
     def crop():
-        part = CropBox(3, 1, 3 + 11 * shrink, 1 + 11 * shrink)
-        return decode_part(content, lambda *_: part, (11, 11, channels)).astype(int)
+        box = CropBox(3, 1, 3 + 11 * shrink, 1 + 11 * shrink)
+        return decode_crop(content, lambda *_: box, (11, 11, channels)).astype(int)
 
     fast = crop()
     monkeypatch.setattr(fast_jpeg, "simplejpeg", None)
@@ -148,13 +108,18 @@ def test_both_decoders_give_the_same_pixels(mode, shrink, channels, monkeypatch)
 
 
 @pytest.mark.parametrize(("shrink", "size"), [(1, 128), (1.9, 128), (2, 64), (5, 32), (9, 16)])
-def test_jpeg_is_decoded_no_larger_than_it_must_be(shrink, size, decoder, monkeypatch):
+def test_jpeg_is_decoded_at_the_least_sufficient_resolution(shrink, size, decoder, monkeypatch):
     widths = []
-    box = decode._box
-    spy = lambda part, original, size: widths.append(size[0]) or box(part, original, size)  # noqa: E731
-    monkeypatch.setattr(decode, "_box", spy)
+    original = decode._decode
+
+    def spy(*arguments):
+        pixels = original(*arguments)
+        widths.append(np.asarray(pixels).shape[1])
+        return pixels
+
+    monkeypatch.setattr(decode, "_decode", spy)
     content = encoded(smooth(), "JPEG")
-    crop = decode_part(content, lambda *_: CropBox(0, 0, 8 * shrink, 8 * shrink), (8, 8, 3))
+    crop = decode_crop(content, lambda *_: CropBox(0, 0, 8 * shrink, 8 * shrink), (8, 8, 3))
     assert widths == [size]
     ends = round(8 * shrink)
     plain = Image.fromarray(smooth()).resize((8, 8), Image.Resampling.BILINEAR, (0, 0, ends, ends))
@@ -228,107 +193,34 @@ def test_photograph_of_a_camera_with_a_second_image_in_the_file(decoder):
 
 
 @pytest.mark.parametrize("format", ["PPM", "JPEG"])
-def test_parts_of_every_size_lie_inside(format):
+def test_crops_of_every_size_lie_inside(format):
     """Pillow takes edges in single precision, which undoes what rounding put beyond the image."""
     crop = CropPolicy(size=7, eval_resize=7, resize_range=(7, 31))
     random = np.random.default_rng(0)
     for _ in range(300):
         width, height = random.integers(1, 60, 2)
         content = encoded(Image.new("L", (width, height)), format)
-        for choose in (crop.middle.part, lambda *size: crop.training(*size, random)):
-            assert decode_part(content, choose, (7, 7, 1)).shape == (7, 7, 1)
+        for box in (
+            *crop.center_crop.crop_boxes(width, height),
+            crop.random_crop(width, height, random),
+        ):
+            assert decode_crop(content, lambda *_, box=box: box, (7, 7, 1)).shape == (7, 7, 1)
 
 
 JPEG = encoded(smooth(), "JPEG")
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "no image of a known format"),
-        (b"text", "no image of a known format"),
-        (encoded(Image.new("RGB", (9, 9)), "EPS"), "no image of a known format"),
-        (JPEG[:200], "."),
-        (JPEG[: len(JPEG) // 2], "truncated"),
-        (encoded(PIXELS)[:-30], "."),
-        (encoded(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"), "32 bits"),
-        (encoded(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF"), "signed 32-bit"),
-        (encoded(gray_16([[1]]), "TIFF", tiffinfo={339: 2}), "it has signed 16-bit numbers"),
-        (b"Pf 1 1 -1.0\n\0\0\0\0", "32 bits"),
-        (b"P5 17000 17000 255\n", "more than 268,435,456 pixels, as a decompression bomb"),
-        (b"P5 27000 27000 255\n", "more than 268,435,456 pixels, as a decompression bomb"),
-    ],
-)
-def test_what_cannot_be_decoded(content, message, decoder):
-    with pytest.raises(DecodingError, match=message):
-        decode_part(content, all_of, (4, 4, 3))
-
-
-def test_parts_of_an_image_are_those_that_it_is_decoded_for_alone():
+def test_several_crops_equal_single_crops():
     content = encoded(smooth(), "JPEG", quality=95)
-    parts = [CropBox(0, 0, 128, 96), CropBox(10, 20, 18, 26), CropBox(0, 40, 64, 88, "nearest")]
-    found = decode.decode_parts(content, lambda width, height: parts, (6, 8, 3))
+    boxes = [CropBox(0, 0, 128, 96), CropBox(10, 20, 18, 26), CropBox(0, 40, 64, 88, "nearest")]
+    found = decode_crops(content, lambda width, height: boxes, (6, 8, 3))
     assert [crop.shape for crop in found] == [(6, 8, 3)] * 3
-    for crop, part in zip(found, parts, strict=True):
-        alone = decode_part(content, lambda width, height, part=part: part, (6, 8, 3))
+    for crop, box in zip(found, boxes, strict=True):
+        alone = decode_crop(content, lambda width, height, box=box: box, (6, 8, 3))
         np.testing.assert_allclose(crop.astype(int), alone.astype(int), atol=4)
 
 
-def read_bytes(content):
-    return read_header(io.BytesIO(content))
-
-
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("read", [lambda x: decode_part(x, all_of, (4, 4, 3)), read_bytes])
-def test_bombs_are_errors_whatever_becomes_of_warnings(read):
-    with pytest.raises(DecodingError, match="268,435,456 pixels.*decompression bomb"):
-        read(b"P5 17000 17000 255\n")
-
-
-@pytest.mark.parametrize("size", [(12000, 9000), (16320, 12240)])
-def test_phone_photographs_are_decoded(size):
-    """They have 108 and 200 megapixels; Pillow itself refuses 179 and more."""
-    assert read_bytes(b"P5 %d %d 255\n" % size) == size
-
-
-def test_max_pixels_can_be_set():
-    content = encoded(PIXELS)
-    assert decode_part(content, all_of, (4, 4, 3), max_pixels=48).shape == (4, 4, 3)
-    with pytest.raises(TooManyPixelsError, match="more than 47 pixels"):
-        decode_part(content, all_of, (4, 4, 3), max_pixels=47)
-    with pytest.raises(TooManyPixelsError, match="more than 47 pixels"):
-        read_header(io.BytesIO(content), max_pixels=47)
-
-
-def test_importing_leaves_the_filters_of_warnings_alone():
-    program = (
-        "import warnings, numpy, PIL.Image; before = list(warnings.filters)\n"
-        "import flax_vision.data.decode\n"
-        "assert warnings.filters == before, warnings.filters"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
-@pytest.mark.parametrize(
-    "content", [b"text", encoded(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF")]
-)
-def test_header_tells(content):
-    with pytest.raises(DecodingError):
-        read_header(io.BytesIO(content))
-
-
-@pytest.mark.parametrize(("orientation", "size"), [(1, (8, 6)), (3, (8, 6)), (6, (6, 8))])
-def test_header_has_the_size_of_the_upright_image(orientation, size):
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    assert read_header(io.BytesIO(encoded(PIXELS, "JPEG", exif=exif))) == size
-
-
-def test_header_does_not_tell_what_is_missing_at_the_end():
-    read_header(io.BytesIO(JPEG[: len(JPEG) // 2]))
-
-
-def test_bytes_too_many_do_not_matter(decoder):
+def test_extra_bytes_are_ignored(decoder):
     """simplejpeg refuses what libjpeg warns of; Pillow, like every viewer, does not."""
     marker = JPEG.index(b"\xff\xdb")
     content = JPEG[:marker] + b"\0\0\0" + JPEG[marker:]
@@ -338,14 +230,14 @@ def test_bytes_too_many_do_not_matter(decoder):
 @pytest.mark.parametrize(
     ("interpolation", "value"), [("nearest", 40), ("box", 25), ("bilinear", 25), ("bicubic", 25)]
 )
-def test_interpolation_is_that_of_the_part(interpolation, value):
+def test_interpolation_of_the_crop_box(interpolation, value):
     pixels = np.array([[10, 20], [30, 40]], np.uint8)
-    part = CropBox(0, 0, 2, 2, interpolation)
-    assert decode_part(encoded(pixels), lambda *_: part, (1, 1, 1)).item() == value
+    box = CropBox(0, 0, 2, 2, interpolation)
+    assert decode_crop(encoded(pixels), lambda *_: box, (1, 1, 1)).item() == value
 
 
 def test_enlarged_to_the_nearest_pixel():
     pixels = np.array([[10, 20]], np.uint8)
-    part = CropBox(0, 0, 2, 1, "nearest")
-    enlarged = decode_part(encoded(pixels), lambda *_: part, (1, 4, 1))
+    box = CropBox(0, 0, 2, 1, "nearest")
+    enlarged = decode_crop(encoded(pixels), lambda *_: box, (1, 4, 1))
     assert enlarged.ravel().tolist() == [10, 10, 20, 20]

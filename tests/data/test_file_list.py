@@ -4,7 +4,7 @@ import pytest
 from tiny_folders import load, write
 
 from flax_vision.data.decode import TooManyPixelsError
-from flax_vision.data.file_list import Paths
+from flax_vision.data.file_list import FileList
 from flax_vision.errors import UserError
 
 HUGE = 2**32
@@ -18,24 +18,24 @@ def sparse(path):
     return path
 
 
-@pytest.mark.parametrize("method", ["read", "open"])
-def test_file_of_more_bytes_than_an_image_may_have_is_not_read(method, tmp_path):
-    files = Paths([sparse(tmp_path / "huge.jpg")])
+def test_file_of_more_bytes_than_an_image_may_have_is_not_opened(tmp_path):
+    files = FileList([sparse(tmp_path / "huge.jpg")])
     with pytest.raises(
         TooManyPixelsError,
         match="^it has 4,294,967,296 bytes, too many for an image of 268,435,456 pixels$",
     ):
-        getattr(files, method)(0)
+        files.open(0)
 
 
 def test_bound_on_bytes_has_room_for_metadata_and_16_bits_a_number(tmp_path):
     path, largest = tmp_path / "image.png", 8 * 99 + 2**24
     path.touch()
     os.truncate(path, largest)
-    assert len(Paths([path], max_pixels=99).read(0)) == largest
+    with FileList([path], max_pixels=99).open(0) as file:
+        assert len(file.read()) == largest
     os.truncate(path, largest + 1)
     with pytest.raises(TooManyPixelsError):
-        Paths([path], max_pixels=99).read(0)
+        FileList([path], max_pixels=99).open(0)
 
 
 def test_huge_file_in_a_folder_is_an_error_or_counted(tmp_path):
@@ -43,5 +43,5 @@ def test_huge_file_in_a_folder_is_an_error_or_counted(tmp_path):
     with pytest.raises(UserError, match="a/0.png' cannot be read .it has 4,294,967,296 bytes"):
         load(tmp_path)
     train, *_ = load(tmp_path, on_error="skip")
-    train.sizes(lambda *report: None)
+    train.sizes(lambda *progress: None)
     assert list(train.unreadable) == [str(tmp_path / "a/0.png")]

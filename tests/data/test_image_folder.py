@@ -3,13 +3,12 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_folders import VIEW, ignore, load, write
+from tiny_folders import CROP_POLICY, load, write
 
-from flax_vision.data import image_folder as folder_module
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.decode import FORMATS
 from flax_vision.data.file_list import SUFFIXES
-from flax_vision.data.image_folder import ALL, check_headers, find_folder
+from flax_vision.data.image_folder import ALL, image_folder_loaders
 from flax_vision.errors import UserError
 
 
@@ -35,18 +34,18 @@ def test_a_folder_for_each_class(tmp_path):
         ("training", "dev", "Testing"),
     ],
 )
-def test_parts_of_their_own(folders, tmp_path):
+def test_split_folders(folders, tmp_path):
     for name, classes, count in zip(folders, ("abc", "ac", "b"), (6, 2, 3), strict=True):
         write(tmp_path / name, classes, count)
     train, validation, test = load(tmp_path)
     assert (len(train), len(validation), len(test)) == (18, 4, 3)
-    # Numbers are those of the training part's classes.
+    # Labels are indices into the training split's classes.
     assert validation.labels.tolist() == [0, 0, 2, 2]
     assert test.labels.tolist() == [1, 1, 1]
     assert validation.class_names == test.class_names == ["a", "b", "c"]
 
 
-def test_only_what_is_an_image_of_a_class_counts(tmp_path):
+def test_entries_that_are_no_images_are_skipped(tmp_path):
     write(tmp_path, count=1)
     for name in ("a/.hidden.png", "a/notes.txt", "a/Thumbs.db", "a/noextension", "README.png"):
         (tmp_path / name).write_bytes(b"no image")
@@ -54,7 +53,7 @@ def test_only_what_is_an_image_of_a_class_counts(tmp_path):
     (tmp_path / "a/inner.png").mkdir()
     train, *_ = load(tmp_path)
     assert len(train) == 2
-    assert train.notes == [
+    assert train.warnings == [
         "skipped 3 files without an image extension (.db 1, none 1, .txt 1), such as "
         f"'{tmp_path}/a/Thumbs.db'",
         f"skipped 1 folder in class folders: '{tmp_path}/a/inner.png'",
@@ -79,7 +78,7 @@ def test_natural_order_of_classes_and_files(tmp_path):
     assert names(train)[:3] == ["x1y2.png", "x9y2.png", "x10y2.png"]
 
 
-def test_folder_of_a_part_alone_is_said(tmp_path):
+def test_split_folder_without_train_is_an_error(tmp_path):
     write(tmp_path / "val")
     with pytest.raises(UserError, match="has val/ but no train/; add one"):
         load(tmp_path)
@@ -96,9 +95,9 @@ def test_other_folders_beside_the_training_images_are_named(tmp_path):
     for name in ("train", "test", "extra"):
         write(tmp_path / name)
     train, _, test = load(tmp_path)
-    note = f"skipped 1 folder beside train/: '{tmp_path}/extra'"
-    assert train.notes == test.notes == [note]
-    assert train.take(np.arange(3)).notes == [note]
+    warning = f"skipped 1 folder beside train/: '{tmp_path}/extra'"
+    assert train.warnings == test.warnings == [warning]
+    assert train.take(np.arange(3)).warnings == [warning]
 
 
 def test_files_outside_class_folders_are_named(tmp_path):
@@ -112,8 +111,8 @@ def test_files_outside_class_folders_are_named(tmp_path):
         f"'{tmp_path}/labels.csv'",
         f"skipped 1 image outside class folders, such as '{tmp_path}/loose.png'",
     ]
-    assert validation.notes == beside
-    assert train.notes == [
+    assert validation.warnings == beside
+    assert train.warnings == [
         *beside,
         f"skipped 1 file without an image extension (none 1), such as '{tmp_path}/train/noext'",
         f"skipped 1 image outside class folders, such as '{tmp_path}/train/loose.png'",
@@ -125,7 +124,7 @@ def test_class_may_be_called_train(tmp_path):
     assert train.class_names == ["bus", "train"]
 
 
-def test_suffixes_are_those_of_what_is_decoded():
+def test_suffixes_match_the_decoded_formats():
     """Formats with floating-point numbers or moving pictures are left out."""
     known = Image.registered_extensions().items()
     found = {suffix for suffix, format in known if format in (*FORMATS, "MPO")}
@@ -135,7 +134,9 @@ def test_suffixes_are_those_of_what_is_decoded():
 def test_classes_sorted_as_torchvisions(tmp_path):
     write(tmp_path, ("10", "9", "b", "A", "a"), 1)
     assert load(tmp_path)[0].class_names == ["9", "10", "A", "a", "b"]
-    found = find_folder(str(tmp_path), DecodeConfig(VIEW), class_order="sorted")[ALL]()
+    found = image_folder_loaders(str(tmp_path), DecodeConfig(CROP_POLICY), class_order="sorted")[
+        ALL
+    ]()
     assert found.class_names == ["10", "9", "A", "a", "b"]
     labels = {path.parent.name: found.labels[i] for i, path in enumerate(found.files.paths)}
     assert labels == {"10": 0, "9": 1, "A": 2, "a": 3, "b": 4}
@@ -144,13 +145,15 @@ def test_classes_sorted_as_torchvisions(tmp_path):
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
 
-def test_names_of_classes_are_compared_in_one_form_of_unicode(tmp_path):
+def test_class_names_are_compared_in_one_form_of_unicode(tmp_path):
     write(tmp_path / "train", ("caff", DECOMPOSED), 1)
     write(tmp_path / "val", (COMPOSED,), 1)
     train, validation, _ = load(tmp_path)
-    assert train.class_names == ["caff", DECOMPOSED]  # as on the disk, in the other's order
+    assert train.class_names == ["caff", DECOMPOSED]  # as on disk, in the order of the other form
     assert validation.labels.tolist() == [1]
-    known = find_folder(str(tmp_path / "train"), DecodeConfig(VIEW), [COMPOSED, "caff"])[ALL]()
+    known = image_folder_loaders(
+        str(tmp_path / "train"), DecodeConfig(CROP_POLICY), [COMPOSED, "caff"]
+    )[ALL]()
     assert known.labels.tolist() == [1, 0]
 
 
@@ -165,11 +168,11 @@ def test_pipe_is_an_error_or_counted_and_never_opened(tmp_path):
     with pytest.raises(UserError, match="a/pipe.jpg' cannot be read .it is a named pipe, not a"):
         load(tmp_path)
     train, *_ = load(tmp_path, on_error="skip")
-    list(train.views([np.arange(len(train))], None))
+    list(train.batches([np.arange(len(train))], None))
     assert [*train.unreadable.values()] == ["it is a named pipe, not a regular file"]
 
 
-def test_folders_inside_an_empty_class_are_said(tmp_path):
+def test_folders_inside_an_empty_class_are_named(tmp_path):
     write(tmp_path)
     write(tmp_path / "c", "d")
     with pytest.raises(UserError, match="'c' has no images in it, but folders, such as 'd'"):
@@ -184,124 +187,6 @@ def test_links_are_followed(tmp_path):
     (here / "own").mkdir()
     (here / "own/linked.png").symlink_to(there / "b/0.png")
     assert len(load(here)[0]) == 7
-
-
-def no_directory(path):
-    path.write_text("a file")
-
-
-def images_without_classes(path):
-    path.mkdir()
-    Image.new("RGB", (9, 9)).save(path / "0.png")
-
-
-def one_class(path):
-    write(path, "a")
-
-
-def empty_class(path):
-    write(path)
-    (path / "c").mkdir()
-
-
-def class_without_an_extension(path):
-    write(path)
-    (path / "c").mkdir()
-    (path / "c/photograph.heic").touch()
-
-
-def class_of_validation_alone(path):
-    write(path / "train")
-    write(path / "val", "abc")
-
-
-def empty_validation(path):
-    write(path / "train")
-    (path / "val").mkdir()
-
-
-def empty_class_of_the_test(path):
-    write(path / "train")
-    write(path / "test", "a")
-    (path / "test/b").mkdir()
-
-
-def no_image(path):
-    write(path)
-    (path / "b/broken.jpg").write_bytes(b"<html>")
-
-
-def link_to_nowhere(path):
-    write(path)
-    (path / "b/gone.jpg").symlink_to(path / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda path: None, "config.data.image_dir is '.*pictures', which does not exist"),
-        (no_directory, "pictures', which is not a directory.*--config.data.image_dir=DIR"),
-        (lambda path: path.mkdir(), "pictures' has no classes"),
-        (images_without_classes, "no classes.*1 image outside"),
-        (one_class, "only one class, 'a'"),
-        (empty_class, "the class 'c' has no images.*pictures/c.*.jpg"),
-        (class_without_an_extension, r"'c' has no images in it .skipped 1 file .* \(.heic 1\)"),
-        (class_of_validation_alone, r"pictures/val' has the class 'c', which train/ has not.*a, b"),
-        (empty_validation, "pictures/val' has no classes"),
-        (empty_class_of_the_test, "the class 'b' has no images.*pictures/test/b"),
-        (no_image, "image '.*b/broken.jpg' cannot be read .*no image of a known.*on_error=skip"),
-        (link_to_nowhere, "image '.*b/gone.jpg' cannot be read .No such file or directory.*mend"),
-    ],
-)
-def test_folders_that_cannot_be_used(make, message, tmp_path):
-    make(tmp_path / "pictures")
-    with pytest.raises(UserError, match=message):
-        load(tmp_path / "pictures")
-
-
-def test_no_path():
-    with pytest.raises(
-        UserError, match="config.data.image_dir is not given; give --config.data.image_dir=DIR"
-    ):
-        find_folder("", DecodeConfig(VIEW))
-
-
-def test_folder_that_may_not_be_read(tmp_path, monkeypatch):
-    write(tmp_path)
-
-    def refuse(self):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
-    with pytest.raises(UserError, match="cannot be read .Permission denied"):
-        load(tmp_path)
-
-
-@pytest.mark.parametrize("make", [no_image, link_to_nowhere])
-def test_header_that_cannot_be_read_is_no_error_where_they_are_counted(make, tmp_path):
-    make(tmp_path / "pictures")
-    photographs, *_ = load(tmp_path / "pictures", on_error="skip")
-    check_headers(photographs, "train", ignore)
-    assert (len(photographs), photographs.unreadable) == (13, {})
-
-
-def test_part_of_which_no_image_can_be_read_is_an_error_before_a_run(tmp_path):
-    for file in write(tmp_path, count=1).rglob("*.png"):
-        file.write_text("no image")
-    photographs, *_ = load(tmp_path, on_error="skip")
-    with pytest.raises(
-        UserError, match="none of the first 2 validation images can be read, such as .*no im"
-    ):
-        check_headers(photographs, "validation", ignore)
-
-
-def test_headers_are_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder_module, "_CHECKED", 5)
-    reports = []
-    train, _, _ = load(write(tmp_path))
-    check_headers(train, "train", lambda *report: reports.append(report))
-    assert [done for _, done, _ in reports] == [1, 2, 3, 4, 5]
-    assert reports[0][2] == 5
 
 
 def test_folder_whose_name_begins_with_a_tilde(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import hashlib
+from importlib import resources
 
 import chex
 import numpy as np
@@ -17,6 +18,13 @@ def test_four_thousand_and_one_thousand_real_digits():
     assert (train.images[:, 0, 0] == 0).all()
     assert (train.images.max(axis=(1, 2, 3)) > 200).all()
     assert list(train.class_names) == list("0123456789")
+
+
+def test_data_file_is_unchanged_and_has_its_license_beside_it():
+    data = resources.files("flax_vision.data")
+    digest = hashlib.sha256((data / "mnist_5k.npz").read_bytes()).hexdigest()
+    assert digest == "246e0c30eeea57c8d0037d3f38c8e00651ec204cc61b8022563e9aeeb9d756f4"
+    assert "CC BY-SA 3.0" in (data / "mnist_5k.LICENSE.txt").read_text()
 
 
 def test_split_is_the_same_on_every_machine():

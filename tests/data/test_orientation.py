@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from flax_vision.data.crops import CropBox
-from flax_vision.data.decode import FORMATS, decode_parts, read_header
+from flax_vision.data.decode import FORMATS, decode_crops, read_header
 
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
 EXIF = Image.Exif()
@@ -72,18 +72,18 @@ if "AVIF" in FORMATS:
 
 @pytest.mark.parametrize("name", FILES)
 def test_header_crop_and_pixels_agree(name):
-    """They equal Pillow's own result for the whole image."""
-    content, seen = FILES[name], []
+    """All equal Pillow's result for the whole image."""
+    content, sizes = FILES[name], []
 
     def choose(width, height):
-        seen.append((width, height))
+        sizes.append((width, height))
         return [CropBox(0, 0, width, height)]
 
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
     assert upright.size == (6, 8)
     assert read_header(io.BytesIO(content)) == upright.size
-    (pixels,) = decode_parts(content, choose, (8, 6, 3))
-    assert seen == [upright.size]
+    (pixels,) = decode_crops(content, choose, (8, 6, 3))
+    assert sizes == [upright.size]
     np.testing.assert_array_equal(pixels, np.asarray(upright))
 
 

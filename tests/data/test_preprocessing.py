@@ -45,7 +45,7 @@ def test_gray_becomes_color_and_color_stays():
     np.testing.assert_array_equal(color(rgb), rgb)
 
 
-def test_crop_is_the_middle():
+def test_crop_is_the_center():
     pixels = np.arange(36, dtype=np.uint8).reshape(1, 6, 6, 1)
-    seen = Preprocessing((0.0,), (1.0,), crop=2)(pixels)
-    np.testing.assert_array_equal(seen[0, ..., 0], [[14, 15], [20, 21]])
+    crops = Preprocessing((0.0,), (1.0,), crop=2)(pixels)
+    np.testing.assert_array_equal(crops[0, ..., 0], [[14, 15], [20, 21]])

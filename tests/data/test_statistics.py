@@ -13,8 +13,8 @@ def labeled(images):
     return ArrayDataset(images, np.zeros(len(images), np.int32), ["one"])
 
 
-def ignore(what, done, total):
-    """No one is watching."""
+def ignore(task, done, total):
+    """Ignores progress."""
 
 
 @pytest.fixture(autouse=True)
@@ -29,10 +29,10 @@ def test_mean_image():
     )
 
 
-def test_mean_image_is_that_of_what_the_network_sees():
+def test_mean_image_is_of_preprocessed_images():
     images = np.full((9, 4, 4, 1), 80, np.uint8)
-    seen = Preprocessing((0.0,), (1.0,), resize=6, channels=3)
-    mean = mean_image(labeled(images), seen, ignore)
+    preprocessing = Preprocessing((0.0,), (1.0,), resize=6, channels=3)
+    mean = mean_image(labeled(images), preprocessing, ignore)
     np.testing.assert_allclose(mean, np.full((6, 6, 3), 80), rtol=1e-6)
 
 
@@ -54,8 +54,8 @@ def test_pca_components_of_a_known_covariance(scaled_by, power):
 
 def test_gray_images_vary_in_brightness_alone():
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
-    seen = Preprocessing((0.0,), (1.0,), channels=3)
-    components = pca_components(labeled(images), seen, "deviations", ignore)
+    preprocessing = Preprocessing((0.0,), (1.0,), channels=3)
+    components = pca_components(labeled(images), preprocessing, "deviations", ignore)
     lengths = np.linalg.norm(components, axis=1)
     assert np.sort(lengths)[:2] == pytest.approx([0, 0], abs=1e-3)
     assert lengths.max() == pytest.approx(images.std() * 3**0.5, rel=1e-4)

@@ -16,9 +16,9 @@ from tiny_folders import ignore, write_sizes
 
 from flax_vision.cli.main import main
 from flax_vision.data.crops import CropPolicy, DecodeConfig
-from flax_vision.data.fingerprint import identities
+from flax_vision.data.fingerprint import split_fingerprints
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.splits import Source, load_part, load_parts
+from flax_vision.data.splits import Source, read_split, read_splits
 from flax_vision.errors import UserError
 from flax_vision.evaluation import evaluate
 from flax_vision.evaluation.evaluate import evaluate_trained
@@ -121,8 +121,10 @@ def test_photographs_of_all_shapes_are_one_program(export, pictures, monkeypatch
 def test_center_is_the_middle_that_the_run_tested(network, run, pictures):
     metadata, variables = network
     folder, images = pictures
-    source = Source("folder", image_dir=str(folder), test_fraction=0.34, reading=DecodeConfig(VIEW))
-    tested = load_part(source, "test", ignore)
+    source = Source(
+        "folder", image_dir=str(folder), test_fraction=0.34, decode_config=DecodeConfig(VIEW)
+    )
+    tested = read_split(source, "test", ignore)
     assert np.bincount(tested.labels).tolist() == [1] * 6
     seen = [(middle(images[place], 8, 8) - MEAN) / 70 for place in tested.indices]
     apply = jax.jit(metadata.create_model().apply)
@@ -207,12 +209,12 @@ def test_images_that_are_not_the_runs_are_warned_of(run, pictures, tmp_path, cap
         "folder",
         image_dir=str(tmp_path / "pictures"),
         test_fraction=0.34,
-        reading=DecodeConfig(VIEW),
+        decode_config=DecodeConfig(VIEW),
     )
-    kept = identities(load_parts(source, ignore))
+    kept = split_fingerprints(read_splits(source, ignore))
     (tmp_path / "run/dataset.json").write_text(json.dumps(kept))
     assert not evaluate_trained(tmp_path / "run").warnings
-    (tested,) = load_part(source, "test", ignore).take(np.array([3])).indices
+    (tested,) = read_split(source, "test", ignore).take(np.array([3])).indices
     name = Path(source.image_dir) / f"d/{tested - 9}.png"
     name.rename(name.with_name("2b.png"))
     assert main(["evaluate", str(tmp_path / "run/export")]) == 0
@@ -251,7 +253,7 @@ def test_network_for_small_images_sees_squares_of_photographs(metadata, variable
             "image 'damaged/c/1.png' cannot be read .*or give --on-error skip",
         ),
         (["--image-dir=x", "--data=mnist"], "--image-dir is 'x', and --data is 'mnist'; give one"),
-        (["--image-dir=other"], r"the class 'z', which the network has not.*\(a, b, c, d, e, f\)"),
+        (["--image-dir=other"], r"the class 'z', unknown to the model;.*\(a, b, c, d, e, f\)"),
         (["--image-dir=good", "--split=train"], "'good' has no train images.*another --split"),
         (["--image-dir=divided"], "'divided' has no test images.*another --split"),
         (["--image-dir=good", "--protocol=dense"], "no fully convolutional form"),

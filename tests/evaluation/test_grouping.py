@@ -27,7 +27,7 @@ def test_photographs_of_one_shape_are_tested_together(tmp_path):
     assert [showing.trial.image_shape[:2] for showing in showings] == list(SHAPES)
     for showing, (shape, places) in zip(showings, SHAPES.items(), strict=True):
         (batch,) = showing.batches(len(places))
-        np.testing.assert_array_equal(batch.place, places)
+        np.testing.assert_array_equal(batch.indices, places)
         np.testing.assert_array_equal(batch.labels, photographs.labels[places])
         for crop, place in zip(np.asarray(batch.images), places, strict=True):
             height, width, _ = pixels[place].shape
@@ -40,7 +40,7 @@ def test_middle_squares_to_the_pixel(tmp_path):
     pixels = write_sizes(tmp_path, "ab", SIZES)
     (showing,) = middle_squares(load(tmp_path)[0], 12, prepare)
     (batch,) = showing.batches(12)
-    np.testing.assert_array_equal(batch.place, np.arange(12))
+    np.testing.assert_array_equal(batch.indices, np.arange(12))
     for crop, image in zip(np.asarray(batch.images), pixels, strict=True):
         top, left = ((side - 12) // 2 for side in image.shape[:2])
         np.testing.assert_array_equal(crop, image[top : top + 12, left : left + 12])
@@ -55,7 +55,7 @@ def test_photographs_without_a_header_go_with_others(tmp_path):
         *([0, 1, 3, 6, 9], [2, 8], [4, 10], [5, 7, 11])
     ]
     batches = [batch for showing in showings for batch in showing.batches(5)]
-    counted = np.concatenate([batch.place[batch.mask] for batch in batches])
+    counted = np.concatenate([batch.indices[batch.mask] for batch in batches])
     assert sorted(counted) == [0, *range(2, 12)]
     # Once a name is all that a warning needs.
     assert [len(showing.images.unreadable) for showing in showings] == [1, 0, 0, 0]

@@ -27,7 +27,7 @@ def photographs(tmp_path):
 
 
 def seen(photographs, crops):
-    views, _ = next(photographs.tested_on(crops).views([np.arange(len(photographs))], None))
+    views, _ = next(photographs.with_eval_crops(crops).batches([np.arange(len(photographs))], None))
     return np.asarray(views)
 
 
@@ -69,13 +69,13 @@ def test_crops_that_coincide_count_together():
     assert SQUARES.counts(12, 12) == [3] * 6 + [0] * 12
     # The middle one of the squares of 13x12 begins where the first does.
     assert SQUARES.counts(13, 12) == [2] * 6 + [1] * 6 + [0] * 6
-    assert len(SQUARES.parts(12, 12)) == 18
+    assert len(SQUARES.crop_boxes(12, 12)) == 18
 
 
 def test_every_scale_is_one_of_the_photograph_itself():
     """Of 40x24, brought to 20x12 and to 40x24."""
     crops = Crops(PROTOCOLS["multi_crop"], 8, (12, 24), 3)
-    parts = crops.parts(40, 24)
+    parts = crops.crop_boxes(40, 24)
     assert len(parts) == crops.number == 50
     assert [part[:4] for part in parts[:2]] == [(0, 0, 16, 16), (6, 0, 22, 16)]
     assert [part[:4] for part in parts[25:27]] == [(0, 0, 8, 8), (8, 0, 16, 8)]
@@ -112,7 +112,7 @@ def outcome(photographs, at_once, wanted):
         totals, (classes, _) = step(None, batch)
         found["loss"] += float(totals.loss)
         found["count"] += int(totals.count)
-        found |= {int(batch.place[i]): int(classes[i]) for i in np.flatnonzero(batch.mask)}
+        found |= {int(batch.indices[i]): int(classes[i]) for i in np.flatnonzero(batch.mask)}
     return found, metadata, showing
 
 

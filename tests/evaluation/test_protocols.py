@@ -28,7 +28,7 @@ def test_size_is_that_of_what_training_and_the_other_tests_see():
     """Both round halves alike: 99x88 has a longer side of 13.5 where the shorter one has 12."""
     crops = crops_of(DENSE, (88, 99), 12, (12,))
     assert {crop.shape for crop in crops} == {(12, 14)}
-    assert CenterCrop(12, 14, 12).part(99, 88) == CropBox(0, 0, 99, 88)
+    assert CenterCrop(12, 14, 12).crop_boxes(99, 88) == [CropBox(0, 0, 99, 88)]
 
 
 def test_ten_crop():

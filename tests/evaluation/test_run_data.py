@@ -4,10 +4,10 @@ import dataclasses
 import json
 
 import pytest
-from tiny_folders import VIEW
+from tiny_folders import CROP_POLICY
 
 from flax_vision.data.crops import CropPolicy, DecodeConfig
-from flax_vision.data.options import MAX_PIXELS
+from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.splits import Source
 from flax_vision.errors import UserError
 from flax_vision.evaluation.run_data import OPTIONS, find_source, has_moved, other_names
@@ -16,7 +16,7 @@ from flax_vision.evaluation.run_data import OPTIONS, find_source, has_moved, oth
 @pytest.fixture
 def photographic(metadata):
     """The card of a network for photographs."""
-    return dataclasses.replace(metadata, crop=VIEW)
+    return dataclasses.replace(metadata, crop=CROP_POLICY)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def directory(tmp_path):
 
 def test_folder_of_a_run_is_divided_as_in_the_run(directory, photographic):
     path, names = str(directory / "pictures"), photographic.class_names
-    reading = DecodeConfig(VIEW, "skip", 3, OPTIONS)
+    reading = DecodeConfig(CROP_POLICY, "skip", 3, OPTIONS)
     own = Source("folder", "", path, 0.1, 0.2, reading, names, OPTIONS)
     assert find_source(directory, photographic, None) == own
     assert find_source(directory, photographic, "folder") == own
@@ -69,17 +69,17 @@ def test_folder_of_a_run_that_is_gone(directory, photographic):
 
 def test_errors_can_be_had_otherwise_than_in_the_run(directory, photographic):
     source = find_source(directory, photographic, None, on_error="stop")
-    assert source.reading == DecodeConfig(VIEW, "stop", 3, OPTIONS)
+    assert source.decode_config == DecodeConfig(CROP_POLICY, "stop", 3, OPTIONS)
 
 
 def test_max_pixels_are_the_runs_or_given(directory, photographic):
-    assert find_source(directory, photographic, None).reading.max_pixels == MAX_PIXELS
+    assert find_source(directory, photographic, None).decode_config.max_pixels == MAX_PIXELS
     source = find_source(directory, photographic, None, max_pixels=7)
-    assert source.reading.max_pixels == 7
+    assert source.decode_config.max_pixels == 7
     config = json.loads((directory / "config.json").read_text())
     config["data"]["max_pixels"] = 9
     (directory / "config.json").write_text(json.dumps(config))
-    assert find_source(directory, photographic, None).reading.max_pixels == 9
+    assert find_source(directory, photographic, None).decode_config.max_pixels == 9
 
 
 def test_names_of_classes_are_compared_in_one_form_of_unicode(photographic, digits):
@@ -91,14 +91,14 @@ def test_names_of_classes_are_compared_in_one_form_of_unicode(photographic, digi
 
 def test_only_photographs_are_read_when_they_are_needed(metadata, photographic, tmp_path):
     def reading(metadata, name):
-        return find_source(tmp_path, metadata, name).reading
+        return find_source(tmp_path, metadata, name).decode_config
 
-    assert reading(photographic, "imagenette") == DecodeConfig(VIEW, options=OPTIONS)
+    assert reading(photographic, "imagenette") == DecodeConfig(CROP_POLICY, flags=OPTIONS)
     assert reading(photographic, "mnist_5k") is None
     assert reading(metadata, "cifar10") is None
     # What was trained on small images, taken whole, sees squares of photographs.
     assert reading(metadata, "folder") == DecodeConfig(
-        CropPolicy(12, 12, (12, 12), channels=1), options=OPTIONS
+        CropPolicy(12, 12, (12, 12), channels=1), flags=OPTIONS
     )
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("matplotlib")
-
 
 @pytest.fixture
 def compare_torch(monkeypatch):

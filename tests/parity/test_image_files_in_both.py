@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 import flax_vision as fv
 from flax_vision.cli.main import main
-from flax_vision.data.decode import decode_parts
+from flax_vision.data.decode import decode_crops
 from flax_vision.weights import published, saved_model
 from flax_vision.weights.importing import import_weights
 from flax_vision.weights.torchvision_modules import builder_of
@@ -85,7 +85,9 @@ def test_logits_and_the_five_most_probable_classes(name, photographs, tmp_path, 
     import_weights(name, str(path), tmp_path / "net")
     metadata, variables = kept
     pixels = [
-        decode_parts(file.read_bytes(), metadata.crop.middle.parts, metadata.image_shape)[0]
+        decode_crops(file.read_bytes(), metadata.crop.center_crop.crop_boxes, metadata.image_shape)[
+            0
+        ]
         for file in photographs
     ]
     logits = jax.jit(metadata.create_model().apply)(
@@ -109,7 +111,7 @@ def test_pixels_are_theirs_to_the_bit(weights, photographs, monkeypatch):
     crop = published.published("resnet50_v1_5", weights).transforms.crop
     assert crop.eval_resize == transforms.resize_size[0]
     for path in photographs:
-        ours = decode_parts(path.read_bytes(), crop.middle.parts, crop.image_shape)[0]
+        ours = decode_crops(path.read_bytes(), crop.center_crop.crop_boxes, crop.image_shape)[0]
         normalized = transforms(Image.open(path).convert("RGB")).double().numpy()
         pixels = (255 * (normalized * std + mean)).round().astype(np.uint8)
         np.testing.assert_array_equal(ours, pixels.transpose(1, 2, 0), err_msg=path.name)

@@ -19,7 +19,7 @@ def test_data_that_cannot_be_read_are_named(settings, name, config, monkeypatch)
     def fail(source, report):
         raise PermissionError(errno.EACCES, "Permission denied", "/photos/train")
 
-    monkeypatch.setattr(data_pipeline, "load_parts", fail)
+    monkeypatch.setattr(data_pipeline, "read_splits", fail)
     config.update_from_flattened_dict(settings)
     message = f"the data in '{name}' cannot be read .Permission denied.; fix this"
     with pytest.raises(UserError, match=message):

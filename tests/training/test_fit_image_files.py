@@ -95,7 +95,7 @@ def test_settings_of_a_folder_reach_the_data(tmp_path):
     settings = {"data.class_order": "sorted", "data.max_pixels": 10_000}
     setup = prepare(configuration(tmp_path, **settings), ignore)
     assert setup.metadata.class_names == ["10", "9"]
-    assert setup.parts.train.reading.max_pixels == 10_000
+    assert setup.parts.train.decode_config.max_pixels == 10_000
     (note,) = setup.notes
     assert note.startswith("skipped 1 file without an image extension (.heic 1), such as ")
 

@@ -195,12 +195,12 @@ def test_one_device_takes_a_batch_by_itself():
     "batches_of", [partial(training_batches, seed=0, epoch=0), evaluation_batches]
 )
 def test_of_each_batch_a_process_reads_its_own_images_alone(batches_of, rows, digits, monkeypatch):
-    images, read, views = digits.take(np.arange(38)), [], ArrayDataset.views
+    images, read, original = digits.take(np.arange(38)), [], ArrayDataset.batches
     whole = list(batches_of(images, 8))
     monkeypatch.setattr(
         ArrayDataset,
-        "views",
-        lambda self, each, epoch: read.extend(each) or views(self, each, epoch),
+        "batches",
+        lambda self, each, epoch: read.extend(each) or original(self, each, epoch),
     )
     own = list(batches_of(images, 8, rows=np.array(rows)))
     for part, batch in zip(own, whole, strict=True):

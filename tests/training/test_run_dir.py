@@ -312,7 +312,7 @@ def test_processes_with_other_images(digits, tmp_path, monkeypatch):
     with open_run(tmp_path, CONFIG) as run:
         run.claim_images(parts)
         other = json.dumps(
-            {**fingerprint.brief(fingerprint.identities(parts)), "test": "9 images, 0"}
+            {**fingerprint.summaries(fingerprint.split_fingerprints(parts)), "test": "9 images, 0"}
         )
         monkeypatch.setattr(multihost, "all_gather_text", lambda text: [text, text, other])
         message = "the same images: test is '10 images, .{8}' in process 0 and '9 images, 0'"

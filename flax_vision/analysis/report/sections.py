@@ -49,7 +49,7 @@ class Tested:
 
     def pixels(self, places: np.ndarray) -> np.ndarray:
         """Returns the images at `places` as the network's preprocessing gets them, uint8."""
-        ((images, _),) = self.images.views([places], None)
+        ((images, _),) = self.images.batches([places], None)
         return np.asarray(images)
 
     def file_names(self, places: np.ndarray) -> list[str]:

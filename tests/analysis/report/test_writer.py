@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_folders import VIEW, write_sizes
+from tiny_folders import CROP_POLICY, write_sizes
 
 from flax_vision.analysis.report import sections, trained_run
 from flax_vision.analysis.report import writer as run_module
@@ -18,7 +18,7 @@ from flax_vision.analysis.report.writer import write_report
 from flax_vision.cli.main import main
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import ArrayDataset
-from flax_vision.data.image_folder import ALL, find_folder
+from flax_vision.data.image_folder import ALL, image_folder_loaders
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.evaluation import run_data
@@ -158,7 +158,7 @@ def test_mistakes_say_what_was_predicted(read):
 
 def test_photographs_are_named(tmp_path):
     write_sizes(tmp_path, "ab", [(20, 20)])
-    photographs = find_folder(str(tmp_path), DecodeConfig(VIEW))[ALL]()
+    photographs = image_folder_loaders(str(tmp_path), DecodeConfig(CROP_POLICY))[ALL]()
     names = sections.Tested(photographs, None).file_names(np.array([1]))
     assert names == [str(tmp_path / "b/0.png")]
 
@@ -191,7 +191,7 @@ def test_images_of_which_none_can_be_read_are_left_out_with_a_warning(run, image
 def test_images_that_are_not_those_of_the_run_are_said_to_be_others(
     run, images, monkeypatch, capsys
 ):
-    monkeypatch.setattr(run_data, "load_part", lambda *source: images)
+    monkeypatch.setattr(run_data, "read_split", lambda *source: images)
     monkeypatch.setattr(run_module, "have_changed", lambda *of: "these are not the test images")
     assert main(["report", str(run)]) == 0
     assert capsys.readouterr().err == "warning: these are not the test images\n"

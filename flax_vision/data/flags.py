@@ -1,4 +1,4 @@
-"""How a person tells a program which data it is to have, for errors that say what to give."""
+"""Command-line flags that error messages name, and bounds of their values."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ CLASS_ORDERS = ("natural", "sorted")
 
 
 @dataclass(frozen=True)
-class Options:
-    """What options are called, with what stands before their value; as train.py has them.
+class DataFlags:
+    """Flags of one command, each with the text before its value; train.py's by default.
 
     Attributes:
-      name: of a data set.
-      tfds_dir: where TFDS keeps its sets.
-      image_dir: of a folder of photographs.
-      on_error: what becomes of images that cannot be read.
+      name: Name of the data set.
+      tfds_dir: Directory of prepared TFDS sets.
+      image_dir: Folder of images.
+      on_error: Treatment of unreadable images.
       max_pixels: Bound on the pixels of an image.
-      one_size: a sentence on what to do where images of several sizes would be read into memory.
+      one_size: Advice for images of several sizes that cannot be read into memory.
     """
 
     name: str = "--config.data.name="
@@ -31,11 +31,11 @@ class Options:
     on_error: str = "--config.data.on_error="
     max_pixels: str = "--config.data.max_pixels="
     one_size: str = (
-        "config.crop.size is 0; give the size of the part that the network sees, such as "
+        "config.crop.size is 0; give the height and width of a crop, such as "
         "--config.crop.size=224, and --config.data.resize=0 --config.data.crop=0; or a recipe for "
         "photographs, such as configs/resnet50.py:imagenet."
     )
 
 
-TRAINING = Options()
-"""Of train.py."""
+TRAIN_FLAGS = DataFlags()
+"""The flags of train.py."""
