@@ -13,7 +13,7 @@ from flax_vision.runtime.regular_files import read_regular
 from flax_vision.runtime.terminal import print_note
 
 if TYPE_CHECKING:
-    from flax_vision.weights.importing import Imported
+    from flax_vision.weights.import_weights import ImportedModel
 
 DESCRIPTION = """\
 Makes an export directory of weights for torchvision's form of a network, which `flax-vision
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Imports, and prints what was mapped."""
-    from flax_vision.weights.importing import import_weights
+    from flax_vision.weights.import_weights import import_weights
 
     imported = import_weights(
         options.name,
@@ -102,7 +102,7 @@ def _lines(path: str) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _summary(imported: "Imported", directory: str) -> str:
+def _summary(imported: "ImportedModel", directory: str) -> str:
     metadata = imported.metadata
     assert metadata.crop is not None  # of an import
     return (

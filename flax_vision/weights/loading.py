@@ -1,8 +1,8 @@
-"""Loads a trained model from an export directory, or from a finished or stopped run."""
+"""Loads a trained model from an export directory or a run directory."""
 
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from flax import linen as nn
 
@@ -10,7 +10,6 @@ from flax_vision.errors import UserError
 from flax_vision.runtime.paths import to_path
 from flax_vision.weights import saved_model
 from flax_vision.weights.run_checkpoints import (
-    Checkpoint,
     CorruptCheckpointError,
     UsableCheckpoints,
     find_checkpoints,
@@ -18,26 +17,10 @@ from flax_vision.weights.run_checkpoints import (
     saved_steps,
 )
 from flax_vision.weights.run_files import METADATA, RESULT, read_config
-from flax_vision.weights.saved_model import ModelMetadata
+from flax_vision.weights.saved_model import LoadedModel, ModelMetadata
 
-_WRITE = "give the training command again to write it"
-_HINT = f"delete it and {_WRITE}"
-
-
-class LoadedModel(NamedTuple):
-    """A trained model.
-
-    Attributes:
-      metadata: Description of the model.
-      model: The module.
-      variables: Its parameters and statistics, on the first device.
-      note: A line about the checkpoint of an unfinished run; empty for an export.
-    """
-
-    metadata: ModelMetadata
-    model: nn.Module
-    variables: Any
-    note: str = ""
+_ADVICE = "give the training command again to write it"
+_HINT = f"delete it and {_ADVICE}"
 
 
 def is_unfinished(path: Path) -> bool:
@@ -55,7 +38,7 @@ def load_metadata(path: str | Path) -> ModelMetadata:
     if not is_unfinished(path):
         return saved_model.load_metadata(path)
     if not (path / METADATA).is_file():
-        raise UserError(f"{path} is not finished and has no {METADATA}; {_WRITE}.")
+        raise UserError(f"{path} is not finished and has no {METADATA}; {_ADVICE}.")
     return saved_model.read_metadata(path / METADATA, _HINT)
 
 
@@ -69,28 +52,24 @@ def load_model(path: str | Path) -> LoadedModel:
     """
     path = to_path(path)
     if not is_unfinished(path):
-        return LoadedModel(*saved_model.load_export(path))
+        return saved_model.load_export(path)
     metadata, file = load_metadata(path), path / METADATA
-    model, expected = saved_model.describe_model(metadata, file, _HINT)
-    found = find_checkpoints(path)
-    if found is None:
+    model, shapes = saved_model.describe_model(metadata, file, _HINT)
+    checkpoints = find_checkpoints(path)
+    if checkpoints is None:
         raise UserError(
             f"no checkpoint in {path / 'checkpoints'} can be read; start the run again in another "
             "--workdir."
         )
-    variables = _load_variables(found.best)
-    saved_model.check_variables(metadata, expected, variables, file, _HINT)
-    return LoadedModel(metadata, model, variables, _note(path, found))
-
-
-def _load_variables(checkpoint: Checkpoint) -> Any:
     try:
-        return load_variables(checkpoint)
-    except Exception as error:  # Orbax raises anything
+        variables = load_variables(checkpoints.best)
+    except Exception as error:  # Orbax raises many types
         raise UserError(
-            f"{CorruptCheckpointError(checkpoint.step, error)}; if training has replaced it, "
+            f"{CorruptCheckpointError(checkpoints.best.step, error)}; if training has replaced it, "
             "give the command again."
         ) from error
+    saved_model.check_variables(metadata, shapes, variables, file, _HINT)
+    return LoadedModel(metadata, model, variables, _note(path, checkpoints))
 
 
 def load(path: str | Path) -> tuple[nn.Module, Any]:
@@ -110,15 +89,12 @@ def load(path: str | Path) -> tuple[nn.Module, Any]:
     return loaded.model, loaded.variables
 
 
-def _note(path: Path, found: UsableCheckpoints) -> str:
+def _note(path: Path, checkpoints: UsableCheckpoints) -> str:
     """Returns a line about the checkpoint of an unfinished run."""
-    best, epochs = found.best, read_config(path).get("epochs", "?")
-    done = len(found.newest.history)
-    is_of_epoch = bool(best.history) and best.history[-1]["step"] == best.step
-    taken = (
-        f"the checkpoint of epoch {best.history[-1]['epoch']}, the best so far"
-        if is_of_epoch
-        else f"its newest checkpoint, of step {best.step:,}"
-    )
-    note = f"{path} is not finished (epoch {done} of {epochs}); using {taken}"
-    return "; ".join([note, *found.damaged])
+    best, epochs = checkpoints.best, read_config(path).get("epochs", "?")
+    finished = len(checkpoints.newest.history)
+    chosen = f"its newest checkpoint, of step {best.step:,}"
+    if best.history and best.history[-1]["step"] == best.step:
+        chosen = f"the checkpoint of epoch {best.history[-1]['epoch']}, the best so far"
+    note = f"{path} is not finished (epoch {finished} of {epochs}); using {chosen}"
+    return "; ".join([note, *checkpoints.damaged])

@@ -29,7 +29,7 @@ NORMALIZED = saved_model.ModelMetadata(
     preprocessing=Preprocessing([125.0, 123.0, 114.0], [63.0, 62.0, 67.0]),
     metrics={},
 )
-CARD = saved_model.ModelMetadata(
+METADATA = saved_model.ModelMetadata(
     name="lenet5_modern",
     options={},
     class_names=["cat", "dog", "owl"],
@@ -43,8 +43,8 @@ READER = Path(__file__).parent / "read_elsewhere.py"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
-    init = jax.jit(CARD.create_model().init)
-    saved_model.save(path / "export", CARD, init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
+    init = jax.jit(METADATA.create_model().init)
+    saved_model.save(path / "export", METADATA, init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
     return path
 
 
@@ -132,7 +132,7 @@ def test_preprocessing_is_a_part_of_it_on_request(run, tmp_path):
     export.export(run, "stablehlo", path, preprocessing=True)
     images = np.random.default_rng(0).integers(0, 256, (3, 20, 24, 1), np.uint8)
     model, variables = fv.load(run)
-    expected = np.asarray(model.apply(variables, CARD.preprocessing(images)))
+    expected = np.asarray(model.apply(variables, METADATA.preprocessing(images)))
     found = logits_elsewhere("stablehlo", path, images, tmp_path)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
@@ -153,7 +153,7 @@ def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
     monkeypatch.setattr(jax.export, "export", kept)
     monkeypatch.setattr(jax.export.Exported, "serialize", lambda self: b"")
     program = export.ExportedFunction(lambda x: model.apply(variables, x), shape, "float32")
-    export._write_stablehlo(tmp_path / "net", CARD, program)
+    export._write_stablehlo(tmp_path / "net", METADATA, program)
     text = lowered[0].mlir_module()
     calls = {
         line.split("@")[1].split("(")[0] for line in text.splitlines() if "custom_call" in line
@@ -217,7 +217,7 @@ def test_card_stands_beside_files_without_metadata(suffix, run, tmp_path, monkey
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
     export.export(run, form, path)
     beside = tmp_path / f"net{suffix}.json"
-    assert saved_model.from_json(beside.read_text()) == CARD
+    assert saved_model.from_json(beside.read_text()) == METADATA
     assert {file.name for file in tmp_path.iterdir()} == {path.name, beside.name}
     path.unlink()
     with pytest.raises(UserError, match=f"net{suffix}.json' exists; give another -o"):
@@ -233,7 +233,7 @@ def test_export_replaces_the_rest_of_a_killed_one(run, tmp_path):
 
 def test_orbax_is_what_load_takes(run, tmp_path):
     export.export(run, "orbax", tmp_path / "net")
-    assert saved_model.load_metadata(tmp_path / "net") == CARD
+    assert saved_model.load_metadata(tmp_path / "net") == METADATA
     assert fv.load(tmp_path / "net")[0] == fv.load(run)[0]
 
 
@@ -261,7 +261,7 @@ def test_mistakes_are_one_line_and_leave_nothing(arguments, message, run, tmp_pa
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_has_no_graph(dtype, tmp_path, monkeypatch, capsys):
-    metadata = dataclasses.replace(CARD, options={"dtype": dtype})
+    metadata = dataclasses.replace(METADATA, options={"dtype": dtype})
     (tmp_path / "net").mkdir()
     (tmp_path / "net/model.json").write_text(metadata.to_json())
     write_checksums(tmp_path / "net")

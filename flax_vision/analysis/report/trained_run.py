@@ -17,8 +17,8 @@ from flax_vision.weights.run_files import (
     read_launches,
     read_records,
     read_result,
+    recover_history,
 )
-from flax_vision.weights.run_records import recover_history
 
 _LEFT_OUT = "the report leaves it out"
 

@@ -91,7 +91,7 @@ def _sections(
     yield sections.first_layer(variables)
     if tested is not None:
         yield sections.feature_maps(metadata, model, variables, tested)
-    yield sections.network(summarize(model, metadata.seen_shape))
+    yield sections.network(summarize(model, metadata.input_shape))
     yield sections.configuration(run.config, run.starts, run.records)
 
 
@@ -112,7 +112,7 @@ def _page(run: TrainedRun, shown: Sequence[Section]) -> str:
     return page(
         title=f"{metadata.name} on {run.config['data']['name']}",
         subtitle=f"{len(metadata.class_names):,} classes; the network sees images of "
-        f"{'x'.join(map(str, metadata.seen_shape))}.",
+        f"{'x'.join(map(str, metadata.input_shape))}.",
         facts=_facts(metadata.metrics) | {"parameters": f"{parameters:,}"},
         sections=shown,
         footer=f"Made by flax_vision {version('flax_vision')}, {made}.",

@@ -24,8 +24,7 @@ from flax_vision.errors import UserError
 from flax_vision.evaluation import run_data
 from flax_vision.training import fit as fit_module
 from flax_vision.training.display import Display
-from flax_vision.weights import run_records, saved_model
-from flax_vision.weights.loading import LoadedModel
+from flax_vision.weights import run_files, saved_model
 from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 CLASSES = ["<cat>", "dog & $co", "owl", "ant"]
@@ -267,7 +266,7 @@ def replace_metrics(run, tmp_path, content, monkeypatch):
     (tmp_path / "metrics.jsonl").write_text(content)
     newest = Checkpoint(tmp_path, 9, [{"epoch": 9, "epoch_seconds": 1.0, "train/loss": 0.0625}])
     monkeypatch.setattr(
-        run_records, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
+        run_files, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
     )
     return newest.history
 
@@ -297,7 +296,7 @@ def test_run_before_the_end_of_its_first_epoch():
 
 def test_checkpoint_of_an_unfinished_run_is_named(run, images, monkeypatch):
     def loaded(path):
-        return LoadedModel(*saved_model.load_export(path), "epoch 1 of 2; using the checkpoint")
+        return saved_model.load_export(path)._replace(note="epoch 1 of 2; using the checkpoint")
 
     monkeypatch.setattr(trained_run, "load_model", loaded)
     page, warning = write_report(run, images)
