@@ -22,7 +22,7 @@ from flax_vision.runtime.terminal import configure_streams, print_error, print_n
 from flax_vision.text import counted, printable
 
 if TYPE_CHECKING:
-    from flax_vision.analysis.profiler import Time
+    from flax_vision.analysis.profiler import OpTime
 
 _DESCRIBED = {
     "evaluate": (evaluation, "test what was trained, as its paper did"),
@@ -230,7 +230,7 @@ def _summary(options: argparse.Namespace) -> None:
         return
     from flax_vision.analysis import communication
 
-    meshes = communication.beside_data(create, axes, rows, shape, options.batch_size)
+    meshes = communication.compare_with_data_parallel(create, axes, rows, shape, options.batch_size)
     if options.format == "json":
         print(json.dumps({"layers": layers, "batch_size": options.batch_size, **meshes}, indent=2))
         return
@@ -246,16 +246,16 @@ def _summary(options: argparse.Namespace) -> None:
 def _bench(options: argparse.Namespace) -> None:
     from flax_vision.analysis.benchmark import (
         BATCH_SIZES,
-        check,
+        check_model,
         matrix_product_gigaflops,
-        measure_apart,
+        measure_in_subprocess,
     )
     from flax_vision.ops.cpu import onednn_library
 
     model_options = arguments.model_options(options.options)
     names = options.names or list(BATCH_SIZES)
     for name in names:
-        check(name, options.image_size, model_options)
+        check_model(name, options.image_size, model_options)
     modes = [options.mode] if options.mode else ["training", "inference"]
     print_note(f"{onednn_library.describe()}; {environment.describe()}")
     limit = matrix_product_gigaflops()
@@ -264,7 +264,7 @@ def _bench(options: argparse.Namespace) -> None:
     for name, mode in itertools.product(names, modes):
         print_note(f"measuring {name}, {mode}")
         batch_size = options.batch_size or BATCH_SIZES.get(name, 16)
-        speed = measure_apart(
+        speed = measure_in_subprocess(
             name,
             mode,
             batch_size,
@@ -280,12 +280,12 @@ def _bench(options: argparse.Namespace) -> None:
 
 
 def _profile(options: argparse.Namespace) -> None:
-    from flax_vision.analysis.benchmark import BATCH_SIZES, check
+    from flax_vision.analysis.benchmark import BATCH_SIZES, check_model
     from flax_vision.analysis.profiler import profile
     from flax_vision.ops.cpu import onednn_library
 
     model_options = arguments.model_options(options.options)
-    check(options.name, options.image_size, model_options)
+    check_model(options.name, options.image_size, model_options)
     print_note(f"{onednn_library.describe()}; {environment.describe()}")
     batch_size = options.batch_size or BATCH_SIZES.get(options.name, 16)
     found = profile(options.name, options.mode, batch_size, options.image_size, model_options)
@@ -298,7 +298,7 @@ def _profile(options: argparse.Namespace) -> None:
             print_table(rows, options.format)
 
 
-def _rows_of_times(heading: str, times: Mapping[str, "Time"]) -> list[dict[str, Any]]:
+def _rows_of_times(heading: str, times: Mapping[str, "OpTime"]) -> list[dict[str, Any]]:
     total = sum(time.total for time in times.values())
     longest = sorted(times.items(), key=lambda item: -item[1].total)
     return [

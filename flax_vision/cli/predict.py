@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_picture(path: Path, overwrite: bool, count: int) -> None:
     """Raises a UserError where the picture could not be drawn in the end."""
-    from flax_vision.analysis.report.figures.predictions import MOST
+    from flax_vision.analysis.report.figures.predictions import MAX_PHOTOGRAPHS
 
     if path.is_dir():
         raise UserError(f"--picture {str(path)!r} is a directory; give the name of a file.")
@@ -126,18 +126,18 @@ def _check_picture(path: Path, overwrite: bool, count: int) -> None:
         )
     if not path.absolute().parent.is_dir():
         raise UserError(f"--picture {str(path)!r} is in a folder that does not exist; create it.")
-    if count > MOST:
+    if count > MAX_PHOTOGRAPHS:
         raise UserError(
-            f"--picture shows at most {MOST} photographs, and there are {count:,}; give fewer, or "
-            "leave it out."
+            f"--picture shows at most {MAX_PHOTOGRAPHS} photographs, and there are {count:,}; give "
+            "fewer, or leave it out."
         )
 
 
 def _draw(classifier: "Classifier", predictions: "Predictions", path: Path) -> None:
-    from flax_vision.analysis.report.figures.predictions import MOST_BARS, draw
+    from flax_vision.analysis.report.figures.predictions import MAX_BARS, draw
 
-    if len(predictions[0].classes) > MOST_BARS:
-        print_note(f"the picture has the {MOST_BARS} most probable classes of each")
+    if len(predictions[0].classes) > MAX_BARS:
+        print_note(f"the picture has the {MAX_BARS} most probable classes of each")
     picture = draw(classifier, predictions)
     try:
         picture.savefig(path)

@@ -19,7 +19,7 @@ on the page:
   loss, accuracy and learning rate by epoch; the confusion matrix of the test images; the mistakes
   that the network was surest of; the kernels of the first layer; what each stage makes of a few
   test images; the table of the layers; configuration, versions and times.
-  Where the test images cannot be had any more, their pictures are left out, with a warning.
+  Where the test images cannot be had any more, their figures are left out, with a warning.
 
 examples:
   flax-vision report runs/lenet5

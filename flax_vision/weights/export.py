@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
@@ -158,13 +157,13 @@ def _check_precision(metadata: ModelMetadata) -> None:
 
 
 def _exported_function(
-    metadata: ModelMetadata, model: nn.Module, variables: Any, preprocessing: bool
+    metadata: ModelMetadata, model: Any, variables: Any, preprocessing: bool
 ) -> ExportedFunction:
     if not preprocessing:
         return ExportedFunction(partial(model.apply, variables), metadata.input_shape, "float32")
 
     def function(images: Any) -> jax.Array:
-        logits: Any = model.apply(variables, metadata.preprocessing(images))
+        logits: jax.Array = model.apply(variables, metadata.preprocessing(images))
         return logits
 
     return ExportedFunction(function, tuple(metadata.image_shape), "uint8")

@@ -148,7 +148,7 @@ def known_limit(monkeypatch):
 @pytest.mark.usefixtures("known_limit")
 def test_bench(capsys):
     (speed,) = run_json(capsys, *BENCH, "--options", "background=0.0")
-    assert (speed["network"], speed["mode"], speed["batch_size"]) == ("lenet5", "inference", 2)
+    assert (speed["model"], speed["mode"], speed["batch_size"]) == ("lenet5", "inference", 2)
     assert len(speed["step_seconds"]) >= 3
     assert speed["limit"] == 50.0
 
@@ -158,7 +158,7 @@ def test_bench_as_a_table(capsys):
     assert main([*BENCH]) == 0
     captured = capsys.readouterr()
     header, row = captured.out.splitlines()
-    assert header.split()[:3] == ["network", "mode", "batch"]
+    assert header.split()[:3] == ["model", "mode", "batch"]
     assert row.split()[:3] == ["lenet5", "inference", "2"]
     assert "convolutions: " in captured.err
 

@@ -224,7 +224,7 @@ def changed_archive(path, **changed):
         ),
         (
             lambda path: changed_archive(path, **{"data/0": b"short"}),
-            "is damaged, or not a PyTorch file (RuntimeError: record size (5 bytes) does not",
+            "is damaged, or not a PyTorch file (RuntimeError: Trying to resize storage",
         ),
         (
             lambda path: changed_archive(path, **{"data/0": None}),

@@ -114,7 +114,7 @@ def test_page_has_its_sections_in_order(read):
 def page_sections():
     return [
         *("Training", "Confusion", "Most confident mistakes", "First layer", "Feature maps"),
-        *("Network", "Run"),
+        *("Model", "Run"),
     ]
 
 
@@ -173,9 +173,9 @@ def test_without_test_images_the_rest_is_there_with_a_warning(run, capsys):
     assert main(["report", str(run)]) == 0  # there is no set `noise`
     captured = capsys.readouterr()
     assert captured.out == f"{run}/report/index.html\n"
-    assert captured.err.startswith("warning: pictures of test images are left out: ")
+    assert captured.err.startswith("warning: figures of test images are left out: ")
     page = (run / "report/index.html").read_text()
-    assert "Pictures of test images are left out" in page
+    assert "Figures of test images are left out" in page
     assert page.count("<img") == 4
 
 
@@ -185,7 +185,7 @@ def test_images_of_which_none_can_be_read_are_left_out_with_a_warning(run, image
 
     monkeypatch.setattr(run_module, "measure", fail)
     page, warning = write_report(run, images)
-    assert warning == "pictures of test images are left out: no image can be read"
+    assert warning == "figures of test images are left out: no image can be read"
     assert page.read_text().count("<img") == 4
 
 
@@ -230,7 +230,7 @@ EPOCH = '{"epoch": 1, "epoch_seconds": 1.0}'
         ("config.json", None, "is missing"),
         ("config.json", "{}", "is damaged (it is empty)"),
         ("config.json", '{"data": 3}', "is damaged (Expected `object`, got `int` - at `$.data`)"),
-        ("config.json", '{"seed": 3}', "is damaged (data has no directory)"),
+        ("config.json", '{"seed": 3}', "is damaged (data has no name)"),
     ],
 )
 def test_damaged_files_are_one_error(name, content, message, run, tmp_path, capsys):
