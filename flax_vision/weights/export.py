@@ -94,8 +94,8 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
     try:
         unfinished.mkdir()
         chosen.write(unfinished / output.name, metadata, content)
-        if output.suffix in _WITHOUT_METADATA:
-            (unfinished / _metadata_file(output).name).write_text(metadata.to_json())
+        for file in _files(unfinished / output.name)[1:]:
+            file.write_text(metadata.to_json())
         for file in sorted(unfinished.iterdir(), reverse=True):  # the metadata first
             file.rename(output.with_name(file.name))
     except OSError as error:
@@ -119,8 +119,7 @@ def _check_format(form: str, output: Path, preprocessing: bool) -> _Format:
             f"-o is {str(output)!r}, and a file in the format {form} ends with "
             f"{' or '.join(chosen.suffixes)}; give such a name."
         )
-    files = (output, _metadata_file(output)) if output.suffix in _WITHOUT_METADATA else (output,)
-    for file in files:
+    for file in _files(output):
         if file.exists() or file.is_symlink():
             raise UserError(f"{str(file)!r} exists; give another -o, or delete it first.")
     if not output.absolute().parent.is_dir():
@@ -137,8 +136,10 @@ def _check_format(form: str, output: Path, preprocessing: bool) -> _Format:
     return chosen
 
 
-def _metadata_file(output: Path) -> Path:
-    return output.with_name(f"{output.name}.json")
+def _files(output: Path) -> list[Path]:
+    """Returns the file, and a second file for the metadata if its format has none."""
+    has_second = output.suffix in (".pth", ".pt", ".stablehlo")
+    return [output, output.with_name(f"{output.name}.json")] if has_second else [output]
 
 
 def _metadata(metadata: ModelMetadata) -> dict[str, str]:
@@ -161,12 +162,11 @@ def _exported_function(
 ) -> ExportedFunction:
     if not preprocessing:
         return ExportedFunction(partial(model.apply, variables), metadata.input_shape, "float32")
-
-    def function(images: Any) -> jax.Array:
-        logits: jax.Array = model.apply(variables, metadata.preprocessing(images))
-        return logits
-
-    return ExportedFunction(function, tuple(metadata.image_shape), "uint8")
+    return ExportedFunction(
+        lambda images: model.apply(variables, metadata.preprocessing(images)),
+        tuple(metadata.image_shape),
+        "uint8",
+    )
 
 
 def _write_safetensors(path: Path, metadata: ModelMetadata, variables: Mapping[str, Any]) -> None:
@@ -223,9 +223,6 @@ def _write_onnx(path: Path, metadata: ModelMetadata, exported: ExportedFunction)
 
     write_onnx(path, *exported, _metadata(metadata))
 
-
-_WITHOUT_METADATA = (".pth", ".pt", ".stablehlo")
-"""Suffixes of files without metadata; a second file has the description of the model."""
 
 _FORMATS = {
     "orbax": _Format(saved_model.save),

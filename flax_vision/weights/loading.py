@@ -1,6 +1,7 @@
 """Loads a trained model from an export directory or a run directory."""
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from flax_vision.errors import UserError
 from flax_vision.runtime.paths import to_path
 from flax_vision.weights import saved_model
 from flax_vision.weights.run_checkpoints import (
+    Checkpoint,
     CorruptCheckpointError,
     UsableCheckpoints,
     find_checkpoints,
@@ -53,23 +55,26 @@ def load_model(path: str | Path) -> LoadedModel:
     path = to_path(path)
     if not is_unfinished(path):
         return saved_model.load_export(path)
-    metadata, file = load_metadata(path), path / METADATA
-    model, shapes = saved_model.describe_model(metadata, file, _HINT)
+    metadata = load_metadata(path)
     checkpoints = find_checkpoints(path)
     if checkpoints is None:
         raise UserError(
             f"no checkpoint in {path / 'checkpoints'} can be read; start the run again in another "
             "--workdir."
         )
+    load = partial(_load_checkpoint, checkpoints.best)
+    loaded = saved_model.restore_model(metadata, path / METADATA, _HINT, load)
+    return loaded._replace(note=_note(path, checkpoints))
+
+
+def _load_checkpoint(checkpoint: Checkpoint) -> Any:
     try:
-        variables = load_variables(checkpoints.best)
+        return load_variables(checkpoint)
     except Exception as error:  # Orbax raises many types
         raise UserError(
-            f"{CorruptCheckpointError(checkpoints.best.step, error)}; if training has replaced it, "
-            "give the command again."
+            f"{CorruptCheckpointError(checkpoint.step, error)}; if training has replaced it, give "
+            "the command again."
         ) from error
-    saved_model.check_variables(metadata, shapes, variables, file, _HINT)
-    return LoadedModel(metadata, model, variables, _note(path, checkpoints))
 
 
 def load(path: str | Path) -> tuple[nn.Module, Any]:

@@ -45,6 +45,11 @@ class _Augmentation(TypedDict, total=False):
     flip: bool
 
 
+class _Epoch(TypedDict):
+    epoch: int
+    epoch_seconds: _Seconds
+
+
 class _Data(TypedDict, total=False):
     name: str
     tfds_dir: str
@@ -96,11 +101,6 @@ _Result = TypedDict(
 )
 
 
-class _Epoch(TypedDict):
-    epoch: int
-    epoch_seconds: _Seconds
-
-
 def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
     """Returns the configuration in a run directory; empty if there is none.
 
@@ -140,8 +140,8 @@ def read_dataset(path: Path, hint: str) -> dict[str, Any] | None:
     Raises:
       UserError: The file cannot be read or is damaged.
     """
-    images: dict[str, Any] | None = _read_json(path / DATASET, _DatasetRecord, hint)
-    return images
+    dataset: dict[str, Any] | None = _read_json(path / DATASET, _DatasetRecord, hint)
+    return dataset
 
 
 def read_result(path: Path, hint: str) -> dict[str, Any] | None:
@@ -180,9 +180,7 @@ def read_records(path: Path, hint: str = RESTORE) -> Records:
     for number, line in enumerate(_read(file, hint).splitlines(), 1):
         record = _parse(line, file, hint)
         problem = _problem(record, dict[str, float])
-        if not problem and "epoch" in record:
-            problem = _problem(record, _Epoch)
-        if problem:
+        if problem or ("epoch" in record and (problem := _problem(record, _Epoch))):
             raise _damaged(file, f"line {number}: {problem}", hint)
         records.append(record)
     return records

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from flax_vision.runtime.checksums import ChecksumError, check_checksums, write_
 from flax_vision.runtime.regular_files import read_regular
 from flax_vision.text import counted
 from flax_vision.weights import array_tree
-from flax_vision.weights.array_tree import Shape, check_finite, shape_differences
+from flax_vision.weights.array_tree import check_finite, shape_differences
 from flax_vision.weights.model_metadata import ModelMetadata, OtherFormatError, from_json
 from flax_vision.weights.run_files import CONFIG
 
@@ -111,67 +111,54 @@ def load_export(path: str | Path) -> LoadedModel:
     """
     metadata, directory = load_metadata(path), _export_directory(path)
     _check_files(directory)
-    file, hint = directory / _METADATA, _hint(directory)
-    model, shapes = describe_model(metadata, file, hint)
-    try:
-        variables = array_tree.load_tree(directory / _VARIABLES)
-    except Exception as error:  # Orbax raises many types for damaged files, over many lines
-        reason = str(error).strip().splitlines()[0][:_MAX_REASON]
-        raise UserError(
-            f"{directory / _VARIABLES} cannot be read ({reason}); export the model again."
-        ) from error
-    check_variables(metadata, shapes, variables, file, hint)
-    return LoadedModel(metadata, model, variables)
+
+    def load_variables() -> Any:
+        try:
+            return array_tree.load_tree(directory / _VARIABLES)
+        except Exception as error:  # Orbax raises many types for damaged files, over many lines
+            reason = str(error).strip().splitlines()[0][:_MAX_REASON]
+            raise UserError(
+                f"{directory / _VARIABLES} cannot be read ({reason}); export the model again."
+            ) from error
+
+    return restore_model(metadata, directory / _METADATA, _hint(directory), load_variables)
 
 
-def describe_model(
-    metadata: ModelMetadata, file: Path, hint: str
-) -> tuple[nn.Module, dict[str, Shape]]:
-    """Returns a model and the shapes of its arrays by name.
+def restore_model(
+    metadata: ModelMetadata, file: Path, hint: str, load_variables: Callable[[], Any]
+) -> LoadedModel:
+    """Creates a described model, and loads variables that fit it.
 
     Args:
       metadata: Description of the model.
       file: File of the description.
-      hint: Advice for an impossible model.
+      hint: Advice for a description or variables that do not fit.
+      load_variables: Function that loads parameters and statistics.
 
     Raises:
-      UserError: The model is impossible.
+      UserError: The model is impossible, or the variables do not fit it or are not finite.
     """
     try:
         model = metadata.create_model()
         images = jax.ShapeDtypeStruct((1, *metadata.input_shape), "float32")
-        variables = jax.eval_shape(model.init, jax.random.key(0), images)
+        expected = jax.eval_shape(model.init, jax.random.key(0), images)
     except (TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{file} describes an impossible model ({reason}); {hint}.") from error
-    return model, {name: x.shape for name, x in flatten_dict(variables, sep="/").items()}
-
-
-def check_variables(
-    metadata: ModelMetadata,
-    shapes: Mapping[str, Shape],
-    variables: Any,
-    file: Path,
-    hint: str,
-) -> None:
-    """Raises a UserError if variables do not fit a described model, or are not finite.
-
-    Args:
-      metadata: Description of the model.
-      shapes: Shapes of the model's arrays by name.
-      variables: Parameters and statistics.
-      file: File of the description.
-      hint: Advice for a mismatch.
-    """
+    variables = load_variables()
     arrays = flatten_dict(variables, sep="/")
-    problems = shape_differences(shapes, {name: x.shape for name, x in arrays.items()})
-    if problems:
+    shapes = [
+        {name: x.shape for name, x in tree.items()}
+        for tree in (flatten_dict(expected, sep="/"), arrays)
+    ]
+    if problems := shape_differences(*shapes):
         raise UserError(
             f"the arrays in {file.parent} do not fit the {metadata.name} for "
             f"{counted(len(metadata.class_names), 'class', 'classes')} in {file.name}; {problems}. "
             f"{hint[:1].upper()}{hint[1:]}."
         )
     check_finite(arrays, f"{hint}, {file.parent} is damaged")
+    return LoadedModel(metadata, model, variables)
 
 
 def _check_files(directory: Path, items: Sequence[str] | None = None) -> None:

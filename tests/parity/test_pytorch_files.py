@@ -1,4 +1,4 @@
-"""Files of PyTorch's, of all ages and kinds, and what torchvision publishes."""
+"""PyTorch files of all ages and kinds, and torchvision's pretrained weights."""
 
 import re
 import socket
@@ -33,7 +33,7 @@ NAME = "resnet18_v1_5"
 
 
 class Evil:
-    """What makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -71,7 +71,7 @@ def test_views_of_one_storage_and_tensors_without_elements(tmp_path):
     tensors = {
         "whole": whole,
         "turned": whole.T,
-        "part": whole[1:, 1::2],
+        "slice": whole[1:, 1::2],
         "none": torch.zeros(0, 3),
     }
     torch.save(tensors, tmp_path / "net.pth")
@@ -106,10 +106,10 @@ def test_archive_that_another_program_packed(compression, state_dict, tmp_path):
 def test_files_of_all_ages_are_imported(archive, state_dict, tmp_path, monkeypatch):
     path = tmp_path / "net.pth"
     torch.save(state_dict, path, _use_new_zipfile_serialization=archive)
-    kept = []
-    monkeypatch.setattr(saved_model, "save", lambda path, *what: kept.extend(what))
+    saved = []
+    monkeypatch.setattr(saved_model, "save", lambda path, *what: saved.extend(what))
     assert main(["import-weights", NAME, str(path), str(tmp_path / "net")]) == 0
-    np.testing.assert_array_equal(kept[1]["params"]["fc"]["bias"], state_dict["fc.bias"])
+    np.testing.assert_array_equal(saved[1]["params"]["fc"]["bias"], state_dict["fc.bias"])
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_file_that_was_cut(state_dict, tmp_path):
 
 @pytest.fixture
 def hub(tmp_path):
-    """A directory of downloads of its own."""
+    """Temporary directory of downloads."""
     before = torch.hub.get_dir()
     torch.hub.set_dir(str(tmp_path / "hub"))
     yield tmp_path / "hub/checkpoints"
@@ -266,10 +266,10 @@ def test_weights_that_are_there_are_not_downloaded(hub, tmp_path, monkeypatch):
     module = torchvision.models.resnet18(weights=None)
     hub.mkdir(parents=True)
     torch.save(module.state_dict(), hub / "resnet18-f37072fd.pth")
-    kept = []
-    monkeypatch.setattr(saved_model, "save", lambda path, *what: kept.extend(what))
+    saved = []
+    monkeypatch.setattr(saved_model, "save", lambda path, *what: saved.extend(what))
     imported = import_weights(NAME, "torchvision:DEFAULT", tmp_path / "net")
-    metadata, variables = kept
+    metadata, variables = saved
     assert metadata.class_names[:2] == ["tench", "goldfish"]
     assert imported.class_names_from == "ImageNet's, from torchvision"
     assert metadata.preprocessing == Preprocessing(
@@ -284,12 +284,12 @@ WEIGHTS = [
     for weights in torchvision.models.get_model_weights(torchvision_name(name))
     if weights.name != "IMAGENET1K_FEATURES"
 ]
-"""All that torchvision has trained of the fifteen networks."""
+"""Every pretrained weights of the fifteen models in torchvision."""
 
 
 @pytest.fixture
 def downloads(hub, monkeypatch):
-    """What would have been downloaded: the address, and how its checksum begins."""
+    """Requested downloads: address and start of the checksum."""
     asked = []
 
     def download(url, path, hash_prefix):
@@ -313,7 +313,7 @@ def state_dict_of(builder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "weights"), WEIGHTS)
-def test_card_records_what_torchvision_says_of_its_weights(
+def test_metadata_records_torchvisions_preprocessing(
     name, weights, downloads, tmp_path, monkeypatch
 ):
     found = state_dict_of(torchvision_name(name))

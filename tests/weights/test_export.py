@@ -1,4 +1,4 @@
-"""What is written for other programs, read by them in processes of their own."""
+"""Exports in other formats, read in other processes."""
 
 import dataclasses
 import json
@@ -50,7 +50,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def normalized(tmp_path_factory):
-    """A network with batch statistics, which are far from what they are at first."""
+    """A model with batch statistics that differ from their initial values."""
     path = tmp_path_factory.mktemp("normalized")
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), "float32")
     shapes = flatten_dict(jax.eval_shape(NORMALIZED.create_model().init, jax.random.key(0), images))
@@ -65,7 +65,7 @@ def normalized(tmp_path_factory):
 
 
 def logits_elsewhere(form, path, images, folder, network=""):
-    """Returns what another process makes of one image and of the others, without flax_vision."""
+    """Returns the logits of another process, which cannot import flax_vision."""
     np.save(folder / "images.npy", images)
     files = [str(path), str(folder / "images.npy"), str(folder / "logits.npy")]
     subprocess.run([sys.executable, READER, form, *files, network], check=True)
@@ -73,7 +73,7 @@ def logits_elsewhere(form, path, images, folder, network=""):
 
 
 def check_arrays(file, variables):
-    """Compares what the other process read with the variables, bit for bit."""
+    """Compares the arrays of the other process with the variables, bit for bit."""
     expected = flatten_dict(variables, sep="/")
     with np.load(file) as found:
         assert set(found) == expected.keys()
@@ -163,14 +163,14 @@ def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
     assert "optimization_barrier" not in text
 
 
-def test_plain_forms_are_for_a_while():
+def test_reference_ops_are_temporary():
     fast = backend.use_cpu_kernels()
     with backend.reference_ops():
         assert not backend.use_cpu_kernels()
     assert backend.use_cpu_kernels() == fast
 
 
-def test_safetensors_have_our_names_and_the_card(run, tmp_path):
+def test_safetensors_have_our_names_and_the_metadata(run, tmp_path):
     from safetensors import safe_open
 
     path = tmp_path / "net.safetensors"
@@ -208,12 +208,12 @@ def test_class_names_stand_in_the_metadata_of_torchvisions_form(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".stablehlo"])
-def test_card_stands_beside_files_without_metadata(suffix, run, tmp_path, monkeypatch):
+def test_metadata_file_stands_beside_files_without_metadata(suffix, run, tmp_path, monkeypatch):
     def write(path, metadata, network):
         path.write_text("numbers")
 
     form, path = "stablehlo" if suffix == ".stablehlo" else "torchvision", tmp_path / f"net{suffix}"
-    monkeypatch.setitem(export._FORMATS, form, (write, (suffix,), ()))
+    monkeypatch.setitem(export._FORMATS, form, export._Format(write, (suffix,)))
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
     export.export(run, form, path)
     beside = tmp_path / f"net{suffix}.json"
@@ -306,7 +306,7 @@ def test_disk_that_is_full_leaves_nothing(run, tmp_path, monkeypatch):
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(export._FORMATS, "safetensors", (fail, (".safetensors",), ()))
+    monkeypatch.setitem(export._FORMATS, "safetensors", export._Format(fail, (".safetensors",)))
     with pytest.raises(UserError, match="No space left"):
         export.export(run, "safetensors", tmp_path / "net.safetensors")
     assert list(tmp_path.iterdir()) == []

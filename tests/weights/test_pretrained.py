@@ -1,4 +1,4 @@
-"""Without torchvision; tests/parity has what it publishes."""
+"""Pretrained weights without torchvision; the parity tests have torchvision."""
 
 import sys
 
@@ -10,7 +10,7 @@ from flax_vision.errors import UserError
 from flax_vision.weights.pretrained import Transforms, imagenet_class_names, load_pretrained
 
 
-def test_what_torchvisions_networks_see():
+def test_preprocessing_of_torchvisions_models():
     """https://pytorch.org/vision: resize to 256, the middle 224x224, ImageNet's mean and std."""
     expected = CropPolicy(size=224, eval_resize=256, resize_range=(256, 256), as_torchvision=True)
     assert Transforms().crop_policy == expected

@@ -51,11 +51,11 @@ def test_load_takes_the_run_directory_and_a_string(export):
     assert fv.load(str(export.parent))[0] == fv.load(export)[0]
 
 
-def test_card_comes_back_whole(export):
+def test_metadata_round_trip(export):
     assert saved_model.load_metadata(export) == METADATA
 
 
-def test_card_of_photographs_says_what_is_seen_of_them(tmp_path, variables):
+def test_metadata_of_photographs_has_their_crop(tmp_path, variables):
     crop = CropPolicy(size=28, eval_resize=32, resize_range=(28, 36), scale=(0.5, 1.0), channels=1)
     metadata = dataclasses.replace(METADATA, crop=crop)
     saved_model.save(tmp_path, metadata, variables)
@@ -83,7 +83,7 @@ def test_directory_without_an_export(tmp_path):
 
 
 def edit(export, **changes):
-    """Changes the card of an export, and updates its checksums."""
+    """Changes the metadata of an export, and updates its checksums."""
     metadata = json.loads((export / "model.json").read_text())
     (export / "model.json").write_text(json.dumps(metadata | changes))
     write_checksums(export)
@@ -109,7 +109,7 @@ def test_export_of_another_version(form, message, export):
         fv.load(export)
 
 
-def test_card_that_describes_no_network(export):
+def test_metadata_of_an_unknown_model(export):
     edit(export, name="lenet6")
     with pytest.raises(UserError, match="unknown network 'lenet6'"):
         fv.load(export)
@@ -125,7 +125,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 @pytest.mark.parametrize("content", ["", "null", '{"format": 3, "name": NaN}', "[" * 10**5])
-def test_damaged_card_is_one_line_of_every_command(content, command, export, capfd):
+def test_damaged_metadata_is_one_line_of_every_command(content, command, export, capfd):
     run = export.parent
     (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 1, "epoch_seconds": 1}\n')
     (run / "launches.json").write_text("[]")
@@ -185,7 +185,7 @@ def test_variables_that_orbax_does_not_take(export):
         fv.load(export)
 
 
-def test_arrays_that_the_card_does_not_describe_are_listed(export):
+def test_arrays_that_the_metadata_does_not_describe_are_listed(export):
     edit(export, name="lenet5_modern", options={}, class_names=["cat", "dog"])
     message = (
         r"do not fit the lenet5_modern for 2 classes in model.json; missing: "
@@ -195,7 +195,7 @@ def test_arrays_that_the_card_does_not_describe_are_listed(export):
         fv.load(export)
 
 
-def test_card_of_images_that_the_network_cannot_take(export):
+def test_metadata_of_images_that_the_model_cannot_take(export):
     edit(export, image_shape=[40, 40, 1])
     with pytest.raises(UserError, match=r"model.json describes an impossible model \(.*32x32"):
         fv.load(export)

@@ -1,4 +1,4 @@
-"""Of safetensors; tests/parity has those of PyTorch's files."""
+"""State dictionaries in safetensors; the parity tests have PyTorch's files."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def test_bfloat16(tmp_path):
     assert np.asarray(read_state_dict(path)["fc.bias"], np.float32).tolist() == [1.5]
 
 
-def test_type_that_numpy_has_not(tmp_path):
+def test_type_that_numpy_lacks(tmp_path):
     path = tmp_path / "net.safetensors"
     write_one(path, "F8_E4M3", b"\x38")
     with pytest.raises(UserError, match="not a safetensors file of NumPy types"):

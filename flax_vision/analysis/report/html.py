@@ -3,7 +3,7 @@
 import base64
 import html
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -77,15 +77,18 @@ class Section:
         )
 
 
-def figure(name: str, pictures: Sequence[Picture], alternative: str, caption: str = "") -> Figure:
-    """Returns a figure for a page.
+def figure(
+    name: str, draw: Callable[[Theme], Picture], alternative: str, caption: str = ""
+) -> Figure:
+    """Draws a figure for a page in each of `THEMES`.
 
     Args:
       name: Name of its file.
-      pictures: Drawing for each of `THEMES`.
+      draw: Function that draws the figure.
       alternative: Alternative text.
       caption: Text above the figure.
     """
+    pictures = [draw(theme) for theme in THEMES.values()]
     width, height = (round(96 * inches) for inches in pictures[0].get_size_inches())
     pngs = [picture.png() for picture in pictures]
     return Figure(name, pngs, alternative, caption, width, height)

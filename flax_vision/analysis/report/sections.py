@@ -1,7 +1,7 @@
 """Builds the sections of a run's report."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,12 +16,8 @@ from flax_vision.analysis.report.figures.curves import series
 from flax_vision.analysis.report.figures.drawing import Picture, Theme
 from flax_vision.analysis.report.figures.feature_maps import draw, stages
 from flax_vision.analysis.report.figures.filters import filters, first_kernels
-from flax_vision.analysis.report.figures.mistakes import (
-    confidence_text,
-    mistakes,
-    most_confident,
-)
-from flax_vision.analysis.report.html import THEMES, Figure, Section, figure, table
+from flax_vision.analysis.report.figures.mistakes import confidence_text, mistakes, most_confident
+from flax_vision.analysis.report.html import Section, figure, table
 from flax_vision.data.dataset import Dataset
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.evaluation.confusion import confusion_matrix, table_of
@@ -73,13 +69,13 @@ def training(
     if not any("epoch" in record for record in records):
         return Section("Training", "No epoch is finished yet.")
     figures = [
-        _figure("loss", partial(curves.loss, records), f"Loss: {_ranges(records, 'loss', '.4f')}"),
-        _figure(
+        figure("loss", partial(curves.loss, records), f"Loss: {_ranges(records, 'loss', '.4f')}"),
+        figure(
             "accuracy",
             partial(curves.accuracy, records),
             f"Top-1 accuracy: {_ranges(records, 'top1', '.2%')}",
         ),
-        _figure(
+        figure(
             "learning-rate",
             partial(curves.learning_rate, records),
             f"Learning rate by epoch: {_rates(records)}",
@@ -127,7 +123,7 @@ def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
     matrix = confusion_matrix(labels[read], predicted[read], len(class_names))
     correct, count = int(np.trace(matrix)), int(matrix.sum())
     alternative = f"Confusion matrix of {count:,} test images, {correct:,} of them correct."
-    drawn = _figure("confusion", lambda theme: confusion(matrix, class_names, theme), alternative)
+    drawn = figure("confusion", lambda theme: confusion(matrix, class_names, theme), alternative)
     text = (
         "Rows are true classes, columns are predicted classes. Blue is correct, orange is wrong. "
     )
@@ -158,7 +154,7 @@ def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Secti
         for i, name in enumerate(names or indices.tolist())
     ]
     pairs = [f"predicted {x['predicted']}, is {x['is']} ({x['confidence']} sure)" for x in rows]
-    drawn = _figure(
+    drawn = figure(
         "mistakes",
         lambda theme: mistakes(images, true, predicted, confidence, class_names, theme, names),
         f"Test images: {'; '.join(pairs)}.",
@@ -172,7 +168,7 @@ def first_layer(variables: Mapping[str, Any]) -> Section:
     """Returns the kernels of the first layer."""
     columns, height, width, channels, count = first_kernels(variables).shape
     kinds = f"{columns * count} kernels of {height}x{width} for {counted(channels, 'channel')}"
-    drawn = _figure(
+    drawn = figure(
         "filters", lambda theme: filters(variables, theme), f"The {kinds} of the first layer."
     )
     columns_note = (
@@ -202,7 +198,7 @@ def feature_maps(
 
         alternative = f"Feature maps of {', '.join(outputs)} for an image of class {name}."
         caption = f"class {name}{files[number]}"
-        figures.append(_figure(f"feature-maps-{number + 1}", drawn, alternative, caption))
+        figures.append(figure(f"feature-maps-{number + 1}", drawn, alternative, caption))
     text = "The maps of each stage with the largest standard deviation. Each map spans from its "
     text += "smallest value (dark) to its largest. A point is a unit where maps are single pixels."
     return Section("Feature maps", text, figures)
@@ -248,12 +244,6 @@ def _epoch_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "images/s": float("nan") if speed is None else float(speed),
         "input wait, %": float("nan") if wait is None else 100 * wait,
     }
-
-
-def _figure(
-    name: str, drawn: Callable[[Theme], Picture], alternative: str, caption: str = ""
-) -> Figure:
-    return figure(name, [drawn(theme) for theme in THEMES.values()], alternative, caption)
 
 
 def _ranges(records: Records, name: str, form: str) -> str:

@@ -79,7 +79,7 @@ def page(run, images):
 
 
 class Reader(HTMLParser):
-    """Collects what a page has, and whether what is opened is closed."""
+    """Collects the tags and texts of a page, and checks that each tag is closed."""
 
     def __init__(self):
         super().__init__()

@@ -4,17 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    WIDTH,
-    LinearSegmentedColormap,
-    Picture,
-    PowerNorm,
-    Theme,
-    label,
-    style,
-)
+from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Theme, label, style
 from flax_vision.errors import UserError
 
 _MAX_COUNTED = 20

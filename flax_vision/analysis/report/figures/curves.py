@@ -4,15 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    WIDTH,
-    MaxNLocator,
-    PercentFormatter,
-    Picture,
-    Theme,
-    style,
-)
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Theme, style
 from flax_vision.weights.run_files import Records
 
 SPLITS = {"train": "training", "validation": "validation"}

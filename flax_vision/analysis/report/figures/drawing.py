@@ -10,41 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from flax_vision.errors import UserError
 from flax_vision.text import printable
-
-try:
-    from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-except ModuleNotFoundError as error:
-    if (error.name or "").split(".")[0] != "matplotlib":
-        raise
-    raise UserError(
-        "figures need matplotlib, which is not installed: pip install 'matplotlib>=3.8'"
-    ) from error
-
-__all__ = [
-    "DARK",
-    "LIGHT",
-    "WIDTH",
-    "Axes",
-    "LinearSegmentedColormap",
-    "MaxNLocator",
-    "Patch",
-    "PercentFormatter",
-    "Picture",
-    "PowerNorm",
-    "Sheet",
-    "Theme",
-    "label",
-    "rescale",
-    "style",
-]
 
 WIDTH = 6.4
 """Width of a figure in inches: a phone's, at the smallest legible font size."""

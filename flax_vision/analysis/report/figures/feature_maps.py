@@ -7,14 +7,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    WIDTH,
-    Picture,
-    Sheet,
-    Theme,
-    rescale,
-)
+from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, rescale
 
 _GAP = 0.06
 """Gap between two maps in inches."""

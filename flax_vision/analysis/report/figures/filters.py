@@ -7,14 +7,7 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    WIDTH,
-    Picture,
-    Sheet,
-    Theme,
-    rescale,
-)
+from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, rescale
 from flax_vision.errors import UserError
 
 _PER_ROW = 8

@@ -5,14 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    WIDTH,
-    Picture,
-    Sheet,
-    Theme,
-    label,
-)
+from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, label
 
 _COLUMNS = 3
 _GAP = 0.12

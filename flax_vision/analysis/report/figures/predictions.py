@@ -8,14 +8,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    Axes,
-    Patch,
-    Picture,
-    Theme,
-    label,
-)
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from flax_vision.analysis.report.figures.drawing import LIGHT, Picture, Theme, label
 from flax_vision.errors import UserError
 from flax_vision.evaluation.classifier import Classifier, Prediction
 

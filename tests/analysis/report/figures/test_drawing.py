@@ -56,21 +56,6 @@ def test_label_is_short_and_no_mathematics():
     assert sheet.png()
 
 
-def test_without_matplotlib_the_error_says_what_to_install():
-    source = """
-import sys
-sys.modules["matplotlib"] = None
-from flax_vision.errors import UserError
-try:
-    import flax_vision.analysis.report.writer
-except UserError as error:
-    print(error)
-"""
-    # Of a module that is None, Python says that it is not there.
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
-    assert "pip install 'matplotlib>=3.8'" in done.stdout, done.stderr
-
-
 def test_pictures_leave_pyplot_alone():
     source = (
         "import sys, flax_vision.analysis.report.writer; print('matplotlib.pyplot' in sys.modules)"
