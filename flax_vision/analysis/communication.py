@@ -66,7 +66,11 @@ def compare_with_data_parallel(
     meshes: dict[str, tuple[nn.Module, Mesh]] = {}
     for shape in ({DATA: 1, **axes}, {DATA: devices}):
         sizes = [f"{axis}={size}" for axis, size in shape.items() if size > 1]
-        meshes[",".join(sizes) or f"{DATA}=1"] = _create_on_mesh(create, shape)
+        try:
+            mesh = make_mesh(**shape)
+            meshes[",".join(sizes) or f"{DATA}=1"] = create(mesh=mesh), mesh
+        except ValueError as error:
+            raise UserError(str(error)) from error
     if batch_size % devices:
         raise UserError(
             f"a batch of {batch_size} images cannot be divided over {devices} devices; give a "
@@ -140,16 +144,6 @@ def table(
         }
         for layer, size in [*rows, ("total", _sum(size for _, size in rows))]
     ]
-
-
-def _create_on_mesh(
-    create: Callable[..., nn.Module], shape: Mapping[str, int]
-) -> tuple[nn.Module, Mesh]:
-    try:
-        mesh = make_mesh(**shape)
-        return create(mesh=mesh), mesh
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def _sum(sizes: Iterable[LayerBytes]) -> LayerBytes:

@@ -24,7 +24,7 @@ from flax_vision.weights.pretrained import (
 )
 from flax_vision.weights.saved_model import ModelMetadata
 from flax_vision.weights.state_dict import read_state_dict
-from flax_vision.weights.torchvision import convert_state_dict
+from flax_vision.weights.torchvision import ConvertedWeights, convert_state_dict
 from flax_vision.weights.torchvision_modules import torchvision_modules
 
 _PRETRAINED = "torchvision:"
@@ -91,18 +91,22 @@ def import_weights(
     names, origin = _class_names(options.pop("num_classes"), class_names, weights.class_names)
     crop, preprocessing = weights.transforms.crop_policy, weights.transforms.preprocessing
     metadata = ModelMetadata(name, options, names, crop.image_shape, preprocessing, {}, crop)
-    rows = [
-        {
-            "array": "/".join(path),
-            "shape": tuple(arrays[key].shape),
-            "torchvision": key,
-            "torchvision shape": tuple(weights.state_dict[key].shape),
-        }
-        for path, key in converted.names.items()
-    ]
     with _write_errors(directory):
         saved_model.save(directory, metadata, converted.variables)
-    return ImportedModel(metadata, rows, origin)
+    return ImportedModel(metadata, _array_rows(converted, weights.state_dict), origin)
+
+
+def _array_rows(converted: ConvertedWeights, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns a table of the arrays here and in torchvision."""
+    return [
+        {
+            "array": "/".join(path),
+            "shape": tuple(x.shape),
+            "torchvision": converted.names[path],
+            "torchvision shape": tuple(state_dict[converted.names[path]].shape),
+        }
+        for path, x in flatten_dict(converted.variables).items()
+    ]
 
 
 def _check_arguments(

@@ -5,7 +5,7 @@ import importlib.util
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from flax_vision.errors import UserError
 from flax_vision.runtime.regular_files import irregular_reason
+
+_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 NEEDS_PYTORCH = "which needs {library}: pip install {library}"
 
@@ -46,22 +48,17 @@ def read_state_dict(path: Path) -> dict[str, Any]:
       UserError: The file is missing, is damaged, has more than arrays, or needs PyTorch, which is
         not installed.
     """
-    readers: dict[str, Callable[[Path], Mapping[str, Any]]] = {
-        ".safetensors": _read_safetensors,
-        ".pth": _read_pth,
-        ".pt": _read_pth,
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
         raise UserError(
-            f"{str(path)!r} ends with none of {', '.join(readers)}; give such a file, or "
+            f"{str(path)!r} ends with none of {', '.join(_SUFFIXES)}; give such a file, or "
             "torchvision:NAME for weights that torchvision can download, such as "
             "torchvision:DEFAULT."
         )
     if not path.is_file():
         problem = irregular_reason(path).removeprefix("it ") or "does not exist"
         raise UserError(f"{str(path)!r} {problem}; give a file with the weights.")
-    state_dict = reader(path)
+    state_dict = _read_safetensors(path) if suffix == ".safetensors" else _read_pth(path)
     for key in _WRAPPER_KEYS:
         if isinstance(state_dict.get(key), Mapping):
             state_dict = state_dict[key]
@@ -70,7 +67,7 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     return dict(state_dict)
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
     try:
         path.open("rb").close()  # safetensors reports an unreadable file as missing
         with safe_open(path, "numpy") as file:
