@@ -16,7 +16,7 @@ MISTAKES = [
     (["--format", "orbax", "-o", "{there}"], "exists; give another -o"),
     (["--format", "safetensors", "-o", "{new}.pth"], "ends with .safetensors"),
     (["--format", "torchvision", "-o", "{new}.onnx"], "ends with .pth or .pt or .safetensors"),
-    (["--format", "torchvision", "-o", "{new}.safetensors"], "unknown torchvision model 'lenet5_modern'"),
+    (["--format", "torchvision", "-o", "{new}.safetensors"], "torchvision model 'lenet5_modern'"),
     (["--format", "safetensors", "-o", "{new}/x.safetensors"], "there is no directory"),
     (["--format", "orbax", "--preprocessing", "-o", "{new}"], "is for --format stablehlo"),
 ]
