@@ -39,7 +39,7 @@ class Side:
         self.seconds(2)
 
     def seconds(self, steps: int) -> list[float]:
-        return self._pool.submit(timed, steps).result()
+        return self._pool.submit(time_steps, steps).result()
 
 
 _step: Callable[[], Any]
@@ -83,7 +83,7 @@ def prepare(columns: int, batch_size: int, image_size: int) -> None:
     _step = step
 
 
-def timed(steps: int) -> list[float]:
+def time_steps(steps: int) -> list[float]:
     """Returns the seconds of each step."""
     times = []
     for _ in range(steps):

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from flax_vision.analysis.benchmark import timed
+from flax_vision.analysis.benchmark import time_steps
 from flax_vision.cli.console import print_table
 from flax_vision.ops import xla_convolution
 from flax_vision.ops.cpu import dispatch, onednn_library
@@ -85,7 +85,7 @@ def by_onednn(name: str, geometry: Geometry) -> Callable[..., jax.Array]:
 
 def gigaflops(function: Callable[..., jax.Array], operations: float, *operands: Any) -> float:
     compiled = jax.jit(function).lower(*operands).compile()
-    times = timed(lambda: compiled(*operands).block_until_ready(), 0.5)
+    times = time_steps(lambda: compiled(*operands).block_until_ready(), 0.5)
     return operations / float(np.median(times)) / 1e9
 
 

@@ -12,7 +12,7 @@ environment.configure_process()  # before JAX is imported
 import argparse
 import statistics
 
-from flax_vision.analysis.benchmark import compile_step, network_and_batch, timed
+from flax_vision.analysis.benchmark import compile_step, create_model_and_batch, time_steps
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    model, batch = network_and_batch(options.network, options.batch_size, None, {})
+    model, batch = create_model_and_batch(options.network, options.batch_size, None, {})
     steps = {
         what: compile_step(model, "training", batch, freeze)[0]
         for what, freeze in {"all layers": "", f"without {options.freeze}": options.freeze}.items()
@@ -30,7 +30,7 @@ def main() -> None:
     times: dict[str, list[float]] = {what: [] for what in steps}
     for _ in range(options.rounds):
         for what, step in steps.items():
-            times[what] += timed(step, 3.0)
+            times[what] += time_steps(step, 3.0)
     medians = [statistics.median(found) for found in times.values()]
     for what, median in zip(times, medians, strict=True):
         print(f"{options.network}, {what}: {median * 1e3:,.0f} ms a step")

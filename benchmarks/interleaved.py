@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flax_vision.analysis.benchmark import peak_bytes, timed
+from flax_vision.analysis.benchmark import peak_bytes, time_steps
 
 
 def serve(step: Callable[[], Any], about: Mapping[str, Any]) -> None:
@@ -23,7 +23,7 @@ def serve(step: Callable[[], Any], about: Mapping[str, Any]) -> None:
     """
     print(json.dumps(about), flush=True)
     for line in sys.stdin:
-        figures = {"step_seconds": timed(step, float(line)), "peak_bytes": peak_bytes()}
+        figures = {"step_seconds": time_steps(step, float(line)), "peak_bytes": peak_bytes()}
         print(json.dumps(figures), flush=True)
 
 

@@ -1,13 +1,13 @@
-"""What it costs to take over weights, and to use them on photographs.
+"""Measures imports of VGG-19, and predictions of ResNet-50 on photographs.
 
     python benchmarks/weights.py
 
-It makes files of random weights and photographs in a directory of its own, and prints for VGG-19
-how long an import takes, and the most memory in multiples of the file; for ResNet-50 how long a
-first answer takes, with what was compiled before, and what share of the time on many photographs
-is the network's. Each is measured in a process of its own, which imports everything anew; memory is
-all that the process has at one time, programs and mapped pages of files included (VmHWM of Linux).
-A `.pth` file is made where PyTorch is installed.
+It creates files of random weights and photographs in a temporary directory. For VGG-19 it prints
+the duration of an import and its peak memory in multiples of the file. For ResNet-50 it prints the
+latency of the first prediction with a warm compilation cache, and the model's share of the time on
+many photographs. Each measurement runs in a new process. Peak memory includes libraries and mapped
+files (VmHWM of Linux): importing a CUDA build of PyTorch alone takes 0.5 GB. The `.pth` file needs
+PyTorch.
 """
 
 import argparse
@@ -32,11 +32,11 @@ status = main()
 print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")])
 sys.exit(status)
 """
-"""A command, which prints last how many kB of memory it had at the most."""
+"""Program of a command that prints its peak memory in kB last."""
 
 
 def write_weights(name: str, path: Path) -> Path:
-    """Writes torchvision's state dictionary of a network, with small random weights."""
+    """Writes a torchvision state dictionary with small random weights."""
     model = fv.create_model(name)
     images = jax.ShapeDtypeStruct((1, 224, 224, 3), "float32")
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
@@ -53,7 +53,7 @@ def write_weights(name: str, path: Path) -> Path:
 
 
 def write_photographs(folder: Path, count: int) -> None:
-    """Writes JPEGs of 500x375, as ImageNet has them at the median."""
+    """Writes JPEGs of 500x375, the median size in ImageNet."""
     random = np.random.default_rng(0)
     for number in range(count):
         rough = Image.fromarray(random.integers(0, 256, (38, 50, 3), np.uint8))
@@ -61,7 +61,7 @@ def write_photographs(folder: Path, count: int) -> None:
 
 
 def run(*arguments: str) -> tuple[float, float, str]:
-    """Runs a command; returns its seconds, its most memory in MB and what it said."""
+    """Runs a command; returns its seconds, its peak memory in MB and its messages."""
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *arguments], capture_output=True, text=True
@@ -72,16 +72,18 @@ def run(*arguments: str) -> tuple[float, float, str]:
 
 
 def imports(folder: Path) -> None:
-    """Prints what imports of VGG-19 take."""
+    """Prints duration and memory of imports of VGG-19."""
     for suffix in (".safetensors", *([".pth"] if importlib.util.find_spec("torch") else [])):
         path = write_weights("vgg19", folder / f"vgg19{suffix}")
         seconds, peak, _ = run("import-weights", "vgg19", str(path), str(folder / suffix[1:]))
         times = 1e6 * peak / path.stat().st_size
-        print(f"import of vgg19{suffix}: {seconds:.1f} s, {peak:,.0f} MB, {times:.2f} times it")
+        print(
+            f"import of vgg19{suffix}: {seconds:.1f} s, {peak:,.0f} MB, {times:.2f} times the file"
+        )
 
 
 def predictions(folder: Path, count: int) -> None:
-    """Prints what predictions of ResNet-50 take."""
+    """Prints durations of predictions of ResNet-50."""
     source, net = write_weights("resnet50_v1_5", folder / "r.safetensors"), str(folder / "r")
     run("import-weights", "resnet50_v1_5", str(source), net)
     (folder / "photographs").mkdir()
@@ -89,9 +91,9 @@ def predictions(folder: Path, count: int) -> None:
     first = str(folder / "photographs/0.jpg")
     run("predict", net, first)  # compiles
     seconds = min(run("predict", net, first)[0] for _ in range(3))
-    print(f"first answer: {seconds:.1f} s, the best of 3")
-    _, _, said = run("predict", net, str(folder / "photographs"))
-    print(said.strip())
+    print(f"first prediction: {seconds:.1f} s, the best of 3")
+    _, _, messages = run("predict", net, str(folder / "photographs"))
+    print(messages.strip())
 
 
 def main() -> None:

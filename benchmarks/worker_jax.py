@@ -16,9 +16,9 @@ from interleaved import serve
 
 from flax_vision.analysis.benchmark import (
     compile_step,
+    create_model_and_batch,
+    flops,
     matrix_product,
-    network_and_batch,
-    operations,
 )
 
 MATRIX_PRODUCT = "matrix_product"
@@ -37,12 +37,14 @@ def main() -> None:
         multiply, count = matrix_product()
         return serve(multiply, {"operations": count})
     heads = {"auxiliary_heads": False} if options.name.startswith("googlenet") else {}
-    model, batch = network_and_batch(options.name, options.batch_size, options.image_size, heads)
+    model, batch = create_model_and_batch(
+        options.name, options.batch_size, options.image_size, heads
+    )
     begun = time.monotonic()
     step, _ = compile_step(model, options.mode, batch)
     compiled = time.monotonic()
     step()
-    about = {"operations": operations(model, options.mode, batch.images.shape)}
+    about = {"operations": flops(model, options.mode, batch.images.shape)}
     return serve(step, about | {"compile_seconds": compiled - begun})
 
 

@@ -22,9 +22,9 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import model_options
 from flax_vision.training.build import make_partitioner
 from flax_vision.training.config_loader import load_config
-from flax_vision.weights import importing, saved_model
+from flax_vision.weights import import_weights, saved_model
 from flax_vision.weights.export import export
-from flax_vision.weights.published import Published, Transforms
+from flax_vision.weights.pretrained import PretrainedWeights, Transforms
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -159,8 +159,8 @@ def test_import_commands(line, tmp_path, monkeypatch, capsys):
     state_dict = fv.weights.to_torchvision(name, variables)
     monkeypatch.chdir(tmp_path)
     if source.startswith("torchvision:"):
-        found = Published(state_dict, Transforms(), list("abc"))
-        monkeypatch.setattr(importing, "published", lambda *what: found)
+        found = PretrainedWeights(state_dict, Transforms(), list("abc"))
+        monkeypatch.setattr(import_weights, "load_pretrained", lambda *what: found)
     else:
         save_file(state_dict, source)
     assert flax_vision_main(shlex.split(line)[1:]) == 0

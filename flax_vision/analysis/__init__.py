@@ -1,1 +1,1 @@
-"""What a model costs, and what a run learned."""
+"""Measures the cost of a model, and reports the results of a run."""

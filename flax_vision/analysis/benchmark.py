@@ -1,4 +1,4 @@
-"""How fast the networks train and infer on this machine."""
+"""Measures the speed and memory of training and inference on this machine."""
 
 import dataclasses
 import multiprocessing
@@ -41,27 +41,27 @@ BATCH_SIZES = {
     "googlenet_torchvision": 16,
     "resnet50_v1_5": 16,
 }
-"""What is measured where nothing is named: one network of each paper."""
+"""Default models, one of each paper, and their batch sizes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """What was measured of one network in one mode.
+    """Measurement of one model in one mode.
 
     Attributes:
-      network: its name.
-      mode: `"training"`, forwards, backwards and the update; or `"inference"`.
-      batch_size: images in a step.
-      image_size: their height and width.
-      step_seconds: of each step that was timed.
-      ready_seconds: from the start of the process to the end of its first step.
-      compile_seconds: of these, what tracing and compiling took.
-      gigaflops: floating-point operations of one step, two for each multiply-add, and three times
-        as many in training.
-      peak_bytes: the most memory that the process has had.
+      model: Name of the model.
+      mode: `"training"` for forward pass, backward pass and update; or `"inference"`.
+      batch_size: Number of images in a step.
+      image_size: Height and width of the images.
+      step_seconds: Duration of each timed step.
+      ready_seconds: Time from the start of the process to the end of its first step.
+      compile_seconds: Duration of tracing and compiling.
+      gigaflops: Floating-point operations of one step, in billions: two for each multiply-add, and
+        three times as many in training.
+      peak_bytes: Largest memory of the process.
     """
 
-    network: str
+    model: str
     mode: Mode
     batch_size: int
     image_size: int
@@ -73,24 +73,24 @@ class Speed:
 
     @property
     def step(self) -> float:
-        """Seconds of the median step."""
+        """Duration of the median step in seconds."""
         return statistics.median(self.step_seconds)
 
     @property
     def images_per_second(self) -> float:
-        """Of the median step."""
+        """Throughput of the median step."""
         return self.batch_size / self.step
 
     def row(self, limit: float) -> dict[str, Any]:
-        """Returns a row for a person to read.
+        """Returns a row of the printed table.
 
         Args:
-          limit: GFLOP/s of the largest matrix product.
+          limit: GFLOP/s of a large matrix product.
         """
         fastest, slowest = min(self.step_seconds), max(self.step_seconds)
         speed = self.gigaflops / self.step
         return {
-            "network": self.network,
+            "model": self.model,
             "mode": self.mode,
             "batch": self.batch_size,
             "images/s": f"{self.images_per_second:,.1f}",
@@ -102,21 +102,21 @@ class Speed:
         }
 
 
-def check(name: str, image_size: int | None, options: Mapping[str, Any]) -> None:
-    """Raises a UserError unless the network can be made, and takes images of that size."""
+def check_model(name: str, image_size: int | None, options: Mapping[str, Any]) -> None:
+    """Raises a UserError for an impossible model or image size."""
     height, width, channels = find_variant(name).image_shape
     model = create_model(name, **options)
     summarize(model, (image_size or height, image_size or width, channels))
 
 
-def measure_apart(name: str, mode: Mode, batch_size: int, **settings: Any) -> Speed:
-    """Returns what `measure` returns, of a process of its own: memory and caches are fresh.
+def measure_in_subprocess(name: str, mode: Mode, batch_size: int, **settings: Any) -> Speed:
+    """Calls `measure` in a new process, with fresh memory and caches.
 
     Raises:
-      UserError: there is not the memory for it.
+      UserError: The memory does not suffice.
     """
     spawn = multiprocessing.get_context("spawn")
-    # What this process has warned of already.
+    # This process has given these warnings already.
     known = "convolutions are slower|oneDNN's handlers|nothing is cached"
     ignore = partial(warnings.filterwarnings, "ignore", known)
     with ProcessPoolExecutor(1, spawn, ignore) as pool:
@@ -140,61 +140,60 @@ def measure(
     started: float,
     options: Mapping[str, Any],
 ) -> Speed:
-    """Times the steps of a network on random images, in this process.
+    """Times the steps of a model on random images, in this process.
 
     Args:
-      name: the network.
-      mode: what to time.
-      batch_size: images in a step.
-      image_size: their height and width; the paper's for None.
-      seconds: to time steps for; at least three are timed, after two that are not.
+      name: Name of the model.
+      mode: `"training"` or `"inference"`.
+      batch_size: Number of images in a step.
+      image_size: Height and width of the images; None for the paper's.
+      seconds: Duration of the measurement; at least three steps are timed, after two warm-up steps.
       started: `time.monotonic()` at the start of the process.
-      options: of the network.
+      options: Options of the model.
     """
-    model, batch = network_and_batch(name, batch_size, image_size, options)
-    begun = time.monotonic()
+    model, batch = create_model_and_batch(name, batch_size, image_size, options)
+    start = time.monotonic()
     step, _ = compile_step(model, mode, batch)
     compiled = time.monotonic()
     step()
     ready = time.monotonic()
-    times = timed(step, seconds)
     return Speed(
-        network=name,
+        model=name,
         mode=mode,
         batch_size=batch_size,
         image_size=batch.images.shape[1],
-        step_seconds=times,
+        step_seconds=time_steps(step, seconds),
         ready_seconds=ready - started,
-        compile_seconds=compiled - begun,
-        gigaflops=operations(model, mode, batch.images.shape) / 1e9,
+        compile_seconds=compiled - start,
+        gigaflops=flops(model, mode, batch.images.shape) / 1e9,
         peak_bytes=peak_bytes(),
     )
 
 
-def operations(model: nn.Module, mode: Mode, shape: tuple[int, ...]) -> int:
-    """Returns the floating-point operations of a step on images [N, H, W, C]; see `Speed`."""
+def flops(model: nn.Module, mode: Mode, shape: tuple[int, ...]) -> int:
+    """Returns the floating-point operations of a step on images [N, H, W, C]."""
     images, height, width, channels = shape
     rows = summarize(model, (height, width, channels))
     forward = 2 * images * sum(row.multiply_adds for row in rows if not row.is_auxiliary)
     return forward * (3 if mode == "training" else 1)
 
 
-def timed(step: Callable[[], Any], seconds: float) -> list[float]:
-    """Returns the seconds of each call, of at least three, after one that does not count."""
+def time_steps(step: Callable[[], Any], seconds: float) -> list[float]:
+    """Returns the duration of each call, at least three, after one warm-up call."""
     step()
     times: list[float] = []
     end = time.monotonic() + seconds
     while len(times) < 3 or time.monotonic() < end:
-        begun = time.monotonic()
+        start = time.monotonic()
         step()
-        times.append(time.monotonic() - begun)
+        times.append(time.monotonic() - start)
     return times
 
 
 def matrix_product_gigaflops() -> float:
-    """Returns the speed of a large matrix product, the most that this machine gives."""
+    """Returns the speed of a large matrix product, an upper bound on this machine."""
     multiply, count = matrix_product()
-    return count / min(timed(multiply, 2.0)) / 1e9
+    return count / min(time_steps(multiply, 2.0)) / 1e9
 
 
 def matrix_product() -> tuple[Callable[[], Any], int]:
@@ -206,54 +205,58 @@ def matrix_product() -> tuple[Callable[[], Any], int]:
 
 
 def peak_bytes() -> int:
-    """Returns the most memory that this process has had."""
+    """Returns the largest memory of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def network_and_batch(
+def create_model_and_batch(
     name: str, batch_size: int, image_size: int | None, options: Mapping[str, Any]
 ) -> tuple[nn.Module, Batch]:
-    """Returns the network, and random images and labels of its classes; see `measure`."""
+    """Returns a model, and random images and labels of its classes; see `measure`."""
     height, width, channels = find_variant(name).image_shape
     model: Any = create_model(name, **options)
     random = np.random.default_rng(0)
     shape = (batch_size, image_size or height, image_size or width, channels)
     images = random.integers(0, 256, shape, np.uint8)
     labels = random.integers(0, model.num_classes, batch_size, np.int32)
-    place = np.arange(batch_size, dtype=np.int32)
-    return model, Batch(*jax.device_put((images, labels, np.ones(batch_size, bool), place)))
+    index = np.arange(batch_size, dtype=np.int32)
+    return model, Batch(*jax.device_put((images, labels, np.ones(batch_size, bool), index)))
 
 
 def compile_step(
     model: nn.Module, mode: Mode, batch: Batch, freeze: str = ""
 ) -> tuple[Callable[[], Any], jax.stages.Compiled]:
-    """Compiles the trainer's own step; returns a function that does one, and what was compiled.
+    """Compiles the trainer's step.
 
     Args:
-      model: the network.
-      mode: which step.
-      batch: a batch such as it takes.
-      freeze: regular expression of the layers that are not trained; empty for none.
+      model: The model.
+      mode: `"training"` or `"inference"`.
+      batch: Batch of the step.
+      freeze: Regular expression of the frozen layers; empty for none.
+
+    Returns:
+      A function that runs one step, and the compiled step.
     """
     config = default_config()
     config.optimizer.weight_decay = 5e-4
-    recipe = TrainSpec(
+    spec = TrainSpec(
         make_loss("cross_entropy", config.loss.map_j),
         make_optimizer(config.optimizer),
         make_schedule(config.schedule, epochs=1, steps_per_epoch=1),
         make_plateau(config.schedule),
     )
     if freeze:
-        params = jax.eval_shape(partial(model.init, jax.random.key(0)), _as_floats(batch))["params"]
-        recipe = dataclasses.replace(recipe, frozen=frozen_layers(freeze, params))
-    program = TrainFunctions(model, recipe, Preprocessing([127.5], [60.0]), batch)
+        images = jax.ShapeDtypeStruct((1, *batch.images.shape[1:]), jnp.float32)
+        params = jax.eval_shape(partial(model.init, jax.random.key(0)), images)["params"]
+        spec = dataclasses.replace(spec, frozen=frozen_layers(freeze, params))
+    functions = TrainFunctions(model, spec, Preprocessing([127.5], [60.0]), batch)
     if mode == "inference":
-        variables = _variables(program)
-        evaluate = program.compile_evaluation()
+        variables = _random_variables(functions)
+        evaluate = functions.compile_evaluation()
         return lambda: jax.block_until_ready(evaluate(variables, batch)), evaluate
-    train = program.compile_training()
-    states = [program.init(0)]
+    train = functions.compile_training()
+    states = [functions.init(0)]
 
     def step() -> None:
         states[0] = jax.block_until_ready(train(states[0], batch))
@@ -261,14 +264,10 @@ def compile_step(
     return step, train
 
 
-def _as_floats(batch: Batch) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((1, *batch.images.shape[1:]), jnp.float32)
+def _random_variables(functions: TrainFunctions) -> Any:
+    """Returns small random variables of the model's shapes.
 
-
-def _variables(program: TrainFunctions) -> Any:
-    """Returns small random variables of the network's shapes.
-
-    They come as from a checkpoint: initialization proper takes more memory than inference does.
+    They arrive as from a checkpoint: initialization takes more memory than inference.
     """
     random = np.random.default_rng(0)
 
@@ -280,4 +279,4 @@ def _variables(program: TrainFunctions) -> Any:
         array *= 0.05
         return jax.device_put(array)
 
-    return jax.tree.map(draw, jax.eval_shape(lambda: program.init(0).variables))
+    return jax.tree.map(draw, jax.eval_shape(lambda: functions.init(0).variables))

@@ -1,4 +1,4 @@
-"""What each device of a mesh has of a network, and what it sends to others in a training step."""
+"""Computes the parameters that each device of a mesh holds, and the bytes that it sends."""
 
 import math
 from collections import Counter
@@ -11,27 +11,27 @@ from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from flax_vision.analysis.hlo_collectives import collectives
-from flax_vision.analysis.hlo_scopes import own_names, place_of
+from flax_vision.analysis.hlo_scopes import keep_op_names, parse_op_name
 from flax_vision.errors import UserError
 from flax_vision.models.googlenet import auxiliary_logits
 from flax_vision.models.summary import Row
 from flax_vision.runtime.mesh import DATA, make_mesh, parameter_shardings
 
-_COMPILER: dict[str, str | bool] = {
-    # It joins the sums of many layers into one, to which it gives the name of one of them.
+_COMPILER_OPTIONS: dict[str, str | bool] = {
+    # The combiner joins the sums of many layers, under the name of one of them.
     "xla_disable_hlo_passes": "cpu-all-reduce-combiner",
-    # The machine code is not run.
+    # The program never runs.
     "xla_backend_optimization_level": "0",
 }
 
 
-class Traffic(NamedTuple):
+class LayerBytes(NamedTuple):
     """Bytes of a layer on each device.
 
     Attributes:
-      parameters: that it has.
-      forward: that it sends to other devices in the forward pass of a step.
-      backward: that it sends in the backward pass, the sums of gradients among them.
+      parameters: Size of the parameters.
+      forward: Bytes sent to other devices in the forward pass of a step.
+      backward: Bytes sent in the backward pass, sums of gradients included.
     """
 
     parameters: int
@@ -39,159 +39,153 @@ class Traffic(NamedTuple):
     backward: int
 
 
-def beside_data(
+def compare_with_data_parallel(
     create: Callable[..., nn.Module],
     axes: Mapping[str, int],
     layers: Sequence[Row],
     image_shape: tuple[int, int, int],
     batch_size: int,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Returns the table of a mesh, and of one of as many devices that share batches only.
+    """Returns the table of a mesh, and of a data-parallel mesh with as many devices.
 
     Args:
-      create: makes the network for a `mesh`.
-      axes: devices along each axis of the mesh.
-      layers: of the network.
-      image_shape: height, width and channels of the images.
-      batch_size: images in a step.
+      create: Function that creates the model for a `mesh`.
+      axes: Number of devices along each axis of the mesh.
+      layers: Layers of the model.
+      image_shape: Height, width and channels of the images.
+      batch_size: Number of images in a step.
 
     Returns:
-      Rows as of `table` by the mesh, such as `column=2` and `data=2`.
+      Rows of `table` by mesh, such as `column=2` and `data=2`.
 
     Raises:
-      UserError: JAX shows too few devices, the network cannot be on the mesh, or the batch cannot
-        be divided.
+      UserError: There are too few devices, the model does not support the mesh, or the batch is not
+        divisible.
     """
     devices = math.prod(axes.values())
-    shapes: list[dict[str, int]] = [{DATA: 1, **axes}, {DATA: devices}]
-    models = {_named(shape): _on_mesh(create, shape) for shape in shapes}
+    meshes: dict[str, tuple[nn.Module, Mesh]] = {}
+    for shape in ({DATA: 1, **axes}, {DATA: devices}):
+        sizes = [f"{axis}={size}" for axis, size in shape.items() if size > 1]
+        try:
+            mesh = make_mesh(**shape)
+            meshes[",".join(sizes) or f"{DATA}=1"] = create(mesh=mesh), mesh
+        except ValueError as error:
+            raise UserError(str(error)) from error
     if batch_size % devices:
         raise UserError(
             f"a batch of {batch_size} images cannot be divided over {devices} devices; give a "
             f"--batch-size that is a multiple of {devices}."
         )
     return {
-        name: table(layers, traffic(model, mesh, image_shape, batch_size), batch_size)
-        for name, (model, mesh) in models.items()
+        name: table(layers, layer_bytes(model, mesh, image_shape, batch_size), batch_size)
+        for name, (model, mesh) in meshes.items()
     }
 
 
-def traffic(
+def layer_bytes(
     model: nn.Module, mesh: Mesh, image_shape: tuple[int, int, int], batch_size: int
-) -> dict[str, Traffic]:
-    """Compiles the gradients of a training step, and reads from the program what is sent.
+) -> dict[str, LayerBytes]:
+    """Compiles the gradients of a training step, and reads the collectives of the program.
 
-    Nothing is computed, so that it takes no more than the memory of the compiler.
+    Nothing is computed; the compiler's memory suffices.
 
     Args:
-      model: the network, made for the mesh.
-      mesh: of CPU devices, with an axis `data`, over which the batch is divided.
-      image_shape: height, width and channels of the images.
-      batch_size: images in a step on all devices together, a multiple of that axis.
+      model: Model for the mesh.
+      mesh: Mesh of CPU devices, whose axis `data` divides the batch.
+      image_shape: Height, width and channels of the images.
+      batch_size: Number of images in a step on all devices, a multiple of that axis.
 
     Returns:
-      The traffic of each module of the network by its name, and of `places.OUTSIDE` where anything
-      is sent outside of them. On a CPU what is less than 32 bits wide travels as float32.
+      The bytes of each module of the model by name, and of `OUTSIDE` if anything is sent outside
+      the modules. CPUs send types of less than 32 bits as float32.
     """
-    one, all_images = (jax.ShapeDtypeStruct((n, *image_shape), "float32") for n in (1, batch_size))
+    one, batch = (jax.ShapeDtypeStruct((n, *image_shape), "float32") for n in (1, batch_size))
     variables = jax.eval_shape(model.init, jax.random.key(0), one)
     shardings = parameter_shardings(variables, mesh, getattr(model, "column_layers", ()))
-    program = _compile(model, mesh, _placed(variables, shardings), shardings, all_images)
     sent: Counter[tuple[str, bool]] = Counter()
-    for collective in collectives(program, mesh.size):
-        place = place_of(collective.name, type(model).__name__)
-        sent[place.layer, place.is_backward] += collective.sent
+    for collective in collectives(_compile(model, mesh, variables, shardings, batch), mesh.size):
+        scope = parse_op_name(collective.name, type(model).__name__)
+        sent[scope.layer, scope.is_backward] += collective.sent
     params = {
-        name: _bytes(layer, shardings["params"][name])
+        name: _device_bytes(layer, shardings["params"][name])
         for name, layer in variables["params"].items()
     }
     return {
-        name: Traffic(params.get(name, 0), sent[name, False], sent[name, True])
+        name: LayerBytes(params.get(name, 0), sent[name, False], sent[name, True])
         for name in dict.fromkeys([*params, *(layer for layer, _ in sent)])
     }
 
 
 def table(
-    layers: Sequence[Row], found: Mapping[str, Traffic], batch_size: int
+    layers: Sequence[Row], sizes: Mapping[str, LayerBytes], batch_size: int
 ) -> list[dict[str, Any]]:
-    """Returns the rows of a table of the layers that have parameters or send anything.
+    """Returns the rows of the layers that have parameters or send anything, and their sum.
 
     Args:
-      layers: of the network.
-      found: from `traffic`.
-      batch_size: images in a step, to divide by.
-
-    Returns:
-      Rows whose last one is the sum of the others.
+      layers: Layers of the model.
+      sizes: Result of `layer_bytes`.
+      batch_size: Number of images in a step, the divisor of the columns for one image.
     """
     members = [(row.layer, row.modules) for row in layers]
     known = {name for _, names in members for name in names}
-    members += [(name, (name,)) for name in found if name not in known]
+    members += [(name, (name,)) for name in sizes if name not in known]
     sums = [
-        (layer, _sum(found[name] for name in names if name in found)) for layer, names in members
+        (layer, _sum(sizes[name] for name in names if name in sizes)) for layer, names in members
     ]
-    shown = [(layer, of) for layer, of in sums if any(of)]
+    rows = [(layer, size) for layer, size in sums if any(size)]
     return [
         {
             "layer": layer,
-            "parameters, bytes": of.parameters,
-            "forward, bytes": of.forward,
-            "backward, bytes": of.backward,
-            "forward, an image": round(of.forward / batch_size),
-            "backward, an image": round(of.backward / batch_size),
+            "parameters, bytes": size.parameters,
+            "forward, bytes": size.forward,
+            "backward, bytes": size.backward,
+            "forward, an image": round(size.forward / batch_size),
+            "backward, an image": round(size.backward / batch_size),
         }
-        for layer, of in [*shown, ("total", _sum(of for _, of in shown))]
+        for layer, size in [*rows, ("total", _sum(size for _, size in rows))]
     ]
 
 
-def _named(shape: Mapping[str, int]) -> str:
-    return ",".join(f"{axis}={size}" for axis, size in shape.items() if size > 1) or f"{DATA}=1"
+def _sum(sizes: Iterable[LayerBytes]) -> LayerBytes:
+    return LayerBytes(*map(sum, zip(LayerBytes(0, 0, 0), *sizes, strict=True)))
 
 
-def _on_mesh(create: Callable[..., nn.Module], shape: Mapping[str, int]) -> tuple[nn.Module, Mesh]:
-    try:
-        mesh = make_mesh(**shape)
-        return create(mesh=mesh), mesh
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _sum(parts: Iterable[Traffic]) -> Traffic:
-    return Traffic(*map(sum, zip(Traffic(0, 0, 0), *parts, strict=True)))
-
-
-def _placed(tree: Any, shardings: Any) -> Any:
+def _with_shardings(tree: Any, shardings: Any) -> Any:
     return jax.tree.map(
-        lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree, shardings
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        tree,
+        shardings,
     )
 
 
-def _bytes(tree: Any, shardings: Any) -> int:
+def _device_bytes(tree: Any, shardings: Any) -> int:
     """Returns the bytes of arrays on each device."""
-    parts = jax.tree.map(
-        lambda x, where: math.prod(where.shard_shape(x.shape)) * x.dtype.itemsize, tree, shardings
+    sizes = jax.tree.map(
+        lambda x, sharding: math.prod(sharding.shard_shape(x.shape)) * x.dtype.itemsize,
+        tree,
+        shardings,
     )
-    return sum(jax.tree.leaves(parts))
+    return sum(jax.tree.leaves(sizes))
 
 
 def _compile(
     model: nn.Module, mesh: Mesh, variables: Any, shardings: Any, images: jax.ShapeDtypeStruct
 ) -> str:
-    """Returns the program of the gradients, which lie where their parameters do."""
+    """Returns the program of the gradients, which have the shardings of their parameters."""
     key = jax.eval_shape(jax.random.key, 0)
-    operands = _placed(
-        (images, key),
-        (NamedSharding(mesh, PartitionSpec(DATA)), NamedSharding(mesh, PartitionSpec())),
+    operands = _with_shardings(
+        (variables, images, key),
+        (shardings, *(NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((DATA,), ()))),
     )
-    with jax.set_mesh(mesh), own_names():
-        step = jax.jit(partial(_gradients, model), out_shardings=shardings)
-        return step.lower(variables, *operands).compile(compiler_options=_COMPILER).as_text() or ""
+    with jax.set_mesh(mesh), keep_op_names():
+        lowered = jax.jit(partial(_gradients, model), out_shardings=shardings).lower(*operands)
+        return lowered.compile(compiler_options=_COMPILER_OPTIONS).as_text() or ""
 
 
 def _gradients(
     model: nn.Module, variables: Mapping[str, Any], images: jax.Array, key: jax.Array
 ) -> dict[str, Any]:
-    """Returns the parameters' gradients, and the other collections as they are after the step."""
+    """Returns the gradients of the parameters, and the updated statistics."""
     statistics = {name: value for name, value in variables.items() if name != "params"}
 
     def objective(params: Any) -> tuple[jax.Array, Any]:
@@ -204,7 +198,7 @@ def _gradients(
         )
         logits, updated = applied
         heads = auxiliary_logits(updated.pop("intermediates", {}))
-        # Any loss will do: what is sent does not depend on it.
+        # Any loss will do: the bytes do not depend on it.
         return sum((output**2).sum() for output in [logits, *heads]), updated
 
     gradients, updated = jax.grad(objective, has_aux=True)(variables["params"])

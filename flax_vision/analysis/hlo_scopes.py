@@ -1,4 +1,4 @@
-"""Which layer of a network an instruction of a compiled program belongs to."""
+"""Finds the layer of a model that an instruction of a compiled program belongs to."""
 
 import re
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ import jax
 OUTSIDE = "(loss, update, input)"
 
 
-class Place(NamedTuple):
-    """Where an instruction comes from.
+class OpScope(NamedTuple):
+    """Origin of an instruction.
 
     Attributes:
-      layer: of the network, or `OUTSIDE`.
-      operation: its name in JAX.
-      is_backward: whether it is part of the backward pass.
+      layer: Name of the layer, or `OUTSIDE`.
+      operation: JAX's name of the operation.
+      is_backward: Whether it belongs to the backward pass.
     """
 
     layer: str
@@ -24,28 +24,28 @@ class Place(NamedTuple):
     is_backward: bool
 
 
-def place_of(name: str, network: str) -> Place:
-    """Returns the place of what JAX calls for example `jit(f)/transpose(jvp(VGG))/conv1_1/add`.
+def parse_op_name(name: str, model: str) -> OpScope:
+    """Parses a name such as `jit(f)/transpose(jvp(VGG))/conv1_1/add`.
 
     Args:
-      name: the `op_name` of the instruction.
-      network: class of the network.
+      name: The `op_name` of the instruction.
+      model: Name of the model's class.
     """
     *parts, operation = name.split("/")
     is_backward = "transpose(" in name
-    inside = [i for i, part in enumerate(parts) if re.fullmatch(rf"(\w+\()*{network}\)*", part)]
-    if not inside:  # what XLA made has numbers
-        return Place(OUTSIDE, re.sub(r"\.\d+$", "", operation), is_backward)
-    # Methods of the network are among the parts, with a dot in their name.
+    inside = [i for i, part in enumerate(parts) if re.fullmatch(rf"(\w+\()*{model}\)*", part)]
+    if not inside:  # XLA numbers its own instructions
+        return OpScope(OUTSIDE, re.sub(r"\.\d+$", "", operation), is_backward)
+    # Names of methods of the model have a dot.
     layers = [part for part in parts[inside[-1] + 1 :] if not re.search(r"[.()]", part)]
-    return Place(layers[0] if layers else "(between layers)", operation, is_backward)
+    return OpScope(layers[0] if layers else "(between layers)", operation, is_backward)
 
 
 @contextmanager
-def own_names() -> Iterator[None]:
-    """Has what is compiled meanwhile keep the names of its own instructions.
+def keep_op_names() -> Iterator[None]:
+    """Makes JAX's compilation cache distinguish programs by the names of their instructions.
 
-    JAX's cache of compiled programs may else give one that is equal but for them.
+    Without this the cache may return an equal program with other names.
     """
     setting = "jax_compilation_cache_include_metadata_in_key"
     before = getattr(jax.config, setting)

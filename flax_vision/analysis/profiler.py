@@ -1,30 +1,29 @@
-"""Where the time of a step goes: by layer of the network and by operation."""
+"""Profiles a training or inference step by layer and by operation."""
 
 import gzip
 import json
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
-from flax import linen as nn
 
-from flax_vision.analysis.benchmark import Mode, compile_step, network_and_batch
-from flax_vision.analysis.hlo_scopes import own_names, place_of
+from flax_vision.analysis.benchmark import Mode, compile_step, create_model_and_batch
+from flax_vision.analysis.hlo_scopes import keep_op_names, parse_op_name
 
 
 @dataclass
-class Time:
-    """Milliseconds of a step.
+class OpTime:
+    """Milliseconds in one step.
 
     Attributes:
-      forward: of the network's forward pass, or of anything that is not backward.
-      backward: of the gradients.
-      calls: how many times something ran.
+      forward: Time in the forward pass, and outside the backward pass.
+      backward: Time in the backward pass.
+      calls: Number of calls.
     """
 
     forward: float = 0.0
@@ -33,34 +32,34 @@ class Time:
 
     @property
     def total(self) -> float:
-        """Forward and backward."""
+        """Sum of forward and backward."""
         return self.forward + self.backward
 
 
 @dataclass
 class Profile:
-    """Where the time of a step went.
+    """Times of a step.
 
     Attributes:
-      layers: the network's layers, in no order.
-      operations: by the name of the operation in JAX; a fusion counts as its last one.
+      layers: Time of each layer, unordered.
+      operations: Time of each JAX operation; a fusion counts as its last operation.
     """
 
-    layers: dict[str, Time] = field(default_factory=lambda: defaultdict(Time))
-    operations: dict[str, Time] = field(default_factory=lambda: defaultdict(Time))
+    layers: dict[str, OpTime] = field(default_factory=lambda: defaultdict(OpTime))
+    operations: dict[str, OpTime] = field(default_factory=lambda: defaultdict(OpTime))
 
-    def add(self, name: str, network: str, milliseconds: float, calls: float) -> None:
-        """Adds what one instruction of the program took.
+    def add(self, name: str, model: str, milliseconds: float, calls: float) -> None:
+        """Adds the time of one instruction.
 
         Args:
-          name: its place in the program, such as `jit(f)/transpose(jvp(VGG))/conv1_1/add`.
-          network: class of the network.
-          milliseconds: that it took.
-          calls: how many times it ran.
+          name: Its `op_name`, such as `jit(f)/transpose(jvp(VGG))/conv1_1/add`.
+          model: Name of the model's class.
+          milliseconds: Duration.
+          calls: Number of calls.
         """
-        place = place_of(name, network)
-        for time in (self.layers[place.layer], self.operations[place.operation]):
-            if place.is_backward:
+        scope = parse_op_name(name, model)
+        for time in (self.layers[scope.layer], self.operations[scope.operation]):
+            if scope.is_backward:
                 time.backward += milliseconds
             else:
                 time.forward += milliseconds
@@ -75,48 +74,35 @@ def profile(
     options: Mapping[str, Any],
     steps: int = 3,
 ) -> Profile:
-    """Profiles the trainer's own step of a network on random images.
+    """Profiles the trainer's step of a model on random images.
 
-    Operations that run side by side on several threads each count in full, so that the times may
-    add up to more than the step took.
+    Operations that run in parallel on several threads each count in full: the sum of times may
+    exceed the duration of the step.
 
     Args:
-      name: the network.
+      name: Name of the model.
       mode: `"training"` or `"inference"`.
-      batch_size: images in a step.
-      image_size: their height and width; the paper's for None.
-      options: of the network.
-      steps: to take the mean of.
+      batch_size: Number of images in a step.
+      image_size: Height and width of the images; None for the paper's.
+      options: Options of the model.
+      steps: Number of averaged steps.
     """
-    model, batch = network_and_batch(name, batch_size, image_size, options)
-    with own_names():
+    model, batch = create_model_and_batch(name, batch_size, image_size, options)
+    with keep_op_names():
         step, compiled = compile_step(model, mode, batch)
     step()
-    places = dict(_places(compiled.as_text() or ""))
-    return _collect(places, model, lambda: [step() for _ in range(steps)], steps)
-
-
-def _places(program: str) -> Iterator[tuple[str, str]]:
-    """Yields the name of each instruction of a compiled program and its place in JAX's."""
-    for line in program.splitlines():
-        found = re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = .*op_name=\"([^\"]*)\"", line)
-        if found:
-            yield found[1], found[2]
-
-
-def _collect(
-    places: Mapping[str, str], model: nn.Module, run: Callable[[], Any], steps: int
-) -> Profile:
-    result = Profile()
+    pattern = r"^\s*(?:ROOT )?%?([\w.\-]+) = .*op_name=\"([^\"]*)\""
+    op_names = dict(re.findall(pattern, compiled.as_text() or "", re.MULTILINE))
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            run()
+            for _ in range(steps):
+                step()
         # `jax.profiler.ProfileData` warns on Python 3.13, and crashes where warnings are errors.
         (file,) = Path(folder).rglob("*.trace.json.gz")
         events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
+    result = Profile()
     for event in events:
         if "hlo_op" in event.get("args", {}):
-            place = places.get(event["name"], event["name"])
-            milliseconds = event["dur"] / 1e3 / steps
-            result.add(place, type(model).__name__, milliseconds, 1 / steps)
+            op_name = op_names.get(event["name"], event["name"])
+            result.add(op_name, type(model).__name__, event["dur"] / 1e3 / steps, 1 / steps)
     return result

@@ -41,10 +41,10 @@ def check_model(name: str, options: argparse.Namespace) -> dict[str, Any]:
     Raises:
       UserError: The model cannot have them.
     """
-    from flax_vision.analysis.benchmark import BATCH_SIZES, check
+    from flax_vision.analysis.benchmark import BATCH_SIZES, check_model
 
     model_options = dict(options.options)
-    check(name, options.image_size, model_options)
+    check_model(name, options.image_size, model_options)
     return {
         "batch_size": options.batch_size or BATCH_SIZES.get(name, 16),
         "image_size": options.image_size,
@@ -71,7 +71,9 @@ def run(options: argparse.Namespace) -> None:
     speeds = []
     for name, mode in itertools.product(names, [options.mode] if options.mode else MODES):
         print_note(f"measuring {name}, {mode}")
-        speed = benchmark.measure_apart(name, mode, seconds=options.seconds, **settings[name])
+        speed = benchmark.measure_in_subprocess(
+            name, mode, seconds=options.seconds, **settings[name]
+        )
         speeds.append(speed)
     if options.format == "json":
         print(json.dumps([dataclasses.asdict(speed) | {"limit": limit} for speed in speeds]))

@@ -28,7 +28,7 @@ from flax_vision.runtime.regular_files import read_regular
 from flax_vision.runtime.terminal import print_note
 
 if TYPE_CHECKING:
-    from flax_vision.weights.importing import Imported
+    pass
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Imports the weights, and prints the source of each array."""
-    from flax_vision.weights.importing import import_weights
+    from flax_vision.weights.import_weights import import_weights
 
     imported = import_weights(
         options.name,
@@ -78,7 +78,7 @@ def _read_lines(path: str) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _summary(imported: "Imported", directory: str) -> str:
+def _summary(imported: "ImportedModel", directory: str) -> str:
     metadata, preprocessing = imported.metadata, imported.metadata.preprocessing
     assert metadata.crop is not None  # imports always have one
     size = metadata.crop.size

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_picture(path: Path, overwrite: bool, count: int) -> None:
     """Raises a UserError if the picture could not be written after the predictions."""
-    from flax_vision.analysis.report.figures.predictions import MOST
+    from flax_vision.analysis.report.figures.predictions import MAX_PHOTOGRAPHS
 
     has_extension = path.suffix.lower() in (".png", ".pdf", ".svg")
     problems = {
@@ -97,7 +97,9 @@ def _check_picture(path: Path, overwrite: bool, count: int) -> None:
         "exists; give --overwrite, or another name": path.exists() and not overwrite,
         "has no valid extension; give a .png, .pdf or .svg file": not has_extension,
         "is in a folder that does not exist; create it": not path.absolute().parent.is_dir(),
-        f"shows at most {MOST} of the {count:,} images; give fewer, or leave it out": count > MOST,
+        f"shows at most {MAX_PHOTOGRAPHS} images; give fewer, or leave it out": (
+            count > MAX_PHOTOGRAPHS
+        ),
     }
     for problem, is_present in problems.items():
         if is_present:
@@ -105,10 +107,10 @@ def _check_picture(path: Path, overwrite: bool, count: int) -> None:
 
 
 def _draw(classifier: "Classifier", predictions: "Predictions", path: Path) -> None:
-    from flax_vision.analysis.report.figures.predictions import MOST_BARS, draw
+    from flax_vision.analysis.report.figures.predictions import MAX_BARS, draw
 
-    if len(predictions[0].classes) > MOST_BARS:
-        print_note(f"the picture has the {MOST_BARS} most probable classes of each image")
+    if len(predictions[0].classes) > MAX_BARS:
+        print_note(f"the picture has the {MAX_BARS} most probable classes of each image")
     picture = draw(classifier, predictions)
     try:
         picture.savefig(path)

@@ -13,7 +13,7 @@ from flax_vision.cli.bench import add_step_arguments, check_model, print_environ
 from flax_vision.cli.console import print_table
 
 if TYPE_CHECKING:
-    from flax_vision.analysis.profiler import Time
+    pass
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
             print_table(rows, options.format)
 
 
-def _rows(heading: str, times: Mapping[str, "Time"]) -> list[dict[str, Any]]:
+def _rows(heading: str, times: Mapping[str, "OpTime"]) -> list[dict[str, Any]]:
     total = sum(time.total for time in times.values())
     longest = sorted(times.items(), key=lambda item: -item[1].total)
     return [

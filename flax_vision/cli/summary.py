@@ -55,7 +55,9 @@ def run(options: argparse.Namespace) -> None:
     from flax_vision.analysis import communication
 
     batch_size = options.batch_size
-    meshes = communication.beside_data(create, options.mesh, rows, image_shape, batch_size)
+    meshes = communication.compare_with_data_parallel(
+        create, options.mesh, rows, image_shape, batch_size
+    )
     if options.format == "json":
         print(json.dumps({"layers": layers, "batch_size": batch_size, **meshes}, indent=2))
         return

@@ -10,11 +10,11 @@ from flax_vision.weights.run_checkpoints import History, saved_steps
 from flax_vision.weights.run_files import (
     RESULT,
     read_result,
+    recover_history,
     result_problem,
     to_json,
     write_file,
 )
-from flax_vision.weights.run_records import recover_history
 
 
 def read_finished(path: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""A trained network, handed on to other programs."""
+"""Exports a trained model for other programs."""
 
 import contextlib
 import importlib.util
@@ -27,16 +27,16 @@ from flax_vision.weights.torchvision import to_torchvision
 _FILE_MODE = 0o644
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-"""For which a program is lowered."""
+"""Platforms of StableHLO exports."""
 
 
 class ExportedFunction(NamedTuple):
-    """A network with its parameters as one function.
+    """A model with its parameters as one function.
 
     Attributes:
-      function: from images to logits.
-      shape: height, width and channels of the images.
-      dtype: of them.
+      function: Function from images to logits.
+      shape: Height, width and channels of the images.
+      dtype: Type of the images.
     """
 
     function: Callable[[Any], jax.Array]
@@ -44,41 +44,59 @@ class ExportedFunction(NamedTuple):
     dtype: str
 
 
-def export(path: str | Path, form: str, output: str | Path, preprocessing: bool = False) -> str:
-    """Writes what training or an import left behind in another format.
+class _Format(NamedTuple):
+    """A file format.
 
-    The file also has the class names, in the order of the logits: safetensors and ONNX in their
-    metadata; `.pth`, `.pt` and `.stablehlo` in a second file with `.json` added to the name.
+    Attributes:
+      write: Function that writes a file.
+      suffixes: Valid suffixes of the file; empty for a directory.
+      packages: Packages that `write` imports.
+      is_function: Whether `write` takes an ExportedFunction instead of variables.
+    """
+
+    write: Callable[..., None]
+    suffixes: Sequence[str] = ()
+    packages: Sequence[str] = ()
+    is_function: bool = False
+
+
+def export(path: str | Path, form: str, output: str | Path, preprocessing: bool = False) -> str:
+    """Exports a trained or imported model in another format.
+
+    The file includes the class names, in the order of the logits. safetensors and ONNX have them in
+    their metadata; `.pth`, `.pt` and `.stablehlo` have a second file with `.json` added to the
+    name.
 
     Args:
-      path: a run directory, or an export.
+      path: A run directory or an export directory.
       form: `"orbax"`, `"safetensors"`, `"torchvision"`, `"stablehlo"` or `"onnx"`.
-      output: of the new file, or directory for Orbax, where nothing is yet.
-      preprocessing: makes it a part of the network, which then takes uint8 images of the size of
-        the data set; for StableHLO.
+      output: New file, or new directory for Orbax.
+      preprocessing: Whether a StableHLO function includes the preprocessing, and takes uint8 images
+        of the data set's size.
 
     Returns:
       A line about the checkpoint of an unfinished run; empty for an export.
 
     Raises:
-      UserError: there is no network at `path`, it cannot be had in that format, what that takes is
-        not installed, or the output exists or cannot be written.
+      UserError: There is no model at `path`, the format does not support it, a package is missing,
+        or the output exists or cannot be written.
     """
     output = to_path(output)
-    write = _check(form, output, preprocessing)
+    chosen = _check_format(form, output, preprocessing)
     if form == "onnx":
         _check_precision(load_metadata(path))
     metadata, model, variables, note = load_model(path)
+    content = variables
+    if chosen.is_function:
+        content = _exported_function(metadata, model, variables, preprocessing)
     unfinished = output.with_name(f".unfinished-{output.name}")
-    is_program = form in _PROGRAMS
-    network = _program(metadata, model, variables, preprocessing) if is_program else variables
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir()
-        write(unfinished / output.name, metadata, network)
-        if output.suffix in _WITH_CARD_FILE:
-            (unfinished / _card_file(output).name).write_text(metadata.to_json())
-        for file in sorted(unfinished.iterdir(), reverse=True):  # the card first
+        chosen.write(unfinished / output.name, metadata, content)
+        for file in _files(unfinished / output.name)[1:]:
+            file.write_text(metadata.to_json())
+        for file in sorted(unfinished.iterdir(), reverse=True):  # the metadata first
             file.rename(output.with_name(file.name))
     except OSError as error:
         raise UserError(
@@ -89,63 +107,66 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
     return note
 
 
-def _check(form: str, output: Path, preprocessing: bool) -> Callable[..., None]:
-    """Returns what writes a format, if everything for it is there."""
+def _check_format(form: str, output: Path, preprocessing: bool) -> _Format:
+    """Returns the format if the output and the installed packages allow it."""
     if form not in _FORMATS:
         raise unknown("format", form, _FORMATS)
-    write, suffixes, packages = _FORMATS[form]
+    chosen = _FORMATS[form]
     if preprocessing and form != "stablehlo":
         raise UserError(f"--preprocessing is for --format stablehlo, not {form}; leave it out.")
-    if suffixes and output.suffix not in suffixes:
+    if chosen.suffixes and output.suffix not in chosen.suffixes:
         raise UserError(
             f"-o is {str(output)!r}, and a file in the format {form} ends with "
-            f"{' or '.join(suffixes)}; give such a name."
+            f"{' or '.join(chosen.suffixes)}; give such a name."
         )
-    for path in (output, _card_file(output)) if output.suffix in _WITH_CARD_FILE else (output,):
-        if path.exists() or path.is_symlink():
-            raise UserError(f"{str(path)!r} exists; give another -o, or take it away first.")
+    for file in _files(output):
+        if file.exists() or file.is_symlink():
+            raise UserError(f"{str(file)!r} exists; give another -o, or delete it first.")
     if not output.absolute().parent.is_dir():
-        raise UserError(f"there is no directory {str(output.parent)!r}; make it, or give another.")
-    needed = [*packages, *(["torch"] if output.suffix in (".pth", ".pt") else [])]
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+        raise UserError(
+            f"there is no directory {str(output.parent)!r}; create it, or give another -o."
+        )
+    packages = [*chosen.packages, *(["torch"] if output.suffix in (".pth", ".pt") else [])]
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"{output.name} takes {' and '.join(missing)}, which is not installed: "
+            f"{output.name} needs {' and '.join(missing)}, which is not installed: "
             f"pip install {' '.join(missing)}"
         )
-    return write
+    return chosen
 
 
-def _card_file(output: Path) -> Path:
-    return output.with_name(f"{output.name}.json")
+def _files(output: Path) -> list[Path]:
+    """Returns the file, and a second file for the metadata if its format has none."""
+    has_second = output.suffix in (".pth", ".pt", ".stablehlo")
+    return [output, output.with_name(f"{output.name}.json")] if has_second else [output]
 
 
 def _metadata(metadata: ModelMetadata) -> dict[str, str]:
-    """Returns the description of a model for the metadata of a file."""
+    """Returns the description of a model as metadata of a file."""
     return {"class_names": json.dumps(list(metadata.class_names)), "model.json": metadata.to_json()}
 
 
 def _check_precision(metadata: ModelMetadata) -> None:
-    """Raises a UserError for a network whose graph ONNX Runtime would not run."""
+    """Raises a UserError for a model that ONNX Runtime cannot run."""
     dtype = metadata.options.get("dtype", "float32")
     if dtype != "float32":
         raise UserError(
-            f"this {metadata.name} computes in {dtype}, and ONNX is for networks that compute in "
+            f"this {metadata.name} computes in {dtype}, and ONNX is for models that compute in "
             "float32; give --format stablehlo, or train with --config.model.dtype=float32."
         )
 
 
-def _program(
+def _exported_function(
     metadata: ModelMetadata, model: Any, variables: Any, preprocessing: bool
 ) -> ExportedFunction:
     if not preprocessing:
-        return ExportedFunction(partial(model.apply, variables), metadata.seen_shape, "float32")
-
-    def function(images: Any) -> jax.Array:
-        logits: jax.Array = model.apply(variables, metadata.preprocessing(images))
-        return logits
-
-    return ExportedFunction(function, tuple(metadata.image_shape), "uint8")
+        return ExportedFunction(partial(model.apply, variables), metadata.input_shape, "float32")
+    return ExportedFunction(
+        lambda images: model.apply(variables, metadata.preprocessing(images)),
+        tuple(metadata.image_shape),
+        "uint8",
+    )
 
 
 def _write_safetensors(path: Path, metadata: ModelMetadata, variables: Mapping[str, Any]) -> None:
@@ -155,11 +176,12 @@ def _write_safetensors(path: Path, metadata: ModelMetadata, variables: Mapping[s
 
 def _write_torchvision(path: Path, metadata: ModelMetadata, variables: Mapping[str, Any]) -> None:
     if other := differing_options(model_options(metadata.name), metadata.options):
-        told = [
+        differences = [
             f"{key} is {here!r} here and {there!r} there" for key, (there, here) in other.items()
         ]
         raise UserError(
-            f"torchvision has no such {metadata.name}: {'; '.join(told)}. Give another --format."
+            f"torchvision has no such {metadata.name}: {'; '.join(differences)}. Give another "
+            "--format."
         )
     state_dict = to_torchvision(metadata.name, variables)
     if path.suffix == ".safetensors":
@@ -168,50 +190,44 @@ def _write_torchvision(path: Path, metadata: ModelMetadata, variables: Mapping[s
         return
     import torch
 
-    with _disk_error(RuntimeError):
+    with _as_os_error(RuntimeError):
         torch.save({key: torch.from_numpy(x) for key, x in state_dict.items()}, path)
 
 
 def _save_safetensors(path: Path, metadata: ModelMetadata, arrays: dict[str, np.ndarray]) -> None:
-    with _disk_error(SafetensorError):
+    with _as_os_error(SafetensorError):
         save_file(arrays, path, _metadata(metadata))
-    path.chmod(_FILE_MODE)  # it would keep the file from everybody else
+    path.chmod(_FILE_MODE)  # safetensors makes the file unreadable for other users
 
 
 @contextlib.contextmanager
-def _disk_error(kind: type[Exception]) -> Iterator[None]:
-    """Turns what a library says of a file that it cannot write into what Python does."""
+def _as_os_error(kind: type[Exception]) -> Iterator[None]:
+    """Turns a library's error about an unwritable file into an OSError."""
     try:
         yield
     except kind as error:
         raise OSError(str(error).splitlines()[0]) from error
 
 
-def _write_stablehlo(path: Path, metadata: ModelMetadata, program: ExportedFunction) -> None:
-    del metadata  # it is a file beside this one
+def _write_stablehlo(path: Path, metadata: ModelMetadata, exported: ExportedFunction) -> None:
+    del metadata  # in a second file
     (batch,) = jax.export.symbolic_shape("batch")
-    images = jax.ShapeDtypeStruct((batch, *program.shape), program.dtype)
+    images = jax.ShapeDtypeStruct((batch, *exported.shape), exported.dtype)
     with reference_ops():
-        lowered = jax.export.export(jax.jit(program.function), platforms=PLATFORMS)(images)
+        lowered = jax.export.export(jax.jit(exported.function), platforms=PLATFORMS)(images)
     path.write_bytes(lowered.serialize())
 
 
-def _write_onnx(path: Path, metadata: ModelMetadata, program: ExportedFunction) -> None:
+def _write_onnx(path: Path, metadata: ModelMetadata, exported: ExportedFunction) -> None:
     from flax_vision.weights.onnx import write_onnx
 
-    write_onnx(path, program.function, program.shape, program.dtype, _metadata(metadata))
+    write_onnx(path, *exported, _metadata(metadata))
 
 
-_PROGRAMS = ("stablehlo", "onnx")
-
-_WITH_CARD_FILE = (".pth", ".pt", ".stablehlo")
-"""Suffixes of formats without metadata; the card is a file beside them."""
-
-_FORMATS: dict[str, tuple[Callable[..., None], Sequence[str], Sequence[str]]] = {
-    "orbax": (saved_model.save, (), ()),
-    "safetensors": (_write_safetensors, (".safetensors",), ()),
-    "torchvision": (_write_torchvision, (".pth", ".pt", ".safetensors"), ()),
-    "stablehlo": (_write_stablehlo, (".stablehlo",), ("flatbuffers",)),
-    "onnx": (_write_onnx, (".onnx",), ("jax2onnx",)),
+_FORMATS = {
+    "orbax": _Format(saved_model.save),
+    "safetensors": _Format(_write_safetensors, (".safetensors",)),
+    "torchvision": _Format(_write_torchvision, (".pth", ".pt", ".safetensors")),
+    "stablehlo": _Format(_write_stablehlo, (".stablehlo",), ("flatbuffers",), is_function=True),
+    "onnx": _Format(_write_onnx, (".onnx",), ("jax2onnx",), is_function=True),
 }
-"""What writes each, how its files may end, and the packages that it takes."""

@@ -1,8 +1,9 @@
-"""Loads a trained model from an export directory, or from a finished or stopped run."""
+"""Loads a trained model from an export directory or a run directory."""
 
 import warnings
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from flax import linen as nn
 
@@ -18,26 +19,10 @@ from flax_vision.weights.run_checkpoints import (
     saved_steps,
 )
 from flax_vision.weights.run_files import METADATA, RESULT, read_config
-from flax_vision.weights.saved_model import ModelMetadata
+from flax_vision.weights.saved_model import LoadedModel, ModelMetadata
 
-_WRITE = "give the training command again to write it"
-_HINT = f"delete it and {_WRITE}"
-
-
-class LoadedModel(NamedTuple):
-    """A trained model.
-
-    Attributes:
-      metadata: Description of the model.
-      model: The module.
-      variables: Its parameters and statistics, on the first device.
-      note: A line about the checkpoint of an unfinished run; empty for an export.
-    """
-
-    metadata: ModelMetadata
-    model: nn.Module
-    variables: Any
-    note: str = ""
+_ADVICE = "give the training command again to write it"
+_HINT = f"delete it and {_ADVICE}"
 
 
 def is_unfinished(path: Path) -> bool:
@@ -55,7 +40,7 @@ def load_metadata(path: str | Path) -> ModelMetadata:
     if not is_unfinished(path):
         return saved_model.load_metadata(path)
     if not (path / METADATA).is_file():
-        raise UserError(f"{path} is not finished and has no {METADATA}; {_WRITE}.")
+        raise UserError(f"{path} is not finished and has no {METADATA}; {_ADVICE}.")
     return saved_model.read_metadata(path / METADATA, _HINT)
 
 
@@ -69,27 +54,26 @@ def load_model(path: str | Path) -> LoadedModel:
     """
     path = to_path(path)
     if not is_unfinished(path):
-        return LoadedModel(*saved_model.load_export(path))
-    metadata, file = load_metadata(path), path / METADATA
-    model, expected = saved_model.describe_model(metadata, file, _HINT)
-    found = find_checkpoints(path)
-    if found is None:
+        return saved_model.load_export(path)
+    metadata = load_metadata(path)
+    checkpoints = find_checkpoints(path)
+    if checkpoints is None:
         raise UserError(
             f"no checkpoint in {path / 'checkpoints'} can be read; start the run again in another "
             "--workdir."
         )
-    variables = _load_variables(found.best)
-    saved_model.check_variables(metadata, expected, variables, file, _HINT)
-    return LoadedModel(metadata, model, variables, _note(path, found))
+    load = partial(_load_checkpoint, checkpoints.best)
+    loaded = saved_model.restore_model(metadata, path / METADATA, _HINT, load)
+    return loaded._replace(note=_note(path, checkpoints))
 
 
-def _load_variables(checkpoint: Checkpoint) -> Any:
+def _load_checkpoint(checkpoint: Checkpoint) -> Any:
     try:
         return load_variables(checkpoint)
-    except Exception as error:  # Orbax raises anything
+    except Exception as error:  # Orbax raises many types
         raise UserError(
-            f"{CorruptCheckpointError(checkpoint.step, error)}; if training has replaced it, "
-            "give the command again."
+            f"{CorruptCheckpointError(checkpoint.step, error)}; if training has replaced it, give "
+            "the command again."
         ) from error
 
 
@@ -110,15 +94,12 @@ def load(path: str | Path) -> tuple[nn.Module, Any]:
     return loaded.model, loaded.variables
 
 
-def _note(path: Path, found: UsableCheckpoints) -> str:
+def _note(path: Path, checkpoints: UsableCheckpoints) -> str:
     """Returns a line about the checkpoint of an unfinished run."""
-    best, epochs = found.best, read_config(path).get("epochs", "?")
-    done = len(found.newest.history)
-    is_of_epoch = bool(best.history) and best.history[-1]["step"] == best.step
-    taken = (
-        f"the checkpoint of epoch {best.history[-1]['epoch']}, the best so far"
-        if is_of_epoch
-        else f"its newest checkpoint, of step {best.step:,}"
-    )
-    note = f"{path} is not finished (epoch {done} of {epochs}); using {taken}"
-    return "; ".join([note, *found.damaged])
+    best, epochs = checkpoints.best, read_config(path).get("epochs", "?")
+    finished = len(checkpoints.newest.history)
+    chosen = f"its newest checkpoint, of step {best.step:,}"
+    if best.history and best.history[-1]["step"] == best.step:
+        chosen = f"the checkpoint of epoch {best.history[-1]['epoch']}, the best so far"
+    note = f"{path} is not finished (epoch {finished} of {epochs}); using {chosen}"
+    return "; ".join([note, *checkpoints.damaged])

@@ -1,4 +1,4 @@
-"""The description of a trained network, and its JSON."""
+"""Describes a trained model, and converts the description to and from JSON."""
 
 import dataclasses
 import json
@@ -17,16 +17,15 @@ from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import create_model
 
-FORMAT = 2
+FORMAT = 3
 """Version of the JSON and of the files beside it."""
 
-
 _SIZE_LIMIT = 2**14
-"""Bound of the sizes of images."""
+"""Bound on the sizes of images."""
 
 
 class OtherFormatError(ValueError):
-    """Raised for the JSON of another version of flax_vision."""
+    """Raised for JSON that another version of flax_vision wrote."""
 
 
 class _Format(msgspec.Struct):
@@ -35,16 +34,16 @@ class _Format(msgspec.Struct):
 
 @dataclasses.dataclass(frozen=True)
 class ModelMetadata:
-    """Description of a trained network, without its parameters.
+    """Description of a trained model, without its parameters.
 
     Attributes:
-      name: Name of the network, as in `create_model`.
-      options: Options of the network, as in `create_model`.
+      name: Name of the model, as in `create_model`.
+      options: Options of the model, as in `create_model`.
       class_names: Names of the classes, in the order of the logits.
       image_shape: Height, width and channels of the training images.
-      preprocessing: Conversion of their pixels to the network's input.
-      metrics: Results of the network, such as `"test/top1"`.
-      view: Crops of photographs; None for small images, which are taken whole.
+      preprocessing: Conversion of their pixels to the model's input.
+      metrics: Results of the model, such as `"test/top1"`.
+      crop: Crops of photographs; None for small images, which need no crop.
       background: Background of the training images; None for imported weights.
     """
 
@@ -58,26 +57,26 @@ class ModelMetadata:
     background: Background | None = None
 
     def create_model(self, mesh: Mesh | None = None) -> nn.Module:
-        """Creates the network, without its parameters; a mesh divides it among devices."""
+        """Creates the model without its parameters; `mesh` divides it among devices."""
         classes = len(self.class_names)
         return create_model(self.name, num_classes=classes, mesh=mesh, **self.options)
 
     @property
-    def seen_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the network's input, after preprocessing."""
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the model's input, after preprocessing."""
         images = jax.ShapeDtypeStruct((1, *self.image_shape), "uint8")
         _, height, width, channels = jax.eval_shape(self.preprocessing, images).shape
         return height, width, channels
 
     def to_json(self) -> str:
-        """Returns the JSON that `from_json` reads, without metrics that are not finite."""
+        """Returns JSON for `from_json`, without metrics that are not finite."""
         content = {"format": FORMAT, **dataclasses.asdict(self)}
         content["metrics"] = {key: x for key, x in self.metrics.items() if math.isfinite(x)}
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def from_json(text: str | bytes) -> ModelMetadata:
-    """Reads the JSON that `ModelMetadata.to_json` returns.
+    """Reads the JSON of `ModelMetadata.to_json`.
 
     Args:
       text: JSON.
@@ -89,36 +88,35 @@ def from_json(text: str | bytes) -> ModelMetadata:
     try:
         form = msgspec.json.decode(text, type=_Format).format
         if form != FORMAT:
-            other = "an older" if form < FORMAT else "a newer"
+            version = "an older" if form < FORMAT else "a newer"
             raise OtherFormatError(
-                f"is of format {form}, which {other} version of flax_vision wrote"
+                f"was written by {version} version of flax_vision (format {form}; this version "
+                f"reads format {FORMAT})"
             )
         metadata = msgspec.json.decode(text, type=ModelMetadata)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
-    if metadata.crop is not None:
-        _check_view(metadata.crop)
-    _check_shape(metadata)
+    _check(len(metadata.class_names) > 0, "class_names is empty")
+    _check_image_shape(metadata)
     _check_preprocessing(metadata.preprocessing, metadata.image_shape)
     return metadata
 
 
-def _check_shape(metadata: ModelMetadata) -> None:
-    _check(len(metadata.class_names) > 0, "class_names is empty")
-    shape = list(metadata.image_shape)
+def _check_image_shape(metadata: ModelMetadata) -> None:
+    shape, crop = list(metadata.image_shape), metadata.crop
     is_shape = len(shape) == 3 and min(shape) > 0 and max(shape) < _SIZE_LIMIT
+    if crop is not None:
+        _check_crop(crop)
     _check(is_shape, f"image_shape is {shape}, not three sizes below {_SIZE_LIMIT}")
-    if metadata.crop is not None:
-        _check(
-            shape == list(metadata.crop.image_shape), f"image_shape is {shape}, not that of view"
-        )
+    is_same = crop is None or shape == list(crop.image_shape)
+    _check(is_same, f"image_shape is {shape}, different from the crop")
 
 
 def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int]) -> None:
     for name, ranks in (("mean", (1, 3)), ("std", (1,))):
         array = np.asarray(getattr(preprocessing, name))
         is_numeric = array.dtype.kind in "iuf" and array.size > 0 and array.ndim in ranks
-        # In float64, because jax warns of numbers outside float32.
+        # In float64, because JAX warns about numbers outside float32.
         is_finite = is_numeric and np.max(np.abs(array)) <= np.finfo(np.float32).max
         _check(is_finite, f"preprocessing.{name} is not an array of finite numbers")
     _check(np.all(np.asarray(preprocessing.std, np.float32)), "preprocessing.std has a 0")
@@ -129,16 +127,15 @@ def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int
     _check(crop <= (resize or min(image_shape[:2])), f"preprocessing.crop is {crop}, too large")
 
 
-def _check_view(crop: CropPolicy) -> None:
-    scale, area, aspect = crop.resize_range, crop.scale, crop.ratio
+def _check_crop(crop: CropPolicy) -> None:
+    sizes, scale, ratio = crop.resize_range, crop.scale, crop.ratio
     is_size = 0 < crop.size <= crop.eval_resize < _SIZE_LIMIT
     _check(is_size, f"crop.size is {crop.size}, not from 1 to crop.eval_resize")
     _check(crop.channels in (1, 3), f"crop.channels is {crop.channels}, not 1 or 3")
-    _check(0 < scale[0] <= scale[1] < _SIZE_LIMIT, "crop.resize_range is not a range of sizes")
-    _check(
-        not area or (len(area) == 2 and 0 < area[0] <= area[1] <= 1), "crop.scale is not a range"
-    )
-    _check(0 < aspect[0] <= aspect[1], "crop.ratio is not a range")
+    _check(0 < sizes[0] <= sizes[1] < _SIZE_LIMIT, "crop.resize_range is not a range of sizes")
+    is_scale = not scale or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1)
+    _check(is_scale, "crop.scale is not a range")
+    _check(0 < ratio[0] <= ratio[1], "crop.ratio is not a range")
 
 
 def _check(is_valid: Any, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""A network as an ONNX graph, which jax2onnx makes and ONNX Runtime takes."""
+"""Writes a model as an ONNX graph for ONNX Runtime, by jax2onnx."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from onnx import helper
 
 from flax_vision.ops.backend import reference_ops
 
-_LAST_TO_SECOND, _SECOND_TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+_TO_NCHW, _TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 def write_onnx(
@@ -23,16 +23,18 @@ def write_onnx(
     dtype: str,
     metadata: Mapping[str, str],
 ) -> None:
-    """Writes a function of images [N, H, W, C] to logits as a graph from `images` to `logits`.
+    """Writes a function from images [N, H, W, C] to logits as a graph.
+
+    The graph's input is `images`, and its output `logits`.
 
     Args:
-      path: of the file.
-      function: a network with its parameters.
-      shape: height, width and channels of the images.
-      dtype: of them.
+      path: File to write.
+      function: Model with its parameters.
+      shape: Height, width and channels of the images.
+      dtype: Type of the images.
       metadata: Texts by name for the graph's `metadata_props`.
     """
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of shapes that it leaves out
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns about shapes that it leaves out
     with reference_ops():
         model = jax2onnx.to_onnx(
             function,
@@ -47,32 +49,39 @@ def write_onnx(
 
 
 def _pool_in_two_dimensions(graph: onnx.GraphProto) -> None:
-    """Has maxima be taken over height and width only.
+    """Replaces max pooling in six dimensions by pooling over height and width.
 
-    jax2onnx makes of them a pooling over batch and channels too, by windows of 1, in six
-    dimensions, of which ONNX Runtime computes five at the most.
+    jax2onnx also pools over batch and channels, by windows of 1. ONNX Runtime supports at most five
+    dimensions.
     """
-    made_by = {name: node for node in graph.node for name in node.output}
-    used_by = {name: node for node in graph.node for name in node.input}
+    producers = {name: node for node in graph.node for name in node.output}
+    consumers = {name: node for node in graph.node for name in node.input}
     for pool in [node for node in graph.node if node.op_type == "MaxPool"]:
-        outer = made_by[pool.input[0]]
-        inner, after = made_by[outer.input[0]], used_by[pool.output[0]]
-        settings = {item.name: helper.get_attribute_value(item) for item in pool.attribute}
-        flat = {name: settings[name][1:3] for name in ("kernel_shape", "strides")}
-        if "pads" in settings:
-            flat["pads"] = [settings["pads"][i] for i in (1, 2, 5, 6)]
+        outer = producers[pool.input[0]]
+        inner, after = producers[outer.input[0]], consumers[pool.output[0]]
         before = helper.make_node(
-            "Transpose", inner.input[:1], outer.output, perm=_LAST_TO_SECOND, name=outer.name
+            "Transpose", inner.input[:1], outer.output, perm=_TO_NCHW, name=outer.name
         )
-        pooled = helper.make_node("MaxPool", pool.input, pool.output, name=pool.name, **flat)
+        pool_2d = helper.make_node(
+            "MaxPool", pool.input, pool.output, name=pool.name, **_attributes_2d(pool)
+        )
         back = helper.make_node(
-            "Transpose", pool.output, after.output, perm=_SECOND_TO_LAST, name=after.name
+            "Transpose", pool.output, after.output, perm=_TO_NHWC, name=after.name
         )
-        for old, new in ((outer, before), (pool, pooled), (after, back)):
+        for old, new in ((outer, before), (pool, pool_2d), (after, back)):
             old.CopyFrom(new)
         graph.node.remove(inner)
-    # The shapes of what lies between are others now, and axes that were added are not.
+    # Intermediate shapes have changed, and the axes of removed nodes are unused.
     del graph.value_info[:]
     used = {name for node in graph.node for name in node.input}
-    for constant in [each for each in graph.initializer if each.name not in used]:
+    for constant in [x for x in graph.initializer if x.name not in used]:
         graph.initializer.remove(constant)
+
+
+def _attributes_2d(pool: onnx.NodeProto) -> dict[str, Any]:
+    """Returns the attributes of a pooling for height and width only."""
+    attributes = {item.name: helper.get_attribute_value(item) for item in pool.attribute}
+    flat = {name: attributes[name][1:3] for name in ("kernel_shape", "strides")}
+    if "pads" in attributes:
+        flat["pads"] = [attributes["pads"][i] for i in (1, 2, 5, 6)]
+    return flat

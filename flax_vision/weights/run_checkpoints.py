@@ -1,15 +1,15 @@
-"""Read-only access to the checkpoints of a run, for other programs than its trainer."""
+"""Finds and reads the checkpoints of a run, for other programs than its trainer."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flax_vision.runtime.checksums import check_checksums
+from flax_vision.weights.array_tree import on_first_device
 
 _VARIABLES = ("params", "statistics", "average")
 """Parts of the saved state that belong to the model."""
@@ -102,10 +102,8 @@ def load_variables(checkpoint: Checkpoint) -> dict[str, Any]:
     """
     handler, folder = ocp.PyTreeCheckpointHandler(), checkpoint.folder / "state"
     saved = handler.metadata(folder).tree
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    abstract = jax.tree.map(
-        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=device),
-        {name: saved[name] for name in _VARIABLES if saved.get(name) is not None},
+    abstract = on_first_device(
+        {name: saved[name] for name in _VARIABLES if saved.get(name) is not None}
     )
     arguments = ocp.args.PyTreeRestore(
         abstract,

@@ -1,5 +1,6 @@
 """The JSON files of a run directory, read with their types checked."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,8 @@ import msgspec
 
 from flax_vision.errors import UserError
 from flax_vision.runtime.regular_files import read_regular
+from flax_vision.text import counted
+from flax_vision.weights.run_checkpoints import History, find_checkpoints
 
 CONFIG = "config.json"
 LAUNCHES = "launches.json"
@@ -40,6 +43,11 @@ class _Loss(TypedDict, total=False):
 
 class _Augmentation(TypedDict, total=False):
     flip: bool
+
+
+class _Epoch(TypedDict):
+    epoch: int
+    epoch_seconds: _Seconds
 
 
 class _Data(TypedDict, total=False):
@@ -93,11 +101,6 @@ _Result = TypedDict(
 )
 
 
-class _Epoch(TypedDict):
-    epoch: int
-    epoch_seconds: _Seconds
-
-
 def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
     """Returns the configuration in a run directory; empty if there is none.
 
@@ -137,8 +140,8 @@ def read_dataset(path: Path, hint: str) -> dict[str, Any] | None:
     Raises:
       UserError: The file cannot be read or is damaged.
     """
-    images: dict[str, Any] | None = _read_json(path / DATASET, _DatasetRecord, hint)
-    return images
+    dataset: dict[str, Any] | None = _read_json(path / DATASET, _DatasetRecord, hint)
+    return dataset
 
 
 def read_result(path: Path, hint: str) -> dict[str, Any] | None:
@@ -177,12 +180,47 @@ def read_records(path: Path, hint: str = RESTORE) -> Records:
     for number, line in enumerate(_read(file, hint).splitlines(), 1):
         record = _parse(line, file, hint)
         problem = _problem(record, dict[str, float])
-        if not problem and "epoch" in record:
-            problem = _problem(record, _Epoch)
-        if problem:
+        if problem or ("epoch" in record and (problem := _problem(record, _Epoch))):
             raise _damaged(file, f"line {number}: {problem}", hint)
         records.append(record)
     return records
+
+
+def recover_history(path: Path, hint: str) -> tuple[History, UserError] | None:
+    """Returns the epoch records of the newest checkpoint if `metrics.jsonl` is damaged.
+
+    Args:
+      path: The run directory.
+      hint: Text about the use of these records.
+
+    Returns:
+      The records and the damage; None for an undamaged file.
+
+    Raises:
+      UserError: The file is damaged, and no checkpoint is usable.
+    """
+    try:
+        _check_records(path, hint)
+    except UserError as damage:
+        checkpoints = find_checkpoints(path)
+        if checkpoints is None:
+            _check_records(path, RESTORE)
+            raise
+        return checkpoints.newest.history, damage
+    return None
+
+
+def _check_records(path: Path, hint: str) -> None:
+    """Raises a UserError if `metrics.jsonl` is damaged or ends before the best epoch."""
+    epochs = sum("epoch" in record for record in read_records(path, hint))
+    best = 0
+    with contextlib.suppress(UserError):
+        best = (read_result(path, RESTORE) or {}).get("best_epoch", 0)
+    if epochs < best:
+        raise UserError(
+            f"{path / METRICS} is damaged (it has {counted(epochs, 'epoch')}, and the best is "
+            f"epoch {best:,}); {hint}."
+        )
 
 
 def to_json(content: Any) -> str:

@@ -1,8 +1,8 @@
-"""The export directory: a network with its parameters and all that is needed to use it."""
+"""Writes and reads export directories: a model, its parameters and its description."""
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,26 +15,43 @@ from flax_vision.runtime.checksums import ChecksumError, check_checksums, write_
 from flax_vision.runtime.regular_files import read_regular
 from flax_vision.text import counted
 from flax_vision.weights import array_tree
-from flax_vision.weights.arrays import check_finite, differences
-from flax_vision.weights.model_metadata import FORMAT, ModelMetadata, OtherFormatError, from_json
+from flax_vision.weights.array_tree import check_finite, shape_differences
+from flax_vision.weights.model_metadata import ModelMetadata, OtherFormatError, from_json
 from flax_vision.weights.run_files import CONFIG
 
-_CARD = "model.json"
+_METADATA = "model.json"
 _VARIABLES = "variables"
 _HINT = "export or import the model again"
 _RUN_HINT = "give the command of the training again, which exports the best checkpoint again"
-_REASON = 200
-"""Letters of Orbax's reason that an error gives."""
+
+_MAX_REASON = 200
+"""Length of Orbax's reason in an error."""
+
+
+class LoadedModel(NamedTuple):
+    """A trained model.
+
+    Attributes:
+      metadata: Description of the model.
+      model: The module.
+      variables: Its parameters and statistics, on the first device.
+      note: A line about the checkpoint of an unfinished run; empty for an export.
+    """
+
+    metadata: ModelMetadata
+    model: nn.Module
+    variables: Any
+    note: str = ""
 
 
 def save(path: Path, metadata: ModelMetadata, variables: Any) -> None:
-    """Writes an export directory; one that stood there before is replaced by the whole new one."""
+    """Writes an export directory; replaces an older one when the new one is complete."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
         array_tree.save_tree(unfinished / _VARIABLES, variables)
-        (unfinished / _CARD).write_text(metadata.to_json())
+        (unfinished / _METADATA).write_text(metadata.to_json())
         write_checksums(unfinished)
         shutil.rmtree(path, ignore_errors=True)
         unfinished.rename(path)
@@ -49,13 +66,13 @@ def load_metadata(path: str | Path) -> ModelMetadata:
       UserError: The description is missing, damaged or of another format.
     """
     directory = _export_directory(path)
-    metadata = read_metadata(directory / _CARD, _hint(directory))
-    _check_files(directory, [_CARD])
+    metadata = read_metadata(directory / _METADATA, _hint(directory))
+    _check_files(directory, [_METADATA])
     return metadata
 
 
 def export_problem(path: str | Path) -> str:
-    """Returns why the files of an export are not as they were written; empty for no reason."""
+    """Returns the first difference of an export's files from the written ones; empty for none."""
     try:
         load_metadata(path)
         _check_files(_export_directory(path))
@@ -78,13 +95,70 @@ def read_metadata(file: Path, hint: str) -> ModelMetadata:
         return from_json(read_regular(file))
     except OtherFormatError as error:
         raise UserError(
-            f"{file} {error}; this version reads format {FORMAT}. Import the model again; for a "
-            "run, give the training command again."
+            f"{file} {error}; import the model again, or train it again in another --workdir."
         ) from error
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise UserError(f"{file} is damaged ({error}); {hint}.") from error
+
+
+def load_export(path: str | Path) -> LoadedModel:
+    """Returns the model in an export directory, or in the export directory of a run.
+
+    Raises:
+      UserError: There is no export, it is damaged, or its arrays do not fit its description.
+    """
+    metadata, directory = load_metadata(path), _export_directory(path)
+    _check_files(directory)
+
+    def load_variables() -> Any:
+        try:
+            return array_tree.load_tree(directory / _VARIABLES)
+        except Exception as error:  # Orbax raises many types for damaged files, over many lines
+            reason = str(error).strip().splitlines()[0][:_MAX_REASON]
+            raise UserError(
+                f"{directory / _VARIABLES} cannot be read ({reason}); export the model again."
+            ) from error
+
+    return restore_model(metadata, directory / _METADATA, _hint(directory), load_variables)
+
+
+def restore_model(
+    metadata: ModelMetadata, file: Path, hint: str, load_variables: Callable[[], Any]
+) -> LoadedModel:
+    """Creates a described model, and loads variables that fit it.
+
+    Args:
+      metadata: Description of the model.
+      file: File of the description.
+      hint: Advice for a description or variables that do not fit.
+      load_variables: Function that loads parameters and statistics.
+
+    Raises:
+      UserError: The model is impossible, or the variables do not fit it or are not finite.
+    """
+    try:
+        model = metadata.create_model()
+        images = jax.ShapeDtypeStruct((1, *metadata.input_shape), "float32")
+        expected = jax.eval_shape(model.init, jax.random.key(0), images)
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{file} describes an impossible model ({reason}); {hint}.") from error
+    variables = load_variables()
+    arrays = flatten_dict(variables, sep="/")
+    shapes = [
+        {name: x.shape for name, x in tree.items()}
+        for tree in (flatten_dict(expected, sep="/"), arrays)
+    ]
+    if problems := shape_differences(*shapes):
+        raise UserError(
+            f"the arrays in {file.parent} do not fit the {metadata.name} for "
+            f"{counted(len(metadata.class_names), 'class', 'classes')} in {file.name}; {problems}. "
+            f"{hint[:1].upper()}{hint[1:]}."
+        )
+    check_finite(arrays, f"{hint}, {file.parent} is damaged")
+    return LoadedModel(metadata, model, variables)
 
 
 def _check_files(directory: Path, items: Sequence[str] | None = None) -> None:
@@ -102,98 +176,12 @@ def _hint(directory: Path) -> str:
     return _RUN_HINT if (directory.parent / CONFIG).exists() else _HINT
 
 
-class Export(NamedTuple):
-    """What training or an import left behind.
-
-    Attributes:
-      metadata: the description.
-      model: the network.
-      variables: its parameters and statistics, on the first device.
-    """
-
-    metadata: ModelMetadata
-    model: nn.Module
-    variables: Any
-
-
-def load_export(path: str | Path) -> Export:
-    """Returns all that is in an export directory, or in that of a run directory.
-
-    Raises:
-      UserError: there is none, it is damaged, or its parameters are not those of the network that
-        is described, or not finite.
-    """
-    metadata, directory = load_metadata(path), _export_directory(path)
-    _check_files(directory)
-    file = directory / _CARD
-    model, expected = describe_model(metadata, file, _hint(directory))
-    try:
-        variables = array_tree.load_tree(directory / _VARIABLES)
-    except Exception as error:  # Orbax raises anything for damaged files, over many lines
-        reason = str(error).strip().splitlines()[0][:_REASON]
-        raise UserError(
-            f"{directory / _VARIABLES} cannot be read ({reason}); export the model again."
-        ) from error
-    check_variables(metadata, expected, variables, file, _hint(directory))
-    return Export(metadata, model, variables)
-
-
-def describe_model(
-    metadata: ModelMetadata, file: Path, hint: str
-) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
-    """Returns a model, and the shapes of its arrays by name.
-
-    Args:
-      metadata: Description of the model.
-      file: File of the description.
-      hint: Advice for an impossible model.
-
-    Raises:
-      UserError: The model is impossible.
-    """
-    try:
-        model = metadata.create_model()
-        images = jax.ShapeDtypeStruct((1, *metadata.seen_shape), "float32")
-        variables = jax.eval_shape(model.init, jax.random.key(0), images)
-    except (TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{file} describes no network that works ({reason}); {hint}.") from error
-    return model, {name: x.shape for name, x in flatten_dict(variables, sep="/").items()}
-
-
-def check_variables(
-    metadata: ModelMetadata,
-    expected: Mapping[str, tuple[int, ...]],
-    variables: Any,
-    file: Path,
-    hint: str,
-) -> None:
-    """Raises a UserError if variables do not fit a described model, or are not finite.
-
-    Args:
-      metadata: Description of the model.
-      expected: Shapes of the model's arrays by name.
-      variables: Parameters and statistics.
-      file: File of the description.
-      hint: Advice for a mismatch.
-    """
-    arrays = flatten_dict(variables, sep="/")
-    problems = differences(expected, {name: x.shape for name, x in arrays.items()})
-    if problems:
-        raise UserError(
-            f"the arrays in {file.parent} are not those of the {metadata.name} for "
-            f"{counted(len(metadata.class_names), 'class', 'classes')} that its {file.name} "
-            f"describes; {problems}. {hint[:1].upper()}{hint[1:]}."
-        )
-    check_finite(arrays, f"{hint}, {file.parent} is damaged")
-
-
 def _export_directory(path: str | Path) -> Path:
     path = Path(path)
     for directory in (path, path / "export"):
-        if os.path.isfile(directory / _CARD):
+        if os.path.isfile(directory / _METADATA):
             return directory
     raise UserError(
-        f"no model in {str(path)!r}: neither it nor its export/ has a {_CARD}. Give an export, "
+        f"no model in {str(path)!r}: neither it nor its export/ has a {_METADATA}. Give an export, "
         "or the directory of a run that has a checkpoint."
     )

@@ -34,12 +34,12 @@ def test_times_are_of_steps(speed):
 def test_row(speed):
     row = speed.row(limit=speed.gigaflops / speed.step * 2)
     assert row["GFLOP/s"].endswith("(50%)")
-    assert (row["network"], row["mode"], row["batch"]) == ("lenet5_modern", "training", 4)
+    assert (row["model"], row["mode"], row["batch"]) == ("lenet5_modern", "training", 4)
 
 
 def test_the_step_that_does_not_count_is_not_timed():
     seconds = iter([1.0, 0.0, 0.0, 0.0])
-    times = benchmark.timed(lambda: time.sleep(next(seconds) / 10), seconds=0)
+    times = benchmark.time_steps(lambda: time.sleep(next(seconds) / 10), seconds=0)
     assert len(times) == 3
     assert max(times) < 0.1
 
@@ -49,11 +49,13 @@ def test_memory_is_in_bytes():
 
 
 def test_the_speed_of_a_matrix_product_is_plausible(monkeypatch):
-    timed = benchmark.timed
-    monkeypatch.setattr(benchmark, "timed", lambda step, seconds: timed(step, seconds / 1000))
+    time_steps = benchmark.time_steps
+    monkeypatch.setattr(
+        benchmark, "time_steps", lambda step, seconds: time_steps(step, seconds / 1000)
+    )
     assert 1 < benchmark.matrix_product_gigaflops() < 1e5
 
 
 def test_every_default_is_a_network():
     for name in benchmark.BATCH_SIZES:
-        benchmark.network_and_batch(name, 1, 224, {})
+        benchmark.create_model_and_batch(name, 1, 224, {})

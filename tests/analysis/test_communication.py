@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 import flax_vision as fv
-from flax_vision.analysis.communication import Traffic, beside_data, table
+from flax_vision.analysis.communication import LayerBytes, compare_with_data_parallel, table
 from flax_vision.errors import UserError
 from flax_vision.models.alexnet import AlexNet
 from flax_vision.models.summary import Row, summarize
@@ -17,7 +17,7 @@ BATCH = 2
 def tables_of(name, axes, image_shape, batch_size=BATCH):
     create = partial(fv.create_model, name)
     layers = summarize(create(), image_shape)
-    tables = beside_data(create, axes, layers, image_shape, batch_size)
+    tables = compare_with_data_parallel(create, axes, layers, image_shape, batch_size)
     of_rows = {mesh: {row["layer"]: row for row in rows} for mesh, rows in tables.items()}
     return of_rows, {row.layer: row.parameters * FLOAT for row in layers if row.parameters}
 
@@ -73,8 +73,12 @@ def test_batch_normalization_sums_over_all_devices():
 
 def test_bytes_that_are_sent_outside_of_the_layers_are_shown():
     rows = [Row("a", (), (), 1, 0, ("a_1", "a_2")), Row("pool", (), (), 0, 0, ("pool",))]
-    found = {"a_1": Traffic(4, 0, 8), "a_2": Traffic(4, 8, 0), "elsewhere": Traffic(0, 3, 0)}
-    shown = table(rows, found, 2)
+    sizes = {
+        "a_1": LayerBytes(4, 0, 8),
+        "a_2": LayerBytes(4, 8, 0),
+        "elsewhere": LayerBytes(0, 3, 0),
+    }
+    shown = table(rows, sizes, 2)
     assert [tuple(row.values()) for row in shown] == [
         ("a", 8, 8, 8, 4, 4),
         ("elsewhere", 0, 3, 0, 2, 0),
@@ -93,4 +97,6 @@ def test_bytes_that_are_sent_outside_of_the_layers_are_shown():
 )
 def test_mistakes(name, axes, batch_size, message):
     with pytest.raises(UserError, match=message):
-        beside_data(partial(fv.create_model, name), axes, [], (32, 32, 1), batch_size)
+        compare_with_data_parallel(
+            partial(fv.create_model, name), axes, [], (32, 32, 1), batch_size
+        )

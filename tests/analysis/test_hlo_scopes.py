@@ -2,11 +2,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from flax_vision.analysis.hlo_scopes import OUTSIDE, own_names, place_of
+from flax_vision.analysis.hlo_scopes import OUTSIDE, keep_op_names, parse_op_name
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
+    ("name", "scope"),
     [
         ("jit(f)/jvp(VGG)/VGG._block/conv1_1/add", ("conv1_1", "add", False)),
         ("jit(f)/transpose(jvp(VGG))/VGG._block/conv1_1/add", ("conv1_1", "add", True)),
@@ -17,8 +17,8 @@ from flax_vision.analysis.hlo_scopes import OUTSIDE, own_names, place_of
         ("copy.12", (OUTSIDE, "copy", False)),
     ],
 )
-def test_places(name, place):
-    assert place_of(name, "VGG") == place
+def test_op_names(name, scope):
+    assert parse_op_name(name, "VGG") == scope
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_programs_that_are_equal_but_for_their_names(scope):
         with jax.named_scope(scope):
             return jnp.sin(x)
 
-    with own_names():
+    with keep_op_names():
         program = jax.jit(function).lower(jnp.ones(3)).compile().as_text()
     assert f"/{scope}/sin" in program
     assert not jax.config.jax_compilation_cache_include_metadata_in_key

@@ -11,7 +11,7 @@ from flax_vision.evaluation.evaluate import evaluate_trained
 from flax_vision.runtime.mesh import make_mesh
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.weights.export import export
-from flax_vision.weights.importing import import_weights
+from flax_vision.weights.import_weights import import_weights
 
 
 def test_axes_are_the_parameters_of_make_mesh():

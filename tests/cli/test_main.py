@@ -86,7 +86,7 @@ def test_summary_on_a_mesh(capsys):
 def test_summary_on_emulated_devices():
     """Runs in a new process, because devices are emulated only before JAX is imported."""
     command = [sys.executable, "-c", "import sys, flax_vision.cli.main as c; sys.exit(c.main())"]
-    run = partial(subprocess.run, capture_output=True, text=True, check=False)
+    run = partial(subprocess.run, capture_output=True, text=True, check_model=False)
     done = run([*command, *["summary", "alexnet", "--mesh", "data=2,column=2", "--format", "json"]])
     found = json.loads(done.stdout)
     assert list(found) == ["layers", "batch_size", "data=2,column=2", "data=4"]
@@ -152,7 +152,7 @@ def known_limit(monkeypatch):
 @pytest.mark.usefixtures("known_limit")
 def test_bench(capsys):
     (speed,) = run_json(capsys, *BENCH, "--options", "background=0.0")
-    assert (speed["network"], speed["mode"], speed["batch_size"]) == ("lenet5", "inference", 2)
+    assert (speed["model"], speed["mode"], speed["batch_size"]) == ("lenet5", "inference", 2)
     assert len(speed["step_seconds"]) >= 3
     assert speed["limit"] == 50.0
 
@@ -162,7 +162,7 @@ def test_bench_as_a_table(capsys):
     assert main([*BENCH]) == 0
     captured = capsys.readouterr()
     header, row = captured.out.splitlines()
-    assert header.split()[:3] == ["network", "mode", "batch"]
+    assert header.split()[:3] == ["model", "mode", "batch"]
     assert row.split()[:3] == ["lenet5", "inference", "2"]
     assert "convolutions: " in captured.err
 
@@ -211,7 +211,7 @@ def test_closed_pipe_is_no_error():
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [*command, "models"], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+        [*command, "models"], stdout=write, stderr=subprocess.PIPE, text=True, check_model=False
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
@@ -258,7 +258,7 @@ def test_unavailable_platform():
         env=environment,
         capture_output=True,
         text=True,
-        check=False,
+        check_model=False,
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(

@@ -53,7 +53,7 @@ def exported_network(name, shape, folder, **options):
 
 
 def logits_elsewhere(reader, path, images, theirs):
-    """Returns what another process makes of one image and of the others, without flax_vision."""
+    """Returns the logits of another process, which cannot import flax_vision."""
     np.save(path.with_name("images.npy"), images)
     files = [path, path.with_name("images.npy"), path.with_name("logits.npy")]
     subprocess.run([sys.executable, READER, reader, *files, theirs], check=True)

@@ -15,9 +15,9 @@ from safetensors.numpy import save_file
 import flax_vision as fv
 from flax_vision.cli.main import main
 from flax_vision.data.decode import decode_crops
-from flax_vision.weights import published, saved_model
-from flax_vision.weights.importing import import_weights
-from flax_vision.weights.torchvision_modules import builder_of
+from flax_vision.weights import pretrained, saved_model
+from flax_vision.weights.import_weights import import_weights
+from flax_vision.weights.torchvision_modules import torchvision_name
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
 pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
@@ -46,12 +46,12 @@ def photographs(tmp_path_factory):
 
 
 def transforms_of(name):
-    return theirs.get_model_weights(builder_of(name)).IMAGENET1K_V1.transforms()
+    return theirs.get_model_weights(torchvision_name(name)).IMAGENET1K_V1.transforms()
 
 
 def make_theirs(name, state_dict):
     """torchvision's module with those arrays, without its own slow initialization."""
-    builder = builder_of(name)
+    builder = torchvision_name(name)
     options = {"transform_input": True, "aux_logits": True} if builder == "googlenet" else {}
     if builder == "googlenet" or builder.startswith("vgg"):
         options["init_weights"] = False
@@ -104,11 +104,11 @@ def test_logits_and_the_five_most_probable_classes(name, photographs, tmp_path, 
 
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
 def test_pixels_are_theirs_to_the_bit(weights, photographs, monkeypatch):
-    monkeypatch.setattr(published, "read_state_dict", lambda path: {})
-    monkeypatch.setattr(published, "_download", lambda url, path: None)
+    monkeypatch.setattr(pretrained, "read_state_dict", lambda path: {})
+    monkeypatch.setattr(pretrained, "_download", lambda url: None)
     transforms = theirs.ResNet50_Weights[weights].transforms()
     mean, std = (np.array(numbers)[:, None, None] for numbers in (transforms.mean, transforms.std))
-    crop = published.published("resnet50_v1_5", weights).transforms.crop
+    crop = pretrained.load_pretrained("resnet50_v1_5", weights).transforms.crop
     assert crop.eval_resize == transforms.resize_size[0]
     for path in photographs:
         ours = decode_crops(path.read_bytes(), crop.center_crop.crop_boxes, crop.image_shape)[0]

@@ -1,4 +1,4 @@
-"""Files of PyTorch's, of all ages and kinds, and what torchvision publishes."""
+"""PyTorch files of all ages and kinds, and torchvision's pretrained weights."""
 
 import re
 import socket
@@ -18,11 +18,11 @@ from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.weights import saved_model
-from flax_vision.weights.importing import import_weights
-from flax_vision.weights.published import _download, names_of_imagenet, published
+from flax_vision.weights.import_weights import import_weights
+from flax_vision.weights.pretrained import _download, imagenet_class_names, load_pretrained
 from flax_vision.weights.state_dict import read_state_dict
 from flax_vision.weights.torchvision import from_torchvision
-from flax_vision.weights.torchvision_modules import builder_of
+from flax_vision.weights.torchvision_modules import torchvision_name
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
 torchvision = pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
@@ -33,7 +33,7 @@ NAME = "resnet18_v1_5"
 
 
 class Evil:
-    """What makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -71,7 +71,7 @@ def test_views_of_one_storage_and_tensors_without_elements(tmp_path):
     tensors = {
         "whole": whole,
         "turned": whole.T,
-        "part": whole[1:, 1::2],
+        "slice": whole[1:, 1::2],
         "none": torch.zeros(0, 3),
     }
     torch.save(tensors, tmp_path / "net.pth")
@@ -106,10 +106,10 @@ def test_archive_that_another_program_packed(compression, state_dict, tmp_path):
 def test_files_of_all_ages_are_imported(archive, state_dict, tmp_path, monkeypatch):
     path = tmp_path / "net.pth"
     torch.save(state_dict, path, _use_new_zipfile_serialization=archive)
-    kept = []
-    monkeypatch.setattr(saved_model, "save", lambda path, *what: kept.extend(what))
+    saved = []
+    monkeypatch.setattr(saved_model, "save", lambda path, *what: saved.extend(what))
     assert main(["import-weights", NAME, str(path), str(tmp_path / "net")]) == 0
-    np.testing.assert_array_equal(kept[1]["params"]["fc"]["bias"], state_dict["fc.bias"])
+    np.testing.assert_array_equal(saved[1]["params"]["fc"]["bias"], state_dict["fc.bias"])
 
 
 @pytest.mark.parametrize(
@@ -135,19 +135,38 @@ def test_what_else_is_in_a_file_is_one_line(extra, message, state_dict, tmp_path
 
 def test_pytorch_that_is_too_old(tmp_path, monkeypatch):
     (tmp_path / "net.pth").touch()
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.6.1+cpu")
-    with pytest.raises(UserError, match="2.7 or later is needed, and 2.6.1.cpu is installed: pip"):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.5.1+cpu")
+    with pytest.raises(
+        UserError, match="needs PyTorch 2.6 or later, .*; 2.5.1.cpu is installed: pip"
+    ):
         read_state_dict(tmp_path / "net.pth")
 
 
-def test_pytorch_takes_no_memory_of_the_program(state_dict, tmp_path):
+def test_tensors_are_views_of_the_mapped_file(state_dict, tmp_path):
+    torch.save(state_dict, tmp_path / "net.pth")
+    found = read_state_dict(tmp_path / "net.pth")
+    starts = {x.untyped_storage().data_ptr() - x.data_ptr() for x in found.values()}
+    assert starts == {0}
+    path = str(tmp_path / "net.pth")
+    mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if path in line]
+    (first, last), *_ = [[int(x, 16) for x in line.split()[0].split("-")] for line in mapped]
+    assert all(first <= x.data_ptr() < last for x in found.values())
+
+
+def test_import_and_jax_in_one_process_print_nothing(state_dict, tmp_path):
+    """PyTorch and JAX each have threads and OpenMP of their own."""
     torch.save(state_dict, tmp_path / "net.pth")
     source = (
-        "import sys; from pathlib import Path; "
+        "import sys, jax, jax.numpy as jnp; from pathlib import Path; "
         "from flax_vision.weights.state_dict import read_state_dict; "
-        "read_state_dict(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
+        "x = jnp.ones((256, 256)); (x @ x).block_until_ready(); "
+        "found = read_state_dict(Path(sys.argv[1])); "
+        "y = jnp.asarray(found['fc.weight'].numpy()); "
+        "print(float((x @ x)[0, 0]), y.shape)"
     )
-    subprocess.run([sys.executable, "-c", source, tmp_path / "net.pth"], check=True)
+    command = [sys.executable, "-W", "error", "-c", source, str(tmp_path / "net.pth")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("256.0 (3, 512)\n", "")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
@@ -189,34 +208,34 @@ def changed_archive(path, **changed):
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (lambda path: path.write_bytes(b""), "is damaged, or no file of PyTorch's"),
+        (lambda path: path.write_bytes(b""), "is damaged, or not a PyTorch file"),
         (
             lambda path: path.write_bytes(b"no weights at all"),
-            "is damaged, or no file of PyTorch's",
+            "is damaged, or not a PyTorch file",
         ),
-        (empty_archive, "is damaged, or no file of PyTorch's"),
+        (empty_archive, "is damaged, or not a PyTorch file"),
         (
             lambda path: changed_archive(path, **{"data.pkl": None}),
-            "is damaged, or no file of PyTorch's (RuntimeError: PytorchStreamReader failed loc",
+            "is damaged, or not a PyTorch file (RuntimeError: PytorchStreamReader failed loc",
         ),
         (
             lambda path: changed_archive(path, **{"data.pkl": b"\x80\x02}q\x00"}),
-            "is damaged, or no file of PyTorch's (EOFError)",
+            "is damaged, or not a PyTorch file (EOFError)",
         ),
         (
             lambda path: changed_archive(path, **{"data/0": b"short"}),
-            "is damaged, or no file of PyTorch's (RuntimeError: record size (5 bytes) does not",
+            "is damaged, or not a PyTorch file (RuntimeError: Trying to resize storage",
         ),
         (
             lambda path: changed_archive(path, **{"data/0": None}),
-            "is damaged, or no file of PyTorch's (RuntimeError: PytorchStreamReader failed loc",
+            "is damaged, or not a PyTorch file (RuntimeError: PytorchStreamReader failed loc",
         ),
         (
             lambda path: save_file({"fc.bias": np.zeros(3)}, path),
-            "is damaged, or no file of PyTorch's",
+            "is damaged, or not a PyTorch file",
         ),
-        (lambda path: torch.save([1, 2], path), "holds a list; save the network's state_dict()"),
-        (lambda path: torch.save(torch.zeros(2), path), "holds a Tensor; save the network's"),
+        (lambda path: torch.save([1, 2], path), "holds a list; save the model's state_dict()"),
+        (lambda path: torch.save(torch.zeros(2), path), "holds a Tensor; save the model's"),
     ],
 )
 def test_what_is_no_state_dictionary(write, message, tmp_path):
@@ -230,13 +249,13 @@ def test_file_that_was_cut(state_dict, tmp_path):
     path = tmp_path / "net.pth"
     torch.save(state_dict, path)
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(UserError, match="is damaged, or no file of PyTorch's"):
+    with pytest.raises(UserError, match="is damaged, or not a PyTorch file"):
         read_state_dict(path)
 
 
 @pytest.fixture
 def hub(tmp_path):
-    """A directory of downloads of its own."""
+    """Temporary directory of downloads."""
     before = torch.hub.get_dir()
     torch.hub.set_dir(str(tmp_path / "hub"))
     yield tmp_path / "hub/checkpoints"
@@ -247,12 +266,12 @@ def test_weights_that_are_there_are_not_downloaded(hub, tmp_path, monkeypatch):
     module = torchvision.models.resnet18(weights=None)
     hub.mkdir(parents=True)
     torch.save(module.state_dict(), hub / "resnet18-f37072fd.pth")
-    kept = []
-    monkeypatch.setattr(saved_model, "save", lambda path, *what: kept.extend(what))
+    saved = []
+    monkeypatch.setattr(saved_model, "save", lambda path, *what: saved.extend(what))
     imported = import_weights(NAME, "torchvision:DEFAULT", tmp_path / "net")
-    metadata, variables = kept
+    metadata, variables = saved
     assert metadata.class_names[:2] == ["tench", "goldfish"]
-    assert imported.class_names_from == "torchvision's, of ImageNet"
+    assert imported.class_names_from == "ImageNet's, from torchvision"
     assert metadata.preprocessing == Preprocessing(
         [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
     )
@@ -262,15 +281,15 @@ def test_weights_that_are_there_are_not_downloaded(hub, tmp_path, monkeypatch):
 WEIGHTS = [
     (name, weights)
     for name in SIZES
-    for weights in torchvision.models.get_model_weights(builder_of(name))
+    for weights in torchvision.models.get_model_weights(torchvision_name(name))
     if weights.name != "IMAGENET1K_FEATURES"
 ]
-"""All that torchvision has trained of the fifteen networks."""
+"""Every pretrained weights of the fifteen models in torchvision."""
 
 
 @pytest.fixture
 def downloads(hub, monkeypatch):
-    """What would have been downloaded: the address, and how its checksum begins."""
+    """Requested downloads: address and start of the checksum."""
     asked = []
 
     def download(url, path, hash_prefix):
@@ -294,11 +313,11 @@ def state_dict_of(builder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "weights"), WEIGHTS)
-def test_card_records_what_torchvision_says_of_its_weights(
+def test_metadata_records_torchvisions_preprocessing(
     name, weights, downloads, tmp_path, monkeypatch
 ):
-    found = state_dict_of(builder_of(name))
-    monkeypatch.setattr("flax_vision.weights.published.read_state_dict", lambda path: found)
+    found = state_dict_of(torchvision_name(name))
+    monkeypatch.setattr("flax_vision.weights.pretrained.read_state_dict", lambda path: found)
     monkeypatch.setattr(saved_model, "save", lambda path, *what: None)
     metadata = import_weights(name, f"torchvision:{weights.name}", tmp_path / "net").metadata
     ((url, beginning),) = downloads
@@ -325,9 +344,9 @@ def test_weights_are_of_fifteen_networks_and_three_of_them_of_two_scales():
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg_d"])
 def test_features_alone_are_refused_before_the_download(name, downloads):
-    message = "torchvision:IMAGENET1K_FEATURES has no classifier, .*torchvision:DEFAULT"
+    message = "torchvision:IMAGENET1K_FEATURES has no trained classifier; .*torchvision:DEFAULT"
     with pytest.raises(UserError, match=message):
-        published(name, "IMAGENET1K_FEATURES")
+        load_pretrained(name, "IMAGENET1K_FEATURES")
     assert not downloads
 
 
@@ -337,7 +356,7 @@ def test_weights_that_there_are_not(weights):
         f"unknown weights of torchvision's resnet18 '{weights}'.*Valid: DEFAULT, IMAGENET1K_V1"
     )
     with pytest.raises(UserError, match=message):
-        published(NAME, weights)
+        load_pretrained(NAME, weights)
 
 
 @pytest.mark.parametrize(
@@ -364,16 +383,16 @@ def test_download_that_fails_is_one_line(error, hub, tmp_path, monkeypatch, caps
 
 
 def test_server_that_is_silent_is_given_up(hub, monkeypatch):
-    monkeypatch.setattr("flax_vision.weights.published._PATIENCE", 0.1)
+    monkeypatch.setattr("flax_vision.weights.pretrained._TIMEOUT", 0.1)
     before = socket.getdefaulttimeout()
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/net-12345678.pth"
         with pytest.raises(UserError, match=f"{url} cannot be downloaded .*timed out"):
-            _download(url, hub / "net-12345678.pth")
+            _download(url)
     assert socket.getdefaulttimeout() == before
     assert list(hub.iterdir()) == []
 
 
 def test_names_of_imagenet_are_torchvisions():
     expected = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
-    assert list(names_of_imagenet()) == expected
+    assert list(imagenet_class_names()) == expected

@@ -2,8 +2,8 @@
 
 python read_elsewhere.py FORMAT FILE IMAGES.npy LOGITS.npy [NETWORK]
 
-Orbax and safetensors hold arrays by their names and no network: the networks are here again, from
-their descriptions alone, and what was read is written beside the logits, to LOGITS.npz.
+Orbax and safetensors have named arrays and no model: the models are implemented here again. Their
+arrays are written beside the logits, to LOGITS.npz.
 """
 
 import sys

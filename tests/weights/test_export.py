@@ -1,4 +1,4 @@
-"""What is written for other programs, read by them in processes of their own."""
+"""Exports in other formats, read in other processes."""
 
 import dataclasses
 import json
@@ -7,18 +7,16 @@ import sys
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError
+from lenet_metadata import METADATA
 
 import flax_vision as fv
 from flax_vision.cli.main import main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.ops import backend
-from flax_vision.runtime.checksums import write_checksums
 from flax_vision.weights import export, saved_model
 
 NORMALIZED = saved_model.ModelMetadata(
@@ -29,28 +27,12 @@ NORMALIZED = saved_model.ModelMetadata(
     preprocessing=Preprocessing([125.0, 123.0, 114.0], [63.0, 62.0, 67.0]),
     metrics={},
 )
-CARD = saved_model.ModelMetadata(
-    name="lenet5_modern",
-    options={},
-    class_names=["cat", "dog", "owl"],
-    image_shape=[20, 24, 1],
-    preprocessing=Preprocessing([120.0], [70.0], resize=30, crop=28),
-    metrics={"test/top1": 0.5},
-)
 READER = Path(__file__).parent / "read_elsewhere.py"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    path = tmp_path_factory.mktemp("run")
-    init = jax.jit(CARD.create_model().init)
-    saved_model.save(path / "export", CARD, init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
-    return path
-
-
-@pytest.fixture(scope="module")
 def normalized(tmp_path_factory):
-    """A network with batch statistics, which are far from what they are at first."""
+    """A model with batch statistics that differ from their initial values."""
     path = tmp_path_factory.mktemp("normalized")
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), "float32")
     shapes = flatten_dict(jax.eval_shape(NORMALIZED.create_model().init, jax.random.key(0), images))
@@ -65,7 +47,7 @@ def normalized(tmp_path_factory):
 
 
 def logits_elsewhere(form, path, images, folder, network=""):
-    """Returns what another process makes of one image and of the others, without flax_vision."""
+    """Returns the logits of another process, which cannot import flax_vision."""
     np.save(folder / "images.npy", images)
     files = [str(path), str(folder / "images.npy"), str(folder / "logits.npy")]
     subprocess.run([sys.executable, READER, form, *files, network], check=True)
@@ -73,7 +55,7 @@ def logits_elsewhere(form, path, images, folder, network=""):
 
 
 def check_arrays(file, variables):
-    """Compares what the other process read with the variables, bit for bit."""
+    """Compares the arrays of the other process with the variables, bit for bit."""
     expected = flatten_dict(variables, sep="/")
     with np.load(file) as found:
         assert set(found) == expected.keys()
@@ -132,7 +114,7 @@ def test_preprocessing_is_a_part_of_it_on_request(run, tmp_path):
     export.export(run, "stablehlo", path, preprocessing=True)
     images = np.random.default_rng(0).integers(0, 256, (3, 20, 24, 1), np.uint8)
     model, variables = fv.load(run)
-    expected = np.asarray(model.apply(variables, CARD.preprocessing(images)))
+    expected = np.asarray(model.apply(variables, METADATA.preprocessing(images)))
     found = logits_elsewhere("stablehlo", path, images, tmp_path)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
@@ -153,7 +135,7 @@ def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
     monkeypatch.setattr(jax.export, "export", kept)
     monkeypatch.setattr(jax.export.Exported, "serialize", lambda self: b"")
     program = export.ExportedFunction(lambda x: model.apply(variables, x), shape, "float32")
-    export._write_stablehlo(tmp_path / "net", CARD, program)
+    export._write_stablehlo(tmp_path / "net", METADATA, program)
     text = lowered[0].mlir_module()
     calls = {
         line.split("@")[1].split("(")[0] for line in text.splitlines() if "custom_call" in line
@@ -163,14 +145,14 @@ def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
     assert "optimization_barrier" not in text
 
 
-def test_plain_forms_are_for_a_while():
+def test_reference_ops_are_temporary():
     fast = backend.use_cpu_kernels()
     with backend.reference_ops():
         assert not backend.use_cpu_kernels()
     assert backend.use_cpu_kernels() == fast
 
 
-def test_safetensors_have_our_names_and_the_card(run, tmp_path):
+def test_safetensors_have_our_names_and_the_metadata(run, tmp_path):
     from safetensors import safe_open
 
     path = tmp_path / "net.safetensors"
@@ -208,16 +190,16 @@ def test_class_names_stand_in_the_metadata_of_torchvisions_form(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".stablehlo"])
-def test_card_stands_beside_files_without_metadata(suffix, run, tmp_path, monkeypatch):
+def test_metadata_file_stands_beside_files_without_metadata(suffix, run, tmp_path, monkeypatch):
     def write(path, metadata, network):
         path.write_text("numbers")
 
     form, path = "stablehlo" if suffix == ".stablehlo" else "torchvision", tmp_path / f"net{suffix}"
-    monkeypatch.setitem(export._FORMATS, form, (write, (suffix,), ()))
+    monkeypatch.setitem(export._FORMATS, form, export._Format(write, (suffix,)))
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
     export.export(run, form, path)
     beside = tmp_path / f"net{suffix}.json"
-    assert saved_model.from_json(beside.read_text()) == CARD
+    assert saved_model.from_json(beside.read_text()) == METADATA
     assert {file.name for file in tmp_path.iterdir()} == {path.name, beside.name}
     path.unlink()
     with pytest.raises(UserError, match=f"net{suffix}.json' exists; give another -o"):
@@ -233,89 +215,5 @@ def test_export_replaces_the_rest_of_a_killed_one(run, tmp_path):
 
 def test_orbax_is_what_load_takes(run, tmp_path):
     export.export(run, "orbax", tmp_path / "net")
-    assert saved_model.load_metadata(tmp_path / "net") == CARD
+    assert saved_model.load_metadata(tmp_path / "net") == METADATA
     assert fv.load(tmp_path / "net")[0] == fv.load(run)[0]
-
-
-MISTAKES = [
-    (["--format", "orbax", "-o", "{there}"], "exists; give another -o"),
-    (["--format", "safetensors", "-o", "{new}.pth"], "ends with .safetensors"),
-    (["--format", "torchvision", "-o", "{new}.onnx"], "ends with .pth or .pt or .safetensors"),
-    (["--format", "torchvision", "-o", "{new}.safetensors"], "torchvision's 'lenet5_modern'"),
-    (["--format", "safetensors", "-o", "{new}/x.safetensors"], "there is no directory"),
-    (["--format", "orbax", "--preprocessing", "-o", "{new}"], "is for --format stablehlo"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
-def test_mistakes_are_one_line_and_leave_nothing(arguments, message, run, tmp_path, capsys):
-    (tmp_path / "there").mkdir()
-    names = {"there": tmp_path / "there", "new": tmp_path / "new"}
-    given = [argument.format(**names) for argument in arguments]
-    assert main(["export", str(run), *given]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-    assert [file.name for file in tmp_path.iterdir()] == ["there"]
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_has_no_graph(dtype, tmp_path, monkeypatch, capsys):
-    metadata = dataclasses.replace(CARD, options={"dtype": dtype})
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net/model.json").write_text(metadata.to_json())
-    write_checksums(tmp_path / "net")
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: True)
-    arguments = ["--format", "onnx", "-o", str(tmp_path / "net.onnx")]
-    assert main(["export", str(tmp_path / "net"), *arguments]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"this lenet5_modern computes in {dtype}, and ONNX is for networks that" in line
-    assert not (tmp_path / "net.onnx").exists()
-
-
-def test_unknown_format_and_no_network(run, tmp_path):
-    with pytest.raises(UserError, match="did you mean 'orbax'"):
-        export.export(run, "orbaks", tmp_path / "net")
-    with pytest.raises(UserError, match="no model in"):
-        export.export(tmp_path, "orbax", tmp_path / "net")
-
-
-def test_network_that_torchvision_has_not(tmp_path):
-    metadata = saved_model.ModelMetadata(
-        "resnet18_v1_5",
-        {"stem_pool": "caffe"},
-        ["a"],
-        [224, 224, 3],
-        Preprocessing([0.0], [1.0]),
-        {},
-    )
-    with pytest.raises(UserError, match="stem_pool is 'caffe' here and 'torch' there"):
-        export._write_torchvision(tmp_path / "net.safetensors", metadata, {})
-
-
-def test_what_is_not_installed_is_named(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip install flatbuffers"):
-        export.export(run, "stablehlo", tmp_path / "net.stablehlo")
-    with pytest.raises(UserError, match="pip install torch$"):
-        export.export(run, "torchvision", tmp_path / "net.pth")
-
-
-def test_disk_that_is_full_leaves_nothing(run, tmp_path, monkeypatch):
-    def fail(path, metadata, variables):
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setitem(export._FORMATS, "safetensors", (fail, (".safetensors",), ()))
-    with pytest.raises(UserError, match="No space left"):
-        export.export(run, "safetensors", tmp_path / "net.safetensors")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_safetensors_says_of_a_full_disk_is_an_error_of_the_disk(run, tmp_path, monkeypatch):
-    def fail(arrays, path, metadata):
-        raise SafetensorError("Error while serializing: No space left on device (os error 28)")
-
-    monkeypatch.setattr(export, "save_file", fail)
-    with pytest.raises(UserError, match="cannot be written .*No space left on device.*another -o"):
-        export.export(run, "safetensors", tmp_path / "net.safetensors")

@@ -21,7 +21,7 @@ from flax_vision.weights import saved_model
 from flax_vision.weights.loading import load_metadata, load_model
 from flax_vision.weights.run_checkpoints import epoch_rank
 
-CARD = saved_model.ModelMetadata(
+METADATA = saved_model.ModelMetadata(
     name="lenet5_modern",
     options={},
     class_names=["a", "b"],
@@ -37,7 +37,7 @@ def record(epoch, top1):
 
 @pytest.fixture(scope="module")
 def params():
-    init = jax.jit(CARD.create_model().init)
+    init = jax.jit(METADATA.create_model().init)
     return init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))["params"]
 
 
@@ -48,7 +48,7 @@ def scaled(params, factor):
 def save(run, checkpoints):
     """Writes a run directory with `(step, history, state)` for each checkpoint."""
     run.mkdir(exist_ok=True)
-    (run / "model_metadata.json").write_text(CARD.to_json())
+    (run / "model_metadata.json").write_text(METADATA.to_json())
     (run / "config.json").write_text('{"epochs": 10}')
     manager = Checkpoints(run / "checkpoints", len(checkpoints), lambda: None)
     for step, history, state in checkpoints:
@@ -81,7 +81,7 @@ def test_best_checkpoint_of_a_stopped_run(stopped, params):
     before = listing(stopped)
     metadata, _, variables, note = load_model(stopped)
     chex.assert_trees_all_equal(variables, {"params": scaled(params, 20)})
-    assert metadata == CARD == load_metadata(stopped)
+    assert metadata == METADATA == load_metadata(stopped)
     assert note == (
         f"{stopped} is not finished (epoch 3 of 10); using the checkpoint of epoch 2, "
         "the best so far"
@@ -131,12 +131,12 @@ def test_checkpoint_of_other_devices_is_read_on_the_first(params, tmp_path):
 
 
 def test_result_makes_the_export_count(stopped, params):
-    saved_model.save(stopped / "export", CARD, {"params": params})
+    saved_model.save(stopped / "export", METADATA, {"params": params})
     assert load_model(stopped).note
     (stopped / "result.json").write_text("{}")
     metadata, _, variables, note = load_model(stopped)
     chex.assert_trees_all_equal(variables, {"params": params})
-    assert (metadata, note) == (CARD, "")
+    assert (metadata, note) == (METADATA, "")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fv.load(stopped)
@@ -158,8 +158,14 @@ def test_damaged_checkpoint_gives_way(stopped):
     [
         (None, "is not finished and has no model_metadata.json; give the training command again"),
         ("[]", "model_metadata.json is damaged"),
-        (dataclasses.replace(CARD, class_names=["a"]).to_json(), "are not those of the lenet5_mod"),
-        (dataclasses.replace(CARD, options={"x": 1}).to_json(), "describes no network that works"),
+        (
+            dataclasses.replace(METADATA, class_names=["a"]).to_json(),
+            "do not fit the lenet5_modern for",
+        ),
+        (
+            dataclasses.replace(METADATA, options={"x": 1}).to_json(),
+            "describes an impossible model",
+        ),
     ],
 )
 def test_metadata_that_does_not_fit(content, message, stopped):

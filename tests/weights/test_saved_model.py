@@ -17,7 +17,7 @@ from flax_vision.errors import UserError
 from flax_vision.runtime.checksums import write_checksums
 from flax_vision.weights import saved_model
 
-CARD = saved_model.ModelMetadata(
+METADATA = saved_model.ModelMetadata(
     name="lenet5",
     options={"codes": "random", "dtype": "bfloat16"},
     class_names=["cat", "dog", "owl"],
@@ -31,12 +31,12 @@ IMAGES = jnp.ones((2, 28, 28, 1))
 
 @pytest.fixture(scope="module")
 def variables():
-    return jax.jit(CARD.create_model().init)(jax.random.key(3), IMAGES)
+    return jax.jit(METADATA.create_model().init)(jax.random.key(3), IMAGES)
 
 
 @pytest.fixture
 def export(tmp_path, variables):
-    saved_model.save(tmp_path / "run/export", CARD, variables)
+    saved_model.save(tmp_path / "run/export", METADATA, variables)
     return tmp_path / "run/export"
 
 
@@ -51,20 +51,20 @@ def test_load_takes_the_run_directory_and_a_string(export):
     assert fv.load(str(export.parent))[0] == fv.load(export)[0]
 
 
-def test_card_comes_back_whole(export):
-    assert saved_model.load_metadata(export) == CARD
+def test_metadata_round_trip(export):
+    assert saved_model.load_metadata(export) == METADATA
 
 
-def test_card_of_photographs_says_what_is_seen_of_them(tmp_path, variables):
+def test_metadata_of_photographs_has_their_crop(tmp_path, variables):
     crop = CropPolicy(size=28, eval_resize=32, resize_range=(28, 36), scale=(0.5, 1.0), channels=1)
-    metadata = dataclasses.replace(CARD, crop=crop)
+    metadata = dataclasses.replace(METADATA, crop=crop)
     saved_model.save(tmp_path, metadata, variables)
     assert saved_model.load_metadata(tmp_path) == metadata
 
 
 def test_export_is_replaced_by_the_new_one(export, variables):
     other = jax.tree.map(lambda x: x + 1, variables)
-    saved_model.save(export, CARD, other)
+    saved_model.save(export, METADATA, other)
     chex.assert_trees_all_equal(fv.load(export)[1], other)
     assert [path.name for path in export.parent.iterdir()] == ["export"]
 
@@ -73,7 +73,7 @@ def test_half_written_export_is_no_hindrance(export, variables):
     unfinished = export.parent / ".export.unfinished/variables"
     unfinished.mkdir(parents=True)
     (unfinished / "rest").write_text("of a run that was killed")
-    saved_model.save(export, CARD, variables)
+    saved_model.save(export, METADATA, variables)
     chex.assert_trees_all_equal(fv.load(export)[1], variables)
 
 
@@ -83,7 +83,7 @@ def test_directory_without_an_export(tmp_path):
 
 
 def edit(export, **changes):
-    """Changes the card of an export, and updates its checksums."""
+    """Changes the metadata of an export, and updates its checksums."""
     metadata = json.loads((export / "model.json").read_text())
     (export / "model.json").write_text(json.dumps(metadata | changes))
     write_checksums(export)
@@ -93,23 +93,23 @@ def edit(export, **changes):
     ("form", "message"),
     [
         (
-            1,
-            "is of format 1, which an older .* reads format 2. Import .* training command again",
+            2,
+            "written by an older .*format 2; .* reads format 3.; import .* again in another --work",
         ),
         (
             99,
-            "is of format 99, which a newer .* wrote; this version reads format 2",
+            "was written by a newer .*format 99; this version reads format 3.",
         ),
     ],
 )
 def test_export_of_another_version(form, message, export):
     edit(export, format=form)
-    (export / "sha256.json").unlink()  # as in those of format 1
+    (export / "sha256.json").unlink()
     with pytest.raises(UserError, match=message):
         fv.load(export)
 
 
-def test_card_that_describes_no_network(export):
+def test_metadata_of_an_unknown_model(export):
     edit(export, name="lenet6")
     with pytest.raises(UserError, match="unknown network 'lenet6'"):
         fv.load(export)
@@ -124,8 +124,8 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-@pytest.mark.parametrize("content", ["", "null", '{"format": 2, "name": NaN}', "[" * 10**5])
-def test_damaged_card_is_one_line_of_every_command(content, command, export, capfd):
+@pytest.mark.parametrize("content", ["", "null", '{"format": 3, "name": NaN}', "[" * 10**5])
+def test_damaged_metadata_is_one_line_of_every_command(content, command, export, capfd):
     run = export.parent
     (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 1, "epoch_seconds": 1}\n')
     (run / "launches.json").write_text("[]")
@@ -185,26 +185,26 @@ def test_variables_that_orbax_does_not_take(export):
         fv.load(export)
 
 
-def test_arrays_that_the_card_does_not_describe_are_listed(export):
+def test_arrays_that_the_metadata_does_not_describe_are_listed(export):
     edit(export, name="lenet5_modern", options={}, class_names=["cat", "dog"])
     message = (
-        r"are not those of the lenet5_modern for 2 classes that its model.json describes; missing: "
+        r"do not fit the lenet5_modern for 2 classes in model.json; missing: "
         r".*params/OUT/kernel \[84, 2\].*; surplus: .*params/S2/.*; misshapen: params/C3/"
     )
     with pytest.raises(UserError, match=message):
         fv.load(export)
 
 
-def test_card_of_images_that_the_network_cannot_take(export):
+def test_metadata_of_images_that_the_model_cannot_take(export):
     edit(export, image_shape=[40, 40, 1])
-    with pytest.raises(UserError, match=r"model.json describes no network that works \(.*32x32"):
+    with pytest.raises(UserError, match=r"model.json describes an impossible model \(.*32x32"):
         fv.load(export)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite(number, tmp_path, variables):
     spoiled = jax.tree.map(lambda x: x.at[0].set(number), variables)
-    saved_model.save(tmp_path, CARD, spoiled)
+    saved_model.save(tmp_path, METADATA, spoiled)
     with pytest.raises(UserError, match="not all numbers are finite in .*params/F6/bias.*damaged"):
         fv.load(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Of safetensors; tests/parity has those of PyTorch's files."""
+"""State dictionaries in safetensors; the parity tests have PyTorch's files."""
 
 import json
 import os
@@ -65,10 +65,10 @@ def test_bfloat16(tmp_path):
     assert np.asarray(read_state_dict(path)["fc.bias"], np.float32).tolist() == [1.5]
 
 
-def test_type_that_numpy_has_not(tmp_path):
+def test_type_that_numpy_lacks(tmp_path):
     path = tmp_path / "net.safetensors"
     write_one(path, "F8_E4M3", b"\x38")
-    with pytest.raises(UserError, match="no safetensors file of NumPy's types"):
+    with pytest.raises(UserError, match="not a safetensors file of NumPy types"):
         read_state_dict(path)
 
 
@@ -100,7 +100,7 @@ def test_header_that_tells_the_truth(tmp_path):
 )
 def test_header_that_lies_is_one_line(lies, tmp_path):
     change_header(tmp_path / "net.safetensors", **lies)
-    with pytest.raises(UserError, match="is damaged, or no safetensors file") as error:
+    with pytest.raises(UserError, match="is damaged, or not a safetensors file") as error:
         read_state_dict(tmp_path / "net.safetensors")
     assert "\n" not in str(error.value)
 
@@ -108,9 +108,9 @@ def test_header_that_lies_is_one_line(lies, tmp_path):
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (lambda path: path.write_bytes(b""), "is damaged, or no safetensors file"),
-        (lambda path: path.write_bytes(b"PK\3\4" * 9), "is damaged, or no safetensors file"),
-        (lambda path: path.write_bytes(b"\x80\x02}q\x00." * 9), "is damaged, or no safetensors"),
+        (lambda path: path.write_bytes(b""), "is damaged, or not a safetensors file"),
+        (lambda path: path.write_bytes(b"PK\3\4" * 9), "is damaged, or not a safetensors file"),
+        (lambda path: path.write_bytes(b"\x80\x02}q\x00." * 9), "is damaged, or not a safetensors"),
         (os.mkfifo, "is a named pipe, not a regular file; give a file with"),
         (
             lambda path: path.mkdir(),
@@ -119,7 +119,7 @@ def test_header_that_lies_is_one_line(lies, tmp_path):
         (lambda path: None, "does not exist; give a file with the weights."),
         (
             lambda path: write_one(path, "F99", b"0"),
-            "safetensors file of NumPy's types .*in float32, or give the .pth file",
+            "safetensors file of NumPy types .*in float32, or give the .pth file",
         ),
     ],
 )
@@ -147,5 +147,5 @@ def test_pytorchs_files_need_pytorch(suffix, tmp_path, monkeypatch):
     path = tmp_path / f"net{suffix}"
     path.touch()
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match="is PyTorch's, which needs torch: pip install torch"):
+    with pytest.raises(UserError, match="is a PyTorch file, which needs torch: pip install torch"):
         read_state_dict(path)

@@ -91,7 +91,7 @@ def test_number_of_classes_is_that_of_the_last_layer(state_dict):
 @pytest.mark.parametrize("name", ["resnet50", "vgg_c", "alexnet", "vgg_a_lrn", "lenet5"])
 @pytest.mark.parametrize("convert", [fv.weights.from_torchvision, fv.weights.to_torchvision])
 def test_networks_that_torchvision_does_not_have(convert, name):
-    with pytest.raises(UserError, match=f"unknown network of torchvision's '{name}'.*vgg11"):
+    with pytest.raises(UserError, match=f"unknown torchvision model '{name}'.*vgg11"):
         convert(name, {})
 
 

@@ -1,1 +1,1 @@
-"""What a person looks at: tables and pictures."""
+"""Writes the HTML report of a training run."""

@@ -1,9 +1,9 @@
-"""A page of its own: pictures inside, no network, for wide and narrow screens, light and dark."""
+"""Renders a self-contained HTML page for wide and narrow screens, light and dark."""
 
 import base64
 import html
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -12,20 +12,20 @@ from flax_vision.analysis.report.figures.drawing import DARK, LIGHT, Picture, Th
 from flax_vision.text import format_value, printable
 
 THEMES: Mapping[str, Theme] = {"": LIGHT, "-dark": DARK}
-"""What is added to the name of a picture's file, for each form of it."""
+"""Themes of each figure, by the suffix of its file name."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture on a page.
+    """A figure of a page.
 
     Attributes:
-      name: of its file, without what says its form and type.
-      pngs: the picture as files, in the order of `THEMES`.
-      alternative: what it shows, for who cannot see it.
-      caption: above it; may be empty.
-      width: of the light picture, in pixels of the page.
-      height: the same.
+      name: Name of its file, without theme and suffix.
+      pngs: PNG files, in the order of `THEMES`.
+      alternative: Alternative text.
+      caption: Text above the figure; may be empty.
+      width: Width of the light figure in CSS pixels.
+      height: Height of the light figure in CSS pixels.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Figure:
     height: int
 
     def html(self) -> str:
-        """Returns it as HTML."""
+        """Returns the HTML."""
         light, dark = (f"data:image/png;base64,{base64.b64encode(x).decode()}" for x in self.pngs)
         caption = f"<figcaption>{_escape(self.caption)}</figcaption>" if self.caption else ""
         return (
@@ -48,13 +48,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
+    """A section of a page.
 
     Attributes:
-      title: its heading.
-      text: below that.
-      figures: its pictures.
-      tables: HTML below them.
+      title: Heading.
+      text: Paragraph below the heading.
+      figures: Figures below the paragraph.
+      tables: HTML below the figures.
     """
 
     title: str
@@ -64,28 +64,31 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """What a link to it ends with."""
+        """Fragment of links to the section."""
         return self.title.lower().replace(" ", "-")
 
     def html(self) -> str:
-        """Returns it as HTML."""
+        """Returns the HTML."""
         figures = "\n".join(figure.html() for figure in self.figures)
-        shown = f'<div class="figures">\n{figures}\n</div>\n' if figures else ""
+        block = f'<div class="figures">\n{figures}\n</div>\n' if figures else ""
         return (
             f'<section id="{self.anchor}">\n<h2>{_escape(self.title)}</h2>\n'
-            f"<p>{_escape(self.text)}</p>\n{shown}{self.tables}</section>"
+            f"<p>{_escape(self.text)}</p>\n{block}{self.tables}</section>"
         )
 
 
-def figure(name: str, pictures: Sequence[Picture], alternative: str, caption: str = "") -> Figure:
-    """Returns a picture as a page has it.
+def figure(
+    name: str, draw: Callable[[Theme], Picture], alternative: str, caption: str = ""
+) -> Figure:
+    """Draws a figure for a page in each of `THEMES`.
 
     Args:
-      name: of its file.
-      pictures: one for each of `THEMES`.
-      alternative: what it shows, for who cannot see it.
-      caption: above it.
+      name: Name of its file.
+      draw: Function that draws the figure.
+      alternative: Alternative text.
+      caption: Text above the figure.
     """
+    pictures = [draw(theme) for theme in THEMES.values()]
     width, height = (round(96 * inches) for inches in pictures[0].get_size_inches())
     pngs = [picture.png() for picture in pictures]
     return Figure(name, pngs, alternative, caption, width, height)
@@ -94,18 +97,16 @@ def figure(name: str, pictures: Sequence[Picture], alternative: str, caption: st
 def page(
     title: str, subtitle: str, facts: Mapping[str, str], sections: Sequence[Section], footer: str
 ) -> str:
-    """Returns a whole page as HTML.
+    """Returns the HTML of a page.
 
     Args:
-      title: of it.
-      subtitle: a sentence below it.
-      facts: what matters most, by its name.
-      sections: the parts.
-      footer: a sentence at the end.
+      title: Heading of the page.
+      subtitle: Sentence below the heading.
+      facts: Main results, by name.
+      sections: Sections of the page.
+      footer: Sentence at the end.
     """
-    template = (
-        resources.files("flax_vision.analysis.report").joinpath("page.html").read_text("utf-8")
-    )
+    template = resources.files(__package__).joinpath("page.html").read_text("utf-8")
     return string.Template(template).substitute(
         title=_escape(title),
         subtitle=_escape(subtitle),
@@ -123,27 +124,23 @@ def page(
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str = "", totals: int = 0) -> str:
-    """Returns a table as HTML, with what `tables.print_table` prints.
+    """Returns a table as HTML.
 
     Args:
-      rows: that have the same keys, which become the headings.
-      title: above it.
-      totals: how many rows at the end are sums.
+      rows: Rows with the same keys, the headings.
+      title: Heading above the table.
+      totals: Number of rows at the end that are sums.
     """
-    numeric = [isinstance(value, int | float) for value in rows[0].values()]
-    classes = [' class="number"' if is_number else "" for is_number in numeric]
-    head = "".join(
-        f'<th scope="col"{kind}>{_escape(heading)}</th>'
-        for kind, heading in zip(classes, rows[0], strict=True)
-    )
+    classes = {
+        key: ' class="number"' if isinstance(value, int | float) else ""
+        for key, value in rows[0].items()
+    }
+    head = "".join(f'<th scope="col"{kind}>{_escape(key)}</th>' for key, kind in classes.items())
     body = []
-    for place, row in enumerate(rows):
-        cells = "".join(
-            f"<td{kind}>{_cell(value)}</td>"
-            for kind, value in zip(classes, row.values(), strict=True)
-        )
-        is_sum = place >= len(rows) - totals
-        body.append(f'<tr class="sum">{cells}</tr>' if is_sum else f"<tr>{cells}</tr>")
+    for index, row in enumerate(rows):
+        cells = "".join(f"<td{classes[key]}>{_cell(value)}</td>" for key, value in row.items())
+        row_class = ' class="sum"' if index >= len(rows) - totals else ""
+        body.append(f"<tr{row_class}>{cells}</tr>")
     heading = f"<h3>{_escape(title)}</h3>\n" if title else ""
     name = f' role="region" aria-label="{_escape(title or "table")}" tabindex="0"'
     return (

@@ -1,7 +1,7 @@
-"""The sections of a run's report."""
+"""Builds the sections of a run's report."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,12 +16,8 @@ from flax_vision.analysis.report.figures.curves import series
 from flax_vision.analysis.report.figures.drawing import Picture, Theme
 from flax_vision.analysis.report.figures.feature_maps import draw, stages
 from flax_vision.analysis.report.figures.filters import filters, first_kernels
-from flax_vision.analysis.report.figures.mistakes import (
-    confidence_text,
-    mistakes,
-    most_confident,
-)
-from flax_vision.analysis.report.html import THEMES, Figure, Section, figure, table
+from flax_vision.analysis.report.figures.mistakes import confidence_text, mistakes, most_confident
+from flax_vision.analysis.report.html import Section, figure, table
 from flax_vision.data.dataset import Dataset
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.evaluation.confusion import confusion_matrix, table_of
@@ -32,54 +28,54 @@ from flax_vision.weights.run_files import Records
 from flax_vision.weights.saved_model import ModelMetadata
 
 _SHOWN = 3
-"""Images of which feature maps are shown."""
+"""Number of images with feature maps."""
 
 
 @dataclass(frozen=True)
 class Tested:
-    """Test images, and what a network takes them for.
+    """Test images and their predictions.
 
     Attributes:
-      images: the images.
-      measured: what these came to.
+      images: Test images.
+      measured: Predictions of the model.
     """
 
     images: Dataset
     measured: Measurement
 
-    def pixels(self, places: np.ndarray) -> np.ndarray:
-        """Returns the images at `places` as the network's preprocessing gets them, uint8."""
-        ((images, _),) = self.images.batches([places], None)
+    def pixels(self, indices: np.ndarray) -> np.ndarray:
+        """Returns images as the input of the preprocessing, uint8."""
+        ((images, _),) = self.images.batches([indices], None)
         return np.asarray(images)
 
-    def file_names(self, places: np.ndarray) -> list[str]:
-        """Returns the names of the photographs at `places`; none for images in memory."""
+    def file_names(self, indices: np.ndarray) -> list[str]:
+        """Returns the file names of photographs; empty for images in memory."""
         images = self.images
         if not isinstance(images, ImageFileDataset):
             return []
-        return [images.files.name(int(images.indices[place])) for place in places]
+        return [images.files.name(int(images.indices[index])) for index in indices]
 
 
 def training(
     records: Records, config: Mapping[str, Any], image_counts: Mapping[str, int]
 ) -> Section:
-    """Returns the curves of a run.
+    """Returns the training curves of a run.
 
     Args:
       records: Records of its epochs, and its result.
       config: Its configuration, as nested dictionaries.
-      image_counts: Numbers of images of its parts; empty if unknown.
+      image_counts: Number of images of each split; empty if unknown.
     """
     if not any("epoch" in record for record in records):
         return Section("Training", "No epoch is finished yet.")
     figures = [
-        _figure("loss", partial(curves.loss, records), f"Loss: {_course(records, 'loss', '.4f')}"),
-        _figure(
+        figure("loss", partial(curves.loss, records), f"Loss: {_ranges(records, 'loss', '.4f')}"),
+        figure(
             "accuracy",
             partial(curves.accuracy, records),
-            f"Top-1 accuracy: {_course(records, 'top1', '.2%')}",
+            f"Top-1 accuracy: {_ranges(records, 'top1', '.2%')}",
         ),
-        _figure(
+        figure(
             "learning-rate",
             partial(curves.learning_rate, records),
             f"Learning rate by epoch: {_rates(records)}",
@@ -95,14 +91,14 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
 
     Args:
       config: Configuration of the run, as nested dictionaries.
-      image_counts: Numbers of images of the parts; empty if unknown.
+      image_counts: Number of images of each split; empty if unknown.
     """
     name = config.get("loss", {}).get("name", "loss").replace("_", "-")
-    train, validation = (image_counts.get(part) for part in ("train", "validation"))
+    train, validation = (image_counts.get(split) for split in ("train", "validation"))
     left_out = (train or 0) % (config.get("batch_size") or 1)
-    seen = "the images" if train is None else counted(train - left_out, "image")
+    trained = "the images" if train is None else counted(train - left_out, "image")
     sentences = [
-        f"The training loss is the mean {name} over {seen} of an epoch, while the parameters "
+        f"The training loss is the mean {name} over {trained} of an epoch, while the parameters "
         "change, with augmentation and dropout.",
         "Neither weight decay nor auxiliary heads are part of it.",
     ]
@@ -121,14 +117,16 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
 
 
 def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
-    """Returns which classes were taken for which."""
+    """Returns the confusion matrix."""
     labels, predicted = tested.images.labels, tested.measured.predicted
     read = predicted >= 0
     matrix = confusion_matrix(labels[read], predicted[read], len(class_names))
-    right, count = int(np.trace(matrix)), int(matrix.sum())
-    alternative = f"Confusion matrix of {count:,} test images, {right:,} of them right."
-    drawn = _figure("confusion", lambda theme: confusion(matrix, class_names, theme), alternative)
-    text = "Rows are true classes, columns are predicted classes. Blue is right, orange is wrong. "
+    correct, count = int(np.trace(matrix)), int(matrix.sum())
+    alternative = f"Confusion matrix of {count:,} test images, {correct:,} of them correct."
+    drawn = figure("confusion", lambda theme: confusion(matrix, class_names, theme), alternative)
+    text = (
+        "Rows are true classes, columns are predicted classes. Blue is correct, orange is wrong. "
+    )
     text += "A deeper color means a larger share of the row."
     rows = table_of(matrix, class_names)
     title = "In numbers" if "taken for" not in (rows or [{}])[0] else "The most frequent confusions"
@@ -136,27 +134,29 @@ def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
 
 
 def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Section:
-    """Returns the images that the network was surest of, and wrong about."""
-    labels, found = tested.images.labels, tested.measured
-    places = most_confident(labels, found.predicted, found.confidence)
+    """Returns the mistakes with the most confident predictions."""
+    labels, measured = tested.images.labels, tested.measured
+    indices = most_confident(labels, measured.predicted, measured.confidence)
     title = "Most confident mistakes"
-    if not len(places):
+    if not len(indices):
         return Section(title, "All test images were predicted correctly.")
-    images, names = tested.pixels(places), tested.file_names(places)
-    of = (labels[places], found.predicted[places], found.confidence[places])
+    images, names = tested.pixels(indices), tested.file_names(indices)
+    true, predicted, confidence = (
+        x[indices] for x in (labels, measured.predicted, measured.confidence)
+    )
     rows = [
         {
-            "predicted": class_names[predicted],
-            "is": class_names[true],
-            "confidence": confidence_text(confidence),
+            "predicted": class_names[predicted[i]],
+            "is": class_names[true[i]],
+            "confidence": confidence_text(confidence[i]),
             "test image": name,
         }
-        for true, predicted, confidence, name in zip(*of, names or places.tolist(), strict=True)
+        for i, name in enumerate(names or indices.tolist())
     ]
     pairs = [f"predicted {x['predicted']}, is {x['is']} ({x['confidence']} sure)" for x in rows]
-    drawn = _figure(
+    drawn = figure(
         "mistakes",
-        lambda theme: mistakes(images, *of, class_names, theme, names),
+        lambda theme: mistakes(images, true, predicted, confidence, class_names, theme, names),
         f"Test images: {'; '.join(pairs)}.",
     )
     text = "Above each test image are the predicted class, the true class and the probability of "
@@ -168,98 +168,91 @@ def first_layer(variables: Mapping[str, Any]) -> Section:
     """Returns the kernels of the first layer."""
     columns, height, width, channels, count = first_kernels(variables).shape
     kinds = f"{columns * count} kernels of {height}x{width} for {counted(channels, 'channel')}"
-    drawn = _figure(
+    drawn = figure(
         "filters", lambda theme: filters(variables, theme), f"The {kinds} of the first layer."
     )
-    apart = " The two columns, which see the same images, stand apart." if columns > 1 else ""
-    text = f"{kinds}, each from its least weight (dark) to its greatest.{apart}"
+    columns_note = (
+        " The two columns take the same images and are shown separately." if columns > 1 else ""
+    )
+    text = f"{kinds}, each from its smallest weight (dark) to its largest.{columns_note}"
     return Section("First layer", text, [drawn])
 
 
 def feature_maps(
     metadata: ModelMetadata, model: nn.Module, variables: Mapping[str, Any], tested: Tested
 ) -> Section:
-    """Returns what the stages make of the first test images of some classes."""
+    """Returns the feature maps of the first test images of some classes."""
     labels, read = tested.images.labels, np.flatnonzero(tested.measured.predicted >= 0)
     _, first = np.unique(labels[read], return_index=True)
-    places = read[np.sort(first)[:_SHOWN]]
-    files = [f", {name}" for name in tested.file_names(places)] or [""] * len(places)
-    images = np.asarray(metadata.preprocessing(tested.pixels(places)))
+    indices = read[np.sort(first)[:_SHOWN]]
+    files = [f", {name}" for name in tested.file_names(indices)] or [""] * len(indices)
+    images = np.asarray(metadata.preprocessing(tested.pixels(indices)))
     outputs = stages(model, variables, images)
     figures = []
-    for number, place in enumerate(places):
-        name = metadata.class_names[labels[place]]
+    for number, index in enumerate(indices):
+        name = metadata.class_names[labels[index]]
         only = slice(number, number + 1)
 
         def drawn(theme: Theme, only: slice = only) -> Picture:
             return draw(images[only], {key: x[only] for key, x in outputs.items()}, theme=theme)
 
-        alternative = f"What the stages {', '.join(outputs)} make of an image of class {name}."
+        alternative = f"Feature maps of {', '.join(outputs)} for an image of class {name}."
         caption = f"class {name}{files[number]}"
-        figures.append(_figure(f"feature-maps-{number + 1}", drawn, alternative, caption))
-    text = "Of each stage the maps with the greatest deviation, each from its least value (dark) "
-    text += "to its greatest; where maps are single pixels, a point is a unit."
+        figures.append(figure(f"feature-maps-{number + 1}", drawn, alternative, caption))
+    text = "The maps of each stage with the largest standard deviation. Each map spans from its "
+    text += "smallest value (dark) to its largest. A point is a unit where maps are single pixels."
     return Section("Feature maps", text, figures)
 
 
-def network(rows: Sequence[Row]) -> Section:
-    """Returns the table of the network's layers."""
+def layers(rows: Sequence[Row]) -> Section:
+    """Returns the table of the model's layers."""
     sums = totals(list(rows))
-    text = "Multiply-adds are those of convolutions and fully connected layers, for one image."
+    text = "Multiply-adds of convolutions and fully connected layers, for one image."
     content = table([row.to_dict() for row in [*rows, *sums]], totals=len(sums))
-    return Section("Network", text, tables=content)
+    return Section("Model", text, tables=content)
 
 
 def configuration(
-    config: Mapping[str, Any], starts: Sequence[Mapping[str, Any]], records: Records
+    config: Mapping[str, Any], launches: Sequence[Mapping[str, Any]], records: Records
 ) -> Section:
-    """Returns what the run was made with, and how long it took."""
+    """Returns the configuration, launches, versions and times of the run."""
     keys = flatten_dict(dict(config), sep=".")
     tables = [table([{"key": k, "value": json.dumps(v)} for k, v in keys.items()], "Configuration")]
-    if starts:
+    if launches:
         times = [
             {"started": x["time"], "host": x["host"], "devices": ", ".join(x["devices"])}
             | {"command": " ".join(x["command"])}
-            for x in starts
+            for x in launches
         ]
-        last = starts[-1]
+        last = launches[-1]
         versions = {"python": last["python"], **last["libraries"]}
         versions["git revision"] = last.get("git_revision") or "none"
         versions["platform"] = last["platform"]
-        tables += [table(times, "Starts")]
-        tables += [table([{"of": k, "version": v} for k, v in versions.items()], "Versions")]
-    epochs = [_pace(record) for record in records if "epoch" in record]
+        tables += [table(times, "Launches")]
+        tables += [table([{"library": k, "version": v} for k, v in versions.items()], "Versions")]
+    epochs = [_epoch_row(record) for record in records if "epoch" in record]
     if epochs:
         tables.append(table(epochs, "Times"))
-    return Section(
-        "Trainer", "What it was made with, and how long it took.", tables="".join(tables)
-    )
+    return Section("Run", "Configuration, versions and times of the run.", tables="".join(tables))
 
 
-def _pace(record: Mapping[str, Any]) -> dict[str, Any]:
-    speed, waiting = record.get("images_per_second"), record.get("input_wait_fraction")
+def _epoch_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    speed, wait = record.get("images_per_second"), record.get("input_wait_fraction")
     return {
         "epoch": record["epoch"],
         "seconds": float(record["epoch_seconds"]),
         "images/s": float("nan") if speed is None else float(speed),
-        "waiting for images, %": float("nan") if waiting is None else 100 * waiting,
+        "input wait, %": float("nan") if wait is None else 100 * wait,
     }
 
 
-def _figure(
-    name: str, drawn: Callable[[Theme], Picture], alternative: str, caption: str = ""
-) -> Figure:
-    return figure(name, [drawn(theme) for theme in THEMES.values()], alternative, caption)
-
-
-def _course(records: Records, name: str, form: str) -> str:
-    """Returns from where to where the curves of a picture go."""
-    parts = []
-    for part, shown in curves.PARTS.items():
-        values = series(records, f"{part}/{name}")[1]
-        if values:
-            parts.append(f"{shown} from {values[0]:{form}} to {values[-1]:{form}}")
-    return f"{'; '.join(parts) or 'none'}."
+def _ranges(records: Records, name: str, form: str) -> str:
+    """Returns the first and last values of the curves."""
+    ranges = []
+    for split, title in curves.SPLITS.items():
+        if values := series(records, f"{split}/{name}")[1]:
+            ranges.append(f"{title} from {values[0]:{form}} to {values[-1]:{form}}")
+    return f"{'; '.join(ranges) or 'none'}."
 
 
 def _rates(records: Records) -> str:

@@ -1,6 +1,6 @@
-"""The files of a run directory that its report shows."""
+"""Reads the files of a run directory for its report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from flax_vision.weights.run_files import (
     read_launches,
     read_records,
     read_result,
+    recover_history,
 )
-from flax_vision.weights.run_records import recover_history
 
 _LEFT_OUT = "the report leaves it out"
 
@@ -32,8 +32,8 @@ class TrainedRun:
       loaded: The model.
       config: The configuration, as nested dictionaries.
       records: Records of the epochs, and the result.
-      starts: Times, hosts and library versions of its starts.
-      images: Numbers of images of its parts; empty if unknown.
+      launches: Times, hosts and library versions of its launches.
+      image_counts: Number of images of each split; empty if unknown.
       warnings: Texts about unusable files.
     """
 
@@ -41,8 +41,8 @@ class TrainedRun:
     loaded: LoadedModel
     config: Mapping[str, Any]
     records: Records
-    starts: Sequence[Mapping[str, Any]]
-    images: Mapping[str, int]
+    launches: Sequence[Mapping[str, Any]]
+    image_counts: Mapping[str, int]
     warnings: Sequence[str]
 
 
@@ -61,9 +61,13 @@ def open_trained_run(path: Path) -> TrainedRun:
     if not config:
         raise UserError(f"{path / CONFIG} is missing; {RESTORE}.")
     warnings: list[str] = []
-    records, starts = _records(path, warnings), _starts(path, warnings)
-    images = _image_counts(path, warnings)
-    return TrainedRun(path, load_model(path), config, records, starts, images, warnings)
+    records = _records(path, warnings)
+    launches = _read_optional(read_launches, path, warnings) or []
+    dataset = _read_optional(read_dataset, path, warnings) or {}
+    image_counts = {
+        split: sum(count for count, _ in classes.values()) for split, classes in dataset.items()
+    }
+    return TrainedRun(path, load_model(path), config, records, launches, image_counts, warnings)
 
 
 def _records(path: Path, warnings: list[str]) -> Records:
@@ -77,18 +81,10 @@ def _records(path: Path, warnings: list[str]) -> Records:
     return [*history, *([result] if result else [])]
 
 
-def _starts(path: Path, warnings: list[str]) -> Sequence[Mapping[str, Any]]:
+def _read_optional(read: Callable[[Path, str], Any], path: Path, warnings: list[str]) -> Any:
+    """Returns the content of a file; adds a warning and returns None if it is damaged."""
     try:
-        return read_launches(path, _LEFT_OUT)
+        return read(path, _LEFT_OUT)
     except UserError as damage:
         warnings.append(str(damage).rstrip("."))
-        return []
-
-
-def _image_counts(path: Path, warnings: list[str]) -> dict[str, int]:
-    try:
-        parts = read_dataset(path, _LEFT_OUT) or {}
-    except UserError as damage:
-        warnings.append(str(damage).rstrip("."))
-        return {}
-    return {part: sum(count for count, _ in classes.values()) for part, classes in parts.items()}
+        return None

@@ -1,4 +1,4 @@
-"""The report of a run: a page and its pictures, made from the run directory."""
+"""Writes the report of a run: a page and its figures."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,8 @@ from pathlib import Path
 import jax
 
 from flax_vision.analysis.report import sections
-from flax_vision.analysis.report.html import THEMES, Section, page
+from flax_vision.analysis.report.html import THEMES, Section
+from flax_vision.analysis.report.html import page as render_page
 from flax_vision.analysis.report.trained_run import TrainedRun, open_trained_run
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.errors import UserError
@@ -29,7 +30,7 @@ from flax_vision.runtime.paths import to_path
 from flax_vision.weights.run_files import REPORT_PAGE
 
 FOLDER, _PAGE = REPORT_PAGE.split("/")
-"""The folder in the run directory, and the page in it."""
+"""Folder in the run directory, and page in the folder."""
 
 
 def write_report(
@@ -41,38 +42,38 @@ def write_report(
 ) -> tuple[Path, str]:
     """Writes the report of a run into its directory.
 
-    An unfinished run is shown by its best checkpoint.
+    The report of an unfinished run shows its best checkpoint.
 
     Args:
-      path: the run directory.
-      images: of the test; None to read them again, as the run did.
-      directory: where TFDS keeps its sets; None for where the run found its own.
-      folder: of photographs, to be shown in place of the run's own.
-      on_progress: called with a text, the images read or tested so far and their number.
+      path: The run directory.
+      images: Test images; None to read them again, as the run did.
+      directory: Directory of TFDS; None for the run's.
+      folder: Folder of photographs in place of the run's.
+      on_progress: Function of a text, the number of finished images and the number of all images.
 
     Returns:
       The path of the page, and the warnings on it; empty for none.
 
     Raises:
       UserError: There is no run, or a required file of it is damaged.
-      OSError: the report cannot be written.
+      OSError: The report cannot be written.
     """
     run = open_trained_run(to_path(path))
-    (run.path / FOLDER).mkdir(exist_ok=True)  # or fail before anything takes long
-    tested, about_images = None, ""
+    (run.path / FOLDER).mkdir(exist_ok=True)  # fails before anything takes long
+    tested, image_warning = None, ""
     try:
         if images is None:
-            images, about_images = _test_images(run, directory, folder, on_progress)
+            images, image_warning = _test_images(run, directory, folder, on_progress)
         tested = _tested(run, images, on_progress)
     except UserError as error:
-        about_images = f"pictures of test images are left out: {str(error).rstrip('.')}"
-    warnings = [text for text in (run.loaded.note, *run.warnings, about_images) if text]
-    shown = list(_sections(run, tested, warnings))
-    return _write(run.path / FOLDER, _page(run, shown), shown), "; ".join(warnings)
+        image_warning = f"figures of test images are left out: {str(error).rstrip('.')}"
+    warnings = [text for text in (run.loaded.note, *run.warnings, image_warning) if text]
+    content = list(_sections(run, tested, warnings))
+    return _write(run.path / FOLDER, _page(run, content), content), "; ".join(warnings)
 
 
 def _tested(run: TrainedRun, images: Dataset, on_progress: ProgressFn) -> sections.Tested:
-    """Returns images with their predicted classes, with the crops of the run's own test."""
+    """Returns images with their predicted classes, for the crops of the run's own test."""
     showings = as_they_are(images, partial(prepare, run.loaded.metadata, CENTER))
     return sections.Tested(images, measure(showings, run.loaded.variables, None, on_progress))
 
@@ -84,21 +85,21 @@ def _sections(
     if warnings:
         text = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in warnings)
         yield Section("Warnings", text)
-    yield sections.training(run.records, run.config, run.images)
+    yield sections.training(run.records, run.config, run.image_counts)
     if tested is not None:
         yield sections.confusions(tested, metadata.class_names)
         yield sections.most_confident_mistakes(tested, metadata.class_names)
     yield sections.first_layer(variables)
     if tested is not None:
         yield sections.feature_maps(metadata, model, variables, tested)
-    yield sections.network(summarize(model, metadata.seen_shape))
-    yield sections.configuration(run.config, run.starts, run.records)
+    yield sections.layers(summarize(model, metadata.input_shape))
+    yield sections.configuration(run.config, run.launches, run.records)
 
 
 def _test_images(
     run: TrainedRun, directory: str | None, folder: str | None, on_progress: ProgressFn
 ) -> tuple[Dataset, str]:
-    """Returns the images of the test, and a warning where they are others than the run's."""
+    """Returns the test images, and a warning if the run had others."""
     source = find_source(run.path, run.loaded.metadata, None, directory, folder)
     images = load_split(source, "test", on_progress)
     check_fit(run.loaded.metadata, images, source.name)
@@ -106,25 +107,23 @@ def _test_images(
     return images, "; ".join(filter(None, warnings))
 
 
-def _page(run: TrainedRun, shown: Sequence[Section]) -> str:
-    metadata, made = run.loaded.metadata, time.strftime("%Y-%m-%d %H:%M")
+def _page(run: TrainedRun, content: Sequence[Section]) -> str:
+    metadata = run.loaded.metadata
     parameters = sum(leaf.size for leaf in jax.tree.leaves(run.loaded.variables["params"]))
-    return page(
+    return render_page(
         title=f"{metadata.name} on {run.config['data']['name']}",
-        subtitle=f"{len(metadata.class_names):,} classes; the network sees images of "
-        f"{'x'.join(map(str, metadata.seen_shape))}.",
+        subtitle=f"{len(metadata.class_names):,} classes; the model takes images of "
+        f"{'x'.join(map(str, metadata.input_shape))}.",
         facts=_facts(metadata.metrics) | {"parameters": f"{parameters:,}"},
-        sections=shown,
-        footer=f"Made by flax_vision {version('flax_vision')}, {made}.",
+        sections=content,
+        footer=f"Made by flax_vision {version('flax_vision')}, {time.strftime('%Y-%m-%d %H:%M')}.",
     )
 
 
 def _facts(result: Mapping[str, float]) -> dict[str, str]:
-    """Returns what a run came to, for a person to read."""
-    facts = {}
-    for name, title in (("test/top1", "test top-1"), ("test/top5", "test top-5")):
-        if name in result:
-            facts[title] = f"{result[name]:.2%}"
+    """Returns the main results of a run, by name."""
+    titles = {"test/top1": "test top-1", "test/top5": "test top-5"}
+    facts = {title: f"{result[key]:.2%}" for key, title in titles.items() if key in result}
     if {"test/images", "test/top1"} <= result.keys():
         images = int(result["test/images"])
         wrong = images - round(result["test/top1"] * images)
@@ -136,12 +135,12 @@ def _facts(result: Mapping[str, float]) -> dict[str, str]:
     return facts
 
 
-def _write(folder: Path, content: str, shown: Sequence[Section]) -> Path:
-    """Writes the pictures, and the page last and at one stroke."""
-    for section in shown:
+def _write(folder: Path, page: str, content: Sequence[Section]) -> Path:
+    """Writes the figures, and then replaces the page atomically."""
+    for section in content:
         for figure in section.figures:
-            for form, png in zip(THEMES, figure.pngs, strict=True):
-                (folder / f"{figure.name}{form}.png").write_bytes(png)
+            for suffix, png in zip(THEMES, figure.pngs, strict=True):
+                (folder / f"{figure.name}{suffix}.png").write_bytes(png)
     unfinished = folder / f".{_PAGE}.unfinished"
-    unfinished.write_text(content, "utf-8")
+    unfinished.write_text(page, "utf-8")
     return unfinished.replace(folder / _PAGE)

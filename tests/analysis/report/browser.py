@@ -28,7 +28,7 @@ class Tab:
     """A page that is open.
 
     Attributes:
-      events: what the browser said by itself.
+      events: Events that the browser sent.
     """
 
     def __init__(self, read: int, write: int) -> None:
@@ -68,7 +68,7 @@ class Tab:
             self.events.append(self._next())
 
     def errors(self) -> list[dict[str, Any]]:
-        """Returns what would stand on the console in red, and what was thrown."""
+        """Returns the errors on the console, and uncaught exceptions."""
         return [
             event
             for event in self.events

@@ -1,45 +1,37 @@
-"""Which classes a network takes for which, as a picture."""
+"""Draws the confusion matrix."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    WIDTH,
-    LinearSegmentedColormap,
-    Picture,
-    PowerNorm,
-    Theme,
-    label,
-    style,
-)
+from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Theme, label, style
 from flax_vision.errors import UserError
 
-_COUNTED = 20
-"""Classes up to which every number of images is printed."""
-_NAMED = 40
-"""Classes up to which each has its name."""
-_CELLS = 125
-"""Rows at the most; of more classes, neighbors share one."""
+_MAX_COUNTED = 20
+"""Largest number of classes with printed counts."""
+_MAX_NAMED = 40
+"""Largest number of classes with printed names."""
+_MAX_ROWS = 125
+"""Largest number of rows; further classes share rows with their neighbors."""
 
 
 def confusion(matrix: np.ndarray, class_names: Sequence[str], theme: Theme = LIGHT) -> Picture:
-    """Returns the picture of a confusion matrix: right in one color, wrong in another.
+    """Draws a confusion matrix: correct predictions in one color, mistakes in another.
 
-    The color is the share of the images of the true class, a row, so that rare classes are seen as
-    well as frequent ones. Where there are many classes, each cell is the mean of several that are
-    neighbors; the cells in which a class meets itself count as right only.
+    The color shows the share of a row, the images of a true class: rare classes are as visible as
+    frequent ones. With many classes each cell is the mean of neighbors. The diagonal counts only as
+    correct.
 
     Args:
-      matrix: int [classes, classes], images of each true class (rows) by what they were taken for;
-        see `evaluation.confusion.confusion_matrix`.
-      class_names: of the classes.
-      theme: its colors.
+      matrix: Number of images by true class (rows) and predicted class, int [classes, classes]; see
+        `evaluation.confusion.confusion_matrix`.
+      class_names: Names of the classes.
+      theme: Colors.
 
     Raises:
-      UserError: the matrix is not one for these classes.
+      UserError: The matrix does not fit the classes.
     """
     classes = len(class_names)
     if matrix.shape != (classes, classes):
@@ -52,21 +44,21 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], theme: Theme = LIG
     style(axes, theme)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     right = np.diag(np.diag(shares))
-    width = -(-classes // _CELLS)
+    width = -(-classes // _MAX_ROWS)
     _color(axes, _pooled(shares - right, width), width, theme.second, theme)
     _color(axes, _pooled(right, width) * width, width, theme.first, theme)
     axes.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5))
-    axes.set_xlabel("taken for", fontsize=13)
+    axes.set_xlabel("predicted class", fontsize=13)
     axes.set_ylabel("true class", fontsize=13)
-    if classes <= _NAMED:
+    if classes <= _MAX_NAMED:
         _name(axes, class_names)
-    if classes <= _COUNTED:
+    if classes <= _MAX_COUNTED:
         _count(axes, matrix, shares, theme)
     return picture
 
 
 def _pooled(shares: np.ndarray, width: int) -> np.ndarray:
-    """Returns the means of width x width cells; what is beyond the edge does not count."""
+    """Returns the means of width x width cells; cells beyond the edge do not count."""
     edge = -len(shares) % width
     padded = np.pad(shares, ((0, edge), (0, edge)))
     blocks = len(padded) // width
@@ -76,22 +68,22 @@ def _pooled(shares: np.ndarray, width: int) -> np.ndarray:
 
 
 def _color(axes: Any, shares: np.ndarray, width: int, color: str, theme: Theme) -> None:
-    """Colors the cells that are not 0, by a scale on which small shares are visible."""
+    """Colors the cells that are not 0, by a scale that shows small shares."""
     scale = LinearSegmentedColormap.from_list("", [theme.paper, color])
     most = max(shares.max(), 1e-9)
-    seen = np.ma.masked_equal(shares, 0)
+    nonzero = np.ma.masked_equal(shares, 0)
     edge = len(shares) * width - 0.5
     norm = PowerNorm(0.5, 0, most)
-    axes.imshow(seen, scale, norm, interpolation="nearest", extent=(-0.5, edge, edge, -0.5))
+    axes.imshow(nonzero, scale, norm, interpolation="nearest", extent=(-0.5, edge, edge, -0.5))
 
 
 def _name(axes: Any, class_names: Sequence[str]) -> None:
     names = [label(name, 18) for name in class_names]
-    size = 12 if len(names) <= 12 else 10 if len(names) <= _COUNTED else 6.5
-    places = range(len(names))
+    size = 12 if len(names) <= 12 else 10 if len(names) <= _MAX_COUNTED else 6.5
+    ticks = range(len(names))
     upright = max(map(len, names)) <= 2
-    axes.set_xticks(places, names, rotation=0 if upright else 90, fontsize=size)
-    axes.set_yticks(places, names, fontsize=size)
+    axes.set_xticks(ticks, names, rotation=0 if upright else 90, fontsize=size)
+    axes.set_yticks(ticks, names, fontsize=size)
     axes.tick_params(length=0)
 
 

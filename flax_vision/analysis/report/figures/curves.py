@@ -1,47 +1,41 @@
-"""How a network learned: loss, accuracy and rate by epoch."""
+"""Draws loss, accuracy and learning rate by epoch."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    WIDTH,
-    MaxNLocator,
-    PercentFormatter,
-    Picture,
-    Theme,
-    style,
-)
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Theme, style
 from flax_vision.weights.run_files import Records
 
-PARTS = {"train": "training", "validation": "validation"}
-"""Of which there are curves: as they are called in the records, and in pictures."""
+SPLITS = {"train": "training", "validation": "validation"}
+"""Splits with curves, by their name in the records, with their name in the figure."""
 
 _WIDE_RANGE = 50
-"""Greatest loss in multiples of the least from which on an axis is logarithmic."""
+"""Ratio of the largest to the smallest loss above which the axis is logarithmic."""
 
 
 def loss(records: Records, theme: Theme = LIGHT) -> Picture:
-    """Returns the picture of the training and validation loss by epoch.
+    """Draws the training and validation loss by epoch.
 
     Args:
-      records: of a run.
-      theme: its colors.
+      records: Records of a run.
+      theme: Colors.
     """
     picture = _curves(records, "loss", "loss", theme)
-    values = [value for part in PARTS for value in series(records, f"{part}/loss")[1]]
+    values = [value for split in SPLITS for value in series(records, f"{split}/loss")[1]]
     if values and 0 < _WIDE_RANGE * min(values) < max(values) < math.inf:
         picture.axes[0].set_yscale("log")
     return picture
 
 
 def accuracy(records: Records, theme: Theme = LIGHT) -> Picture:
-    """Returns the picture of the training and validation accuracy, top-1, by epoch.
+    """Draws the training and validation accuracy, top-1, by epoch.
 
     Args:
-      records: of a run.
-      theme: its colors.
+      records: Records of a run.
+      theme: Colors.
     """
     picture = _curves(records, "top1", "top-1 accuracy", theme)
     picture.axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
@@ -49,36 +43,36 @@ def accuracy(records: Records, theme: Theme = LIGHT) -> Picture:
 
 
 def learning_rate(records: Records, theme: Theme = LIGHT) -> Picture:
-    """Returns the picture of the learning rate at the end of each epoch.
+    """Draws the learning rate at the end of each epoch.
 
-    Rates that stay the same for epochs, and then drop to a share, have a logarithmic axis.
+    The axis of a piecewise constant rate is logarithmic.
 
     Args:
-      records: of a run.
-      theme: its colors.
+      records: Records of a run.
+      theme: Colors.
     """
     epochs, rates = series(records, "learning_rate")
     picture, axes = _by_epoch(records, theme, "learning rate")
     _line(axes, epochs, rates, theme.first, "")
     if 1 < len(set(rates)) <= len(rates) / 2:
         axes.set_yscale("log")
-    if len(set(rates)) == 1:  # likewise of one rate
+    if len(set(rates)) == 1:  # matplotlib would show tiny differences
         axes.set_ylim(0, 2 * rates[0] or 1)
     return picture
 
 
 def series(records: Records, name: str) -> tuple[list[int], list[float]]:
-    """Returns the epochs that have a value of that name, and the values."""
+    """Returns the epochs with a value `name`, and the values."""
     pairs = [(record["epoch"], record[name]) for record in records if {"epoch", name} <= {*record}]
     return [epoch for epoch, _ in pairs], [value for _, value in pairs]
 
 
-def _curves(records: Records, name: str, title: str, theme: Theme) -> Picture:
-    picture, axes = _by_epoch(records, theme, title)
-    for (part, shown), color in zip(PARTS.items(), (theme.second, theme.first), strict=True):
-        epochs, values = series(records, f"{part}/{name}")
+def _curves(records: Records, name: str, heading: str, theme: Theme) -> Picture:
+    picture, axes = _by_epoch(records, theme, heading)
+    for (split, title), color in zip(SPLITS.items(), (theme.second, theme.first), strict=True):
+        epochs, values = series(records, f"{split}/{name}")
         if epochs:
-            _line(axes, epochs, values, color, shown)
+            _line(axes, epochs, values, color, title)
     best = next((record["best_epoch"] for record in records if "best_epoch" in record), None)
     if best is not None:
         axes.axvline(best, color=theme.faint, lw=1, ls=":", label="best epoch", zorder=1)
@@ -97,7 +91,7 @@ def _by_epoch(records: Records, theme: Theme, title: str) -> tuple[Picture, Any]
     axes.set_title(title, loc="left", color=theme.ink, fontsize=13, fontweight="bold")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     epochs = [record["epoch"] for record in records if "epoch" in record]
-    if len(epochs) == 1:  # of which matplotlib would show hundredths
+    if len(epochs) == 1:  # matplotlib would show hundredths
         axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
     return picture, axes
 

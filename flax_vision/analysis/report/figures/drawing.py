@@ -1,7 +1,7 @@
-"""What all pictures share: matplotlib, their size, colors and letters, on light and dark pages.
+"""Shared parts of the figures: sizes, colors and fonts, for light and dark pages.
 
-No picture touches pyplot: each is a figure of its own, which a notebook shows where it is the last
-value of a cell, and `savefig` writes to a file.
+No figure uses pyplot. A notebook displays a figure that is the last value of a cell, and `savefig`
+writes it to a file.
 """
 
 import io
@@ -12,48 +12,27 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from flax_vision.text import printable
 
-__all__ = [
-    "DARK",
-    "LIGHT",
-    "WIDTH",
-    "Axes",
-    "LinearSegmentedColormap",
-    "MaxNLocator",
-    "Patch",
-    "PercentFormatter",
-    "Picture",
-    "PowerNorm",
-    "Sheet",
-    "Theme",
-    "label",
-    "stretched",
-    "style",
-]
-
 WIDTH = 6.4
-"""Inches of a picture: as wide as a phone at the letters' smallest legible size."""
+"""Width of a figure in inches: a phone's, at the smallest legible font size."""
 
 _DPI = 150
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The colors of a picture.
+    """Colors of a figure.
 
     Attributes:
-      paper: behind everything.
-      ink: of letters.
-      faint: of what matters less.
-      grid: of lines that help the eye.
-      first: of the most important data.
-      second: of what is compared with it.
+      paper: Background.
+      ink: Text.
+      faint: Less important text.
+      grid: Grid lines.
+      first: Main data.
+      second: Data for comparison.
     """
 
     paper: str
@@ -69,7 +48,7 @@ DARK = Theme("#161b22", "#e6edf3", "#9aa4af", "#343b44", "#6cb0ff", "#ff9d5c")
 
 
 class Picture(Figure):
-    """A figure that shows itself in a notebook, whatever matplotlib's backend is."""
+    """A figure that displays in a notebook with any backend of matplotlib."""
 
     def __init__(self, width: float, height: float, theme: Theme = LIGHT) -> None:
         super().__init__(figsize=(width, height), dpi=_DPI, facecolor=theme.paper)
@@ -78,15 +57,15 @@ class Picture(Figure):
         FigureCanvasAgg(self)
 
     def png(self) -> bytes:
-        """Returns the picture as the content of a PNG file."""
+        """Returns the content of a PNG file."""
         file = io.BytesIO()
         self.savefig(file, format="png")
         return file.getvalue()
 
     def savefig(self, *arguments: Any, **settings: Any) -> None:
-        """Writes it to a file, as matplotlib's figures do."""
+        """Writes the figure to a file, as in matplotlib."""
         with warnings.catch_warnings():
-            # Names of classes may be in letters that matplotlib's own font has not.
+            # Class names may have characters that matplotlib's font lacks.
             warnings.filterwarnings("ignore", "Glyph .* missing from")
             super().savefig(*arguments, **settings)
 
@@ -95,7 +74,7 @@ class Picture(Figure):
 
 
 class Sheet(Picture):
-    """A picture of images that stand anywhere, in inches from the top left corner."""
+    """A figure of images at any position, in inches from the top left corner."""
 
     def __init__(self, width: float, height: float, theme: Theme = LIGHT) -> None:
         super().__init__(width, height, theme)
@@ -112,7 +91,7 @@ class Sheet(Picture):
         height: float,
         **settings: Any,
     ) -> None:
-        """Shows an image [H, W, C] or [H, W]; one without colors from black to white."""
+        """Adds an image [H, W, C] or [H, W]; an image without colors is gray by default."""
         if image.ndim == 3 and image.shape[-1] == 1:
             image = image[..., 0]
         settings = {"cmap": "gray", "interpolation": "auto"} | settings
@@ -120,13 +99,13 @@ class Sheet(Picture):
         self._axes.imshow(image, extent=edges, aspect="auto", **settings)
 
     def write(self, text: str, left: float, top: float, **settings: Any) -> None:
-        """Writes a line below `top`, from `left` on."""
+        """Adds a line of text below `top`, from `left` on."""
         settings = dict[str, Any](fontsize=10, color=self.theme.ink, va="top") | settings
         self._axes.text(left, top, text, **settings)
 
 
 def style(axes: Axes, theme: Theme) -> None:
-    """Gives axes with data the colors of a theme."""
+    """Applies the colors of a theme to axes with data."""
     axes.set_facecolor(theme.paper)
     axes.tick_params(colors=theme.faint, labelsize=11)
     axes.xaxis.label.set_color(theme.ink)
@@ -136,15 +115,15 @@ def style(axes: Axes, theme: Theme) -> None:
         spine.set_color(theme.grid)
 
 
-def stretched(values: np.ndarray) -> np.ndarray:
-    """Returns values from their least to their greatest as float32 from 0 to 1; all equal as 0."""
+def rescale(values: np.ndarray) -> np.ndarray:
+    """Rescales values to the range from 0 to 1, as float32; equal values become 0."""
     values = np.asarray(values, np.float32)
-    least, greatest = values.min(), values.max()
-    return (values - least) / (greatest - least if greatest > least else np.float32(1))
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low if high > low else np.float32(1))
 
 
-def label(text: str, most: int = 24) -> str:
-    """Returns a name for a picture: printable, not too long, and not read as mathematics."""
+def label(text: str, max_length: int = 24) -> str:
+    """Returns a name for a figure: printable, shortened, and not parsed as mathematics."""
     text = printable(text)
-    text = text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+    text = text if len(text) <= max_length else f"{text[: max_length - 1].rstrip()}…"
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""What each stage of a network makes of an image."""
+"""Draws the feature maps of a model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,21 +7,14 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    WIDTH,
-    Picture,
-    Sheet,
-    Theme,
-    stretched,
-)
+from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, rescale
 
 _GAP = 0.06
-"""Inches between two maps."""
+"""Gap between two maps in inches."""
 _HEADING = 0.38
-"""Inches for what stands above them."""
-_ACROSS = 128
-"""Units in a row, of stages whose maps are single pixels."""
+"""Height of the title above them in inches."""
+_UNITS_PER_ROW = 128
+"""Number of units in a row, for stages whose maps are single pixels."""
 
 
 def feature_maps(
@@ -32,19 +25,18 @@ def feature_maps(
     maps: int = 8,
     theme: Theme = LIGHT,
 ) -> Picture:
-    """Returns the picture of the strongest maps of every named stage, images one below the other.
+    """Draws the strongest maps of every stage in the collection `intermediates`.
 
-    The stages are those of the collection `intermediates`. Of each the maps with the greatest
-    deviation are shown, those that find most in the image first, each from its least value, dark,
-    to its greatest. Where maps are single pixels, as those of fully connected layers, a point is a
-    unit.
+    A stage's maps are sorted by their standard deviation, largest first. Each map spans from its
+    smallest value (dark) to its largest. A point is a unit where maps are single pixels, such as in
+    fully connected layers.
 
     Args:
-      model: the network.
-      variables: of the network.
-      images: float32 [N, H, W, C], preprocessed.
-      maps: of each stage, at the most.
-      theme: its colors.
+      model: The model.
+      variables: Variables of the model.
+      images: Preprocessed images, float32 [N, H, W, C].
+      maps: Largest number of maps of each stage.
+      theme: Colors.
     """
     return draw(images, stages(model, variables, images), maps, theme)
 
@@ -52,19 +44,19 @@ def feature_maps(
 def stages(
     model: nn.Module, variables: Any, images: jax.Array | np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns the output of every named stage, from the first to the last: [N, ...] each.
+    """Returns the output of every stage, from the first to the last: [N, ...] each.
 
     Args:
-      model: the network.
-      variables: of the network.
-      images: float32 [N, H, W, C], preprocessed.
+      model: The model.
+      variables: Variables of the model.
+      images: Preprocessed images, float32 [N, H, W, C].
     """
     names: list[str] = []
 
     def apply(variables: Any, images: jax.Array) -> list[jax.Array]:
-        _, kept = model.apply(variables, images, mutable=["intermediates"])
-        names.extend(kept["intermediates"])  # in their order, which jit would lose
-        return [value[0] for value in kept["intermediates"].values()]
+        _, sown = model.apply(variables, images, mutable=["intermediates"])
+        names.extend(sown["intermediates"])  # in their order, which jit would lose
+        return [value[0] for value in sown["intermediates"].values()]
 
     outputs = jax.device_get(jax.jit(apply)(variables, images))
     return dict(zip(names, outputs, strict=True))
@@ -76,21 +68,21 @@ def draw(
     maps: int = 8,
     theme: Theme = LIGHT,
 ) -> Picture:
-    """Returns the picture of what `stages` found.
+    """Draws the outputs of `stages`.
 
     Args:
-      images: float32 [N, H, W, C].
-      outputs: of each stage, [N, H, W, C] or [N, C].
-      maps: of each stage, at the most.
-      theme: its colors.
+      images: Preprocessed images, float32 [N, H, W, C].
+      outputs: Output of each stage, [N, H, W, C] or [N, C].
+      maps: Largest number of maps of each stage.
+      theme: Colors.
     """
     rows = [row for number in range(len(images)) for row in _rows(images, outputs, number, maps)]
     sheet = Sheet(WIDTH, sum(row.height + _HEADING for row in rows), theme)
     top = 0.0
     for row in rows:
         sheet.write(row.title, 0, top + 0.13, fontsize=12.5)
-        for place, image in enumerate(row.images):
-            left = place * (row.width + _GAP)
+        for index, image in enumerate(row.images):
+            left = index * (row.width + _GAP)
             settings = {} if image.shape[-1] == 3 and image.ndim == 3 else {"cmap": row.colors}
             sheet.put(image, left, top + _HEADING, row.width, row.height, **settings)
         top += row.height + _HEADING
@@ -98,14 +90,14 @@ def draw(
 
 
 class _Row(NamedTuple):
-    """What stands side by side.
+    """A row of images of the same size.
 
     Attributes:
-      title: above it.
-      images: [H, W] or [H, W, C], from 0 to 1.
-      width: of each in inches.
-      height: the same.
-      colors: of images that have none.
+      title: Line above the row.
+      images: Images [H, W] or [H, W, C], from 0 to 1.
+      width: Width of each image in inches.
+      height: Height of each image in inches.
+      colors: Color map of images without colors.
     """
 
     title: str
@@ -118,8 +110,8 @@ class _Row(NamedTuple):
 def _rows(
     images: jax.Array | np.ndarray, outputs: Mapping[str, np.ndarray], number: int, maps: int
 ) -> Iterator[_Row]:
-    """Yields an image, and what each stage made of it."""
-    image = stretched(np.asarray(images[number]))
+    """Yields an image, and its maps in each stage."""
+    image = rescale(np.asarray(images[number]))
     height, width = image.shape[:2]
     inches = (WIDTH + _GAP) / maps - _GAP
     size = f"{height}x{width}"
@@ -130,21 +122,21 @@ def _rows(
             units = stage.ravel()
             strip = _strip(units)
             down, across = strip.shape
-            across_inches = WIDTH * across / _ACROSS
-            tall = max(down * WIDTH / _ACROSS, 0.2)
+            across_inches = WIDTH * across / _UNITS_PER_ROW
+            tall = max(down * WIDTH / _UNITS_PER_ROW, 0.2)
             yield _Row(f"{name}, {len(units):,} units", [strip], across_inches, tall)
             continue
         strongest = np.argsort(-stage.std(axis=(0, 1)), kind="stable")[:maps]
         height, width, count = stage.shape
         shown = f"{maps} of {count:,}" if count > maps else f"{count}"
         title = f"{name}, {height}x{width}, {shown} maps"
-        chosen = [stretched(stage[..., place]) for place in strongest]
+        chosen = [rescale(stage[..., index]) for index in strongest]
         yield _Row(title, chosen, inches, inches * height / width)
 
 
 def _strip(units: np.ndarray) -> np.ndarray:
-    """Returns units [K] as an image, from 0 to 1, with those that the last row lacks masked."""
-    across = min(len(units), _ACROSS)
+    """Returns units [K] as an image, from 0 to 1; missing units of the last row are masked."""
+    across = min(len(units), _UNITS_PER_ROW)
     down = -(-len(units) // across)
-    filled = np.pad(stretched(units), (0, down * across - len(units)), constant_values=np.nan)
+    filled = np.pad(rescale(units), (0, down * across - len(units)), constant_values=np.nan)
     return np.ma.masked_invalid(filled.reshape(down, across))

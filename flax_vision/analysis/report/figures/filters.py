@@ -1,4 +1,4 @@
-"""What the first layer of a network looks for."""
+"""Draws the kernels of the first layer."""
 
 import re
 from collections.abc import Mapping
@@ -7,38 +7,31 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    WIDTH,
-    Picture,
-    Sheet,
-    Theme,
-    stretched,
-)
+from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, rescale
 from flax_vision.errors import UserError
 
-_FEW = 8
-"""Kernels side by side, or twice as many where there are more than two rows of them."""
+_PER_ROW = 8
+"""Number of kernels in a row; twice as many for more than two rows."""
 _GAP = 0.08
-"""Share of a kernel's place that is left empty."""
+"""Gap between kernels, as a share of a cell."""
 
 
 def filters(variables: Mapping[str, Any], theme: Theme = LIGHT) -> Picture:
-    """Returns the picture of the kernels of the first layer: AlexNet's figure 3.
+    """Draws the kernels of the first layer, as in figure 3 of the AlexNet paper.
 
-    Each kernel is shown from its least weight, dark, to its greatest. The columns of AlexNet stand
-    one above the other, as in the paper: what the two devices learned there differs.
+    Each kernel spans from its smallest weight (dark) to its largest. The columns of AlexNet are one
+    above the other, as in the paper, where the two devices learned different kernels.
 
     Args:
-      variables: of a network.
-      theme: its colors.
+      variables: Variables of a model.
+      theme: Colors.
 
     Raises:
-      UserError: no layer of it sees images of one or three channels.
+      UserError: No layer takes images of one or three channels.
     """
     kernels = first_kernels(variables)
     columns, height, width, _, count = kernels.shape
-    across = _FEW if count <= 2 * _FEW else 2 * _FEW
+    across = _PER_ROW if count <= 2 * _PER_ROW else 2 * _PER_ROW
     cell = WIDTH / across
     heading = 0.34 if columns > 1 else 0.0
     tall = heading + -(-count // across) * cell * height / width
@@ -49,7 +42,7 @@ def filters(variables: Mapping[str, Any], theme: Theme = LIGHT) -> Picture:
             sheet.write(title, 0, column * tall + 0.1, fontsize=12.5)
         for number in range(count):
             top = column * tall + heading + number // across * cell * height / width
-            kernel = stretched(kernels[column, ..., number])
+            kernel = rescale(kernels[column, ..., number])
             left, share = number % across * cell, 1 - _GAP
             size = cell * share, cell * share * height / width
             sheet.put(kernel, left, top, *size, interpolation="nearest")
@@ -60,29 +53,26 @@ def first_kernels(variables: Mapping[str, Any]) -> np.ndarray:
     """Returns the kernels of the first layer, float32 [columns, height, width, channels, kernels].
 
     Args:
-      variables: of a network.
+      variables: Variables of a model.
 
     Raises:
-      UserError: no layer of it sees images of one or three channels.
+      UserError: No layer takes images of one or three channels.
     """
-    leaves = flatten_dict(dict(variables["params"]))
     kernels = {
-        path: np.asarray(kernel, np.float32)
-        for path, kernel in leaves.items()
-        if path[-1] == "kernel" and kernel.ndim >= 4
+        path: kernel
+        for path, kernel in flatten_dict(dict(variables["params"])).items()
+        if path[-1] == "kernel"
+        and kernel.ndim >= 4
+        and kernel.shape[-2] in (1, 3)
+        and kernel.shape[-3] > 1
     }
-    seen = [
-        path
-        for path, kernel in kernels.items()
-        if kernel.shape[-2] in (1, 3) and kernel.shape[-3] > 1
-    ]
-    if not seen:
+    if not kernels:
         raise UserError("no layer of these variables has kernels for images of 1 or 3 channels.")
-    kernel = kernels[min(seen, key=_in_order)]
+    kernel = np.asarray(kernels[min(kernels, key=_natural_order)], np.float32)
     return kernel if kernel.ndim == 5 else kernel[None]
 
 
-def _in_order(path: tuple[str, ...]) -> list[tuple[int, str]]:
-    """Returns what conv2 comes before conv10 by."""
+def _natural_order(path: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Sort key that puts conv2 before conv10."""
     parts = re.findall(r"\d+|\D+", "/".join(path))
     return [(int(part) if part.isdecimal() else -1, part) for part in parts]

@@ -1,57 +1,55 @@
-"""Photographs with what a network takes them for, as figure 4 of the AlexNet paper has them.
+"""Draws photographs with their predicted classes, as in figure 4 of the AlexNet paper.
 
-Krizhevsky, Sutskever and Hinton 2012, section 6.1: with each image its class, and a bar for
-each of the five classes that the network finds most probable, the right one in another color.
+Krizhevsky, Sutskever and Hinton 2012, section 6.1: each image has its class and a bar for each of
+the five most probable classes. The bar of the right class has another color.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from flax_vision.analysis.report.figures.drawing import (
-    LIGHT,
-    Axes,
-    Patch,
-    Picture,
-    Theme,
-    label,
-)
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from flax_vision.analysis.report.figures.drawing import LIGHT, Picture, Theme, label
 from flax_vision.errors import UserError
 from flax_vision.evaluation.classifier import Classifier, Prediction
 
-MOST = 64
-"""Photographs in a picture."""
+MAX_PHOTOGRAPHS = 64
+"""Largest number of photographs in a figure."""
 
-MOST_BARS = 20
-"""For each of them."""
+MAX_BARS = 20
+"""Largest number of bars of a photograph."""
 
 _COLUMNS = 4
 _ALPHA = 0.4
 _WIDTH, _HEIGHT, _BAR = 2.6, 2.9, 0.24
-"""Inches of a column, of a photograph with its title, and of a bar."""
+"""Sizes of a column, a photograph with its title, and a bar, in inches."""
 
 
 def draw(
     classifier: Classifier, predictions: Sequence[Prediction], theme: Theme = LIGHT
 ) -> Picture:
-    """Returns the picture of photographs with a bar for each class that is named for them.
+    """Draws photographs with a bar for each predicted class.
 
-    Above a photograph stands its class, or, fainter, the name of its file where nobody knows that.
+    The title of a photograph is its class, or the name of its file if the class is unknown.
 
     Args:
-      classifier: that made the predictions.
-      predictions: at least one, and at most `MOST`; of the classes of each the `MOST_BARS` most
-        probable have a bar.
-      theme: its colors.
+      classifier: Classifier of the predictions.
+      predictions: One to `MAX_PHOTOGRAPHS` predictions; the `MAX_BARS` most probable classes of
+        each have a bar.
+      theme: Colors.
 
     Raises:
-      UserError: there are none, or more.
+      UserError: There are no predictions, or too many.
     """
-    if not 0 < len(predictions) <= MOST:
-        raise UserError(f"a picture shows 1 to {MOST} photographs, not {len(predictions):,}.")
+    if not 0 < len(predictions) <= MAX_PHOTOGRAPHS:
+        raise UserError(
+            f"a figure shows 1 to {MAX_PHOTOGRAPHS} photographs, not {len(predictions):,}."
+        )
     columns = min(_COLUMNS, len(predictions))
     rows = math.ceil(len(predictions) / columns)
-    bars = _BAR * min(MOST_BARS, max(len(prediction.classes) for prediction in predictions))
+    bars = _BAR * min(MAX_BARS, max(len(prediction.classes) for prediction in predictions))
     picture = Picture(_WIDTH * columns, (_HEIGHT + bars) * rows, theme)
     grid = picture.add_gridspec(2 * rows, columns, height_ratios=[2.4, 0.3 + bars] * rows)
     for i, prediction in enumerate(predictions):
@@ -59,7 +57,7 @@ def draw(
         _show(picture.add_subplot(grid[2 * row, column]), classifier, prediction, theme)
         _add_bars(picture.add_subplot(grid[2 * row + 1, column]), prediction, theme)
     if any(prediction.truth for prediction in predictions):
-        _explain(picture, theme)
+        _add_legend(picture, theme)
     return picture
 
 
@@ -73,21 +71,20 @@ def _show(axes: Axes, classifier: Classifier, prediction: Prediction, theme: The
 
 
 def _add_bars(axes: Axes, prediction: Prediction, theme: Theme) -> None:
-    names, shares = prediction.classes[:MOST_BARS], prediction.probabilities[:MOST_BARS]
+    names, shares = prediction.classes[:MAX_BARS], prediction.probabilities[:MAX_BARS]
     colors = [theme.second if name == prediction.truth else theme.first for name in names]
     axes.barh(range(len(names)), shares, color=colors, height=0.85, alpha=_ALPHA)
     letters: dict[str, Any] = {"va": "center", "fontsize": 8, "color": theme.ink}
-    for place, (name, share) in enumerate(zip(names, shares, strict=True)):
-        axes.text(0.02, place, label(name, 28), **letters)
-        axes.text(0.98, place, f"{share:.1%}", ha="right", **letters)
+    for index, (name, share) in enumerate(zip(names, shares, strict=True)):
+        axes.text(0.02, index, label(name, 28), **letters)
+        axes.text(0.98, index, f"{share:.1%}", ha="right", **letters)
     axes.set(xlim=(0, 1), xticks=[], yticks=[], facecolor=theme.paper)
     axes.invert_yaxis()
     for spine in axes.spines.values():
         spine.set_color(theme.grid)
 
 
-def _explain(picture: Picture, theme: Theme) -> None:
-    """Adds which color is that of the right class."""
+def _add_legend(picture: Picture, theme: Theme) -> None:
     meanings = {"the class of the photograph": theme.second, "another": theme.first}
     picture.legend(
         handles=[Patch(color=x, alpha=_ALPHA, label=text) for text, x in meanings.items()],

@@ -12,7 +12,7 @@ from flax_vision.analysis.report.figures.drawing import (
     Picture,
     Sheet,
     label,
-    stretched,
+    rescale,
 )
 
 
@@ -43,8 +43,8 @@ def test_picture_shows_itself_in_a_notebook():
 
 
 def test_stretched():
-    assert stretched(np.array([2, 4, 3])).tolist() == [0, 1, 0.5]
-    assert stretched(np.array([7, 7])).tolist() == [0, 0]
+    assert rescale(np.array([2, 4, 3])).tolist() == [0, 1, 0.5]
+    assert rescale(np.array([7, 7])).tolist() == [0, 0]
 
 
 def test_label_is_short_and_no_mathematics():

@@ -1,4 +1,4 @@
-"""PyTorch's archives, tested without PyTorch; `tests/parity` tests with it."""
+"""Checksums of PyTorch's archives, without PyTorch; the parity tests read real files."""
 
 import sys
 import zipfile
@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from flax_vision.errors import UserError
-from flax_vision.weights import pytorch_files
+from flax_vision.weights import state_dict
 from flax_vision.weights.state_dict import read_state_dict
 
 
@@ -23,24 +23,35 @@ def archive(tmp_path):
 @pytest.fixture(autouse=True)
 def without_pytorch(monkeypatch):
     """Replaces PyTorch's reader by one that accepts everything."""
-    monkeypatch.setattr(pytorch_files, "_check_pytorch", lambda path: None)
-    monkeypatch.setattr(pytorch_files, "_mapped", lambda path: {"read": path})
+    monkeypatch.setattr(state_dict, "_check_pytorch", lambda path: None)
+    monkeypatch.setattr(state_dict, "_load_pth", lambda path, mmap: {"read": path, "mmap": mmap})
 
 
-def flip_a_bit(path, place):
+def flip_a_bit(path, offset):
     content = bytearray(path.read_bytes())
-    content[place] ^= 4
+    content[offset] ^= 4
     path.write_bytes(content)
 
 
 def test_archive_that_is_whole_is_read(archive):
-    assert read_state_dict(archive) == {"read": archive}
+    assert read_state_dict(archive) == {"read": archive, "mmap": True}
+
+
+def test_compressed_archive_is_not_mapped(archive):
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("net/data/0", bytes(range(256)))
+    assert read_state_dict(archive)["mmap"] is False
+
+
+def test_file_of_an_old_pytorch_is_not_mapped(tmp_path):
+    (tmp_path / "net.pth").write_bytes(b"a pickle")
+    assert read_state_dict(tmp_path / "net.pth")["mmap"] is False
 
 
 def test_flipped_bit_is_found_before_pytorch_reads(archive, monkeypatch):
-    monkeypatch.setattr(pytorch_files, "_mapped", pytest.fail)
+    monkeypatch.setattr(state_dict, "_load_pth", pytest.fail)
     flip_a_bit(archive, archive.read_bytes().index(bytes(range(256))) + 100)
-    message = "net.pth' is damaged: 'net/data/0' in it does not fit its checksum; download or save"
+    message = "net.pth' is damaged: the checksum of 'net/data/0' in it does not match; download"
     with pytest.raises(UserError, match=message):
         read_state_dict(archive)
 
@@ -51,27 +62,27 @@ def test_archive_of_several_disks(archive):
     content = archive.read_bytes()
     locator = b"PK\x06\x07" + bytes(12) + (5).to_bytes(4, "little")
     archive.write_bytes(content[:-22] + locator + content[-22:])
-    with pytest.raises(UserError, match="is damaged, or no file of PyTorch's .*multiple disks"):
+    with pytest.raises(UserError, match="is damaged, or not a PyTorch file .*multiple disks"):
         read_state_dict(archive)
 
 
 def test_flipped_bit_in_a_record_is_always_found(archive):
     start = archive.read_bytes().index(bytes(range(256)))
-    for place in range(start, start + 256, 5):
-        flip_a_bit(archive, place)
-        with pytest.raises(UserError, match="does not fit its checksum"):
+    for offset in range(start, start + 256, 5):
+        flip_a_bit(archive, offset)
+        with pytest.raises(UserError, match="in it does not match"):
             read_state_dict(archive)
-        flip_a_bit(archive, place)
+        flip_a_bit(archive, offset)
 
 
 def test_flipped_bit_in_a_header_is_no_other_error(archive):
     """Nobody reads some header fields, and only PyTorch reads the last header."""
     found = 0
-    for place in range(0, archive.stat().st_size - 22, 3):
-        flip_a_bit(archive, place)
+    for offset in range(0, archive.stat().st_size - 22, 3):
+        flip_a_bit(archive, offset)
         try:
             read_state_dict(archive)
         except UserError:
             found += 1
-        flip_a_bit(archive, place)
+        flip_a_bit(archive, offset)
     assert found > 100

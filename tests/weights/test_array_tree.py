@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from flax_vision.errors import UserError
-from flax_vision.weights.arrays import check_finite, differences
+from flax_vision.weights.array_tree import check_finite, shape_differences
 
 
 def test_what_agrees_has_no_differences():
-    assert differences({"a": (1, 2)}, {"a": (1, 2)}) == ""
+    assert shape_differences({"a": (1, 2)}, {"a": (1, 2)}) == ""
 
 
 def test_three_kinds_of_differences():
-    assert differences({"a": (1,), "b": (2, 3)}, {"c": (), "b": (3, 2)}) == (
+    assert shape_differences({"a": (1,), "b": (2, 3)}, {"c": (), "b": (3, 2)}) == (
         "missing: a [1]; surplus: c []; misshapen: b [3, 2] instead of [2, 3]"
     )
 
@@ -18,7 +18,7 @@ def test_three_kinds_of_differences():
 def test_of_each_kind_ten_are_named():
     named = ", ".join(f"{number:04} [1]" for number in range(10))
     shapes = {f"{number:04}": (1,) for number in range(1500)}
-    assert differences(shapes, {"x": ()}) == f"missing: {named} and 1,490 more; surplus: x []"
+    assert shape_differences(shapes, {"x": ()}) == f"missing: {named} and 1,490 more; surplus: x []"
 
 
 def test_infinities_that_cancel_are_not_finite():

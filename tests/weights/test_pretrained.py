@@ -1,4 +1,4 @@
-"""Without torchvision; tests/parity has what it publishes."""
+"""Pretrained weights without torchvision; the parity tests have torchvision."""
 
 import sys
 
@@ -7,10 +7,10 @@ import pytest
 from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.weights.published import Transforms, names_of_imagenet, published
+from flax_vision.weights.pretrained import Transforms, imagenet_class_names, load_pretrained
 
 
-def test_what_torchvisions_networks_see():
+def test_preprocessing_of_torchvisions_models():
     """https://pytorch.org/vision: resize to 256, the middle 224x224, ImageNet's mean and std."""
     expected = CropPolicy(size=224, eval_resize=256, resize_range=(256, 256), as_torchvision=True)
     assert Transforms().crop_policy == expected
@@ -24,16 +24,16 @@ def test_googlenet_maps_pixels_from_minus_one_to_one():
 
 def test_torchvisions_weights_need_torchvision(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    message = "torchvision:DEFAULT is torchvision's, which needs torchvision: pip install torchv"
+    message = "torchvision:DEFAULT is a torchvision download, which needs torchvision: pip inst"
     with pytest.raises(UserError, match=message):
-        published("resnet50_v1_5", "DEFAULT")
+        load_pretrained("resnet50_v1_5", "DEFAULT")
 
 
 def test_network_that_torchvision_does_not_have():
-    with pytest.raises(UserError, match="unknown network of torchvision's 'resnet50'; .*v1_5"):
-        published("resnet50", "DEFAULT")
+    with pytest.raises(UserError, match="unknown torchvision model 'resnet50'; .*v1_5"):
+        load_pretrained("resnet50", "DEFAULT")
 
 
 def test_without_torchvision_nobody_names_imagenets_classes(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert names_of_imagenet() is None
+    assert imagenet_class_names() is None

@@ -18,8 +18,9 @@ from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.models.registry import find_variant
-from flax_vision.weights import importing, published, saved_model
-from flax_vision.weights.importing import import_weights
+from flax_vision.weights import import_weights as module
+from flax_vision.weights import pretrained, saved_model
+from flax_vision.weights.import_weights import import_weights
 
 NAME, CLASSES = "resnet18_v1_5", ["cat", "dog", "owl"]
 
@@ -83,7 +84,7 @@ def test_import_is_an_export_directory_with_all_that_is_needed(
         "array": "params/conv3_1/projection/kernel",
         "shape": [1, 1, 64, 128],
         "torchvision": "layer2.0.downsample.0.weight",
-        "its shape": [128, 64, 1, 1],
+        "torchvision shape": [128, 64, 1, 1],
     } in printed["arrays"]
     assert "102 arrays, 3 classes (names: as given); center crop of 224x224 at 256" in output.err
 
@@ -94,22 +95,22 @@ def test_table_has_a_line_for_each_array(source, tmp_path, capsys):
     output = capsys.readouterr()
     (line,) = [line for line in output.out.splitlines() if "params/fc/bias" in line]
     assert line.split() == ["params/fc/bias", "3", "fc.bias", "3"]
-    assert "(names: their numbers)" in output.err
+    assert "(names: numbers)" in output.err
 
 
 @pytest.mark.usefixtures("variables", "unwritten")
 def test_classes_without_names_have_their_numbers(source, tmp_path):
     imported = import_weights(NAME, str(source), tmp_path / "net")
     assert imported.metadata.class_names == ["0", "1", "2"]
-    assert imported.class_names_from == "their numbers"
+    assert imported.class_names_from == "numbers"
 
 
 def test_a_thousand_classes_are_imagenets(monkeypatch):
     thousand = [f"n{number}" for number in range(1000)]
-    monkeypatch.setattr(importing, "names_of_imagenet", lambda: thousand)
-    assert importing._class_names(1000, None, None) == (thousand, "torchvision's, of ImageNet")
-    assert importing._class_names(999, None, None)[1] == "their numbers"
-    assert importing._class_names(1000, None, ["x"] * 1000)[0] == ["x"] * 1000
+    monkeypatch.setattr(module, "imagenet_class_names", lambda: thousand)
+    assert module._class_names(1000, None, None) == (thousand, "ImageNet's, from torchvision")
+    assert module._class_names(999, None, None)[1] == "numbers"
+    assert module._class_names(1000, None, ["x"] * 1000)[0] == ["x"] * 1000
 
 
 @pytest.mark.usefixtures("variables", "unwritten")
@@ -127,7 +128,7 @@ def test_googlenet_has_its_own_input_and_its_heads(auxiliary_heads, tmp_path):
     assert metadata.preprocessing == Preprocessing([127.5], [127.5])
     assert metadata.options == {"auxiliary_heads": auxiliary_heads}
     metadata = import_weights(name, str(path), tmp_path / "net", transform_input=False).metadata
-    assert metadata.preprocessing == published.Transforms().preprocessing
+    assert metadata.preprocessing == pretrained.Transforms().preprocessing
 
 
 def check(message, capsys, *arguments):
@@ -182,14 +183,14 @@ class Tensor:
 @pytest.mark.usefixtures("variables", "unwritten")
 def test_tensors_that_are_no_arrays(source, tmp_path, monkeypatch):
     tensors = {name: Tensor(x) for name, x in load_file(source).items()}
-    monkeypatch.setattr(importing, "read_state_dict", lambda path: tensors)
+    monkeypatch.setattr(module, "read_state_dict", lambda path: tensors)
     assert len(import_weights(NAME, "old.pth", tmp_path / "net").arrays) == 102
 
 
 def test_class_list_of_the_wrong_length(source, variables, tmp_path, capsys):
     names = tmp_path / "names.txt"
     names.write_text("cat\ndog\n")
-    message = "2 class names are given, and the last layer tells 3 classes apart; give a name"
+    message = "2 class names are given, but the last layer has 3 classes; give a name"
     check(message, capsys, NAME, source, tmp_path / "net", "--classes", names)
 
 
@@ -230,10 +231,10 @@ def test_directory_that_cannot_be_written(source, variables, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["resnet18", "{source}", "net"], "unknown network of torchvision's 'resnet18'; did you"),
+        (["resnet18", "{source}", "net"], "unknown torchvision model 'resnet18'; did you"),
         ([NAME, "{source}", "net", "--resize", "223"], "resize is 223; give at least 224"),
         ([NAME, "{source}", "net", "--resize", "0"], "resize is 0; give at least 224"),
-        ([NAME, "{source}", "net", "--no-transform-input"], "is GoogLeNet's, and not of resnet18"),
+        ([NAME, "{source}", "net", "--no-transform-input"], "is for GoogLeNet, not for resnet18"),
         ([NAME, "nowhere.safetensors", "net"], "'nowhere.safetensors' does not exist"),
     ],
 )
@@ -243,7 +244,7 @@ def test_other_mistakes(arguments, message, source, variables, tmp_path, monkeyp
 
 
 def test_input_of_googlenet_alone():
-    with pytest.raises(UserError, match="transform_input .* is GoogLeNet's, and not of resnet18"):
+    with pytest.raises(UserError, match="transform_input .* is for GoogLeNet, not for resnet18"):
         import_weights(NAME, "x.safetensors", Path("nowhere"), transform_input=True)
 
 
