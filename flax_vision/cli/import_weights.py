@@ -28,7 +28,7 @@ from flax_vision.runtime.regular_files import read_regular
 from flax_vision.runtime.terminal import print_note
 
 if TYPE_CHECKING:
-    pass
+    from flax_vision.weights.import_weights import ImportedModel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from flax_vision.cli.bench import add_step_arguments, check_model, print_environ
 from flax_vision.cli.console import print_table
 
 if TYPE_CHECKING:
-    pass
+    from flax_vision.analysis.profiler import OpTime
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

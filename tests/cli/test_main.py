@@ -86,7 +86,7 @@ def test_summary_on_a_mesh(capsys):
 def test_summary_on_emulated_devices():
     """Runs in a new process, because devices are emulated only before JAX is imported."""
     command = [sys.executable, "-c", "import sys, flax_vision.cli.main as c; sys.exit(c.main())"]
-    run = partial(subprocess.run, capture_output=True, text=True, check_model=False)
+    run = partial(subprocess.run, capture_output=True, text=True, check=False)
     done = run([*command, *["summary", "alexnet", "--mesh", "data=2,column=2", "--format", "json"]])
     found = json.loads(done.stdout)
     assert list(found) == ["layers", "batch_size", "data=2,column=2", "data=4"]
@@ -211,7 +211,7 @@ def test_closed_pipe_is_no_error():
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [*command, "models"], stdout=write, stderr=subprocess.PIPE, text=True, check_model=False
+        [*command, "models"], stdout=write, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
@@ -258,7 +258,7 @@ def test_unavailable_platform():
         env=environment,
         capture_output=True,
         text=True,
-        check_model=False,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(
