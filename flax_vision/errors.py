@@ -23,16 +23,17 @@ def add_file_name(name: object) -> Iterator[None]:
         raise
 
 
-def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
+def unknown(kind: str, name: object, valid: Iterable[str], renamed: str = "") -> UserError:
     """Returns the error for a name that is not among `valid`, with the nearest one offered.
 
     Args:
       kind: what is named, for example `"network"`.
       name: the name that was given.
       valid: every name that would have been right.
+      renamed: Present form of an old name; empty to offer the most similar name.
     """
     valid = sorted(valid)
-    nearest = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    nearest = [renamed] if renamed else difflib.get_close_matches(str(name), valid, 1, 0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
     listed = ", ".join(valid) if valid else "none"
     return UserError(f"unknown {kind} {str(name)!r}{hint} Valid: {listed}.")
