@@ -64,7 +64,13 @@ def run(tmp_path_factory):
     ]
     (path / "metrics.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in [*epochs, RESULT]))
     data = {"name": "noise", "tfds_dir": "", "val_fraction": 0.25}
-    config = {"seed": 7, "data": data, "batch_size": 4, "loss": {"name": "cross_entropy"}}
+    config = {
+        "format": 2,
+        "seed": 7,
+        "data": data,
+        "batch_size": 4,
+        "loss": {"name": "cross_entropy"},
+    }
     (path / "config.json").write_text(json.dumps(config))
     parts = {"train": {"a": [6, "f"], "b": [5, "f"]}, "validation": {"a": [5, "f"]}, "test": {}}
     (path / "dataset.json").write_text(json.dumps(parts))
@@ -231,7 +237,7 @@ EPOCH = '{"epoch": 1, "epoch_seconds": 1.0}'
         ("config.json", None, "is missing"),
         ("config.json", "{}", "is damaged (it is empty)"),
         ("config.json", '{"data": 3}', "is damaged (Expected `object`, got `int` - at `$.data`)"),
-        ("config.json", '{"seed": 3}', "is damaged (data has no directory)"),
+        ("config.json", '{"format": 2, "seed": 3}', "is damaged (data has no directory)"),
     ],
 )
 def test_damaged_files_are_one_error(name, content, message, run, tmp_path, capsys):
