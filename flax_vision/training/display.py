@@ -107,7 +107,7 @@ class Display:
         """
         status = (
             f"loss {averages['loss']:.4f}  top-1 {averages['top1']:.2%}  "
-            f"{pace.images_per_second:,.0f} images/s  waiting {pace.waiting:.1%}  "
+            f"{pace.images_per_second:,.0f} images/s  waiting {pace.input_wait_fraction:.1%}  "
             f"{self._time_left(step, total)}"
         )
         self._status(f"epoch {epoch}", step, total, status)

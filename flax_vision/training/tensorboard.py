@@ -1,4 +1,4 @@
-"""Event file of a run for TensorBoard."""
+"""TensorBoard event file of a run."""
 
 import time
 import warnings
@@ -11,7 +11,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
 PATTERN = "events.out.tfevents.*"
-"""The names of TensorBoard's event files."""
+"""Pattern for the names of event files."""
 
 
 class Events:
@@ -27,7 +27,7 @@ class Events:
         self._has_failed = False
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Writes the numbers of a record; the first record replaces the old file."""
+        """Writes the numbers of a record; the first record replaces an older file."""
         if self._has_failed:
             return
         try:
@@ -59,6 +59,6 @@ class Events:
         self._has_failed, self._writer = True, None
         warnings.warn(
             f"no further events for TensorBoard: {self._directory} cannot be written "
-            f"({error.strerror or error}); the run goes on",
+            f"({error.strerror or error}); the run continues",
             stacklevel=3,
         )

@@ -18,8 +18,8 @@ LOSS = make_loss("lenet5_map", 10.0)
 def after(layers, params, x):
     """What goes out of the last of some layers where x goes into the first."""
     for layer in layers:
-        x = layer.sums(params.get(layer.name), x)
-        x = module.scaled_tanh(x) if layer.squashes else x
+        x = layer.weighted_sums(params.get(layer.name), x)
+        x = module.scaled_tanh(x) if layer.has_sigmoid else x
     return x
 
 
@@ -110,7 +110,7 @@ def inputs(network):
 
 @pytest.mark.parametrize("index", [(0,), (7,), (80,), (0, 7), (119, 80)])
 def test_gauss_newton_of_the_last_layer(features, by_features, inputs, curvature, numeric, index):
-    """F6 is followed by one squashing, so only its bend is neglected: compared with it by hand."""
+    """Only one sigmoid follows F6: its second derivative, computed here, is all that is neglected."""
     name = "kernel" if len(index) == 2 else "bias"
     by_parameter = inputs[:, index[0]] if name == "kernel" else 1.0
     f6, first, second = (np.asarray(x)[:, index[-1]] for x in (features, *by_features))
@@ -123,7 +123,7 @@ def test_gauss_newton_of_the_last_layer(features, by_features, inputs, curvature
     assert numeric("F6", name, index) == pytest.approx(whole, rel=2e-3, abs=1e-3)
 
 
-def test_shared_weights_add_up_over_their_places(network):
+def test_shared_weights_add_up_over_positions(network):
     """A convolution of one pixel's inputs: the sum over pixels of input squared times curvature."""
     x = jnp.arange(1.0, 10.0).reshape(1, 3, 3, 1)
     params = {"kernel": jnp.ones((1, 1, 1, 1)), "bias": jnp.zeros(1)}
@@ -136,7 +136,7 @@ def test_shared_weights_add_up_over_their_places(network):
     np.testing.assert_array_equal(by_input, second)
 
 
-def test_step_is_divided_by_the_curvature():
+def test_curvature_divides_the_step():
     """Equations 18 and 21."""
     optimizer = levenberg_marquardt(0.02)
     params = {"w": jnp.array([1.0, 2.0])}
