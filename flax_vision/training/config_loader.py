@@ -72,16 +72,9 @@ def check_config(config: ConfigDict) -> ConfigDict:
     """
     complete = _complete(config)
     _add_model_options(complete, complete.model.name)
-    paths = {key: expanded_path(flatten(complete)[key]) for key in PATH_KEYS}
-    complete.update_from_flattened_dict(paths)
-    _check_serializable(complete)
-    check(complete)
-    return complete
-
-
-def _check_serializable(config: ConfigDict) -> None:
-    """Raises a UserError for a value that JSON cannot hold, such as an array."""
-    for key, value in flatten(config).items():
+    flat = flatten(complete)
+    complete.update_from_flattened_dict({key: expanded_path(flat[key]) for key in PATH_KEYS})
+    for key, value in flat.items():
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:
@@ -89,6 +82,8 @@ def _check_serializable(config: ConfigDict) -> None:
                 f"config.{key} is {_on_one_line(value)}; it must be a number, a string, True, "
                 "False or a tuple of these."
             ) from error
+    check(complete)
+    return complete
 
 
 def _check_exists(path: Path) -> None:
@@ -132,8 +127,8 @@ def _add_location(path: Path) -> Iterator[None]:
 def _config_package(folder: Path) -> Iterator[None]:
     """Lets config files import each other from the package `configs`.
 
-    The package has the files of `folder`, then those of every folder `configs` on `sys.path`. A
-    copied folder therefore uses its own files, whatever its name, and shadows no other module.
+    The package has the files of `folder`, then of every folder `configs` on `sys.path`. A copied
+    folder therefore uses its own files, under any name, and shadows no other module.
     """
 
     def remove() -> dict[str, types.ModuleType]:

@@ -69,7 +69,7 @@ def trainable_params(params: Any, frozen: frozenset[Layer]) -> Any:
 
 
 def merge_params(tree: Any, updates: Any) -> Any:
-    """Returns a nested dictionary with the arrays of `updates` instead of its own."""
+    """Returns a tree of dictionaries, updated with the arrays of another."""
     return unflatten_dict(flatten_dict(tree) | flatten_dict(updates))
 
 

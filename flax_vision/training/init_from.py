@@ -26,7 +26,7 @@ ALL = ".*"
 
 _MAX_LISTED = 5
 
-Arrays = Mapping[tuple[str, ...], Any]
+Arrays = dict[tuple[str, ...], Any]
 """Arrays, or their shapes and types, by path: the collection, the layers and the array's name."""
 
 
@@ -113,24 +113,19 @@ def load_source(path: str, pattern: str, name: str, options: Mapping[str, Any]) 
 def _check_meaning(source: SourceModel, name: str, options: Mapping[str, Any]) -> None:
     """Raises a UserError if equal parameters mean something else in the two models."""
     old = source.metadata.name
-    problem = f"{source.path} has {old}, whose parameters have another meaning in this {name}"
+    differing = {}
     if source.pattern == ALL:
-        fixed = differing_options(find_variant(old).fixed, find_variant(name).fixed)
-        if fixed:
-            raise UserError(
-                f"{problem}: {_list_differences(fixed)}. Give --config.model.name={old}, or choose "
-                "layers with --config.init_pattern."
-            )
-    differing = differing_options({**model_options(old), **source.metadata.options}, options)
+        differing = differing_options(find_variant(old).fixed, find_variant(name).fixed)
+    advice = f"--config.model.name={old}, or choose layers with --config.init_pattern"
+    if not differing:
+        differing = differing_options({**model_options(old), **source.metadata.options}, options)
+        advice = " ".join(f"--config.model.{key}={value}" for key, (value, _) in differing.items())
     if differing:
-        flags = [f"--config.model.{key}={value}" for key, (value, _) in differing.items()]
-        raise UserError(f"{problem}: {_list_differences(differing)}. Give {' '.join(flags)}.")
-
-
-def _list_differences(options: Mapping[str, tuple[Any, Any]]) -> str:
-    return "; ".join(
-        f"{key} is {old!r} there and {new!r} here" for key, (old, new) in options.items()
-    )
+        details = [f"{key} is {x!r} there and {y!r} here" for key, (x, y) in differing.items()]
+        raise UserError(
+            f"{source.path} has {old}, whose parameters have another meaning in this {name}: "
+            f"{'; '.join(details)}. Give {advice}."
+        )
 
 
 def check_layers(source: SourceModel, variables: Mapping[str, Any]) -> None:
@@ -196,17 +191,11 @@ def _check_arrays(
       here: Arrays of the new model.
       any_shape: Paths whose shapes may differ.
     """
-    problems = [
-        f"{'/'.join(key[1:])} is {list(x.shape)} there and "
-        f"{list(here[key].shape) if key in here else 'not in the model'} here"
-        for key, x in there.items()
-        if key not in any_shape and (key not in here or here[key].shape != x.shape)
-    ]
-    problems += [
-        f"{'/'.join(key[1:])} is not there and {list(here[key].shape)} here"
-        for key in here
-        if key not in there
-    ]
+    problems = []
+    for key in there | here:
+        old, new = (list(x[key].shape) if key in x else "missing" for x in (there, here))
+        if old != new and key not in any_shape:
+            problems.append(f"{'/'.join(key[1:])} is {old} there and {new} here")
     if problems:
         raise UserError(
             f"{len(problems):,} arrays in {path} do not fit the model: "

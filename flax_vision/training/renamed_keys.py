@@ -7,44 +7,31 @@ from flax_vision.errors import UserError
 
 _NEW_KEYS = {
     "steps_at_once": "steps_per_call",
-    "init_layers": "init_pattern",
-    "report": "write_report",
     "data.directory": "data.tfds_dir",
     "data.path": "data.image_dir",
-    "data.validation": "data.val_fraction",
     "data.test": "data.test_fraction",
-    "data.threads": "data.num_threads",
     "data.order": "data.reshuffle=False",
     "data.center": "data.subtract_mean",
-    "view.size": "crop.size",
     "view.test_scale": "crop.eval_resize",
     "view.scale": "crop.resize_range",
     "view.square": "crop.center_square",
     "view.area": "crop.scale",
     "view.aspect": "crop.ratio",
-    "view.interpolation": "crop.interpolation",
     "view.channels": "data.grayscale=True",
-    "augmentation.affine": "augmentation.random_affine",
     "augmentation.photometric": "augmentation.color_jitter",
-    "augmentation.colour_noise": "augmentation.pca_noise",
     "augmentation.colour_components": "augmentation.pca_scaling",
     "augmentation.pad": "augmentation.pad_and_crop",
     "loss.rubbish": "loss.map_j",
-    "loss.auxiliary": "loss.aux_weight",
     "optimizer.mu": "optimizer.damping",
     "optimizer.samples": "optimizer.curvature_samples",
     "optimizer.velocity": "optimizer.momentum_form=alexnet",
-    "optimizer.bias_rate": "optimizer.bias_lr_mult",
     "optimizer.accumulate": "optimizer.grad_accum_steps",
     "optimizer.average": "optimizer.ema_decay",
     "schedule.learning_rate": "schedule.lr",
     "schedule.factors": "schedule.decay_factors",
     "schedule.every": "schedule.decay_epochs",
-    "schedule.drops": "schedule.max_drops",
-    "checkpoint.every_seconds": "checkpoint.save_interval_secs",
-    "checkpoint.keep": "checkpoint.max_to_keep",
 }
-"""Present key by old key; with a value where the old key had one other than its default."""
+"""Present name by old key that is not similar to it, with a value if the old one implies it."""
 
 NEW_VALUES = {
     ("loss.name", "map"): "lenet5_map",
@@ -58,7 +45,7 @@ NEW_VALUES = {
 def unknown_key(key: str, valid: Collection[str]) -> UserError:
     """Returns the error for a key that does not exist.
 
-    It offers the nearest key, and lists the keys of that section.
+    The message offers the nearest key and lists the keys of its section.
 
     Args:
       key: Dotted key, without `config.`.

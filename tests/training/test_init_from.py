@@ -74,7 +74,7 @@ def test_layer_of_another_shape(trained):
 
 
 def test_missing_layer(trained):
-    with pytest.raises(UserError, match="OUT/kernel is .* there and not in the model here"):
+    with pytest.raises(UserError, match="OUT/kernel is .* there and missing here"):
         select(trained, "OUT", variables("lenet5"), 3)
 
 
@@ -120,9 +120,9 @@ def test_layers_are_compared_without_their_shapes(trained, residual):
         return load_source(path, ".*", name, {})
 
     check_layers(loaded(residual), variables("resnet20", 9, 64, 1))
-    with pytest.raises(UserError, match="^60 arrays in .* conv2_4/.* is not there and .* more"):
+    with pytest.raises(UserError, match="^60 arrays in .* conv2_4/.* is missing there and .* more"):
         check_layers(loaded(residual), variables("resnet32", 3, 32, 3))
-    with pytest.raises(UserError, match="OUT/kernel is .* there and not in the model here"):
+    with pytest.raises(UserError, match="OUT/kernel is .* there and missing here"):
         check_layers(loaded(trained, "lenet5_modern"), variables("lenet5"))
 
 
@@ -167,7 +167,7 @@ def test_all_layers_are_copied_for_equal_classes(residual):
 
 
 def test_model_with_more_layers(residual):
-    with pytest.raises(UserError, match="conv2_4/.* is not there and .* and .* more. Give the"):
+    with pytest.raises(UserError, match="conv2_4/.* is missing there and .* and .* more. Give the"):
         select(residual, ".*", variables("resnet32", 3, 32, 3), 3)
 
 

@@ -110,7 +110,7 @@ def inputs(network):
 
 @pytest.mark.parametrize("index", [(0,), (7,), (80,), (0, 7), (119, 80)])
 def test_gauss_newton_of_the_last_layer(features, by_features, inputs, curvature, numeric, index):
-    """Only one sigmoid follows F6: its second derivative, computed here, is all that is neglected."""
+    """Only one sigmoid follows F6, and this test computes its neglected second derivative."""
     name = "kernel" if len(index) == 2 else "bias"
     by_parameter = inputs[:, index[0]] if name == "kernel" else 1.0
     f6, first, second = (np.asarray(x)[:, index[-1]] for x in (features, *by_features))
