@@ -145,7 +145,7 @@ def _config_package(folder: Path) -> Iterator[None]:
         sys.modules.update(before)
 
 
-def _import_get_config(path: Path) -> Callable[..., Any]:
+def _import_get_config(path: Path) -> Any:
     loader = importlib.machinery.SourceFileLoader("config", str(path.absolute()))
     spec = importlib.util.spec_from_loader("config", loader)
     assert spec is not None  # a loader was given
@@ -154,8 +154,7 @@ def _import_get_config(path: Path) -> Callable[..., Any]:
     loader.exec_module(module)
     if not hasattr(module, "get_config"):
         raise UserError("it has no `get_config`, a function that returns a ConfigDict.")
-    get_config: Callable[..., Any] = module.get_config
-    return get_config
+    return module.get_config
 
 
 def _call(get_config: Callable[..., Any], recipe: str, model: str) -> Any:

@@ -221,14 +221,14 @@ _ABOVE_0: _Rule = (lambda value: 0 < value < math.inf, "greater than 0 and finit
 _SHARE: _Rule = (lambda value: 0 <= value < 1, "from 0 to below 1")
 
 _RULES: dict[str, _Rule] = {
-    "seed": _COUNT_OR_0,
-    "batch_size": _COUNT,
-    "epochs": _COUNT,
-    "steps_per_call": _COUNT,
-    "data.val_fraction": _SHARE,
-    "data.test_fraction": _SHARE,
-    "data.num_threads": _COUNT_OR_0,
-    "data.max_pixels": _AT_LEAST_1,
+    **dict.fromkeys(("seed", "data.num_threads"), _COUNT_OR_0),
+    **dict.fromkeys(("batch_size", "epochs", "steps_per_call"), _COUNT),
+    **dict.fromkeys(("data.max_pixels", "optimizer.curvature_samples"), _AT_LEAST_1),
+    **dict.fromkeys(("optimizer.grad_accum_steps", "schedule.patience"), _AT_LEAST_1),
+    **dict.fromkeys(("optimizer.damping", "schedule.lr", "schedule.decay_epochs"), _ABOVE_0),
+    **dict.fromkeys(("data.val_fraction", "data.test_fraction"), _SHARE),
+    **dict.fromkeys(("optimizer.momentum", "optimizer.ema_decay"), _SHARE),
+    "checkpoint.max_to_keep": _AT_LEAST_1,
     "data.mean": (_is_per_channel, "finite numbers, one or one a channel"),
     "data.std": (
         lambda values: _is_per_channel(values) and all(values),
@@ -248,22 +248,13 @@ _RULES: dict[str, _Rule] = {
     ),
     "augmentation.color_jitter": (lambda value: 0 <= value <= 1, "from 0 to 1"),
     "loss.map_j": (math.isfinite, "finite"),
-    "optimizer.damping": _ABOVE_0,
-    "optimizer.curvature_samples": _AT_LEAST_1,
-    "optimizer.momentum": _SHARE,
-    "optimizer.grad_accum_steps": _AT_LEAST_1,
-    "optimizer.ema_decay": _SHARE,
-    "schedule.lr": _ABOVE_0,
     "schedule.boundaries": (
         lambda values: _all_finite(values) and sorted(values) == list(values),
         "epochs, the earlier first",
     ),
     "schedule.decay_factors": (_all_finite, "finite numbers"),
     "schedule.factor": (lambda value: 0 < value < 1, "between 0 and 1"),
-    "schedule.decay_epochs": _ABOVE_0,
-    "schedule.patience": _AT_LEAST_1,
     "mesh.column": (lambda value: value in (1, 2), "1, or 2 for AlexNet's columns"),
-    "checkpoint.max_to_keep": _AT_LEAST_1,
 }
 """Predicates of values, with the rule in words; all other numbers are at least 0 and finite."""
 

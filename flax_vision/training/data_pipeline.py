@@ -1,7 +1,6 @@
 """Data, preprocessing and augmentation of a configuration."""
 
 import dataclasses
-from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
@@ -19,10 +18,9 @@ def make_decode_config(config: ConfigDict) -> DecodeConfig | None:
     """Returns the decoding of image files; None for images in memory."""
     if not config.crop.size:
         return None
-    crop = CropPolicy(**config.crop.to_dict(), channels=1 if config.data.grayscale else 3)
-    if not crop.eval_resize:
-        crop = dataclasses.replace(crop, eval_resize=round(crop.size * 256 / 224))
-    data = config.data
+    data, options = config.data, config.crop.to_dict()
+    options["eval_resize"] = options["eval_resize"] or round(options["size"] * 256 / 224)
+    crop = CropPolicy(**options, channels=1 if data.grayscale else 3)
     return DecodeConfig(crop, data.on_error, data.num_threads, max_pixels=data.max_pixels)
 
 
@@ -93,15 +91,9 @@ def make_augmentation(
     config: ConfigDict, train: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
 ) -> Augmentation:
     """Returns the augmentation, with the principal components of the training set's colors."""
-    components: Sequence[Sequence[float]] = ()
+    options = config.to_dict()
+    scaling = options.pop("pca_scaling")
     if config.pca_noise:
-        scaling = config.pca_scaling
-        components = pca_components(train, preprocessing, scaling, on_progress).tolist()
-    return Augmentation(
-        config.random_affine,
-        config.color_jitter,
-        config.pca_noise,
-        components,
-        config.pad_and_crop,
-        config.flip,
-    )
+        components = pca_components(train, preprocessing, scaling, on_progress)
+        options["pca_components"] = components.tolist()
+    return Augmentation(**options)

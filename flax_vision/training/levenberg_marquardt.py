@@ -64,17 +64,13 @@ def _connect(params: Any, x: jax.Array) -> jax.Array:
     return x.reshape(x.shape[0], -1) @ params["kernel"] + params["bias"].reshape(1, -1)
 
 
-def _sum(params: Any, x: jax.Array) -> jax.Array:
-    del params
-    return sum_pool(x, 2, 2)
-
-
+_POOL = _Layer("", lambda params, x: sum_pool(x, 2, 2), has_sigmoid=False)
 _LAYERS = (
     _Layer("C1", _convolve),
-    _Layer("", _sum, has_sigmoid=False),
+    _POOL,
     _Layer("S2", _scale),
     _Layer("C3", _convolve_links),
-    _Layer("", _sum, has_sigmoid=False),
+    _POOL,
     _Layer("S4", _scale),
     _Layer("C5", _convolve),
     _Layer("F6", _connect),
