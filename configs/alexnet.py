@@ -3,12 +3,12 @@
     python train.py --config configs/alexnet.py                # 5,000 embedded digits.
     python train.py --config configs/alexnet.py:mnist          # 60,000 digits, from TFDS.
     python train.py --config configs/alexnet.py:fashion_mnist  # Clothes, from TFDS.
-    python train.py --config configs/alexnet.py:cifar10        # Small photographs, from TFDS.
+    python train.py --config configs/alexnet.py:cifar10        # Small color images, from TFDS.
     python train.py --config configs/alexnet.py:imagenet       # The paper's training.
     python train.py --config configs/alexnet.py:imagenet_2012_code  # The rates of their code.
     python train.py --config configs/alexnet.py:folder --config.data.image_dir=DIR  # Your images.
 
-Add `--config.model.name=alexnet_owt` for the one-column network of 2014.
+Add `--config.model.name=alexnet_owt` for the one-column model of 2014.
 
 `get_config` is the training section of the paper; `RECIPES` has the changes for other data.
 """

@@ -3,11 +3,11 @@
     python train.py --config configs/googlenet.py                # 5,000 embedded digits.
     python train.py --config configs/googlenet.py:mnist          # 60,000 digits, from TFDS.
     python train.py --config configs/googlenet.py:fashion_mnist  # Clothes, from TFDS.
-    python train.py --config configs/googlenet.py:cifar10        # Small photographs, from TFDS.
+    python train.py --config configs/googlenet.py:cifar10        # Small color images, from TFDS.
     python train.py --config configs/googlenet.py:imagenet       # The paper's training.
     python train.py --config configs/googlenet.py:folder --config.data.image_dir=DIR  # Your images.
 
-Add `--config.model.name=googlenet_bn` for the same network with batch normalization.
+Add `--config.model.name=googlenet_bn` for the same model with batch normalization.
 
 `get_config` is the training section of the paper; `RECIPES` has the changes for other data. Where
 the paper gives no number, Caffe's bvlc_googlenet does: one of the authors helped with it.

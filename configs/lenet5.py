@@ -3,15 +3,15 @@
     python train.py --config configs/lenet5.py                # 5,000 embedded digits.
     python train.py --config configs/lenet5.py:mnist          # The paper's digits, from TFDS.
     python train.py --config configs/lenet5.py:fashion_mnist  # Clothes, from TFDS.
-    python train.py --config configs/lenet5.py:cifar10        # Small photographs, from TFDS.
+    python train.py --config configs/lenet5.py:cifar10        # Small color images, from TFDS.
     python train.py --config configs/lenet5.py:folder --config.data.image_dir=DIR  # Your images.
     python train.py --config configs/lenet5.py:paper                # The paper's training.
     python train.py --config configs/lenet5.py:fashion_mnist_paper  # The same on clothes.
 
-Add `--config.model.name=lenet5_modern`, but to the last two, for the network as commonly coded.
+Add `--config.model.name=lenet5_modern`, but to the last two, for the model as commonly coded.
 There is no recipe for ImageNet: codes of 84 components and a field of 32x32 are for characters.
 
-The network, its input, its initialization and its loss are the paper's. Except in the last two
+The model, its input, its initialization and its loss are the paper's. Except in the last two
 recipes, momentum on small batches replaces the paper's second-order method of single patterns. Its
 rates and decays come from a few trials on the embedded digits.
 """
@@ -71,7 +71,7 @@ _PAPER = {
     "epochs": 20,
     "optimizer.name": "levenberg_marquardt",
     # The paper has 0.02, and rates of up to 0.016 in the first pass. Here the curvature begins near
-    # 0 in the lower layers: 0.02 makes rates of 0.025, and the network ends saturated.
+    # 0 in the lower layers: 0.02 makes rates of 0.025, and the model ends saturated.
     "optimizer.damping": 0.3,
     "optimizer.curvature_samples": 500,
     "schedule.name": "piecewise",

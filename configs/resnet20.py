@@ -1,4 +1,4 @@
-"""ResNet: He, Zhang, Ren and Sun, 2015, the networks for CIFAR.
+"""ResNet: He, Zhang, Ren and Sun, 2015, the models for CIFAR.
 
     python train.py --config configs/resnet20.py                # 5,000 embedded digits.
     python train.py --config configs/resnet20.py:mnist          # 60,000 digits, from TFDS.
@@ -62,7 +62,7 @@ _CIFAR10 = {
 }
 _MNIST = {"data.channels": 3, "augmentation.pad_and_crop": 2, "schedule.name": "one_cycle"}
 _DIGITS = {"augmentation.flip": False}  # digits have no mirror symmetry
-_NO_PADDING = {"augmentation.pad_and_crop": 0}  # crops of photographs take the place of shifts
+_NO_PADDING = {"augmentation.pad_and_crop": 0}  # crops replace shifts
 
 RECIPES = {
     "": _MNIST | presets.MNIST_5K | _DIGITS | {"batch_size": 64, "epochs": 15},

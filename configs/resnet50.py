@@ -3,11 +3,11 @@
     python train.py --config configs/resnet50.py                # 5,000 embedded digits.
     python train.py --config configs/resnet50.py:mnist          # 60,000 digits, from TFDS.
     python train.py --config configs/resnet50.py:fashion_mnist  # Clothes, from TFDS.
-    python train.py --config configs/resnet50.py:cifar10        # Small photographs, from TFDS.
+    python train.py --config configs/resnet50.py:cifar10        # Small color images, from TFDS.
     python train.py --config configs/resnet50.py:imagenet       # The paper's training.
     python train.py --config configs/resnet50.py:folder --config.data.image_dir=DIR  # Your images.
 
-Add `--config.model.name=resnet18` or another depth. The networks for CIFAR are in
+Add `--config.model.name=resnet18` or another depth. The models for CIFAR are in
 `configs/resnet20.py`.
 
 `get_config` is the training section of the paper; `RECIPES` has the changes for other data.

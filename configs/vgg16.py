@@ -3,7 +3,7 @@
     python train.py --config configs/vgg16.py                # 5,000 embedded digits.
     python train.py --config configs/vgg16.py:mnist          # 60,000 digits, from TFDS.
     python train.py --config configs/vgg16.py:fashion_mnist  # Clothes, from TFDS.
-    python train.py --config configs/vgg16.py:cifar10        # Small photographs, from TFDS.
+    python train.py --config configs/vgg16.py:cifar10        # Small color images, from TFDS.
     python train.py --config configs/vgg16.py:imagenet       # The paper's training.
     python train.py --config configs/vgg16.py:folder --config.data.image_dir=DIR  # Your images.
 
@@ -19,7 +19,7 @@ from flax_vision.training.config_schema import default_config
 
 
 def get_config(recipe: str = "", model: str = "vgg16") -> ConfigDict:
-    """Returns the configuration of a recipe for a network of table 1."""
+    """Returns the configuration of a recipe for a model of table 1."""
     config = default_config()
     config.model.name = model
 
@@ -29,7 +29,7 @@ def get_config(recipe: str = "", model: str = "vgg16") -> ConfigDict:
     config.crop.size = 224
 
     # Section 3.1: mirrored crops from images with shorter side S, with AlexNet's color noise.
-    # S is 256. The paper's other values start from this network (`init_from`): 384 at a rate of
+    # S is 256. The paper's other values start from this model (`init_from`): 384 at a rate of
     # 1e-3, or 256 to 512 with a test at 384.
     config.crop.resize_range = (256, 256)
     config.crop.eval_resize = 256
@@ -49,7 +49,7 @@ def get_config(recipe: str = "", model: str = "vgg16") -> ConfigDict:
     return presets.apply_recipe(config, recipe, RECIPES)
 
 
-# Without batch normalization and in few steps, so deep a network learns only from weights drawn for
+# Without batch normalization and in few steps, so deep a model learns only from weights drawn for
 # rectifiers (He et al. 2015). At 32x32 the five pools leave one pixel.
 _HE = {"model.initialization": "he"}
 _SMALL = presets.SMALL_IMAGES | _HE | {"data.resize": 32, "schedule.lr": 0.02}

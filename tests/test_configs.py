@@ -135,7 +135,7 @@ def test_resnets_training():
     assert config.optimizer.weight_decay == 1e-4
 
 
-def test_cifar_networks_training():
+def test_cifar_models_training():
     """He et al. 2015, section 4.2: 32k, 48k and 64k steps of 128 images of 45,000."""
     config = load("resnet20", "cifar10")
     steps = 45_000 // 128

@@ -92,10 +92,10 @@ def _obstacle_to_epochs(path: Path, config: Mapping[str, Any]) -> str:
     checkpoints = find_checkpoints(path)
     if checkpoints is None:
         return "but it has no checkpoint to resume from"
-    newest, begun = checkpoints.newest, 1
+    newest, started = checkpoints.newest, 1
     if newest.history:
         last = newest.history[-1]
-        begun = math.ceil(newest.step * last["epoch"] / last["step"])
-    if begun > config["epochs"]:
-        return f"but it has already begun {counted(begun, 'epoch')}; give at least {begun:,}"
+        started = math.ceil(newest.step * last["epoch"] / last["step"])
+    if started > config["epochs"]:
+        return f"but it has already started {counted(started, 'epoch')}; give at least {started:,}"
     return ""

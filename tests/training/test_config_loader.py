@@ -1,6 +1,5 @@
 import errno
 import os
-import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -10,7 +9,6 @@ from ml_collections import ConfigDict
 
 from flax_vision.errors import UserError
 from flax_vision.training.config_loader import check_config, load_config
-from flax_vision.training.config_schema import default_config, flatten
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 LENET5 = str(CONFIGS / "lenet5.py")
@@ -138,116 +136,6 @@ def test_invalid_files(write, text, message):
         load_config(file, [])
     assert file in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-NEW_KEYS = {
-    "steps_at_once": "steps_per_call",
-    "init_layers": "init_pattern",
-    "report": "write_report",
-    "data.directory": "data.tfds_dir",
-    "data.path": "data.image_dir",
-    "data.validation": "data.val_fraction",
-    "data.test": "data.test_fraction",
-    "data.threads": "data.num_threads",
-    "data.order": "data.reshuffle=False",
-    "data.center": "data.subtract_mean",
-    "view.size": "crop.size",
-    "view.test_scale": "crop.eval_resize",
-    "view.scale": "crop.resize_range",
-    "view.square": "crop.center_square",
-    "view.area": "crop.scale",
-    "view.aspect": "crop.ratio",
-    "view.interpolation": "crop.interpolation",
-    "view.channels": "data.grayscale=True",
-    "augmentation.affine": "augmentation.random_affine",
-    "augmentation.photometric": "augmentation.color_jitter",
-    "augmentation.colour_noise": "augmentation.pca_noise",
-    "augmentation.colour_components": "augmentation.pca_scaling",
-    "augmentation.pad": "augmentation.pad_and_crop",
-    "loss.rubbish": "loss.map_j",
-    "loss.auxiliary": "loss.aux_weight",
-    "optimizer.mu": "optimizer.damping",
-    "optimizer.samples": "optimizer.curvature_samples",
-    "optimizer.velocity": "optimizer.momentum_form=alexnet",
-    "optimizer.bias_rate": "optimizer.bias_lr_mult",
-    "optimizer.accumulate": "optimizer.grad_accum_steps",
-    "optimizer.average": "optimizer.ema_decay",
-    "schedule.learning_rate": "schedule.lr",
-    "schedule.factors": "schedule.decay_factors",
-    "schedule.every": "schedule.decay_epochs",
-    "schedule.drops": "schedule.max_drops",
-    "checkpoint.every_seconds": "checkpoint.save_interval_secs",
-    "checkpoint.keep": "checkpoint.max_to_keep",
-}
-"""Present name by key of an older version."""
-
-
-@pytest.mark.parametrize(("old", "new"), list(NEW_KEYS.items()))
-def test_renamed_keys(old, new):
-    with pytest.raises(UserError, match=f"config.{old} is not a key; did you mean 'config.{new}'"):
-        load_config(LENET5, [f"--config.{old}=1"])
-
-
-@pytest.mark.parametrize("old", ["view.scale", "data.order", "init_layers"])
-def test_renamed_keys_in_a_file(old, write):
-    lines = [HEAD, "def get_config():", "    config = default_config()", f"    config.{old} = 1"]
-    file = write("\n".join([*lines, "    return config"]))
-    with pytest.raises(UserError, match=f"config.{old} is not a key; did you .*{NEW_KEYS[old]}"):
-        load_config(file, [])
-
-
-def test_every_renamed_key_names_a_present_key():
-    keys = flatten(default_config())
-    for old, new in NEW_KEYS.items():
-        assert old not in keys
-        assert new.partition("=")[0] in keys
-
-
-@pytest.fixture
-def copied(tmp_path):
-    """A copy of two config files in a folder of another name; the base has other epochs."""
-    folder = tmp_path / "json"
-    folder.mkdir()
-    (folder / "vgg19.py").write_text((CONFIGS / "vgg19.py").read_text())
-    base = (CONFIGS / "vgg16.py").read_text().replace("config.epochs = 74", "config.epochs = 75")
-    (folder / "vgg16.py").write_text(base)
-    return folder
-
-
-def test_file_imports_from_its_own_folder(copied):
-    assert load_config(f"{copied / 'vgg19.py'}:imagenet", []).epochs == 75
-    assert load_config(f"{CONFIGS / 'vgg19.py'}:imagenet", []).epochs == 74
-
-
-def test_file_imports_from_the_configs_on_the_path(copied, monkeypatch):
-    (copied / "vgg16.py").unlink()
-    monkeypatch.syspath_prepend(str(CONFIGS.parent))
-    assert load_config(f"{copied / 'vgg19.py'}:imagenet", []).epochs == 74
-
-
-def test_file_in_another_working_directory(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(CONFIGS.parent)])
-    assert load_config(f"{CONFIGS / 'vgg19.py'}:imagenet", []).model.name == "vgg19"
-
-
-def test_folder_of_a_file_shadows_no_module(copied):
-    (copied / "colorsys.py").write_text("raise ImportError('shadowed')\n")
-    sys.modules.pop("colorsys", None)
-    file = copied / "mine.py"
-    file.write_text(
-        f"import colorsys, json\n{HEAD}def get_config():\n    return default_config()\n"
-    )
-    path, modules = list(sys.path), {name for name in sys.modules if "configs" in name}
-    load_config(str(file), [])
-    assert sys.path == path
-    assert {name for name in sys.modules if "configs" in name} == modules
-
-
-def test_syntax_error_in_an_imported_file(copied):
-    (copied / "vgg16.py").write_text("def (\n")
-    with pytest.raises(UserError, match="vgg19.py', line 13: SyntaxError: .*vgg16.py, line 1"):
-        load_config(str(copied / "vgg19.py"), [])
 
 
 def test_missing_file_offers_the_nearest():

@@ -200,7 +200,7 @@ def test_mean_image_becomes_a_mean_of_each_channel():
     assert source_preprocessing(metadata, Preprocessing([0.0], [1.0])).mean == [2.0, 4.0]
 
 
-def test_vggs_deeper_networks_have_the_layers_of_a():
+def test_deeper_vggs_have_the_layers_of_configuration_a():
     """Section 3.1: the first four convolutions of A and its fully connected layers."""
 
     def layers(name):

@@ -53,15 +53,15 @@ def test_schedule_that_depends_on_the_epochs(name, tmp_path):
     )
 
 
-@pytest.mark.parametrize(("step", "epochs", "begun"), [(30, 10, 10), (31, 10, 11), (2, 0, 1)])
-def test_fewer_epochs_than_begun(step, epochs, begun, saved_at, tmp_path):
+@pytest.mark.parametrize(("step", "epochs", "started"), [(30, 10, 10), (31, 10, 11), (2, 0, 1)])
+def test_fewer_epochs_than_started(step, epochs, started, saved_at, tmp_path):
     saved_at(step, epochs)
-    check_same_run(tmp_path, configured(epochs=60), configured(epochs=begun))
-    if begun > 1:
+    check_same_run(tmp_path, configured(epochs=60), configured(epochs=started))
+    if started > 1:
         with pytest.raises(
-            UserError, match=f"has already begun {begun} epochs; give at least {begun}"
+            UserError, match=f"has already started {started} epochs; give at least {started}"
         ):
-            check_same_run(tmp_path, configured(epochs=60), configured(epochs=begun - 1))
+            check_same_run(tmp_path, configured(epochs=60), configured(epochs=started - 1))
 
 
 def test_no_checkpoint_to_resume_from(tmp_path):
