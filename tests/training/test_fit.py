@@ -148,7 +148,7 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
         Display() as display,
         Interruption() as interruption,
         Trainer(setup, directory, display, interruption) as run,
-        pytest.raises(UserError, match="has no checkpoint to resume from; give another --workdir"),
+        pytest.raises(UserError, match="has no checkpoint to go on from; give another --workdir"),
     ):
         run.start()
 
