@@ -1,22 +1,18 @@
 """VGG: Simonyan and Zisserman, 2014, configuration E of table 1.
 
-    python train.py --config configs/vgg19.py                    # 5,000 real digits, embedded
-    python train.py --config configs/vgg19.py:cifar10
-    python train.py --config configs/vgg19.py:imagenet           # the paper's own training
-    python train.py --config configs/vgg19.py:folder --config.data.image_dir=DIR  # your images
+    python train.py --config configs/vgg19.py           # 5,000 embedded digits.
+    python train.py --config configs/vgg19.py:cifar10   # Small color images, from TFDS.
+    python train.py --config configs/vgg19.py:imagenet  # The paper's training.
+    python train.py --config configs/vgg19.py:folder --config.data.image_dir=DIR  # Your images.
 
-It is trained as configuration D is: `configs/vgg16.py` has the numbers and the recipes.
+`configs/vgg16.py` has the numbers and all recipes: both models train alike.
 """
-
-import runpy
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
-_VGG16 = runpy.run_path(str(Path(__file__).with_name("vgg16.py")))
+from configs import vgg16
 
 
 def get_config(recipe: str = "", model: str = "vgg19") -> ConfigDict:
-    """Returns the configuration of a recipe for a network of table 1."""
-    config: ConfigDict = _VGG16["get_config"](recipe, model)
-    return config
+    """Returns the configuration of a recipe for a model of table 1."""
+    return vgg16.get_config(recipe, model)

@@ -23,15 +23,16 @@ def add_file_name(name: object) -> Iterator[None]:
         raise
 
 
-def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
+def unknown(kind: str, name: object, valid: Iterable[str], renamed: str = "") -> UserError:
     """Returns the error for an unknown name; it offers the nearest valid one.
 
     Args:
       kind: Kind of the name, for example `"model"`.
       name: The unknown name.
       valid: All valid names.
+      renamed: Present form of an old name; empty to offer the most similar name.
     """
     valid = sorted(valid)
-    nearest = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    nearest = [renamed] if renamed else difflib.get_close_matches(str(name), valid, 1, 0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
     return UserError(f"unknown {kind} {str(name)!r}{hint} Valid: {', '.join(valid) or 'none'}.")

@@ -1,5 +1,6 @@
-"""Every config file and recipe: complete, and with the numbers of its paper."""
+"""Tests of every config file and recipe against the numbers of its paper."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def test_recipe(name, recipe):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_launch_lines_are_those_of_the_recipes(name):
+def test_launch_lines_name_recipes(name):
     text = (CONFIGS / f"{name}.py").read_text()
     lines = re.findall(rf"python train.py --config configs/{name}.py(:\w+)?(?= )", text + " ")
     assert lines
@@ -39,8 +40,18 @@ def test_launch_lines_are_those_of_the_recipes(name):
         load(name, recipe.removeprefix(":"))
 
 
+def runs_of_lines(name, length=6):
+    lines = [line for line in (CONFIGS / f"{name}.py").read_text().splitlines() if line.strip()]
+    return {tuple(lines[start : start + length]) for start in range(len(lines) - length + 1)}
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(FILES, 2)))
+def test_no_two_files_repeat_six_lines(first, second):
+    assert not runs_of_lines(first) & runs_of_lines(second)
+
+
 def test_lenets_own_training():
-    """LeCun et al. 1998, section III.B and appendix C, but for mu."""
+    """LeCun et al. 1998, section III.B and appendix C, except the damping."""
     config = load("lenet5", "paper")
     assert (config.batch_size, config.epochs, config.data.reshuffle) == (1, 20, False)
     assert (config.optimizer.damping, config.optimizer.curvature_samples) == (0.3, 500)
@@ -75,7 +86,7 @@ def test_alexnets_training():
     assert (optimizer.momentum, optimizer.weight_decay, optimizer.momentum_form) == (
         0.9,
         5e-4,
-        "step",
+        "alexnet",
     )
     assert (schedule.name, schedule.lr, schedule.max_drops) == ("plateau", 0.01, 3)
 
@@ -124,7 +135,7 @@ def test_resnets_training():
     assert config.optimizer.weight_decay == 1e-4
 
 
-def test_cifar_networks_training():
+def test_cifar_models_training():
     """He et al. 2015, section 4.2: 32k, 48k and 64k steps of 128 images of 45,000."""
     config = load("resnet20", "cifar10")
     steps = 45_000 // 128

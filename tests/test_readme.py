@@ -55,7 +55,7 @@ def write_run(run, name, channels=0):
         jax.jit(metadata.create_model().init)(jax.random.key(0, impl="unsafe_rbg"), images),
     )
     data = {"name": "mnist_5k", "tfds_dir": "", "val_fraction": 0.1}
-    (run / "config.json").write_text(json.dumps({"data": data}))
+    (run / "config.json").write_text(json.dumps({"format": 2, "data": data}))
     (run / "metrics.jsonl").write_text('{"epoch": 1, "train/top1": 0.5, "epoch_seconds": 1}\n')
     (run / "launches.json").write_text("[]")
 

@@ -91,7 +91,7 @@ class TrainingDisplay(TrainingObserver):
         """Shows the progress within an epoch."""
         status = (
             f"loss {averages['loss']:.4f}  top-1 {averages['top1']:.2%}  "
-            f"{meter.images_per_second:,.0f} images/s  waiting {meter.waiting:.1%}  "
+            f"{meter.images_per_second:,.0f} images/s  waiting {meter.input_wait_fraction:.1%}  "
             f"{self._time_left(step, total)}"
         )
         self._show(f"epoch {epoch}", step, total, status)

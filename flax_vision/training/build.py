@@ -22,20 +22,20 @@ from flax_vision.runtime import multihost
 from flax_vision.runtime.mesh import DATA, make_mesh
 from flax_vision.text import counted
 from flax_vision.training.data_pipeline import (
-    centered,
     load_data,
     make_augmentation,
     make_decode_config,
     make_preprocessing,
+    with_training_mean,
 )
-from flax_vision.training.freeze import Layer, frozen_layers, trained
+from flax_vision.training.freeze import Layer, frozen_layers, trainable_params
 from flax_vision.training.init_from import (
-    Start,
-    Trained,
+    InitialWeights,
+    SourceModel,
     check_layers,
-    load_trained,
-    preprocessing_of,
-    start_from,
+    load_source,
+    select_weights,
+    source_preprocessing,
 )
 from flax_vision.training.levenberg_marquardt import Curvature, make_curvature
 from flax_vision.training.losses import make_loss
@@ -117,14 +117,14 @@ def prepare(
     metadata = _describe(config, parts.train, reading)
     model, shapes = _make_model(metadata, placement)
     recipe = _make_recipe(config, model, frozen, steps_per_epoch)
-    start = start_from(other, shapes, len(metadata.class_names)) if other else None
+    start = select_weights(other, shapes, len(metadata.class_names)) if other else None
     # What may be wrong is found before the images are looked at, which can take a while.
     if initialized is not None:
         preprocessing = initialized.preprocessing
     elif start and config.init_preprocessing:
-        preprocessing = preprocessing_of(start.metadata, metadata.preprocessing)
+        preprocessing = source_preprocessing(start.source.metadata, metadata.preprocessing)
     else:
-        preprocessing = centered(
+        preprocessing = with_training_mean(
             metadata.preprocessing, config.data.subtract_mean, parts.train, on_progress
         )
     augmentation = make_augmentation(config.augmentation, parts.train, preprocessing, on_progress)
@@ -200,7 +200,9 @@ def make_partitioner(config: ConfigDict) -> Partitioner:
     return Partitioner(mesh, asked.fsdp, getattr(model, "column_layers", ()))
 
 
-def _check_layers(config: ConfigDict, is_begun: bool) -> tuple[frozenset[Layer], Trained | None]:
+def _check_layers(
+    config: ConfigDict, is_begun: bool
+) -> tuple[frozenset[Layer], SourceModel | None]:
     """Returns the layers that are frozen, and the network that this one begins with.
 
     Whatever the images are and the classes, the layers have the same names: what is wrong with
@@ -214,7 +216,7 @@ def _check_layers(config: ConfigDict, is_begun: bool) -> tuple[frozenset[Layer],
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     frozen, other = frozen_layers(config.freeze, shapes["params"]), None
     if config.init_from and not is_begun:
-        other = load_trained(config.init_from, config.init_pattern, name, options)
+        other = load_source(config.init_from, config.init_pattern, name, options)
         check_layers(other, shapes)
     return frozen, other
 
@@ -222,14 +224,14 @@ def _check_layers(config: ConfigDict, is_begun: bool) -> tuple[frozenset[Layer],
 def _notes(
     config: ConfigDict,
     metadata: ModelMetadata,
-    start: Start | None,
+    start: InitialWeights | None,
     frozen: frozenset[Layer],
     params: Mapping[str, Any],
 ) -> list[str]:
     notes = []
     if start:
-        notes.append(start.describe(config.init_from, metadata.name))
-        notes += filter(None, [start.note])
+        notes.append(start.describe(metadata.name))
+        notes += filter(None, [start.source.note])
     if start and config.init_preprocessing:
         mean, std = list(metadata.preprocessing.mean), list(metadata.preprocessing.std)
         notes.append(
@@ -237,7 +239,7 @@ def _notes(
             "config.data (config.init_preprocessing=False for that)"
         )
     if frozen:
-        kept = sum(x.size for x in jax.tree.leaves(trained(params, frozen)))
+        kept = sum(x.size for x in jax.tree.leaves(trainable_params(params, frozen)))
         notes.append(f"{len(frozen):,} layers are frozen; {kept:,} parameters are trained")
     return notes
 

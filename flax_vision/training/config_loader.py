@@ -1,5 +1,6 @@
-"""From a config file and the overrides on a command line to a configuration."""
+"""Loads a configuration from a config file and the overrides of a command line."""
 
+import contextlib
 import difflib
 import importlib.machinery
 import importlib.util
@@ -8,7 +9,8 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,11 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from flax_vision.errors import UserError, unknown
+from flax_vision.errors import UserError
 from flax_vision.models.registry import model_options
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.training.config_schema import PATH_KEYS, check, default_config, flatten, split_spec
+from flax_vision.training.renamed_keys import unknown_key
 
 _KINDS = {
     bool: "True or False",
@@ -29,23 +32,31 @@ _KINDS = {
     tuple: "a tuple",
 }
 
+_PACKAGE = "configs"
+"""Package from which config files import each other."""
+
 
 def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
-    """Runs a config file and applies what the command line sets.
+    """Runs a config file and applies the overrides of the command line.
 
     Args:
       spec: `PATH`, or `PATH:RECIPE`.
-      overrides: arguments such as `--config.batch_size=64`.
+      overrides: Arguments such as `--config.batch_size=64`.
 
     Returns:
-      The checked configuration, complete to the last option of the network.
+      The checked configuration, with every option of the model.
 
     Raises:
-      UserError: the file, the recipe, a key or a value is wrong.
+      UserError: The file, the recipe, a key or a value is wrong.
     """
-    path, recipe = split_spec(spec)
-    model = _last_value("model.name", overrides)
-    config = _run(Path(path), lambda get_config: _complete(_call(get_config, recipe, model)))
+    name, recipe = split_spec(spec)
+    path = Path(name)
+    _check_exists(path)
+    prefix = "--config.model.name="
+    models = [text.removeprefix(prefix) for text in overrides if text.startswith(prefix)]
+    model = models[-1] if models else ""
+    with _add_location(path), _config_package(path.parent):
+        config = _complete(_call(_import_get_config(path), recipe, model))
     _add_model_options(config, model or config.model.name)
     return check_config(_override(config, overrides))
 
@@ -61,16 +72,9 @@ def check_config(config: ConfigDict) -> ConfigDict:
     """
     complete = _complete(config)
     _add_model_options(complete, complete.model.name)
-    paths = {key: expanded_path(flatten(complete)[key]) for key in PATH_KEYS}
-    complete.update_from_flattened_dict(paths)
-    _check_plain(complete)
-    check(complete)
-    return complete
-
-
-def _check_plain(config: ConfigDict) -> None:
-    """Raises a UserError for a value that JSON cannot hold, such as an array."""
-    for key, value in flatten(config).items():
+    flat = flatten(complete)
+    complete.update_from_flattened_dict({key: expanded_path(flat[key]) for key in PATH_KEYS})
+    for key, value in flat.items():
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:
@@ -78,64 +82,91 @@ def _check_plain(config: ConfigDict) -> None:
                 f"config.{key} is {_on_one_line(value)}; it must be a number, a string, True, "
                 "False or a tuple of these."
             ) from error
+    check(complete)
+    return complete
 
 
-def _run(path: Path, use: Callable[[Callable[..., Any]], ConfigDict]) -> ConfigDict:
-    """Returns what `use` makes of the file's `get_config`, with errors that name the file."""
+def _check_exists(path: Path) -> None:
     try:
-        is_file = path.is_file()
+        if path.is_file():
+            return
     except OSError as error:
         raise UserError(
             f"config file {str(path)!r} cannot be read ({error.strerror}); give another --config."
         ) from error
-    if not is_file:
-        raise _no_file(path)
+    siblings = sorted(str(file) for file in path.parent.glob("*.py") if file != path)
+    nearest = difflib.get_close_matches(str(path), siblings, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    found = ", ".join(siblings) or "no .py file"
+    raise UserError(f"no config file {str(path)!r}{hint} In {path.parent}: {found}.")
+
+
+@contextlib.contextmanager
+def _add_location(path: Path) -> Iterator[None]:
+    """Turns every error into a UserError with the name of the config file and the line."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if Path(frame.filename) == path.absolute()]
+        line = own[-1].lineno if own else None
+        problem = " ".join(f"{type(error).__name__}: {error}".split())
+        if isinstance(error, UserError):
+            line, problem = None, str(error)
+        elif isinstance(error, SyntaxError) and error.filename == str(path.absolute()):
+            line, problem = error.lineno, f"{error.msg}."
+        elif isinstance(error, AttributeError) and own:
+            # A missing section, such as the `view` of older versions.
+            key = re.search(r"config\.(\w+\.\w+)", own[-1].line or "")
+            problem = str(unknown_key(key[1], flatten(default_config()))) if key else problem
+        where = f", line {line}" if line else ""
+        raise UserError(f"config file {str(path)!r}{where}: {problem}") from error
+
+
+@contextlib.contextmanager
+def _config_package(folder: Path) -> Iterator[None]:
+    """Lets config files import each other from the package `configs`.
+
+    The package has the files of `folder`, then of every folder `configs` on `sys.path`. A copied
+    folder therefore uses its own files, under any name, and shadows no other module.
+    """
+
+    def remove() -> dict[str, types.ModuleType]:
+        names = [name for name in sys.modules if name.split(".")[0] == _PACKAGE]
+        return {name: sys.modules.pop(name) for name in names}
+
+    before = remove()
+    package = sys.modules[_PACKAGE] = types.ModuleType(_PACKAGE)
+    package.__path__ = [str(folder.absolute()), *(str(Path(p, _PACKAGE)) for p in sys.path)]
+    try:
+        yield
+    finally:
+        remove()
+        sys.modules.update(before)
+
+
+def _import_get_config(path: Path) -> Any:
     loader = importlib.machinery.SourceFileLoader("config", str(path.absolute()))
     spec = importlib.util.spec_from_loader("config", loader)
     assert spec is not None  # a loader was given
     # Dataclasses look their module up there.
     module = sys.modules["config"] = importlib.util.module_from_spec(spec)
-    try:
-        loader.exec_module(module)
-        if not hasattr(module, "get_config"):
-            raise UserError("it has no `get_config`, a function that returns a ConfigDict.")
-        return use(module.get_config)
-    except SyntaxError as error:
-        where = f", line {error.lineno}" if error.lineno else ""
-        raise UserError(f"config file {str(path)!r}{where}: {error.msg}.") from error
-    except UserError as error:
-        raise UserError(f"config file {str(path)!r}: {error}") from error
-    except (Exception, SystemExit) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
-        where = f", line {lines[-1]}" if lines else ""
-        problem = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"config file {str(path)!r}{where}: {problem}") from error
-
-
-def _no_file(path: Path) -> UserError:
-    siblings = sorted(str(file) for file in path.parent.glob("*.py") if file != path)
-    nearest = difflib.get_close_matches(str(path), siblings, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-    found = ", ".join(siblings) or "no .py file"
-    return UserError(f"no config file {str(path)!r}{hint} In {path.parent}: {found}.")
+    loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise UserError("it has no `get_config`, a function that returns a ConfigDict.")
+    return module.get_config
 
 
 def _call(get_config: Callable[..., Any], recipe: str, model: str) -> Any:
-    """Calls `get_config` with what it takes of the recipe and of the network's name, if given."""
-    takes = inspect.signature(get_config).parameters
-    if recipe and "recipe" not in takes:
-        raise UserError(f"it has no recipes, so not {recipe!r} either.")
+    """Calls `get_config`, with the recipe and the name of the model if it has such parameters."""
+    parameters = inspect.signature(get_config).parameters
+    if recipe and "recipe" not in parameters:
+        raise UserError(f"it has no recipes, so {recipe!r} does not exist; leave it out.")
     given = {"recipe": recipe, "model": model}
-    config = get_config(**{name: value for name, value in given.items() if value and name in takes})
-    if not isinstance(config, ConfigDict):
-        raise UserError(
-            f"get_config returned {type(config).__name__}; it must return a ConfigDict."
-        )
-    return config
+    return get_config(**{name: x for name, x in given.items() if x and name in parameters})
 
 
-def _complete(config: ConfigDict) -> ConfigDict:
+def _complete(config: Any) -> ConfigDict:
     """Returns the configuration with defaults for its missing keys."""
     if not isinstance(config, ConfigDict):
         raise UserError(f"the configuration is a {type(config).__name__}; give a ConfigDict.")
@@ -145,7 +176,7 @@ def _complete(config: ConfigDict) -> ConfigDict:
         if isinstance(value, ConfigDict) and any(name.startswith(f"{key}.") for name in defaults):
             continue  # an empty section
         if key not in defaults and not key.startswith("model."):
-            raise unknown("key", key, defaults)
+            raise unknown_key(key, defaults)
         if key in defaults and not _has_type_of(defaults[key], value):
             raise _wrong_type(key, value, defaults[key], "its default")
     complete.update(config)
@@ -159,17 +190,8 @@ def _has_type_of(default: Any, value: Any) -> bool:
     return type(value) is type(default) or (isinstance(default, tuple) and type(value) is list)
 
 
-def _last_value(key: str, overrides: Sequence[str]) -> str:
-    """Returns what the overrides set a key to, empty where they do not."""
-    prefix = f"--config.{key}="
-    values = [
-        override.removeprefix(prefix) for override in overrides if override.startswith(prefix)
-    ]
-    return values[-1] if values else ""
-
-
 def _add_model_options(config: ConfigDict, model: str) -> None:
-    """Puts every option of the network into `config.model`, so that it can be overridden."""
+    """Adds every option of the model to `config.model`, which makes it a key."""
     for option, default in model_options(model).items():
         value = config.model.get(option, default)
         # A configuration is also JSON, which has no types like jnp.float32.
@@ -180,29 +202,22 @@ def _add_model_options(config: ConfigDict, model: str) -> None:
 
 
 def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    """Returns the configuration with the values of arguments such as `--config.epochs=3`."""
     for override in overrides:
-        key = re.sub(r"^--config\.|=.*$", "", override, flags=re.DOTALL)
-        if "=" not in override:
+        key, equals, value = override.removeprefix("--config.").partition("=")
+        keys = flatten(config)
+        if not equals:
             raise UserError(f"{override!r} has no value; write {override}=VALUE.")
-        if key not in flatten(config):
-            raise unknown("key", f"config.{key}", [f"config.{key}" for key in flatten(config)])
-    values = flags.FlagValues()
-    typed = ["train.py", *overrides]
-    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=typed)
-    try:
-        values(typed)
-    except (flags.Error, ValueError, TypeError) as error:
-        raise _of_another_type(str(error), overrides, flatten(config)) from error
-    return values.config
-
-
-def _of_another_type(text: str, overrides: Sequence[str], defaults: dict[str, Any]) -> UserError:
-    """Returns the error for absl's text such as `flag --config.epochs=x: invalid literal ...`."""
-    for override in overrides:
-        key, _, value = override.removeprefix("--config.").partition("=")
-        if text.startswith(f"flag {override}: "):
-            return _wrong_type(key, value, defaults[key], "its value in the file")
-    return UserError(text.removeprefix("flag "))
+        if key not in keys:
+            raise unknown_key(key, keys)
+        values, arguments = flags.FlagValues(), ["train.py", override]
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=arguments)
+        try:
+            values(arguments)
+        except (flags.Error, ValueError, TypeError) as error:
+            raise _wrong_type(key, value, keys[key], "its value in the file") from error
+        config = values.config
+    return config
 
 
 def _on_one_line(value: Any) -> str:
@@ -210,7 +225,7 @@ def _on_one_line(value: Any) -> str:
 
 
 def _wrong_type(key: str, value: Any, example: Any, origin: str) -> UserError:
-    kind = _KINDS[type(example)]
     return UserError(
-        f"config.{key} is {_on_one_line(value)}; it must be {kind}, such as {example!r}, {origin}."
+        f"config.{key} is {_on_one_line(value)}; it must be {_KINDS[type(example)]}, such as "
+        f"{example!r}, {origin}."
     )

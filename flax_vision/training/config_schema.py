@@ -1,4 +1,4 @@
-"""Configurations: the keys that every one has, and the values that make sense."""
+"""Keys of a configuration, with their defaults and valid values."""
 
 import math
 import os
@@ -11,126 +11,117 @@ from ml_collections import ConfigDict
 from flax_vision.data.flags import CLASS_ORDERS, MAX_PIXELS
 from flax_vision.errors import UserError, unknown
 from flax_vision.text import counted
+from flax_vision.training.renamed_keys import NEW_VALUES
 
 INIT_FROM = "init_from"
 DATA_PATHS = ("data.tfds_dir", "data.image_dir")
 PATH_KEYS = (INIT_FROM, *DATA_PATHS)
-"""Keys whose value is a path."""
+"""Keys with a path as their value."""
 
 
 def default_config() -> ConfigDict:
-    """Returns every key that a configuration has, for a config file to start from."""
+    """Returns every configuration key with its default."""
     return ConfigDict(
         {
-            "seed": 0,  # of parameters, dropout and the order of the images
+            "seed": 0,  # for parameters, dropout and the order of the images
             "batch_size": 128,
             "epochs": 10,
-            "steps_per_call": 1,  # compiled into one program: for batches of an image or so
-            "init_from": "",  # an export or a run whose layers this one begins with
-            "init_pattern": ".*",  # which of them: a regular expression of their names
-            "init_preprocessing": True,  # and whether its mean and std replace those of data
-            "freeze": "",  # layers that are not trained: a regular expression of their names
-            "model": {"name": "lenet5"},  # and the network's own options
+            "steps_per_call": 1,  # steps in one compiled program; more for batches of few images
+            "init_from": "",  # export or run whose layers the model starts from
+            "init_pattern": ".*",  # regular expression for the names of these layers
+            "init_preprocessing": True,  # use the mean and std of that model
+            "freeze": "",  # regular expression for the names of layers that are not trained
+            "model": {"name": "lenet5"},  # and the options of the model
             "data": {
-                "name": "mnist_5k",  # or the TFDS name of a set, or folder
-                "tfds_dir": "",  # where TFDS keeps its sets; empty for its default
-                "image_dir": "",  # folder: a directory a class, or train/, val/ and test/ with such
+                "name": "mnist_5k",  # or the TFDS name of a data set, or folder
+                "tfds_dir": "",  # directory of the TFDS data sets; empty for the default
+                "image_dir": "",  # folder: one directory a class, or train/, val/ and test/
                 "val_fraction": 0.1,  # share of the training set that chooses the best model
                 "test_fraction": 0.1,  # folder: share of the test split, if there is no test/
-                "on_error": "stop",  # at photographs that cannot be read; or skip and count them
-                "num_threads": 0,  # that decode photographs; 0 for one a core
-                "max_pixels": MAX_PIXELS,  # of a photograph; larger ones are not decoded
+                "on_error": "stop",  # for unreadable image files; or skip
+                "num_threads": 0,  # threads that decode image files; 0 for one a core
+                "max_pixels": MAX_PIXELS,  # larger image files are not decoded
                 "class_order": "natural",  # folder: 9 before 10; or sorted, as ImageFolder
-                "reshuffle": True,  # another order in each epoch
-                "resize": 0,  # height and width that images are brought to; 0 to leave them
-                "grayscale": False,  # photographs: one channel in place of three
-                "channels": 0,  # how often a gray image is repeated; 3 for color, 0 to leave it
-                "crop": 0,  # height and width of the part that the network sees; 0 for all
-                "subtract_mean": "given",  # or channel, pixel: the training set's mean
-                "mean": (0.0,),  # subtracted from the pixels 0..255, one or one a channel
-                "std": (255.0,),  # divides them then
+                "reshuffle": True,  # a new order in each epoch
+                "resize": 0,  # height and width after resizing; 0 for no resizing
+                "grayscale": False,  # image files: one channel instead of three
+                "channels": 0,  # copies of a gray image's channel; 3 for color, 0 for one
+                "crop": 0,  # height and width of the crop that the model sees; 0 for no crop
+                "subtract_mean": "given",  # or channel, pixel: the mean of the training set
+                "mean": (0.0,),  # subtracted from pixels 0..255; one number, or one a channel
+                "std": (255.0,),  # divides them; one number, or one a channel
             },
-            "crop": {  # of photographs, which have any size
-                "size": 0,  # height and width of the part that is seen; 0 for small images
-                "eval_resize": 0,  # shorter side in a test, before the center crop; 0: 8/7 size
-                "resize_range": (256, 256),  # from which to which it is random in training
-                "center_square": False,  # resize_range: parts of the middle square only
-                "scale": (),  # in place of resize_range: range of the crop's share of the area
-                "ratio": (3 / 4, 4 / 3),  # scale: width of the part in multiples of its height
-                "interpolation": "bilinear",  # or random: of four, in training
+            "crop": {  # of image files, which have any size
+                "size": 0,  # height and width of the crop; 0 for small images in memory
+                "eval_resize": 0,  # shorter side before the center crop of a test; 0: 8/7 size
+                "resize_range": (256, 256),  # training: range of the random shorter side
+                "center_square": False,  # resize_range: crops of the central square only
+                "scale": (),  # instead of resize_range: range of the crop's share of the area
+                "ratio": (3 / 4, 4 / 3),  # scale: range of the crop's width over its height
+                "interpolation": "bilinear",  # or random: one of four, in training
             },
             "augmentation": {
-                "random_affine": 0.0,  # strength of translation, scaling, squeezing and shearing
-                "color_jitter": 0.0,  # most by which contrast, brightness and color change
-                "pca_noise": 0.0,  # deviation of multiples of the colors' components
-                "pca_scaling": "eigenvalues",  # scale them; or deviations, as the 2012 code
-                "pad_and_crop": 0,  # pixels of zeros around an image that is cropped then
-                "flip": False,  # mirrors every other image
+                "random_affine": 0.0,  # strength of shifts, scaling, squeezing and shearing
+                "color_jitter": 0.0,  # largest change of contrast, brightness and color
+                "pca_noise": 0.0,  # standard deviation of the principal components' weights
+                "pca_scaling": "eigenvalues",  # scale of these; or deviations, as the 2012 code
+                "pad_and_crop": 0,  # pixels of zero padding before a random crop
+                "flip": False,  # mirrors half of the images
             },
             "loss": {
-                "name": "cross_entropy",  # or lenet5_map, which is LeNet-5's
+                "name": "cross_entropy",  # or lenet5_map
                 "map_j": 10.0,  # lenet5_map: the constant j
-                "aux_weight": 0.3,  # weight of each auxiliary head's loss, where there are some
+                "aux_weight": 0.3,  # weight of the loss of each auxiliary head
             },
             "optimizer": {
-                "name": "sgd",  # or levenberg_marquardt, which is LeNet-5's
+                "name": "sgd",  # or levenberg_marquardt, for LeNet-5
                 "damping": 0.02,  # levenberg_marquardt: added to the curvature
                 "curvature_samples": 500,  # levenberg_marquardt: images that estimate the curvature
                 "momentum": 0.9,
                 "momentum_form": "standard",  # or alexnet: the velocity contains the rate
                 "weight_decay": 0.0,  # times the weights, added to the gradient
                 "decay_biases": True,
-                "bias_lr_mult": 1.0,  # times the rate for biases
+                "bias_lr_mult": 1.0,  # times the rate, for biases
                 "grad_accum_steps": 1,  # batches whose mean gradient makes one step
-                "ema_decay": 0.0,  # decay of Polyak's average of the parameters; 0 for none
+                "ema_decay": 0.0,  # decay of the average of the parameters; 0 for no average
             },
             "schedule": {
                 "name": "cosine",  # constant, one_cycle, exponential, piecewise, plateau
-                "lr": 0.01,  # the first one, or the highest
-                "boundaries": (),  # piecewise: epochs after which the rate is another
-                "decay_factors": (),  # piecewise: and what it then is, in multiples of the first
+                "lr": 0.01,  # initial or highest rate
+                "boundaries": (),  # piecewise: epochs at which the rate changes
+                "decay_factors": (),  # piecewise: the rate from then on, in multiples of lr
                 "factor": 0.1,  # plateau, exponential: multiplies the rate
-                "decay_epochs": 8.0,  # exponential: epochs after which it does so
-                "patience": 5,  # plateau: epochs without a better one after which it does so
-                "max_drops": 3,  # plateau: how often at most
+                "decay_epochs": 8.0,  # exponential: epochs between two decays
+                "patience": 5,  # plateau: epochs without a better model before a decay
+                "max_drops": 3,  # plateau: most decays
                 "warmup": {
-                    "epochs": 0.0,  # with which the run begins
-                    "name": "linear",  # rises to the rate; constant stays at
-                    "factor": 0.1,  # times the rate
+                    "epochs": 0.0,  # length of the warm-up
+                    "name": "linear",  # rises to lr; constant does not
+                    "factor": 0.1,  # initial rate in multiples of lr
                 },
             },
-            "write_report": True,  # at the end: a page in report/ of the run
-            "mesh": {  # of devices; it is not part of what a run is, which may go on on another
-                "data": 0,  # devices that share each batch; 0 for all that there are
+            "write_report": True,  # at the end, a page in report/ of the run
+            "mesh": {  # a run can resume on another mesh
+                "data": 0,  # devices that share each batch; 0 for all devices
                 "column": 1,  # devices that share AlexNet's columns: 1 or 2
-                "fsdp": False,  # large parameters are divided among the devices that share a batch
+                "fsdp": False,  # divide large parameters among the devices that share a batch
             },
             "checkpoint": {
-                "save_interval_secs": 60.0,  # the longest time that a kill can cost
-                "max_to_keep": 2,  # of the newest; the best is kept besides
+                "save_interval_secs": 60.0,  # longest training time that a kill can cost
+                "max_to_keep": 2,  # newest checkpoints; the best is kept too
             },
         }
     )
 
 
-def choose_recipe(recipe: str, recipes: Mapping[str, Callable[[ConfigDict], None]]) -> Any:
-    """Returns the recipe of a config file that was named after the colon.
-
-    Raises:
-      UserError: there is no such recipe.
-    """
-    if recipe not in recipes:
-        raise unknown("recipe", recipe, [name for name in recipes if name])
-    return recipes[recipe]
-
-
 def check(config: ConfigDict) -> None:
-    """Raises a UserError that names the first value that makes no sense."""
+    """Raises a UserError for the first invalid value."""
     flat = flatten(config)
-    for key, (is_valid, rule) in _RULES.items():
+    numbers = [key for key, x in flatten(default_config()).items() if type(x) in (int, float)]
+    for key, (is_valid, rule) in (dict.fromkeys(numbers, _AT_LEAST_0) | _RULES).items():
         try:
             valid = is_valid(flat[key])
-        except (TypeError, ValueError, OverflowError):  # of another type than the rule compares
+        except (TypeError, ValueError, OverflowError):  # a value of another type
             valid = False
         if not valid:
             raise UserError(f"config.{key} is {flat[key]!r}; it must be {rule}.")
@@ -142,47 +133,48 @@ def check(config: ConfigDict) -> None:
             f"config.schedule.boundaries has {counted(len(boundaries), 'epoch')} and "
             f"config.schedule.decay_factors {len(factors)}; give a factor for each."
         )
-    _check_start(flat)
-    _check_photographs(flat)
+    _check_layer_patterns(flat)
+    _check_image_files(flat)
 
 
 def check_choice(key: str, value: Any) -> None:
     """Raises a UserError unless the value is one of the key's choices."""
     if value not in CHOICES[key]:
-        raise unknown(f"config.{key}", value, CHOICES[key])
+        raise unknown(f"config.{key}", value, CHOICES[key], NEW_VALUES.get((key, value), ""))
 
 
-def _check_photographs(flat: Mapping[str, Any]) -> None:
-    """Raises a UserError where what is set about them would have no effect, or cannot be."""
+def _check_image_files(flat: Mapping[str, Any]) -> None:
+    """Raises a UserError for a folder without effect, or crops larger than the image."""
     if flat["data.image_dir"] and flat["data.name"] != "folder":
         raise UserError(
-            f"config.data.image_dir is {flat['data.image_dir']!r}, and config.data.name "
-            f"{flat['data.name']!r}, which takes no folder; give the recipe `folder` of a config "
+            f"config.data.image_dir is {flat['data.image_dir']!r}, but config.data.name "
+            f"{flat['data.name']!r} uses no folder; give the recipe `folder` of a config "
             "file, such as configs/resnet50.py:folder, or --config.data.name=folder."
         )
-    scales = {"eval_resize": flat["crop.eval_resize"] or math.inf}
+    shorter_sides = {"eval_resize": flat["crop.eval_resize"] or math.inf}
     if not flat["crop.scale"]:
-        scales["resize_range"] = flat["crop.resize_range"][0]
-    for key, least in scales.items():
-        if flat["crop.size"] > least:
+        shorter_sides["resize_range"] = flat["crop.resize_range"][0]
+    size = flat["crop.size"]
+    for key, shorter_side in shorter_sides.items():
+        if size > shorter_side:
             raise UserError(
-                f"config.crop.size is {flat['crop.size']}, and config.crop.{key} brings the "
-                f"shorter side of photographs to {least}; give it {flat['crop.size']} at least."
+                f"config.crop.size is {size}, but config.crop.{key} makes the shorter side of "
+                f"images {shorter_side}; give it at least {size}."
             )
 
 
-def _check_start(flat: Mapping[str, Any]) -> None:
-    """Raises a UserError where what is set about layers would have no effect."""
+def _check_layer_patterns(flat: Mapping[str, Any]) -> None:
+    """Raises a UserError for options of `init_from` or `freeze` that have no effect."""
     defaults = default_config()
     for key in ("init_pattern", "init_preprocessing"):
         if not flat["init_from"] and flat[key] != defaults[key]:
             raise UserError(
-                f"config.{key} is {flat[key]!r}, and config.init_from, what layers would be taken "
-                f"from, is empty; give --config.init_from=DIR, or leave config.{key} out."
+                f"config.{key} is {flat[key]!r}, but config.init_from, the source of the layers, "
+                f"is empty; give --config.init_from=DIR, or leave config.{key} out."
             )
     if flat["freeze"] and flat["optimizer.name"] == "levenberg_marquardt":
         raise UserError(
-            f"config.freeze is {flat['freeze']!r}, and config.optimizer.name is "
+            f"config.freeze is {flat['freeze']!r}, but config.optimizer.name is "
             "'levenberg_marquardt', which trains all layers; choose sgd."
         )
 
@@ -194,10 +186,7 @@ def split_spec(spec: str) -> tuple[str, str]:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns the values of a nested configuration by their dotted keys.
-
-    An empty section is a value.
-    """
+    """Returns the values of a nested configuration by dotted key; an empty section is a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping | ConfigDict) and value:
@@ -207,96 +196,67 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _numbers(values: Any) -> bool:
+def _all_finite(values: Any) -> bool:
     return all(isinstance(value, Real) and math.isfinite(value) for value in values)
 
 
-def _finite_numbers(values: Any) -> bool:
-    return len(values) > 0 and _numbers(values)
+def _is_per_channel(values: Any) -> bool:
+    return len(values) > 0 and _all_finite(values)
 
 
-def _range(values: Any, least: float, most: float) -> bool:
-    """Returns whether there are two numbers, the lower first, above `least` and at most `most`."""
+def _is_range(values: Any, above: float, most: float) -> bool:
+    """Returns whether `values` are two numbers, the lower first, above `above`, at most `most`."""
     low, high = values
-    return _numbers(values) and least < low <= high <= most
+    return _all_finite(values) and above < low <= high <= most
 
 
 _Rule = tuple[Callable[[Any], bool], str]
 
-_BOOL: _Rule = (lambda value: isinstance(value, bool), "True or False")
+_INT32_MAX = 2**31 - 1
+_COUNT: _Rule = (lambda value: 1 <= value <= _INT32_MAX, f"from 1 to {_INT32_MAX}")
+_COUNT_OR_0: _Rule = (lambda value: 0 <= value <= _INT32_MAX, f"from 0 to {_INT32_MAX}")
 _AT_LEAST_0: _Rule = (lambda value: 0 <= value < math.inf, "at least 0 and finite")
 _AT_LEAST_1: _Rule = (lambda value: value >= 1, "at least 1")
-_MOST = 2**31 - 1
-_COUNT: _Rule = (lambda value: 1 <= value <= _MOST, f"from 1 to {_MOST}")
-_COUNT_OR_0: _Rule = (lambda value: 0 <= value <= _MOST, f"from 0 to {_MOST}")
 _ABOVE_0: _Rule = (lambda value: 0 < value < math.inf, "greater than 0 and finite")
 _SHARE: _Rule = (lambda value: 0 <= value < 1, "from 0 to below 1")
-_BETWEEN_0_AND_1: _Rule = (lambda value: 0 < value < 1, "between 0 and 1")
 
 _RULES: dict[str, _Rule] = {
-    "write_report": _BOOL,
-    "data.reshuffle": _BOOL,
-    "data.grayscale": _BOOL,
-    "seed": _COUNT_OR_0,
-    "batch_size": _COUNT,
-    "epochs": _COUNT,
-    "steps_per_call": _COUNT,
-    "data.val_fraction": _SHARE,
-    "data.test_fraction": _SHARE,
-    "data.num_threads": _COUNT_OR_0,
-    "data.max_pixels": _AT_LEAST_1,
-    "data.resize": _AT_LEAST_0,
-    "data.channels": _AT_LEAST_0,
-    "data.crop": _AT_LEAST_0,
-    "data.mean": (_finite_numbers, "finite numbers, one or one a channel"),
+    **dict.fromkeys(("seed", "data.num_threads"), _COUNT_OR_0),
+    **dict.fromkeys(("batch_size", "epochs", "steps_per_call"), _COUNT),
+    **dict.fromkeys(("data.max_pixels", "optimizer.curvature_samples"), _AT_LEAST_1),
+    **dict.fromkeys(("optimizer.grad_accum_steps", "schedule.patience"), _AT_LEAST_1),
+    **dict.fromkeys(("optimizer.damping", "schedule.lr", "schedule.decay_epochs"), _ABOVE_0),
+    **dict.fromkeys(("data.val_fraction", "data.test_fraction"), _SHARE),
+    **dict.fromkeys(("optimizer.momentum", "optimizer.ema_decay"), _SHARE),
+    "checkpoint.max_to_keep": _AT_LEAST_1,
+    "data.mean": (_is_per_channel, "finite numbers, one or one a channel"),
     "data.std": (
-        lambda values: _finite_numbers(values) and all(values),
+        lambda values: _is_per_channel(values) and all(values),
         "finite numbers other than 0, one or one a channel",
     ),
-    "crop.size": _AT_LEAST_0,
-    "crop.eval_resize": _AT_LEAST_0,
     "crop.resize_range": (
-        lambda values: _range(values, 0, math.inf) and all(isinstance(x, int) for x in values),
+        lambda values: _is_range(values, 0, math.inf) and all(isinstance(x, int) for x in values),
         "two whole numbers of pixels, the lower first",
     ),
     "crop.scale": (
-        lambda values: not values or _range(values, 0, 1),
+        lambda values: not values or _is_range(values, 0, 1),
         "empty, or two numbers above 0 and at most 1, the lower first",
     ),
     "crop.ratio": (
-        lambda values: _range(values, 0, math.inf),
+        lambda values: _is_range(values, 0, math.inf),
         "two numbers above 0, the lower first",
     ),
-    "augmentation.random_affine": _AT_LEAST_0,
     "augmentation.color_jitter": (lambda value: 0 <= value <= 1, "from 0 to 1"),
-    "augmentation.pca_noise": _AT_LEAST_0,
-    "augmentation.pad_and_crop": _AT_LEAST_0,
     "loss.map_j": (math.isfinite, "finite"),
-    "loss.aux_weight": _AT_LEAST_0,
-    "optimizer.damping": _ABOVE_0,
-    "optimizer.curvature_samples": _AT_LEAST_1,
-    "optimizer.momentum": _SHARE,
-    "optimizer.weight_decay": _AT_LEAST_0,
-    "optimizer.bias_lr_mult": _AT_LEAST_0,
-    "optimizer.grad_accum_steps": _AT_LEAST_1,
-    "optimizer.ema_decay": _SHARE,
-    "schedule.lr": _ABOVE_0,
     "schedule.boundaries": (
-        lambda values: _numbers(values) and sorted(values) == list(values),
+        lambda values: _all_finite(values) and sorted(values) == list(values),
         "epochs, the earlier first",
     ),
-    "schedule.decay_factors": (_numbers, "finite numbers"),
-    "schedule.factor": _BETWEEN_0_AND_1,
-    "schedule.decay_epochs": _ABOVE_0,
-    "schedule.patience": _AT_LEAST_1,
-    "schedule.max_drops": _AT_LEAST_0,
-    "schedule.warmup.epochs": _AT_LEAST_0,
-    "schedule.warmup.factor": _AT_LEAST_0,
-    "mesh.data": _AT_LEAST_0,
+    "schedule.decay_factors": (_all_finite, "finite numbers"),
+    "schedule.factor": (lambda value: 0 < value < 1, "between 0 and 1"),
     "mesh.column": (lambda value: value in (1, 2), "1, or 2 for AlexNet's columns"),
-    "checkpoint.save_interval_secs": _AT_LEAST_0,
-    "checkpoint.max_to_keep": _AT_LEAST_1,
 }
+"""Predicates of values, with the rule in words; all other numbers are at least 0 and finite."""
 
 CHOICES = {
     "data.subtract_mean": ("given", "channel", "pixel"),

@@ -1,7 +1,6 @@
-"""What happens to the images of a run before the network sees them."""
+"""Data, preprocessing and augmentation of a configuration."""
 
 import dataclasses
-from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
@@ -16,28 +15,13 @@ from flax_vision.text import counted
 
 
 def make_decode_config(config: ConfigDict) -> DecodeConfig | None:
-    """Returns how photographs are read; None where images are read into memory."""
+    """Returns the decoding of image files; None for images in memory."""
     if not config.crop.size:
         return None
-    crop = CropPolicy(**config.crop.to_dict(), channels=1 if config.data.grayscale else 3)
-    if not crop.eval_resize:
-        crop = dataclasses.replace(crop, eval_resize=round(crop.size * 256 / 224))
-    data = config.data
+    data, options = config.data, config.crop.to_dict()
+    options["eval_resize"] = options["eval_resize"] or round(options["size"] * 256 / 224)
+    crop = CropPolicy(**options, channels=1 if data.grayscale else 3)
     return DecodeConfig(crop, data.on_error, data.num_threads, max_pixels=data.max_pixels)
-
-
-def make_source(config: ConfigDict) -> Source:
-    """Returns the source of a configuration's data set."""
-    data, reading = config.data, make_decode_config(config)
-    return Source(
-        data.name,
-        data.tfds_dir,
-        data.image_dir,
-        data.val_fraction,
-        data.test_fraction,
-        reading,
-        class_order=data.class_order,
-    )
 
 
 def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
@@ -48,24 +32,29 @@ def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
       on_progress: Function that gets a text, the images read so far and their number.
 
     Raises:
-      UserError: The set cannot be read.
+      UserError: The data set cannot be read.
     """
-    source = make_source(config)
+    data = config.data
+    fractions = (data.val_fraction, data.test_fraction)
+    decode = make_decode_config(config)
+    source = Source(
+        data.name, data.tfds_dir, data.image_dir, *fractions, decode, class_order=data.class_order
+    )
     try:
         return read_splits(source, on_progress)
     except OSError as error:
-        place = source.image_dir if source.name == "folder" else source.tfds_dir or source.name
+        location = data.image_dir if data.name == "folder" else data.tfds_dir or data.name
         raise UserError(
-            f"the data in {place!r} cannot be read ({error.strerror or error}); fix this and "
+            f"the data in {location!r} cannot be read ({error.strerror or error}); fix this and "
             "give the same command again."
         ) from error
 
 
 def make_preprocessing(config: ConfigDict, train: Dataset) -> Preprocessing:
-    """Returns what every image goes through, with the mean as it is given.
+    """Returns the preprocessing of every image, with the configured mean.
 
     Raises:
-      UserError: the configuration does not fit the images.
+      UserError: The configuration does not fit the images.
     """
     data = config.data
     *size, channels = train.image_shape
@@ -86,14 +75,14 @@ def make_preprocessing(config: ConfigDict, train: Dataset) -> Preprocessing:
     return Preprocessing(data.mean, data.std, data.resize, data.channels, data.crop)
 
 
-def centered(
-    given: Preprocessing, center: str, train: Dataset, on_progress: ProgressFn
+def with_training_mean(
+    given: Preprocessing, subtract_mean: str, train: Dataset, on_progress: ProgressFn
 ) -> Preprocessing:
-    """Returns the same with the mean of the training set: of each channel, or of each pixel."""
-    if center == "given":
+    """Returns a preprocessing with the training set's mean, of each channel or of each pixel."""
+    if subtract_mean == "given":
         return given
     mean = mean_image(train, given, on_progress)
-    if center == "channel":
+    if subtract_mean == "channel":
         mean = mean.mean(axis=(0, 1))
     return dataclasses.replace(given, mean=mean.round(3).tolist())
 
@@ -101,16 +90,10 @@ def centered(
 def make_augmentation(
     config: ConfigDict, train: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
 ) -> Augmentation:
-    """Returns the random changes on the device, with the colors of the training set."""
-    components: Sequence[Sequence[float]] = ()
+    """Returns the augmentation, with the principal components of the training set's colors."""
+    options = config.to_dict()
+    scaling = options.pop("pca_scaling")
     if config.pca_noise:
-        found = pca_components(train, preprocessing, config.pca_scaling, on_progress)
-        components = found.tolist()
-    return Augmentation(
-        config.random_affine,
-        config.color_jitter,
-        config.pca_noise,
-        components,
-        config.pad_and_crop,
-        config.flip,
-    )
+        components = pca_components(train, preprocessing, scaling, on_progress)
+        options["pca_components"] = components.tolist()
+    return Augmentation(**options)

@@ -1,8 +1,8 @@
-"""Layers that begin with the parameters of another network, trained before.
+"""Initial weights of a model from the layers of a trained model.
 
-Those of all but the last layer, to fit the network to other classes; or chosen ones: VGG's deeper
-networks begin with the first four convolutions and the fully connected layers of configuration A
-(Simonyan and Zisserman 2014, section 3.1).
+All layers but the last adapt a model to other classes. A pattern chooses layers for a deeper model:
+VGG's start from four convolutions and the fully connected layers of configuration A (Simonyan and
+Zisserman 2014, section 3.1).
 """
 
 import dataclasses
@@ -22,23 +22,23 @@ from flax_vision.weights.loading import load_model
 from flax_vision.weights.saved_model import ModelMetadata
 
 ALL = ".*"
-"""The pattern of all layers."""
+"""Pattern of all layers."""
 
-_NAMED = 5
+_MAX_LISTED = 5
 
-Arrays = Mapping[tuple[str, ...], Any]
-"""By their collection, the layers and their own names."""
+Arrays = dict[tuple[str, ...], Any]
+"""Arrays, or their shapes and types, by path: the collection, the layers and the array's name."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A network that another is to begin with.
+class SourceModel:
+    """A trained model whose layers initialize another.
 
     Attributes:
-      path: where it is.
-      pattern: of the names of the layers that are taken.
-      metadata: its description.
-      variables: its parameters and statistics.
+      path: Export or run directory.
+      pattern: Regular expression for the names of the layers to copy.
+      metadata: Description of the model.
+      variables: Parameters and statistics.
       note: A line about the checkpoint of an unfinished run; empty for an export.
     """
 
@@ -50,61 +50,53 @@ class Trained:
 
     @property
     def layers(self) -> list[str]:
-        """The names of its outermost layers that are taken."""
+        """Names of the outermost layers to copy."""
         return [name for name in self.variables["params"] if re.fullmatch(self.pattern, name)]
 
 
 @dataclass(frozen=True)
-class Start:
-    """What a network begins with.
+class InitialWeights:
+    """Parameters and statistics that replace the initial ones of a model.
 
     Attributes:
-      variables: parameters and statistics that take the place of its own, as its collections have
-        them.
-      afresh: layers of the other network that are not taken, because they tell other classes apart.
-      metadata: of the other network.
-      note: A line about the checkpoint of an unfinished run; empty for an export.
+      variables: The arrays, nested as in the model.
+      reinitialized: Layers that are not copied, because their number of classes differs.
+      source: Origin of the arrays.
     """
 
     variables: Mapping[str, Any]
     reinitialized: list[str]
-    metadata: ModelMetadata
-    note: str = ""
+    source: SourceModel
 
-    def describe(self, path: str, name: str) -> str:
-        """Returns a line about it.
-
-        Args:
-          path: of the other network.
-          name: of the network that begins with it.
-        """
+    def describe(self, name: str) -> str:
+        """Returns a line about the arrays for the model of this name."""
+        other = self.source.metadata.name
         count = len(flatten_dict(dict(self.variables)))
-        other = self.metadata.name
-        text = f"{count:,} arrays are those of {other} in {path}"
+        text = f"{count:,} arrays are copied from {other} in {self.source.path}"
         if other != name:
-            text += f", which is another network than {name}, with layers of the same shapes"
+            text += f", another model than {name} with layers of the same shapes"
         if self.reinitialized:
-            text += f"; {', '.join(self.reinitialized)} begin afresh, for other classes"
+            text += f"; {', '.join(self.reinitialized)} start anew, for other classes"
         return text
 
 
-def load_trained(path: str, pattern: str, name: str, options: Mapping[str, Any]) -> Trained:
-    """Reads a trained network that another is to begin with.
+def load_source(path: str, pattern: str, name: str, options: Mapping[str, Any]) -> SourceModel:
+    """Loads a trained model whose layers initialize another.
 
     Args:
-      path: An export directory, or a run directory.
-      pattern: regular expression of the names of the network's outermost layers, whole.
-      name: of the new network.
-      options: of it, all that there are.
+      path: Export or run directory.
+      pattern: Regular expression for the whole names of its outermost layers.
+      name: Name of the new model.
+      options: All options of the new model.
 
     Raises:
-      UserError: there is no export, it is damaged, no layer has such a name, or the new network
-        has other options, by which the parameters would mean something else.
+      UserError: The model cannot be loaded, no layer has such a name, or the new model's options
+        give the parameters another meaning.
     """
     loaded = load_model(path)
-    trained = Trained(path, pattern, loaded.metadata, loaded.variables, loaded.note)
+    source = SourceModel(path, pattern, loaded.metadata, loaded.variables, loaded.note)
     try:
-        layers = trained.layers
+        layers = source.layers
     except re.error as error:
         raise UserError(
             f"config.init_pattern is {pattern!r}, which is no regular expression ({error})."
@@ -114,127 +106,113 @@ def load_trained(path: str, pattern: str, name: str, options: Mapping[str, Any])
             f"config.init_pattern is {pattern!r}, and no layer in {path} has such a name: "
             f"{', '.join(loaded.variables['params'])}."
         )
-    if pattern == ALL:
-        _check_name(trained, name)
-    _check_options(trained, name, options)
-    return trained
+    _check_meaning(source, name, options)
+    return source
 
 
-def _check_options(trained: Trained, name: str, options: Mapping[str, Any]) -> None:
-    """Raises a UserError that lists the options in which two networks differ."""
-    there = {**model_options(trained.metadata.name), **trained.metadata.options}
-    other = differing_options(there, options)
-    if other:
-        given = [f"--config.model.{key}={old}" for key, (old, _) in other.items()]
+def _check_meaning(source: SourceModel, name: str, options: Mapping[str, Any]) -> None:
+    """Raises a UserError if equal parameters mean something else in the two models."""
+    old = source.metadata.name
+    differing = {}
+    if source.pattern == ALL:
+        differing = differing_options(find_variant(old).fixed, find_variant(name).fixed)
+    advice = f"--config.model.name={old}, or choose layers with --config.init_pattern"
+    if not differing:
+        differing = differing_options({**model_options(old), **source.metadata.options}, options)
+        advice = " ".join(f"--config.model.{key}={value}" for key, (value, _) in differing.items())
+    if differing:
+        details = [f"{key} is {x!r} there and {y!r} here" for key, (x, y) in differing.items()]
         raise UserError(
-            f"{trained.path} has another {trained.metadata.name} than this {name}, in which its "
-            f"parameters would mean something else: {_told(other)}. Give {' '.join(given)}."
+            f"{source.path} has {old}, whose parameters have another meaning in this {name}: "
+            f"{'; '.join(details)}. Give {advice}."
         )
 
 
-def _check_name(trained: Trained, name: str) -> None:
-    """Raises a UserError where the names of two networks fix how the same layers compute."""
-    old = trained.metadata.name
-    other = differing_options(find_variant(old).fixed, find_variant(name).fixed)
-    if other:
-        raise UserError(
-            f"{trained.path} has {old}, in which the parameters mean something else than in "
-            f"{name}: {_told(other)}. Give --config.model.name={old}, or with "
-            "--config.init_pattern the layers that are to be taken."
-        )
-
-
-def _told(other: Mapping[str, tuple[Any, Any]]) -> str:
-    return "; ".join(
-        f"{key} is {old!r} there and {new!r} here" for key, (old, new) in other.items()
-    )
-
-
-def check_layers(trained: Trained, variables: Mapping[str, Any]) -> None:
-    """Raises a UserError where two networks have not the same layers, whatever their shapes.
+def check_layers(source: SourceModel, variables: Mapping[str, Any]) -> None:
+    """Raises a UserError if two models differ in their layers; shapes do not matter.
 
     Args:
-      trained: the network to begin with.
-      variables: of the new one, or their shapes and types, for images of any size and any classes.
+      source: The trained model.
+      variables: Variables of the new model for any images and classes, or their shapes and types.
     """
-    there, here = _taken(trained, variables)
-    _check(trained.path, there, here, there.keys() & here.keys())
+    there, here = _selected_arrays(source, variables)
+    _check_arrays(source.path, there, here, there.keys() & here.keys())
 
 
-def start_from(trained: Trained, variables: Mapping[str, Any], classes: int) -> Start:
-    """Returns what a network is to begin with of a trained one.
+def select_weights(
+    source: SourceModel, variables: Mapping[str, Any], classes: int
+) -> InitialWeights:
+    """Selects the arrays that initialize a model.
 
     Args:
-      trained: the other network.
-      variables: of the new network, or their shapes and types.
-      classes: that the new network tells apart.
+      source: The trained model.
+      variables: Variables of the new model, or their shapes and types.
+      classes: Number of classes of the new model.
 
     Raises:
-      UserError: a layer does not fit for other reasons than the number of classes; where all layers
-        are asked for, also where the new network has more.
+      UserError: A layer differs in more than the number of classes, or the new model has more
+        layers and all are wanted.
     """
-    there, here = _taken(trained, variables)
-    reinitialized = _of_other_classes(there, here, len(trained.metadata.class_names), classes)
-    _check(trained.path, there, here, reinitialized)
-    taken = {key: x for key, x in there.items() if key not in reinitialized}
-    layers = sorted({"/".join(key[1:-1]) for key in reinitialized})
-    return Start(unflatten_dict(taken), layers, trained.metadata, trained.note)
-
-
-def _taken(trained: Trained, variables: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
-    """Returns the arrays of the layers that are taken, there and here."""
-    layers = trained.layers
-    wanted = list(variables["params"]) if trained.pattern == ALL else layers
-    return _of_layers(trained.variables, layers), _of_layers(variables, wanted)
-
-
-def _of_layers(variables: Mapping[str, Any], names: Collection[str]) -> Arrays:
-    """Returns the parameters and statistics of layers."""
-    flat = flatten_dict(dict(variables))
-    return {key: x for key, x in flat.items() if key[1] in names}
-
-
-def _of_other_classes(there: Arrays, here: Arrays, old: int, new: int) -> set[tuple[str, ...]]:
-    """Returns the arrays that have only another number of classes, their last axis."""
-    return {
+    there, here = _selected_arrays(source, variables)
+    old_classes = len(source.metadata.class_names)
+    reinitialized = {
         key
         for key, x in there.items()
         if key in here
-        and old != new
-        and (x.shape[-1:], here[key].shape) == ((old,), (*x.shape[:-1], new))
+        and old_classes != classes
+        and x.shape[-1:] == (old_classes,)
+        and here[key].shape == (*x.shape[:-1], classes)
     }
+    _check_arrays(source.path, there, here, reinitialized)
+    copied = {key: x for key, x in there.items() if key not in reinitialized}
+    layers = sorted({"/".join(key[1:-1]) for key in reinitialized})
+    return InitialWeights(unflatten_dict(copied), layers, source)
 
 
-def _check(path: str, there: Arrays, here: Arrays, other: Collection[tuple[str, ...]]) -> None:
-    """Raises a UserError that lists what does not fit; `other` may have other shapes."""
-    problems = [
-        f"{'/'.join(key[1:])} is {list(x.shape)} there and "
-        f"{list(here[key].shape) if key in here else 'not in the network'} here"
-        for key, x in there.items()
-        if key not in other and (key not in here or here[key].shape != x.shape)
-    ]
-    problems += [
-        f"{'/'.join(key[1:])} is not there and {list(x.shape)} here"
-        for key, x in here.items()
-        if key not in there
-    ]
+def _selected_arrays(source: SourceModel, variables: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
+    """Returns the arrays of the selected layers in the trained and in the new model."""
+    there, here = (flatten_dict(dict(tree)) for tree in (source.variables, variables))
+    layers = source.layers
+    wanted = variables["params"] if source.pattern == ALL else layers
+    return (
+        {key: x for key, x in there.items() if key[1] in layers},
+        {key: x for key, x in here.items() if key[1] in wanted},
+    )
+
+
+def _check_arrays(
+    path: str, there: Arrays, here: Arrays, any_shape: Collection[tuple[str, ...]]
+) -> None:
+    """Raises a UserError that lists the arrays that do not fit.
+
+    Args:
+      path: Directory of the trained model.
+      there: Arrays of the trained model.
+      here: Arrays of the new model.
+      any_shape: Paths whose shapes may differ.
+    """
+    problems = []
+    for key in there | here:
+        old, new = (list(x[key].shape) if key in x else "missing" for x in (there, here))
+        if old != new and key not in any_shape:
+            problems.append(f"{'/'.join(key[1:])} is {old} there and {new} here")
     if problems:
         raise UserError(
-            f"{len(problems):,} arrays in {path} do not fit the network: "
-            f"{listed(problems, _NAMED, '; ')}. Give the network the name, the options and the "
+            f"{len(problems):,} arrays in {path} do not fit the model: "
+            f"{listed(problems, _MAX_LISTED, '; ')}. Give the model the name, the options and the "
             "image size of the other, or choose layers with config.init_pattern, such as "
             "'conv1_1|fc.*'."
         )
 
 
-def preprocessing_of(metadata: ModelMetadata, given: Preprocessing) -> Preprocessing:
-    """Returns a preprocessing with the mean and the deviation that a network was trained with.
+def source_preprocessing(metadata: ModelMetadata, given: Preprocessing) -> Preprocessing:
+    """Returns a preprocessing with the mean and the deviation of a trained model.
 
-    A mean image becomes the mean of each channel, for it is of images of one size.
+    The mean image of a model has one size, so only its channels' means are used.
 
     Args:
-      metadata: of the network.
-      given: the preprocessing.
+      metadata: Description of the trained model.
+      given: Preprocessing of the new model.
     """
     mean = np.asarray(metadata.preprocessing.mean)
     if mean.ndim == 3:

@@ -1,4 +1,4 @@
-"""When, where and with what a run was started."""
+"""Description of a launch: time, host, devices and versions."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ _LIBRARIES = (
 
 
 def describe_launch() -> dict[str, Any]:
-    """Returns the time, the place and the programs, as they are written to `launches.json`."""
+    """Returns the entry of a launch for `launches.json`."""
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": sys.argv,
@@ -33,15 +33,14 @@ def describe_launch() -> dict[str, Any]:
 
 
 def _git_revision() -> str | None:
-    """Returns the commit of this code, `-dirty` where files differ from it; None outside git."""
+    """Returns the commit of this code, with `-dirty` if files differ; None outside git."""
 
     def git(*arguments: str) -> str:
-        command, home = ["git", *arguments], Path(__file__).parent
-        done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()
 
     try:
-        # Installed somewhere below another project's repository, it would name that one's commit.
+        # Without this check, code in another project's repository would get that one's commit.
         git("ls-files", "--error-unmatch", __file__)
         return git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):

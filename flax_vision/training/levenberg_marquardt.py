@@ -1,13 +1,12 @@
-"""LeNet-5's stochastic diagonal Levenberg-Marquardt: a rate for each weight, by its curvature.
+"""LeNet-5's stochastic diagonal Levenberg-Marquardt, with a rate for each weight.
 
-LeCun et al. 1998, appendix C. Each weight w_k is changed after each pattern p by equations 18 and
-21,
+LeCun et al. 1998, appendix C. Equations 18 and 21 change each weight w_k after each pattern p.
 
-    w_k <- w_k - eta / (mu + h_kk) dE^p/dw_k,
+    w_k <- w_k - eta / (mu + h_kk) dE^p/dw_k.
 
-where h_kk is the mean second derivative of E by w_k over some patterns, estimated before each pass
-and kept during it. It is propagated backwards as the gradient is, with every weight, input and
-slope squared (equations 25 to 27), which neglects everything off the diagonal of the Hessian.
+Here h_kk is the mean second derivative of E by w_k over some patterns, estimated before each pass.
+It propagates backwards like the gradient, with every weight, input and slope squared (equations 25
+to 27). This neglects all elements off the diagonal of the Hessian.
 """
 
 from collections.abc import Callable
@@ -31,22 +30,21 @@ from flax_vision.ops.pooling import sum_pool
 from flax_vision.training.losses import Loss
 
 Curvature = Callable[[Any, jax.Array, jax.Array], Any]
-"""From parameters, images and labels to the mean second derivative by each parameter."""
+"""Function of parameters, images and labels; returns the mean second derivative by parameter."""
 
 
 class _Layer(NamedTuple):
     """A layer of LeNet-5.
 
     Attributes:
-      name: of its parameters, empty where it has none.
-      sums: linear in the parameters (but for biases) and in the inputs: makes both to the weighted
-        sums of the layer.
-      squashes: whether these go through the sigmoid then.
+      name: Name of its parameters; empty for none.
+      weighted_sums: Function of the parameters and the inputs, linear in both (except biases).
+      has_sigmoid: Whether the sigmoid follows.
     """
 
     name: str
-    sums: Callable[[Any, jax.Array], jax.Array]
-    squashes: bool = True
+    weighted_sums: Callable[[Any, jax.Array], jax.Array]
+    has_sigmoid: bool = True
 
 
 def _convolve(params: Any, x: jax.Array) -> jax.Array:
@@ -66,17 +64,13 @@ def _connect(params: Any, x: jax.Array) -> jax.Array:
     return x.reshape(x.shape[0], -1) @ params["kernel"] + params["bias"].reshape(1, -1)
 
 
-def _sum(params: Any, x: jax.Array) -> jax.Array:
-    del params
-    return sum_pool(x, 2, 2)
-
-
+_POOL = _Layer("", lambda params, x: sum_pool(x, 2, 2), has_sigmoid=False)
 _LAYERS = (
     _Layer("C1", _convolve),
-    _Layer("", _sum, squashes=False),
+    _POOL,
     _Layer("S2", _scale),
     _Layer("C3", _convolve_links),
-    _Layer("", _sum, squashes=False),
+    _POOL,
     _Layer("S4", _scale),
     _Layer("C5", _convolve),
     _Layer("F6", _connect),
@@ -87,33 +81,33 @@ def make_curvature(model: LeNet5, loss: Loss) -> Curvature:
     """Returns the function that estimates the curvature of a LeNet-5 with fixed codes.
 
     Args:
-      model: the network.
-      loss: what is minimised, for each image.
+      model: The model.
+      loss: Training loss of each image.
     """
     output = RadialBasis(CODES[model.codes](model.num_classes))
 
     def curvature(params: Any, images: jax.Array, labels: jax.Array) -> Any:
         x = extend(images, model.background)
-        seen = []
+        forward = []
         for layer in _LAYERS:
-            sums = layer.sums(params.get(layer.name), x)
-            seen.append((x, sums))
-            x = scaled_tanh(sums) if layer.squashes else sums
-        # Of the last layer's outputs it is exact, and there it is never negative.
-        second = jax.vmap(of_output)(x, labels)
+            sums = layer.weighted_sums(params.get(layer.name), x)
+            forward.append((layer, x, sums))
+            x = scaled_tanh(sums) if layer.has_sigmoid else sums
+        # This is exact for the outputs of the last layer, where it is never negative.
+        second = jax.vmap(output_curvature)(x, labels)
         result = {}
-        for layer, (x, sums) in zip(reversed(_LAYERS), reversed(seen), strict=True):
-            if layer.squashes:
+        for layer, x, sums in reversed(forward):
+            if layer.has_sigmoid:
                 _, slope = jax.jvp(scaled_tanh, (sums,), (jnp.ones_like(sums),))
                 second = second.reshape(sums.shape) * slope**2
             squared = jax.tree.map(jnp.square, (params.get(layer.name), x))
-            _, propagate = jax.vjp(layer.sums, *squared)
-            by_params, second = propagate(second)
+            _, propagate = jax.vjp(layer.weighted_sums, *squared)
+            param_curvature, second = propagate(second)
             if layer.name:
-                result[layer.name] = jax.tree.map(lambda h: h / len(images), by_params)
+                result[layer.name] = jax.tree.map(lambda h: h / len(images), param_curvature)
         return result
 
-    def of_output(features: jax.Array, label: jax.Array) -> jax.Array:
+    def output_curvature(features: jax.Array, label: jax.Array) -> jax.Array:
         def error(features: jax.Array) -> jax.Array:
             distances: Any = output.apply({}, features[None])
             return loss(-distances, label[None])[0]
@@ -123,21 +117,18 @@ def make_curvature(model: LeNet5, loss: Loss) -> Curvature:
     return curvature
 
 
-def levenberg_marquardt(mu: float) -> optax.GradientTransformationExtraArgs:
-    """Returns the optimizer, whose state is the curvature.
+def levenberg_marquardt(damping: float) -> optax.GradientTransformationExtraArgs:
+    """Returns the optimizer; its state is the curvature.
 
     Args:
-      mu: keeps the steps small where there is no curvature; 0.02 in the paper, see
+      damping: The paper's mu, which limits the steps without curvature; 0.02 in the paper, see
         `configs/lenet5.py`.
     """
-
-    def init(params: Any) -> Any:
-        return jax.tree.map(jnp.zeros_like, params)
 
     def update(
         updates: Any, state: Any, params: Any = None, *, learning_rate: jax.Array
     ) -> tuple[Any, Any]:
         del params
-        return jax.tree.map(lambda g, h: -learning_rate / (mu + h) * g, updates, state), state
+        return jax.tree.map(lambda g, h: -learning_rate / (damping + h) * g, updates, state), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(optax.tree.zeros_like, update)

@@ -1,4 +1,4 @@
-"""What training minimizes, for each image."""
+"""Training losses of each image."""
 
 from collections.abc import Callable
 
@@ -10,19 +10,19 @@ from flax_vision.data.batches import Array
 from flax_vision.training.config_schema import check_choice
 
 Loss = Callable[[jax.Array, Array], jax.Array]
-"""From logits float32 [N, classes] and labels int32 [N] to losses float32 [N]."""
+"""Function of logits float32 [N, classes] and labels int32 [N]; returns losses float32 [N]."""
 
 
 def map_loss(logits: jax.Array, labels: Array, map_j: float) -> jax.Array:
     """LeNet-5's maximum a posteriori loss, y_D + log(exp(-j) + sum_i exp(-y_i)).
 
-    The second term pushes the wrong classes away, and the constant j stands for a class of
-    rubbish, so that images far from every class are not pushed further.
+    The second term pushes the wrong classes away. The constant j stands for a rubbish class: images
+    far from every class are not pushed further.
 
     Args:
       logits: float32 [N, classes], the negated distances y.
       labels: int32 [N], the class D of each image.
-      map_j: the constant j.
+      map_j: The constant j.
 
     Returns:
       float32 [N].
@@ -35,7 +35,7 @@ def map_loss(logits: jax.Array, labels: Array, map_j: float) -> jax.Array:
 
 
 def make_loss(name: str, map_j: float) -> Loss:
-    """Returns the loss `"lenet5_map"` or `"cross_entropy"`, with j = `map_j` for the former.
+    """Returns the loss `"lenet5_map"`, with j = `map_j`, or `"cross_entropy"`.
 
     Raises:
       UserError: The loss is unknown.

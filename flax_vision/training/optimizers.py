@@ -1,5 +1,6 @@
-"""Gradient descent as each paper writes it."""
+"""Optimizers of the papers."""
 
+import operator
 from typing import Any
 
 import jax
@@ -14,21 +15,21 @@ from flax_vision.training.levenberg_marquardt import levenberg_marquardt
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer `config.name`.
 
-    `"sgd"` is the papers' gradient descent, with the L2 decay in the gradient. With `momentum_form`
-    "standard", the usual form, the rate multiplies the velocity:
+    `"sgd"` is the papers' gradient descent, with L2 decay in the gradient. With the "standard"
+    `momentum_form` the rate multiplies the velocity.
 
-        g' = g + decay w;  v = momentum v + g';  w = w - rate v
+        g' = g + decay w;  v = momentum v + g';  w = w - rate v.
 
-    With "alexnet" the velocity contains it (Krizhevsky et al. 2012, section 5), so that after a
-    drop of the rate the steps fall little by little:
+    With "alexnet" the velocity contains the rate (Krizhevsky et al. 2012, section 5): after a drop
+    of the rate, the steps become smaller gradually.
 
-        v = momentum v - rate g';  w = w + v
+        v = momentum v - rate g';  w = w + v.
 
     Args:
-      config: the part `optimizer` of a configuration; `default_config` tells its keys.
+      config: Section `optimizer` of a configuration.
 
     Returns:
-      An optimizer whose `update` takes the rate as the keyword `learning_rate`.
+      An optimizer whose `update` has the keyword argument `learning_rate`.
 
     Raises:
       UserError: The optimizer or the form of the momentum is unknown.
@@ -37,25 +38,25 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
     check_choice("optimizer.momentum_form", config.momentum_form)
     if config.name == "levenberg_marquardt":
         return levenberg_marquardt(config.damping)
-    decayed = None if config.decay_biases else _not_biases
-    gradient = [
-        optax.add_decayed_weights(config.weight_decay, decayed),
-        optax.masked(optax.scale(config.bias_lr_mult), _biases),
-    ]
-    trace, rate = optax.trace(config.momentum), _scale_by_rate()
-    forms = {"standard": (trace, rate), "alexnet": (rate, trace)}
-    optimizer = optax.chain(*gradient, *forms[config.momentum_form])
-    return (
-        optimizer
-        if config.grad_accum_steps == 1
-        else _accumulating(optimizer, config.grad_accum_steps)
+    steps = [optax.trace(config.momentum), _scale_by_learning_rate()]
+    if config.momentum_form == "alexnet":
+        steps.reverse()
+    optimizer = optax.chain(
+        optax.add_decayed_weights(
+            config.weight_decay, None if config.decay_biases else _is_not_bias
+        ),
+        optax.masked(optax.scale(config.bias_lr_mult), _is_bias),
+        *steps,
     )
+    if config.grad_accum_steps == 1:
+        return optimizer
+    return _accumulate(optimizer, config.grad_accum_steps)
 
 
-def _accumulating(
+def _accumulate(
     optimizer: optax.GradientTransformationExtraArgs, batches: int
 ) -> optax.GradientTransformationExtraArgs:
-    """Returns an optimizer that steps once for so many batches, with their mean gradient."""
+    """Returns an optimizer that makes one step for several batches, with their mean gradient."""
     steps = optax.MultiSteps(optimizer, batches)
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
@@ -65,7 +66,7 @@ def _accumulating(
     return optax.GradientTransformationExtraArgs(steps.init, update)
 
 
-def _scale_by_rate() -> optax.GradientTransformationExtraArgs:
+def _scale_by_learning_rate() -> optax.GradientTransformationExtraArgs:
     def update(
         updates: Any, state: optax.EmptyState, params: Any = None, *, learning_rate: jax.Array
     ) -> tuple[Any, optax.EmptyState]:
@@ -75,28 +76,27 @@ def _scale_by_rate() -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
-def _biases(params: Any) -> Any:
-    """Returns which parameters are biases, those of batch normalization among them."""
+def _is_bias(params: Any) -> Any:
+    """Returns a tree with True for biases, including the biases of batch normalization."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: jax.tree_util.keystr(path[-1:], simple=True) == "bias", params
     )
 
 
-def _not_biases(params: Any) -> Any:
-    return jax.tree.map(lambda is_bias: not is_bias, _biases(params))
+def _is_not_bias(params: Any) -> Any:
+    return jax.tree.map(operator.not_, _is_bias(params))
 
 
 def running_average(average: Any, params: Any, step: jax.Array, decay: float) -> Any:
-    """Returns Polyak's average of the parameters, with the newest taken in.
+    """Returns Polyak's average of the parameters, updated with the newest.
 
-    Exponential with the decay, and the plain mean of all as long as there are fewer than
-    1 / (1 - decay).
+    It is the plain mean for fewer than 1 / (1 - decay) steps, then exponential with the decay.
 
     Args:
-      average: of the steps before.
-      params: after this step.
-      step: int32 [], steps done, this one among them.
-      decay: from 0 to below 1.
+      average: Average after the previous step.
+      params: Parameters after this step.
+      step: int32 [], number of steps including this one.
+      decay: Number from 0 to below 1.
     """
     weight = jnp.maximum(1 - decay, 1 / step.astype(jnp.float32))
     return optax.incremental_update(params, average, weight)

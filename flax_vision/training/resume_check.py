@@ -1,8 +1,8 @@
-"""Checks whether a run directory can resume with a configuration, with advice if not."""
+"""Check that a run directory can resume with a configuration, with advice if not."""
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,13 @@ from flax_vision.runtime.paths import normalized_path
 from flax_vision.text import counted
 from flax_vision.training.config_schema import DATA_PATHS, INIT_FROM, default_config, flatten
 from flax_vision.training.schedules import INDEPENDENT_OF_EPOCHS
-from flax_vision.weights.run_checkpoints import Checkpoint, find_checkpoints
+from flax_vision.weights.run_checkpoints import find_checkpoints
 from flax_vision.weights.run_files import DATASET
 
 CHANGEABLE_KEYS = (
-    *(
-        "checkpoint.save_interval_secs",
-        "checkpoint.max_to_keep",
-        "data.on_error",
-        "data.num_threads",
-        "write_report",
-    ),
-    *("data.max_pixels", "mesh.data", "mesh.column", "mesh.fsdp"),
+    *("checkpoint.save_interval_secs", "checkpoint.max_to_keep", "write_report"),
+    *("data.on_error", "data.num_threads", "data.max_pixels"),
+    *("mesh.data", "mesh.column", "mesh.fsdp"),
 )
 """Keys that a resumed run may change, because they do not affect training."""
 
@@ -38,77 +33,69 @@ _NONE = "(none)"
 def check_same_run(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raises a UserError if a run directory belongs to another configuration.
 
-    The number of epochs may change, if the rates of the past epochs stay the same. `init_from` may
-    be left out, because a begun run does not read it again.
+    The number of epochs may change if the rates of the past epochs stay the same. `init_from` may
+    be left out, because a resumed run does not read it again.
 
     Args:
       path: Run directory.
       saved: Configuration in the directory, as nested dictionaries.
       given: New configuration.
     """
-    old, new = _with_defaults(flatten(saved), flatten(given))
-    # The digests of the images identify the data, at any path.
-    places = DATA_PATHS if (path / DATASET).exists() else ()
-    differences = {
-        key: f"{key} is {old.get(key, _NONE)!r} there and {new.get(key, _NONE)!r} now"
-        for key in sorted((old | new).keys() - {*CHANGEABLE_KEYS, *places, INIT_FROM})
-        if old.get(key, _NONE) != new.get(key, _NONE)
-    }
-    if new.get(INIT_FROM) and _init_from(old) != _init_from(new):
-        differences[INIT_FROM] = (
-            f"{INIT_FROM} is {old.get(INIT_FROM, _NONE)!r} there and {new[INIT_FROM]!r} now, but a "
-            f"begun run does not read it again; leave it out (--config.{INIT_FROM}=) to go on"
-        )
+    differences = _list_differences(path, saved, given)
     if set(differences) == {"epochs"}:
-        obstacle = _obstacle_to_epochs(path, old, new)
+        obstacle = _obstacle_to_epochs(path, flatten(given))
         if not obstacle:
             return
         differences["epochs"] += f", {obstacle}"
     if differences:
+        advice = "Give another --workdir"
+        if all(key.startswith(_TRAINING_KEYS) for key in differences):
+            advice += f"; with --config.init_from={path} it starts from the weights of this run"
         raise UserError(
             f"run directory {str(path)!r} belongs to another configuration: "
-            f"{'; '.join(differences.values())}. {_advice(path, differences)}"
+            f"{'; '.join(differences.values())}. {advice}."
         )
 
 
-def _with_defaults(
-    saved: Mapping[str, Any], given: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns both configurations as JSON; the saved one gets the defaults of new keys."""
-    defaults = flatten(default_config().to_dict())
-    began = {key: defaults[key] for key in given if key in defaults} | dict(saved)
-    return json.loads(json.dumps(began)), json.loads(json.dumps(given))
+def _list_differences(
+    path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, str]:
+    """Returns texts about the keys in which two configurations differ, by key."""
+    new, defaults = flatten(given), flatten(default_config())
+    # A key that is newer than the run had its default.
+    old = {key: x for key, x in defaults.items() if key in new} | flatten(saved)
+    old, new = json.loads(json.dumps([old, new]))
+    # The digests of the images identify the data, at any path.
+    paths = DATA_PATHS if (path / DATASET).exists() else ()
+    differences = {
+        key: f"{key} is {old.get(key, _NONE)!r} there and {new.get(key, _NONE)!r} now"
+        for key in sorted((old | new).keys() - {*CHANGEABLE_KEYS, *paths})
+        if old.get(key, _NONE) != new.get(key, _NONE)
+    }
+    if INIT_FROM in differences:
+        source = new.get(INIT_FROM)
+        if source and normalized_path(source) != normalized_path(old.get(INIT_FROM, "")):
+            differences[INIT_FROM] += (
+                ", but a resumed run does not read it again; leave it out "
+                f"(--config.{INIT_FROM}=) to resume"
+            )
+        else:
+            del differences[INIT_FROM]
+    return differences
 
 
-def _init_from(config: Mapping[str, Any]) -> str:
-    return normalized_path(config.get(INIT_FROM, ""))
-
-
-def _advice(path: Path, keys: Collection[str]) -> str:
-    if all(key.startswith(_TRAINING_KEYS) for key in keys):
-        return (
-            "Give another --workdir; with "
-            f"--config.init_from={path} it starts from the weights of this run."
-        )
-    return "Give another --workdir."
-
-
-def _obstacle_to_epochs(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Returns why a run cannot change its number of epochs; empty if it can."""
-    name = new.get("schedule.name")
+def _obstacle_to_epochs(path: Path, config: Mapping[str, Any]) -> str:
+    """Returns the reason why a run cannot change its number of epochs; empty if it can."""
+    name = config.get("schedule.name")
     if name not in INDEPENDENT_OF_EPOCHS:
         return f"but the rates of the schedule {name!r} depend on the number of epochs"
-    found = find_checkpoints(path)
-    if found is None:
-        return "but it has no checkpoint to go on from"
-    begun = _epochs_begun(found.newest)
-    if begun > new["epochs"]:
-        return f"but it has already begun {counted(begun, 'epoch')}; give at least {begun:,}"
+    checkpoints = find_checkpoints(path)
+    if checkpoints is None:
+        return "but it has no checkpoint to resume from"
+    newest, started = checkpoints.newest, 1
+    if newest.history:
+        last = newest.history[-1]
+        started = math.ceil(newest.step * last["epoch"] / last["step"])
+    if started > config["epochs"]:
+        return f"but it has already started {counted(started, 'epoch')}; give at least {started:,}"
     return ""
-
-
-def _epochs_begun(newest: Checkpoint) -> int:
-    if not newest.history:
-        return 1
-    last = newest.history[-1]
-    return math.ceil(newest.step * last["epoch"] / last["step"])

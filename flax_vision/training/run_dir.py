@@ -38,6 +38,7 @@ from flax_vision.weights.run_files import (
     read_dataset,
     read_launches,
     to_json,
+    write_config,
     write_file,
 )
 from flax_vision.weights.saved_model import ModelMetadata
@@ -214,7 +215,7 @@ class RunDirectory:
     def _write_config(self) -> None:
         """Writes `config.json`, with the model that the run began with."""
         began_with = {INIT_FROM: self.init_from} if INIT_FROM in self._config else {}
-        write_file(self.path / CONFIG, to_json({**self._config, **began_with}))
+        write_config(self.path, {**self._config, **began_with})
 
     def _add_line(self, record: Mapping[str, Any]) -> None:
         self.check_exists()
@@ -330,7 +331,7 @@ def _claim(path: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
         began = saved
     # Another number of epochs takes effect only when the run resumes.
     kept = {key: began[key] for key in ("epochs", INIT_FROM) if key in began}
-    write_file(path / CONFIG, to_json({**config, **kept}))
+    write_config(path, {**config, **kept})
     write_file(path / LAUNCHES, to_json([*_read_starts(path), describe_launch()]))
     return began
 

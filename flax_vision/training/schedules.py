@@ -1,4 +1,4 @@
-"""The learning rate by step, and what lowers it when nothing is gained any more."""
+"""Learning rates by step, and their reduction on a plateau."""
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,12 @@ INDEPENDENT_OF_EPOCHS = ("constant", "exponential", "piecewise", "plateau")
 
 
 def make_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> optax.Schedule:
-    """Returns the learning rate as a function of the step, before any drop on a plateau.
+    """Returns the learning rate as a function of the step, without reductions on a plateau.
 
     Args:
-      config: the part `schedule` of a configuration; `default_config` tells its keys.
-      epochs: of the whole run.
-      steps_per_epoch: steps in each.
+      config: Section `schedule` of a configuration.
+      epochs: Epochs of the whole run.
+      steps_per_epoch: Steps in each epoch.
 
     Raises:
       UserError: The schedule or the warm-up is unknown.
@@ -25,17 +25,16 @@ def make_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> opta
     check_choice("schedule.name", config.name)
     check_choice("schedule.warmup.name", config.warmup.name)
     schedule = _main_schedule(config, epochs, steps_per_epoch)
-    warm_up = config.warmup
-    last = round(warm_up.epochs * steps_per_epoch)
-    first = warm_up.factor * config.lr
-    is_linear = warm_up.name == "linear"
-    early = optax.linear_schedule(first, config.lr if is_linear else first, max(last, 1))
+    warmup_steps = round(config.warmup.epochs * steps_per_epoch)
+    first = config.warmup.factor * config.lr
+    last = config.lr if config.warmup.name == "linear" else first
+    warmup = optax.linear_schedule(first, last, max(warmup_steps, 1))
 
     def rate(step: jax.typing.ArrayLike) -> jax.Array:
         step = jnp.asarray(step, jnp.float32)
         with jax.numpy_dtype_promotion("standard"):  # Optax relies on it
             later = jnp.asarray(schedule(step), jnp.float32)
-            return jnp.where(step < last, early(step), later) if last else later
+            return jnp.where(step < warmup_steps, warmup(step), later) if warmup_steps else later
 
     return rate
 
@@ -48,8 +47,8 @@ def _main_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> opt
         case "one_cycle":
             return optax.cosine_onecycle_schedule(steps, rate)
         case "exponential":
-            every = round(config.decay_epochs * steps_per_epoch)
-            return optax.exponential_decay(rate, every, config.factor, staircase=True)
+            decay_steps = round(config.decay_epochs * steps_per_epoch)
+            return optax.exponential_decay(rate, decay_steps, config.factor, staircase=True)
         case "piecewise":
             return optax.join_schedules(
                 [optax.constant_schedule(rate * factor) for factor in (1.0, *config.decay_factors)],
@@ -59,13 +58,13 @@ def _main_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> opt
 
 
 def make_plateau(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
-    """Returns what divides the rate when the validation error stops to fall.
+    """Returns a transformation that reduces the rate when the validation error stops falling.
 
-    Its `update`, once after each epoch with that epoch's error as `value`, leaves the factor of the
-    rate in the `scale` of its state. For other schedules that stays 1.
+    Call its `update` after each epoch with the error as `value`. The `scale` of its state is the
+    factor of the rate; it stays 1 for other schedules.
 
     Args:
-      config: the part `schedule` of a configuration.
+      config: Section `schedule` of a configuration.
     """
     drops = config.max_drops if config.name == "plateau" else 0
     return optax.contrib.reduce_on_plateau(

@@ -13,7 +13,7 @@ from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.googlenet import auxiliary_logits
-from flax_vision.training.freeze import frozen_collection, merge_params, trained
+from flax_vision.training.freeze import frozen_collection, merge_params, trainable_params
 from flax_vision.training.optimizers import running_average
 from flax_vision.training.partitioning import Partitioner
 from flax_vision.training.state import TrainSpec, TrainState
@@ -119,7 +119,7 @@ class TrainFunctions:
         images = self._preprocessing(jnp.zeros((1, *self._batch.images.shape[1:]), jnp.uint8))
         statistics = dict(self._model.init(init_key, images))
         params = statistics.pop("params")
-        trainable = trained(params, self._recipe.frozen)
+        trainable = trainable_params(params, self._recipe.frozen)
         return TrainState(
             step=jnp.int32(0),
             params=params,
@@ -135,7 +135,7 @@ class TrainFunctions:
     def _train_step(self, state: TrainState, batch: Batch) -> TrainState:
         objective = self._objective(state, batch)
         grad = jax.value_and_grad(objective, has_aux=True)
-        params = trained(state.params, self._recipe.frozen)
+        params = trainable_params(state.params, self._recipe.frozen)
         (loss, (totals, statistics)), gradient = grad(self._gathered(params))
         gradient = self._placed(gradient, self.placement.of_state(gradient))
         updates, opt_state = self._recipe.optimizer.update(

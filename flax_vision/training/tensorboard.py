@@ -1,7 +1,8 @@
-"""Event file of a run for TensorBoard."""
+"""TensorBoard event file of a run."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tensorboardX.summary import scalar
 from flax_vision.runtime.terminal import warn
 
 PATTERN = "events.out.tfevents.*"
-"""The names of TensorBoard's event files."""
+"""Pattern for the names of event files."""
 
 
 class Events:
@@ -28,10 +29,10 @@ class Events:
         self._has_failed = False
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Writes the numbers of a record; the first record replaces the old file."""
+        """Writes the numbers of a record; the first record replaces an older file."""
         if self._has_failed:
             return
-        try:
+        with self._warn_of_errors():
             self._writer = self._writer or self._begin()
             for name, value in record.items():
                 if name != "step":
@@ -39,27 +40,27 @@ class Events:
                     event.wall_time = time.time()
                     self._writer.write_event(event)
             self._writer.flush()
-        except OSError as error:
-            self._fail(error)
 
     def close(self) -> None:
         """Closes the file."""
         writer, self._writer = self._writer, None
-        try:
-            if writer is not None:
+        if writer is not None:
+            with self._warn_of_errors():
                 writer.close()
-        except OSError as error:
-            self._fail(error)
 
     def _begin(self) -> EventsWriter:
         for file in self._directory.glob(PATTERN):
             file.unlink()
         return EventsWriter(str(self._directory / "events"))
 
-    def _fail(self, error: OSError) -> None:
-        self._has_failed, self._writer = True, None
-        warn(
-            f"no further events for TensorBoard: {self._directory} cannot be written "
-            f"({error.strerror or error}); the run goes on",
-            stacklevel=3,
-        )
+    @contextlib.contextmanager
+    def _warn_of_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._has_failed, self._writer = True, None
+            warn(
+                f"no further events for TensorBoard: {self._directory} cannot be written "
+                f"({error.strerror or error}); the run continues",
+                stacklevel=4,
+            )

@@ -1,4 +1,4 @@
-"""How fast an epoch goes, and how much of its time is spent waiting for images."""
+"""Images per second of an epoch, and the share of its time that waits for images."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,38 +7,39 @@ from flax_vision.data.batches import Batch
 
 
 class ThroughputMeter:
-    """A clock that starts when it is made."""
+    """Clock of an epoch, which starts when it is constructed."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
-        self._waited = 0.0
+        self._wait_seconds = 0.0
         self._images = 0
 
-    def clocked(
+    def timed(
         self, batches: Iterator[Batch], is_idle: Callable[[], bool] = lambda: True
     ) -> Iterator[Batch]:
-        """Yields the batches, and counts the time that each is waited for.
+        """Yields the batches, and adds up the time that the devices wait for them.
 
         Args:
-          batches: of an epoch.
-          is_idle: whether the devices are through with what they were given. A batch that comes
-            before they are was not waited for.
+          batches: Batches of an epoch.
+          is_idle: Function that returns whether the devices have finished their work. A batch that
+            arrives before does not count as waiting.
         """
         while True:
-            asked = time.monotonic()
+            start = time.monotonic()
             batch = next(batches, None)
             if is_idle():
-                self._waited += time.monotonic() - asked
+                self._wait_seconds += time.monotonic() - start
             if batch is None:
                 return
             self._images += batch.labels.size
             yield batch
 
     def record(self) -> dict[str, float]:
-        """Returns `images_per_second` and `waiting`; nothing where there was no batch."""
+        """Returns the entries of a record; empty if there was no batch."""
         if not self._images:
             return {}
-        return {"images_per_second": self.images_per_second, "input_wait_fraction": self.waiting}
+        names = ("images_per_second", "input_wait_fraction")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def seconds(self) -> float:
@@ -47,10 +48,10 @@ class ThroughputMeter:
 
     @property
     def images_per_second(self) -> float:
-        """Images handed out in each second."""
+        """Images in each second since the start."""
         return self._images / self.seconds
 
     @property
-    def waiting(self) -> float:
-        """Share of the time, 0 to 1, in which the next batch was waited for."""
-        return self._waited / self.seconds
+    def input_wait_fraction(self) -> float:
+        """Share of the time, 0 to 1, in which the devices waited for a batch."""
+        return self._wait_seconds / self.seconds

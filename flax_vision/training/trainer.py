@@ -152,7 +152,7 @@ class Trainer:
         """
         pace, program = ThroughputMeter(), self._setup.program
         at_once = self._config.steps_per_call
-        for batch in pace.clocked(self._batches(epoch), self._is_idle):
+        for batch in pace.timed(self._batches(epoch), self._is_idle):
             self._stop_if_asked()
             if at_once == 1:
                 self._state = program.train_step(self._state, batch)

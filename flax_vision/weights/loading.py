@@ -39,6 +39,7 @@ def load_metadata(path: str | Path) -> ModelMetadata:
     path = to_path(path)
     if not is_unfinished(path):
         return saved_model.load_metadata(path)
+    read_config(path)  # raises for a run of another format
     if not (path / METADATA).is_file():
         raise UserError(f"{path} is not finished and has no {METADATA}; {_ADVICE}.")
     return saved_model.read_metadata(path / METADATA, _HINT)

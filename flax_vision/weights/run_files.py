@@ -25,6 +25,9 @@ REPORT_PAGE = "report/index.html"
 Records = Sequence[Mapping[str, Any]]
 """The objects in `metrics.jsonl`: one for each epoch, and a last one with the test."""
 
+RUN_FORMAT = 2
+"""Format of a run directory, in `config.json`; format 1 had no number."""
+
 RESTORE = "restore the file that the run wrote"
 """Hint for a file that the run cannot write again."""
 
@@ -63,6 +66,7 @@ class _Data(TypedDict, total=False):
 class _Config(TypedDict, total=False):
     """Configuration values that other programs than the trainer use."""
 
+    format: _Count
     epochs: _Count
     batch_size: _Count
     init_from: str
@@ -109,12 +113,27 @@ def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
       hint: Advice for a damaged file.
 
     Raises:
-      UserError: The file cannot be read or is damaged.
+      UserError: The file cannot be read or is damaged, or the run is of another format.
     """
     config: dict[str, Any] | None = _read_json(path / CONFIG, _Config, hint)
-    if config == {}:
+    if config is None:
+        return {}
+    if not config:
         raise _damaged(path / CONFIG, "it is empty", hint)
-    return config or {}
+    found = config.pop("format", 1)
+    if found != RUN_FORMAT:
+        age = "an older" if found < RUN_FORMAT else "a newer"
+        raise UserError(
+            f"{path} is a run of {age} version of flax_vision (format {found}; this version reads "
+            f"format {RUN_FORMAT}); train again in another directory, or export the model with the "
+            "version that wrote it."
+        )
+    return config
+
+
+def write_config(path: Path, config: Mapping[str, Any]) -> None:
+    """Writes the configuration of a run, with the format of its directory."""
+    write_file(path / CONFIG, to_json({"format": RUN_FORMAT, **config}))
 
 
 def read_launches(path: Path, hint: str) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ def run(network, pictures, tmp_path_factory):
     saved_model.save(directory / "export", *network)
     data = {"name": "folder", "tfds_dir": "", "image_dir": str(pictures[0]), "val_fraction": 0.0}
     data |= {"test_fraction": 0.34, "on_error": "stop", "num_threads": 2}
-    (directory / "config.json").write_text(json.dumps({"data": data}))
+    (directory / "config.json").write_text(json.dumps({"format": 2, "data": data}))
     return directory
 
 

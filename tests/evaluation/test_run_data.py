@@ -25,7 +25,7 @@ def directory(tmp_path):
     data = {"name": "folder", "tfds_dir": "", "image_dir": str(tmp_path / "pictures")}
     (tmp_path / "pictures").mkdir()
     data |= {"val_fraction": 0.1, "test_fraction": 0.2, "on_error": "skip", "num_threads": 3}
-    (tmp_path / "config.json").write_text(json.dumps({"data": data}))
+    (tmp_path / "config.json").write_text(json.dumps({"format": 2, "data": data}))
     return tmp_path
 
 

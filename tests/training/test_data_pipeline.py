@@ -15,12 +15,12 @@ from flax_vision.training.data_pipeline import load_data
         ({}, "mnist_5k"),
     ],
 )
-def test_data_that_cannot_be_read_are_named(settings, name, config, monkeypatch):
-    def fail(source, report):
+def test_error_names_unreadable_data(settings, name, config, monkeypatch):
+    def fail(source, on_progress):
         raise PermissionError(errno.EACCES, "Permission denied", "/photos/train")
 
     monkeypatch.setattr(data_pipeline, "read_splits", fail)
     config.update_from_flattened_dict(settings)
     message = f"the data in '{name}' cannot be read .Permission denied.; fix this"
     with pytest.raises(UserError, match=message):
-        load_data(config, lambda *report: None)
+        load_data(config, lambda *progress: None)

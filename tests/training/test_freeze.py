@@ -13,7 +13,7 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.models.resnet import CifarResNet
 from flax_vision.training.config_schema import default_config
-from flax_vision.training.freeze import frozen_layers, trained
+from flax_vision.training.freeze import frozen_layers, trainable_params
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.schedules import make_plateau
@@ -22,7 +22,7 @@ from flax_vision.training.step import TrainFunctions
 
 MODEL = CifarResNet(n=1, num_classes=4)
 TRUNK = "(?!fc|conv4).*"
-"""All before the last stage."""
+"""Pattern of all layers before the last stage."""
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,13 @@ def shapes():
     return jax.eval_shape(MODEL.init, jax.random.key(0), images)["params"]
 
 
-def program_of(shapes, pattern, **settings):
+def make_functions(shapes, pattern, **settings):
     config = default_config()
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (4, 8, 8, 3), np.uint8)
-    places = np.arange(4, dtype=np.int32)
-    batch = Batch(images, places, np.ones(4, bool), places)
-    recipe = TrainSpec(
+    indices = np.arange(4, dtype=np.int32)
+    batch = Batch(images, indices, np.ones(4, bool), indices)
+    spec = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
         optax.constant_schedule(0.1),
@@ -45,37 +45,37 @@ def program_of(shapes, pattern, **settings):
         frozen=frozen_layers(pattern, shapes),
         **settings,
     )
-    return TrainFunctions(MODEL, recipe, Preprocessing((128.0,), (64.0,)), batch), batch
+    return TrainFunctions(MODEL, spec, Preprocessing((128.0,), (64.0,)), batch), batch
 
 
 @pytest.fixture(scope="module")
 def step(shapes):
-    """A state, and that after a step, with the average of the parameters."""
-    program, batch = program_of(shapes, TRUNK, average=0.5)
-    state = program.init(0)
+    """The initial state and the state after one step, with an average of the parameters."""
+    functions, batch = make_functions(shapes, TRUNK, average=0.5)
+    state = functions.init(0)
     before = jax.device_get(state)
-    return before, jax.device_get(program.compile_training()(state, batch))
+    return before, jax.device_get(functions.compile_training()(state, batch))
 
 
 def is_trunk(name):
     return bool(re.fullmatch(TRUNK, name))
 
 
-def test_frozen_layers_stay_what_they_are_to_the_bit_and_the_others_do_not(step):
+def test_only_frozen_layers_keep_their_parameters(step):
     before, after = step
     for name, layer in before.params.items():
         same = jax.tree.map(np.array_equal, layer, after.params[name])
         assert all(jax.tree.leaves(same)) == is_trunk(name), name
 
 
-def test_statistics_of_frozen_layers_stay_what_they_are_too(step):
+def test_only_frozen_layers_keep_their_statistics(step):
     before, after = (x.statistics["batch_stats"] for x in step)
     for name, layer in before.items():
         same = jax.tree.map(np.array_equal, layer, after[name])
         assert all(jax.tree.leaves(same)) == is_trunk(name), name
 
 
-def test_optimizer_and_average_have_no_memory_of_frozen_layers(step, shapes):
+def test_optimizer_and_average_exclude_frozen_layers(step, shapes):
     _, after = step
     (trace,) = [x for x in jax.tree.leaves(after.opt_state, is_leaf=_is_trace) if _is_trace(x)]
     assert sorted(trace.trace) == ["conv4_1", "fc"]
@@ -87,17 +87,17 @@ def _is_trace(x):
     return isinstance(x, optax.TraceState)
 
 
-def test_frozen_batch_normalization_uses_its_running_statistics(shapes):
-    """The maps of a frozen trunk are, in training, those of a test."""
-    program, batch = program_of(shapes, TRUNK)
-    variables = program.init(0).variables
+def test_frozen_batch_norm_uses_running_statistics(shapes):
+    """A frozen trunk gives the same features in training and evaluation."""
+    functions, batch = make_functions(shapes, TRUNK)
+    variables = functions.init(0).variables
     frozen = frozen_layers(TRUNK, shapes)
     frozen_collection = {}
     for layer in frozen:
-        place = frozen_collection
+        leaf = frozen_collection
         for name in layer:
-            place = place.setdefault(name, {})
-        place["statistics"] = True
+            leaf = leaf.setdefault(name, {})
+        leaf["statistics"] = True
     images = jnp.asarray(batch.images, jnp.float32) / 64
 
     def maps(train, **more):
@@ -110,18 +110,18 @@ def test_frozen_batch_normalization_uses_its_running_statistics(shapes):
     assert not np.allclose(maps(True), tested, rtol=0.1)
 
 
-def test_no_gradient_goes_through_a_frozen_trunk(shapes):
+def test_frozen_trunk_has_no_gradient(shapes):
     def gradients(pattern):
-        program, batch = program_of(shapes, pattern)
-        return _gradients(jax.make_jaxpr(program._train_step)(program.state, batch).jaxpr)
+        functions, batch = make_functions(shapes, pattern)
+        return _gradients(jax.make_jaxpr(functions._train_step)(functions.state, batch).jaxpr)
 
     assert gradients("(?!fc).*") == 0
-    # Of the kernels of 7 convolutions, and of the inputs of all but the first.
+    # The kernels of 7 convolutions, and the inputs of all but the first.
     assert gradients("") == 7 + 6
 
 
 def _gradients(jaxpr):
-    """Counts the gradients of convolutions in a program, those of its functions too."""
+    """Returns the number of convolution gradients in a program and its functions."""
     found = 0
     for equation in jaxpr.eqns:
         found += bool(re.search("convolution.*gradient", equation.primitive.name))
@@ -130,16 +130,16 @@ def _gradients(jaxpr):
     return found
 
 
-def test_names_are_matched_whole_with_those_they_lie_in(shapes):
+def test_whole_paths_match(shapes):
     assert frozen_layers("bn1", shapes) == {("bn1",)}
     assert frozen_layers("conv2_1/bn.", shapes) == {("conv2_1", "bn1"), ("conv2_1", "bn2")}
     assert len(frozen_layers("conv2_1", shapes)) == 4
     assert frozen_layers("", shapes) == frozenset()
 
 
-def test_what_is_trained_is_the_rest(shapes):
-    assert list(trained(shapes, frozen_layers("(?!fc).*", shapes))) == ["fc"]
-    assert trained(shapes, frozenset()) is shapes
+def test_trainable_params(shapes):
+    assert list(trainable_params(shapes, frozen_layers("(?!fc).*", shapes))) == ["fc"]
+    assert trainable_params(shapes, frozenset()) is shapes
 
 
 @pytest.mark.parametrize(
@@ -147,10 +147,10 @@ def test_what_is_trained_is_the_rest(shapes):
     [
         ("conv2_2", "'conv2_2', and no layer has such a name; the nearest are conv2_"),
         ("zzzz", "no layer has such a name; some are bn1"),
-        (".*", "matches every layer, so that nothing would be trained"),
+        (".*", "matches every layer and leaves nothing to train"),
         ("(", "no regular expression"),
     ],
 )
-def test_mistakes(pattern, message, shapes):
+def test_invalid_patterns(pattern, message, shapes):
     with pytest.raises(UserError, match=re.escape(message)):
         frozen_layers(pattern, shapes)

@@ -7,24 +7,24 @@ from flax_vision.errors import UserError
 from flax_vision.models.registry import create_model, model_options
 from flax_vision.training import init_from
 from flax_vision.training.init_from import (
-    Trained,
+    SourceModel,
     check_layers,
-    load_trained,
-    preprocessing_of,
-    start_from,
+    load_source,
+    select_weights,
+    source_preprocessing,
 )
 from flax_vision.weights import saved_model
 
 
 def variables(name, classes=3, size=28, channels=1, **options):
-    """Shapes of a network's."""
+    """Returns the shapes and types of a model's variables."""
     init = create_model(name, num_classes=classes, **options).init
     images = jax.ShapeDtypeStruct((1, size, size, channels), "float32")
     return jax.eval_shape(init, jax.random.key(0), images)
 
 
 def export(path, name, size=28, channels=1, **options):
-    """Writes a network for three classes whose parameters and statistics are all 7."""
+    """Writes a model for three classes with all parameters and statistics 7."""
     shape = [size, size, channels]
     metadata = saved_model.ModelMetadata(
         name, options, ["a", "b", "c"], shape, Preprocessing([20.0], [30.0]), {}
@@ -35,9 +35,9 @@ def export(path, name, size=28, channels=1, **options):
     return str(path)
 
 
-def begun(path, pattern, new, classes, name="lenet5_modern", **options):
-    """Returns what a network begins with."""
-    return start_from(load_trained(path, pattern, name, options), new, classes)
+def select(path, pattern, new, classes, name="lenet5_modern", **options):
+    """Returns the initial weights of a model."""
+    return select_weights(load_source(path, pattern, name, options), new, classes)
 
 
 @pytest.fixture(scope="module")
@@ -47,159 +47,160 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def residual(tmp_path_factory):
-    """One that has batch statistics."""
+    """Export of a model with batch statistics."""
     path = tmp_path_factory.mktemp("residual") / "export"
     return export(path, "resnet20", size=32, channels=3)
 
 
-def test_chosen_layers_and_no_others(trained):
-    start = begun(trained, "C1|F.*", variables("lenet5_modern"), 3)
+def test_pattern_chooses_layers(trained):
+    start = select(trained, "C1|F.*", variables("lenet5_modern"), 3)
     assert sorted(start.variables["params"]) == ["C1", "F6"]
     np.testing.assert_array_equal(start.variables["params"]["F6"]["kernel"], np.full((120, 84), 7))
 
 
-def test_name_is_matched_whole(trained):
+def test_pattern_matches_whole_names(trained):
     with pytest.raises(UserError, match="init_pattern is 'C', and no layer in .* C1, C3, C5"):
-        begun(trained, "C", variables("lenet5_modern"), 3)
+        select(trained, "C", variables("lenet5_modern"), 3)
 
 
-def test_pattern_that_is_none(trained):
+def test_invalid_pattern(trained):
     with pytest.raises(UserError, match="init_pattern is '\\(', which is no regular expression"):
-        begun(trained, "(", variables("lenet5_modern"), 3)
+        select(trained, "(", variables("lenet5_modern"), 3)
 
 
 def test_layer_of_another_shape(trained):
     with pytest.raises(UserError, match=r"C3/.* is \[5, 5, 6, 16\] there .*choose layers"):
-        begun(trained, "C.*", variables("lenet5"), 3)
+        select(trained, "C.*", variables("lenet5"), 3)
 
 
-def test_layer_that_the_network_does_not_have(trained):
-    with pytest.raises(UserError, match="OUT/kernel is .* there and not in the network here"):
-        begun(trained, "OUT", variables("lenet5"), 3)
+def test_missing_layer(trained):
+    with pytest.raises(UserError, match="OUT/kernel is .* there and missing here"):
+        select(trained, "OUT", variables("lenet5"), 3)
 
 
 def with_options(name, **changed):
-    """Returns a network's options, some of which are others."""
+    """Returns a model's options with some changes."""
     return {**model_options(name), **changed}
 
 
-def test_option_that_gives_parameters_another_meaning(tmp_path):
+def test_option_that_changes_the_meaning_of_parameters(tmp_path):
     path = export(tmp_path / "export", "lenet5_modern", background=0.5)
     message = (
-        r"another lenet5_modern than this lenet5_modern, .*: background is 0.5 there and -0.1 here."
+        "has lenet5_modern, .* in this lenet5_modern: background is 0.5 there and -0.1 here."
         r" Give --config.model.background=0.5.$"
     )
     with pytest.raises(UserError, match=message):
-        load_trained(path, ".*", "lenet5_modern", with_options("lenet5_modern"))
-    load_trained(path, ".*", "lenet5_modern", with_options("lenet5_modern", background=0.5))
+        load_source(path, ".*", "lenet5_modern", with_options("lenet5_modern"))
+    load_source(path, ".*", "lenet5_modern", with_options("lenet5_modern", background=0.5))
 
 
-def test_option_that_is_not_in_the_card_has_its_default(trained):
+def test_option_missing_in_the_metadata_has_its_default(trained):
     with pytest.raises(UserError, match="background is -0.1 there and 0.5 here"):
-        load_trained(trained, "C1", "lenet5_modern", with_options("lenet5_modern", background=0.5))
+        load_source(trained, "C1", "lenet5_modern", with_options("lenet5_modern", background=0.5))
 
 
-def test_options_of_another_network_are_compared_where_both_have_them():
+def test_common_options_of_different_models_are_compared():
     metadata = saved_model.ModelMetadata(
         "resnet18_v1_5", {}, ["a"], [224, 224, 3], Preprocessing([0.0], [1.0]), {}
     )
-    trained = Trained("there", ".*", metadata, {})
+    trained = SourceModel("there", "conv1", metadata, {})
     message = "stem_pool is 'torch' there and 'caffe' here. Give --config.model.stem_pool=torch"
     with pytest.raises(UserError, match=message):
-        init_from._check_options(trained, "resnet18", with_options("resnet18"))
-    init_from._check_options(trained, "resnet18", with_options("resnet18", stem_pool="torch"))
+        init_from._check_meaning(trained, "resnet18", with_options("resnet18"))
+    init_from._check_meaning(trained, "resnet18", with_options("resnet18", stem_pool="torch"))
 
 
-def test_options_that_are_of_training_alone_may_differ(trained):
+def test_training_options_can_differ(trained):
     options = with_options("lenet5_modern", dtype="bfloat16")
-    assert load_trained(trained, "C.*", "lenet5_modern", options).layers == ["C1", "C3", "C5"]
+    assert load_source(trained, "C.*", "lenet5_modern", options).layers == ["C1", "C3", "C5"]
 
 
 def test_layers_are_compared_without_their_shapes(trained, residual):
     def loaded(path, name="resnet20"):
-        return load_trained(path, ".*", name, {})
+        return load_source(path, ".*", name, {})
 
     check_layers(loaded(residual), variables("resnet20", 9, 64, 1))
-    with pytest.raises(UserError, match="^60 arrays in .* conv2_4/.* is not there and .* more"):
+    with pytest.raises(UserError, match="^60 arrays in .* conv2_4/.* is missing there and .* more"):
         check_layers(loaded(residual), variables("resnet32", 3, 32, 3))
-    with pytest.raises(UserError, match="OUT/kernel is .* there and not in the network here"):
+    with pytest.raises(UserError, match="OUT/kernel is .* there and missing here"):
         check_layers(loaded(trained, "lenet5_modern"), variables("lenet5"))
 
 
-def test_names_that_fix_another_arithmetic_of_the_same_layers():
+def test_model_names_that_change_the_meaning_of_parameters():
     metadata = saved_model.ModelMetadata(
         "resnet50_v1_5", {}, ["a"], [224, 224, 3], Preprocessing([0.0], [1.0]), {}
     )
     message = (
-        r"there has resnet50_v1_5, .* than in resnet50: stride_in is '3x3' there and '1x1' here. "
+        "there has resnet50_v1_5, .* in this resnet50: stride_in is '3x3' there and '1x1' here. "
         "Give --config.model.name=resnet50_v1_5"
     )
+    trained = SourceModel("there", ".*", metadata, {})
     with pytest.raises(UserError, match=message):
-        init_from._check_name(Trained("there", ".*", metadata, {}), "resnet50")
-    init_from._check_name(Trained("there", ".*", metadata, {}), "resnet50_v1_5")
+        init_from._check_meaning(trained, "resnet50", {})
+    init_from._check_meaning(trained, "resnet50_v1_5", {})
 
 
 def test_no_export():
     with pytest.raises(UserError, match="no model in 'nowhere'"):
-        begun("nowhere", ".*", variables("lenet5"), 3)
+        select("nowhere", ".*", variables("lenet5"), 3)
 
 
-def test_layers_of_other_classes_begin_afresh(residual):
-    start = begun(residual, ".*", variables("resnet20", 5, 32, 3), 5)
+def test_layers_of_other_classes_start_anew(residual):
+    start = select(residual, ".*", variables("resnet20", 5, 32, 3), 5)
     assert start.reinitialized == ["fc"]
     assert "fc" not in start.variables["params"]
     assert "conv4_3" in start.variables["params"]
-    line = start.describe(residual, "resnet20")
-    assert "; fc begin afresh, for other classes" in line
-    assert "another network" not in line
+    line = start.describe("resnet20")
+    assert "; fc start anew, for other classes" in line
+    assert "another model" not in line
 
 
-def test_batch_statistics_are_taken_as_well(residual):
-    start = begun(residual, ".*", variables("resnet20", 5, 32, 3), 5)
+def test_batch_statistics_are_copied(residual):
+    start = select(residual, ".*", variables("resnet20", 5, 32, 3), 5)
     assert start.variables["batch_stats"]["bn1"]["var"].tolist() == [7.0] * 16
 
 
-def test_all_layers_are_taken_where_the_classes_are_as_many(residual):
-    start = begun(residual, ".*", variables("resnet20", 3, 32, 3), 3)
+def test_all_layers_are_copied_for_equal_classes(residual):
+    start = select(residual, ".*", variables("resnet20", 3, 32, 3), 3)
     assert not start.reinitialized
     assert "fc" in start.variables["params"]
 
 
-def test_network_that_has_more_layers(residual):
-    with pytest.raises(UserError, match="conv2_4/.* is not there and .* and .* more. Give the"):
-        begun(residual, ".*", variables("resnet32", 3, 32, 3), 3)
+def test_model_with_more_layers(residual):
+    with pytest.raises(UserError, match="conv2_4/.* is missing there and .* and .* more. Give the"):
+        select(residual, ".*", variables("resnet32", 3, 32, 3), 3)
 
 
-def test_heads_of_other_classes_begin_afresh_but_for_their_first_layers(tmp_path):
-    """The classifiers beside GoogLeNet's trunk are for as many classes as its last layer."""
+def test_heads_of_other_classes_keep_their_first_layers(tmp_path):
+    """GoogLeNet's auxiliary classifiers have as many classes as its last layer."""
     path = export(tmp_path / "export", "googlenet_torchvision", size=96, channels=3)
-    start = begun(path, ".*", variables("googlenet_torchvision", 5, 96, 3), 5)
+    start = select(path, ".*", variables("googlenet_torchvision", 5, 96, 3), 5)
     assert start.reinitialized == ["auxiliary_4a/linear", "auxiliary_4d/linear", "linear"]
     assert "fc" in start.variables["params"]["auxiliary_4a"]
 
 
-def test_network_of_the_same_shapes_is_named(trained):
-    start = begun(trained, ".*", variables("lenet5_modern"), 3)
-    assert "lenet5_modern in" in start.describe(trained, "another")
-    assert "another network than another" in start.describe(trained, "another")
+def test_another_model_of_the_same_shapes_is_named(trained):
+    start = select(trained, ".*", variables("lenet5_modern"), 3)
+    assert f"lenet5_modern in {trained}" in start.describe("another")
+    assert "another model than another" in start.describe("another")
 
 
-def test_mean_and_deviation_are_those_of_the_other_network(trained):
+def test_mean_and_deviation_of_the_source(trained):
     given = Preprocessing([0.0], [255.0], resize=32)
-    assert preprocessing_of(saved_model.load_metadata(trained), given) == Preprocessing(
+    assert source_preprocessing(saved_model.load_metadata(trained), given) == Preprocessing(
         [20.0], [30.0], 32
     )
 
 
-def test_mean_image_becomes_that_of_each_channel():
+def test_mean_image_becomes_a_mean_of_each_channel():
     image = [[[1.0, 2.0], [3.0, 6.0]]]
     metadata = saved_model.ModelMetadata(
         "x", {}, ["a"], [1, 2, 2], Preprocessing(image, [30.0]), {}
     )
-    assert preprocessing_of(metadata, Preprocessing([0.0], [1.0])).mean == [2.0, 4.0]
+    assert source_preprocessing(metadata, Preprocessing([0.0], [1.0])).mean == [2.0, 4.0]
 
 
-def test_vggs_deeper_networks_have_the_layers_of_a():
+def test_deeper_vggs_have_the_layers_of_configuration_a():
     """Section 3.1: the first four convolutions of A and its fully connected layers."""
 
     def layers(name):

@@ -1,4 +1,4 @@
-"""What a run writes down of its start."""
+"""Tests of the description of a launch."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from flax_vision.training import launches
 
 
-def test_git_revision_is_that_of_this_code():
+def test_git_revision_of_this_code():
     command = ["git", "rev-parse", "HEAD"]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
     expected = done.stdout.strip() if done.returncode == 0 else None

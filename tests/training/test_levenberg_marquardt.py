@@ -18,13 +18,13 @@ LOSS = make_loss("lenet5_map", 10.0)
 def after(layers, params, x):
     """What goes out of the last of some layers where x goes into the first."""
     for layer in layers:
-        x = layer.sums(params.get(layer.name), x)
-        x = module.scaled_tanh(x) if layer.squashes else x
+        x = layer.weighted_sums(params.get(layer.name), x)
+        x = module.scaled_tanh(x) if layer.has_sigmoid else x
     return x
 
 
 @pytest.fixture(scope="module")
-def network():
+def lenet5():
     """A LeNet-5, its parameters, three images and their labels."""
     model = fv.create_model("lenet5")
     images = np.random.default_rng(0).uniform(-0.1, 1.175, (3, 28, 28, 1)).astype(np.float32)
@@ -33,28 +33,28 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def curvature(network):
-    model, *operands = network
+def curvature(lenet5):
+    model, *operands = lenet5
     return jax.device_get(jax.jit(make_curvature(model, LOSS))(*operands))
 
 
 @pytest.fixture(scope="module")
-def features(network):
+def features(lenet5):
     """The outputs of F6."""
-    model, params, images, _ = network
+    model, params, images, _ = lenet5
     apply = jax.jit(partial(model.apply, mutable=["intermediates"]))
-    _, kept = apply({"params": params}, images)
-    return kept["intermediates"]["f6"][0]
+    _, outputs = apply({"params": params}, images)
+    return outputs["intermediates"]["f6"][0]
 
 
-def test_layers_are_those_of_the_network(network, features):
-    model, params, images, _ = network
+def test_layers_compute_the_features(lenet5, features):
+    model, params, images, _ = lenet5
     x = after(module._LAYERS, params, module.extend(images, model.background))
     np.testing.assert_allclose(x, features, rtol=1e-5, atol=1e-6)
 
 
-def test_every_parameter_has_a_curvature_that_is_never_negative(network, curvature):
-    _, params, *_ = network
+def test_every_parameter_has_a_curvature_that_is_never_negative(lenet5, curvature):
+    _, params, *_ = lenet5
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, curvature)
     for leaf in jax.tree.leaves(curvature):
         assert leaf.min() >= 0
@@ -62,9 +62,9 @@ def test_every_parameter_has_a_curvature_that_is_never_negative(network, curvatu
 
 
 @pytest.fixture(scope="module")
-def numeric(network):
+def numeric(lenet5):
     """Returns second derivatives by one parameter: finite differences in double precision."""
-    model, params, images, labels = (network[0], *jax.device_get(network[1:]))
+    model, params, images, labels = (lenet5[0], *jax.device_get(lenet5[1:]))
     codes = CODES["digits"](10).astype(np.float64)
 
     @jax.jit
@@ -86,7 +86,7 @@ def numeric(network):
 
 
 @pytest.fixture(scope="module")
-def by_features(network, features):
+def by_features(lenet5, features):
     """First and second derivatives of the images' losses by the outputs of F6."""
     codes = jnp.asarray(CODES["digits"](10), jnp.float32)
 
@@ -97,20 +97,20 @@ def by_features(network, features):
         second = jnp.diagonal(jax.hessian(error)(features, label))
         return jax.grad(error)(features, label), second
 
-    return jax.jit(jax.vmap(derivatives))(features, network[-1])
+    return jax.jit(jax.vmap(derivatives))(features, lenet5[-1])
 
 
 @pytest.fixture(scope="module")
-def inputs(network):
+def inputs(lenet5):
     """The inputs of F6, [N, 120]."""
-    model, params, images, _ = network
+    model, params, images, _ = lenet5
     x = after(module._LAYERS[:-1], params, module.extend(images, model.background))
     return np.asarray(x).reshape(len(images), -1)
 
 
 @pytest.mark.parametrize("index", [(0,), (7,), (80,), (0, 7), (119, 80)])
 def test_gauss_newton_of_the_last_layer(features, by_features, inputs, curvature, numeric, index):
-    """F6 is followed by one squashing, so only its bend is neglected: compared with it by hand."""
+    """Only one sigmoid follows F6, and this test computes its neglected second derivative."""
     name = "kernel" if len(index) == 2 else "bias"
     by_parameter = inputs[:, index[0]] if name == "kernel" else 1.0
     f6, first, second = (np.asarray(x)[:, index[-1]] for x in (features, *by_features))
@@ -123,7 +123,7 @@ def test_gauss_newton_of_the_last_layer(features, by_features, inputs, curvature
     assert numeric("F6", name, index) == pytest.approx(whole, rel=2e-3, abs=1e-3)
 
 
-def test_shared_weights_add_up_over_their_places(network):
+def test_shared_weights_add_up_over_positions(lenet5):
     """A convolution of one pixel's inputs: the sum over pixels of input squared times curvature."""
     x = jnp.arange(1.0, 10.0).reshape(1, 3, 3, 1)
     params = {"kernel": jnp.ones((1, 1, 1, 1)), "bias": jnp.zeros(1)}
@@ -136,7 +136,7 @@ def test_shared_weights_add_up_over_their_places(network):
     np.testing.assert_array_equal(by_input, second)
 
 
-def test_step_is_divided_by_the_curvature():
+def test_curvature_divides_the_step():
     """Equations 18 and 21."""
     optimizer = levenberg_marquardt(0.02)
     params = {"w": jnp.array([1.0, 2.0])}

@@ -1,4 +1,4 @@
-"""What each config file does on one device: its first steps on the digits."""
+"""Tests of the first steps of each config file, on digits and one device."""
 
 import itertools
 import math
@@ -9,16 +9,31 @@ import pytest
 from tiny_folders import ignore
 
 from flax_vision.data.batches import training_batches
+from flax_vision.errors import UserError
 from flax_vision.training.build import prepare
 from flax_vision.training.config_loader import load_config
+from flax_vision.training.config_schema import default_config
+from flax_vision.training.presets import apply_recipe
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SIZE = 16
-"""Images of a batch: fewer than the recipes', to take less."""
+"""Batch size: smaller than the recipes', to save time."""
+
+
+def test_unknown_recipe_offers_the_nearest():
+    with pytest.raises(UserError, match="unknown recipe 'mnits'; did you mean 'mnist'"):
+        apply_recipe(default_config(), "mnits", {"": {}, "mnist": {}})
+
+
+def test_recipe_changes_its_keys_alone():
+    config, expected = default_config(), default_config()
+    expected.data.name, expected.epochs = "mnist", 3
+    recipes = {"": {}, "mnist": {"data.name": "mnist", "epochs": 3}}
+    assert apply_recipe(config, "mnist", recipes) == expected
 
 
 def losses(setup, steps: int) -> np.ndarray:
-    """Returns the loss of each of the first steps, all with the first batch."""
+    """Returns the losses of the first steps, all on the first batch."""
     train_step, state = setup.program.compile_training(), setup.program.init(0)
     batch = next(training_batches(setup.parts.train, SIZE, 0, 0))
     sums = [0.0]
@@ -40,4 +55,4 @@ def test_recipe_starts_and_learns(name):
     found = losses(prepare(config, ignore), steps=15)
     assert found[-3:].mean() < 0.9 * found[:3].mean()
     if config.loss.name == "cross_entropy":
-        assert found[-3:].mean() < math.log(10)  # which knows the share of each class and no more
+        assert found[-3:].mean() < math.log(10)  # the loss of class frequencies alone

@@ -1,4 +1,4 @@
-"""Configurations with which a run directory can resume."""
+"""Tests of configurations with which a run directory can resume."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def saved_at(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["constant", "piecewise", "plateau", "exponential"])
-def test_run_goes_on_to_more_epochs(name, saved_at, tmp_path):
+def test_run_resumes_with_more_epochs(name, saved_at, tmp_path):
     saved_at(30, 10)
     for epochs in (10, 11, 60):
         check_same_run(
@@ -41,7 +41,7 @@ def test_run_goes_on_to_more_epochs(name, saved_at, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cosine", "one_cycle"])
-def test_schedule_of_the_number_of_epochs(name, tmp_path):
+def test_schedule_that_depends_on_the_epochs(name, tmp_path):
     given = {"schedule.name": name}
     with pytest.raises(UserError) as caught:
         check_same_run(tmp_path, configured(epochs=10, **given), configured(epochs=60, **given))
@@ -53,23 +53,23 @@ def test_schedule_of_the_number_of_epochs(name, tmp_path):
     )
 
 
-@pytest.mark.parametrize(("step", "epochs", "begun"), [(30, 10, 10), (31, 10, 11), (2, 0, 1)])
-def test_fewer_epochs_than_have_begun(step, epochs, begun, saved_at, tmp_path):
+@pytest.mark.parametrize(("step", "epochs", "started"), [(30, 10, 10), (31, 10, 11), (2, 0, 1)])
+def test_fewer_epochs_than_started(step, epochs, started, saved_at, tmp_path):
     saved_at(step, epochs)
-    check_same_run(tmp_path, configured(epochs=60), configured(epochs=begun))
-    if begun > 1:
+    check_same_run(tmp_path, configured(epochs=60), configured(epochs=started))
+    if started > 1:
         with pytest.raises(
-            UserError, match=f"has already begun {begun} epochs; give at least {begun}"
+            UserError, match=f"has already started {started} epochs; give at least {started}"
         ):
-            check_same_run(tmp_path, configured(epochs=60), configured(epochs=begun - 1))
+            check_same_run(tmp_path, configured(epochs=60), configured(epochs=started - 1))
 
 
-def test_without_checkpoints_there_is_nothing_to_go_on_from(tmp_path):
-    with pytest.raises(UserError, match="epochs is 10 there.* has no checkpoint to go on from"):
+def test_no_checkpoint_to_resume_from(tmp_path):
+    with pytest.raises(UserError, match="epochs is 10 there.* has no checkpoint to resume from"):
         check_same_run(tmp_path, configured(epochs=10), configured(epochs=60))
 
 
-def test_another_rate_can_begin_with_the_weights(tmp_path):
+def test_another_rate_can_start_from_the_weights(tmp_path):
     other = configured(epochs=60, **{"schedule.lr": 0.5})
     with pytest.raises(UserError, match="lr is 0.01 there and 0.5 now.*init_from=") as e:
         check_same_run(tmp_path, configured(epochs=10), other)
@@ -77,13 +77,13 @@ def test_another_rate_can_begin_with_the_weights(tmp_path):
 
 
 @pytest.mark.parametrize("saved", ["", "here"])
-def test_another_model_to_begin_with_is_a_difference(saved, tmp_path):
-    message = f"init_from is '{saved}' there and '/nowhere' now, .* leave it out .* to go on. Give"
+def test_another_source_of_weights_is_a_difference(saved, tmp_path):
+    message = f"init_from is '{saved}' there and '/nowhere' now, .* leave it out .* to resume. Give"
     with pytest.raises(UserError, match=message):
         check_same_run(tmp_path, configured(init_from=saved), configured(init_from="/nowhere"))
 
 
-def test_another_model_cannot(tmp_path):
+def test_another_model_cannot_start_from_the_weights(tmp_path):
     other = configured(**{"model.name": "alexnet", "schedule.lr": 0.5})
     with pytest.raises(UserError, match="model.name is .*; sched.* now. Give another --workdir.$"):
         check_same_run(tmp_path, configured(), other)

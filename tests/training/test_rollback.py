@@ -47,7 +47,7 @@ def test_begun_run_keeps_its_configuration(tmp_path):
     with open_run(tmp_path, CONFIG):
         (tmp_path / "checkpoints/1").mkdir(parents=True)
     before = contents(tmp_path)
-    fail_in(tmp_path, {**CONFIG, "report": False})
+    fail_in(tmp_path, {**CONFIG, "write_report": False})
     assert contents(tmp_path) == before
     assert (tmp_path / "checkpoints/1").is_dir()
 
@@ -103,7 +103,7 @@ def test_refused_directory_gets_no_lock(tmp_path):
 
 def test_new_checkpoint_is_kept(tmp_path):
     fail_in(tmp_path / "run", work=lambda path: (path / "checkpoints/1").mkdir(parents=True))
-    assert json.loads((tmp_path / "run/config.json").read_text()) == CONFIG
+    assert json.loads((tmp_path / "run/config.json").read_text()) == {"format": 2, **CONFIG}
     assert len(json.loads((tmp_path / "run/launches.json").read_text())) == 1
 
 

@@ -100,9 +100,9 @@ def test_run_begun_without_a_key_has_its_default(tmp_path):
 def test_what_changes_nothing_learned_may_be_another(tmp_path):
     with open_run(tmp_path, {"data": {"on_error": "stop", "name": "folder"}}):
         (tmp_path / "checkpoints/10").mkdir(parents=True)
-    other = {"data": {"on_error": "skip", "name": "folder"}, "report": False}
+    other = {"data": {"on_error": "skip", "name": "folder"}, "write_report": False}
     with open_run(tmp_path, other):
-        assert json.loads((tmp_path / "config.json").read_text()) == other
+        assert json.loads((tmp_path / "config.json").read_text()) == {"format": 2, **other}
 
 
 OF_PLACES = [
@@ -133,7 +133,7 @@ def test_begun_run_keeps_the_model_of_its_beginning(again, tmp_path):
     with open_run(tmp_path, {"init_from": again}) as run:
         assert run.init_from == "gone"
         run.begin(CARD, [])
-    assert json.loads((tmp_path / "config.json").read_text()) == {"init_from": "gone"}
+    assert json.loads((tmp_path / "config.json").read_text()) == {"format": 2, "init_from": "gone"}
 
 
 def test_paths_are_compared_where_there_are_no_digests(tmp_path):
@@ -237,7 +237,8 @@ def test_checkpoints_that_cannot_be_read_are_not_none(tmp_path, monkeypatch):
         open_run(tmp_path, {**CONFIG, "seed": 1}),
     ):
         pass
-    assert json.loads((tmp_path / "config.json").read_text()) == json.loads(json.dumps(CONFIG))
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved == json.loads(json.dumps({"format": 2, **CONFIG}))
 
 
 @pytest.mark.parametrize("name", ["config.json", "launches.json", "run.lock"])
@@ -357,6 +358,13 @@ def test_new_directory_whose_checkpoints_would_not_be_found(name, tmp_path):
     finished = tmp_path / name
     finished.mkdir(parents=True)
     (finished / "result.json").write_text(json.dumps(RESULT))
-    (finished / "config.json").write_text(json.dumps(CONFIG))
+    (finished / "config.json").write_text(json.dumps({"format": 2, **CONFIG}))
     with open_run(finished, CONFIG) as run:
         assert run.result() == RESULT
+
+
+def test_run_of_an_older_version_does_not_resume(tmp_path):
+    (tmp_path / "checkpoints/10").mkdir(parents=True)
+    (tmp_path / "config.json").write_text(json.dumps({"data": {"validation": 0.1}}))
+    with pytest.raises(UserError, match="older version of flax_vision"), open_run(tmp_path, CONFIG):
+        pass

@@ -44,4 +44,4 @@ def test_events_that_cannot_be_written_are_one_warning(method, tmp_path, monkeyp
         written.close()
     (warning,) = (warning for warning in caught if warning.category is UserWarning)
     assert "no further events for TensorBoard" in str(warning.message)
-    assert "(Read-only file system); the run goes on" in str(warning.message)
+    assert "(Read-only file system); the run continues" in str(warning.message)

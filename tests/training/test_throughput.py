@@ -14,22 +14,22 @@ BATCH = Batch(
 )
 
 
-def test_only_the_time_before_a_batch_is_waiting():
+def test_only_the_time_before_a_batch_counts():
     def slow():
         for _ in range(3):
             time.sleep(0.05)
             yield BATCH
 
-    pace = ThroughputMeter()
-    for _ in pace.clocked(slow()):
+    meter = ThroughputMeter()
+    for _ in meter.timed(slow()):
         time.sleep(0.05)
-    assert pace.waiting == pytest.approx(0.5, abs=0.1)
-    assert pace.seconds == pytest.approx(0.3, abs=0.1)
-    assert pace.images_per_second == pytest.approx(24 / pace.seconds, rel=0.1)
+    assert meter.input_wait_fraction == pytest.approx(0.5, abs=0.1)
+    assert meter.seconds == pytest.approx(0.3, abs=0.1)
+    assert meter.images_per_second == pytest.approx(24 / meter.seconds, rel=0.1)
 
 
-def test_a_batch_that_comes_while_a_step_runs_was_not_waited_for():
+def test_batch_that_arrives_during_a_step_does_not_count():
     slow = (time.sleep(0.05) or BATCH for _ in range(2))
-    pace = ThroughputMeter()
-    list(pace.clocked(slow, lambda: False))
-    assert pace.waiting == 0
+    meter = ThroughputMeter()
+    list(meter.timed(slow, lambda: False))
+    assert meter.input_wait_fraction == 0

@@ -49,7 +49,7 @@ def save(run, checkpoints):
     """Writes a run directory with `(step, history, state)` for each checkpoint."""
     run.mkdir(exist_ok=True)
     (run / "model_metadata.json").write_text(METADATA.to_json())
-    (run / "config.json").write_text('{"epochs": 10}')
+    (run / "config.json").write_text('{"format": 2, "epochs": 10}')
     manager = Checkpoints(run / "checkpoints", len(checkpoints), lambda: None)
     for step, history, state in checkpoints:
         manager.save(step, state, history)

@@ -36,7 +36,7 @@ READERS = {
 @pytest.mark.parametrize(
     ("name", "content", "nothing"),
     [
-        ("config.json", {"data": DATA, "epochs": 3}, {}),
+        ("config.json", {"format": 2, "data": DATA, "epochs": 3}, {}),
         ("launches.json", [START], []),
         ("dataset.json", PARTS, None),
         ("result.json", RESULT, None),
@@ -45,7 +45,26 @@ READERS = {
 def test_files_as_they_are_written(name, content, nothing, tmp_path):
     assert READERS[name](tmp_path) == nothing
     (tmp_path / name).write_text(json.dumps(content))
-    assert READERS[name](tmp_path) == content
+    expected = (
+        {key: x for key, x in content.items() if key != "format"} if nothing == {} else content
+    )
+    assert READERS[name](tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"view": {"scale": [256, 256]}},
+            "older version of flax_vision .format 1; .* format 2.; t",
+        ),
+        ({"format": 3}, "newer version of flax_vision .format 3; .* train again in another dir"),
+    ],
+)
+def test_run_of_another_format(content, message, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message):
+        read_config(tmp_path)
 
 
 @pytest.mark.parametrize("loss", [1e20, float("inf")])

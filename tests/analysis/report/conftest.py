@@ -47,7 +47,13 @@ def run(tmp_path_factory):
     ]
     (path / "metrics.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in [*epochs, RESULT]))
     data = {"name": "noise", "tfds_dir": "", "val_fraction": 0.25}
-    config = {"seed": 7, "data": data, "batch_size": 4, "loss": {"name": "cross_entropy"}}
+    config = {
+        "format": 2,
+        "seed": 7,
+        "data": data,
+        "batch_size": 4,
+        "loss": {"name": "cross_entropy"},
+    }
     (path / "config.json").write_text(json.dumps(config))
     parts = {"train": {"a": [6, "f"], "b": [5, "f"]}, "validation": {"a": [5, "f"]}, "test": {}}
     (path / "dataset.json").write_text(json.dumps(parts))
