@@ -9,11 +9,12 @@ from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.runtime.paths import to_path
-from flax_vision.training.build import make_partitioner, prepare
+from flax_vision.training.build import build_experiment
 from flax_vision.training.config_loader import check_config
 from flax_vision.training.config_schema import DATA_PATHS, flatten
 from flax_vision.training.data_pipeline import load_data
 from flax_vision.training.display import Display
+from flax_vision.training.partitioning import make_partitioner
 from flax_vision.training.run_dir import open_run
 from flax_vision.training.signals import Interruption
 from flax_vision.training.trainer import Trainer
@@ -49,16 +50,16 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
             with Interruption() as interruption:
                 with interruption.reading():
                     report = _reporter(display, interruption)
-                    kept = directory.metadata()
-                    setup = prepare(config, report, directory.claim_images, kept)
-                with Trainer(setup, directory, display, interruption) as run:
+                    saved = directory.metadata()
+                    experiment = build_experiment(config, report, directory.check_dataset, saved)
+                with Trainer(experiment, directory, display, interruption) as run:
                     run.start()
                     run.train()
                     result = run.finish()
-            tested = setup.parts.test
+            tested = experiment.splits.test
         else:
             if directory.data_moved:
-                directory.claim_images(load_data(config, display.reading))
+                directory.check_dataset(load_data(config, display.reading))
             display.line("this run is finished; it came to:")
         display.result(f"{config.model.name} on {config.data.name}", result, directory.export)
         is_reported = tested is None and (workdir / REPORT_PAGE).exists()

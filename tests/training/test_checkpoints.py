@@ -152,9 +152,7 @@ def test_step_can_be_saved_again_where_it_was_damaged(tmp_path, saved):
 def test_nothing_is_touched_where_everything_is_damaged(tmp_path, saved):
     for step in (10, 20):
         flip_a_bit(files_of(tmp_path, step)[0])
-    with pytest.raises(
-        UserError, match="2 checkpoints, of which none.*step 20 is damaged.*workdir"
-    ):
+    with pytest.raises(UserError, match="none of 2 checkpoints in .*step 20 is damaged.*workdir"):
         saved.restore_newest(ABSTRACT, pytest.fail)
     assert saved.steps() == [10, 20]
 
@@ -253,7 +251,9 @@ def test_later_checkpoints_than_that_of_the_run_are_moved_aside(name, saved, tmp
     saved.set_aside_after(10, warnings.append)
     assert saved.steps() == [10]
     assert len(warnings) == 2
-    assert f"checkpoint {name} is of another run; this one is at step 10" in " ".join(warnings)
+    assert f"checkpoint {name} belongs to another run, because this one is at step 10" in " ".join(
+        warnings
+    )
     assert (tmp_path / "checkpoints.damaged" / name).is_dir()
     saved.save(15, make_state(15), [{"step": 15}])
     saved.wait()

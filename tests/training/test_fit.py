@@ -17,13 +17,14 @@ from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
 from flax_vision.evaluation.averages import average
 from flax_vision.evaluation.evaluate import evaluate_trained
-from flax_vision.training import build as training_setup
+from flax_vision.training import build, data_pipeline
 from flax_vision.training import fit as fit_module
 from flax_vision.training import trainer as run_module
-from flax_vision.training.build import prepare
+from flax_vision.training.build import build_experiment
 from flax_vision.training.checkpoints import Checkpoints
 from flax_vision.training.display import Display
 from flax_vision.training.fit import fit
+from flax_vision.training.partitioning import make_partitioner
 from flax_vision.training.run_dir import RunDirectory, open_run
 from flax_vision.training.signals import Interrupted, Interruption
 from flax_vision.training.step import TrainFunctions
@@ -76,10 +77,10 @@ def test_bfloat16_arithmetic_trains_float32_parameters(config, finished, tmp_pat
 def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished):
     workdir, result = finished
     model, variables = fv.load(workdir)
-    setup = prepare(config, lambda *report: None)
-    setup.program.compile()
-    batches = evaluation_batches(setup.parts.test, config.batch_size)
-    again = average(setup.program.eval_step, variables, batches)
+    experiment = build_experiment(config, lambda *report: None)
+    experiment.functions.compile()
+    batches = evaluation_batches(experiment.splits.test, config.batch_size)
+    again = average(experiment.functions.eval_step, variables, batches)
     assert again["top1"] == result["test/top1"]
     assert again["loss"] == pytest.approx(result["test/loss"], rel=1e-6)
     assert model.num_classes == 10
@@ -92,15 +93,17 @@ def test_export_knows_the_background_of_the_training_images(finished):
 
 
 def test_background_of_a_resumed_run_is_not_measured_again(config, finished, monkeypatch):
-    kept = load_metadata(finished[0])
-    monkeypatch.setattr(training_setup, "measure_background", lambda *_: pytest.fail("measured"))
-    assert prepare(config, lambda *_: None, kept=kept).metadata.background == kept.background
+    saved = load_metadata(finished[0])
+    monkeypatch.setattr(build, "measure_background", lambda *_: pytest.fail("measured"))
+    experiment = build_experiment(config, lambda *_: None, saved=saved)
+    assert experiment.metadata.background == saved.background
 
 
 def test_background_that_a_resumed_run_does_not_know_is_measured(config, finished):
-    kept = load_metadata(finished[0])
-    unknown = dataclasses.replace(kept, background=None)
-    assert prepare(config, lambda *_: None, kept=unknown).metadata.background == kept.background
+    saved = load_metadata(finished[0])
+    unknown = dataclasses.replace(saved, background=None)
+    experiment = build_experiment(config, lambda *_: None, saved=unknown)
+    assert experiment.metadata.background == saved.background
 
 
 def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished, tmp_path):
@@ -140,14 +143,14 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
     config.init_from = str(finished[0])
     checkpoint = tmp_path / "checkpoints/3"
     checkpoint.mkdir(parents=True)
-    setup = prepare(config, lambda *report: None, kept=load_metadata(finished[0]))
-    assert setup.initial is None
+    experiment = build_experiment(config, lambda *report: None, saved=load_metadata(finished[0]))
+    assert experiment.init_variables is None
     checkpoint.rmdir()
     with (
         open_run(tmp_path, config.to_dict()) as directory,
         Display() as display,
         Interruption() as interruption,
-        Trainer(setup, directory, display, interruption) as run,
+        Trainer(experiment, directory, display, interruption) as run,
         pytest.raises(UserError, match="has no checkpoint to go on from; give another --workdir"),
     ):
         run.start()
@@ -166,24 +169,24 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
 def test_mistakes_about_layers_are_found_before_images_are_read(
     changes, message, config, finished, monkeypatch
 ):
-    monkeypatch.setattr(training_setup, "load_data", pytest.fail)
+    monkeypatch.setattr(data_pipeline, "load_data", pytest.fail)
     config.update_from_flattened_dict(
         {k: v.format(finished[0]) if isinstance(v, str) else v for k, v in changes.items()}
     )
     with pytest.raises(UserError, match=message):
-        prepare(config, lambda *report: None)
+        build_experiment(config, lambda *report: None)
 
 
 def test_batch_that_does_not_divide_is_mended_by_all_processes_alike(config, monkeypatch):
     config.update_from_flattened_dict({"batch_size": 30, "mesh.data": 0})
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(UserError, match="among 4 devices; give --config.batch_size=32.$"):
-        training_setup.make_partitioner(config)
+        make_partitioner(config)
 
 
 def test_summary_of_a_run_of_one_step_an_epoch(config):
     config.batch_size = 800
-    summary = prepare(config, lambda *report: None).summary()
+    summary = build_experiment(config, lambda *report: None).summary()
     assert summary.endswith("800 training, 3,200 validation, 1,000 test images; 1 step an epoch")
 
 
@@ -213,7 +216,7 @@ def test_string_is_a_path_and_a_tilde_is_home(config, finished, monkeypatch):
 
 def test_finished_run_is_not_trained_again(config, finished, monkeypatch):
     workdir, result = finished
-    monkeypatch.setattr(fit_module, "prepare", pytest.fail)
+    monkeypatch.setattr(fit_module, "build_experiment", pytest.fail)
     assert fit(config, workdir) == result
 
 
@@ -269,7 +272,7 @@ def test_stopped_run_goes_on_to_the_same_bits(
     capsys.readouterr()
     with (tmp_path / "stopped/metrics.jsonl").open("a") as file:
         file.write('{"step": 999, "of": "what a kill undid"}\n')
-    monkeypatch.setattr(training_setup, "measure_background", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(build, "measure_background", lambda *_: pytest.fail("measured"))
     result = fit(config, tmp_path / "stopped")
     assert f"going on from step {step}" in capsys.readouterr().out
     chex.assert_trees_all_equal(fv.load(tmp_path / "stopped")[1], fv.load(workdir)[1])
@@ -352,7 +355,10 @@ def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, mo
             fit(config, tmp_path)
     shutil.copytree(tmp_path / "checkpoints/4", tmp_path / "checkpoints/9")
     assert fit(config, tmp_path)["step"] == 9
-    assert "checkpoint 9 is of another run; this one is at step 4" in capsys.readouterr().err
+    assert (
+        "checkpoint 9 belongs to another run, because this one is at step 4"
+        in capsys.readouterr().err
+    )
     chex.assert_trees_all_equal(fv.load(tmp_path)[1], fv.load(finished[0])[1])
 
 
@@ -370,7 +376,7 @@ def test_run_whose_directory_is_removed_during_a_save_leaves_nothing(config, tmp
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("when", ["claim_images", "rewind", "write_metadata"])
+@pytest.mark.parametrize("when", ["check_dataset", "rewind", "write_metadata"])
 def test_run_whose_directory_is_removed_is_an_error(when, config, tmp_path, monkeypatch):
     config.checkpoint.save_interval_secs = 0.0
     workdir, method = tmp_path / "run", getattr(RunDirectory, when)
@@ -426,11 +432,11 @@ def test_rates_that_a_run_has_found_go_on_with_it(changes, rates, config, tmp_pa
 def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "epoch_rank", lambda record: (record["epoch"] == best,))
     result = fit(config, tmp_path)
-    setup = prepare(config, lambda *report: None)
-    setup.program.compile()
+    experiment = build_experiment(config, lambda *report: None)
+    experiment.functions.compile()
     _, variables = fv.load(tmp_path)
-    batches = evaluation_batches(setup.parts.validation, config.batch_size)
-    validated = average(setup.program.eval_step, variables, batches)
+    batches = evaluation_batches(experiment.splits.validation, config.batch_size)
+    validated = average(experiment.functions.eval_step, variables, batches)
     record = read_metrics(tmp_path)[best - 1]
     assert result["best_epoch"] == best
     assert validated["loss"] == pytest.approx(record["validation/loss"], rel=1e-6)
@@ -479,7 +485,7 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(config
     config.checkpoint.save_interval_secs = 0.0
     with pytest.raises(UserError, match="not finite at step .*learning rate.*step 1 is kept"):
         fit(config, tmp_path)
-    state = prepare(config, lambda *report: None).program.state
+    state = build_experiment(config, lambda *report: None).functions.state
     checkpoints = Checkpoints(tmp_path / "checkpoints", 2, lambda: None)
     (restored, _) = checkpoints.restore(checkpoints.steps()[-1], state)
     checkpoints.close()
@@ -509,7 +515,7 @@ def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
         report(config.data.name, 1, 2)
         pytest.fail("it went on reading")
 
-    monkeypatch.setattr(training_setup, "load_data", reading)
+    monkeypatch.setattr(data_pipeline, "load_data", reading)
     with pytest.raises(Interrupted, match="stopped by SIGINT while reading") as error:
         fit(config, tmp_path)
     assert not error.value.is_common

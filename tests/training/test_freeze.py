@@ -31,13 +31,13 @@ def shapes():
     return jax.eval_shape(MODEL.init, jax.random.key(0), images)["params"]
 
 
-def program_of(shapes, pattern, **settings):
+def functions_for(shapes, pattern, **settings):
     config = default_config()
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (4, 8, 8, 3), np.uint8)
     places = np.arange(4, dtype=np.int32)
     batch = Batch(images, places, np.ones(4, bool), places)
-    recipe = TrainSpec(
+    spec = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
         optax.constant_schedule(0.1),
@@ -45,16 +45,16 @@ def program_of(shapes, pattern, **settings):
         frozen=frozen_layers(pattern, shapes),
         **settings,
     )
-    return TrainFunctions(MODEL, recipe, Preprocessing((128.0,), (64.0,)), batch), batch
+    return TrainFunctions(MODEL, spec, Preprocessing((128.0,), (64.0,)), batch), batch
 
 
 @pytest.fixture(scope="module")
 def step(shapes):
     """A state, and that after a step, with the average of the parameters."""
-    program, batch = program_of(shapes, TRUNK, average=0.5)
-    state = program.init(0)
+    functions, batch = functions_for(shapes, TRUNK, average=0.5)
+    state = functions.init(0)
     before = jax.device_get(state)
-    return before, jax.device_get(program.compile_training()(state, batch))
+    return before, jax.device_get(functions.compile_training()(state, batch))
 
 
 def is_trunk(name):
@@ -89,8 +89,8 @@ def _is_trace(x):
 
 def test_frozen_batch_normalization_uses_its_running_statistics(shapes):
     """The maps of a frozen trunk are, in training, those of a test."""
-    program, batch = program_of(shapes, TRUNK)
-    variables = program.init(0).variables
+    functions, batch = functions_for(shapes, TRUNK)
+    variables = functions.init(0).variables
     frozen = frozen_layers(TRUNK, shapes)
     frozen_collection = {}
     for layer in frozen:
@@ -112,8 +112,8 @@ def test_frozen_batch_normalization_uses_its_running_statistics(shapes):
 
 def test_no_gradient_goes_through_a_frozen_trunk(shapes):
     def gradients(pattern):
-        program, batch = program_of(shapes, pattern)
-        return _gradients(jax.make_jaxpr(program._train_step)(program.state, batch).jaxpr)
+        functions, batch = functions_for(shapes, pattern)
+        return _gradients(jax.make_jaxpr(functions._train_step)(functions.state, batch).jaxpr)
 
     assert gradients("(?!fc).*") == 0
     # Of the kernels of 7 convolutions, and of the inputs of all but the first.
@@ -121,7 +121,7 @@ def test_no_gradient_goes_through_a_frozen_trunk(shapes):
 
 
 def _gradients(jaxpr):
-    """Counts the gradients of convolutions in a program, those of its functions too."""
+    """Counts the gradients of convolutions in a functions, those of its functions too."""
     found = 0
     for equation in jaxpr.eqns:
         found += bool(re.search("convolution.*gradient", equation.primitive.name))

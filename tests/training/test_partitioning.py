@@ -49,19 +49,19 @@ def double_precision():
         yield
 
 
-def program_of(name, shape, devices, **options) -> TrainFunctions:
+def functions_for(name, shape, devices, **options) -> TrainFunctions:
     config = default_config()
     config.optimizer.weight_decay = 1e-3
-    recipe = TrainSpec(
+    spec = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
         optax.constant_schedule(1e-3),
         make_plateau(config.schedule),
-        average=0.9,
+        ema_decay=0.9,
     )
     model = create_model(name, num_classes=10, **options)
     model = InDoublePrecision(model) if jax.config.jax_enable_x64 else model
-    return TrainFunctions(model, recipe, Preprocessing((128.0,), (64.0,)), batch_of(shape), devices)
+    return TrainFunctions(model, spec, Preprocessing((128.0,), (64.0,)), batch_of(shape), devices)
 
 
 def batch_of(shape, step=0) -> Batch:
@@ -71,10 +71,10 @@ def batch_of(shape, step=0) -> Batch:
     return Batch(images, labels, np.ones(BATCH, bool), np.arange(BATCH, dtype=np.int32))
 
 
-def after_steps(program, shape, steps=10):
-    train_step, state = program.compile_training(), program.init(0)
+def after_steps(functions, shape, steps=10):
+    train_step, state = functions.compile_training(), functions.init(0)
     for step in range(steps):
-        batch = program.placement.put(batch_of(shape, step))
+        batch = functions.partitioner.shard_batch(batch_of(shape, step))
         state = jax.block_until_ready(train_step(state, batch))
     return state
 
@@ -82,7 +82,7 @@ def after_steps(program, shape, steps=10):
 def on_each_mesh(name, steps=10):
     """Returns the states on one device, on four, and divided among four."""
     shape, meshes = FAMILIES[name], (placed(1), placed(4), placed(4, fsdp=True))
-    return [after_steps(program_of(name, shape, mesh), shape, steps) for mesh in meshes]
+    return [after_steps(functions_for(name, shape, mesh), shape, steps) for mesh in meshes]
 
 
 def numbers(state):
@@ -115,8 +115,10 @@ FAMILIES = {
 @pytest.fixture
 def smaller(monkeypatch):
     """Much of small networks is divided, and large ones are made small enough for the tests."""
-    monkeypatch.setattr(partitioning, "_LARGE", 256)
-    monkeypatch.setattr(partitioning, "_STAYS", 1 << 19)  # so that fc7 alone is divided in use
+    monkeypatch.setattr(partitioning, "_MIN_SIZE", 256)
+    monkeypatch.setattr(
+        partitioning, "_MIN_SIZE_IN_USE", 1 << 19
+    )  # so that fc7 alone is divided in use
     monkeypatch.setattr(alexnet, "UNITS", 512)
     monkeypatch.setattr(vgg, "UNITS", 1024)
     narrow = ("3-8", "3-16", "3-32 3-32", "3-64 3-64", "3-64 3-64")
@@ -151,7 +153,7 @@ def test_a_step_in_single_precision_on_four_devices_is_that_on_one():
 def test_divided_vgg16_takes_a_third_of_what_it_takes_whole_while_it_steps():
     """A quarter is its state; besides there are the images' maps, and a layer's whole kernel."""
     whole, divided = [
-        program_of("vgg16", (224, 224, 3), placed(4, fsdp)).compile_training().memory_analysis()
+        functions_for("vgg16", (224, 224, 3), placed(4, fsdp)).compile_training().memory_analysis()
         for fsdp in (False, True)
     ]
     assert divided.argument_size_in_bytes < 0.26 * whole.argument_size_in_bytes
@@ -169,7 +171,7 @@ def bytes_of(memory) -> int:
 def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
     shape, mesh = (67, 67, 3), make_mesh(data=data, column=2)
     layers = create_model("alexnet", mesh=mesh).column_layers
-    divided = program_of("alexnet", shape, Partitioner(mesh, fsdp, layers), mesh=mesh)
+    divided = functions_for("alexnet", shape, Partitioner(mesh, fsdp, layers), mesh=mesh)
     state = after_steps(divided, shape)
     kernel = state.params["conv1"]["kernel"]
     # Nowhere, and at no moment, are both columns' kernels.
@@ -177,17 +179,20 @@ def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
     assert kernel.dtype == np.float64
     assert whole not in divided.compile_training().as_text()
     assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
-    in_use = divided.placement.of_use(state.params)["fc7"]["kernel"]
+    in_use = divided.partitioner.use_shardings(state.params)["fc7"]["kernel"]
     assert ("data" in in_use.spec) == fsdp
     kernel = state.params["fc7"]["kernel"]
     assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
-    assert_close(state, after_steps(program_of("alexnet", shape, placed(1)), shape))
+    assert_close(state, after_steps(functions_for("alexnet", shape, placed(1)), shape))
 
 
-def test_one_device_takes_a_batch_by_itself():
+@pytest.mark.parametrize("devices", [1, 2])
+def test_shard_batch_divides_every_array_among_the_devices(devices):
     batch = batch_of((8, 8, 1))
-    assert placed(1).put(batch) is batch
-    assert placed(2).put(batch).images.sharding.num_devices == 2
+    sharded = placed(devices).shard_batch(batch)
+    for array, expected in zip(sharded, batch, strict=True):
+        assert array.sharding.num_devices == devices
+        np.testing.assert_array_equal(array, expected)
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3], [4, 5, 6, 7]])

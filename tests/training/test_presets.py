@@ -9,7 +9,7 @@ import pytest
 from tiny_folders import ignore
 
 from flax_vision.data.batches import training_batches
-from flax_vision.training.build import prepare
+from flax_vision.training.build import build_experiment
 from flax_vision.training.config_loader import load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -17,10 +17,10 @@ SIZE = 16
 """Images of a batch: fewer than the recipes', to take less."""
 
 
-def losses(setup, steps: int) -> np.ndarray:
+def losses(experiment, steps: int) -> np.ndarray:
     """Returns the loss of each of the first steps, all with the first batch."""
-    train_step, state = setup.program.compile_training(), setup.program.init(0)
-    batch = next(training_batches(setup.parts.train, SIZE, 0, 0))
+    train_step, state = experiment.functions.compile_training(), experiment.functions.init(0)
+    batch = next(training_batches(experiment.splits.train, SIZE, 0, 0))
     sums = [0.0]
     for each in itertools.repeat(batch, steps):
         state = train_step(state, each)
@@ -37,7 +37,7 @@ def test_recipe_starts_and_learns(name):
     config = load_config(
         str(CONFIGS / f"{name}.py"), [f"--config.batch_size={SIZE}", "--config.mesh.data=1"]
     )
-    found = losses(prepare(config, ignore), steps=15)
+    found = losses(build_experiment(config, ignore), steps=15)
     assert found[-3:].mean() < 0.9 * found[:3].mean()
     if config.loss.name == "cross_entropy":
         assert found[-3:].mean() < math.log(10)  # which knows the share of each class and no more

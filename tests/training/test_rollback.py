@@ -5,7 +5,7 @@ import pytest
 
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.training import run_dir
+from flax_vision.training import run_lock
 from flax_vision.training.run_dir import open_run
 from flax_vision.weights.saved_model import ModelMetadata
 
@@ -47,13 +47,13 @@ def test_begun_run_keeps_its_configuration(tmp_path):
     with open_run(tmp_path, CONFIG):
         (tmp_path / "checkpoints/1").mkdir(parents=True)
     before = contents(tmp_path)
-    fail_in(tmp_path, {**CONFIG, "report": False})
+    fail_in(tmp_path, {**CONFIG, "write_report": False})
     assert contents(tmp_path) == before
     assert (tmp_path / "checkpoints/1").is_dir()
 
 
 def test_extension_that_fails_leaves_the_finished_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_dir, "check_same_run", lambda *arguments: None)
+    monkeypatch.setattr(run_lock, "check_same_run", lambda *arguments: None)
     with open_run(tmp_path, CONFIG) as run:
         (tmp_path / "checkpoints/1").mkdir(parents=True)
         run.finish({"step": 1})
@@ -64,7 +64,7 @@ def test_extension_that_fails_leaves_the_finished_run(tmp_path, monkeypatch):
 
     def extend():
         with open_run(tmp_path, {**CONFIG, "epochs": 3}) as run:
-            run.begin(CARD, [{"step": 1, "a": 1.0}])
+            run.start(CARD, [{"step": 1, "a": 1.0}])
             assert not (tmp_path / "result.json").exists()
             raise UserError("no good")
 

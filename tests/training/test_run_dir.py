@@ -14,7 +14,7 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
-from flax_vision.training import run_dir
+from flax_vision.training import run_lock
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.run_dir import RunDirectory, open_run
 from flax_vision.weights import run_files
@@ -100,7 +100,7 @@ def test_run_begun_without_a_key_has_its_default(tmp_path):
 def test_what_changes_nothing_learned_may_be_another(tmp_path):
     with open_run(tmp_path, {"data": {"on_error": "stop", "name": "folder"}}):
         (tmp_path / "checkpoints/10").mkdir(parents=True)
-    other = {"data": {"on_error": "skip", "name": "folder"}, "report": False}
+    other = {"data": {"on_error": "skip", "name": "folder"}, "write_report": False}
     with open_run(tmp_path, other):
         assert json.loads((tmp_path / "config.json").read_text()) == other
 
@@ -117,12 +117,12 @@ def test_digests_of_the_images_and_no_paths_tell_the_data(other, digits, tmp_pat
     parts = Splits(digits, digits, digits.take(np.arange(10)))
     given = {"init_from": "", "data": {"image_dir": "photos", "tfds_dir": ""}}
     with open_run(tmp_path, given) as run:
-        run.claim_images(parts)
+        run.check_dataset(parts)
         (tmp_path / "checkpoints/10").mkdir(parents=True)
     with open_run(tmp_path, {**given, **other}) as run:
-        run.claim_images(parts)
+        run.check_dataset(parts)
         with pytest.raises(UserError, match="belongs to other images"):
-            run.claim_images(Splits(digits, digits, digits))
+            run.check_dataset(Splits(digits, digits, digits))
 
 
 @pytest.mark.parametrize("again", ["gone", "b/../gone", ""])
@@ -132,7 +132,7 @@ def test_begun_run_keeps_the_model_of_its_beginning(again, tmp_path):
         (tmp_path / "checkpoints/10").mkdir(parents=True)
     with open_run(tmp_path, {"init_from": again}) as run:
         assert run.init_from == "gone"
-        run.begin(CARD, [])
+        run.start(CARD, [])
     assert json.loads((tmp_path / "config.json").read_text()) == {"init_from": "gone"}
 
 
@@ -163,7 +163,7 @@ def test_directory_that_was_removed_is_an_error(tmp_path, digits):
         with pytest.raises(UserError, match=message):
             run.log({"step": 1})
         with pytest.raises(UserError, match=message):
-            run.claim_images(Splits(digits, digits, digits))
+            run.check_dataset(Splits(digits, digits, digits))
         assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
@@ -181,8 +181,8 @@ def test_configuration_that_was_removed_is_written_again(then, tmp_path, capsys)
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"preprocessing": 1}', "{"])
 def test_damaged_metadata_are_named_where_they_are_needed(text, tmp_path):
-    run = run_dir.RunDirectory(tmp_path, CONFIG)
-    initialized = run_dir.RunDirectory(tmp_path, {**CONFIG, "init_from": "other"})
+    run = RunDirectory(tmp_path, CONFIG)
+    initialized = RunDirectory(tmp_path, {**CONFIG, "init_from": "other"})
     (tmp_path / "model_metadata.json").write_text(text)
     assert initialized.metadata() is None  # nothing is begun
     (tmp_path / "checkpoints/10").mkdir(parents=True)
@@ -288,11 +288,11 @@ def test_damaged_identities_of_images(content, digits, tmp_path):
         (tmp_path / "dataset.json").write_text(content)
         message = "dataset.json is damaged .*delete it to go on without comparing the images.$"
         with pytest.raises(UserError, match=message):
-            run.claim_images(Splits(digits, digits, digits))
+            run.check_dataset(Splits(digits, digits, digits))
 
 
 def test_more_epochs_remove_the_result_of_fewer(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_dir, "check_same_run", lambda *arguments: None)
+    monkeypatch.setattr(run_lock, "check_same_run", lambda *arguments: None)
     with open_run(tmp_path, CONFIG) as run:
         run.finish(RESULT)
         (tmp_path / "report").mkdir()
@@ -300,7 +300,7 @@ def test_more_epochs_remove_the_result_of_fewer(tmp_path, monkeypatch):
     with open_run(tmp_path, {**CONFIG, "epochs": 3}) as run:
         assert run.result() is None
         assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
-        run.begin(CARD, [])
+        run.start(CARD, [])
         assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 3
     assert not (tmp_path / "result.json").exists()
     assert not (tmp_path / "report/index.html").exists()
@@ -310,14 +310,14 @@ def test_more_epochs_remove_the_result_of_fewer(tmp_path, monkeypatch):
 def test_processes_with_other_images(digits, tmp_path, monkeypatch):
     parts = Splits(digits, digits, digits.take(np.arange(10)))
     with open_run(tmp_path, CONFIG) as run:
-        run.claim_images(parts)
+        run.check_dataset(parts)
         other = json.dumps(
             {**fingerprint.brief(fingerprint.identities(parts)), "test": "9 images, 0"}
         )
         monkeypatch.setattr(multihost, "gathered", lambda text: [text, text, other])
         message = "the same images: test is '10 images, .{8}' in process 0 and '9 images, 0'"
         with pytest.raises(UserError, match=f"{message} in process 2. Bring those of process 0"):
-            run.claim_images(parts)
+            run.check_dataset(parts)
 
 
 def test_process_that_does_not_see_the_directory_of_the_first(tmp_path, monkeypatch):
@@ -334,23 +334,23 @@ def test_process_waits_until_it_sees_the_directory(tmp_path, monkeypatch):
         (tmp_path / "launches.json").write_bytes(b"[]")
 
     monkeypatch.setattr(multihost, "gathered", lambda text: [written, text])
-    monkeypatch.setattr(run_dir.time, "sleep", wait)
-    run_dir._check_seen(tmp_path)
-    monkeypatch.setattr(run_dir, "_SEEN_SECONDS", 0.0)
+    monkeypatch.setattr(run_lock.time, "sleep", wait)
+    run_lock.check_shared(tmp_path)
+    monkeypatch.setattr(run_lock, "_VISIBLE_SECONDS", 0.0)
     with pytest.raises(UserError, match="process 1 does not see"):
-        run_dir._check_seen(tmp_path / "elsewhere")
+        run_lock.check_shared(tmp_path / "elsewhere")
 
 
 def test_result_is_that_of_the_first(tmp_path, monkeypatch):
     told = iter(["", '{"step": 20}'])  # of no mistake, and the result
     monkeypatch.setattr(multihost, "is_first", lambda: False)
     monkeypatch.setattr(multihost, "gathered", lambda text: [next(told), text])
-    assert run_dir.RunDirectory(tmp_path, CONFIG).result() == {"step": 20}
+    assert RunDirectory(tmp_path, CONFIG).result() == {"step": 20}
 
 
 @pytest.mark.parametrize("name", ["one[1]/run", "what?", "all*", "back\\slash"])
 def test_new_directory_whose_checkpoints_would_not_be_found(name, tmp_path):
-    message = "in its path, by which Orbax.*give another --workdir"
+    message = "in its path, which prevents Orbax.*give another --workdir"
     with pytest.raises(UserError, match=message), open_run(tmp_path / name, CONFIG):
         pass
     assert not any(tmp_path.iterdir())
