@@ -1,10 +1,9 @@
 """The checkpoints of a run, written by Orbax."""
 
-import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +53,9 @@ class Checkpoints:
         with add_file_name(self._directory):
             self._manager = ocp.CheckpointManager(self._directory, options=options)
 
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        with add_file_name(self._directory), disk_errors():
-            yield
-
     def close(self) -> None:
         """Waits until everything is on the disk, and ends the background threads."""
-        with self._named_errors():
+        with add_file_name(self._directory), disk_errors():
             self._manager.close()
 
     def save(self, step: int, state: Any, history: History) -> None:
@@ -78,7 +72,7 @@ class Checkpoints:
         # A copy, because Orbax writes the JSON later, when the history may have grown.
         saved_history = ocp.args.JsonSave(list(history))
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), history=saved_history)
-        with self._named_errors():
+        with add_file_name(self._directory), disk_errors():
             is_saved = self._manager.save(step, args=items)
         if not is_saved:
             raise UserError(
@@ -93,7 +87,7 @@ class Checkpoints:
         Raises:
           OSError: A checkpoint could not be written.
         """
-        with self._named_errors():
+        with add_file_name(self._directory), disk_errors():
             self._manager.wait_until_finished()
 
     def steps(self) -> Sequence[int]:

@@ -63,6 +63,7 @@ def _result_of_export(path: Path) -> dict[str, Any]:
     if reason:
         raise UserError(
             f"{path / run_files.RESULT} is damaged, and the export cannot replace it "
-            f"({reason.rstrip('.')}); delete it to test the best checkpoint again, or give another --workdir."
+            f"({reason.rstrip('.')}); delete it to test the best checkpoint again, or give another "
+            "--workdir."
         )
     return result

@@ -116,19 +116,16 @@ class TrainState(struct.PyTreeNode):
 
     def init_from(self, variables: Mapping[str, Any]) -> "TrainState":
         """Returns the state with some variables replaced, and its average initialized from them."""
-        own = {"params": self.params, **self.statistics}
-        shardings = {path: x.sharding for path, x in flatten_dict(own).items()}
-        placed = {
-            path: jax.device_put(np.asarray(x), shardings[path])
-            for path, x in flatten_dict(variables).items()
-        }
-        statistics = dict(merge_params(own, unflatten_dict(placed)))
+        own = flatten_dict({"params": self.params, **self.statistics})
+        for path, x in flatten_dict(variables).items():
+            own[path] = jax.device_put(np.asarray(x), own[path].sharding)
+        statistics = unflatten_dict(own)
         params = statistics.pop("params")
         average = self.average
         if average is not None:
             # Copies, because a step donates the memory of both.
-            flat = flatten_dict(params)
-            average = unflatten_dict({path: jnp.copy(flat[path]) for path in flatten_dict(average)})
+            names = flatten_dict(average)
+            average = unflatten_dict({name: jnp.copy(own["params", *name]) for name in names})
         return self.replace(params=params, statistics=statistics, average=average)
 
 

@@ -1,4 +1,4 @@
-"""State that is divided among four devices: how much each has, and where a checkpoint goes on."""
+"""A state that is divided among four devices: its memory, its steps and its checkpoints."""
 
 import functools
 from typing import Any
@@ -39,7 +39,7 @@ class Columns(nn.Module):
 
 
 class Wide(nn.Module):
-    """A layer that is worth dividing, and two that are not."""
+    """A layer that is large enough to divide, and two that are not."""
 
     @nn.compact
     def __call__(self, x, train=False):
@@ -76,7 +76,7 @@ def a_batch() -> Batch:
 
 @functools.cache
 def after_a_step(*devices: int) -> tuple[TrainState, Any]:
-    """Returns the state, and the same on the host of every process."""
+    """Returns the state, and a copy on the host of every process."""
     functions = functions_on(*devices)
     rows = functions.partitioner.local_rows(8)
     batch = functions.partitioner.shard_batch(Batch(*(x[rows] for x in a_batch())))
@@ -94,7 +94,7 @@ def numbers(state):
 
 
 def test_each_device_has_a_quarter_of_what_is_large(divided):
-    """Of the kernel, of its momentum and of its average, and of nothing else."""
+    """The kernel, its momentum and its average are divided, and nothing else."""
     state = divided.init(0)
     whole = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     for device in jax.devices():
@@ -102,7 +102,7 @@ def test_each_device_has_a_quarter_of_what_is_large(divided):
 
 
 def test_state_is_born_divided(divided):
-    """No device has the whole of the kernel for a moment."""
+    """No device ever has the whole kernel."""
     with jax.set_mesh(divided.partitioner.mesh):
         memory = divided.init.__wrapped__.lower(0).compile().memory_analysis()
     assert memory.output_size_in_bytes + memory.temp_size_in_bytes < 2 * LARGE
@@ -138,7 +138,7 @@ def test_a_very_large_kernel_is_multiplied_where_it_lies(monkeypatch):
     ],
 )
 def test_checkpoint_goes_on_on_other_devices_to_the_bit(tmp_path, before, after):
-    """Of a state in which a step has moved everything."""
+    """The step before the checkpoint changes every array."""
     state, expected = after_a_step(*before)
     beginning = numbers(functions_on(*before).init(3))
     for part in ("params", "statistics", "opt_state", "average"):

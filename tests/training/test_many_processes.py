@@ -59,12 +59,12 @@ def finish(process: subprocess.Popen, status: int = 0) -> tuple[str, str]:
 
 
 def told(output: str) -> str:
-    """Returns what a run itself says: Gloo's threads mix the pieces of their lines, such as 3."""
+    """Returns the output of a run without the lines of Gloo, whose threads mix their pieces."""
     return GLOO.sub("", output).strip()
 
 
 def curve(workdir: Path) -> list[dict]:
-    """Returns what a run came to after each epoch and at its end, without its times."""
+    """Returns the records of a run's epochs and end, without times."""
     records = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return [{key: record[key] for key in record.keys() - CLOCKS} for record in records]
 

@@ -27,12 +27,12 @@ BATCH = 8
 
 
 class InDoublePrecision:
-    """A network, for steps that are to differ by the mesh alone.
+    """A model whose steps differ by the mesh alone.
 
-    Devices add in another order. In single precision a sum that rounds to the other side of 0 now
-    and then changes the gradient that a ReLU lets through, by up to 1 %, and steps differ more and
-    more; in double precision ten of them differ by 1e-14, or by some 1e-6 where a network computes
-    something in single precision, as LeNet-5 the distances to its codes.
+    Devices add in another order. In single precision a sum can round to the other side of 0. Then
+    the gradient through a ReLU changes by up to 1 %, and the difference grows with each step. In
+    double precision ten steps differ by 1e-14. LeNet-5 computes the distances to its codes in
+    single precision, and differs by 1e-6.
     """
 
     def __init__(self, model):
@@ -86,7 +86,7 @@ def on_each_mesh(name, steps=10):
 
 
 def numbers(state):
-    """What can be compared, on the host."""
+    """Returns the comparable arrays on the host."""
     return jax.device_get(state.replace(key=None, plateau=None))
 
 
@@ -114,7 +114,7 @@ FAMILIES = {
 
 @pytest.fixture
 def smaller(monkeypatch):
-    """Much of small networks is divided, and large ones are made small enough for the tests."""
+    """Divides most of the small models, and makes the large models small."""
     monkeypatch.setattr(partitioning, "_MIN_SIZE", 256)
     monkeypatch.setattr(
         partitioning, "_MIN_SIZE_IN_USE", 1 << 19
@@ -143,7 +143,7 @@ def test_ten_steps_on_four_devices_are_those_on_one(name):
 @pytest.mark.slow
 @pytest.mark.usefixtures("smaller")
 def test_a_step_in_single_precision_on_four_devices_is_that_on_one():
-    """By the forms that are fast on a CPU, within what the gradient of one ReLU may be."""
+    """The CPU kernels are used; the tolerance is the gradient of one ReLU."""
     one, four, divided = on_each_mesh("resnet20", steps=1)
     assert_close(four, one, 0.02)
     assert_close(divided, one, 0.02)
