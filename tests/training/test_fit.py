@@ -279,7 +279,7 @@ def test_stopped_run_goes_on_to_the_same_bits(
     timeless = [name for name in whole if name not in ("train_seconds", "input_wait_fraction")]
     assert {name: result[name] for name in timeless} == {name: whole[name] for name in timeless}
     for there, here in zip(read_metrics(workdir), read_metrics(tmp_path / "stopped"), strict=True):
-        measured = {"epoch_seconds", "input_wait_fraction", "images_per_second"}
+        measured = {"epoch_seconds", "train_seconds", "input_wait_fraction", "images_per_second"}
         assert {k: v for k, v in there.items() if k not in measured} == {
             k: v for k, v in here.items() if k not in measured
         }
