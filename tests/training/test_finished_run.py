@@ -1,4 +1,4 @@
-"""CorruptCheckpointError files of a finished run; the same command writes them again."""
+"""Damaged files of a finished run; the same command writes them again."""
 
 import json
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import chex
 import pytest
 from PIL import Image
-from test_fit import read_metrics, stop_at
+from runs import read_metrics, stop_at
 from tiny_folders import ignore, write
 
 import flax_vision as fv

@@ -11,6 +11,7 @@ import pytest
 from flax_vision.data.batches import Batch, evaluation_batches, training_batches
 from flax_vision.data.dataset import ArrayDataset
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
 from flax_vision.models import alexnet, googlenet, vgg
 from flax_vision.models.registry import create_model
 from flax_vision.runtime.mesh import make_mesh
@@ -18,7 +19,7 @@ from flax_vision.training import partitioning
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
-from flax_vision.training.partitioning import Partitioner
+from flax_vision.training.partitioning import Partitioner, make_partitioner
 from flax_vision.training.schedules import make_plateau
 from flax_vision.training.state import TrainSpec
 from flax_vision.training.step import TrainFunctions
@@ -211,3 +212,10 @@ def test_of_each_batch_a_process_reads_its_own_images_alone(batches_of, rows, di
     for part, batch in zip(own, whole, strict=True):
         jax.tree.map(np.testing.assert_array_equal, part, Batch(*(x[rows] for x in batch)))
     assert {len(places) for places in read} == {4}
+
+
+def test_batch_that_does_not_divide_is_mended_by_all_processes_alike(config, monkeypatch):
+    config.update_from_flattened_dict({"batch_size": 30, "mesh.data": 0})
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match="among 4 devices; give --config.batch_size=32.$"):
+        make_partitioner(config)

@@ -9,7 +9,7 @@ from flax_vision.training import run_lock
 from flax_vision.training.run_dir import open_run
 from flax_vision.weights.saved_model import ModelMetadata
 
-CARD = ModelMetadata("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
+METADATA = ModelMetadata("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}}
 
 
@@ -64,7 +64,7 @@ def test_extension_that_fails_leaves_the_finished_run(tmp_path, monkeypatch):
 
     def extend():
         with open_run(tmp_path, {**CONFIG, "epochs": 3}) as run:
-            run.start(CARD, [{"step": 1, "a": 1.0}])
+            run.start(METADATA, [{"step": 1, "a": 1.0}])
             assert not (tmp_path / "result.json").exists()
             raise UserError("no good")
 

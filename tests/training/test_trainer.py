@@ -5,6 +5,7 @@ import types
 import jax
 import pytest
 
+from flax_vision.errors import UserError
 from flax_vision.training import poll, trainer
 from flax_vision.training.build import build_experiment
 from flax_vision.training.display import Display
@@ -13,6 +14,7 @@ from flax_vision.training.run_dir import open_run
 from flax_vision.training.signals import Interrupted, Interruption
 from flax_vision.training.step import TrainFunctions
 from flax_vision.training.trainer import Trainer
+from flax_vision.weights.saved_model import load_metadata
 
 
 @pytest.mark.parametrize("devices", [1, 2])
@@ -98,3 +100,20 @@ def test_stop_between_decisions_is_noticed_at_the_next(config, tmp_path, two_pro
     with pytest.raises(Interrupted, match="stopped by SIGTERM after step 6 of 12"):
         train(config, tmp_path, send_signal, interruption)
     assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_path):
+    config.init_from = str(finished[0])
+    checkpoint = tmp_path / "checkpoints/3"
+    checkpoint.mkdir(parents=True)
+    experiment = build_experiment(config, lambda *report: None, saved=load_metadata(finished[0]))
+    assert experiment.init_variables is None
+    checkpoint.rmdir()
+    with (
+        open_run(tmp_path, config.to_dict()) as directory,
+        Display() as display,
+        Interruption() as interruption,
+        Trainer(experiment, directory, display, interruption) as run,
+        pytest.raises(UserError, match="has no checkpoint to go on from; give another --workdir"),
+    ):
+        run.start()
