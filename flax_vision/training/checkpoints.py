@@ -158,10 +158,7 @@ class Checkpoints:
         for later in self.steps():
             if later > step:
                 moved = self._set_aside(later)
-                warn(
-                    f"checkpoint {later} belongs to another run, because this one is at step "
-                    f"{step:,} (it was moved to {moved})"
-                )
+                warn(f"checkpoint {later} is later than step {step:,}; it was moved to {moved}")
 
     def _add_checksums(self) -> None:
         """Adds the checksums to a complete checkpoint before it becomes visible."""

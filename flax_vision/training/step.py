@@ -138,7 +138,7 @@ class TrainFunctions:
         loss_and_grad = jax.value_and_grad(self._loss_fn(state, batch), has_aux=True)
         params = trained(state.params, self._spec.frozen)
         (loss, (totals, statistics)), grads = loss_and_grad(self._gather(params))
-        grads = self._constrain(grads, self.partitioner.state_shardings(grads))
+        grads = self._constrain(grads, self.partitioner.state_shardings)
         updates, opt_state = self._spec.optimizer.update(
             grads, state.opt_state, params, learning_rate=self.learning_rate(state)
         )
@@ -163,12 +163,12 @@ class TrainFunctions:
 
         Without the constraint XLA may gather the images of a convolution instead of its kernel.
         """
-        return self._constrain(params, self.partitioner.use_shardings(params))
+        return self._constrain(params, self.partitioner.use_shardings)
 
-    def _constrain(self, tree: Any, shardings: Any) -> Any:
+    def _constrain(self, tree: Any, shardings: Callable[[Any], Any]) -> Any:
         if self.partitioner.mesh.size == 1:
             return tree
-        return jax.lax.with_sharding_constraint(tree, shardings)
+        return jax.lax.with_sharding_constraint(tree, shardings(tree))
 
     def _train_steps(self, state: TrainState, batches: Batch) -> TrainState:
         state, _ = jax.lax.scan(lambda s, batch: (self._train_step(s, batch), None), state, batches)

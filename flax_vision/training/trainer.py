@@ -5,6 +5,7 @@ import signal
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -30,30 +31,31 @@ from flax_vision.weights import saved_model
 from flax_vision.weights.run_checkpoints import CorruptCheckpointError, History, epoch_rank
 
 
+@dataclass
 class Trainer:
-    """A run: call `start`, `train` and `finish` in this order."""
+    """A run: call `start`, `train` and `finish` in this order.
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        directory: RunDirectory,
-        display: Display,
-        interruption: Interruption,
-    ) -> None:
-        self._experiment = experiment
-        self._config = experiment.config
-        self._functions = experiment.functions
-        self._partitioner = experiment.functions.partitioner
-        self._directory = directory
-        self._display = display
-        self._interruption = interruption
+    Attributes:
+      experiment: Data, model and functions.
+      directory: Directory of the run.
+      display: Display of the progress.
+      interruption: Signals that ask the run to stop.
+    """
+
+    experiment: Experiment
+    directory: RunDirectory
+    display: Display
+    interruption: Interruption
+
+    def __post_init__(self) -> None:
+        self._config, self._functions = self.experiment.config, self.experiment.functions
+        self._partitioner = self._functions.partitioner
         self._history: History = []
         self._state: TrainState
         self._step, self._poll = 0, Poll()
-        directory.check_exists()
-        self._checkpoints = Checkpoints(
-            directory.checkpoints, self._config.checkpoint.max_to_keep, self._best_step
-        )
+        self.directory.check_exists()
+        max_to_keep = self._config.checkpoint.max_to_keep
+        self._checkpoints = Checkpoints(self.directory.checkpoints, max_to_keep, self._best_step)
         self._saved_at = self._epoch_started_at = time.monotonic()
 
     def __enter__(self) -> "Trainer":
@@ -65,11 +67,11 @@ class Trainer:
             if not is_lost or multihost.count() == 1:  # else a save may wait for a dead process
                 self._checkpoints.close()
         finally:
-            self._directory.check_exists()  # this error explains the others
+            self.directory.check_exists()  # this error explains the others
 
     def start(self) -> None:
         """Restores the newest checkpoint or initializes the state, and compiles the functions."""
-        functions, experiment, display = self._functions, self._experiment, self._display
+        functions, experiment, display = self._functions, self.experiment, self.display
         restored = self._checkpoints.restore_newest(functions.state, display.warning)
         if restored is None:
             self._state = self._init_state()
@@ -78,7 +80,7 @@ class Trainer:
             self._step = int(self._state.step)
             self._checkpoints.set_aside_after(self._step, display.warning)
             display.line(f"going on from step {self._step:,}")
-        self._directory.start(experiment.metadata, self._history)
+        self.directory.start(experiment.metadata, self._history)
         hardware = f"{onednn_library.describe()}; {environment.describe()}"
         for line in (experiment.summary(), *experiment.notes, hardware):
             display.line(line)
@@ -90,10 +92,10 @@ class Trainer:
         self._epoch_started_at = time.monotonic()
 
     def _init_state(self) -> TrainState:
-        variables = self._experiment.init_variables
+        variables = self.experiment.init_variables
         if variables is None:
             raise UserError(
-                f"{self._directory.checkpoints} has no checkpoint to go on from; give another "
+                f"{self.directory.checkpoints} has no checkpoint to go on from; give another "
                 "--workdir to start again."
             )
         return self._functions.init(self._config.seed).init_from(variables)
@@ -111,9 +113,9 @@ class Trainer:
         self._history.append(record)
         error = np.float32(1 - record.get("validation/top1", np.nan))
         self._state = self._functions.end_epoch(self._state, error)
-        self._directory.log(record)
-        self._display.epoch(record, self._config.epochs, self._experiment.total_steps)
-        self._display.left_out(self._experiment.splits.left_out())
+        self.directory.log(record)
+        self.display.epoch(record, self._config.epochs, self.experiment.total_steps)
+        self.display.left_out(self.experiment.splits.left_out())
         is_best = "validation/top1" in record and self._best_step() == self._step
         (saves,) = multihost.agreed(is_best or self._is_save_due)
         if saves:
@@ -123,12 +125,12 @@ class Trainer:
         """Tests and exports the best model, and returns the result of the run."""
         self._checkpoints.wait()
         best, state = self._restore_best()
-        splits = self._experiment.splits
+        splits = self.experiment.splits
         totals = self._evaluate(state.variables, splits.test)
         averages = totals.averages()
         if not has_top5(len(splits.test.class_names)):
             del averages["top5"]
-        self._display.left_out(splits.left_out())
+        self.display.left_out(splits.left_out())
         result = {
             "step": self._step,
             "best_epoch": best["epoch"],
@@ -141,15 +143,15 @@ class Trainer:
             ),
         }
         self._export(state, result)
-        self._directory.finish(result)
+        self.directory.finish(result)
         return result
 
     def _export(self, state: TrainState, result: dict[str, Any]) -> None:
-        metadata = dataclasses.replace(self._experiment.metadata, metrics=result)
+        metadata = dataclasses.replace(self.experiment.metadata, metrics=result)
         variables = self._partitioner.all_gather(state.variables)
         if multihost.is_first():
-            with add_file_name(self._directory.export):
-                saved_model.save(self._directory.export, metadata, variables)
+            with add_file_name(self.directory.export):
+                saved_model.save(self.directory.export, metadata, variables)
 
     def _train_epoch(self, epoch: int) -> dict[str, Any]:
         """Trains the rest of an epoch and returns its record.
@@ -163,7 +165,7 @@ class Trainer:
                 self._stop_if_asked()
             self._train_step(batch)
             if is_poll:
-                shows, saves = multihost.agreed(self._display.is_due, self._is_save_due)
+                shows, saves = multihost.agreed(self.display.is_due, self._is_save_due)
                 if shows:
                     self._show_progress(epoch, meter)
                 if saves:
@@ -186,7 +188,7 @@ class Trainer:
         else:
             self._state = self._functions.train_steps(self._state, batch)
             self._step += len(batch.labels)
-        if not self._experiment.splits.train.in_memory:
+        if not self.experiment.splits.train.in_memory:
             # Queued steps would hold their images and hide how long the next batch takes.
             jax.block_until_ready(self._state.step)
 
@@ -196,8 +198,8 @@ class Trainer:
 
     def _train_batches(self, epoch: int) -> Iterator[Batch]:
         """Yields the rest of an epoch's batches on the devices."""
-        config, train = self._config, self._experiment.splits.train
-        start = self._step - epoch * self._experiment.steps_per_epoch
+        config, train = self._config, self.experiment.splits.train
+        start = self._step - epoch * self.experiment.steps_per_epoch
         if config.optimizer.name == "levenberg_marquardt" and not start:
             chosen = samples(train, config.optimizer.curvature_samples, config.seed, epoch)
             chosen = self._partitioner.replicate(chosen)
@@ -208,7 +210,7 @@ class Trainer:
         return map(self._partitioner.shard_batch, batches)
 
     def _validate(self) -> dict[str, float]:
-        validation = self._experiment.splits.validation
+        validation = self.experiment.splits.validation
         if not len(validation):
             return {}
         averages = self._evaluate(self._state.variables, validation).averages()
@@ -221,9 +223,9 @@ class Trainer:
         return total(self._functions.eval_step, variables, sharded, self._stop_if_due)
 
     def _show_progress(self, epoch: int, meter: ThroughputMeter) -> None:
-        name, steps = f"{epoch + 1}/{self._config.epochs}", self._experiment.total_steps
+        name, steps = f"{epoch + 1}/{self._config.epochs}", self.experiment.total_steps
         averages = self._finite_totals().averages()
-        self._display.training(name, self._step, steps, averages, meter)
+        self.display.training(name, self._step, steps, averages, meter)
 
     def _finite_totals(self) -> Totals:
         """Returns the totals of the epoch so far; raises a UserError for a loss not finite."""
@@ -242,11 +244,11 @@ class Trainer:
                 try:
                     state, _ = self._checkpoints.restore(record["step"], self._functions.state)
                 except CorruptCheckpointError as damage:
-                    self._display.warning(f"{damage}; taking the next best epoch")
+                    self.display.warning(f"{damage}; taking the next best epoch")
                 else:
                     return record, state
         raise UserError(
-            f"no checkpoint of a finished epoch in {self._directory.path} can be read; the same "
+            f"no checkpoint of a finished epoch in {self.directory.path} can be read; the same "
             "command goes on from the newest that is whole."
         )
 
@@ -257,7 +259,7 @@ class Trainer:
     def _save(self) -> None:
         if not is_finite(self._state):
             raise self._not_finite(int(self._state.bad_step) or self._step)
-        self._directory.restore_config()
+        self.directory.restore_config()
         self._checkpoints.save(self._step, self._state, self._history)
         self._saved_at = time.monotonic()
 
@@ -266,7 +268,7 @@ class Trainer:
             self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
-        number = self._poll.decide(self._interruption.signal or 0)
+        number = self._poll.decide(self.interruption.signal or 0)
         if not number:
             return
         self._save()
@@ -275,7 +277,7 @@ class Trainer:
         raise Interrupted(
             stopped_by,
             f"stopped by {stopped_by.name} after step {self._step:,} of "
-            f"{self._experiment.total_steps:,}; all of it is saved in {self._directory.path}. "
+            f"{self.experiment.total_steps:,}; all of it is saved in {self.directory.path}. "
             "Give the same command again to go on.",
             is_common=True,
         )
@@ -283,7 +285,7 @@ class Trainer:
     def _not_finite(self, step: int) -> UserError:
         rate = self._config.schedule.lr
         self._checkpoints.wait()
-        steps, epoch = self._checkpoints.steps(), (step - 1) // self._experiment.steps_per_epoch + 1
+        steps, epoch = self._checkpoints.steps(), (step - 1) // self.experiment.steps_per_epoch + 1
         return UserError(
             f"the loss is not finite at step {step:,} (epoch {epoch}). Likely causes: a learning "
             f"rate that is too high (config.schedule.lr is {rate}; try {rate / 10:g}), or "

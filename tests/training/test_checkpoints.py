@@ -251,9 +251,8 @@ def test_later_checkpoints_than_that_of_the_run_are_moved_aside(name, saved, tmp
     saved.set_aside_after(10, warnings.append)
     assert saved.steps() == [10]
     assert len(warnings) == 2
-    assert f"checkpoint {name} belongs to another run, because this one is at step 10" in " ".join(
-        warnings
-    )
+    message = f"checkpoint {name} is later than step 10; it was moved to "
+    assert message in " ".join(warnings)
     assert (tmp_path / "checkpoints.damaged" / name).is_dir()
     saved.save(15, make_state(15), [{"step": 15}])
     saved.wait()
