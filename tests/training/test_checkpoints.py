@@ -34,8 +34,8 @@ ABSTRACT = jax.tree.map(
 def open_checkpoints(tmp_path):
     opened = []
 
-    def open_checkpoints(keep=2, best=lambda: None) -> Checkpoints:
-        opened.append(Checkpoints(tmp_path / "checkpoints", keep, best))
+    def open_checkpoints(max_to_keep=2, best=lambda: None) -> Checkpoints:
+        opened.append(Checkpoints(tmp_path / "checkpoints", max_to_keep, best))
         return opened[-1]
 
     yield open_checkpoints
@@ -70,7 +70,7 @@ def test_nothing_saved_is_nothing_found(open_checkpoints):
 
 
 def test_newest_few_and_the_best_are_kept(open_checkpoints):
-    checkpoints = open_checkpoints(keep=2, best=lambda: 2)
+    checkpoints = open_checkpoints(max_to_keep=2, best=lambda: 2)
     for step in range(1, 7):
         checkpoints.save(step, make_state(step), [])
     checkpoints.wait()
@@ -84,7 +84,7 @@ def test_step_that_is_saved_already_is_not_saved_again(saved):
 
 
 def test_history_may_grow_while_it_is_written(open_checkpoints):
-    checkpoints, history = open_checkpoints(keep=20), []
+    checkpoints, history = open_checkpoints(max_to_keep=20), []
     for step in range(10):
         checkpoints.save(step, make_state(step), history)
         history.append({"step": step})

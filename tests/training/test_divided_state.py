@@ -70,8 +70,8 @@ def bytes_of(state, device) -> int:
 
 def a_batch() -> Batch:
     images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1), np.uint8)
-    labels, place = np.arange(8, dtype=np.int32) % 4, np.arange(8, dtype=np.int32)
-    return Batch(images, labels, np.ones(8, bool), place)
+    labels, indices = np.arange(8, dtype=np.int32) % 4, np.arange(8, dtype=np.int32)
+    return Batch(images, labels, np.ones(8, bool), indices)
 
 
 @functools.cache

@@ -32,8 +32,8 @@ def test_run_resumes_without_the_model_of_init_from(config, finished, tmp_path, 
     assert saved["init_from"] == str(begin_with)
     ways = (tmp_path / "whole", tmp_path / "stopped")
     chex.assert_trees_all_equal(*(fv.load(workdir)[1] for workdir in ways))
-    cards = [(workdir / "model_metadata.json").read_text() for workdir in ways]
-    assert cards[0] == cards[1]
+    texts = [(workdir / "model_metadata.json").read_text() for workdir in ways]
+    assert texts[0] == texts[1]
 
 
 @pytest.mark.parametrize("step", [1, 4, 6])

@@ -82,7 +82,10 @@ def after_steps(functions, shape, steps=10):
 
 def on_each_mesh(name, steps=10):
     """Returns the states on one device, on four, and divided among four."""
-    shape, meshes = FAMILIES[name], (placed(1), placed(4), placed(4, fsdp=True))
+    shape, meshes = (
+        FAMILIES[name],
+        (partitioner_on(1), partitioner_on(4), partitioner_on(4, fsdp=True)),
+    )
     return [after_steps(functions_for(name, shape, mesh), shape, steps) for mesh in meshes]
 
 
@@ -91,7 +94,7 @@ def numbers(state):
     return jax.device_get(state.replace(key=None, plateau=None))
 
 
-def placed(devices, fsdp=False):
+def partitioner_on(devices, fsdp=False):
     return Partitioner(make_mesh(data=devices), fsdp)
 
 
@@ -135,9 +138,9 @@ def test_ten_steps_on_four_devices_are_those_on_one(name):
     one, four, divided = on_each_mesh(name)
     assert {x.dtype for x in jax.tree.leaves(one.params)} == {np.dtype(np.float64)}
     assert_close(four, one)
-    places = [x.sharding.spec for x in jax.tree.leaves(divided.params) if x.size >= 256]
-    assert len(places) >= 3
-    assert sum("data" in place for place in places) > len(places) / 2
+    specs = [x.sharding.spec for x in jax.tree.leaves(divided.params) if x.size >= 256]
+    assert len(specs) >= 3
+    assert sum("data" in spec for spec in specs) > len(specs) / 2
     assert_close(divided, one)
 
 
@@ -154,7 +157,9 @@ def test_a_step_in_single_precision_on_four_devices_is_that_on_one():
 def test_divided_vgg16_takes_a_third_of_what_it_takes_whole_while_it_steps():
     """A quarter is its state; besides there are the images' maps, and a layer's whole kernel."""
     whole, divided = [
-        functions_for("vgg16", (224, 224, 3), placed(4, fsdp)).compile_training().memory_analysis()
+        functions_for("vgg16", (224, 224, 3), partitioner_on(4, fsdp))
+        .compile_training()
+        .memory_analysis()
         for fsdp in (False, True)
     ]
     assert divided.argument_size_in_bytes < 0.26 * whole.argument_size_in_bytes
@@ -184,13 +189,13 @@ def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
     assert ("data" in in_use.spec) == fsdp
     kernel = state.params["fc7"]["kernel"]
     assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
-    assert_close(state, after_steps(functions_for("alexnet", shape, placed(1)), shape))
+    assert_close(state, after_steps(functions_for("alexnet", shape, partitioner_on(1)), shape))
 
 
 @pytest.mark.parametrize("devices", [1, 2])
 def test_shard_batch_divides_every_array_among_the_devices(devices):
     batch = batch_of((8, 8, 1))
-    sharded = placed(devices).shard_batch(batch)
+    sharded = partitioner_on(devices).shard_batch(batch)
     for array, expected in zip(sharded, batch, strict=True):
         assert array.sharding.num_devices == devices
         np.testing.assert_array_equal(array, expected)
@@ -209,8 +214,8 @@ def test_of_each_batch_a_process_reads_its_own_images_alone(batches_of, rows, di
         lambda self, each, epoch: read.extend(each) or views(self, each, epoch),
     )
     own = list(batches_of(images, 8, rows=np.array(rows)))
-    for part, batch in zip(own, whole, strict=True):
-        jax.tree.map(np.testing.assert_array_equal, part, Batch(*(x[rows] for x in batch)))
+    for shard, batch in zip(own, whole, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, shard, Batch(*(x[rows] for x in batch)))
     assert {len(places) for places in read} == {4}
 
 

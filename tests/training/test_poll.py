@@ -47,15 +47,15 @@ def test_several_processes_decide_at_every_slow_step(clock, monkeypatch):
 
 
 def test_other_processes_take_the_steps_of_the_first(clock, monkeypatch):
-    told = []
+    sent = []
 
     def agreed(value, steps):
-        told.append((value, steps))
+        sent.append((value, steps))
         return 15, 3
 
     processes(monkeypatch, agreed, is_first=False)
     poll = Poll()
     assert poll.is_due()
     assert poll.decide(2) == 15
-    assert told == [(2, 1)]
+    assert sent == [(2, 1)]
     assert [poll.is_due() for _ in range(3)] == [False, False, True]

@@ -67,22 +67,22 @@ def test_result_is_there_when_the_run_is_finished(tmp_path):
         assert run.result() == RESULT
 
 
-OF_PLACES = [
+OTHER_PATHS = [
     {"data": {"image_dir": "b/photos"}},
     {"data": {"image_dir": "photos/"}},
     {"data": {"tfds_dir": "/else/where"}},
 ]
 
 
-@pytest.mark.parametrize("other", OF_PLACES)
+@pytest.mark.parametrize("other", OTHER_PATHS)
 def test_digests_of_the_images_and_no_paths_tell_the_data(other, digits, tmp_path):
-    parts = Splits(digits, digits, digits.take(np.arange(10)))
+    splits = Splits(digits, digits, digits.take(np.arange(10)))
     given = {"init_from": "", "data": {"image_dir": "photos", "tfds_dir": ""}}
     with open_run(tmp_path, given) as run:
-        run.check_dataset(parts)
+        run.check_dataset(splits)
         (tmp_path / "checkpoints/10").mkdir(parents=True)
     with open_run(tmp_path, {**given, **other}) as run:
-        run.check_dataset(parts)
+        run.check_dataset(splits)
         with pytest.raises(UserError, match="belongs to other images"):
             run.check_dataset(Splits(digits, digits, digits))
 
@@ -196,20 +196,20 @@ def test_more_epochs_remove_the_result_of_fewer(tmp_path, monkeypatch):
 
 
 def test_processes_with_other_images(digits, tmp_path, monkeypatch):
-    parts = Splits(digits, digits, digits.take(np.arange(10)))
+    splits = Splits(digits, digits, digits.take(np.arange(10)))
     with open_run(tmp_path, CONFIG) as run:
-        run.check_dataset(parts)
+        run.check_dataset(splits)
         other = json.dumps(
-            {**fingerprint.brief(fingerprint.identities(parts)), "test": "9 images, 0"}
+            {**fingerprint.brief(fingerprint.identities(splits)), "test": "9 images, 0"}
         )
         monkeypatch.setattr(multihost, "gathered", lambda text: [text, text, other])
         message = "the same images: test is '10 images, .{8}' in process 0 and '9 images, 0'"
         with pytest.raises(UserError, match=f"{message} in process 2. Bring those of process 0"):
-            run.check_dataset(parts)
+            run.check_dataset(splits)
 
 
 def test_result_is_that_of_the_first(tmp_path, monkeypatch):
-    told = iter(["", '{"step": 20}'])  # of no mistake, and the result
+    replies = iter(["", '{"step": 20}'])  # no error, then the result
     monkeypatch.setattr(multihost, "is_first", lambda: False)
-    monkeypatch.setattr(multihost, "gathered", lambda text: [next(told), text])
+    monkeypatch.setattr(multihost, "gathered", lambda text: [next(replies), text])
     assert RunDirectory(tmp_path, CONFIG).result() == {"step": 20}

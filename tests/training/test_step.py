@@ -175,7 +175,7 @@ def test_parameters_that_are_not_finite_are_found_before_the_loss(batch):
 
 
 class WithHeads(nn.Module):
-    """A linear network that keeps its logits once more, as an auxiliary head."""
+    """A linear model with its logits as an auxiliary head too."""
 
     @nn.compact
     def __call__(self, images, *, train=False):
@@ -195,7 +195,7 @@ def test_auxiliary_heads_add_their_share_of_the_gradient(batch):
     np.testing.assert_allclose(
         more.params["linear"]["Dense_0"]["kernel"], kernel + 1.5 * change, rtol=1e-5, atol=1e-7
     )
-    # What is reported is the loss of the network proper.
+    # The reported loss excludes auxiliary heads.
     assert float(more.totals.loss) == pytest.approx(float(once.totals.loss), rel=1e-6)
 
 
@@ -237,7 +237,7 @@ def test_several_steps_at_once_are_the_same_steps(batch):
 
 
 def test_augmentation_depends_on_seed_epoch_and_image_alone(batch):
-    """The same image in another place of another batch of the same epoch is the same image."""
+    """The position of an image in its epoch does not change its augmentation."""
     seen = []
 
     class Spy(nn.Module):
