@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from flax_vision.cli.training_display import TrainingDisplay
 from flax_vision.data.batches import training_batches
-from flax_vision.training.build import prepare
+from flax_vision.training.build import build_experiment
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
 
@@ -43,17 +43,17 @@ def whole(config: ConfigDict) -> float:
 
 def bare(config: ConfigDict) -> float:
     """Returns the steps a second of the compiled step alone, on as many steps."""
-    setup = prepare(config, lambda *report: None)
-    setup.program.compile()
-    batch = next(training_batches(setup.parts.train, config.batch_size, config.seed, 0))
+    experiment = build_experiment(config, lambda *report: None)
+    experiment.functions.compile()
+    batch = next(training_batches(experiment.splits.train, config.batch_size, config.seed, 0))
     batch = jax.device_put(batch)
-    state = setup.program.train_step(setup.program.init(config.seed), batch)
+    state = experiment.functions.train_step(experiment.functions.init(config.seed), batch)
     jax.block_until_ready(state)
     start = time.monotonic()
-    for _ in range(setup.total_steps):
-        state = setup.program.train_step(state, batch)
+    for _ in range(experiment.total_steps):
+        state = experiment.functions.train_step(state, batch)
     jax.block_until_ready(state)
-    return setup.total_steps / (time.monotonic() - start)
+    return experiment.total_steps / (time.monotonic() - start)
 
 
 def main() -> None:

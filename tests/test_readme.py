@@ -20,8 +20,8 @@ from flax_vision.cli import train
 from flax_vision.cli.main import main as flax_vision_main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import model_options
-from flax_vision.training.build import make_partitioner
 from flax_vision.training.config_loader import load_config
+from flax_vision.training.partitioning import make_partitioner
 from flax_vision.weights import import_weights, saved_model
 from flax_vision.weights.export import export
 from flax_vision.weights.pretrained import PretrainedWeights, Transforms

@@ -5,16 +5,9 @@ from typing import Any
 
 from flax_vision.errors import UserError
 from flax_vision.runtime.terminal import print_warning
-from flax_vision.weights import saved_model
+from flax_vision.weights import run_files, saved_model
 from flax_vision.weights.run_checkpoints import History, saved_steps
-from flax_vision.weights.run_files import (
-    RESULT,
-    read_result,
-    recover_history,
-    result_problem,
-    to_json,
-    write_file,
-)
+from flax_vision.weights.run_files import recover_history
 
 
 def read_finished(path: Path) -> dict[str, Any] | None:
@@ -27,13 +20,13 @@ def read_finished(path: Path) -> dict[str, Any] | None:
       UserError: Both the result and the export are damaged.
     """
     try:
-        result = read_result(path, "it is written again from the export")
+        result = run_files.read_result(path, "it is written again from the export")
         is_finished = result is not None and _has_export(path)
         return result if is_finished else None
     except UserError as damage:
         result = _result_of_export(path)
         print_warning(damage)
-        write_file(path / RESULT, to_json(result))
+        run_files.write_file(path / run_files.RESULT, run_files.to_json(result))
         return result
 
 
@@ -64,12 +57,13 @@ def _result_of_export(path: Path) -> dict[str, Any]:
     """Returns the result from the metadata of a run's exported model."""
     try:
         result = dict(saved_model.load_metadata(path / "export").metrics)
-        reason = result_problem(result)
+        reason = run_files.result_problem(result)
     except (UserError, TypeError, ValueError) as error:
         reason = str(error)
     if reason:
         raise UserError(
-            f"{path / RESULT} is damaged, and the export cannot replace it ({reason.rstrip('.')}); "
-            "delete it to test the best checkpoint again, or give another --workdir."
+            f"{path / run_files.RESULT} is damaged, and the export cannot replace it "
+            f"({reason.rstrip('.')}); delete it to test the best checkpoint again, or give another "
+            "--workdir."
         )
     return result

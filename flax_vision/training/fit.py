@@ -8,10 +8,11 @@ from ml_collections import ConfigDict
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.runtime import multihost
 from flax_vision.runtime.paths import to_path
-from flax_vision.training.build import make_partitioner, prepare
+from flax_vision.training.build import build_experiment
 from flax_vision.training.config_loader import check_config
 from flax_vision.training.config_schema import DATA_PATHS, flatten
 from flax_vision.training.data_pipeline import load_data
+from flax_vision.training.partitioning import make_partitioner
 from flax_vision.training.progress import TrainingObserver
 from flax_vision.training.run_dir import RunDirectory, open_run
 from flax_vision.training.signals import Interruption
@@ -48,7 +49,7 @@ def fit(
             result, test_images = _train(config, directory, observer)
         else:
             if directory.data_moved:
-                directory.claim_images(load_data(config, observer.reading))
+                directory.check_dataset(load_data(config, observer.reading))
             observer.line("this run is finished; its result:")
         title = f"{config.model.name} on {config.data.name}"
         observer.result(title, result, directory.export, test_images)
@@ -63,11 +64,11 @@ def _train(
         with interruption.reading():
             on_progress = _stoppable(observer.reading, interruption)
             metadata = directory.metadata()
-            setup = prepare(config, on_progress, directory.claim_images, metadata)
-        with Trainer(setup, directory, observer, interruption) as trainer:
+            experiment = build_experiment(config, on_progress, directory.check_dataset, metadata)
+        with Trainer(experiment, directory, observer, interruption) as trainer:
             trainer.start()
             trainer.train()
-            return trainer.finish(), setup.parts.test
+            return trainer.finish(), experiment.splits.test
 
 
 def _check_same_settings(config: ConfigDict, workdir: Path) -> None:

@@ -3,23 +3,23 @@
 import contextlib
 import shutil
 from pathlib import Path
-from types import TracebackType
 
 from flax_vision.training.tensorboard import PATTERN
+from flax_vision.weights import run_files
 from flax_vision.weights.run_checkpoints import saved_steps
-from flax_vision.weights.run_files import (
-    CONFIG,
-    DATASET,
-    LAUNCHES,
-    METADATA,
-    METRICS,
-    REPORT_PAGE,
-    RESULT,
-)
 
 LOCK = "run.lock"
 
-_FILES = (CONFIG, LAUNCHES, DATASET, METADATA, METRICS, RESULT, REPORT_PAGE, LOCK)
+_FILES = (
+    run_files.CONFIG,
+    run_files.LAUNCHES,
+    run_files.DATASET,
+    run_files.METADATA,
+    run_files.METRICS,
+    run_files.RESULT,
+    run_files.REPORT_PAGE,
+    LOCK,
+)
 """Files that a run writes or removes before its first checkpoint; the lock is removed last."""
 
 
@@ -43,17 +43,14 @@ class Rollback:
         self._steps = set(saved_steps(self._path))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is None:
             return
         with contextlib.suppress(OSError):
-            if not self._has_own_files():
-                self._remove_recreated()
+            if not any(path.exists() for path in self._contents):
+                # Another process removed the directory, and a checkpoint was saved afterwards.
+                shutil.rmtree(self._path / "checkpoints")
+                self._path.rmdir()
             elif not self._has_progressed():
                 self._undo()
 
@@ -72,19 +69,11 @@ class Rollback:
             elif content is not None and (not path.is_file() or path.read_bytes() != content):
                 path.write_bytes(content)
 
-    def _remove_recreated(self) -> None:
-        """Removes the checkpoints that were saved after another process removed the directory."""
-        shutil.rmtree(self._path / "checkpoints")
-        self._path.rmdir()
-
-    def _has_own_files(self) -> bool:
-        return any(path.exists() for path in self._contents)
-
     def _list_others(self) -> set[Path]:
         return {*self._path.glob(PATTERN), *self._path.glob("checkpoints")}
 
     def _has_progressed(self) -> bool:
         """Returns whether there is a new checkpoint or a new result."""
-        result = self._path / RESULT
+        result = self._path / run_files.RESULT
         has_result = result.is_file() and result.read_bytes() != self._contents[result]
         return has_result or not self._steps.issuperset(saved_steps(self._path))

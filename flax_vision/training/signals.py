@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: end a process at once, or after a step."""
+"""Handlers of Ctrl-C and SIGTERM, which end a process at once or after a step."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ _CLEAR_LINE_AND_SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
 
 
 def stop_at_once_on_ctrl_c() -> None:
-    """Makes Ctrl-C end this process at once; see `process.handle_ctrl_c`.
+    """Makes Ctrl-C end this process at once; see `environment.handle_ctrl_c`.
 
     Python's own handler raises an exception. JAX's callback of the garbage collector swallows it.
     """
@@ -37,8 +37,8 @@ class Interrupted(Exception):  # noqa: N818 - not an error
     """Raised when a run was asked to stop and has saved its state.
 
     Attributes:
-      signal: what asked it to.
-      is_common: whether all processes of the run raise it together.
+      signal: Signal that asked the run to stop.
+      is_common: Whether all processes of the run raise it together.
     """
 
     def __init__(self, number: signal.Signals, message: str, is_common: bool = False) -> None:
@@ -48,12 +48,12 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 
 
 class Interruption:
-    """While it is entered, the first Ctrl-C or SIGTERM is remembered; the second acts at once.
+    """Context in which the first Ctrl-C or SIGTERM is remembered, and the second acts at once.
 
     Signals that were ignored before, as in a background job, stay ignored.
 
     Attributes:
-      signal: the first signal that came, or None.
+      signal: First signal; None before it.
     """
 
     def __init__(self) -> None:
@@ -62,8 +62,8 @@ class Interruption:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-        self._previous = {number: signal.signal(number, self._remember) for number in heard}
+        active = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._remember) for number in active}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -78,11 +78,11 @@ class Interruption:
         """
         self._is_reading, hook = True, sys.unraisablehook
 
-        def pass_on(lost: Any) -> None:
+        def report_others(lost: Any) -> None:
             if not isinstance(lost.exc_value, Interrupted):
                 hook(lost)
 
-        sys.unraisablehook = pass_on
+        sys.unraisablehook = report_others
         try:
             yield
         finally:
@@ -100,7 +100,7 @@ class Interruption:
         self._restore()
         if self._is_reading:
             self.stop_reading()
-        # Not print, which must not be called again in the middle of a call.
+        # print() is not reentrant.
         with contextlib.suppress(OSError):  # a full disk must not prevent the save
             os.write(2, b"stopping after this step; press Ctrl-C again to stop at once\n")
 

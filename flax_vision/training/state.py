@@ -1,4 +1,4 @@
-"""What a run is trained by, and everything that decides what it does next."""
+"""The fixed specification of a training step, and the state that each step changes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,32 +8,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 from flax import struct
 from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
 
 from flax_vision.data.augmentation import Augmentation
+from flax_vision.errors import UserError
 from flax_vision.evaluation.metrics import Totals
+from flax_vision.models.lenet import LeNet5
 from flax_vision.training.freeze import Layer, merge_params
-from flax_vision.training.levenberg_marquardt import Curvature
-from flax_vision.training.losses import Loss
+from flax_vision.training.levenberg_marquardt import Curvature, make_curvature
+from flax_vision.training.losses import Loss, make_loss
+from flax_vision.training.optimizers import make_optimizer
+from flax_vision.training.schedules import make_plateau, make_schedule
 
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """How a network is trained.
+    """Loss, optimizer, schedule and augmentation of a run.
 
     Attributes:
-      loss: what is minimised.
-      optimizer: how; its `update` takes the rate as `learning_rate`.
-      schedule: the learning rate by step.
-      plateau: lowers it besides; see `make_plateau`.
-      steps_per_epoch: steps in each epoch.
-      augmentation: of the training images.
-      auxiliary: weight of the loss of each auxiliary head, where the network has some.
-      average: decay of the running average of the parameters that is tested and exported in their
-        place; 0 for none.
-      curvature: estimates what the optimizer divides by, before each epoch; None where it does not.
-      frozen: layers that keep their parameters and statistics.
+      loss: Loss of each image.
+      optimizer: Optimizer, whose `update` takes the learning rate as `learning_rate`.
+      schedule: Learning rate by step.
+      plateau: Transformation whose state scales the rate; see `make_plateau`.
+      steps_per_epoch: Steps in each epoch.
+      augmentation: Augmentation of the training images.
+      aux_weight: Weight of the loss of each auxiliary head.
+      ema_decay: Decay of the average of the parameters that is tested and exported; 0 for none.
+      curvature: Estimator of the curvature before each epoch; None for other optimizers.
+      frozen: Layers that keep their parameters and statistics.
     """
 
     loss: Loss
@@ -42,25 +47,55 @@ class TrainSpec:
     plateau: optax.GradientTransformationExtraArgs
     steps_per_epoch: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
-    auxiliary: float = 0.3
-    average: float = 0.0
+    aux_weight: float = 0.3
+    ema_decay: float = 0.0
     curvature: Curvature | None = None
     frozen: frozenset[Layer] = frozenset()
 
 
+def make_train_spec(
+    config: ConfigDict, model: nn.Module, frozen: frozenset[Layer], steps_per_epoch: int
+) -> TrainSpec:
+    """Returns the specification of a configuration, without augmentation.
+
+    Raises:
+      UserError: The optimizer does not support the model.
+    """
+    loss = make_loss(config.loss.name, config.loss.map_j)
+    curvature: Curvature | None = None
+    if config.optimizer.name == "levenberg_marquardt":
+        if not isinstance(model, LeNet5) or model.trainable_codes:
+            raise UserError(
+                "config.optimizer.name is 'levenberg_marquardt', which is for lenet5 with fixed "
+                "codes; choose sgd."
+            )
+        curvature = make_curvature(model, loss)
+    return TrainSpec(
+        loss,
+        make_optimizer(config.optimizer),
+        make_schedule(config.schedule, config.epochs, steps_per_epoch),
+        make_plateau(config.schedule),
+        steps_per_epoch,
+        aux_weight=config.loss.aux_weight,
+        ema_decay=config.optimizer.ema_decay,
+        curvature=curvature,
+        frozen=frozen,
+    )
+
+
 class TrainState(struct.PyTreeNode):
-    """Everything that decides what a run does next.
+    """Everything that a step reads and changes; checkpoints hold it.
 
     Attributes:
-      step: int32 [], steps done; with the seed it is the place in the order of the images.
-      params: parameters of the network.
-      statistics: its other collections, such as `batch_stats`.
-      opt_state: of the optimizer.
-      average: of the trained parameters so far, where the recipe asks for it, else None.
-      plateau: of what lowers the rate when nothing is gained any more.
+      step: Number of finished steps, int32 []. With the seed it gives the next images.
+      params: Parameters of the model.
+      statistics: Other collections of the model, such as `batch_stats`.
+      opt_state: State of the optimizer.
+      average: Average of the trained parameters; None without `TrainSpec.ema_decay`.
+      plateau: State of `TrainSpec.plateau`.
       key: PRNG key of the run, the same at every step.
-      totals: of the epoch so far.
-      bad_step: int32 [], the first step whose loss was not finite, counted from 1; 0 for none.
+      totals: Totals of the current epoch.
+      bad_step: First step whose loss was not finite, int32 [], counted from 1; 0 for none.
     """
 
     step: jax.Array
@@ -75,36 +110,29 @@ class TrainState(struct.PyTreeNode):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What the network's `apply` takes in a test."""
+        """Variables of the model in an evaluation."""
         params = self.params if self.average is None else merge_params(self.params, self.average)
         return {"params": params, **self.statistics}
 
-    def starting_from(self, variables: Mapping[str, Any]) -> "TrainState":
-        """Returns the state with these parameters and statistics in place of its own."""
-        own = {"params": self.params, **self.statistics}
-        places = {path: x.sharding for path, x in flatten_dict(own).items()}
-        placed = {
-            path: jax.device_put(np.asarray(x), places[path])
-            for path, x in flatten_dict(variables).items()
-        }
-        statistics = dict(merge_params(own, unflatten_dict(placed)))
+    def init_from(self, variables: Mapping[str, Any]) -> "TrainState":
+        """Returns the state with some variables replaced, and its average initialized from them."""
+        own = flatten_dict({"params": self.params, **self.statistics})
+        for path, x in flatten_dict(variables).items():
+            own[path] = jax.device_put(np.asarray(x), own[path].sharding)
+        statistics = unflatten_dict(own)
         params = statistics.pop("params")
         average = self.average
         if average is not None:
-            # Copies, for a step takes the memory of each.
-            flat = flatten_dict(params)
-            average = unflatten_dict({path: jnp.copy(flat[path]) for path in flatten_dict(average)})
+            # Copies, because a step donates the memory of both.
+            names = flatten_dict(average)
+            average = unflatten_dict({name: jnp.copy(own["params", *name]) for name in names})
         return self.replace(params=params, statistics=statistics, average=average)
 
 
 @jax.jit
 def is_finite(state: TrainState) -> jax.Array:
-    """Returns bool [], whether every loss so far, parameter and statistic is finite."""
-    # The best error of the plateau's begins with infinity.
-    floats = [
-        x
-        for x in jax.tree.leaves(state.replace(plateau=None))
-        if jnp.issubdtype(x.dtype, jnp.floating)
-    ]
-    finite = jnp.stack([jnp.isfinite(x).all() for x in floats])
-    return finite.all() & (state.bad_step == 0)
+    """Returns bool [], whether all losses so far, parameters and statistics are finite."""
+    # The best error of a new plateau state is infinite.
+    leaves = jax.tree.leaves(state.replace(plateau=None))
+    floats = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(x).all() for x in floats]).all() & (state.bad_step == 0)

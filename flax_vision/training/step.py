@@ -1,4 +1,4 @@
-"""The compiled functions that change the state of a run."""
+"""The compiled functions that initialize, train and evaluate a model."""
 
 from collections.abc import Callable
 from functools import partial, wraps
@@ -22,134 +22,135 @@ from flax_vision.training.state import TrainSpec, TrainState
 class TrainFunctions:
     """The functions of a run, each compiled once, for one batch size.
 
+    All but `init` and `eval_step` consume the state that they get.
+
     Attributes:
-      state: shapes, types and shardings of the TrainState.
-      placement: which devices have what of the state and of a batch.
-      init: from an int32 seed to the first TrainState.
-      train_step: from a TrainState, which it consumes, and a Batch to the next TrainState.
-      train_steps: the same for several batches, each array with a leading axis [K, ...].
-      begin_epoch: from a TrainState, which it consumes, and a Batch of samples to the TrainState
-        with their curvature, where the recipe has one.
-      eval_step: from the network's variables and a Batch to the Totals of the batch.
-      end_epoch: from a TrainState, which it consumes, and the validation error of the epoch
-        (float32 [], NaN for none) to the TrainState that the next begins with.
+      state: Shapes, types and shardings of the TrainState.
+      partitioner: Placement of the state and the batches.
+      init: Function of an int32 seed that returns the first TrainState.
+      train_step: Function of a TrainState and a Batch that returns the next TrainState.
+      train_steps: Function like `train_step` for several batches, as arrays [K, ...].
+      begin_epoch: Function of a TrainState and a Batch of samples that returns the TrainState with
+        their curvature; only for a `TrainSpec` with one.
+      eval_step: Function of the model's variables and a Batch that returns its Totals.
+      end_epoch: Function of a TrainState and the epoch's validation error (float32 [], NaN for
+        none) that returns the TrainState for the next epoch.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        recipe: TrainSpec,
+        spec: TrainSpec,
         preprocessing: Preprocessing,
         batch: Batch,
-        placement: Partitioner | None = None,
+        partitioner: Partitioner | None = None,
     ) -> None:
-        """Prepares the functions; nothing is compiled before `compile`.
+        """Defines the functions; `compile` compiles them.
 
         Args:
-          model: the network.
-          recipe: how to train it.
-          preprocessing: of the batch's images.
-          batch: a batch such as there will be, or its shapes and types.
-          placement: which devices have what; None for the first of this process.
+          model: Model to train.
+          spec: Specification of the training.
+          preprocessing: Preprocessing of the images.
+          batch: A batch, or its shapes and types.
+          partitioner: Placement of the arrays; None for the first device.
         """
         self._model = model
-        self._recipe = recipe
+        self._spec = spec
         self._preprocessing = preprocessing
-        self.placement = placement or Partitioner()
-        shape: Any = jax.ShapeDtypeStruct
-        on_devices, everywhere = self.placement.of_batch(), self.placement.everywhere
-        self._batch = Batch(*(shape(x.shape, x.dtype, sharding=on_devices) for x in batch))
-        abstract = jax.eval_shape(self._init, jnp.int32(0))
-        shardings = self.placement.of_state(abstract)
+        self.partitioner = partitioner or Partitioner()
+        abstract: Any = jax.ShapeDtypeStruct
+        sharding = self.partitioner.batch_sharding()
+        self._batch = Batch(*(abstract(x.shape, x.dtype, sharding=sharding) for x in batch))
+        state = jax.eval_shape(self._init, jnp.int32(0))
+        shardings = self.partitioner.state_shardings(state)
         self.state: TrainState = jax.tree.map(
-            lambda x, sharding: shape(x.shape, x.dtype, sharding=sharding), abstract, shardings
+            lambda x, sharding: abstract(x.shape, x.dtype, sharding=sharding), state, shardings
         )
-        self._next_state = partial(jax.jit, donate_argnums=0, out_shardings=shardings)
+        self._jit_update = partial(jax.jit, donate_argnums=0, out_shardings=shardings)
         self.init = self._on_mesh(jax.jit(self._init, out_shardings=shardings))
-        self.train_steps = self._in_turn(self._on_mesh(self._next_state(self._train_steps)))
-        self.begin_epoch = self._on_mesh(self._next_state(self._begin_epoch))
-        self._evaluation = jax.jit(self._eval_step, out_shardings=everywhere)
+        self.train_steps = self._serialize(self._on_mesh(self._jit_update(self._train_steps)))
+        self.begin_epoch = self._on_mesh(self._jit_update(self._begin_epoch))
 
     def _on_mesh(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Has a function traced for the mesh, for what divides itself among its devices."""
-        if self.placement.mesh.size == 1:
+        """Sets the mesh while a function is traced, for layers that divide themselves."""
+        if self.partitioner.mesh.size == 1:
             return function
 
         @wraps(function)
-        def traced(*operands: Any) -> Any:
-            with jax.set_mesh(self.placement.mesh):
-                return function(*operands)
+        def with_mesh(*args: Any) -> Any:
+            with jax.set_mesh(self.partitioner.mesh):
+                return function(*args)
 
-        return traced
+        return with_mesh
 
-    def _in_turn(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Has the devices that a CPU emulates begin a step when all are through with the last one.
+    def _serialize(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Serializes steps on emulated CPU devices; overlapping steps can deadlock.
 
-        Else one that is ahead may take the thread that another needs to come to a communication.
+        A device that is ahead may take the thread that another needs for a collective.
         """
-        if self.placement.mesh.size == 1 or jax.default_backend() != "cpu":
+        if self.partitioner.mesh.size == 1 or jax.default_backend() != "cpu":
             return function
-        return lambda *operands: jax.block_until_ready(function(*operands))
+        return lambda *args: jax.block_until_ready(function(*args))
 
     def compile(self) -> None:
-        """Compiles them ahead of time, so that nothing is compiled in the middle of a run."""
-        self.train_step = self._in_turn(self.compile_training())
-        self.eval_step = self._in_turn(self.compile_evaluation())
+        """Compiles the functions ahead of the run."""
+        self.train_step = self._serialize(self.compile_training())
+        self.eval_step = self._serialize(self.compile_evaluation())
         error = jax.ShapeDtypeStruct((), jnp.float32)
-        self.end_epoch = self._compiled(self._next_state(self._end_epoch), self.state, error)
+        self.end_epoch = self._compile(self._jit_update(self._end_epoch), self.state, error)
 
     def compile_training(self) -> jax.stages.Compiled:
         """Returns the compiled training step."""
-        return self._compiled(self._next_state(self._train_step), self.state, self._batch)
+        return self._compile(self._jit_update(self._train_step), self.state, self._batch)
 
     def compile_evaluation(self) -> jax.stages.Compiled:
         """Returns the compiled evaluation step."""
-        return self._compiled(self._evaluation, self.state.variables, self._batch)
+        step = jax.jit(self._eval_step, out_shardings=self.partitioner.replicated)
+        return self._compile(step, self.state.variables, self._batch)
 
-    def _compiled(self, function: Any, *operands: Any) -> jax.stages.Compiled:
-        compiled: jax.stages.Compiled = self._on_mesh(function.lower)(*operands).compile()
+    def _compile(self, function: Any, *args: Any) -> jax.stages.Compiled:
+        compiled: jax.stages.Compiled = self._on_mesh(function.lower)(*args).compile()
         return compiled
 
     def learning_rate(self, state: TrainState) -> jax.Array:
-        """Returns the rate of the next step, float32 []."""
-        return self._recipe.schedule(state.step) * state.plateau.scale
+        """Returns the learning rate of the next step, float32 []."""
+        return self._spec.schedule(state.step) * state.plateau.scale
 
     def _init(self, seed: jax.Array) -> TrainState:
         init_key, run_key = jax.random.split(jax.random.key(seed))
         images = self._preprocessing(jnp.zeros((1, *self._batch.images.shape[1:]), jnp.uint8))
         statistics = dict(self._model.init(init_key, images))
         params = statistics.pop("params")
-        trainable = trainable_params(params, self._recipe.frozen)
+        trainable = trainable_params(params, self._spec.frozen)
         return TrainState(
             step=jnp.int32(0),
             params=params,
             statistics=statistics,
-            opt_state=self._recipe.optimizer.init(trainable),
-            average=jax.tree.map(jnp.copy, trainable) if self._recipe.average else None,
-            plateau=self._recipe.plateau.init(params),
+            opt_state=self._spec.optimizer.init(trainable),
+            average=jax.tree.map(jnp.copy, trainable) if self._spec.ema_decay else None,
+            plateau=self._spec.plateau.init(params),
             key=run_key,
             totals=Totals.zero(),
             bad_step=jnp.int32(0),
         )
 
     def _train_step(self, state: TrainState, batch: Batch) -> TrainState:
-        objective = self._objective(state, batch)
-        grad = jax.value_and_grad(objective, has_aux=True)
-        params = trainable_params(state.params, self._recipe.frozen)
-        (loss, (totals, statistics)), gradient = grad(self._gathered(params))
-        gradient = self._placed(gradient, self.placement.of_state(gradient))
-        updates, opt_state = self._recipe.optimizer.update(
-            gradient, state.opt_state, params, learning_rate=self.learning_rate(state)
+        loss_and_grad = jax.value_and_grad(self._loss_fn(state, batch), has_aux=True)
+        params = trainable_params(state.params, self._spec.frozen)
+        (loss, (totals, statistics)), grads = loss_and_grad(self._gather(params))
+        grads = self._constrain(grads, self.partitioner.state_shardings)
+        updates, opt_state = self._spec.optimizer.update(
+            grads, state.opt_state, params, learning_rate=self.learning_rate(state)
         )
         step = state.step + 1
         params = optax.apply_updates(params, updates)
         average = state.average
         if average is not None:
-            average = running_average(average, params, step, self._recipe.average)
+            average = running_average(average, params, step, self._spec.ema_decay)
         is_first_bad = (state.bad_step == 0) & ~jnp.isfinite(loss)
         return state.replace(
             step=step,
-            params=merge_params(state.params, params) if self._recipe.frozen else params,
+            params=merge_params(state.params, params) if self._spec.frozen else params,
             statistics=statistics,
             opt_state=opt_state,
             average=average,
@@ -157,69 +158,68 @@ class TrainFunctions:
             bad_step=jnp.where(is_first_bad, step, state.bad_step),
         )
 
-    def _gathered(self, params: Any) -> Any:
-        """Returns the parameters as each share of a batch needs them.
+    def _gather(self, params: Any) -> Any:
+        """Returns the parameters as a step uses them.
 
-        Of a convolution XLA, left to itself, may gather the images instead of the kernel.
+        Without the constraint XLA may gather the images of a convolution instead of its kernel.
         """
-        return self._placed(params, self.placement.of_use(params))
+        return self._constrain(params, self.partitioner.use_shardings)
 
-    def _placed(self, tree: Any, shardings: Any) -> Any:
-        if self.placement.mesh.size == 1:
+    def _constrain(self, tree: Any, shardings: Callable[[Any], Any]) -> Any:
+        if self.partitioner.mesh.size == 1:
             return tree
-        return jax.lax.with_sharding_constraint(tree, shardings)
+        return jax.lax.with_sharding_constraint(tree, shardings(tree))
 
     def _train_steps(self, state: TrainState, batches: Batch) -> TrainState:
         state, _ = jax.lax.scan(lambda s, batch: (self._train_step(s, batch), None), state, batches)
         return state
 
     def _begin_epoch(self, state: TrainState, samples: Batch) -> TrainState:
-        assert self._recipe.curvature is not None  # the caller's duty
+        assert self._spec.curvature is not None
         images, labels = self._preprocessing(samples.images), jnp.asarray(samples.labels)
-        params = self._gathered(state.params)
-        return state.replace(opt_state=self._recipe.curvature(params, images, labels))
+        curvature = self._spec.curvature(self._gather(state.params), images, labels)
+        return state.replace(opt_state=curvature)
 
-    def _objective(self, state: TrainState, batch: Batch) -> Callable[[Any], Any]:
-        """Returns the function of the trained parameters that a step descends."""
+    def _loss_fn(self, state: TrainState, batch: Batch) -> Callable[[Any], Any]:
+        """Returns the loss as a function of the trained parameters."""
         dropout_key, image_key = jax.random.split(state.key)
         rngs = {"dropout": jax.random.fold_in(dropout_key, state.step)}
-        epoch_key = jax.random.fold_in(image_key, state.step // self._recipe.steps_per_epoch)
+        epoch_key = jax.random.fold_in(image_key, state.step // self._spec.steps_per_epoch)
         keys = jax.vmap(lambda index: jax.random.fold_in(epoch_key, index))(batch.indices)
-        images = self._recipe.augmentation(batch.images, keys, self._preprocessing)
+        images = self._spec.augmentation(batch.images, keys, self._preprocessing)
+        frozen = self._spec.frozen
 
-        frozen = self._recipe.frozen
-
-        def objective(params: Any) -> tuple[jax.Array, tuple[Totals, Any]]:
-            # Nothing is differentiated by what is frozen, so that no gradient goes through layers
-            # before which nothing is trained.
-            whole = merge_params(self._gathered(state.params), params) if frozen else params
+        def loss_fn(params: Any) -> tuple[jax.Array, tuple[Totals, Any]]:
+            # Frozen parameters are constants, so no gradient goes through layers before the first
+            # trained one.
+            merged = merge_params(self._gather(state.params), params) if frozen else params
             marked = {"frozen": frozen_collection(frozen)} if frozen else {}
             applied: Any = self._model.apply(
-                {"params": whole, **state.statistics, **marked},
+                {"params": merged, **state.statistics, **marked},
                 images,
                 train=True,
                 rngs=rngs,
                 mutable=[*state.statistics, "intermediates"],
             )
             logits, updated = applied
-            losses = self._recipe.loss(logits, batch.labels)
+            losses = self._spec.loss(logits, batch.labels)
             totals = Totals.of_batch(losses, logits, batch.labels, batch.mask)
-            for head in auxiliary_logits(updated.pop("intermediates", {})):
-                losses += self._recipe.auxiliary * self._recipe.loss(head, batch.labels)
-            # The mean of those that count. Where that is all, the factor is 1, and changes no bit.
+            for aux_logits in auxiliary_logits(updated.pop("intermediates", {})):
+                losses += self._spec.aux_weight * self._spec.loss(aux_logits, batch.labels)
+            # The mean over the images that count. If all count, the factor is 1 and exact.
             factor = len(batch.mask) / jnp.maximum(batch.mask.sum(), 1).astype(jnp.float32)
             return jnp.where(batch.mask, losses * factor, 0).mean(), (totals, updated)
 
-        return objective
+        return loss_fn
 
     def _end_epoch(self, state: TrainState, error: jax.Array) -> TrainState:
         with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers
-            _, after = self._recipe.plateau.update({}, state.plateau, value=error)
+            _, after = self._spec.plateau.update({}, state.plateau, value=error)
         plateau = jax.tree.map(partial(jnp.where, jnp.isnan(error)), state.plateau, after)
         return state.replace(totals=Totals.zero(), plateau=plateau)
 
     def _eval_step(self, variables: Any, batch: Batch) -> Totals:
         images = self._preprocessing(batch.images)
-        logits: Any = self._model.apply(self._gathered(variables), images, train=False)
-        losses = self._recipe.loss(logits, batch.labels)
+        logits: Any = self._model.apply(self._gather(variables), images, train=False)
+        losses = self._spec.loss(logits, batch.labels)
         return Totals.of_batch(losses, logits, batch.labels, batch.mask)

@@ -1,10 +1,11 @@
-"""A run in progress: its epochs, checkpoints, validation, and what it comes to."""
+"""The loop of a run: epochs, validation, checkpoints, and the final test and export."""
 
 import dataclasses
 import signal
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ from flax_vision.ops.cpu import onednn_library
 from flax_vision.runtime import environment, multihost
 from flax_vision.training.build import Experiment
 from flax_vision.training.checkpoints import Checkpoints
+from flax_vision.training.poll import Poll
 from flax_vision.training.progress import TrainingObserver
 from flax_vision.training.run_dir import RunDirectory
 from flax_vision.training.signals import Interrupted, Interruption
@@ -30,30 +32,32 @@ from flax_vision.weights import saved_model
 from flax_vision.weights.run_checkpoints import CorruptCheckpointError, History, epoch_rank
 
 
+@dataclass
 class Trainer:
-    """A run in progress: how far it has come, and its next moves."""
+    """A run: call `start`, `train` and `finish` in this order.
 
-    def __init__(
-        self,
-        setup: Experiment,
-        directory: RunDirectory,
-        display: TrainingObserver,
-        interruption: Interruption,
-    ) -> None:
-        self._setup = setup
-        self._config = setup.config
-        self._placement = setup.program.placement
-        self._directory = directory
-        self._display = display
-        self._interruption = interruption
+    Attributes:
+      experiment: Data, model and functions.
+      directory: Directory of the run.
+      display: Display of the progress.
+      interruption: Signals that ask the run to stop.
+    """
+
+    experiment: Experiment
+    directory: RunDirectory
+    display: TrainingObserver
+    interruption: Interruption
+
+    def __post_init__(self) -> None:
+        self._config, self._functions = self.experiment.config, self.experiment.functions
+        self._partitioner = self._functions.partitioner
         self._history: History = []
         self._state: TrainState
-        self._step = 0
-        directory.check_exists()
-        self._checkpoints = Checkpoints(
-            directory.checkpoints, self._config.checkpoint.max_to_keep, self._best_step
-        )
-        self._saved_at = self._lapped_at = time.monotonic()
+        self._step, self._poll = 0, Poll()
+        self.directory.check_exists()
+        max_to_keep = self._config.checkpoint.max_to_keep
+        self._checkpoints = Checkpoints(self.directory.checkpoints, max_to_keep, self._best_step)
+        self._saved_at = self._epoch_started_at = time.monotonic()
 
     def __enter__(self) -> "Trainer":
         return self
@@ -61,163 +65,171 @@ class Trainer:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         is_lost = kind is not None and issubclass(kind, JaxRuntimeError)
         try:
-            if (
-                not is_lost or multihost.process_count() == 1
-            ):  # else a save may wait for a process that is dead
+            if not is_lost or multihost.process_count() == 1:  # a save may wait forever
                 self._checkpoints.close()
         finally:
-            self._directory.check_exists()  # this error explains the others
+            self.directory.check_exists()  # this error explains the others
 
     def start(self) -> None:
-        """Takes up the newest checkpoint, or begins; and compiles."""
-        program = self._setup.program
-        found = self._checkpoints.restore_newest(program.state, self._display.warning)
-        if found is None:
-            self._state = self._begin()
+        """Restores the newest checkpoint or initializes the state, and compiles the functions."""
+        functions, experiment, display = self._functions, self.experiment, self.display
+        restored = self._checkpoints.restore_newest(functions.state, display.warning)
+        if restored is None:
+            self._state = self._init_state()
         else:
-            self._state, self._history = found
+            self._state, self._history = restored
             self._step = int(self._state.step)
-            self._checkpoints.set_aside_after(self._step, self._display.warning)
-            self._display.line(f"going on from step {self._step:,}")
-        self._directory.begin(self._setup.metadata, self._history)
-        self._display.line(self._setup.summary())
-        for note in self._setup.notes:
-            self._display.line(note)
-        self._display.line(f"{onednn_library.describe()}; {environment.describe()}")
-        if self._placement.mesh.size > 1:
-            self._display.line(f"mesh: {self._placement.describe(program.state.params)}")
-        self._display.compiling()
-        program.compile()
-        self._display.begin(self._step)
-        self._lap()
+            self._checkpoints.set_aside_after(self._step, display.warning)
+            display.line(f"going on from step {self._step:,}")
+        self.directory.start(experiment.metadata, self._history)
+        hardware = f"{onednn_library.describe()}; {environment.describe()}"
+        for line in (experiment.summary(), *experiment.notes, hardware):
+            display.line(line)
+        if self._partitioner.mesh.size > 1:
+            display.line(f"mesh: {self._partitioner.describe(functions.state.params)}")
+        display.compiling()
+        functions.compile()
+        display.begin(self._step)
+        self._epoch_started_at = time.monotonic()
 
-    def _begin(self) -> TrainState:
-        if self._setup.initial is None:
+    def _init_state(self) -> TrainState:
+        variables = self.experiment.init_variables
+        if variables is None:
             raise UserError(
-                f"{self._directory.checkpoints} has no checkpoint to go on from; give another "
+                f"{self.directory.checkpoints} has no checkpoint to go on from; give another "
                 "--workdir to start again."
             )
-        return self._setup.program.init(self._config.seed).starting_from(self._setup.initial)
+        return self._functions.init(self._config.seed).init_from(variables)
 
     def train(self) -> None:
-        """Trains and validates the epochs that are left."""
+        """Trains and validates the remaining epochs."""
         for epoch in range(len(self._history), self._config.epochs):
-            record = self._train_epoch(epoch) | self._validate() | {"epoch_seconds": self._lap()}
-            self._history.append(record)
-            error = np.float32(1 - record.get("validation/top1", np.nan))
-            self._state = self._setup.program.end_epoch(self._state, error)
-            self._directory.log(record)
-            self._display.epoch(record, self._config.epochs, self._setup.total_steps)
-            self._display.left_out(unreadable_warning(self._setup.parts))
-            is_best = "validation/top1" in record and self._best_step() == self._step
-            (saves,) = multihost.all_max(is_best or self._is_save_due)
-            if saves:
-                self._save()
+            record = self._train_epoch(epoch) | self._validate()
+            seconds = time.monotonic() - self._epoch_started_at
+            self._epoch_started_at += seconds
+            self._end_epoch(record | {"epoch_seconds": seconds})
         self._save()
 
+    def _end_epoch(self, record: dict[str, Any]) -> None:
+        self._history.append(record)
+        error = np.float32(1 - record.get("validation/top1", np.nan))
+        self._state = self._functions.end_epoch(self._state, error)
+        self.directory.log(record)
+        self.display.epoch(record, self._config.epochs, self.experiment.total_steps)
+        self.display.left_out(unreadable_warning(self.experiment.splits))
+        is_best = "validation/top1" in record and self._best_step() == self._step
+        (saves,) = multihost.all_max(is_best or self._is_save_due)
+        if saves:
+            self._save()
+
     def finish(self) -> dict[str, Any]:
-        """Tests the best model, exports it, and returns what the run came to."""
+        """Tests and exports the best model, and returns the result of the run."""
         self._checkpoints.wait()
         best, state = self._restore_best()
-        tested = self._setup.parts.test
-        totals = self._evaluate(state.variables, tested)
-        test = totals.averages()
-        if not has_top5(len(tested.class_names)):
-            del test["top5"]
-        self._display.left_out(unreadable_warning(self._setup.parts))
+        splits = self.experiment.splits
+        totals = self._evaluate(state.variables, splits.test)
+        averages = totals.averages()
+        if not has_top5(len(splits.test.class_names)):
+            del averages["top5"]
+        self.display.left_out(unreadable_warning(splits))
         result = {
             "step": self._step,
             "best_epoch": best["epoch"],
             **{name: value for name, value in best.items() if name.startswith("validation/")},
-            **_prefixed("test", test),
+            **_with_prefix("test", averages),
             "test/images": int(totals.count),
             "train_seconds": sum(record["epoch_seconds"] for record in self._history),
             "input_wait_fraction": statistics.fmean(
                 record.get("input_wait_fraction", 0.0) for record in self._history
             ),
         }
-        metadata = dataclasses.replace(self._setup.metadata, metrics=result)
-        variables = self._placement.gathered(state.variables)
-        if multihost.is_primary():
-            with add_file_name(self._directory.export):
-                saved_model.save(self._directory.export, metadata, variables)
-        self._directory.finish(result)
+        self._export(state, result)
+        self.directory.finish(result)
         return result
 
-    def _train_epoch(self, epoch: int) -> dict[str, Any]:
-        """Trains what is left of an epoch, and returns its record.
+    def _export(self, state: TrainState, result: dict[str, Any]) -> None:
+        metadata = dataclasses.replace(self.experiment.metadata, metrics=result)
+        variables = self._partitioner.all_gather(state.variables)
+        if multihost.is_primary():
+            with add_file_name(self.directory.export):
+                saved_model.save(self.directory.export, metadata, variables)
 
-        Loss and accuracy are of the whole epoch; the pace is that of what this process trained of
-        it, and left out where that is nothing.
+    def _train_epoch(self, epoch: int) -> dict[str, Any]:
+        """Trains the rest of an epoch and returns its record.
+
+        Loss and accuracy cover the whole epoch. The throughput covers the steps of this process, if
+        there are any.
         """
-        pace, program = ThroughputMeter(), self._setup.program
-        at_once = self._config.steps_per_call
-        for batch in pace.timed(self._batches(epoch), self._is_idle):
-            self._stop_if_asked()
-            if at_once == 1:
-                self._state = program.train_step(self._state, batch)
-                self._step += 1
-            else:
-                self._state = program.train_steps(self._state, batch)
-                self._step += batch.labels.shape[0]
-            if not self._setup.parts.train.in_memory:
-                # Steps that wait for their turn would hold their images, and hide whether the next
-                # batch is waited for.
-                jax.block_until_ready(self._state.step)
-            shows, saves = multihost.all_max(self._display.is_due, self._is_save_due)
-            if shows:
-                self._show(epoch, pace)
-            if saves:
-                self._save()
-        # On the host, for the step is not on the devices of all processes.
+        meter = ThroughputMeter()
+        for batch in meter.timed(self._train_batches(epoch), self._is_device_idle):
+            if is_poll := self._poll.is_due():
+                self._stop_if_asked()
+            self._train_step(batch)
+            if is_poll:
+                shows, saves = multihost.all_max(self.display.is_due, self._is_save_due)
+                if shows:
+                    self._show_progress(epoch, meter)
+                if saves:
+                    self._save()
+        # On the host, because the new step is not on the devices of all processes.
         plateau = jax.device_get(self._state.plateau)
         last = self._state.replace(step=np.int32(self._step - 1), plateau=plateau)
         return {
             "epoch": epoch + 1,
             "step": self._step,
-            "learning_rate": float(program.learning_rate(last)),
-            **_prefixed("train", self._finite_totals().averages()),
-            **pace.record(),
+            "learning_rate": float(self._functions.learning_rate(last)),
+            **_with_prefix("train", self._finite_totals().averages()),
+            **meter.record(),
         }
 
-    def _is_idle(self) -> bool:
-        """Whether the devices are through with all steps that they were given."""
+    def _train_step(self, batch: Batch) -> None:
+        if batch.labels.ndim == 1:
+            self._state = self._functions.train_step(self._state, batch)
+            self._step += 1
+        else:
+            self._state = self._functions.train_steps(self._state, batch)
+            self._step += len(batch.labels)
+        if not self.experiment.splits.train.in_memory:
+            # Queued steps would hold their images and hide how long the next batch takes.
+            jax.block_until_ready(self._state.step)
+
+    def _is_device_idle(self) -> bool:
         step: Any = self._state.step
         return step.is_ready()
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
-        """Yields what is left of an epoch, several batches at once where the run has it so."""
-        done = self._step - epoch * self._setup.steps_per_epoch
-        train, config = self._setup.parts.train, self._config
-        if config.optimizer.name == "levenberg_marquardt" and not done:
+    def _train_batches(self, epoch: int) -> Iterator[Batch]:
+        """Yields the rest of an epoch's batches on the devices."""
+        config, train = self._config, self.experiment.splits.train
+        start = self._step - epoch * self.experiment.steps_per_epoch
+        if config.optimizer.name == "levenberg_marquardt" and not start:
             chosen = sample_batch(train, config.optimizer.curvature_samples, config.seed, epoch)
-            chosen = self._placement.put_everywhere(chosen)
-            self._state = self._setup.program.begin_epoch(self._state, chosen)
-        reshuffle = config.data.reshuffle
-        size, at_once = config.batch_size, config.steps_per_call
-        rows = self._placement.rows(size)
-        batches = training_batches(train, size, config.seed, epoch, done, reshuffle, at_once, rows)
-        return map(self._placement.put, batches)
+            chosen = self._partitioner.replicate(chosen)
+            self._state = self._functions.begin_epoch(self._state, chosen)
+        size, reshuffle = config.batch_size, config.data.reshuffle
+        steps, rows = config.steps_per_call, self._partitioner.local_rows(size)
+        batches = training_batches(train, size, config.seed, epoch, start, reshuffle, steps, rows)
+        return map(self._partitioner.shard_batch, batches)
 
     def _validate(self) -> dict[str, float]:
-        validation = self._setup.parts.validation
+        validation = self.experiment.splits.validation
         if not len(validation):
             return {}
-        totals = self._evaluate(self._state.variables, validation)
-        return _prefixed("validation", totals.averages())
+        averages = self._evaluate(self._state.variables, validation).averages()
+        return _with_prefix("validation", averages)
 
     def _evaluate(self, variables: Any, images: Dataset) -> Totals:
-        size, placement = self._config.batch_size, self._placement
-        batches = map(placement.put, evaluation_batches(images, size, placement.rows(size)))
-        return total(self._setup.program.eval_step, variables, batches, self._stop_if_asked)
+        size, partitioner = self._config.batch_size, self._partitioner
+        batches = evaluation_batches(images, size, partitioner.local_rows(size))
+        sharded = map(partitioner.shard_batch, batches)
+        return total(self._functions.eval_step, variables, sharded, self._stop_if_due)
 
-    def _show(self, epoch: int, pace: ThroughputMeter) -> None:
-        name = f"{epoch + 1}/{self._config.epochs}"
+    def _show_progress(self, epoch: int, meter: ThroughputMeter) -> None:
+        name, steps = f"{epoch + 1}/{self._config.epochs}", self.experiment.total_steps
         averages = self._finite_totals().averages()
-        self._display.training(name, self._step, self._setup.total_steps, averages, pace)
+        self.display.training(name, self._step, steps, averages, meter)
 
     def _finite_totals(self) -> Totals:
-        """Returns the totals of the epoch so far, if the loss has always been finite."""
+        """Returns the totals of the epoch so far; raises a UserError for a loss not finite."""
         totals, bad_step = jax.device_get((self._state.totals, self._state.bad_step))
         if bad_step:
             raise self._not_finite(int(bad_step))
@@ -227,24 +239,19 @@ class Trainer:
         return max(self._history, key=epoch_rank)["step"] if self._history else None
 
     def _restore_best(self) -> tuple[dict[str, Any], TrainState]:
-        """Returns the record and the state of the best epoch whose checkpoint is whole."""
+        """Returns the record and state of the best epoch with an undamaged checkpoint."""
         for record in sorted(self._history, key=epoch_rank, reverse=True):
             if record["step"] in self._checkpoints.steps():
                 try:
-                    state, _ = self._checkpoints.restore(record["step"], self._setup.program.state)
+                    state, _ = self._checkpoints.restore(record["step"], self._functions.state)
                 except CorruptCheckpointError as damage:
-                    self._display.warning(f"{damage}; taking the next best epoch")
+                    self.display.warning(f"{damage}; taking the next best epoch")
                 else:
                     return record, state
         raise UserError(
-            f"no checkpoint of a finished epoch in {self._directory.path} can be read; the same "
+            f"no checkpoint of a finished epoch in {self.directory.path} can be read; the same "
             "command goes on from the newest that is whole."
         )
-
-    def _lap(self) -> float:
-        """Returns the seconds since this was last called."""
-        before, self._lapped_at = self._lapped_at, time.monotonic()
-        return self._lapped_at - before
 
     @property
     def _is_save_due(self) -> bool:
@@ -253,12 +260,16 @@ class Trainer:
     def _save(self) -> None:
         if not is_finite(self._state):
             raise self._not_finite(int(self._state.bad_step) or self._step)
-        self._directory.restore_config()
+        self.directory.restore_config()
         self._checkpoints.save(self._step, self._state, self._history)
         self._saved_at = time.monotonic()
 
+    def _stop_if_due(self) -> None:
+        if self._poll.is_due():
+            self._stop_if_asked()
+
     def _stop_if_asked(self) -> None:
-        (number,) = multihost.all_max(self._interruption.signal or 0)
+        number = self._poll.decide(self.interruption.signal or 0)
         if not number:
             return
         self._save()
@@ -267,7 +278,7 @@ class Trainer:
         raise Interrupted(
             stopped_by,
             f"stopped by {stopped_by.name} after step {self._step:,} of "
-            f"{self._setup.total_steps:,}; all of it is saved in {self._directory.path}. "
+            f"{self.experiment.total_steps:,}; all of it is saved in {self.directory.path}. "
             "Give the same command again to go on.",
             is_common=True,
         )
@@ -275,15 +286,14 @@ class Trainer:
     def _not_finite(self, step: int) -> UserError:
         rate = self._config.schedule.lr
         self._checkpoints.wait()
-        kept = self._checkpoints.steps()
+        steps, epoch = self._checkpoints.steps(), (step - 1) // self.experiment.steps_per_epoch + 1
         return UserError(
-            f"the loss is not finite at step {step:,} (epoch "
-            f"{(step - 1) // self._setup.steps_per_epoch + 1}). Likely causes: a learning rate "
-            f"that is too high (config.schedule.lr is {rate}; try {rate / 10:g}), or "
+            f"the loss is not finite at step {step:,} (epoch {epoch}). Likely causes: a learning "
+            f"rate that is too high (config.schedule.lr is {rate}; try {rate / 10:g}), or "
             "pixels that are not normalized (config.data.mean and std). "
-            + (f"The checkpoint of step {kept[-1]:,} is kept." if kept else "Nothing was saved.")
+            + (f"The checkpoint of step {steps[-1]:,} is kept." if steps else "Nothing was saved.")
         )
 
 
-def _prefixed(part: str, averages: dict[str, float]) -> dict[str, float]:
-    return {f"{part}/{name}": value for name, value in averages.items()}
+def _with_prefix(split: str, averages: dict[str, float]) -> dict[str, float]:
+    return {f"{split}/{name}": value for name, value in averages.items()}

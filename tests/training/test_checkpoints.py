@@ -34,8 +34,8 @@ ABSTRACT = jax.tree.map(
 def open_checkpoints(tmp_path):
     opened = []
 
-    def open_checkpoints(keep=2, best=lambda: None) -> Checkpoints:
-        opened.append(Checkpoints(tmp_path / "checkpoints", keep, best))
+    def open_checkpoints(max_to_keep=2, best=lambda: None) -> Checkpoints:
+        opened.append(Checkpoints(tmp_path / "checkpoints", max_to_keep, best))
         return opened[-1]
 
     yield open_checkpoints
@@ -70,7 +70,7 @@ def test_nothing_saved_is_nothing_found(open_checkpoints):
 
 
 def test_newest_few_and_the_best_are_kept(open_checkpoints):
-    checkpoints = open_checkpoints(keep=2, best=lambda: 2)
+    checkpoints = open_checkpoints(max_to_keep=2, best=lambda: 2)
     for step in range(1, 7):
         checkpoints.save(step, make_state(step), [])
     checkpoints.wait()
@@ -84,7 +84,7 @@ def test_step_that_is_saved_already_is_not_saved_again(saved):
 
 
 def test_history_may_grow_while_it_is_written(open_checkpoints):
-    checkpoints, history = open_checkpoints(keep=20), []
+    checkpoints, history = open_checkpoints(max_to_keep=20), []
     for step in range(10):
         checkpoints.save(step, make_state(step), history)
         history.append({"step": step})
@@ -152,9 +152,7 @@ def test_step_can_be_saved_again_where_it_was_damaged(tmp_path, saved):
 def test_nothing_is_touched_where_everything_is_damaged(tmp_path, saved):
     for step in (10, 20):
         flip_a_bit(files_of(tmp_path, step)[0])
-    with pytest.raises(
-        UserError, match="2 checkpoints, of which none.*step 20 is damaged.*workdir"
-    ):
+    with pytest.raises(UserError, match="none of 2 checkpoints in .*step 20 is damaged.*workdir"):
         saved.restore_newest(ABSTRACT, pytest.fail)
     assert saved.steps() == [10, 20]
 
@@ -253,7 +251,8 @@ def test_later_checkpoints_than_that_of_the_run_are_moved_aside(name, saved, tmp
     saved.set_aside_after(10, warnings.append)
     assert saved.steps() == [10]
     assert len(warnings) == 2
-    assert f"checkpoint {name} is of another run; this one is at step 10" in " ".join(warnings)
+    message = f"checkpoint {name} is later than step 10; it was moved to "
+    assert message in " ".join(warnings)
     assert (tmp_path / "checkpoints.damaged" / name).is_dir()
     saved.save(15, make_state(15), [{"step": 15}])
     saved.wait()

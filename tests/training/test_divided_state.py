@@ -1,4 +1,4 @@
-"""State that is divided among four devices: how much each has, and where a checkpoint goes on."""
+"""A state that is divided among four devices: its memory, its steps and its checkpoints."""
 
 import functools
 from typing import Any
@@ -39,7 +39,7 @@ class Columns(nn.Module):
 
 
 class Wide(nn.Module):
-    """A layer that is worth dividing, and two that are not."""
+    """A layer that is large enough to divide, and two that are not."""
 
     @nn.compact
     def __call__(self, x, train=False):
@@ -48,19 +48,19 @@ class Wide(nn.Module):
 
 
 @functools.cache
-def program_on(data: int, fsdp: bool = False, column: int = 1) -> TrainFunctions:
+def functions_on(data: int, fsdp: bool = False, column: int = 1) -> TrainFunctions:
     config = default_config()
-    recipe = TrainSpec(
+    spec = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
         optax.constant_schedule(0.01),
         make_plateau(config.schedule),
-        average=0.9,
+        ema_decay=0.9,
     )
     layers = ("columns",) if column > 1 else ()
     devices = Partitioner(make_mesh(data=data, column=column), fsdp, layers)
     batch = batch_shapes((8, 8, 1), 8)
-    return TrainFunctions(Wide(), recipe, Preprocessing((128.0,), (64.0,)), batch, devices)
+    return TrainFunctions(Wide(), spec, Preprocessing((128.0,), (64.0,)), batch, devices)
 
 
 def bytes_of(state, device) -> int:
@@ -70,23 +70,23 @@ def bytes_of(state, device) -> int:
 
 def a_batch() -> Batch:
     images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1), np.uint8)
-    labels, place = np.arange(8, dtype=np.int32) % 4, np.arange(8, dtype=np.int32)
-    return Batch(images, labels, np.ones(8, bool), place)
+    labels, indices = np.arange(8, dtype=np.int32) % 4, np.arange(8, dtype=np.int32)
+    return Batch(images, labels, np.ones(8, bool), indices)
 
 
 @functools.cache
 def after_a_step(*devices: int) -> tuple[TrainState, Any]:
-    """Returns the state, and the same on the host of every process."""
-    program = program_on(*devices)
-    rows = program.placement.rows(8)
-    batch = program.placement.put(Batch(*(x[rows] for x in a_batch())))
-    state = program.compile_training()(program.init(3), batch)
-    return state, numbers(program.placement.gathered(state))
+    """Returns the state, and a copy on the host of every process."""
+    functions = functions_on(*devices)
+    rows = functions.partitioner.local_rows(8)
+    batch = functions.partitioner.shard_batch(Batch(*(x[rows] for x in a_batch())))
+    state = functions.compile_training()(functions.init(3), batch)
+    return state, numbers(functions.partitioner.all_gather(state))
 
 
 @pytest.fixture(scope="module")
 def divided():
-    return program_on(4, fsdp=True)
+    return functions_on(4, fsdp=True)
 
 
 def numbers(state):
@@ -94,7 +94,7 @@ def numbers(state):
 
 
 def test_each_device_has_a_quarter_of_what_is_large(divided):
-    """Of the kernel, of its momentum and of its average, and of nothing else."""
+    """The kernel, its momentum and its average are divided, and nothing else."""
     state = divided.init(0)
     whole = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     for device in jax.devices():
@@ -102,8 +102,8 @@ def test_each_device_has_a_quarter_of_what_is_large(divided):
 
 
 def test_state_is_born_divided(divided):
-    """No device has the whole of the kernel for a moment."""
-    with jax.set_mesh(divided.placement.mesh):
+    """No device ever has the whole kernel."""
+    with jax.set_mesh(divided.partitioner.mesh):
         memory = divided.init.__wrapped__.lower(0).compile().memory_analysis()
     assert memory.output_size_in_bytes + memory.temp_size_in_bytes < 2 * LARGE
 
@@ -116,13 +116,13 @@ def test_a_step_gathers_the_kernel_and_gives_a_divided_state(divided):
 
 
 def test_a_very_large_kernel_is_multiplied_where_it_lies(monkeypatch):
-    monkeypatch.setattr(partitioning, "_STAYS", LARGE // 4)
-    program = program_on.__wrapped__(4, True)
-    text = program.compile_training().as_text()
+    monkeypatch.setattr(partitioning, "_MIN_SIZE_IN_USE", LARGE // 4)
+    functions = functions_on.__wrapped__(4, True)
+    text = functions.compile_training().as_text()
     assert "f32[2,64,512]" not in text
     assert "f32[64,512]" not in text
-    state, expected = program.init(3), after_a_step(1)[1]
-    found = program.compile_training()(state, program.placement.put(a_batch()))
+    state, expected = functions.init(3), after_a_step(1)[1]
+    found = functions.compile_training()(state, functions.partitioner.shard_batch(a_batch()))
     chex.assert_trees_all_close(numbers(found).params, expected.params, rtol=1e-5, atol=1e-6)
 
 
@@ -138,32 +138,32 @@ def test_a_very_large_kernel_is_multiplied_where_it_lies(monkeypatch):
     ],
 )
 def test_checkpoint_goes_on_on_other_devices_to_the_bit(tmp_path, before, after):
-    """Of a state in which a step has moved everything."""
+    """The step before the checkpoint changes every array."""
     state, expected = after_a_step(*before)
-    beginning = numbers(program_on(*before).init(3))
+    beginning = numbers(functions_on(*before).init(3))
     for part in ("params", "statistics", "opt_state", "average"):
         trees = getattr(expected, part), getattr(beginning, part)
         assert jax.tree.all(jax.tree.map(lambda x, y: (x != y).any(), *trees)), part
     checkpoints = Checkpoints(tmp_path, 1, lambda: None)
     checkpoints.save(5, state, [])
     checkpoints.wait()
-    restored, _ = checkpoints.restore(5, program_on(*after).state)
+    restored, _ = checkpoints.restore(5, functions_on(*after).state)
     checkpoints.close()
     chex.assert_trees_all_equal(numbers(restored), expected)
     assert jax.tree.leaves(jax.tree.map(lambda x: x.sharding, restored)) == [
-        leaf.sharding for leaf in jax.tree.leaves(program_on(*after).state)
+        leaf.sharding for leaf in jax.tree.leaves(functions_on(*after).state)
     ]
 
 
 def test_last_images_are_filled_up_and_do_not_count(digits, divided):
     """Thirty-nine images on four devices, in batches of eight."""
     images = digits.take(np.arange(39))
-    one = program_on(1)
+    one = functions_on(1)
     averages = []
-    for program in (one, divided):
-        own = program.placement
-        batches = map(own.put, evaluation_batches(images, 8, own.rows(8)))
-        state = program.init(0)
-        averages.append(average(program.compile_evaluation(), state.variables, batches))
+    for functions in (one, divided):
+        own = functions.partitioner
+        batches = map(own.shard_batch, evaluation_batches(images, 8, own.local_rows(8)))
+        state = functions.init(0)
+        averages.append(average(functions.compile_evaluation(), state.variables, batches))
     assert averages[1]["top1"] * 39 == pytest.approx(round(averages[0]["top1"] * 39))
     assert averages[1]["loss"] == pytest.approx(averages[0]["loss"], rel=1e-6)

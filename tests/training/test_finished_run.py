@@ -1,4 +1,4 @@
-"""CorruptCheckpointError files of a finished run; the same command writes them again."""
+"""Damaged files of a finished run; the same command writes them again."""
 
 import json
 
@@ -79,7 +79,7 @@ def test_metrics_are_written_again_from_the_checkpoint(content, finished, capsys
 
 
 @pytest.mark.parametrize("content", ["null", "{}", "[3]", "{", '[{"host": 1}]'])
-def test_damaged_starts_are_replaced(content, finished, capsys):
+def test_damaged_launches_are_replaced(content, finished, capsys):
     (finished / "launches.json").write_text(content)
     assert result_of(finished) == RESULT
     assert len(json.loads((finished / "launches.json").read_text())) == 1

@@ -6,12 +6,12 @@ from pathlib import Path
 import chex
 import pytest
 from PIL import Image
-from test_fit import read_metrics, stop_at
+from runs import read_metrics, stop_at
 from tiny_folders import ignore, write
 
 import flax_vision as fv
 from flax_vision.errors import UserError
-from flax_vision.training.build import prepare
+from flax_vision.training.build import build_experiment
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
 from flax_vision.training.signals import Interrupted
@@ -34,7 +34,7 @@ def configuration(folder, **settings):
         "epochs": 2,
         "crop.resize_range": "32,36",
         "data.subtract_mean": "channel",
-        "report": False,
+        "write_report": False,
     } | settings
     return load_config(str(CONFIG), [f"--config.{key}={value}" for key, value in settings.items()])
 
@@ -93,10 +93,10 @@ def test_settings_of_a_folder_reach_the_data(tmp_path):
     write(tmp_path, ("10", "9"), 20, ".jpg")
     (tmp_path / "9/other.heic").touch()
     settings = {"data.class_order": "sorted", "data.max_pixels": 10_000}
-    setup = prepare(configuration(tmp_path, **settings), ignore)
-    assert setup.metadata.class_names == ["10", "9"]
-    assert setup.parts.train.decode_config.max_pixels == 10_000
-    (note,) = setup.notes
+    experiment = build_experiment(configuration(tmp_path, **settings), ignore)
+    assert experiment.metadata.class_names == ["10", "9"]
+    assert experiment.splits.train.reading.max_pixels == 10_000
+    (note,) = experiment.notes
     assert note.startswith("skipped 1 file without an image extension (.heic 1), such as ")
 
 

@@ -14,7 +14,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from test_divided_state import numbers, program_on
+from test_divided_state import functions_on, numbers
 
 from flax_vision.training.checkpoints import Checkpoints
 
@@ -267,6 +267,6 @@ def test_checkpoint_of_two_processes_is_restored_in_one_to_the_bit(tmp_path, fre
         expected = [file[name] for name in file.files]
     checkpoints = Checkpoints(tmp_path / "checkpoints", 1, lambda: None)
     for devices in ((1, False), (2, True)):
-        restored, _ = checkpoints.restore(1, program_on(*devices).state)
+        restored, _ = checkpoints.restore(1, functions_on(*devices).state)
         chex.assert_trees_all_equal(jax.tree.leaves(numbers(restored)), expected)
     checkpoints.close()

@@ -11,6 +11,7 @@ import pytest
 from flax_vision.data.batches import Batch, evaluation_batches, training_batches
 from flax_vision.data.dataset import ArrayDataset
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
 from flax_vision.models import alexnet, googlenet, vgg
 from flax_vision.models.registry import create_model
 from flax_vision.runtime.mesh import make_mesh
@@ -18,7 +19,7 @@ from flax_vision.training import partitioning
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
-from flax_vision.training.partitioning import Partitioner
+from flax_vision.training.partitioning import Partitioner, make_partitioner
 from flax_vision.training.schedules import make_plateau
 from flax_vision.training.state import TrainSpec
 from flax_vision.training.step import TrainFunctions
@@ -27,12 +28,12 @@ BATCH = 8
 
 
 class InDoublePrecision:
-    """A network, for steps that are to differ by the mesh alone.
+    """A model whose steps differ by the mesh alone.
 
-    Devices add in another order. In single precision a sum that rounds to the other side of 0 now
-    and then changes the gradient that a ReLU lets through, by up to 1 %, and steps differ more and
-    more; in double precision ten of them differ by 1e-14, or by some 1e-6 where a network computes
-    something in single precision, as LeNet-5 the distances to its codes.
+    Devices add in another order. In single precision a sum can round to the other side of 0. Then
+    the gradient through a ReLU changes by up to 1 %, and the difference grows with each step. In
+    double precision ten steps differ by 1e-14. LeNet-5 computes the distances to its codes in
+    single precision, and differs by 1e-6.
     """
 
     def __init__(self, model):
@@ -49,19 +50,19 @@ def double_precision():
         yield
 
 
-def program_of(name, shape, devices, **options) -> TrainFunctions:
+def functions_for(name, shape, devices, **options) -> TrainFunctions:
     config = default_config()
     config.optimizer.weight_decay = 1e-3
-    recipe = TrainSpec(
+    spec = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
         optax.constant_schedule(1e-3),
         make_plateau(config.schedule),
-        average=0.9,
+        ema_decay=0.9,
     )
     model = create_model(name, num_classes=10, **options)
     model = InDoublePrecision(model) if jax.config.jax_enable_x64 else model
-    return TrainFunctions(model, recipe, Preprocessing((128.0,), (64.0,)), batch_of(shape), devices)
+    return TrainFunctions(model, spec, Preprocessing((128.0,), (64.0,)), batch_of(shape), devices)
 
 
 def batch_of(shape, step=0) -> Batch:
@@ -71,26 +72,29 @@ def batch_of(shape, step=0) -> Batch:
     return Batch(images, labels, np.ones(BATCH, bool), np.arange(BATCH, dtype=np.int32))
 
 
-def after_steps(program, shape, steps=10):
-    train_step, state = program.compile_training(), program.init(0)
+def after_steps(functions, shape, steps=10):
+    train_step, state = functions.compile_training(), functions.init(0)
     for step in range(steps):
-        batch = program.placement.put(batch_of(shape, step))
+        batch = functions.partitioner.shard_batch(batch_of(shape, step))
         state = jax.block_until_ready(train_step(state, batch))
     return state
 
 
 def on_each_mesh(name, steps=10):
     """Returns the states on one device, on four, and divided among four."""
-    shape, meshes = FAMILIES[name], (placed(1), placed(4), placed(4, fsdp=True))
-    return [after_steps(program_of(name, shape, mesh), shape, steps) for mesh in meshes]
+    shape, meshes = (
+        FAMILIES[name],
+        (partitioner_on(1), partitioner_on(4), partitioner_on(4, fsdp=True)),
+    )
+    return [after_steps(functions_for(name, shape, mesh), shape, steps) for mesh in meshes]
 
 
 def numbers(state):
-    """What can be compared, on the host."""
+    """Returns the comparable arrays on the host."""
     return jax.device_get(state.replace(key=None, plateau=None))
 
 
-def placed(devices, fsdp=False):
+def partitioner_on(devices, fsdp=False):
     return Partitioner(make_mesh(data=devices), fsdp)
 
 
@@ -114,9 +118,11 @@ FAMILIES = {
 
 @pytest.fixture
 def smaller(monkeypatch):
-    """Much of small networks is divided, and large ones are made small enough for the tests."""
-    monkeypatch.setattr(partitioning, "_LARGE", 256)
-    monkeypatch.setattr(partitioning, "_STAYS", 1 << 19)  # so that fc7 alone is divided in use
+    """Divides most of the small models, and makes the large models small."""
+    monkeypatch.setattr(partitioning, "_MIN_SIZE", 256)
+    monkeypatch.setattr(
+        partitioning, "_MIN_SIZE_IN_USE", 1 << 19
+    )  # so that fc7 alone is divided in use
     monkeypatch.setattr(alexnet, "UNITS", 512)
     monkeypatch.setattr(vgg, "UNITS", 1024)
     narrow = ("3-8", "3-16", "3-32 3-32", "3-64 3-64", "3-64 3-64")
@@ -132,16 +138,16 @@ def test_ten_steps_on_four_devices_are_those_on_one(name):
     one, four, divided = on_each_mesh(name)
     assert {x.dtype for x in jax.tree.leaves(one.params)} == {np.dtype(np.float64)}
     assert_close(four, one)
-    places = [x.sharding.spec for x in jax.tree.leaves(divided.params) if x.size >= 256]
-    assert len(places) >= 3
-    assert sum("data" in place for place in places) > len(places) / 2
+    specs = [x.sharding.spec for x in jax.tree.leaves(divided.params) if x.size >= 256]
+    assert len(specs) >= 3
+    assert sum("data" in spec for spec in specs) > len(specs) / 2
     assert_close(divided, one)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("smaller")
 def test_a_step_in_single_precision_on_four_devices_is_that_on_one():
-    """By the forms that are fast on a CPU, within what the gradient of one ReLU may be."""
+    """The CPU kernels are used; the tolerance is the gradient of one ReLU."""
     one, four, divided = on_each_mesh("resnet20", steps=1)
     assert_close(four, one, 0.02)
     assert_close(divided, one, 0.02)
@@ -151,7 +157,9 @@ def test_a_step_in_single_precision_on_four_devices_is_that_on_one():
 def test_divided_vgg16_takes_a_third_of_what_it_takes_whole_while_it_steps():
     """A quarter is its state; besides there are the images' maps, and a layer's whole kernel."""
     whole, divided = [
-        program_of("vgg16", (224, 224, 3), placed(4, fsdp)).compile_training().memory_analysis()
+        functions_for("vgg16", (224, 224, 3), partitioner_on(4, fsdp))
+        .compile_training()
+        .memory_analysis()
         for fsdp in (False, True)
     ]
     assert divided.argument_size_in_bytes < 0.26 * whole.argument_size_in_bytes
@@ -169,7 +177,7 @@ def bytes_of(memory) -> int:
 def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
     shape, mesh = (67, 67, 3), make_mesh(data=data, column=2)
     layers = create_model("alexnet", mesh=mesh).column_layers
-    divided = program_of("alexnet", shape, Partitioner(mesh, fsdp, layers), mesh=mesh)
+    divided = functions_for("alexnet", shape, Partitioner(mesh, fsdp, layers), mesh=mesh)
     state = after_steps(divided, shape)
     kernel = state.params["conv1"]["kernel"]
     # Nowhere, and at no moment, are both columns' kernels.
@@ -177,17 +185,20 @@ def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
     assert kernel.dtype == np.float64
     assert whole not in divided.compile_training().as_text()
     assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
-    in_use = divided.placement.of_use(state.params)["fc7"]["kernel"]
+    in_use = divided.partitioner.use_shardings(state.params)["fc7"]["kernel"]
     assert ("data" in in_use.spec) == fsdp
     kernel = state.params["fc7"]["kernel"]
     assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
-    assert_close(state, after_steps(program_of("alexnet", shape, placed(1)), shape))
+    assert_close(state, after_steps(functions_for("alexnet", shape, partitioner_on(1)), shape))
 
 
-def test_one_device_takes_a_batch_by_itself():
+@pytest.mark.parametrize("devices", [1, 2])
+def test_shard_batch_divides_every_array_among_the_devices(devices):
     batch = batch_of((8, 8, 1))
-    assert placed(1).put(batch) is batch
-    assert placed(2).put(batch).images.sharding.num_devices == 2
+    sharded = partitioner_on(devices).shard_batch(batch)
+    for array, expected in zip(sharded, batch, strict=True):
+        assert array.sharding.num_devices == devices
+        np.testing.assert_array_equal(array, expected)
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3], [4, 5, 6, 7]])
@@ -203,6 +214,13 @@ def test_of_each_batch_a_process_reads_its_own_images_alone(batches_of, rows, di
         lambda self, each, epoch: read.extend(each) or original(self, each, epoch),
     )
     own = list(batches_of(images, 8, rows=np.array(rows)))
-    for part, batch in zip(own, whole, strict=True):
-        jax.tree.map(np.testing.assert_array_equal, part, Batch(*(x[rows] for x in batch)))
+    for shard, batch in zip(own, whole, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, shard, Batch(*(x[rows] for x in batch)))
     assert {len(places) for places in read} == {4}
+
+
+def test_batch_that_does_not_divide_is_mended_by_all_processes_alike(config, monkeypatch):
+    config.update_from_flattened_dict({"batch_size": 30, "mesh.data": 0})
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match="among 4 devices; give --config.batch_size=32.$"):
+        make_partitioner(config)

@@ -10,7 +10,7 @@ from tiny_folders import ignore
 
 from flax_vision.data.batches import training_batches
 from flax_vision.errors import UserError
-from flax_vision.training.build import prepare
+from flax_vision.training.build import build_experiment
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.presets import apply_recipe
@@ -32,10 +32,10 @@ def test_recipe_changes_its_keys_alone():
     assert apply_recipe(config, "mnist", recipes) == expected
 
 
-def losses(setup, steps: int) -> np.ndarray:
-    """Returns the losses of the first steps, all on the first batch."""
-    train_step, state = setup.program.compile_training(), setup.program.init(0)
-    batch = next(training_batches(setup.parts.train, SIZE, 0, 0))
+def losses(experiment, steps: int) -> np.ndarray:
+    """Returns the loss of each of the first steps, all with the first batch."""
+    train_step, state = experiment.functions.compile_training(), experiment.functions.init(0)
+    batch = next(training_batches(experiment.splits.train, SIZE, 0, 0))
     sums = [0.0]
     for each in itertools.repeat(batch, steps):
         state = train_step(state, each)
@@ -52,7 +52,7 @@ def test_recipe_starts_and_learns(name):
     config = load_config(
         str(CONFIGS / f"{name}.py"), [f"--config.batch_size={SIZE}", "--config.mesh.data=1"]
     )
-    found = losses(prepare(config, ignore), steps=15)
+    found = losses(build_experiment(config, ignore), steps=15)
     assert found[-3:].mean() < 0.9 * found[:3].mean()
     if config.loss.name == "cross_entropy":
         assert found[-3:].mean() < math.log(10)  # the loss of class frequencies alone

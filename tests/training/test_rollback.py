@@ -5,11 +5,11 @@ import pytest
 
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.training import run_dir
+from flax_vision.training import run_lock
 from flax_vision.training.run_dir import open_run
 from flax_vision.weights.saved_model import ModelMetadata
 
-CARD = ModelMetadata("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
+METADATA = ModelMetadata("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}}
 
 
@@ -53,7 +53,7 @@ def test_begun_run_keeps_its_configuration(tmp_path):
 
 
 def test_extension_that_fails_leaves_the_finished_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_dir, "check_same_run", lambda *arguments: None)
+    monkeypatch.setattr(run_lock, "check_same_run", lambda *arguments: None)
     with open_run(tmp_path, CONFIG) as run:
         (tmp_path / "checkpoints/1").mkdir(parents=True)
         run.finish({"step": 1})
@@ -64,7 +64,7 @@ def test_extension_that_fails_leaves_the_finished_run(tmp_path, monkeypatch):
 
     def extend():
         with open_run(tmp_path, {**CONFIG, "epochs": 3}) as run:
-            run.begin(CARD, [{"step": 1, "a": 1.0}])
+            run.start(METADATA, [{"step": 1, "a": 1.0}])
             assert not (tmp_path / "result.json").exists()
             raise UserError("no good")
 

@@ -44,8 +44,8 @@ def test_signal_is_remembered_where_stderr_cannot_be_written(monkeypatch):
 
 
 def test_signal_in_a_callback_of_the_garbage_collector_is_not_lost(monkeypatch):
-    told = []
-    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
 
     def interrupt(phase, info):
         gc.callbacks.remove(interrupt)
@@ -56,7 +56,7 @@ def test_signal_in_a_callback_of_the_garbage_collector_is_not_lost(monkeypatch):
         gc.collect()
         with pytest.raises(Interrupted, match="SIGINT while reading"):
             interruption.stop_reading()
-    assert told == []
+    assert reported == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -46,23 +46,23 @@ def batch(digits):
 def compiled(model, batch, rate=RATE, **settings) -> TrainFunctions:
     config = default_config()
     config.optimizer.momentum = 0.0
-    recipe = TrainSpec(
+    spec = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
         optax.constant_schedule(rate),
         make_plateau(config.schedule),
         **settings,
     )
-    program = TrainFunctions(model, recipe, Preprocessing((128.0,), (64.0,)), batch)
-    program.compile()
-    return program
+    functions = TrainFunctions(model, spec, Preprocessing((128.0,), (64.0,)), batch)
+    functions.compile()
+    return functions
 
 
 def test_step_is_gradient_descent_on_the_mean_loss(batch):
-    program = compiled(Linear(), batch)
-    state = program.init(0)
+    functions = compiled(Linear(), batch)
+    state = functions.init(0)
     weights = np.asarray(state.params["Dense_0"]["kernel"])
-    state = program.train_step(state, batch)
+    state = functions.train_step(state, batch)
 
     x = (batch.images.reshape(8, -1) - 128.0) / 64
     scores = np.exp(x @ weights)
@@ -74,7 +74,7 @@ def test_step_is_gradient_descent_on_the_mean_loss(batch):
 
 def test_images_that_do_not_count_change_nothing(batch):
     """A batch with two of its images masked is the batch without them."""
-    program = compiled(Linear(), batch)
+    functions = compiled(Linear(), batch)
     mask = np.arange(8) < 6
     other = batch._replace(images=batch.images[::-1], labels=batch.labels[::-1])
     filled = Batch(
@@ -84,7 +84,7 @@ def test_images_that_do_not_count_change_nothing(batch):
         )
     )._replace(mask=mask)
     short = Batch(*(array[:6] for array in batch))
-    state = program.train_step(program.init(0), filled)
+    state = functions.train_step(functions.init(0), filled)
     alone = compiled(Linear(), short)
     expected = alone.train_step(alone.init(0), short)
     chex.assert_trees_all_close(state.params, expected.params, rtol=1e-5)
@@ -93,51 +93,51 @@ def test_images_that_do_not_count_change_nothing(batch):
 
 
 def test_batch_in_which_nothing_counts(batch):
-    program = compiled(Linear(), batch)
-    before = jax.device_get(program.init(0).params)
-    state = program.train_step(program.init(0), batch._replace(mask=np.zeros(8, bool)))
+    functions = compiled(Linear(), batch)
+    before = jax.device_get(functions.init(0).params)
+    state = functions.train_step(functions.init(0), batch._replace(mask=np.zeros(8, bool)))
     chex.assert_trees_all_equal(state.params, before)
     assert (int(state.totals.count), int(state.bad_step)) == (0, 0)
 
 
 def test_step_takes_the_memory_of_the_state_before(batch):
-    program = compiled(Linear(), batch)
-    state = program.init(0)
-    program.train_step(state, batch)
+    functions = compiled(Linear(), batch)
+    state = functions.init(0)
+    functions.train_step(state, batch)
     assert state.params["Dense_0"]["kernel"].is_deleted()
 
 
 def test_totals_add_up_over_steps(batch):
-    program = compiled(Linear(), batch, rate=0.0)
-    state = program.init(0)
+    functions = compiled(Linear(), batch, rate=0.0)
+    state = functions.init(0)
     for _ in range(3):
-        state = program.train_step(state, batch)
-    one = program.eval_step(state.variables, batch)
+        state = functions.train_step(state, batch)
+    one = functions.eval_step(state.variables, batch)
     assert int(state.totals.count) == 24
     assert int(state.totals.top1) == 3 * int(one.top1)
     assert float(state.totals.loss) == pytest.approx(3 * float(one.loss), rel=1e-6)
 
 
 def test_statistics_are_updated_and_dropout_differs_by_step(batch):
-    program = compiled(Small(), batch, rate=0.0)
-    first = program.init(0)
+    functions = compiled(Small(), batch, rate=0.0)
+    first = functions.init(0)
     before = jax.device_get(first.statistics)
-    second = program.train_step(first, batch)
+    second = functions.train_step(first, batch)
     after = jax.device_get(second.statistics)
     assert (after["batch_stats"]["BatchNorm_0"]["mean"] != 0).any()
     assert (before["batch_stats"]["BatchNorm_0"]["mean"] == 0).all()
     loss = float(second.totals.loss)
-    third = program.train_step(second, batch)
+    third = functions.train_step(second, batch)
     assert float(third.totals.loss) - loss != pytest.approx(loss, rel=1e-3)
 
 
 def test_seed_decides_everything(batch):
-    program = compiled(Small(), batch)
+    functions = compiled(Small(), batch)
     ends = []
     for seed in (5, 5, 6):
-        state = program.init(seed)
+        state = functions.init(seed)
         for _ in range(3):
-            state = program.train_step(state, batch)
+            state = functions.train_step(state, batch)
         ends.append(jax.device_get(state.params))
     chex.assert_trees_all_equal(ends[0], ends[1])
     with pytest.raises(AssertionError):
@@ -145,25 +145,25 @@ def test_seed_decides_everything(batch):
 
 
 def test_evaluation_uses_the_running_statistics_and_no_dropout(batch):
-    program = compiled(Small(), batch)
-    variables = program.init(0).variables
-    totals = [program.eval_step(variables, batch) for _ in range(2)]
+    functions = compiled(Small(), batch)
+    variables = functions.init(0).variables
+    totals = [functions.eval_step(variables, batch) for _ in range(2)]
     assert float(totals[0].loss) == float(totals[1].loss)
 
 
 def test_compiled_step_takes_no_other_batch(batch):
-    program = compiled(Linear(), batch)
+    functions = compiled(Linear(), batch)
     smaller = jax.tree.map(lambda x: x[:4], batch)
     with pytest.raises(TypeError):
-        program.train_step(program.init(0), smaller)
+        functions.train_step(functions.init(0), smaller)
 
 
 def test_first_bad_step_is_remembered(batch):
-    program = compiled(Linear(), batch, rate=1e38)
-    state = program.init(0)
+    functions = compiled(Linear(), batch, rate=1e38)
+    state = functions.init(0)
     assert bool(is_finite(state))
     for _ in range(4):
-        state = program.train_step(state, batch)
+        state = functions.train_step(state, batch)
     assert int(state.bad_step) in (2, 3)
     assert not is_finite(state)
 
@@ -175,7 +175,7 @@ def test_parameters_that_are_not_finite_are_found_before_the_loss(batch):
 
 
 class WithHeads(nn.Module):
-    """A linear network that keeps its logits once more, as an auxiliary head."""
+    """A linear model with its logits as an auxiliary head too."""
 
     @nn.compact
     def __call__(self, images, *, train=False):
@@ -185,7 +185,7 @@ class WithHeads(nn.Module):
 
 
 def test_auxiliary_heads_add_their_share_of_the_gradient(batch):
-    plain, headed = compiled(Linear(), batch), compiled(WithHeads(), batch, auxiliary=0.5)
+    plain, headed = compiled(Linear(), batch), compiled(WithHeads(), batch, aux_weight=0.5)
     before, after = plain.init(0), headed.init(0)
     kernel = np.asarray(before.params["Dense_0"]["kernel"])
     params = {"linear": {"Dense_0": {"kernel": jnp.array(kernel)}}}
@@ -195,29 +195,29 @@ def test_auxiliary_heads_add_their_share_of_the_gradient(batch):
     np.testing.assert_allclose(
         more.params["linear"]["Dense_0"]["kernel"], kernel + 1.5 * change, rtol=1e-5, atol=1e-7
     )
-    # What is reported is the loss of the network proper.
+    # The reported loss excludes auxiliary heads.
     assert float(more.totals.loss) == pytest.approx(float(once.totals.loss), rel=1e-6)
 
 
 def test_plateau_lowers_the_rate_of_the_next_epoch(batch):
-    program = compiled(Linear(), batch)
-    state = program.init(0)
-    assert float(program.learning_rate(state)) == np.float32(RATE)
+    functions = compiled(Linear(), batch)
+    state = functions.init(0)
+    assert float(functions.learning_rate(state)) == np.float32(RATE)
     for error in (0.5, np.nan, 0.4, 0.5):
-        state = program.end_epoch(state, np.float32(error))
+        state = functions.end_epoch(state, np.float32(error))
     # The schedule's name is not plateau, so nothing happens.
     assert float(state.plateau.scale) == 1.0
     assert float(state.plateau.best_value) == np.float32(0.4)
     halved = state.replace(plateau=state.plateau._replace(scale=jnp.float32(0.5)))
-    assert float(program.learning_rate(halved)) == np.float32(RATE) / 2
+    assert float(functions.learning_rate(halved)) == np.float32(RATE) / 2
 
 
 def test_average_is_what_is_tested(batch):
-    program = compiled(Linear(), batch, average=0.75)
-    state = program.init(0)
+    functions = compiled(Linear(), batch, ema_decay=0.75)
+    state = functions.init(0)
     kernels = []
     for _ in range(6):
-        state = program.train_step(state, batch)
+        state = functions.train_step(state, batch)
         kernels.append(np.asarray(state.params["Dense_0"]["kernel"]))
     average = np.mean(kernels[:4], axis=0)
     for kernel in kernels[4:]:
@@ -227,17 +227,17 @@ def test_average_is_what_is_tested(batch):
 
 
 def test_several_steps_at_once_are_the_same_steps(batch):
-    program = compiled(Small(), batch)
-    one, many = program.init(0), program.init(0)
+    functions = compiled(Small(), batch)
+    one, many = functions.init(0), functions.init(0)
     for _ in range(3):
-        one = program.train_step(one, batch)
-    many = program.train_steps(many, jax.tree.map(lambda x: np.stack([x] * 3), batch))
+        one = functions.train_step(one, batch)
+    many = functions.train_steps(many, jax.tree.map(lambda x: np.stack([x] * 3), batch))
     assert int(many.step) == 3
     chex.assert_trees_all_close(one.params, many.params, rtol=1e-5, atol=1e-6)
 
 
 def test_augmentation_depends_on_seed_epoch_and_image_alone(batch):
-    """The same image in another place of another batch of the same epoch is the same image."""
+    """The position of an image in its epoch does not change its augmentation."""
     seen = []
 
     class Spy(nn.Module):
@@ -247,17 +247,17 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone(batch):
                 jax.debug.callback(lambda x: seen.append(np.asarray(x)), images)
             return Linear()(images)
 
-    program = compiled(
+    functions = compiled(
         Spy(),
         batch,
         rate=0.0,
         steps_per_epoch=2,
         augmentation=Augmentation(pad_and_crop=2, flip=True),
     )
-    state = program.init(0)
+    state = functions.init(0)
     turned = Batch(*(x[::-1].copy() for x in batch))
     for step_batch in (batch, turned, batch):
-        state = program.train_step(state, step_batch)
+        state = functions.train_step(state, step_batch)
     jax.effects_barrier()
     first, second, third = seen
     np.testing.assert_array_equal(first, second[::-1])

@@ -1,0 +1,137 @@
+"""Claim of a run directory by one run: its lock, its configuration and its launch records."""
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from flax_vision.errors import UserError
+from flax_vision.runtime import multihost
+from flax_vision.runtime.regular_files import read_regular
+from flax_vision.runtime.terminal import print_warning
+from flax_vision.training.config_schema import INIT_FROM
+from flax_vision.training.launches import describe_launch
+from flax_vision.training.resume_check import check_same_run
+from flax_vision.training.rollback import LOCK, Rollback
+from flax_vision.weights import run_files
+from flax_vision.weights.run_checkpoints import saved_steps
+
+_VISIBLE_SECONDS = 60.0
+"""Time after which NFS shows new files."""
+
+
+def lock_run(
+    path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack
+) -> Mapping[str, Any]:
+    """Locks a run directory until the stack is closed, and records the launch in it.
+
+    Args:
+      path: Run directory, which need not exist.
+      config: Configuration as nested dictionaries.
+      stack: Stack that gets the release of the lock and the rollback of a failed start.
+
+    Returns:
+      The configuration with which the run began.
+
+    Raises:
+      UserError: The directory is not writable, in use, or of another configuration.
+    """
+    try:
+        _check_wildcards(path)
+        lock, rollback = filelock.FileLock(path / LOCK), Rollback(path)
+        stack.callback(rollback.remove_new_folders)
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        stack.callback(lock.release)
+        stack.enter_context(rollback)
+        return _record_launch(path, config)
+    except filelock.Timeout as error:
+        raise _in_use(path) from error
+    except OSError as error:
+        raise UserError(
+            f"run directory {str(path)!r} cannot be written ({error.strerror}); give another "
+            "--workdir."
+        ) from error
+
+
+def check_shared(path: Path) -> None:
+    """Raises a UserError unless every process sees the launch that the first has recorded."""
+    expected = multihost.all_gather_text(_launches_digest(path))[0]
+    deadline = time.monotonic() + _VISIBLE_SECONDS
+    while _launches_digest(path) != expected and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for process, digest in enumerate(multihost.all_gather_text(_launches_digest(path))):
+        if digest != expected:
+            raise UserError(
+                f"process {process} does not see run directory {str(path)!r} of process 0; it must "
+                "be on a disk that all share: give such a --workdir."
+            )
+
+
+def has_progress(path: Path) -> bool:
+    """Returns whether the directory has a checkpoint or a result, which must not be lost."""
+    return bool(saved_steps(path)) or (path / run_files.RESULT).exists()
+
+
+def _check_wildcards(path: Path) -> None:
+    wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
+    if wildcards and not has_progress(path):
+        raise UserError(
+            f"run directory {str(path.absolute())!r} has {' '.join(wildcards)} in its path, which "
+            "prevents Orbax from finding the checkpoints again; give another --workdir."
+        )
+
+
+def _launches_digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(read_regular(path / run_files.LAUNCHES)).hexdigest()
+    except OSError:
+        return ""
+
+
+def _in_use(path: Path) -> UserError:
+    launches: list[dict[str, Any]] = []
+    with contextlib.suppress(UserError):  # the file only names the other run
+        launches = run_files.read_launches(path, "")
+    owner = f", process {launches[-1].get('process')} on {launches[-1]['host']}" if launches else ""
+    return UserError(
+        f"run directory {str(path)!r} is in use by another run{owner}; wait for it, or give "
+        "another --workdir."
+    )
+
+
+def _record_launch(path: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Compares and writes `config.json`, and adds the launch to `launches.json`.
+
+    Returns:
+      The configuration with which the run began.
+    """
+    original = config
+    if has_progress(path):
+        original = run_files.read_config(path, f"{run_files.RESTORE}, or give another --workdir")
+        if not original:
+            raise UserError(
+                f"run directory {str(path)!r} has checkpoints but no {run_files.CONFIG}, so their "
+                "configuration is unknown; give another --workdir."
+            )
+        check_same_run(path, original, config)
+    # Another number of epochs takes effect only when the run resumes.
+    fixed = {key: original[key] for key in ("epochs", INIT_FROM) if key in original}
+    run_files.write_config(path, {**config, **fixed})
+    run_files.write_file(
+        path / run_files.LAUNCHES, run_files.to_json([*_read_launches(path), describe_launch()])
+    )
+    return original
+
+
+def _read_launches(path: Path) -> list[dict[str, Any]]:
+    """Returns the entries of `launches.json`; an empty list and a warning if it is damaged."""
+    try:
+        return run_files.read_launches(path, "a new file replaces it")
+    except UserError as damage:
+        print_warning(damage)
+        return []
