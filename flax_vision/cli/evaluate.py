@@ -46,7 +46,7 @@ examples:
 """
 
 _KEYS = (
-    *("network", "data", "split", "protocol", "scales", "views", "views_computed", "images"),
+    *("model", "data", "split", "protocol", "scales", "views", "views_computed", "images"),
     *("top1", "top5", "cross_entropy", "seconds", "images_per_second", "compile_seconds"),
     "warnings",
 )
@@ -114,16 +114,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Tests, and prints the result."""
-    from flax_vision.evaluation.evaluate import evaluate_trained
+    from flax_vision.evaluation.evaluate import evaluate
 
     with progress() as report:
-        result = evaluate_trained(
+        result = evaluate(
             options.trained,
             protocol=options.protocol,
             split=options.split,
             data=options.data,
-            directory=options.tfds_dir,
-            folder=options.image_dir,
+            tfds_dir=options.tfds_dir,
+            image_dir=options.image_dir,
             on_error=options.on_error,
             max_pixels=options.max_pixels,
             scales=tuple(options.scales) if options.scales else None,
@@ -148,12 +148,12 @@ def _content(result: "Evaluation", confusion: bool) -> dict[str, Any]:
 
 
 def _print_tables(result: "Evaluation", form: str, confusion: bool) -> None:
-    from flax_vision.evaluation.confusion import table_of
+    from flax_vision.evaluation.metrics import confusion_table
 
-    rows = [{"network": name, result.network: text} for name, text in _texts(result).items()]
+    rows = [{"network": name, result.model: text} for name, text in _texts(result).items()]
     print_table(rows, form)
     if confusion:
-        rows = table_of(_matrix(result), result.class_names)
+        rows = confusion_table(_matrix(result), result.class_names)
         print()
         print_table(rows, form) if rows else print("no image was taken for another class")
 
@@ -182,6 +182,6 @@ def _texts(result: "Evaluation") -> dict[str, str]:
 
 
 def _matrix(result: "Evaluation") -> Any:
-    from flax_vision.evaluation.confusion import confusion_matrix
+    from flax_vision.evaluation.metrics import confusion_matrix
 
     return confusion_matrix(result.labels, result.predicted, len(result.class_names))

@@ -14,8 +14,7 @@ from jax.errors import JaxRuntimeError
 from flax_vision.data.batches import Batch, evaluation_batches, samples, training_batches
 from flax_vision.data.dataset import Dataset
 from flax_vision.errors import UserError, add_file_name
-from flax_vision.evaluation.averages import total
-from flax_vision.evaluation.metrics import Totals, has_top5
+from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches
 from flax_vision.ops.cpu import onednn_library
 from flax_vision.runtime import environment, multihost
 from flax_vision.training.build import Experiment
@@ -208,7 +207,7 @@ class Trainer:
     def _evaluate(self, variables: Any, images: Dataset) -> Totals:
         size, placement = self._config.batch_size, self._placement
         batches = map(placement.put, evaluation_batches(images, size, placement.rows(size)))
-        return total(self._setup.program.eval_step, variables, batches, self._stop_if_asked)
+        return sum_batches(self._setup.program.eval_step, variables, batches, self._stop_if_asked)
 
     def _show(self, epoch: int, pace: ThroughputMeter) -> None:
         name = f"{epoch + 1}/{self._config.epochs}"

@@ -43,7 +43,7 @@ def test_json(run, capsys):
     matrix = result["confusion"]
     assert [sum(row) for row in matrix] == [1, 1, 1, 1, 1, 0]
     assert sum(matrix[i][i] for i in range(6)) == round(result["top1"] * 5)
-    assert (result["network"], result["data"], result["split"]) == (
+    assert (result["model"], result["data"], result["split"]) == (
         *("lenet5_modern", "noise", "validation"),
     )
     assert (result["views"], result["images"], result["warnings"]) == (1, 5, [])

@@ -71,7 +71,7 @@ def test_top_beyond_the_classes_is_all_of_them(classifier, tmp_path):
 def test_answers_that_are_no_numbers_are_no_predictions(classifier, tmp_path, monkeypatch):
     photographs(tmp_path, 1)
     monkeypatch.setattr(classifier, "posteriors", lambda images: np.full((len(images), 3), np.nan))
-    with pytest.raises(UserError, match="answers with what is not a number"):
+    with pytest.raises(UserError, match="outputs of this lenet5_modern are not finite"):
         classifier.predict(tmp_path)
 
 
@@ -153,7 +153,7 @@ def test_images_as_they_are(expected, classifier):
 def test_progress(classifier, tmp_path):
     photographs(tmp_path, 3)
     calls = []
-    classifier.predict([tmp_path], batch_size=2, report=lambda *call: calls.append(call))
+    classifier.predict([tmp_path], batch_size=2, on_progress=lambda *call: calls.append(call))
     assert calls == [("looking with lenet5_modern", done, 3) for done in (0, 2)]
 
 
@@ -193,5 +193,7 @@ def test_network_whose_images_are_no_squares(tmp_path, export):
         {},
     )
     saved_model.save(tmp_path / "net", metadata, fv.load(export)[1])
-    with pytest.raises(UserError, match="was trained on images of 20x24, and photographs are cut"):
+    with pytest.raises(
+        UserError, match="was trained on images of 20x24, and image files get a square crop"
+    ):
         fv.Classifier(tmp_path / "net")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.evaluation.device_crops import frame, mean_posterior, over_crops
-from flax_vision.evaluation.protocols import Box, Crop, crops_of, find_protocol, sides_of
+from flax_vision.evaluation.device_crops import average_crops, map_crops, resize_images
+from flax_vision.evaluation.protocols import Box, Crop, default_scales, find_protocol, make_crops
 
 PLAIN = Preprocessing([0.0], [1.0])
 
@@ -21,12 +21,12 @@ def coordinates(height: int, width: int) -> np.ndarray:
 
 def seen(crops, images, side, preprocessing=PLAIN) -> np.ndarray:
     """Returns what a network would see, [V, N, height, width, C]."""
-    frames = {side: frame(images, side, preprocessing)}
-    return np.asarray(over_crops(lambda x: x, frames, list(crops)))
+    frames = {side: resize_images(images, side, preprocessing)}
+    return np.asarray(map_crops(lambda x: x, frames, list(crops)))
 
 
 def test_ten_crops_to_the_pixel():
-    crops = crops_of(find_protocol("ten_crop", False), (4, 5), 2, (4,))
+    crops = make_crops(find_protocol("ten_crop", False), (4, 5), 2, (4,))
     first = seen(crops, coordinates(4, 5), 4)[:, 0, :, :, 0]
     expected = [
         [[0, 1], [10, 11]],
@@ -44,13 +44,13 @@ def test_ten_crops_to_the_pixel():
 
 
 def test_every_image_of_a_batch_is_seen():
-    crops = crops_of(find_protocol("ten_crop", False), (4, 5), 2, (4,))
+    crops = make_crops(find_protocol("ten_crop", False), (4, 5), 2, (4,))
     both = seen(crops, coordinates(4, 5), 4)
     np.testing.assert_array_equal(both[:, 1], both[:, 0] + 100)
 
 
 def test_grid_to_the_pixel():
-    crops = crops_of(find_protocol("multi_crop", False), (5, 9), 1, (5,), flip=False)
+    crops = make_crops(find_protocol("multi_crop", False), (5, 9), 1, (5,), flip=False)
     first = seen(crops, coordinates(5, 9), 5)[:, 0, 0, 0, 0]
     expected = [10 * row + column for row in range(5) for column in (0, 2, 4, 6, 8)]
     np.testing.assert_array_equal(first, expected)
@@ -58,7 +58,7 @@ def test_grid_to_the_pixel():
 
 def test_googlenet_to_the_pixel():
     images = coordinates(4, 12)
-    crops = crops_of(find_protocol("googlenet_144", False), (4, 12), 2, (4,), flip=False)
+    crops = make_crops(find_protocol("googlenet_144", False), (4, 12), 2, (4,), flip=False)
     first = seen(crops, images, 4)[:, 0, :, :, 0]
     middle = [np.array([[t, t + 1], [t + 10, t + 11]]) for t in (4, 6, 24, 26, 15)]
     np.testing.assert_array_equal(first[6:11], middle)
@@ -76,24 +76,24 @@ def test_squares_are_resized_to_the_pixel():
     np.testing.assert_allclose(row, np.arange(1, 7) * 2 + 0.5, atol=1e-5)
 
 
-def test_crops_of_several_scales_come_in_order():
+def test_make_crops_several_scales_come_in_order():
     images = np.full((1, 4, 4, 1), 7, np.uint8)
-    frames = {4: frame(images, 4, PLAIN), 6: 10 * frame(images, 6, PLAIN)}
+    frames = {4: resize_images(images, 4, PLAIN), 6: 10 * resize_images(images, 6, PLAIN)}
     crops = [Crop(side, Box(1, 1, 2, 2), (2, 2), False) for side in (6, 4, 6)]
-    first = np.asarray(over_crops(lambda x: x[0, 0, 0, 0], frames, crops))
+    first = np.asarray(map_crops(lambda x: x[0, 0, 0, 0], frames, crops))
     np.testing.assert_allclose(first, [70, 7, 70], rtol=1e-6)
 
 
 def test_frame_keeps_the_proportion_and_leaves_the_preprocessings_sizes_out():
     preprocessing = Preprocessing([10.0], [2.0], resize=99, channels=3, crop=98)
-    whole = frame(np.full((1, 4, 6, 1), 30, np.uint8), 8, preprocessing)
+    whole = resize_images(np.full((1, 4, 6, 1), 30, np.uint8), 8, preprocessing)
     chex.assert_shape(whole, (1, 8, 12, 3))
     np.testing.assert_allclose(whole, 10, rtol=1e-6)
 
 
 def test_frame_at_the_images_own_size_has_their_pixels():
     images = coordinates(4, 5)
-    np.testing.assert_array_equal(frame(images, 4, PLAIN), images)
+    np.testing.assert_array_equal(resize_images(images, 4, PLAIN), images)
 
 
 @pytest.mark.parametrize(("height", "width", "side"), [(4, 4, 4), (4, 4, 7), (4, 8, 6)])
@@ -101,7 +101,7 @@ def test_mean_image_follows_the_images(height, width, side):
     """The mean of the images, less the mean image, is 0 at every size and in every crop."""
     images = np.random.default_rng(0).integers(0, 256, (8, height, width, 3), np.uint8)
     mean = images.astype(np.float32).mean(axis=0)
-    whole = frame(images, side, Preprocessing(mean, [1.0]))
+    whole = resize_images(images, side, Preprocessing(mean, [1.0]))
     np.testing.assert_allclose(whole.mean(axis=0), 0, atol=1e-3)
     assert float(jnp.abs(whole).max()) > 10
 
@@ -109,7 +109,7 @@ def test_mean_image_follows_the_images(height, width, side):
 def test_mean_image_of_resized_images_is_brought_to_their_size():
     mean = np.arange(9, dtype=np.float32).reshape(3, 3, 1)
     images = np.zeros((1, 6, 6, 1), np.uint8)
-    whole = frame(images, 3, Preprocessing(mean, [1.0], resize=3))
+    whole = resize_images(images, 3, Preprocessing(mean, [1.0], resize=3))
     np.testing.assert_array_equal(whole[0], -mean)
 
 
@@ -121,11 +121,11 @@ def first_pixels(x):
 def test_posteriors_are_averaged_not_logits():
     images = np.array([[[[0], [3]], [[1], [1]]]], np.uint8)
     crops = {Crop(2, Box(0, 0, 2, 2), (2, 2), flip): 1 for flip in (False, True)}
-    logarithms = mean_posterior(first_pixels, images, crops, PLAIN)
+    logarithms = average_crops(first_pixels, images, crops, PLAIN)
     np.testing.assert_allclose(np.exp(logarithms), [[0.5, 0.5]], rtol=1e-6)
     crops[Crop(2, Box(0, 0, 2, 2), (2, 2), False)] = 3
     small, large = 1 / (1 + np.exp(3)), 1 / (1 + np.exp(-3))
-    logarithms = mean_posterior(first_pixels, images, crops, PLAIN)
+    logarithms = average_crops(first_pixels, images, crops, PLAIN)
     expected = [[(3 * small + large) / 4, (3 * large + small) / 4]]
     np.testing.assert_allclose(np.exp(logarithms), expected, rtol=1e-5)
 
@@ -133,18 +133,18 @@ def test_posteriors_are_averaged_not_logits():
 def test_posteriors_that_are_too_small_for_a_float_keep_their_order():
     images = np.array([[[[0], [200]], [[1], [1]]]], np.uint8)
     crops = {Crop(2, Box(0, 0, 2, 2), (2, 2), False): 1}
-    logarithms = mean_posterior(first_pixels, images, crops, PLAIN)
+    logarithms = average_crops(first_pixels, images, crops, PLAIN)
     np.testing.assert_allclose(logarithms, [[-200, 0]])
 
 
-def test_crops_of_several_shapes_are_averaged():
+def test_make_crops_several_shapes_are_averaged():
     images = np.array([[[[0], [3]], [[1], [1]]]], np.uint8)
     whole = Crop(2, Box(0, 0, 2, 2), (2, 2), False)
     larger = Crop(4, Box(0, 0, 4, 4), (4, 4), True)
     posteriors = [
-        np.exp(mean_posterior(first_pixels, images, {crop: 1}, PLAIN)) for crop in (whole, larger)
+        np.exp(average_crops(first_pixels, images, {crop: 1}, PLAIN)) for crop in (whole, larger)
     ]
-    both = np.exp(mean_posterior(first_pixels, images, {larger: 1, whole: 1}, PLAIN))
+    both = np.exp(average_crops(first_pixels, images, {larger: 1, whole: 1}, PLAIN))
     np.testing.assert_allclose(both, np.mean(posteriors, axis=0), rtol=1e-6)
 
 
@@ -152,12 +152,12 @@ def test_middle_of_ten_crops_is_the_center_crop_of_training():
     preprocessing = Preprocessing([5.0], [2.0], resize=9, crop=6)
     images = coordinates(9, 9)
     protocol = find_protocol("ten_crop", False)
-    crops = crops_of(protocol, (9, 9), 6, sides_of(protocol, 6, 9), flip=False)
+    crops = make_crops(protocol, (9, 9), 6, default_scales(protocol, 6, 9), flip=False)
     np.testing.assert_array_equal(seen(crops, images, 9, preprocessing)[4], preprocessing(images))
 
 
 def test_class_scores_can_be_averaged_instead():
     images = np.array([[[0, 4], [8, 2]]], np.uint8).reshape(1, 2, 2, 1)
     whole, flipped = (Crop(2, Box(0, 0, 2, 2), (2, 2), flip) for flip in (False, True))
-    scores = mean_posterior(first_pixels, images, {whole: 3, flipped: 1}, PLAIN, of_scores=True)
+    scores = average_crops(first_pixels, images, {whole: 3, flipped: 1}, PLAIN, average_logits=True)
     np.testing.assert_allclose(scores, [[1, 3]])

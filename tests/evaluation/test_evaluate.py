@@ -15,7 +15,7 @@ import flax_vision as fv
 from flax_vision.data.background import Background
 from flax_vision.errors import UserError
 from flax_vision.evaluation import evaluator
-from flax_vision.evaluation.evaluate import evaluate_trained
+from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
 from flax_vision.weights import saved_model
@@ -30,7 +30,7 @@ def configure(run, directory, **changes):
 
 
 def test_run_is_tested_on_its_own_data(run, noise, metadata, asked):
-    result = evaluate_trained(run)
+    result = evaluate(run)
     assert asked == [("noise", "somewhere", 0.25)]
     model, variables = fv.load(run)
     logits = jax.jit(lambda x: model.apply(variables, metadata.preprocessing(x)))(noise.images)
@@ -38,7 +38,7 @@ def test_run_is_tested_on_its_own_data(run, noise, metadata, asked):
     np.testing.assert_array_equal(result.predicted, classes)
     np.testing.assert_array_equal(result.labels, noise.labels)
     assert result.top1 == (classes == noise.labels).mean()
-    facts = (result.network, result.data, result.split, result.protocol, result.images)
+    facts = (result.model, result.data, result.split, result.protocol, result.images)
     assert facts == ("lenet5_modern", "noise", "test", "center", 20)
     assert (result.views, result.views_computed, result.scales) == (1, 1, ())
     assert result.images_per_second == 20 / result.seconds
@@ -47,8 +47,8 @@ def test_run_is_tested_on_its_own_data(run, noise, metadata, asked):
 @pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("batch_size", [3, 20, 10**12])
 def test_batch_size_changes_nothing(run, batch_size):
-    expected = evaluate_trained(run)
-    result = evaluate_trained(run, batch_size=batch_size)
+    expected = evaluate(run)
+    result = evaluate(run, batch_size=batch_size)
     np.testing.assert_array_equal(result.predicted, expected.predicted)
     assert result.top1 == expected.top1
     assert result.cross_entropy == pytest.approx(expected.cross_entropy, rel=1e-5)
@@ -56,19 +56,19 @@ def test_batch_size_changes_nothing(run, batch_size):
 
 @pytest.mark.usefixtures("asked")
 def test_other_split(run):
-    assert evaluate_trained(run, split="train").images == 5
-    assert evaluate_trained(run, split="validation").images == 5
+    assert evaluate(run, split="train").images == 5
+    assert evaluate(run, split="validation").images == 5
 
 
 def test_export_inside_a_run_knows_the_run(run, asked):
-    evaluate_trained(str(run / "export"))
+    evaluate(str(run / "export"))
     assert asked == [("noise", "somewhere", 0.25)]
 
 
 def test_other_data_are_looked_for_elsewhere(run, asked):
-    evaluate_trained(run, data="others")
-    evaluate_trained(run, data="others", directory="there")
-    evaluate_trained(run, directory="there")
+    evaluate(run, data="others")
+    evaluate(run, data="others", tfds_dir="there")
+    evaluate(run, tfds_dir="there")
     assert asked == [
         ("others", "", 0.25),
         ("others", "there", 0.25),
@@ -83,26 +83,26 @@ def test_other_data_of_another_background_get_a_hint(
     directory = configure(run, tmp_path / "run")
     saved_model.save(directory / "export", known, variables)
     loaded(images=np.full_like(noise.images, 255))
-    (warning,) = evaluate_trained(directory, data="others").warnings
+    (warning,) = evaluate(directory, data="others").warnings
     assert warning.startswith("most of these images have a light background, but the training")
-    assert not evaluate_trained(directory).warnings
+    assert not evaluate(directory).warnings
 
 
 def test_export_by_itself_needs_the_name_of_a_set(run, tmp_path, asked):
     shutil.copytree(run / "export", tmp_path / "model")
     with pytest.raises(UserError, match="no config.json .* give --data NAME"):
-        evaluate_trained(tmp_path / "model")
-    assert evaluate_trained(tmp_path / "model", data="noise").images == 20
+        evaluate(tmp_path / "model")
+    assert evaluate(tmp_path / "model", data="noise").images == 20
     assert asked == [("noise", "", 0.0)]
     with pytest.raises(UserError, match="'noise' has no validation images.*--split train or test"):
-        evaluate_trained(tmp_path / "model", data="noise", split="validation")
+        evaluate(tmp_path / "model", data="noise", split="validation")
 
 
 @pytest.mark.usefixtures("asked")
 def test_progress_is_what_is_done(run):
-    reports = []
-    evaluate_trained(run, batch_size=8, report=lambda *report: reports.append(report))
-    assert reports == [
+    calls = []
+    evaluate(run, batch_size=8, on_progress=lambda *call: calls.append(call))
+    assert calls == [
         ("noise test", 20, 20),
         ("compiling", 0, 0),
         *(("testing lenet5_modern", done, 20) for done in (0, 8, 16)),
@@ -114,16 +114,16 @@ def test_progress_is_what_is_done(run):
 )
 def test_protocol_is_found_impossible_before_the_data_are_read(protocol, scales, run, asked):
     with pytest.raises(UserError, match="no fully convolutional form|a scale is 7|--scales is for"):
-        evaluate_trained(run, protocol=protocol, scales=scales)
+        evaluate(run, protocol=protocol, scales=scales)
     assert not asked
 
 
 def test_errors_of_the_data_name_the_options_of_this_program(run):
     with pytest.raises(UserError, match="--data mnist_5k needs no download") as caught:
-        evaluate_trained(run, data="mnits")
+        evaluate(run, data="mnits")
     assert "--config" not in str(caught.value)
     with pytest.raises(UserError, match="For sets elsewhere give --tfds-dir DIR"):
-        evaluate_trained(run, data="mnist", directory="nowhere")
+        evaluate(run, data="mnist", tfds_dir="nowhere")
 
 
 @pytest.mark.usefixtures("asked")
@@ -137,35 +137,35 @@ def test_errors_of_the_data_name_the_options_of_this_program(run):
 )
 def test_mistakes(options, message, run):
     with pytest.raises(UserError, match=message):
-        evaluate_trained(run, **options)
+        evaluate(run, **options)
 
 
 def test_other_number_of_classes(run, noise, loaded):
     loaded(class_names=noise.class_names[:5], labels=noise.labels % 5)
-    with pytest.raises(UserError, match="tells 6 classes apart, and 'noise' has 5"):
-        evaluate_trained(run)
+    with pytest.raises(UserError, match="has 6 classes, and 'noise' has 5"):
+        evaluate(run)
 
 
 def test_other_names_of_classes_are_warned_of(run, noise, loaded):
     loaded(class_names=[*noise.class_names[:5], "z"])
-    (warning,) = evaluate_trained(run).warnings
-    assert warning.startswith("class 5 is 'f' to the network and 'z' in 'noise'")
+    (warning,) = evaluate(run).warnings
+    assert warning.startswith("class 5 is 'f' in the model and 'z' in 'noise'")
 
 
 def test_other_number_of_channels(run, noise, loaded):
     loaded(images=np.repeat(noise.images, 3, axis=3))
-    with pytest.raises(UserError, match="images of 1 channel, and those of 'noise' have 3"):
-        evaluate_trained(run)
+    with pytest.raises(UserError, match="images of 1 channel, and the images of 'noise' have 3"):
+        evaluate(run)
 
 
 @pytest.mark.usefixtures("asked")
 def test_mirror_images_that_training_never_showed_are_warned_of(run, tmp_path):
     unseen = configure(run, tmp_path / "unseen", augmentation={"flip": False})
-    (warning,) = evaluate_trained(unseen, protocol="ten_crop").warnings
+    (warning,) = evaluate(unseen, protocol="ten_crop").warnings
     assert "trained without mirror images" in warning
-    assert not evaluate_trained(unseen, protocol="ten_crop", flip=False).warnings
-    assert not evaluate_trained(unseen).warnings
-    assert not evaluate_trained(run, protocol="ten_crop").warnings
+    assert not evaluate(unseen, protocol="ten_crop", flip=False).warnings
+    assert not evaluate(unseen).warnings
+    assert not evaluate(run, protocol="ten_crop").warnings
 
 
 @pytest.mark.usefixtures("asked")
@@ -174,7 +174,7 @@ def test_damaged_configuration(content, run, tmp_path):
     damaged = configure(run, tmp_path / "damaged")
     (damaged / "config.json").write_text(content)
     with pytest.raises(UserError, match="config.json is damaged"):
-        evaluate_trained(damaged)
+        evaluate(damaged)
 
 
 def test_five_classes_have_no_top5(metadata, noise, loaded, tmp_path):
@@ -182,7 +182,7 @@ def test_five_classes_have_no_top5(metadata, noise, loaded, tmp_path):
     variables = jax.jit(five.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     saved_model.save(tmp_path / "model", five, variables)
     loaded(class_names=five.class_names, labels=noise.labels % 5)
-    assert evaluate_trained(tmp_path / "model", data="noise").top5 is None
+    assert evaluate(tmp_path / "model", data="noise").top5 is None
 
 
 @pytest.mark.usefixtures("asked")
@@ -192,7 +192,7 @@ def test_too_little_memory(run, monkeypatch):
 
     monkeypatch.setattr(evaluator.ProtocolEvaluator, "compile", compile_step)
     with pytest.raises(UserError, match="20 images in a step.*--batch-size"):
-        evaluate_trained(run)
+        evaluate(run)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def mirrored(small_config, tmp_path_factory):
 @pytest.mark.slow
 def test_center_is_what_the_run_itself_came_to(mirrored):
     directory, result = mirrored
-    again = evaluate_trained(directory)
+    again = evaluate(directory)
     assert (again.top1, again.top5) == (result["test/top1"], result["test/top5"])
     assert again.cross_entropy == pytest.approx(result["test/loss"], rel=1e-5)
 
@@ -219,7 +219,7 @@ def test_center_is_what_the_run_itself_came_to(mirrored):
 def test_ten_crop_is_not_below_the_center_crop(mirrored):
     """By more than noise: of the images that only one of them has right, half are either's."""
     directory, _ = mirrored
-    center, ten_crop = (evaluate_trained(directory, protocol=p) for p in ("center", "ten_crop"))
+    center, ten_crop = (evaluate(directory, protocol=p) for p in ("center", "ten_crop"))
     assert (center.views, ten_crop.views, ten_crop.views_computed) == (1, 10, 10)
     assert center.top1 > 0.8
     by_center, by_ten_crop = (x.predicted == x.labels for x in (center, ten_crop))
@@ -231,13 +231,13 @@ def test_ten_crop_is_not_below_the_center_crop(mirrored):
 def test_center_is_what_a_run_on_a_folder_came_to(tmp_path):
     write_sizes(tmp_path / "pictures", "abc", [(40 + 3 * i, 50 - i) for i in range(20)])
     settings = {"model.name": "lenet5_modern", "data.image_dir": tmp_path / "pictures", "epochs": 2}
-    settings["report"] = False
+    settings["write_report"] = False
     settings |= {"batch_size": 12, "crop.resize_range": "32,36", "data.on_error": "skip"}
     (tmp_path / "pictures/b/3.png").write_bytes(b"nothing")
     config_file = Path(__file__).parents[2] / "configs/lenet5.py:folder"
     overrides = [f"--config.{key}={value}" for key, value in settings.items()]
     result = fit(load_config(str(config_file), overrides), tmp_path / "run")
     assert result == json.loads((tmp_path / "run/result.json").read_text())
-    again = evaluate_trained(tmp_path / "run")
+    again = evaluate(tmp_path / "run")
     assert (again.top1, again.images) == (result["test/top1"], result["test/images"])
     assert again.cross_entropy == pytest.approx(result["test/loss"], rel=1e-5)

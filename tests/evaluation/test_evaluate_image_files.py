@@ -20,10 +20,9 @@ from flax_vision.data.fingerprint import identities
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.splits import Source, load_part, load_parts
 from flax_vision.errors import UserError
-from flax_vision.evaluation import evaluate
-from flax_vision.evaluation.evaluate import evaluate_trained
+from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.evaluation.evaluator import ProtocolEvaluator
-from flax_vision.evaluation.measurement import measure
+from flax_vision.evaluation.grouping import predict_groups
 from flax_vision.weights import saved_model
 
 SIZES = [(16, 12), (12, 12), (19, 12)]
@@ -98,8 +97,8 @@ def multi_crop(image):
 def test_crops_are_of_each_photograph(by_hand, network, export, pictures):
     metadata, variables = network
     folder, images = pictures
-    result = evaluate_trained(
-        export, folder=str(folder), protocol=by_hand.__name__, scales=(12,), batch_size=2
+    result = evaluate(
+        export, image_dir=str(folder), protocol=by_hand.__name__, scales=(12,), batch_size=2
     )
     apply = jax.jit(lambda x: jax.nn.softmax(metadata.create_model().apply(variables, x)))
     posteriors = np.array([np.asarray(apply(by_hand(image))).mean(axis=0) for image in images])
@@ -112,9 +111,9 @@ def test_crops_are_of_each_photograph(by_hand, network, export, pictures):
 
 
 def test_photographs_of_all_shapes_are_one_program(export, pictures, monkeypatch):
-    compiled = create_autospec(ProtocolEvaluator._compiled, side_effect=ProtocolEvaluator._compiled)
-    monkeypatch.setattr(ProtocolEvaluator, "_compiled", compiled)
-    evaluate_trained(export, folder=str(pictures[0]), protocol="googlenet_144", scales=(12,))
+    compiled = create_autospec(ProtocolEvaluator._compile, side_effect=ProtocolEvaluator._compile)
+    monkeypatch.setattr(ProtocolEvaluator, "_compile", compiled)
+    evaluate(export, image_dir=str(pictures[0]), protocol="googlenet_144", scales=(12,))
     assert compiled.call_count == 1
 
 
@@ -128,7 +127,7 @@ def test_center_is_the_middle_that_the_run_tested(network, run, pictures):
     apply = jax.jit(metadata.create_model().apply)
     classes = np.asarray(apply(variables, np.array(seen, np.float32))).argmax(axis=1)
     for path in (None, folder / ".." / folder.name):  # which is the run's own
-        result = evaluate_trained(run, folder=path and str(path))
+        result = evaluate(run, image_dir=path and str(path))
         np.testing.assert_array_equal(result.predicted, classes)
         np.testing.assert_array_equal(result.labels, tested.labels)
         assert result.top1 == (classes == tested.labels).mean()
@@ -147,9 +146,9 @@ def damage(folder, pictures):
 @pytest.mark.parametrize("protocol", ["center", "multi_crop"])
 def test_photographs_that_cannot_be_read_do_not_count(protocol, export, pictures, tmp_path):
     options = {"protocol": protocol, "batch_size": 6, "on_error": "skip"}
-    whole = evaluate_trained(export, folder=str(pictures[0]), **options)
+    whole = evaluate(export, image_dir=str(pictures[0]), **options)
     damaged = damage(tmp_path / "damaged", pictures)
-    result = evaluate_trained(export, folder=str(damaged), **options)
+    result = evaluate(export, image_dir=str(damaged), **options)
     readable = np.delete(np.arange(18), [1, 7])
     assert result.images == 16
     np.testing.assert_array_equal(result.labels, whole.labels[readable])
@@ -162,7 +161,7 @@ def test_photographs_that_cannot_be_read_do_not_count(protocol, export, pictures
 
 def test_order_of_the_classes_is_the_networks(export, pictures, tmp_path):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
-    result = evaluate_trained(export, folder=str(tmp_path / "one"))
+    result = evaluate(export, image_dir=str(tmp_path / "one"))
     assert result.labels.tolist() == [3, 3, 3]
 
 
@@ -171,12 +170,12 @@ def test_files_that_are_not_used_are_warned_of(export, pictures, tmp_path, monke
     (tmp_path / "one/d/other.heic").touch()
     said = []
 
-    def measured(*arguments):
+    def predicted(*arguments):
         assert said  # before the test begins
-        return measure(*arguments)
+        return predict_groups(*arguments)
 
-    monkeypatch.setattr(evaluate, "measure", measured)
-    result = evaluate_trained(export, folder=str(tmp_path / "one"), on_warning=said.append)
+    monkeypatch.setattr("flax_vision.evaluation.evaluate.predict_groups", predicted)
+    result = evaluate(export, image_dir=str(tmp_path / "one"), on_warning=said.append)
     (warning,) = result.warnings
     assert warning.startswith("skipped 1 file without an image extension (.heic 1), such as ")
     assert said == result.warnings
@@ -184,18 +183,18 @@ def test_files_that_are_not_used_are_warned_of(export, pictures, tmp_path, monke
 
 def test_photographs_of_too_many_pixels_are_errors(export, pictures):
     with pytest.raises(UserError, match="more than 50 pixels, .*; --max-pixels N allows more"):
-        evaluate_trained(export, folder=str(pictures[0]), max_pixels=50)
+        evaluate(export, image_dir=str(pictures[0]), max_pixels=50)
 
 
 def test_folder_that_may_be_the_runs_own_is_warned_of(run, pictures, tmp_path):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     shutil.copytree(run, tmp_path / "run")
     folder = str(tmp_path / "one")
-    assert not evaluate_trained(tmp_path / "run", folder=folder).warnings
+    assert not evaluate(tmp_path / "run", image_dir=folder).warnings
     config = tmp_path / "run/config.json"
     config.write_text(config.read_text().replace(str(pictures[0]), "gone"))
-    (warning,) = evaluate_trained(tmp_path / "run", folder=folder).warnings
-    assert warning.startswith("the run's own folder 'gone' is not there")
+    (warning,) = evaluate(tmp_path / "run", image_dir=folder).warnings
+    assert warning.startswith("the run's own folder 'gone' is missing")
 
 
 def test_images_that_are_not_the_runs_are_warned_of(run, pictures, tmp_path, capsys):
@@ -211,24 +210,24 @@ def test_images_that_are_not_the_runs_are_warned_of(run, pictures, tmp_path, cap
     )
     kept = identities(load_parts(source, ignore))
     (tmp_path / "run/dataset.json").write_text(json.dumps(kept))
-    assert not evaluate_trained(tmp_path / "run").warnings
+    assert not evaluate(tmp_path / "run").warnings
     (tested,) = load_part(source, "test", ignore).take(np.array([3])).indices
     name = Path(source.image_dir) / f"d/{tested - 9}.png"
     name.rename(name.with_name("2b.png"))
     assert main(["evaluate", str(tmp_path / "run/export")]) == 0
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning.startswith("warning: these are not the test images of the run (the 1 image of")
-    assert not evaluate_trained(tmp_path / "run", folder=str(pictures[0])).warnings
+    assert not evaluate(tmp_path / "run", image_dir=str(pictures[0])).warnings
     (tmp_path / "run/dataset.json").write_text("[]")
     with pytest.raises(UserError, match="dataset.json is damaged"):
-        evaluate_trained(tmp_path / "run")
+        evaluate(tmp_path / "run")
 
 
 def test_network_for_small_images_sees_squares_of_photographs(metadata, variables, tmp_path):
     """Of 12x12, in gray, as the images that it was trained on."""
     pixels = write_sizes(tmp_path / "pictures", "ab", SIZES)
     saved_model.save(tmp_path / "model", metadata, variables)
-    result = evaluate_trained(tmp_path / "model", folder=str(tmp_path / "pictures"))
+    result = evaluate(tmp_path / "model", image_dir=str(tmp_path / "pictures"))
     gray = [
         np.asarray(Image.fromarray(middle(image, 12, 12)).convert("L"))[..., None]
         for image in pixels
@@ -300,7 +299,7 @@ def test_dense_sees_whole_photographs(export, pictures, tmp_path):
     saved_model.save(tmp_path / "resnet", metadata, variables)
     folder, images = pictures
     path = str(folder)
-    result = evaluate_trained(tmp_path / "resnet", folder=path, protocol="dense")
+    result = evaluate(tmp_path / "resnet", image_dir=path, protocol="dense")
     assert (result.scales, result.views) == ((12,), 2)
     apply = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x)))
     posteriors = np.array([np.asarray(apply(dense(image))).mean(axis=0) for image in images])
@@ -308,5 +307,5 @@ def test_dense_sees_whole_photographs(export, pictures, tmp_path):
     expected = -np.log(posteriors[np.arange(18), result.labels]).mean()
     assert result.cross_entropy == pytest.approx(expected, rel=1e-4)
     for protocol, views in (("multi_scale", 6), ("multi_crop", 150), ("googlenet_144", 144)):
-        result = evaluate_trained(tmp_path / "resnet", folder=path, protocol=protocol)
+        result = evaluate(tmp_path / "resnet", image_dir=path, protocol=protocol)
         assert (result.views, result.images) == (views, 18)

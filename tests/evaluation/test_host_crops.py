@@ -9,14 +9,14 @@ import pytest
 from tiny_folders import ignore, load, write_sizes
 
 from flax_vision.evaluation.evaluator import ProtocolEvaluator
-from flax_vision.evaluation.host_crops import Crops, cut_up
-from flax_vision.evaluation.protocols import PROTOCOLS, crops_of
+from flax_vision.evaluation.host_crops import HostCrops, host_crop_groups
+from flax_vision.evaluation.protocols import PROTOCOLS, make_crops
 
 SIZES = [(16, 12), (12, 12), (12, 19), (13, 12), (30, 12)]
 """Width and height: no photograph is scaled where its shorter side is brought to 12."""
 
-GRID = Crops(PROTOCOLS["multi_crop"], 8, (12,), 3)
-SQUARES = Crops(PROTOCOLS["googlenet_144"], 8, (12,), 3)
+GRID = HostCrops(PROTOCOLS["multi_crop"], 8, (12,), 3)
+SQUARES = HostCrops(PROTOCOLS["googlenet_144"], 8, (12,), 3)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_squares_and_their_corners(photographs):
 
 
 def test_crops_that_coincide_count_together():
-    assert SQUARES.number == 18
+    assert SQUARES.num_crops == 18
     assert SQUARES.counts(30, 12) == [1] * 18
     assert SQUARES.counts(12, 12) == [3] * 6 + [0] * 12
     # The middle one of the squares of 13x12 begins where the first does.
@@ -74,9 +74,9 @@ def test_crops_that_coincide_count_together():
 
 def test_every_scale_is_one_of_the_photograph_itself():
     """Of 40x24, brought to 20x12 and to 40x24."""
-    crops = Crops(PROTOCOLS["multi_crop"], 8, (12, 24), 3)
+    crops = HostCrops(PROTOCOLS["multi_crop"], 8, (12, 24), 3)
     parts = crops.parts(40, 24)
-    assert len(parts) == crops.number == 50
+    assert len(parts) == crops.num_crops == 50
     assert [part[:4] for part in parts[:2]] == [(0, 0, 16, 16), (6, 0, 22, 16)]
     assert [part[:4] for part in parts[25:27]] == [(0, 0, 8, 8), (8, 0, 16, 8)]
 
@@ -97,30 +97,29 @@ class Ramp(ProtocolEvaluator):
         return scores
 
 
-def outcome(photographs, at_once, wanted):
+def outcome(images, at_once, wanted):
     """Returns what was found, what was computed, and how the images were shown."""
     metadata = SimpleNamespace(class_names="abc", compiled=[], computed=[])
-    views = crops_of(SQUARES.protocol, (12, 12), 8, (12,), flip=False)
-    showing = cut_up(
-        photographs, SQUARES.protocol, Ramp(metadata, None, views, (12, 12, 3)), ignore
-    )
-    showing = dataclasses.replace(showing, at_once=at_once)
-    size = showing.batch_size(wanted)
-    step = showing.compile(None, size)
+    crops = make_crops(SQUARES.protocol, (12, 12), 8, (12,), flip=False)
+    evaluator = Ramp(metadata, None, (12, 12, 3), SQUARES.protocol, crops)
+    (group,) = host_crop_groups(images, evaluator, ignore)
+    group = dataclasses.replace(group, at_once=at_once)
+    size = group.batch_size(wanted)
+    step = group.compile(None, size)
     found = {"loss": 0.0, "count": 0}
-    for batch in showing.batches(size):
-        totals, (classes, _) = step(None, batch)
+    for batch in group.batches(size):
+        totals, classes, _ = step(None, batch)
         found["loss"] += float(totals.loss)
         found["count"] += int(totals.count)
         found |= {int(batch.place[i]): int(classes[i]) for i in np.flatnonzero(batch.mask)}
-    return found, metadata, showing
+    return found, metadata, group
 
 
 def expected(views, counts, labels):
     """Mean posteriors in double precision."""
     x = np.exp(views[:, :, 0, 0] / 64)
     posteriors = x / x.sum(axis=2, keepdims=True)
-    means = np.einsum("nv,nvk->nk", counts, posteriors) / SQUARES.number
+    means = np.einsum("nv,nvk->nk", counts, posteriors) / SQUARES.num_crops
     return means.argmax(axis=1), -np.log(means[np.arange(len(labels)), labels]).sum()
 
 
@@ -129,12 +128,12 @@ def test_mean_of_the_posteriors_of_all_crops(at_once, wanted, photographs):
     images = photographs[0]
     counts = [SQUARES.counts(*size) for size in 2 * SIZES]
     classes, loss = expected(seen(images, SQUARES), counts, images.labels)
-    found, metadata, showing = outcome(images, at_once, wanted)
+    found, metadata, group = outcome(images, at_once, wanted)
     assert found.pop("loss") == pytest.approx(loss, rel=1e-5)
     assert found.pop("count") == 10
     assert found == dict(enumerate(classes))
     assert len(metadata.compiled) == 1
-    assert showing.computed == 18
+    assert group.crops_computed == 18
 
 
 def test_crops_that_coincide_are_computed_once(photographs):

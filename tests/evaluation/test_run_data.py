@@ -10,7 +10,7 @@ from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.options import MAX_PIXELS
 from flax_vision.data.splits import Source
 from flax_vision.errors import UserError
-from flax_vision.evaluation.run_data import OPTIONS, find_source, has_moved, other_names
+from flax_vision.evaluation.run_data import OPTIONS, class_names_warning, data_warning, find_source
 
 
 @pytest.fixture
@@ -35,35 +35,38 @@ def test_folder_of_a_run_is_divided_as_in_the_run(directory, photographic):
     own = Source("folder", "", path, 0.1, 0.2, reading, names, OPTIONS)
     assert find_source(directory, photographic, None) == own
     assert find_source(directory, photographic, "folder") == own
-    by_another_name = find_source(directory, photographic, None, folder=f"{path}/../pictures")
+    by_another_name = find_source(directory, photographic, None, image_dir=f"{path}/../pictures")
     assert by_another_name == own
     other = Source("folder", "", "others", 0.1, 1.0, reading, names, OPTIONS)
-    assert find_source(directory, photographic, None, folder="others") == other
+    assert find_source(directory, photographic, None, image_dir="others") == other
 
 
 def test_folders_may_begin_with_a_tilde(metadata, photographic, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    assert find_source(tmp_path, photographic, None, folder="~/others").path == "/home/me/others"
     assert (
-        find_source(tmp_path, metadata, "cifar10", directory="~/sets").directory == "/home/me/sets"
+        find_source(tmp_path, photographic, None, image_dir="~/others").image_dir
+        == "/home/me/others"
     )
+    assert find_source(tmp_path, metadata, "cifar10", tfds_dir="~/sets").tfds_dir == "/home/me/sets"
 
 
 def test_folder_of_a_run_is_not_expanded_again(directory, photographic, monkeypatch):
     monkeypatch.chdir(directory)
     config = json.loads((directory / "config.json").read_text())
-    config["data"]["path"] = "./~nouser"
+    config["data"]["image_dir"] = "./~nouser"
     (directory / "config.json").write_text(json.dumps(config))
     (directory / "~nouser").mkdir()
     source = find_source(directory, photographic, None)
     assert source.image_dir == "./~nouser"
-    assert has_moved(directory, dataclasses.replace(source, test=1)) == ""
-    assert find_source(directory, photographic, None, folder="./~nouser") == source
+    assert data_warning(directory, dataclasses.replace(source, test_fraction=1), "test", None) == ""
+    assert find_source(directory, photographic, None, image_dir="./~nouser") == source
 
 
 def test_folder_of_a_run_that_is_gone(directory, photographic):
     (directory / "pictures").rmdir()
-    with pytest.raises(UserError, match="was trained on is not there: .*give --image-dir DIR"):
+    with pytest.raises(
+        UserError, match="the training folder of .* is missing: .*give --image-dir DIR"
+    ):
         find_source(directory, photographic, None)
 
 
@@ -85,8 +88,8 @@ def test_max_pixels_are_the_runs_or_given(directory, photographic):
 def test_names_of_classes_are_compared_in_one_form_of_unicode(photographic, digits):
     metadata = dataclasses.replace(photographic, class_names=["caf\u00e9", "b", "c", "d"])
     images = dataclasses.replace(digits, class_names=["cafe\u0301", "b", "c", "d"])
-    assert not other_names(metadata, images, "pictures")
-    assert "class 0 is" in other_names(metadata, digits, "pictures")
+    assert not class_names_warning(metadata, images, "pictures")
+    assert "class 0 is" in class_names_warning(metadata, digits, "pictures")
 
 
 def test_only_photographs_are_read_when_they_are_needed(metadata, photographic, tmp_path):
@@ -105,4 +108,4 @@ def test_only_photographs_are_read_when_they_are_needed(metadata, photographic, 
 def test_network_for_images_that_are_no_squares(metadata, tmp_path):
     wide = dataclasses.replace(metadata, image_shape=[8, 9, 3])
     with pytest.raises(UserError, match="trained on images of 8x9.*--data NAME"):
-        find_source(tmp_path, wide, None, folder="pictures")
+        find_source(tmp_path, wide, None, image_dir="pictures")

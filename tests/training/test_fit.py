@@ -15,8 +15,8 @@ import pytest
 import flax_vision as fv
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
-from flax_vision.evaluation.averages import average
-from flax_vision.evaluation.evaluate import evaluate_trained
+from flax_vision.evaluation.evaluate import evaluate
+from flax_vision.evaluation.metrics import sum_batches
 from flax_vision.training import build as training_setup
 from flax_vision.training import fit as fit_module
 from flax_vision.training import trainer as run_module
@@ -79,7 +79,7 @@ def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished
     setup = prepare(config, lambda *report: None)
     setup.program.compile()
     batches = evaluation_batches(setup.parts.test, config.batch_size)
-    again = average(setup.program.eval_step, variables, batches)
+    again = sum_batches(setup.program.eval_step, variables, batches).averages()
     assert again["top1"] == result["test/top1"]
     assert again["loss"] == pytest.approx(result["test/loss"], rel=1e-6)
     assert model.num_classes == 10
@@ -310,7 +310,7 @@ def test_stopped_run_is_evaluated_and_initializes_another(config, tmp_path, monk
         stop_at(patch, 7)
         with pytest.raises(Interrupted):
             fit(config, tmp_path / "stopped")
-    assert evaluate_trained(tmp_path / "stopped", split="validation").top1 == pytest.approx(
+    assert evaluate(tmp_path / "stopped", split="validation").top1 == pytest.approx(
         max(record["validation/top1"] for record in read_metrics(tmp_path / "stopped"))
     )
     config.init_from, config.epochs = str(tmp_path / "stopped"), 1
@@ -430,7 +430,7 @@ def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path
     setup.program.compile()
     _, variables = fv.load(tmp_path)
     batches = evaluation_batches(setup.parts.validation, config.batch_size)
-    validated = average(setup.program.eval_step, variables, batches)
+    validated = sum_batches(setup.program.eval_step, variables, batches).averages()
     record = read_metrics(tmp_path)[best - 1]
     assert result["best_epoch"] == best
     assert validated["loss"] == pytest.approx(record["validation/loss"], rel=1e-6)

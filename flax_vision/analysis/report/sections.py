@@ -24,8 +24,8 @@ from flax_vision.analysis.report.figures.mistakes import (
 from flax_vision.analysis.report.html import THEMES, Figure, Section, figure, table
 from flax_vision.data.dataset import Dataset
 from flax_vision.data.image_files import ImageFileDataset
-from flax_vision.evaluation.confusion import confusion_matrix, table_of
-from flax_vision.evaluation.measurement import Measurement
+from flax_vision.evaluation.evaluator import Predictions
+from flax_vision.evaluation.metrics import confusion_matrix, confusion_table
 from flax_vision.models.summary import Row, totals
 from flax_vision.text import counted
 from flax_vision.weights.run_files import Records
@@ -41,11 +41,11 @@ class Tested:
 
     Attributes:
       images: the images.
-      measured: what these came to.
+      predictions: Predicted classes of the images.
     """
 
     images: Dataset
-    measured: Measurement
+    predictions: Predictions
 
     def pixels(self, places: np.ndarray) -> np.ndarray:
         """Returns the images at `places` as the network's preprocessing gets them, uint8."""
@@ -122,7 +122,7 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
 
 def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
     """Returns which classes were taken for which."""
-    labels, predicted = tested.images.labels, tested.measured.predicted
+    labels, predicted = tested.images.labels, tested.predictions.predicted
     read = predicted >= 0
     matrix = confusion_matrix(labels[read], predicted[read], len(class_names))
     right, count = int(np.trace(matrix)), int(matrix.sum())
@@ -130,14 +130,14 @@ def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
     drawn = _figure("confusion", lambda theme: confusion(matrix, class_names, theme), alternative)
     text = "Rows are true classes, columns are predicted classes. Blue is right, orange is wrong. "
     text += "A deeper color means a larger share of the row."
-    rows = table_of(matrix, class_names)
-    title = "In numbers" if "taken for" not in (rows or [{}])[0] else "The most frequent confusions"
+    rows = confusion_table(matrix, class_names)
+    title = "In numbers" if "predicted" not in (rows or [{}])[0] else "The most frequent confusions"
     return Section("Confusion", text, [drawn], table(rows, title) if rows else "")
 
 
 def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Section:
     """Returns the images that the network was surest of, and wrong about."""
-    labels, found = tested.images.labels, tested.measured
+    labels, found = tested.images.labels, tested.predictions
     places = most_confident(labels, found.predicted, found.confidence)
     title = "Most confident mistakes"
     if not len(places):
@@ -180,7 +180,7 @@ def feature_maps(
     metadata: ModelMetadata, model: nn.Module, variables: Mapping[str, Any], tested: Tested
 ) -> Section:
     """Returns what the stages make of the first test images of some classes."""
-    labels, read = tested.images.labels, np.flatnonzero(tested.measured.predicted >= 0)
+    labels, read = tested.images.labels, np.flatnonzero(tested.predictions.predicted >= 0)
     _, first = np.unique(labels[read], return_index=True)
     places = read[np.sort(first)[:_SHOWN]]
     files = [f", {name}" for name in tested.file_names(places)] or [""] * len(places)

@@ -184,7 +184,7 @@ def test_images_of_which_none_can_be_read_are_left_out_with_a_warning(run, image
     def fail(*arguments):
         raise UserError("no image can be read")
 
-    monkeypatch.setattr(run_module, "measure", fail)
+    monkeypatch.setattr(run_module, "predict_groups", fail)
     page, warning = write_report(run, images)
     assert warning == "pictures of test images are left out: no image can be read"
     assert page.read_text().count("<img") == 4
@@ -194,7 +194,7 @@ def test_images_that_are_not_those_of_the_run_are_said_to_be_others(
     run, images, monkeypatch, capsys
 ):
     monkeypatch.setattr(run_data, "load_part", lambda *source: images)
-    monkeypatch.setattr(run_module, "have_changed", lambda *of: "these are not the test images")
+    monkeypatch.setattr(run_module, "data_warning", lambda *of: "these are not the test images")
     assert main(["report", str(run)]) == 0
     assert capsys.readouterr().err == "warning: these are not the test images\n"
     page = (run / "report/index.html").read_text()

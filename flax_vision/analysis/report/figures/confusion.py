@@ -34,7 +34,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], theme: Theme = LIG
 
     Args:
       matrix: int [classes, classes], images of each true class (rows) by what they were taken for;
-        see `evaluation.confusion.confusion_matrix`.
+        see `evaluation.metrics.confusion_matrix`.
       class_names: of the classes.
       theme: its colors.
 
