@@ -1,7 +1,7 @@
 """A trained model that predicts the classes of image files."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from flax_vision.data.background import background_hint, edge_levels
-from flax_vision.data.batches import Batch, evaluation_batches
+from flax_vision.data.batches import evaluation_batches
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import ProgressFn
 from flax_vision.data.file_list import Paths
@@ -145,7 +145,8 @@ class Classifier:
         images = self._dataset(paths, threads)
         predictions: list[Prediction] = []
         levels = [np.empty(0)]
-        for batch in self._batches(images, batch_size):
+        size = next((x for x in _BATCH_SIZES if x >= len(images)), _BATCH_SIZES[-1])
+        for batch in evaluation_batches(images, batch_size or size):
             on_progress(f"looking with {self.metadata.name}", len(predictions), len(paths))
             before = time.monotonic()
             posteriors = np.asarray(self.posteriors(batch.images))[batch.mask]
@@ -183,7 +184,3 @@ class Classifier:
         indices, labels = np.arange(len(paths)), np.zeros(len(paths), np.int32)
         files = Paths(paths, self._max_pixels)
         return ImageFileDataset(files, indices, labels, self.metadata.class_names, decode)
-
-    def _batches(self, images: ImageFileDataset, batch_size: int | None) -> Iterator[Batch]:
-        fitting = [size for size in _BATCH_SIZES if size >= len(images)]
-        return evaluation_batches(images, batch_size or (fitting or _BATCH_SIZES[-1:])[0])

@@ -26,7 +26,7 @@ def average_crops(
     images: jax.Array | np.ndarray,
     crops: Mapping[Crop, int],
     preprocessing: Preprocessing,
-    has_crop_mean: bool = False,
+    crop_mean: bool = False,
     average_logits: bool = False,
 ) -> jax.Array:
     """Returns the log of the mean softmax output over the crops, float32 [N, classes].
@@ -37,11 +37,11 @@ def average_crops(
       images: uint8 [N, H, W, C].
       crops: Crops of each image with their weights.
       preprocessing: Preprocessing of the model.
-      has_crop_mean: Whether a mean image has the size of a crop, not of the whole image.
+      crop_mean: Whether a mean image has the size of a crop, not of the whole image.
       average_logits: Whether to return the mean of the logits instead.
     """
     whole, preprocess = preprocessing, _identity
-    if has_crop_mean:
+    if crop_mean:
         whole = replace(preprocessing, mean=(0.0,), std=(1.0,))
         preprocess = partial(normalize, preprocessing=preprocessing)
     resized = {x: resize_images(images, x, whole) for x in {crop.scale for crop in crops}}

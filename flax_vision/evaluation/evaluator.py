@@ -135,16 +135,9 @@ class ProtocolEvaluator:
         model: Any = partial(self.model.apply, variables, train=False)
         if self.protocol is None:
             return model(preprocessing(images))
-        has_crop_mean = self.images_are_crops or self.metadata.crop is not None
+        crop_mean = self.images_are_crops or self.metadata.crop is not None
         average_logits = self.protocol.average_logits
-        return average_crops(
-            model, images, self.crops, preprocessing, has_crop_mean, average_logits
-        )
-
-
-def even_batch_size(count: int, limit: int) -> int:
-    """Returns the size of nearly equal batches, as few as batches of `limit` would be."""
-    return -(-count // -(-count // limit))
+        return average_crops(model, images, self.crops, preprocessing, crop_mean, average_logits)
 
 
 def score_batch(scores: jax.Array, labels: Array, mask: Array) -> Predictions:

@@ -14,7 +14,7 @@ from flax_vision.data.crops import CenterCrop, nearly_whole
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, Step, even_batch_size
+from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, Step
 from flax_vision.evaluation.metrics import sum_totals
 from flax_vision.text import counted
 
@@ -54,6 +54,11 @@ class ShapeGroup:
         """Yields every image once, with its index in the whole set."""
         for batch in evaluation_batches(self.images, batch_size):
             yield batch._replace(place=self.indices[batch.place].astype(np.int32))
+
+
+def even_batch_size(count: int, limit: int) -> int:
+    """Returns the size of nearly equal batches, as few as batches of `limit` would be."""
+    return -(-count // -(-count // limit))
 
 
 def whole_images(images: Dataset, build: BuildFn) -> list[ShapeGroup]:

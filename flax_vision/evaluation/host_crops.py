@@ -17,14 +17,8 @@ from flax_vision.data.crops import CropBox, in_the_file, scaled
 from flax_vision.data.dataset import ProgressFn
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.evaluation.device_crops import log_mean
-from flax_vision.evaluation.evaluator import (
-    Predictions,
-    ProtocolEvaluator,
-    Step,
-    even_batch_size,
-    score_batch,
-)
-from flax_vision.evaluation.grouping import ShapeGroup
+from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, Step, score_batch
+from flax_vision.evaluation.grouping import ShapeGroup, even_batch_size
 from flax_vision.evaluation.protocols import Box, Crop, Protocol, make_crops
 
 _cached_crops = lru_cache(1000)(make_crops)  # most image files have one of a few sizes
@@ -98,7 +92,6 @@ class HostCropGroup(ShapeGroup):
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yields every image file once, as all of its crops; `batch_size` counts crops."""
-        del batch_size
         return super().batches(self.at_once)
 
     def compile(self, variables: Any, batch_size: int) -> Step:
@@ -133,9 +126,7 @@ class HostCropGroup(ShapeGroup):
 
 
 @jax.jit
-def _average(
-    scores: jax.Array, counts: jax.Array, labels: jax.Array, mask: jax.Array
-) -> Predictions:
+def _average(scores: Any, counts: Any, labels: Any, mask: Any) -> Predictions:
     """Returns the predictions from log probabilities of crops, float32 [N, crops, classes]."""
     return score_batch(log_mean(scores, counts, axis=1), labels, mask)
 

@@ -82,8 +82,8 @@ def _list_files(folder: Path) -> tuple[list[str], dict[str, str]]:
 
     for parent, folders, names in os.walk(folder, onerror=add_closed):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        visible = (Path(parent, name) for name in names if not name.startswith("."))
-        files += [str(path.relative_to(folder)) for path in visible]
+        visible = [name for name in names if not name.startswith(".")]
+        files += [os.path.relpath(os.path.join(parent, name), folder) for name in visible]
     return files, closed
 
 

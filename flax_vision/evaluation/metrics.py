@@ -82,8 +82,7 @@ class Totals(struct.PyTreeNode):
         count = int(self.count)
         if not count:
             raise UserError(
-                "no images were counted, because none is readable; check the files (on_error=stop "
-                "gives the reason for the first one)."
+                "no images were counted: none is readable; on_error=stop gives the first reason."
             )
         return {name: float(getattr(self, name)) / count for name in ("loss", "top1", "top5")}
 

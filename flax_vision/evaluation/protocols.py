@@ -20,6 +20,13 @@ _MAX_PIXELS = 2**24
 """Bound on the pixels of an image: its first 16 feature maps take a gigabyte."""
 
 
+Size = tuple[int, int]
+"""Height and width."""
+
+Scales = tuple[int, ...]
+"""Shorter sides of resized images."""
+
+
 class Box(NamedTuple):
     """A rectangle of an image, in pixels."""
 
@@ -47,7 +54,7 @@ class Crop(NamedTuple):
 
     scale: int
     box: Box
-    shape: tuple[int, int]
+    shape: Size
     flip: bool
 
 
@@ -55,9 +62,8 @@ BoxesFn = Callable[[Box, int], list[Box]]
 """Function from a whole image and the crop size to the boxes of all crops."""
 
 
-def whole_image(image: Box, crop_size: int) -> list[Box]:
+def whole_image(image: Box, _crop_size: int) -> list[Box]:
     """Returns the whole image, for fully convolutional models."""
-    del crop_size
     return [image]
 
 
@@ -96,7 +102,7 @@ class Protocol:
     """
 
     boxes: BoxesFn
-    scales: tuple[int, ...] = (0,)
+    scales: Scales = (0,)
     relative: bool = True
     center_square: bool = False
     average_logits: bool = False
@@ -146,7 +152,7 @@ def find_protocol(name: str, is_resnet: bool) -> Protocol:
 
 def default_scales(
     protocol: Protocol, crop_size: int, train_scale: int, scale_range: tuple[int, int] | None = None
-) -> tuple[int, ...]:
+) -> Scales:
     """Returns the scales of a protocol: shorter sides of the resized images.
 
     A model trained on whole images gets dense tests at their own size. If a protocol needs crops
@@ -172,9 +178,7 @@ def default_scales(
     return tuple(center + in_proportion(scale) for scale in protocol.scales)
 
 
-def check_scales(
-    protocol: Protocol, size: tuple[int, int], crop_size: int, scales: tuple[int, ...]
-) -> None:
+def check_scales(protocol: Protocol, size: Size, crop_size: int, scales: Scales) -> None:
     """Checks that each crop fits into the images, and the images into memory.
 
     Args:
@@ -201,11 +205,7 @@ def check_scales(
 
 
 def make_crops(
-    protocol: Protocol,
-    size: tuple[int, int],
-    crop_size: int,
-    scales: tuple[int, ...],
-    flip: bool = True,
+    protocol: Protocol, size: Size, crop_size: int, scales: Scales, flip: bool = True
 ) -> Counter[Crop]:
     """Returns the crops of an image; identical crops are counted.
 

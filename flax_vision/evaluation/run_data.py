@@ -166,17 +166,17 @@ def load_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
     if split not in PARTS:
         raise unknown("split", split, PARTS)
     images = load_part(source, split, on_progress)
-    if not len(images):
-        if source.name == "folder" and source.test_fraction == 1:
-            raise UserError(
-                f"{source.image_dir!r} has no {split} images, because it has no folder {split}/; "
-                "without a folder train/ all of it is --split test. Choose another --split."
-            )
+    if len(images):
+        return images
+    if source.name == "folder" and source.test_fraction == 1:
         raise UserError(
-            f"{source.name!r} has no {split} images: val_fraction, the share of the training set "
-            f"for validation, is {source.val_fraction:g}. Choose --split train or test."
+            f"{source.image_dir!r} has no {split} images, because it has no folder {split}/; "
+            "without a folder train/ all of it is --split test. Choose another --split."
         )
-    return images
+    raise UserError(
+        f"{source.name!r} has no {split} images: val_fraction, the share of the training set for "
+        f"validation, is {source.val_fraction:g}. Choose --split train or test."
+    )
 
 
 def data_warning(path: Path, source: Source, split: str, images: Dataset) -> str:
@@ -235,10 +235,9 @@ def check_compatible(metadata: ModelMetadata, images: Dataset, name: str) -> Non
             f"{metadata.name} has {counted(known, 'class', 'classes')}, and {name!r} has "
             f"{given:,}; give a set with the same classes."
         )
-    ours, theirs = (
-        metadata.preprocessing.channels or channels if channels == 1 else channels
-        for channels in (metadata.image_shape[-1], images.image_shape[-1])
-    )
+    repeats = metadata.preprocessing.channels
+    shapes = metadata.image_shape, images.image_shape
+    ours, theirs = (repeats if repeats and shape[-1] == 1 else shape[-1] for shape in shapes)
     if ours != theirs:
         raise UserError(
             f"{metadata.name} was trained on images of {counted(ours, 'channel')}, and the images "

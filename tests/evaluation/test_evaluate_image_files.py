@@ -260,7 +260,7 @@ def test_network_for_small_images_sees_squares_of_photographs(metadata, variable
             "none of the first 1 test image can be read, such as 'spoilt",
         ),
         (["--image-dir=cut", "--on-error=skip", "--protocol=multi_crop"], "no images were counted"),
-        (["--image-dir=cut", "--on-error=skip"], "no images were counted.*on_error=stop says"),
+        (["--image-dir=cut", "--on-error=skip"], "no images were counted.*on_error=stop gives"),
     ],
 )
 def test_mistakes(arguments, message, export, pictures, tmp_path, monkeypatch, capsys):

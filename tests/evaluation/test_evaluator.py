@@ -125,7 +125,7 @@ def test_batch_is_such_that_memory_and_time_are_bounded(metadata, protocol, expe
 @pytest.mark.parametrize("protocol", ["dense", "multi_scale"])
 @pytest.mark.parametrize("name", ["lenet5", "lenet5_modern"])
 def test_lenet_has_no_fully_convolutional_form(name, protocol):
-    message = f"{name} has no fully .*--protocol {protocol} takes; .* center, ten_crop, multi_crop"
+    message = f"{name} has no fully .*--protocol {protocol} needs; .* center, ten_crop, multi_crop"
     with pytest.raises(UserError, match=message):
         build_evaluator(make_metadata(name), protocol, (28, 28, 1))
 
