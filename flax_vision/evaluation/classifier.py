@@ -97,11 +97,7 @@ class Classifier:
         self._crop = crop_policy(self.metadata)
         self._max_pixels = max_pixels
         evaluator = build_evaluator(self.metadata, CENTER, self._crop.image_shape)
-
-        def posteriors(variables: Any, images: jax.Array) -> jax.Array:
-            return jax.nn.softmax(evaluator.scores(variables, images))
-
-        self._posteriors = jax.jit(posteriors)
+        self._posteriors = jax.jit(lambda v, x: jax.nn.softmax(evaluator.scores(v, x)))
 
     def posteriors(self, images: jax.Array | np.ndarray) -> jax.Array:
         """Returns the probabilities of the classes for images without cropping.

@@ -13,9 +13,7 @@ import numpy as np
 
 from flax_vision.data.crops import scaled
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.evaluation.protocols import Crop
-
-Shape = tuple[int, int]
+from flax_vision.evaluation.protocols import Crop, Size
 
 ImageFn = Callable[[jax.Array], Any]
 """Function of preprocessed images, float32 [N, H, W, C]."""
@@ -131,7 +129,7 @@ def map_crops(
     return jax.lax.map(apply, tuple(map(jnp.array, columns)))
 
 
-def _slice(images: jax.Array, size: Sequence[int], shape: Shape, top: Any, left: Any) -> jax.Array:
+def _slice(images: jax.Array, size: Sequence[int], shape: Size, top: Any, left: Any) -> jax.Array:
     """Returns a rectangle of images [N, H, W, C], resized to another height and width."""
     sizes = (len(images), *size, images.shape[-1])
     return _resize(jax.lax.dynamic_slice(images, (0, top, left, 0), sizes), shape)

@@ -143,7 +143,7 @@ def evaluate(
         split=split,
         protocol=protocol,
         scales=evaluator.scales,
-        views=evaluator.crops_per_image,
+        views=evaluator.crops.total() or 1,
         views_computed=max(group.crops_computed for group in groups),
         seconds=seconds,
         compile_seconds=compile_seconds,

@@ -44,12 +44,11 @@ class Predictions(NamedTuple):
 Step = Callable[[Any, Batch], Predictions]
 """Compiled function from the variables and a batch to its predictions."""
 
-_MAX_IMAGES = 128
-_MAX_CROP_PIXELS = 2**22
-"""Bound on one crop of a batch: the activations of a layer with 64 maps take 1 GB."""
+_MAX_IMAGES, _MAX_CROP_PIXELS, _MAX_STEP_PIXELS = 128, 2**22, 2**25
+"""Bounds on a batch: its images, the pixels of one crop, and the pixels of all crops.
 
-_MAX_STEP_PIXELS = 2**25
-"""Bound on all crops of a batch; a step then takes seconds."""
+The activations of 2**22 pixels in a layer with 64 maps take 1 GB; a step of 2**25 takes seconds.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +75,6 @@ class ProtocolEvaluator:
     def scales(self) -> tuple[int, ...]:
         """Shorter sides of the resized images; empty for the crop of the preprocessing."""
         return tuple(sorted({crop.scale for crop in self.crops}))
-
-    @property
-    def crops_per_image(self) -> int:
-        """Number of crops in the average of an image."""
-        return self.crops.total() or 1
 
     @property
     def batch_size(self) -> int:
@@ -196,8 +190,7 @@ def _check_center(metadata: ModelMetadata, image_shape: tuple[int, ...], scales:
     preprocessing = metadata.preprocessing
     if scales:
         raise UserError(
-            f"--scales is for the other protocols ({', '.join(PROTOCOLS)}); center uses the "
-            "preprocessing of the export alone."
+            f"--scales is for the other protocols ({', '.join(PROTOCOLS)}); leave it out."
         )
     size = (preprocessing.resize,) * 2 if preprocessing.resize else tuple(image_shape[:2])
     mean = np.asarray(preprocessing.mean)

@@ -36,7 +36,7 @@ class Box(NamedTuple):
     width: int
 
     def inside(self, height: int, width: int, down: float, right: float) -> "Box":
-        """Returns a box of that size inside this one; `down` and `right` are from 0 to 1."""
+        """Returns a smaller box inside this one; `down` and `right` are offsets from 0 to 1."""
         top = self.top + int(down * (self.height - height))
         left = self.left + int(right * (self.width - width))
         return Box(top, left, height, width)

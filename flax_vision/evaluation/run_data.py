@@ -65,7 +65,9 @@ def find_source(
     if image_dir is not None and name != "folder":
         raise UserError(f"--image-dir is {image_dir!r}, and --data is {name!r}; give one of them.")
     data: dict[str, Any] = {"val_fraction": config.get("val_fraction", 0.0), "test_fraction": 1.0}
-    if name == config.get("name") and _is_own_folder(image_dir, config):
+    own_dir = config.get("image_dir", "")
+    is_own_dir = image_dir is None or Path(image_dir).resolve() == Path(own_dir).resolve()
+    if name == config.get("name") and is_own_dir:
         data = config
         if name == "folder" and image_dir is None:
             _check_folder(path, Path(config["image_dir"]))
@@ -83,12 +85,6 @@ def find_source(
         metadata.class_names if name == "folder" else (),
         OPTIONS,
     )
-
-
-def _is_own_folder(image_dir: str | None, config: Mapping[str, Any]) -> bool:
-    """Returns whether no folder is given, or the folder of a run."""
-    own = config.get("image_dir", "")
-    return image_dir is None or Path(image_dir).resolve() == Path(own).resolve()
 
 
 def _check_folder(path: Path, folder: Path) -> None:
@@ -180,7 +176,7 @@ def load_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
 
 
 def data_warning(path: Path, source: Source, split: str, images: Dataset) -> str:
-    """Returns a warning if the images differ, or may differ, from those of a run, else nothing.
+    """Returns a warning if the images differ, or may differ, from the run's images, else nothing.
 
     Args:
       path: A run directory, or its export.
@@ -196,25 +192,20 @@ def data_warning(path: Path, source: Source, split: str, images: Dataset) -> str
     if source.name != config.get("name"):
         return ""
     if source.test_fraction == config.get("test_fraction", 0.0):
-        return _changed_warning(path, split, images)
+        hint = "delete it to go on without comparing the images"
+        recorded = read_dataset(_run_directory(path), hint)
+        if recorded is None:
+            return ""
+        changes = fingerprint.changes(recorded[split], fingerprint.identity(images))
+        return changes and (
+            f"these are not the {split} images of the run ({changes}): the result is not comparable "
+            "with the run's, and the model may have been trained on some of them"
+        )
     if source.name != "folder" or Path(config["image_dir"]).is_dir():
         return ""
     return (
         f"the run's own folder {config['image_dir']!r} is missing; if {source.image_dir!r} is the "
         "same one, the model was trained on most of its images"
-    )
-
-
-def _changed_warning(path: Path, split: str, images: Dataset) -> str:
-    """Returns a warning if a run had other images in a split, else nothing."""
-    hint = "delete it to go on without comparing the images"
-    recorded = read_dataset(_run_directory(path), hint)
-    changes = recorded and fingerprint.changes(recorded[split], fingerprint.identity(images))
-    if not changes:
-        return ""
-    return (
-        f"these are not the {split} images of the run ({changes}): the result is not comparable "
-        "with the run's, and the model may have been trained on some of them"
     )
 
 

@@ -20,7 +20,7 @@ def evaluate(run, *arguments):
     assert main(["evaluate", str(run), *arguments]) == 0
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 def test_table(run, capsys):
     evaluate(run, "--protocol=ten_crop")
     rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
@@ -35,7 +35,7 @@ def test_table(run, capsys):
     ]
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 def test_json(run, capsys):
     evaluate(run, "--format=json", "--confusion", "--split=validation", "--batch-size=2")
     result = json.loads(capsys.readouterr().out)
@@ -49,7 +49,7 @@ def test_json(run, capsys):
     assert (result["views"], result["images"], result["warnings"]) == (1, 5, [])
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 def test_confusion_as_a_table(run, capsys):
     evaluate(run, "--confusion")
     lines = capsys.readouterr().out.splitlines()
@@ -60,21 +60,21 @@ def test_confusion_as_a_table(run, capsys):
     assert sum(int(count) for row in rows for count in row[2:]) == 20
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 def test_markdown(run, capsys):
     evaluate(run, "--format=markdown")
     assert capsys.readouterr().out.startswith("| network | lenet5_modern |\n| --- | --- |\n")
 
 
-def test_warnings_are_on_the_error_output(run, noise, loaded, capsys):
-    loaded(class_names=[*noise.class_names[:5], "z"])
+def test_warnings_are_on_the_error_output(run, noise, replace_dataset, capsys):
+    replace_dataset(class_names=[*noise.class_names[:5], "z"])
     evaluate(run, "--format=json")
     captured = capsys.readouterr()
     (warning,) = json.loads(captured.out)["warnings"]
     assert captured.err.endswith(f"warning: {warning}\n")
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,4 +1,4 @@
-"""Networks under protocols: their fully convolutional forms, their sizes, their mistakes."""
+"""Tests of models under protocols: their fully convolutional forms, sizes and errors."""
 
 import dataclasses
 
@@ -31,29 +31,31 @@ def make_metadata(name="lenet5", size=28, classes=3, options=None, **preprocessi
     )
 
 
-def test_center_sees_what_the_preprocessing_makes(metadata, variables, noise):
+def test_center_uses_the_preprocessing(metadata, variables, noise):
     evaluator = build_evaluator(metadata, "center", noise.images.shape[1:])
     apply = jax.jit(lambda x: evaluator.model.apply(variables, x, train=False))
     expected = apply(metadata.preprocessing(noise.images[:2]))
     scores = jax.jit(evaluator.scores)(variables, noise.images[:2])
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
-    assert (evaluator.scales, evaluator.crops_per_image) == ((), 1)
+    assert (evaluator.scales, evaluator.crops.total()) == ((), 0)
 
 
-def test_ten_crop_of_a_network_is_the_mean_of_its_posteriors(metadata, variables, noise):
+def test_ten_crop_averages_the_probabilities(metadata, variables, noise):
     evaluator = build_evaluator(metadata, "ten_crop", noise.images.shape[1:])
     uncropped = dataclasses.replace(metadata.preprocessing, crop=0)(noise.images[:2])
     crops = [uncropped[:, t : t + 8, s : s + 8] for t, s in [(0, 0), (0, 1), (1, 0), (1, 1)]]
-    crops.append(crops[0])  # the middle of one pixel more is at the top left
+    crops.append(
+        crops[0]
+    )  # the center crop, with one pixel more than the image, is the top left one
     crops += [crop[:, :, ::-1] for crop in crops]
     apply = jax.jit(lambda x: jax.nn.softmax(evaluator.model.apply(variables, x)))
     expected = np.mean([apply(crop) for crop in crops], axis=0)
     scores = jax.jit(evaluator.scores)(variables, noise.images[:2])
     np.testing.assert_allclose(np.exp(scores), expected, rtol=1e-4)
-    assert (evaluator.crops_per_image, len(evaluator.crops)) == (10, 8)
+    assert (evaluator.crops.total(), len(evaluator.crops)) == (10, 8)
 
 
-def test_dense_vgg_averages_the_class_scores_of_its_convolutional_form():
+def test_dense_vgg_is_fully_convolutional():
     metadata = make_metadata("vgg_a", size=32, resize=32)
     evaluator = build_evaluator(metadata, "dense", (64, 96, 3))
     assert evaluator.model == fv.create_model("vgg_a", num_classes=3, fully_convolutional=True)
@@ -63,32 +65,32 @@ def test_dense_vgg_averages_the_class_scores_of_its_convolutional_form():
 
 @pytest.mark.usefixtures("quick_generator")
 @pytest.mark.parametrize(
-    ("model", "kept", "layer"),
+    ("model", "map_name", "layer"),
     [
         (CifarResNet(n=1, num_classes=4), "conv4_x", "fc"),
         pytest.param(GoogLeNet(num_classes=4), "5b", "linear", marks=pytest.mark.slow),
     ],
 )
-def test_average_of_maps_before_a_linear_layer_is_that_of_class_scores(model, kept, layer):
-    """So these networks are fully convolutional as they are."""
+def test_linear_layer_of_averaged_maps_gives_averaged_class_scores(model, map_name, layer):
+    """These models are fully convolutional without another form."""
     images = jax.random.normal(jax.random.key(1), (1, 96, 80, 3))
     variables = jax.jit(model.init)(jax.random.key(0), images)
     apply = jax.jit(lambda v, x: model.apply(v, x, mutable=["intermediates"]))
     logits, extra = apply(variables, images)
-    (maps,) = extra["intermediates"][kept]
+    (maps,) = extra["intermediates"][map_name]
     assert maps.shape[1] > 1
     weights = variables["params"][layer]
     scores = maps @ weights["kernel"][None, None] + weights["bias"][None, None, None]
     np.testing.assert_allclose(logits, scores.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
 
 
-def test_dense_takes_networks_of_images_that_are_no_squares():
+def test_dense_takes_models_of_rectangular_images():
     metadata = dataclasses.replace(make_metadata("resnet20", 32), image_shape=[32, 48, 3])
     evaluator = build_evaluator(metadata, "dense", (64, 96, 3))
     assert {crop.shape for crop in evaluator.crops} == {(32, 48)}
 
 
-def test_resnets_for_imagenet_have_scales_of_their_own():
+def test_imagenet_resnets_have_other_scales():
     metadata = make_metadata("resnet18", size=256, crop=224)
     assert build_evaluator(metadata, "multi_scale", (256, 256, 3)).scales == (
         224,
@@ -101,7 +103,7 @@ def test_resnets_for_imagenet_have_scales_of_their_own():
     assert build_evaluator(small, "multi_scale", (32, 32, 3)).scales == (32, 37, 42)
 
 
-def eval_resizes_can_be_given():
+def test_scales_can_be_given():
     assert build_evaluator(make_metadata(), "ten_crop", (28, 28, 1), scales=(30, 29)).scales == (
         29,
         30,
@@ -118,7 +120,7 @@ def eval_resizes_can_be_given():
         (make_metadata("resnet18", size=3000, crop=2900), "center", 1),
     ],
 )
-def test_batch_is_such_that_memory_and_time_are_bounded(metadata, protocol, expected):
+def test_batch_size_bounds_memory_and_time(metadata, protocol, expected):
     assert build_evaluator(metadata, protocol, tuple(metadata.image_shape)).batch_size == expected
 
 
@@ -173,7 +175,7 @@ def test_mistakes(metadata, protocol, shape, scales, message):
         (make_metadata(size=40), "center", None, "lenet5 cannot take.*at most 32x32.*--protocol"),
     ],
 )
-def test_images_that_a_network_cannot_take(metadata, protocol, scales, message):
+def test_images_that_a_model_cannot_take(metadata, protocol, scales, message):
     evaluator = build_evaluator(metadata, protocol, tuple(metadata.image_shape), scales)
     size = (
         min(metadata.image_shape[0], 32) if metadata.name == "lenet5" else metadata.image_shape[0]
@@ -184,7 +186,7 @@ def test_images_that_a_network_cannot_take(metadata, protocol, scales, message):
         evaluator.compile(variables, 2)
 
 
-def test_step_gives_totals_and_classes_with_their_posteriors(metadata, variables, noise):
+def test_step_returns_totals_predicted_classes_and_confidence(metadata, variables, noise):
     evaluator = build_evaluator(metadata, "center", noise.images.shape[1:])
     mask = np.arange(4) < 3
     batch = Batch(noise.images[:4], noise.labels[:4], mask, np.arange(4, dtype=np.int32))
@@ -204,16 +206,16 @@ def test_step_gives_totals_and_classes_with_their_posteriors(metadata, variables
     [
         ([3.0, 2, 1], 0),
         ([1.0, 3, 2], 1),
-        ([1.0, 1, 0], 1),  # as in the accuracy, a tie is not right
+        ([1.0, 1, 0], 1),  # a tie is wrong, as in the accuracy
         ([np.nan] * 3, 1),
     ],
 )
-def test_what_an_image_of_the_first_class_is_predict(scores, expected):
+def test_predicted_class_of_an_image_of_the_first_class(scores, expected):
     label = jnp.zeros(1, jnp.int32)
     assert int(_predict(jnp.array([scores], jnp.float32), label)[0]) == expected
 
 
-def photographic(
+def image_file_metadata(
     name="vgg_a", size=224, eval_resize=256, resize_range=(256, 256), scale=(), **options
 ):
     crop = CropPolicy(size, eval_resize, resize_range, scale)
@@ -223,29 +225,37 @@ def photographic(
 @pytest.mark.parametrize(
     ("metadata", "protocol", "scales"),
     [
-        (photographic(), "ten_crop", (256,)),
-        (photographic(), "dense", (256,)),
-        (photographic(eval_resize=384), "dense", (384,)),
-        (photographic(), "multi_scale", (224, 256, 288)),
-        # Section 4.2 of the VGG paper: the least, the mean and the greatest scale of training.
-        (photographic(eval_resize=384, resize_range=(256, 512)), "multi_scale", (256, 384, 512)),
-        (photographic(eval_resize=384, resize_range=(256, 512)), "dense", (384,)),
-        (photographic(resize_range=(256, 512), scale=(0.08, 1.0)), "multi_scale", (224, 256, 288)),
+        (image_file_metadata(), "ten_crop", (256,)),
+        (image_file_metadata(), "dense", (256,)),
+        (image_file_metadata(eval_resize=384), "dense", (384,)),
+        (image_file_metadata(), "multi_scale", (224, 256, 288)),
+        # Section 4.2 of the VGG paper: the smallest, the mean and the largest training scale.
         (
-            photographic("resnet18", resize_range=(256, 480)),
+            image_file_metadata(eval_resize=384, resize_range=(256, 512)),
+            "multi_scale",
+            (256, 384, 512),
+        ),
+        (image_file_metadata(eval_resize=384, resize_range=(256, 512)), "dense", (384,)),
+        (
+            image_file_metadata(resize_range=(256, 512), scale=(0.08, 1.0)),
+            "multi_scale",
+            (224, 256, 288),
+        ),
+        (
+            image_file_metadata("resnet18", resize_range=(256, 480)),
             "multi_scale",
             (224, 256, 384, 480, 640),
         ),
-        (photographic(), "multi_crop", (256, 384, 512)),
-        (photographic(size=112, eval_resize=128), "googlenet_144", (128, 144, 160, 176)),
-        # The network sees the half of its views.
-        (photographic(resize=112), "ten_crop", (128,)),
+        (image_file_metadata(), "multi_crop", (256, 384, 512)),
+        (image_file_metadata(size=112, eval_resize=128), "googlenet_144", (128, 144, 160, 176)),
+        # The model gets crops resized to half their size.
+        (image_file_metadata(resize=112), "ten_crop", (128,)),
     ],
 )
-def eval_resizes_of_networks_for_photographs(metadata, protocol, scales):
+def test_default_scales_of_models_for_image_files(metadata, protocol, scales):
     assert build_evaluator(metadata, protocol, tuple(metadata.image_shape)).scales == scales
 
 
-def test_center_of_a_network_for_photographs_is_of_its_views():
+def test_center_of_a_model_for_image_files_needs_its_crops():
     with pytest.raises(UserError, match="the images are 28x28, and the .*for 224x224.*ten_crop"):
-        build_evaluator(photographic(), "center", (28, 28, 3))
+        build_evaluator(image_file_metadata(), "center", (28, 28, 3))

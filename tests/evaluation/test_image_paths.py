@@ -53,14 +53,14 @@ def test_home(folder, monkeypatch):
     assert find_images(["~/9.JPG"]).paths == [folder / "9.JPG"]
 
 
-def test_other_files_in_folders_are_counted_once_but_not_those_that_are_named(folder):
+def test_files_without_an_image_extension_are_skipped_in_folders_only(folder):
     notes, raw = folder / "notes.txt", folder / "raw"
     assert find_images([folder, folder]).skipped == [notes, raw]
     assert find_images([folder, raw]).skipped == [notes]
     assert find_images([raw]).skipped == []
 
 
-def test_empty_text_is_not_the_current_directory(folder, monkeypatch):
+def test_empty_name_is_not_the_current_directory(folder, monkeypatch):
     monkeypatch.chdir(folder)
     with pytest.raises(UserError, match="no photographs to read: '': it does not exist; give"):
         find_images([""])
@@ -74,7 +74,7 @@ def test_nothing_named():
         find_images([])
 
 
-def test_what_does_not_exist(folder):
+def test_missing_file(folder):
     gone = folder / "gone.jpg"
     with pytest.raises(UserError, match="gone.jpg': it does not exist; give files, or folders"):
         find_images([gone])
@@ -100,7 +100,7 @@ def test_folder_that_cannot_be_read_is_named(folder, monkeypatch):
     assert found.unreadable == {f"{folder}/closed": "Permission denied"}
 
 
-def test_truth_is_a_folder_named_after_a_class(tmp_path, monkeypatch):
+def test_class_of_a_folder(tmp_path, monkeypatch):
     assert folder_class(Path("set/cat/1.jpg"), ["cat", "dog"]) == "cat"
     assert folder_class(Path("cat/more/1.jpg"), ["cat", "dog"]) is None
     (tmp_path / "dog").mkdir()
@@ -108,7 +108,7 @@ def test_truth_is_a_folder_named_after_a_class(tmp_path, monkeypatch):
     assert folder_class(Path("1.jpg"), ["cat", "dog"]) == "dog"
 
 
-def test_truth_is_the_class_as_the_network_knows_it():
+def test_class_of_a_folder_has_the_spelling_of_the_model():
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     assert folder_class(Path(f"{decomposed}/1.jpg"), ["cat", composed]) == composed
     assert folder_class(Path(f"{composed}/1.jpg"), ["cat", decomposed]) == decomposed
@@ -125,6 +125,6 @@ def test_name_that_begins_with_a_tilde(folder, monkeypatch):
     assert find_images(found).paths == found
 
 
-def test_unknown_user_is_no_error_of_its_own():
+def test_unknown_user_is_a_missing_file():
     with pytest.raises(UserError, match=r"'~nouser/x\.png': it does not exist"):
         find_images(["~nouser/x.png"])

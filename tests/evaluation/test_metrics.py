@@ -40,7 +40,7 @@ def test_masked_losses_may_be_anything():
 
 
 @pytest.mark.parametrize("value", [0.0, jnp.nan, jnp.inf])
-def test_equal_or_broken_outputs_have_nothing_right(value):
+def test_equal_or_infinite_outputs_are_all_wrong(value):
     result = totals(np.full((4, 10), value), [0, 3, 5, 9])
     assert (int(result.top1), int(result.top5)) == (0, 0)
 
@@ -68,36 +68,36 @@ def eval_step(variables, batch):
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 40, 64])
-def test_result_does_not_depend_on_the_batch_size(digits, batch_size):
+def test_averages_do_not_depend_on_the_batch_size(digits, batch_size):
     totals = sum_batches(eval_step, jnp.float32(1), evaluation_batches(digits, batch_size))
     result = totals.averages()
     pixels = digits.images.reshape(40, -1)[:, :4].astype(int)
-    right = pixels[np.arange(40), digits.labels]
-    larger = (pixels >= right[:, None]).sum(axis=1) - 1
+    correct = pixels[np.arange(40), digits.labels]
+    larger = (pixels >= correct[:, None]).sum(axis=1) - 1
     assert result["top1"] == (larger == 0).mean()
     assert result["top5"] == 1
     losses = np.log(np.exp(pixels / 255).sum(axis=1))
     assert result["loss"] == pytest.approx(losses.mean(), rel=1e-6)
 
 
-def test_poll_can_leave_early(digits):
+def test_poll_can_stop_early(digits):
     poll = Mock(side_effect=[None, None, InterruptedError])
     with pytest.raises(InterruptedError):
         sum_batches(eval_step, jnp.float32(1), evaluation_batches(digits, 10), poll)
     assert poll.call_count == 3
 
 
-def test_rows_are_the_truth():
+def test_rows_are_the_true_classes():
     np.testing.assert_array_equal(confusion_matrix(LABELS, PREDICTED, 3), MATRIX)
 
 
-def test_small_matrix_is_shown_whole():
+def test_table_of_few_classes_is_the_whole_matrix():
     rows = confusion_table(np.array(MATRIX), ["0", "cat", "2"])
     assert rows[0] == {"class": "0", "as 0": 1, "as 1": 2, "as 2": 0}
     assert rows[1]["class"] == "1 cat"
 
 
-def test_large_matrix_shows_what_is_most_frequent():
+def test_table_of_many_classes_has_the_most_frequent_confusions():
     matrix = np.diag(np.full(30, 8))
     matrix[3, 4], matrix[5, 29] = 2, 1
     rows = confusion_table(matrix, [f"n{i}" for i in range(30)])
@@ -107,9 +107,9 @@ def test_large_matrix_shows_what_is_most_frequent():
     ]
 
 
-def test_there_are_at_most_twenty_of_them():
+def test_table_has_at_most_twenty_rows():
     assert len(confusion_table(np.ones((30, 30), int), [str(i) for i in range(30)])) == 20
 
 
-def test_nothing_was_confused():
+def test_table_without_confusions_is_empty():
     assert confusion_table(np.diag(np.ones(30, int)), [str(i) for i in range(30)]) == []

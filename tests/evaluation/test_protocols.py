@@ -1,4 +1,4 @@
-"""The parts that each protocol looks at, against places written by hand."""
+"""Tests of the crops of each protocol against boxes written by hand."""
 
 import pytest
 
@@ -24,8 +24,8 @@ def boxes(crops):
     return [crop.box for crop in crops if not crop.flip]
 
 
-def test_size_is_that_of_what_training_and_the_other_tests_see():
-    """Both round halves alike: 99x88 has a longer side of 13.5 where the shorter one has 12."""
+def test_rounding_of_sizes_is_the_same_in_all_protocols():
+    """Resized to a shorter side of 12, an image of 99x88 has a longer side of 13.5."""
     crops = make_crops(DENSE, (88, 99), 12, (12,))
     assert {crop.shape for crop in crops} == {(12, 14)}
     assert CenterCrop(12, 14, 12).part(99, 88) == CropBox(0, 0, 99, 88)
@@ -42,17 +42,17 @@ def test_ten_crop():
     assert list(crops.elements()) == expected
 
 
-def test_no_flip_leaves_the_mirror_images_out():
+def test_no_flip_omits_the_mirror_images():
     assert make_crops(TEN, (256, 256), 224, (256,), flip=False).total() == 5
 
 
-def test_crops_that_coincide_count_as_often():
+def test_identical_crops_are_counted():
     (whole, mirrored), counts = zip(*make_crops(TEN, (8, 8), 8, (8,)).items(), strict=True)
     assert (whole.flip, mirrored.flip) == (False, True)
     assert counts == (5, 5)
 
 
-def test_dense_sees_the_whole_image_and_its_mirror_image():
+def test_dense_uses_the_whole_image_and_its_mirror_image():
     crops = make_crops(DENSE, (300, 400), 224, (256,))
     whole = Crop(256, Box(0, 0, 256, 341), (256, 341), False)
     assert list(crops) == [whole, whole._replace(flip=True)]
@@ -62,8 +62,8 @@ def test_multi_crop_is_a_grid_of_five_by_five_at_three_scales():
     crops = make_crops(MULTI_CROP, (256, 512), 224, (256, 384, 512))
     assert crops.total() == len(crops) == 150
     first = [box for box in boxes(crops) if box.height == 224][:25]
-    places = [(box.top, box.left) for box in first]
-    assert places == [(t, s) for t in (0, 8, 16, 24, 32) for s in (0, 72, 144, 216, 288)]
+    offsets = [(box.top, box.left) for box in first]
+    assert offsets == [(t, s) for t in (0, 8, 16, 24, 32) for s in (0, 72, 144, 216, 288)]
 
 
 def test_googlenet_of_a_wide_image():
@@ -79,7 +79,7 @@ def test_googlenet_of_a_wide_image():
     assert {crop.shape for crop in crops} == {(224, 224)}
 
 
-def test_googlenet_of_a_high_image_has_its_squares_below_each_other():
+def test_googlenet_of_a_tall_image_has_its_squares_below_each_other():
     crops = make_crops(GOOGLENET, (300, 256), 224, (256,))
     squares = [box for box in boxes(crops) if box.height == 256]
     assert squares == [Box(top, 0, 256, 256) for top in (0, 22, 44)]
@@ -111,13 +111,13 @@ def test_scales(name, crop, train_scale, scales):
     assert default_scales(find_protocol(name, is_resnet=False), crop, train_scale) == scales
 
 
-def test_resnet_has_scales_of_its_own():
+def test_imagenet_resnet_has_other_scales():
     protocol = find_protocol("multi_scale", is_resnet=True)
     assert default_scales(protocol, 224, 256) == (224, 256, 384, 480, 640)
     assert find_protocol("dense", is_resnet=True) is DENSE
 
 
-def test_protocol_that_does_not_exist():
+def test_unknown_protocol():
     with pytest.raises(UserError, match="unknown protocol 'tencrop'; did you mean 'ten_crop'"):
         find_protocol("tencrop", is_resnet=False)
 
@@ -130,7 +130,7 @@ def test_protocol_that_does_not_exist():
         (DENSE, (0,), "a scale is 0.*at least 1"),
     ],
 )
-def test_scales_that_are_too_small(protocol, scales, message):
+def test_scales_too_small(protocol, scales, message):
     with pytest.raises(UserError, match=message):
         check_scales(protocol, (28, 28), 28, scales)
 
@@ -139,11 +139,11 @@ def test_every_name_is_found():
     assert set(protocols.NAMES) == {"center", *protocols.PROTOCOLS}
 
 
-def test_scales_that_memory_cannot_hold():
+def test_scales_too_large_for_memory():
     with pytest.raises(UserError, match=r"200000.*--scales of at most 2896"):
         check_scales(find_protocol("dense", is_resnet=False), (30, 60), 32, (200_000,))
 
 
-def test_resnet_averages_scores():
+def test_imagenet_resnet_averages_logits():
     assert find_protocol("multi_scale", is_resnet=True).average_logits
     assert not find_protocol("multi_scale", is_resnet=False).average_logits
