@@ -147,7 +147,11 @@ class Classifier:
             before = time.monotonic()
             posteriors = np.asarray(self.posteriors(batch.images))[batch.mask]
             network_seconds += time.monotonic() - before
-            self._check_finite(posteriors)
+            if not np.isfinite(posteriors).all():
+                raise UserError(
+                    f"the outputs of this {self.metadata.name} are not finite, because its weights "
+                    "are damaged or its training has diverged; export or import others."
+                )
             levels.append(edge_levels(batch.images)[batch.mask])
             for index, row in zip(batch.place[batch.mask], posteriors, strict=True):
                 predictions.append(self._prediction(paths[index], row, top))
@@ -161,13 +165,6 @@ class Classifier:
         order = np.argsort(-probabilities, kind="stable")[:top]
         classes = [names[i] for i in order]
         return Prediction(path, classes, probabilities[order], folder_class(path, names))
-
-    def _check_finite(self, posteriors: np.ndarray) -> None:
-        if not np.isfinite(posteriors).all():
-            raise UserError(
-                f"the outputs of this {self.metadata.name} are not finite, because its weights are "
-                "damaged or its training has diverged; export or import others."
-            )
 
     def seen(self, path: Path) -> np.ndarray:
         """Returns the crop of an image file that the model gets, uint8 [H, W, C]."""

@@ -183,11 +183,10 @@ def _groups(
 
 def _flip_warning(path: Path, evaluator: ProtocolEvaluator) -> str:
     """Returns a warning if a model trained without mirror images gets some, else nothing."""
-    if evaluator.has_flips and not run_data.run_config(path).get("augmentation", {}).get(
-        "flip", True
-    ):
-        return (
-            "this model was trained without mirror images (augmentation.flip is False), and half "
-            "of the views are mirrored; --no-flip leaves them out"
-        )
-    return ""
+    was_flipped = run_data.run_config(path).get("augmentation", {}).get("flip", True)
+    if was_flipped or not evaluator.has_flips:
+        return ""
+    return (
+        "this model was trained without mirror images (augmentation.flip is False), and half of "
+        "the views are mirrored; --no-flip leaves them out"
+    )

@@ -136,7 +136,6 @@ class ProtocolEvaluator:
 
 def score_batch(scores: jax.Array, labels: Array, mask: Array) -> Predictions:
     """Returns the predictions for images with these scores."""
-    labels = jnp.asarray(labels)
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
     totals = Totals.of_batch(losses, scores, labels, mask)
     predicted = _predict(scores, labels)
@@ -144,7 +143,7 @@ def score_batch(scores: jax.Array, labels: Array, mask: Array) -> Predictions:
     return Predictions(totals, predicted, confidence[:, 0])
 
 
-def _predict(scores: jax.Array, labels: jax.Array) -> jax.Array:
+def _predict(scores: jax.Array, labels: Array) -> jax.Array:
     correct = jnp.take_along_axis(scores, labels[:, None], axis=1)
     is_correct = jnp.sum(~(scores < correct), axis=1) == 1
     is_label = jax.nn.one_hot(labels, scores.shape[1], dtype=jnp.bool_)

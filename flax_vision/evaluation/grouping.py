@@ -91,17 +91,16 @@ def aspect_groups(
       on_progress: Function called while headers are read.
     """
     channels = images.image_shape[-1]
-    groups: dict[CenterCrop | None, list[int]] = {}
+    groups: dict[Any, list[int]] = {}
     for index, size in enumerate(images.sizes(on_progress)):
         crop = nearly_whole(*size, scale, channels) if size else None
         groups.setdefault(crop, []).append(index)
     unreadable = groups.pop(None, [])
     first = next(iter(groups), CenterCrop(scale, scale, scale, channels))
     groups.setdefault(first, []).extend(unreadable)
-    sorted_groups = ((crop, np.sort(indices)) for crop, indices in groups.items() if crop)
     return [
         ShapeGroup(build(crop.image_shape), images.take(indices).tested_on(crop), indices)
-        for crop, indices in sorted_groups
+        for crop, indices in zip(groups, map(np.sort, groups.values()), strict=True)
     ]
 
 

@@ -19,7 +19,7 @@ from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.evaluation.device_crops import log_mean
 from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, Step, score_batch
 from flax_vision.evaluation.grouping import ShapeGroup, even_batch_size
-from flax_vision.evaluation.protocols import Box, Crop, Protocol, make_crops
+from flax_vision.evaluation.protocols import Crop, Protocol, make_crops, whole_image
 
 _cached_crops = lru_cache(1000)(make_crops)  # most image files have one of a few sizes
 
@@ -145,8 +145,7 @@ def host_crop_groups(
     size, _ = next(iter(evaluator.crops)).shape
     crops = HostCrops(evaluator.protocol, size, evaluator.scales, images.image_shape[-1])
     counts = [crops.counts(*(shape or (size, size))) for shape in images.sizes(on_progress)]
-    flips = (False, True)[: 1 + evaluator.has_flips]
-    whole = Counter(Crop(size, Box(0, 0, size, size), (size, size), flip) for flip in flips)
+    whole = make_crops(Protocol(whole_image), (size, size), size, (size,), evaluator.has_flips)
     single = replace(
         evaluator, crops=whole, image_shape=crops.image_shape[1:], images_are_crops=True
     )

@@ -144,8 +144,7 @@ def run_config(path: Path) -> dict[str, Any]:
 
 def _run_directory(path: Path) -> Path:
     path = path.absolute()
-    is_export = path.name == "export" and (path / "model.json").exists()
-    return path.parent if is_export else path
+    return path.parent if path.name == "export" and (path / "model.json").exists() else path
 
 
 def load_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
@@ -198,8 +197,8 @@ def data_warning(path: Path, source: Source, split: str, images: Dataset) -> str
             return ""
         changes = fingerprint.changes(recorded[split], fingerprint.identity(images))
         return changes and (
-            f"these are not the {split} images of the run ({changes}): the result is not comparable "
-            "with the run's, and the model may have been trained on some of them"
+            f"these are not the {split} images of the run ({changes}): the result is not "
+            "comparable with the run's, and the model may have been trained on some of them"
         )
     if source.name != "folder" or Path(config["image_dir"]).is_dir():
         return ""
