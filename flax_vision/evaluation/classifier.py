@@ -94,8 +94,7 @@ class Classifier:
           UserError: The model is missing or damaged, or does not accept image files.
         """
         self.metadata, _, self._variables, self.note = load_model(path)
-        self._crop = crop_policy(self.metadata)
-        self._max_pixels = max_pixels
+        self._crop, self._max_pixels = crop_policy(self.metadata), max_pixels
         evaluator = build_evaluator(self.metadata, CENTER, self._crop.image_shape)
         self._posteriors = jax.jit(lambda v, x: jax.nn.softmax(evaluator.scores(v, x)))
 

@@ -106,8 +106,8 @@ class ProtocolEvaluator:
 
     def compile_scores(self, variables: Any, batch_size: int) -> Callable[[Any, Any], jax.Array]:
         """Returns `scores`, compiled like the step of `compile`."""
-        images = batch_shapes(self.image_shape, batch_size).images
-        return self._compile(self.scores, variables, images)
+        shape = batch_shapes(self.image_shape, batch_size).images
+        return self._compile(self.scores, variables, shape)
 
     def _compile(self, function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         try:
@@ -224,17 +224,15 @@ def _fully_convolutional(metadata: ModelMetadata, model: nn.Module, protocol: st
 
 def _train_sizes(metadata: ModelMetadata, protocol: str) -> tuple[int, int, tuple[int, int] | None]:
     """Returns the crop size, the scale and the range of random scales of training."""
-    preprocessing, crop = metadata.preprocessing, metadata.crop
-    height, width = (
-        (preprocessing.resize,) * 2 if preprocessing.resize else metadata.image_shape[:2]
-    )
-    if not preprocessing.crop and height != width and not PROTOCOLS[protocol].is_dense:
+    resize, crop_size = metadata.preprocessing.resize, metadata.preprocessing.crop
+    height, width = (resize, resize) if resize else metadata.image_shape[:2]
+    if not crop_size and height != width and not PROTOCOLS[protocol].is_dense:
         raise UserError(
             f"{metadata.name} was trained on images of {height}x{width}, and the crops of "
             f"--protocol {protocol} are square; choose {CENTER}, or a dense protocol."
         )
     shorter = min(height, width)
-    crop_size = preprocessing.crop or shorter
+    crop, crop_size = metadata.crop, crop_size or shorter
     if crop is None:
         return crop_size, shorter, None
     first, last, train_scale = (

@@ -19,7 +19,7 @@ from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.evaluation.device_crops import log_mean
 from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, Step, score_batch
 from flax_vision.evaluation.grouping import ShapeGroup, even_batch_size
-from flax_vision.evaluation.protocols import Crop, Protocol, make_crops, whole_image
+from flax_vision.evaluation.protocols import Crop, Protocol, Scales, make_crops, whole_image
 
 _cached_crops = lru_cache(1000)(make_crops)  # most image files have one of a few sizes
 
@@ -37,7 +37,7 @@ class HostCrops:
 
     protocol: Protocol
     size: int
-    scales: tuple[int, ...]
+    scales: Scales
     channels: int
 
     @property

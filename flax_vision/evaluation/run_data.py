@@ -70,7 +70,7 @@ def find_source(
     if name == config.get("name") and is_own_dir:
         data = config
         if name == "folder" and image_dir is None:
-            _check_folder(path, Path(config["image_dir"]))
+            _check_folder(path, Path(own_dir))
     elif image_dir:
         data["image_dir"] = image_dir
     given = {"on_error": on_error, "max_pixels": max_pixels}

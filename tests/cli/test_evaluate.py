@@ -97,7 +97,7 @@ def test_directory_without_a_model(tmp_path, capsys):
     assert "no model in" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--protocol=center"], ["--split=tset"], ["--batch-size=0"]])
+@pytest.mark.parametrize("arguments", [["--protocol=centre"], ["--split=tset"], ["--batch-size=0"]])
 def test_values_that_do_not_exist(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["evaluate", "runs/lenet5", *arguments])
