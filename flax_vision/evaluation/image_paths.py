@@ -42,7 +42,7 @@ def find_images(named: str | Path | Sequence[str | Path]) -> FoundImages:
       UserError: Nothing is named, or no name leads to an image.
     """
     if not named:
-        raise UserError("no photographs are named; give files, or folders with images in them.")
+        raise UserError("no images are named; give files, or folders with images in them.")
     found: dict[Path, None] = {}
     skipped: set[Path] = set()
     unreadable: dict[str, str] = {}
@@ -65,7 +65,7 @@ def find_images(named: str | Path | Sequence[str | Path]) -> FoundImages:
     paths = [path for path in found if str(path) not in unreadable]
     if not paths:
         reasons = [f"{name!r}: {reason}" for name, reason in unreadable.items()]
-        raise UserError(f"there are no photographs to read: {listed(reasons, _MAX_NAMED, '; ')}.")
+        raise UserError(f"there are no images to read: {listed(reasons, _MAX_NAMED, '; ')}.")
     return FoundImages(paths, sorted(skipped - found.keys()), unreadable)
 
 

@@ -62,7 +62,7 @@ def test_files_without_an_image_extension_are_skipped_in_folders_only(folder):
 
 def test_empty_name_is_not_the_current_directory(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    with pytest.raises(UserError, match="no photographs to read: '': it does not exist; give"):
+    with pytest.raises(UserError, match="no images to read: '': it does not exist; give"):
         find_images([""])
     found = find_images(["9.JPG", ""])
     assert found.paths == [Path("9.JPG")]
@@ -70,7 +70,7 @@ def test_empty_name_is_not_the_current_directory(folder, monkeypatch):
 
 
 def test_nothing_named():
-    with pytest.raises(UserError, match="no photographs are named; give files, or folders"):
+    with pytest.raises(UserError, match="no images are named; give files, or folders"):
         find_images([])
 
 

@@ -231,7 +231,7 @@ EPOCH = '{"epoch": 1, "epoch_seconds": 1.0}'
         ("config.json", None, "is missing"),
         ("config.json", "{}", "is damaged (it is empty)"),
         ("config.json", '{"data": 3}', "is damaged (Expected `object`, got `int` - at `$.data`)"),
-        ("config.json", '{"seed": 3}', "is damaged (data has no directory)"),
+        ("config.json", '{"seed": 3}', "is damaged (data has no name)"),
     ],
 )
 def test_damaged_files_are_one_error(name, content, message, run, tmp_path, capsys):
