@@ -28,7 +28,7 @@ from flax_vision.weights import saved_model
 SIZES = [(16, 12), (12, 12), (19, 12)]
 """Widths and heights; the shorter side is the test scale, so nothing is resized."""
 
-VIEW = CropPolicy(size=8, eval_resize=12, resize_range=(12, 12))
+CROP = CropPolicy(size=8, eval_resize=12, resize_range=(12, 12))
 MEAN = np.random.default_rng(1).integers(90, 150, (8, 8, 3)).astype(float)
 
 
@@ -49,7 +49,7 @@ def trained():
         image_shape=[8, 8, 3],
         preprocessing=Preprocessing(MEAN.tolist(), [70.0]),
         metrics={},
-        crop=VIEW,
+        crop=CROP,
     )
     model = metadata.create_model()
     return metadata, jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
@@ -64,6 +64,10 @@ def run(trained, pictures, tmp_path_factory):
     data |= {"test_fraction": 0.34, "on_error": "stop", "num_threads": 2}
     (directory / "config.json").write_text(json.dumps({"data": data}))
     return directory
+
+
+def run_source(folder):
+    return Source("folder", image_dir=str(folder), test_fraction=0.34, reading=DecodeConfig(CROP))
 
 
 @pytest.fixture
@@ -96,10 +100,9 @@ def multi_crop(image):
 @pytest.mark.parametrize("by_hand", [ten_crop, multi_crop])
 def test_crops_of_each_image_file(by_hand, trained, export, pictures):
     metadata, variables = trained
-    folder, images = pictures
-    result = evaluate(
-        export, image_dir=str(folder), protocol=by_hand.__name__, scales=(12,), batch_size=2
-    )
+    folder, images = str(pictures[0]), pictures[1]
+    protocol = by_hand.__name__
+    result = evaluate(export, image_dir=folder, protocol=protocol, scales=(12,), batch_size=2)
     apply = jax.jit(lambda x: jax.nn.softmax(metadata.create_model().apply(variables, x)))
     probabilities = np.array([np.asarray(apply(by_hand(image))).mean(axis=0) for image in images])
     labels = np.repeat(np.arange(6), 3)
@@ -120,8 +123,7 @@ def test_image_files_of_all_shapes_share_one_compiled_step(export, pictures, mon
 def test_center_is_the_crop_of_the_run(trained, run, pictures):
     metadata, variables = trained
     folder, images = pictures
-    source = Source("folder", image_dir=str(folder), test_fraction=0.34, reading=DecodeConfig(VIEW))
-    tested = load_part(source, "test", ignore)
+    tested = load_part(run_source(folder), "test", ignore)
     assert np.bincount(tested.labels).tolist() == [1] * 6
     seen = [(center(images[place], 8, 8) - MEAN) / 70 for place in tested.indices]
     apply = jax.jit(metadata.create_model().apply)
@@ -202,14 +204,9 @@ def test_images_that_are_not_the_runs_get_a_warning(run, pictures, tmp_path, cap
     shutil.copytree(pictures[0], tmp_path / "pictures")
     config = tmp_path / "run/config.json"
     config.write_text(config.read_text().replace(str(pictures[0]), str(tmp_path / "pictures")))
-    source = Source(
-        "folder",
-        image_dir=str(tmp_path / "pictures"),
-        test_fraction=0.34,
-        reading=DecodeConfig(VIEW),
-    )
-    kept = identities(load_parts(source, ignore))
-    (tmp_path / "run/dataset.json").write_text(json.dumps(kept))
+    source = run_source(tmp_path / "pictures")
+    recorded = identities(load_parts(source, ignore))
+    (tmp_path / "run/dataset.json").write_text(json.dumps(recorded))
     assert not evaluate(tmp_path / "run").warnings
     (tested,) = load_part(source, "test", ignore).take(np.array([3])).indices
     name = Path(source.image_dir) / f"d/{tested - 9}.png"
@@ -228,10 +225,8 @@ def test_model_for_small_images_gets_square_crops_of_image_files(metadata, varia
     pixels = write_sizes(tmp_path / "pictures", "ab", SIZES)
     saved_model.save(tmp_path / "model", metadata, variables)
     result = evaluate(tmp_path / "model", image_dir=str(tmp_path / "pictures"))
-    gray = [
-        np.asarray(Image.fromarray(center(image, 12, 12)).convert("L"))[..., None]
-        for image in pixels
-    ]
+    squares = [Image.fromarray(center(image, 12, 12)) for image in pixels]
+    gray = [np.asarray(square.convert("L"))[..., None] for square in squares]
     apply = jax.jit(lambda x: metadata.create_model().apply(variables, metadata.preprocessing(x)))
     expected = np.asarray(apply(np.array(gray))).argmax(axis=1)
     np.testing.assert_array_equal(result.predicted, expected)
@@ -242,7 +237,7 @@ def test_model_for_small_images_gets_square_crops_of_image_files(metadata, varia
     [
         (
             ["--image-dir=nowhere"],
-            "--image-dir is 'nowhere', which does not exist; give --image-dir DIR, where",
+            "--image-dir is 'nowhere', which does not exist; give --image-dir",
         ),
         (["--data=folder"], "--image-dir is not given; give --image-dir DIR"),
         (
@@ -288,17 +283,13 @@ def dense(image):
 
 
 @pytest.mark.slow
-def test_dense_uses_whole_image_files(export, pictures, tmp_path):
-    metadata = dataclasses.replace(
-        saved_model.load_metadata(export),
-        name="resnet20",
-        preprocessing=Preprocessing([120.0], [70.0]),
-    )
+def test_dense_uses_whole_image_files(trained, pictures, tmp_path):
+    preprocessing = Preprocessing([120.0], [70.0])
+    metadata = dataclasses.replace(trained[0], name="resnet20", preprocessing=preprocessing)
     model = metadata.create_model()
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
     saved_model.save(tmp_path / "resnet", metadata, variables)
-    folder, images = pictures
-    path = str(folder)
+    path, images = str(pictures[0]), pictures[1]
     result = evaluate(tmp_path / "resnet", image_dir=path, protocol="dense")
     assert (result.scales, result.views) == ((12,), 2)
     apply = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x)))
