@@ -97,14 +97,13 @@ def multi_crop(image):
     return crops_at(image, [(top, last * i // 4) for top in (0, 1, 2, 3, 4) for i in range(5)])
 
 
-@pytest.mark.parametrize("by_hand", [ten_crop, multi_crop])
-def test_crops_of_each_image_file(by_hand, trained, export, pictures):
+@pytest.mark.parametrize("crops", [ten_crop, multi_crop])
+def test_crops_of_each_image_file(crops, trained, export, pictures):
     metadata, variables = trained
     folder, images = str(pictures[0]), pictures[1]
-    protocol = by_hand.__name__
-    result = evaluate(export, image_dir=folder, protocol=protocol, scales=(12,), batch_size=2)
+    result = evaluate(export, image_dir=folder, protocol=crops.__name__, scales=(12,), batch_size=2)
     apply = jax.jit(lambda x: jax.nn.softmax(metadata.create_model().apply(variables, x)))
-    probabilities = np.array([np.asarray(apply(by_hand(image))).mean(axis=0) for image in images])
+    probabilities = np.array([np.asarray(apply(crops(image))).mean(axis=0) for image in images])
     labels = np.repeat(np.arange(6), 3)
     np.testing.assert_array_equal(result.labels, labels)
     np.testing.assert_array_equal(result.predicted, probabilities.argmax(axis=1))
@@ -121,8 +120,7 @@ def test_image_files_of_all_shapes_share_one_compiled_step(export, pictures, mon
 
 
 def test_center_is_the_crop_of_the_run(trained, run, pictures):
-    metadata, variables = trained
-    folder, images = pictures
+    (metadata, variables), (folder, images) = trained, pictures
     tested = load_part(run_source(folder), "test", ignore)
     assert np.bincount(tested.labels).tolist() == [1] * 6
     seen = [(center(images[place], 8, 8) - MEAN) / 70 for place in tested.indices]
