@@ -1,4 +1,4 @@
-"""A run on small random images, without its training."""
+"""Fixtures: runs and exports of untrained models, and small random images."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ def noise() -> ArrayDataset:
 
 @pytest.fixture(scope="session")
 def metadata() -> saved_model.ModelMetadata:
-    """Of a network that was trained on 8x8 of 9x9."""
+    """Description of a model for crops of 8x8 from images of 9x9."""
     return saved_model.ModelMetadata(
         name="lenet5_modern",
         options={},
@@ -40,53 +40,51 @@ def metadata() -> saved_model.ModelMetadata:
 
 @pytest.fixture(scope="session")
 def variables(metadata):
-    """Of the network, random."""
+    """Random variables of the model."""
     return jax.jit(metadata.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
 
 
 @pytest.fixture(scope="session")
 def run(metadata, variables, tmp_path_factory):
-    """The directory of a run that has an export of random parameters."""
+    """Directory of a run with an export of random parameters."""
     directory = tmp_path_factory.mktemp("run")
     saved_model.save(directory / "export", metadata, variables)
     data = {"name": "noise", "tfds_dir": "somewhere", "val_fraction": 0.25}
-    configuration = {"format": 2, "data": data, "augmentation": {"flip": True}}
+    configuration = {"data": data, "augmentation": {"flip": True}}
     (directory / "config.json").write_text(json.dumps(configuration))
     return directory
 
 
 @pytest.fixture
-def asked(noise, monkeypatch) -> list[tuple[str, str, float]]:
-    """Puts the noise in the place of every data set; what was asked for is listed."""
+def load_calls(noise, monkeypatch) -> list[tuple[str, str, float]]:
+    """Replaces every data set with the random images, and records the requests."""
     calls = []
 
-    def read_split(source, part, report):
-        report(f"{source.name} {part}", 20, 20)
+    def read_split(source, split, on_progress):
+        on_progress(f"{source.name} {split}", 20, 20)
         calls.append((source.name, source.tfds_dir, source.val_fraction))
-        few = noise.take(np.arange(5))
-        nothing = noise.take(np.arange(0))
-        return {"train": few, "validation": few if source.val_fraction else nothing, "test": noise}[
-            part
-        ]
+        few, empty = noise.take(np.arange(5)), noise.take(np.arange(0))
+        validation = few if source.val_fraction else empty
+        return {"train": few, "validation": validation, "test": noise}[split]
 
-    monkeypatch.setattr(run_data, "read_split", read_split)
+    monkeypatch.setattr(run_data, "load_part", read_split)
     return calls
 
 
 @pytest.fixture
-def loaded(asked, noise, monkeypatch):
-    """Returns what has other images, or class names, be loaded."""
+def replace_dataset(load_calls, noise, monkeypatch):
+    """Function that replaces every data set with changed random images."""
 
-    def loaded(**changes):
+    def replace(**changes):
         other = dataclasses.replace(noise, **changes)
-        monkeypatch.setattr(run_data, "read_split", lambda *arguments: other)
+        monkeypatch.setattr(run_data, "load_part", lambda *arguments: other)
 
-    return loaded
+    return replace
 
 
 @pytest.fixture(scope="session")
 def export(tmp_path_factory):
-    """Of a network that has not been trained, but tells photographs apart."""
+    """Export of an untrained model with different outputs for different images."""
     metadata = saved_model.ModelMetadata(
         name="lenet5_modern",
         options={},

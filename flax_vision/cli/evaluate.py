@@ -46,7 +46,7 @@ PROTOCOLS = ("center", "ten_crop", "dense", "multi_scale", "multi_crop", "google
 """Names of `evaluation.protocols`; importing them would import JAX, which takes a second."""
 
 _JSON_KEYS = (
-    *("network", "data", "split", "protocol", "scales", "views", "views_computed", "images"),
+    *("model", "data", "split", "protocol", "scales", "views", "views_computed", "images"),
     *("top1", "top5", "cross_entropy", "seconds", "images_per_second", "compile_seconds"),
     "warnings",
 )
@@ -76,16 +76,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Tests the model, and prints the result."""
-    from flax_vision.evaluation.evaluate import evaluate_trained
+    from flax_vision.evaluation.evaluate import evaluate
 
     with progress() as on_progress:
-        result = evaluate_trained(
+        result = evaluate(
             options.trained,
             protocol=options.protocol,
             split=options.split,
             data=options.data,
-            directory=options.tfds_dir,
-            folder=options.image_dir,
+            tfds_dir=options.tfds_dir,
+            image_dir=options.image_dir,
             on_error=options.on_error,
             max_pixels=options.max_pixels,
             scales=tuple(options.scales) if options.scales else None,
@@ -110,12 +110,12 @@ def _json(result: "Evaluation", confusion: bool) -> dict[str, Any]:
 
 
 def _print_tables(result: "Evaluation", form: str, confusion: bool) -> None:
-    from flax_vision.evaluation.confusion import table_of
+    from flax_vision.evaluation.metrics import confusion_table
 
-    rows = [{"model": name, result.network: text} for name, text in _rows(result).items()]
+    rows = [{"model": name, result.model: text} for name, text in _rows(result).items()]
     print_table(rows, form)
     if confusion:
-        rows = table_of(_confusion_matrix(result), result.class_names)
+        rows = confusion_table(_confusion_matrix(result), result.class_names)
         print()
         print_table(rows, form) if rows else print("all images are classified correctly")
 
@@ -143,6 +143,6 @@ def _rows(result: "Evaluation") -> dict[str, str]:
 
 
 def _confusion_matrix(result: "Evaluation") -> Any:
-    from flax_vision.evaluation.confusion import confusion_matrix
+    from flax_vision.evaluation.metrics import confusion_matrix
 
     return confusion_matrix(result.labels, result.predicted, len(result.class_names))

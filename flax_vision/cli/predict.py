@@ -33,7 +33,7 @@ from flax_vision.runtime.terminal import print_error, print_note, print_warning
 from flax_vision.text import counted, printable
 
 if TYPE_CHECKING:
-    from flax_vision.evaluation.classifier import Classifier, Prediction, Predictions
+    from flax_vision.evaluation.classifier import Classifier, Prediction, PredictionList
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the predictions, and returns the exit status."""
     from flax_vision.data.file_list import skipped_files
-    from flax_vision.evaluation.image_paths import find_photographs
+    from flax_vision.evaluation.image_paths import find_images
 
-    paths, others, absent = find_photographs(options.images)
+    paths, others, absent = find_images(options.images)
     if others:
         print_note(skipped_files(others))
     if options.picture:
@@ -106,7 +106,7 @@ def _check_picture(path: Path, overwrite: bool, count: int) -> None:
             raise UserError(f"--picture {str(path)!r} {problem}.")
 
 
-def _draw(classifier: "Classifier", predictions: "Predictions", path: Path) -> None:
+def _draw(classifier: "Classifier", predictions: "PredictionList", path: Path) -> None:
     from flax_vision.analysis.report.figures.predictions import MAX_BARS, draw
 
     if len(predictions[0].classes) > MAX_BARS:
@@ -118,7 +118,7 @@ def _draw(classifier: "Classifier", predictions: "Predictions", path: Path) -> N
         raise UserError(f"--picture {str(path)!r} cannot be written ({error.strerror}).") from error
 
 
-def _print(predictions: "Predictions", form: str) -> None:
+def _print(predictions: "PredictionList", form: str) -> None:
     if form == "json":
         print(json.dumps([_json(prediction) for prediction in predictions], indent=2))
     elif form == "csv":

@@ -1,1 +1,1 @@
-"""Metrics and test protocols."""
+"""Evaluation of saved models: test protocols, metrics and predictions for image files."""

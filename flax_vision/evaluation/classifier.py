@@ -1,7 +1,7 @@
-"""A trained network that tells what is in photographs."""
+"""A trained model that predicts the classes of image files."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,33 +10,32 @@ import jax
 import numpy as np
 
 from flax_vision.data.background import background_hint, edge_levels
-from flax_vision.data.batches import Batch, evaluation_batches
+from flax_vision.data.batches import evaluation_batches
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import ProgressFn
 from flax_vision.data.file_list import FileList
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluator import prepare
-from flax_vision.evaluation.image_paths import find_photographs, truth_of
+from flax_vision.evaluation.evaluator import build_evaluator
+from flax_vision.evaluation.image_paths import find_images, folder_class
 from flax_vision.evaluation.protocols import CENTER
-from flax_vision.evaluation.run_data import OPTIONS, view_of
-from flax_vision.runtime import cpu_features
+from flax_vision.evaluation.run_data import OPTIONS, crop_policy
 from flax_vision.weights.loading import load_model
 
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32)
-"""Images in a step: few sizes, each compiled once and kept for later calls and programs."""
+"""Allowed batch sizes: a few, so that later calls and processes reuse compiled steps."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network takes a photograph for.
+    """The most probable classes of an image file.
 
     Attributes:
-      path: of the photograph.
-      classes: names of the most probable classes, the first the most probable.
-      probabilities: float32 [top], theirs: outputs of the softmax.
-      truth: the class after which the photograph's folder is named; None where it is not.
+      path: Path of the file.
+      classes: Names of the most probable classes, the most probable first.
+      probabilities: float32 [top], their softmax outputs.
+      truth: The class with the name of the file's folder; None if there is no such class.
     """
 
     path: Path
@@ -45,40 +44,33 @@ class Prediction:
     truth: str | None = None
 
 
-class Predictions(Sequence[Prediction]):
-    """What a network takes photographs for, in their order.
+@dataclass(frozen=True, eq=False)
+class PredictionList(Sequence[Prediction]):
+    """The predictions for image files, in their order.
 
     Attributes:
-      unreadable: by their path, those that could not be read and are not among the predictions, and
-        why.
-      seconds: that the photographs took, reading them and compiling included.
-      network_seconds: of these, those in which the network was computed, or compiled.
-      hint: Advice if the photographs look like negatives of the training images, else empty.
+      predictions: Predictions for the readable files.
+      unreadable: Reasons by path, for files without a prediction.
+      seconds: Seconds of the call, with decoding and compilation.
+      network_seconds: Seconds in the model, with compilation.
+      hint: Advice if the images look like negatives of the training images, else empty.
     """
 
-    def __init__(
-        self,
-        found: Sequence[Prediction],
-        unreadable: Mapping[str, str],
-        seconds: float,
-        network_seconds: float,
-        hint: str = "",
-    ) -> None:
-        self._found = found
-        self.unreadable = unreadable
-        self.seconds = seconds
-        self.network_seconds = network_seconds
-        self.hint = hint
+    predictions: Sequence[Prediction]
+    unreadable: Mapping[str, str]
+    seconds: float
+    network_seconds: float
+    hint: str = ""
 
     def __getitem__(self, index: Any) -> Any:
-        return self._found[index]
+        return self.predictions[index]
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self.predictions)
 
 
 class Classifier:
-    """A trained network with its parameters and all that happens to a photograph before it.
+    """A trained model with its parameters and its preprocessing of image files.
 
     ```python
     classifier = fv.Classifier("runs/lenet5")
@@ -87,42 +79,35 @@ class Classifier:
     ```
 
     Attributes:
-      metadata: of the network: its name, classes and preprocessing.
+      metadata: Description of the model: its name, classes and preprocessing.
       note: A line about the checkpoint of an unfinished run; empty for an export.
     """
 
     def __init__(self, path: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
-        """Loads what training or an import left behind.
+        """Loads a trained or imported model.
 
         Args:
           path: An export directory, or a run directory.
-          max_pixels: Bound on the pixels of a photograph.
+          max_pixels: Bound on the pixels of an image file.
 
         Raises:
-          UserError: The model is missing or damaged, or does not accept photographs.
+          UserError: The model is missing or damaged, or does not accept image files.
         """
-        loaded = load_model(path)
-        self.metadata, self.note, self._variables = loaded.metadata, loaded.note, loaded.variables
-        self._view = view_of(self.metadata)
-        self._max_pixels = max_pixels
-        trial = prepare(self.metadata, CENTER, self._view.image_shape)
-
-        def posteriors(variables: Any, images: jax.Array) -> jax.Array:
-            return jax.nn.softmax(trial.scores(variables, images))
-
-        self._posteriors = jax.jit(posteriors)
+        self.metadata, _, self._variables, self.note = load_model(path)
+        self._crop, self._max_pixels = crop_policy(self.metadata), max_pixels
+        evaluator = build_evaluator(self.metadata, CENTER, self._crop.image_shape)
+        self._posteriors = jax.jit(lambda v, x: jax.nn.softmax(evaluator.scores(v, x)))
 
     def posteriors(self, images: jax.Array | np.ndarray) -> jax.Array:
-        """Returns what the network takes images for that are seen as they are.
+        """Returns the probabilities of the classes for images without cropping.
 
         Args:
-          images: uint8 [N, H, W, C], of the card's `image_shape`.
+          images: uint8 [N, H, W, C], with the `image_shape` of the metadata.
 
         Returns:
           float32 [N, classes], outputs of the softmax.
         """
-        found: jax.Array = self._posteriors(self._variables, images)
-        return found
+        return self._posteriors(self._variables, images)
 
     def predict(
         self,
@@ -132,70 +117,62 @@ class Classifier:
         batch_size: int | None = None,
         threads: int = 0,
         on_progress: ProgressFn = lambda what, done, total: None,
-    ) -> Predictions:
-        """Returns what the network takes photographs for, each seen as in the run's own test.
+    ) -> PredictionList:
+        """Predicts the classes of image files, with the crop of the run's own test.
 
-        JPEG, PNG, WebP, BMP, GIF, TIFF and PPM files of any size and mode are taken, upright by
-        their EXIF orientation. They are decoded by threads while the network works.
+        Files may be JPEG, PNG, WebP, BMP, GIF, TIFF or PPM, of any size and mode. They are turned
+        upright by their EXIF orientation. Threads decode them while the model computes.
 
         Args:
-          photographs: files, and folders that have images at any depth; or one of them.
-          top: how many of the most probable classes to name.
-          batch_size: images in a step; None for up to 32.
-          threads: that decode; 0 for one a core.
-          on_progress: called with a text, the photographs done so far and their number.
+          photographs: Image files, and folders searched at any depth; or one of them.
+          top: Number of most probable classes to name.
+          batch_size: Number of images in a step; None for up to 32.
+          threads: Number of decoding threads; 0 for one per core.
+          on_progress: Function that gets a text, the images so far and their number.
 
         Raises:
-          UserError: there are no photographs, `top` is below 1, or the network does not answer with
-            numbers.
+          UserError: There are no images, `top` is below 1, or an output is not finite.
         """
         if top < 1:
             raise UserError(f"top is {top}; give at least 1, the number of classes to name.")
-        paths, _, absent = find_photographs(photographs)
-        started = time.monotonic()
-        network_seconds = 0.0
-        images = self._set_of(paths, threads)
-        names = self.metadata.class_names
-        found: list[Prediction] = []
+        paths, _, unreadable = find_images(photographs)
+        started, network_seconds = time.monotonic(), 0.0
+        images = self._dataset(paths, threads)
+        predictions: list[Prediction] = []
         levels = [np.empty(0)]
-        for batch in self._batches(images, batch_size):
-            on_progress(f"looking with {self.metadata.name}", len(found), len(paths))
+        size = next((x for x in _BATCH_SIZES if x >= len(images)), _BATCH_SIZES[-1])
+        for batch in evaluation_batches(images, batch_size or size):
+            on_progress(f"looking with {self.metadata.name}", len(predictions), len(paths))
             before = time.monotonic()
-            posteriors = np.asarray(self.posteriors(batch.images))
+            posteriors = np.asarray(self.posteriors(batch.images))[batch.mask]
             network_seconds += time.monotonic() - before
-            self._check_answers(posteriors[batch.mask])
+            if not np.isfinite(posteriors).all():
+                raise UserError(
+                    f"the outputs of this {self.metadata.name} are not finite, because its weights "
+                    "are damaged or its training has diverged; export or import others."
+                )
             levels.append(edge_levels(batch.images)[batch.mask])
-            for place, row in zip(batch.indices[batch.mask], posteriors[batch.mask], strict=True):
-                order = np.argsort(-row, kind="stable")[:top]
-                classes, path = [names[i] for i in order], paths[place]
-                found.append(Prediction(path, classes, row[order], truth_of(path, names)))
+            for index, row in zip(batch.indices[batch.mask], posteriors, strict=True):
+                predictions.append(self._prediction(paths[index], row, top))
         seconds = time.monotonic() - started
         hint = background_hint(np.concatenate(levels), self.metadata.background)
-        unreadable = {**absent, **images.unreadable}
-        return Predictions(found, unreadable, seconds, network_seconds, hint)
+        unreadable = {**unreadable, **images.unreadable}
+        return PredictionList(predictions, unreadable, seconds, network_seconds, hint)
 
-    def _check_answers(self, posteriors: np.ndarray) -> None:
-        if not np.isfinite(posteriors).all():
-            raise UserError(
-                f"this {self.metadata.name} answers with what is not a number, so its weights are "
-                "damaged, or its training has diverged; export or import others."
-            )
+    def _prediction(self, path: Path, probabilities: np.ndarray, top: int) -> Prediction:
+        names = self.metadata.class_names
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        classes = [names[i] for i in order]
+        return Prediction(path, classes, probabilities[order], folder_class(path, names))
 
     def seen(self, path: Path) -> np.ndarray:
-        """Returns the part of a photograph that the network sees, uint8 [H, W, C]."""
-        (views,) = self._set_of([path], 1).batches([np.arange(1)], None)
+        """Returns the crop of an image file that the model gets, uint8 [H, W, C]."""
+        (views,) = self._dataset([path], 1).batches([np.arange(1)], None)
         return np.asarray(views[0][0])
 
-    def _set_of(self, paths: Sequence[Path], threads: int) -> ImageFileDataset:
-        """Returns photographs whose classes nobody knows."""
-        threads = threads or cpu_features.usable_cores()
-        reading = DecodeConfig(self._view, "skip", threads, OPTIONS, self._max_pixels)
-        unknown = np.zeros(len(paths), np.int32)
-        numbers = np.arange(len(paths))
+    def _dataset(self, paths: Sequence[Path], threads: int) -> ImageFileDataset:
+        """Returns image files as a set without known labels."""
+        decode = DecodeConfig(self._crop, "skip", threads, OPTIONS, self._max_pixels)
+        indices, labels = np.arange(len(paths)), np.zeros(len(paths), np.int32)
         files = FileList(paths, self._max_pixels)
-        return ImageFileDataset(files, numbers, unknown, self.metadata.class_names, reading)
-
-    def _batches(self, images: ImageFileDataset, batch_size: int | None) -> Iterator[Batch]:
-        fitting = [size for size in _BATCH_SIZES if size >= len(images)]
-        size = batch_size or (fitting or _BATCH_SIZES[-1:])[0]
-        return evaluation_batches(images, size)
+        return ImageFileDataset(files, indices, labels, self.metadata.class_names, decode)

@@ -1,8 +1,8 @@
-"""The crops of a batch of images, and what a network makes of them, inside a compiled step."""
+"""Crops of a batch of images inside a compiled step, and the model's average over them."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -13,144 +13,131 @@ import numpy as np
 
 from flax_vision.data.crops import resized_size
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.evaluation.protocols import Crop
+from flax_vision.evaluation.protocols import Crop, Size
 
-Apply = Callable[[jax.Array], Any]
-"""From images float32 [N, H, W, C], as a network takes them, to anything."""
-
-
-def _unchanged(images: jax.Array) -> jax.Array:
-    return images
+ImageFn = Callable[[jax.Array], Any]
+"""Function of preprocessed images, float32 [N, H, W, C]."""
 
 
-def mean_posterior(
-    network: Apply,
+def average_crops(
+    model: ImageFn,
     images: jax.Array | np.ndarray,
     crops: Mapping[Crop, int],
     preprocessing: Preprocessing,
-    of_crops: bool = False,
-    of_scores: bool = False,
+    crop_mean: bool = False,
+    average_logits: bool = False,
 ) -> jax.Array:
-    """Returns the logarithm of the mean of the softmax outputs, float32 [N, classes].
+    """Returns the log of the mean softmax output over the crops, float32 [N, classes].
 
     Args:
-      network: returns logits float32 [N, classes]; those of a network that is convolutional from
-        end to end are the mean of its class scores over the image.
+      model: Function that returns logits float32 [N, classes]. A fully convolutional model
+        returns the mean of its class scores over the image.
       images: uint8 [N, H, W, C].
-      crops: what it sees of each image, and how often that counts.
-      preprocessing: of the network.
-      of_crops: a mean image is of what the network sees, not of whole images.
-      of_scores: returns the mean of the logits instead.
+      crops: Crops of each image with their weights.
+      preprocessing: Preprocessing of the model.
+      crop_mean: Whether a mean image has the size of a crop, not of the whole image.
+      average_logits: Whether to return the mean of the logits instead.
     """
-    whole, as_seen = preprocessing, _unchanged
-    if of_crops:
-        whole = dataclasses.replace(preprocessing, mean=(0.0,), std=(1.0,))
-        as_seen = partial(normalized, preprocessing=preprocessing)
-    frames = {side: frame(images, side, whole) for side in {crop.side for crop in crops}}
+    whole, preprocess = preprocessing, _identity
+    if crop_mean:
+        whole = replace(preprocessing, mean=(0.0,), std=(1.0,))
+        preprocess = partial(normalize, preprocessing=preprocessing)
+    resized = {x: resize_images(images, x, whole) for x in {crop.scale for crop in crops}}
     ordered = sorted(crops, key=attrgetter("shape"))
-    answer = network if of_scores else lambda x: jax.nn.log_softmax(network(x))
-    answers = [
-        over_crops(answer, frames, list(alike), as_seen)
-        for _, alike in itertools.groupby(ordered, key=attrgetter("shape"))
-    ]
+    groups = itertools.groupby(ordered, key=attrgetter("shape"))
+    function = model if average_logits else lambda x: jax.nn.log_softmax(model(x))
+    outputs = [map_crops(function, resized, list(group), preprocess) for _, group in groups]
     counts = jnp.array([crops[crop] for crop in ordered], jnp.float32)
-    if of_scores:
-        return jnp.average(jnp.concatenate(answers), axis=0, weights=counts)
-    return log_mean(jnp.concatenate(answers), counts[:, None], axis=0)
+    if average_logits:
+        return jnp.average(jnp.concatenate(outputs), axis=0, weights=counts)
+    return log_mean(jnp.concatenate(outputs), counts[:, None], axis=0)
 
 
-def log_mean(logarithms: jax.Array, counts: jax.Array, axis: int) -> jax.Array:
-    """Returns the logarithm of the mean of posteriors, which may be too small for float32.
+def _identity(images: jax.Array) -> jax.Array:
+    return images
+
+
+def log_mean(log_probabilities: jax.Array, counts: jax.Array, axis: int) -> jax.Array:
+    """Returns the log of a weighted mean of probabilities, which may underflow in float32.
 
     Args:
-      logarithms: float32 [..., classes], of the posteriors.
-      counts: float32 [...], how often each counts; where none does, the result is minus infinity.
-      axis: over which the mean is.
+      log_probabilities: float32 [..., classes].
+      counts: float32 [...], the weights; if all are 0, the result is minus infinity.
+      axis: Axis of the mean.
     """
-    shares = counts / jnp.maximum(1, counts.sum(axis, keepdims=True))
-    return jax.nn.logsumexp(logarithms, axis=axis, b=shares[..., None])
+    weights = counts / jnp.maximum(1, counts.sum(axis, keepdims=True))
+    return jax.nn.logsumexp(log_probabilities, axis=axis, b=weights[..., None])
 
 
-def frame(images: jax.Array | np.ndarray, side: int, preprocessing: Preprocessing) -> jax.Array:
-    """Returns whole images, normalized, with the shorter side brought to `side`.
+def resize_images(
+    images: jax.Array | np.ndarray, scale: int, preprocessing: Preprocessing
+) -> jax.Array:
+    """Returns whole normalized images, resized to a shorter side of `scale` pixels.
 
-    A mean image is brought to the same height and width as the images: resizing is linear, so that
-    it is the mean of the resized training images. Crops have its part at the same place.
+    A mean image is resized to the size of the images. Resizing is linear, so the result equals the
+    mean of the resized training images. Each crop then has the matching part of the mean.
 
     Args:
       images: uint8 [N, H, W, C].
-      side: pixels.
-      preprocessing: what its `resize` and `crop` say is left out.
+      scale: Shorter side in pixels.
+      preprocessing: Preprocessing of the model, without its `resize` and `crop`.
     """
-    pixels = dataclasses.replace(preprocessing, resize=0).pixels(images)
-    shape = resized_size(pixels.shape[1:3], side)  # type: ignore[arg-type]
-    return normalized(_resize(pixels, shape), dataclasses.replace(preprocessing, crop=0))
+    pixels = replace(preprocessing, resize=0).pixels(images)
+    shape = resized_size(pixels.shape[1:3], scale)  # type: ignore[arg-type]
+    return normalize(_resize(pixels, shape), replace(preprocessing, crop=0))
 
 
-def normalized(pixels: jax.Array, preprocessing: Preprocessing) -> jax.Array:
-    """Returns float32 pixels [N, H, W, C] less the mean and divided.
+def normalize(pixels: jax.Array, preprocessing: Preprocessing) -> jax.Array:
+    """Subtracts the mean from float32 pixels [N, H, W, C], and divides by the deviation.
 
-    The part of a mean image that the network sees is brought to their height and width.
+    A mean image is cropped like the images, and resized to their height and width.
     """
     mean: Any = np.asarray(preprocessing.mean, np.float32)
     if mean.ndim == 3:
-        mean = _resize(preprocessing.center_crop(mean[None]), pixels.shape[1:3])[0]  # type: ignore[arg-type]
-    return dataclasses.replace(preprocessing, mean=mean).normalize(pixels)
+        mean = _resize(preprocessing.center_crop(mean[None]), pixels.shape[1:3])[0]
+    return replace(preprocessing, mean=mean).normalize(pixels)
 
 
-def over_crops(
-    function: Apply,
-    frames: Mapping[int, jax.Array],
+def map_crops(
+    function: ImageFn,
+    images: Mapping[int, jax.Array],
     crops: Sequence[Crop],
-    prepare: Callable[[jax.Array], jax.Array] = _unchanged,
+    preprocess: Callable[[jax.Array], jax.Array] = _identity,
 ) -> Any:
-    """Returns what a function makes of each crop of the images, stacked.
+    """Applies a function to each crop of the images, and stacks the results.
 
-    One crop of all images after the other, so that the memory is that of one, and the function is
-    compiled once.
+    The crops follow each other, so the memory is of one crop, and the function compiles once.
 
     Args:
-      function: of images float32 [N, height, width, C].
-      frames: the images [N, H, W, C] at each scale, by their shorter side.
-      crops: that have one shape.
-      prepare: what crops go through before they are mirrored.
+      function: Function of images float32 [N, height, width, C].
+      images: Images [N, H, W, C] at each scale.
+      crops: Crops of one shape.
+      preprocess: Function applied to each crop before mirroring.
     """
-    kinds = sorted({_kind(crop) for crop in crops})
-    cuts = [
-        partial(_cut, frames[side], size=(height, width), shape=crops[0].shape)
-        for side, height, width in kinds
-    ]
+    sizes = [(crop.scale, crop.box.height, crop.box.width) for crop in crops]
+    kinds = sorted(set(sizes))
+    shape = crops[0].shape
+    slices = [partial(_slice, images[scale], size, shape) for scale, *size in kinds]
 
-    def look(kind: jax.Array, top: jax.Array, left: jax.Array, flip: jax.Array) -> Any:
-        x = prepare(jax.lax.switch(kind, cuts, top, left))
+    def apply(row: tuple[jax.Array, ...]) -> Any:
+        kind, top, left, flip = row
+        x = preprocess(jax.lax.switch(kind, slices, top, left))
         return function(jnp.where(flip, x[:, :, ::-1], x))
 
-    rows = [(kinds.index(_kind(crop)), crop.box.top, crop.box.left, crop.flip) for crop in crops]
-    columns = tuple(jnp.array(column) for column in zip(*rows, strict=True))
-    return jax.lax.map(lambda row: look(*row), columns)
+    offsets = [(crop.box.top, crop.box.left, crop.flip) for crop in crops]
+    columns = [kinds.index(size) for size in sizes], *zip(*offsets, strict=True)
+    return jax.lax.map(apply, tuple(map(jnp.array, columns)))
 
 
-def _cut(
-    images: jax.Array,
-    top: jax.Array,
-    left: jax.Array,
-    *,
-    size: tuple[int, int],
-    shape: tuple[int, int],
-) -> jax.Array:
-    """Returns a part of images [N, H, W, C], brought to another height and width."""
-    count, _, _, channels = images.shape
-    start = (0, top, left, 0)
-    return _resize(jax.lax.dynamic_slice(images, start, (count, *size, channels)), shape)
+def _slice(images: jax.Array, size: Sequence[int], shape: Size, top: Any, left: Any) -> jax.Array:
+    """Returns a rectangle of images [N, H, W, C], resized to another height and width."""
+    sizes = (len(images), *size, images.shape[-1])
+    return _resize(jax.lax.dynamic_slice(images, (0, top, left, 0), sizes), shape)
 
 
-def _resize(images: jax.Array | np.ndarray, shape: tuple[int, int]) -> jax.Array:
-    """Returns images [N, H, W, C] of another height and width, bilinearly."""
-    if images.shape[1:3] == shape:
+def _resize(images: jax.Array | np.ndarray, shape: Sequence[int]) -> jax.Array:
+    """Resizes images [N, H, W, C] bilinearly."""
+    sizes = (len(images), *shape, images.shape[-1])
+    if images.shape == sizes:
         return jnp.asarray(images)
-    count, _, _, channels = images.shape
-    return jax.image.resize(images, (count, *shape, channels), "linear")
-
-
-def _kind(crop: Crop) -> tuple[int, int, int]:
-    return crop.side, crop.box.height, crop.box.width
+    return jax.image.resize(images, sizes, "linear")

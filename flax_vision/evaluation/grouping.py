@@ -1,102 +1,172 @@
-"""A set under a protocol: its images by their shape, and what the network is shown of each."""
+"""A set under a protocol: images grouped by shape, and one pass over all groups."""
 
-from collections.abc import Callable, Iterator
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from flax_vision.data.batches import Batch, evaluation_batches
 from flax_vision.data.crops import CenterCrop, aspect_bucket_crop
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.image_files import ImageFileDataset
-from flax_vision.evaluation.evaluator import ProtocolEvaluator, Step, evenly
+from flax_vision.errors import UserError
+from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, Step
+from flax_vision.evaluation.metrics import sum_totals
+from flax_vision.text import counted
 
-Prepare = Callable[[tuple[int, ...]], ProtocolEvaluator]
-"""From the height, width and channels of images to the network under a protocol."""
+BuildFn = Callable[[tuple[int, ...]], ProtocolEvaluator]
+"""Function from the height, width and channels of images to their evaluator."""
 
 
 @dataclass(frozen=True)
 class ShapeGroup:
-    """Images of one shape, and what a network is shown of them.
+    """Images of one shape, and their evaluator.
 
     Attributes:
-      trial: the network and its crops.
-      images: the images.
-      places: int [N], where they are in the whole set.
+      evaluator: The model and its crops.
+      images: The images.
+      indices: int [N], their indices in the whole set.
     """
 
-    trial: ProtocolEvaluator
+    evaluator: ProtocolEvaluator
     images: Dataset
-    places: np.ndarray
+    indices: np.ndarray
 
-    def batch_size(self, wanted: int | None) -> int:
-        """Returns the images in a step: as many as are wanted, or as memory allows."""
+    def batch_size(self, requested: int | None) -> int:
+        """Returns the number of images in a step: as requested, or as memory allows."""
         count = len(self.images)
-        return min(wanted, count) if wanted else evenly(count, self.trial.batch_size)
+        return min(requested or even_batch_size(count, self.evaluator.batch_size), count)
 
     @property
-    def computed(self) -> int:
-        """Crops that are computed, of the images that have the most."""
-        return len(self.trial.crops or [None])
+    def crops_computed(self) -> int:
+        """Largest number of different crops of an image."""
+        return len(self.evaluator.crops) or 1
 
     def compile(self, variables: Any, batch_size: int) -> Step:
-        """Returns the compiled step, as from `ProtocolEvaluator.compile`."""
-        return self.trial.compile(variables, batch_size)
+        """Returns the compiled step; see `ProtocolEvaluator.compile`."""
+        return self.evaluator.compile(variables, batch_size)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yields every image once, with its place in the whole set."""
+        """Yields every image once, with its index in the whole set."""
         for batch in evaluation_batches(self.images, batch_size):
-            yield batch._replace(indices=self.places[batch.indices].astype(np.int32))
+            yield batch._replace(indices=self.indices[batch.indices].astype(np.int32))
 
 
-def as_they_are(images: Dataset, prepare: Prepare) -> list[ShapeGroup]:
-    """Returns a set as it is: small images, or the views of a run's own test.
+def even_batch_size(count: int, limit: int) -> int:
+    """Returns the size of nearly equal batches, as few as batches of `limit` would be."""
+    return -(-count // -(-count // limit))
+
+
+def whole_images(images: Dataset, build: BuildFn) -> list[ShapeGroup]:
+    """Returns one group of unchanged images: small images, or the crops of the run's own test.
 
     Args:
-      images: of one shape.
-      prepare: from the shape of images to the trial.
+      images: Images of one shape.
+      build: Function that builds the evaluator.
     """
-    return [ShapeGroup(prepare(images.image_shape), images, np.arange(len(images)))]
+    return [ShapeGroup(build(images.image_shape), images, np.arange(len(images)))]
 
 
-def middle_squares(images: ImageFileDataset, side: int, prepare: Prepare) -> list[ShapeGroup]:
-    """Returns the middle squares of photographs whose shorter side is brought to a length."""
-    middle = CenterCrop(side, side, side, images.image_shape[-1])
-    return as_they_are(images.with_eval_crops(middle), prepare)
+def center_crops(images: ImageFileDataset, scale: int, build: BuildFn) -> list[ShapeGroup]:
+    """Returns one group of center squares, resized to `scale` pixels."""
+    square = CenterCrop(scale, scale, scale, images.image_shape[-1])
+    return whole_images(images.with_eval_crops(square), build)
 
 
-def in_their_proportions(
-    images: ImageFileDataset,
-    side: int,
-    prepare: Prepare,
-    on_progress: ProgressFn,
+def aspect_groups(
+    images: ImageFileDataset, scale: int, build: BuildFn, on_progress: ProgressFn
 ) -> list[ShapeGroup]:
-    """Returns photographs whose shorter side is brought to a length, by their shape.
+    """Returns groups of nearly whole images, by aspect ratio.
 
-    Images that cannot be read go with any others, and are found again when they are decoded.
+    Unreadable images join the first group; decoding finds them again.
 
     Args:
-      images: of any size.
-      side: the length in pixels.
-      prepare: from the shape of images to the trial.
-      on_progress: called while headers are read.
+      images: Images of any size.
+      scale: Shorter side of the resized images.
+      build: Function that builds the evaluator of a shape.
+      on_progress: Function called while headers are read.
     """
-    groups: dict[CenterCrop, list[int]] = {}
-    unreadable: list[int] = []
-    for place, size in enumerate(images.sizes(on_progress)):
-        if size is None:
-            unreadable.append(place)
-        else:
-            middle = aspect_bucket_crop(*size, side, images.image_shape[-1])
-            groups.setdefault(middle, []).append(place)
-    first = next(iter(groups), CenterCrop(side, side, side, images.image_shape[-1]))
+    channels = images.image_shape[-1]
+    groups: dict[Any, list[int]] = {}
+    for index, size in enumerate(images.sizes(on_progress)):
+        crop = aspect_bucket_crop(*size, scale, channels) if size else None
+        groups.setdefault(crop, []).append(index)
+    unreadable = groups.pop(None, [])
+    first = next(iter(groups), CenterCrop(scale, scale, scale, channels))
     groups.setdefault(first, []).extend(unreadable)
     return [
-        ShapeGroup(
-            prepare(middle.image_shape),
-            images.take(np.sort(places)).with_eval_crops(middle),
-            np.sort(places),
-        )
-        for middle, places in groups.items()
+        ShapeGroup(build(crop.image_shape), images.take(indices).with_eval_crops(crop), indices)
+        for crop, indices in zip(groups, map(np.sort, groups.values()), strict=True)
     ]
+
+
+def predict_groups(
+    groups: Sequence[ShapeGroup], variables: Any, batch_size: int | None, on_progress: ProgressFn
+) -> tuple[Predictions, float]:
+    """Runs the model on all images of a set.
+
+    Args:
+      groups: Groups that contain each image once.
+      variables: Variables of the model.
+      batch_size: Number of images in a step; None for as many as memory allows.
+      on_progress: Function that gets a text, the images tested so far and their number.
+
+    Returns:
+      The predictions in the order of the set, and the seconds of compilation.
+
+    Raises:
+      UserError: The model does not accept the images, memory is too small, or no image is
+        readable.
+    """
+    model, count = groups[0].evaluator.metadata.name, sum(len(group.images) for group in groups)
+    results: list[tuple[np.ndarray, Predictions]] = []
+    compile_seconds, done = 0.0, 0
+    for group in groups:
+        size = group.batch_size(batch_size)
+        on_progress("compiling", 0, 0)
+        with _memory_hint(model, size):
+            started = time.monotonic()
+            step = group.compile(variables, size)
+            compile_seconds += time.monotonic() - started
+            for batch in group.batches(size):
+                if results:  # so that the reported images are done, and only one batch waits
+                    jax.block_until_ready(results[-1])
+                on_progress(f"testing {model}", done, count)
+                results.append((np.where(batch.mask, batch.indices, -1), step(variables, batch)))
+                done += int(np.sum(batch.mask))
+    with _memory_hint(model, size):
+        return _merge(results, count), compile_seconds
+
+
+def _merge(results: Sequence[tuple[np.ndarray, Predictions]], count: int) -> Predictions:
+    """Returns the predictions of batches in the order of the set.
+
+    Args:
+      results: Indices of each batch, -1 for images that do not count, and its predictions.
+      count: Number of images in the set.
+    """
+    totals = sum_totals([batch.totals for _, batch in results])
+    totals.averages()  # raises if no image is readable
+    merged = Predictions(totals, np.full(count, -1, np.int32), np.zeros(count, np.float32))
+    for indices, batch in results:
+        merged.predicted[indices[indices >= 0]] = np.asarray(batch.predicted)[indices >= 0]
+        merged.confidence[indices[indices >= 0]] = np.asarray(batch.confidence)[indices >= 0]
+    return merged
+
+
+@contextlib.contextmanager
+def _memory_hint(model: str, batch_size: int) -> Iterator[None]:
+    """Turns an error for lack of memory into a UserError with advice."""
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            raise UserError(
+                f"{model} does not fit into memory with {counted(batch_size, 'image')} in a step; "
+                "give a smaller --batch-size, or smaller --scales."
+            ) from error
+        raise

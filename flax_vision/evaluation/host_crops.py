@@ -1,14 +1,12 @@
-"""Photographs of any size, cut into crops of one size when they are decoded.
+"""Image files of any size, decoded into crops of one size on the host.
 
-So one program is compiled for photographs of all shapes: of so many crops, whichever photographs
-they are of.
+Thus one step is compiled for image files of all shapes: it takes a fixed number of crops.
 """
 
-import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -19,170 +17,138 @@ from flax_vision.data.crops import CropBox, crop_box_in_original, resized_size
 from flax_vision.data.dataset import ProgressFn
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.evaluation.device_crops import log_mean
-from flax_vision.evaluation.evaluator import (
-    BatchPredictions,
-    ProtocolEvaluator,
-    Step,
-    evenly,
-    score_batch,
-)
-from flax_vision.evaluation.grouping import ShapeGroup
-from flax_vision.evaluation.metrics import Totals
-from flax_vision.evaluation.protocols import Box, Crop, Protocol, crops_of
+from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, Step, score_batch
+from flax_vision.evaluation.grouping import ShapeGroup, even_batch_size
+from flax_vision.evaluation.protocols import Crop, Protocol, Scales, make_crops, whole_image
+
+_cached_crops = lru_cache(1000)(make_crops)  # most image files have one of a few sizes
 
 
 @dataclass(frozen=True)
-class Crops:
-    """The crops of a protocol, of photographs of any size; mirror images are left to the device.
+class HostCrops:
+    """The crops of a protocol, without mirror images, for image files of any size.
 
     Attributes:
-      protocol: whose crops are squares of one size.
-      size: height and width of a crop.
-      sides: shorter sides that photographs are brought to.
+      protocol: Protocol with square crops of one size.
+      size: Height and width of a crop.
+      scales: Shorter sides of the resized image files.
       channels: 3, or 1 for gray images.
     """
 
     protocol: Protocol
     size: int
-    sides: tuple[int, ...]
+    scales: Scales
     channels: int
 
     @property
-    def number(self) -> int:
-        """Crops of each photograph, those that coincide included."""
-        return self._of(self.size, self.size).total()
+    def num_crops(self) -> int:
+        """Number of crops of each image file, identical ones included."""
+        return self._crops(self.size, self.size).total()
 
     @property
     def image_shape(self) -> tuple[int, int, int, int]:
-        """Number of crops, their height, width and channels."""
-        return self.number, self.size, self.size, self.channels
+        """Number of crops, and their height, width and channels."""
+        return self.num_crops, self.size, self.size, self.channels
 
     def crop_boxes(self, width: int, height: int) -> list[CropBox]:
-        """Returns where the crops lie in a photograph; any at the end, where some coincide."""
-        parts = []
-        for crop in self._of(width, height):
-            brought, box = resized_size((width, height), crop.side), crop.box
-            place, size = (box.left, box.top), (box.width, box.height)
-            parts.append(crop_box_in_original((width, height), brought, place, size))
-        return parts + parts[:1] * (self.number - len(parts))
+        """Returns the boxes of the different crops, padded to `num_crops` with the first one."""
+        boxes = []
+        for crop in self._crops(width, height):
+            box, resized = crop.box, resized_size((width, height), crop.scale)
+            offset, size = (box.left, box.top), (box.width, box.height)
+            boxes.append(crop_box_in_original((width, height), resized, offset, size))
+        return boxes + boxes[:1] * (self.num_crops - len(boxes))
 
     def counts(self, width: int, height: int) -> list[int]:
-        """Returns how often each of the parts counts: 0 for those at the end."""
-        counts = list(self._of(width, height).values())
-        return counts + [0] * (self.number - len(counts))
+        """Returns the count of each box in `parts`: 0 for the padding."""
+        counts = list(self._crops(width, height).values())
+        return counts + [0] * (self.num_crops - len(counts))
 
-    def _of(self, width: int, height: int) -> Counter[Crop]:
-        return _crops(self.protocol, (height, width), self.size, self.sides)
-
-
-@lru_cache(1000)  # most photographs are of a few shapes
-def _crops(
-    protocol: Protocol, size: tuple[int, int], crop: int, sides: tuple[int, ...]
-) -> Counter[Crop]:
-    return crops_of(protocol, size, crop, sides, flip=False)
+    def _crops(self, width: int, height: int) -> Counter[Crop]:
+        return _cached_crops(self.protocol, (height, width), self.size, self.scales, flip=False)
 
 
 @dataclass(frozen=True)
 class HostCropGroup(ShapeGroup):
-    """Photographs, and what a network is shown of them: crops that are cut on the host.
+    """Image files that the host decodes into crops, and the evaluator of single crops.
 
     Attributes:
-      trial: of single crops.
-      counts: float32 [N, crops], how often each crop of each photograph counts.
-      at_once: photographs that are cut up at once.
+      counts: float32 [N, crops], the count of each crop of each image file.
+      at_once: Number of image files decoded at once.
     """
 
     counts: np.ndarray
     at_once: int
 
     @property
-    def computed(self) -> int:
-        """Crops that are computed, of the photographs that have the most."""
-        return int((self.counts > 0).sum(axis=1).max()) * super().computed
+    def crops_computed(self) -> int:
+        """Largest number of different crops of an image file."""
+        return int((self.counts > 0).sum(axis=1).max()) * super().crops_computed
 
-    def batch_size(self, wanted: int | None) -> int:
-        """Returns the crops in a step: as many as are wanted, or as memory allows."""
+    def batch_size(self, requested: int | None) -> int:
+        """Returns the number of crops in a step: as requested, or as memory allows."""
         count = self.at_once * self.counts.shape[1]
-        return min(wanted, count) if wanted else evenly(count, self.trial.batch_size)
+        return min(requested or even_batch_size(count, self.evaluator.batch_size), count)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yields every photograph once, as all of its crops."""
-        del batch_size  # which is of crops
+        """Yields every image file once, as all of its crops; `batch_size` counts crops."""
         return super().batches(self.at_once)
 
     def compile(self, variables: Any, batch_size: int) -> Step:
-        """Returns the step for a batch of photographs, whose crops it goes through in chunks.
+        """Returns a step for a batch of image files, which computes their crops in chunks.
 
         Args:
-          variables: of the network, or their shapes.
-          batch_size: crops in a chunk, the last of which is filled up.
+          variables: Variables of the model, or their shapes.
+          batch_size: Number of crops in a chunk; the last chunk is padded.
 
         Raises:
-          UserError: the network cannot take the crops.
+          UserError: The model does not accept the crops.
         """
-        scores = self.trial.compile_scores(variables, batch_size)
-        labels = np.zeros(self.at_once, np.int32)
-        _average(*self._nothing(self.at_once), labels, labels > 0)  # so that it is compiled
-        return partial(self._step, scores, batch_size)
+        score_crops = self.evaluator.compile_scores(variables, batch_size)
+        num_classes = len(self.evaluator.metadata.class_names)
+        shape = (self.at_once, self.counts.shape[1], num_classes)
+        labels, counts = np.zeros(self.at_once, np.int32), self.counts[: self.at_once]
+        _average(np.zeros(shape, np.float32), counts, labels, labels > 0)  # compiles it
 
-    def _step(
-        self,
-        scores: Callable[[Any, np.ndarray], jax.Array],
-        batch_size: int,
-        variables: Any,
-        batch: Batch,
-    ) -> tuple[Totals, BatchPredictions]:
-        """Returns what `compile` says; `scores` are of so many crops."""
-        crops = np.asarray(batch.images).reshape(-1, *self.trial.image_shape)
-        found, counts = self._nothing(len(crops) // self.counts.shape[1])
-        counts[batch.mask] = self.counts[batch.indices][batch.mask]
-        wanted = np.flatnonzero(counts)
-        # All are handed to the device before the first answer is waited for.
-        chunks = [wanted[first : first + batch_size] for first in range(0, len(wanted), batch_size)]
-        answers = [scores(variables, crops[np.resize(chunk, batch_size)]) for chunk in chunks]
-        for chunk, answer in zip(chunks, answers, strict=True):
-            found.reshape(counts.size, -1)[chunk] = np.asarray(answer)[: len(chunk)]
-        return _average(found, counts, batch.labels, batch.mask)
+        def step(variables: Any, batch: Batch) -> Predictions:
+            crops = np.asarray(batch.images).reshape(-1, *self.evaluator.image_shape)
+            counts = np.where(batch.mask[:, None], self.counts[batch.indices], 0)
+            needed = np.flatnonzero(counts)
+            chunks = [needed[i : i + batch_size] for i in range(0, len(needed), batch_size)]
+            # The device gets all chunks before the host waits for the first result.
+            results = [score_crops(variables, crops[np.resize(x, batch_size)]) for x in chunks]
+            scores = np.zeros(shape, np.float32)
+            for chunk, result in zip(chunks, results, strict=True):
+                scores.reshape(-1, num_classes)[chunk] = np.asarray(result)[: len(chunk)]
+            return _average(scores, counts, batch.labels, batch.mask)
 
-    def _nothing(self, photographs: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns scores and counts for the crops of so many photographs, all of them 0."""
-        shape, classes = (photographs, self.counts.shape[1]), len(self.trial.metadata.class_names)
-        return np.zeros((*shape, classes), np.float32), np.zeros(shape, np.float32)
+        return step
 
 
 @jax.jit
-def _average(
-    scores: jax.Array, counts: jax.Array, labels: jax.Array, mask: jax.Array
-) -> tuple[Totals, BatchPredictions]:
-    """Returns what `score_batch` does of the mean of posteriors, which are given as logarithms."""
+def _average(scores: Any, counts: Any, labels: Any, mask: Any) -> Predictions:
+    """Returns the predictions from log probabilities of crops, float32 [N, crops, classes]."""
     return score_batch(log_mean(scores, counts, axis=1), labels, mask)
 
 
-def cut_up(
-    photographs: ImageFileDataset,
-    protocol: Protocol,
-    trial: ProtocolEvaluator,
-    on_progress: ProgressFn,
-) -> HostCropGroup:
-    """Returns photographs as the crops of a protocol.
+def host_crop_groups(
+    images: ImageFileDataset, evaluator: ProtocolEvaluator, on_progress: ProgressFn
+) -> list[HostCropGroup]:
+    """Returns one group of image files as crops.
 
     Args:
-      photographs: of any size.
-      protocol: whose crops are squares of one size.
-      trial: of the network under that protocol, which has the scales.
-      on_progress: called while headers are read, which say what coincides.
+      images: Image files of any size.
+      evaluator: Evaluator of a protocol with square crops of one size.
+      on_progress: Function called while headers are read; sizes decide which crops are identical.
     """
-    assert trial.crops
-    size, _ = next(iter(trial.crops)).shape
-    channels = photographs.image_shape[-1]
-    crops = Crops(protocol, size, trial.sides, channels)
-    counts = [crops.counts(*(found or (size, size))) for found in photographs.sizes(on_progress)]
-    flips = (False, True)[: 1 + trial.has_flips]
-    whole = Counter(Crop(size, Box(0, 0, size, size), (size, size), flip) for flip in flips)
-    shape = (size, size, channels)
-    of_crops = dataclasses.replace(trial, crops=whole, image_shape=shape, are_cut=True)
-    at_once = evenly(len(photographs), trial.batch_size)
-    places = np.arange(len(photographs))
-    return HostCropGroup(
-        of_crops, photographs.with_eval_crops(crops), places, np.array(counts, np.float32), at_once
+    assert evaluator.protocol
+    size, _ = next(iter(evaluator.crops)).shape
+    crops = HostCrops(evaluator.protocol, size, evaluator.scales, images.image_shape[-1])
+    counts = [crops.counts(*(shape or (size, size))) for shape in images.sizes(on_progress)]
+    whole = make_crops(Protocol(whole_image), (size, size), size, (size,), evaluator.has_flips)
+    single = replace(
+        evaluator, crops=whole, image_shape=crops.image_shape[1:], images_are_crops=True
     )
+    at_once = even_batch_size(len(images), evaluator.batch_size)
+    indices, weights = np.arange(len(images)), np.array(counts, np.float32)
+    return [HostCropGroup(single, images.with_eval_crops(crops), indices, weights, at_once)]

@@ -1,4 +1,4 @@
-"""The photographs that a person names: files, and folders of them."""
+"""The image files that a user names, directly or by folder."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -11,56 +11,53 @@ from flax_vision.runtime.paths import to_path
 from flax_vision.runtime.regular_files import irregular_reason
 from flax_vision.text import listed, nfc
 
-_NAMED = 8
+_MAX_NAMED = 8
 """Number of names with reasons in an error."""
 
 
 class FoundImages(NamedTuple):
-    """What a person names.
+    """The files that a user names.
 
     Attributes:
-      paths: of the photographs, each once.
-      others: files in folders that are no images by their names, and are passed over.
-      unreadable: Reasons by path, for pipes, devices, unreadable folders, and names without a
-        photograph.
+      paths: Paths of the image files, without duplicates.
+      skipped: Files in folders without an image extension.
+      unreadable: Reasons by path, for pipes, devices, unreadable folders, and names without an
+        image.
     """
 
     paths: list[Path]
-    others: list[Path]
+    skipped: list[Path]
     unreadable: dict[str, str]
 
 
-def find_photographs(named: str | Path | Sequence[str | Path]) -> FoundImages:
-    """Returns the files, and the images in folders at any depth, those in natural order.
+def find_images(named: str | Path | Sequence[str | Path]) -> FoundImages:
+    """Finds the named files, and the images in named folders at any depth, in natural order.
 
-    Hidden files and folders are passed over. A link to nothing is among them, to be named where it
-    cannot be read.
+    Hidden files and folders are skipped. Broken links are included; decoding reports them.
 
     Args:
-      named: files, which may have any name, and folders; or one of them.
+      named: Files with any extension, and folders; or one of them.
 
     Raises:
-      UserError: nothing is named, or nothing that is named has a photograph.
+      UserError: Nothing is named, or no name leads to an image.
     """
     if not named:
-        raise UserError("no photographs are named; give files, or folders with images in them.")
-    if isinstance(named, str | Path):
-        named = [named]
+        raise UserError("no images are named; give files, or folders with images in them.")
     found: dict[Path, None] = {}
-    others: set[Path] = set()
+    skipped: set[Path] = set()
     unreadable: dict[str, str] = {}
-    for text in named:
-        path = to_path(text)
-        # An empty text, as of a variable that is not set, would be the current directory to Path.
-        if text == "" or not os.path.lexists(path):
-            unreadable[str(text)] = "it does not exist; give files, or folders with images"
+    for name in [named] if isinstance(named, str | Path) else named:
+        path = to_path(name)
+        # Path("") is the current directory, but an empty name is an unset variable.
+        if name == "" or not os.path.lexists(path):
+            unreadable[str(name)] = "it does not exist; give files, or folders with images"
         elif not path.is_dir():
             found[path] = None
         else:
-            files, closed = _files(path)
+            files, closed = _list_files(path)
             images = [file for file in files if is_image(Path(file))]
             found |= dict.fromkeys(path / file for file in natural(images))
-            others |= {path / file for file in {*files}.difference(images)}
+            skipped |= {path / file for file in {*files}.difference(images)}
             unreadable |= closed
             if not images and not closed:
                 unreadable[str(path)] = f"the folder has no images in it ({', '.join(SUFFIXES)})"
@@ -68,32 +65,32 @@ def find_photographs(named: str | Path | Sequence[str | Path]) -> FoundImages:
     paths = [path for path in found if str(path) not in unreadable]
     if not paths:
         reasons = [f"{name!r}: {reason}" for name, reason in unreadable.items()]
-        raise UserError(f"there are no photographs to look at: {listed(reasons, _NAMED, '; ')}.")
-    return FoundImages(paths, sorted(others - found.keys()), unreadable)
+        raise UserError(f"there are no images to read: {listed(reasons, _MAX_NAMED, '; ')}.")
+    return FoundImages(paths, sorted(skipped - found.keys()), unreadable)
 
 
-def _files(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """Returns the files in a folder at any depth, and the folders there that cannot be read.
+def _list_files(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Returns the files in a folder at any depth, and its unreadable folders with reasons.
 
     Pipes, devices and broken links are included; hidden files are not.
     """
     files: list[str] = []
     closed: dict[str, str] = {}
 
-    def refuse(error: OSError) -> None:
+    def add_closed(error: OSError) -> None:
         closed[error.filename] = error.strerror or str(error)
 
-    for inside, folders, names in os.walk(folder, onerror=refuse):
+    for parent, folders, names in os.walk(folder, onerror=add_closed):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        shown = (Path(inside, name) for name in names if not name.startswith("."))
-        files += [str(path.relative_to(folder)) for path in shown]
+        visible = [name for name in names if not name.startswith(".")]
+        files += [os.path.relpath(os.path.join(parent, name), folder) for name in visible]
     return files, closed
 
 
-def truth_of(path: Path, class_names: Collection[str]) -> str | None:
-    """Returns the class, in the network's spelling, that a photograph's folder is named after.
+def folder_class(path: Path, class_names: Collection[str]) -> str | None:
+    """Returns the class with the name of a file's folder, or None if there is none.
 
-    The result is None for a folder that is not named after a class.
+    Names are compared in Unicode's form NFC; the result has the spelling of `class_names`.
     """
     folder = nfc(path.absolute().parent.name)
     return next((name for name in class_names if nfc(name) == folder), None)

@@ -1,21 +1,31 @@
-"""Loss, top-1 and top-5 as sums, so that an average counts every image once."""
+"""Loss, top-1 and top-5 accuracy as sums over images, and confusion matrices."""
 
+import functools
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
-from flax_vision.data.batches import Array
+from flax_vision.data.batches import Array, Batch
 from flax_vision.errors import UserError
 
-TOP = 5
-"""An image counts as right in `top5` if its class is among so many."""
+_TOP = 5
+"""Number of classes with the largest logits that `top5` compares with the label."""
+
+_MAX_PENDING = 2
+"""Number of steps that may wait for the device; each pending step holds its images."""
+
+_MAX_COLUMNS, _MAX_ROWS = 12, 20
+"""Largest number of classes with a full table, and of rows in the table for more classes."""
 
 
-def has_top5(classes: int) -> bool:
-    """Returns whether `top5` says anything: of no more than five classes all is right."""
-    return classes > TOP
+def has_top5(num_classes: int) -> bool:
+    """Returns whether `top5` is informative: with up to five classes it is always 1."""
+    return num_classes > _TOP
 
 
 class Totals(struct.PyTreeNode):
@@ -23,9 +33,9 @@ class Totals(struct.PyTreeNode):
 
     Attributes:
       loss: float32 [], the sum of the losses.
-      top1: int32 [], images whose class has the largest logit.
-      top5: int32 [], images whose class is among the five largest.
-      count: int32 [], images.
+      top1: int32 [], the number of images whose class has the largest logit.
+      top5: int32 [], the number of images whose class has one of the five largest logits.
+      count: int32 [], the number of images.
     """
 
     loss: jax.Array
@@ -35,15 +45,15 @@ class Totals(struct.PyTreeNode):
 
     @classmethod
     def zero(cls) -> "Totals":
-        """Returns the totals of no image."""
+        """Returns the totals of no images."""
         return cls(jnp.float32(0), jnp.int32(0), jnp.int32(0), jnp.int32(0))
 
     @classmethod
     def of_batch(cls, losses: jax.Array, logits: jax.Array, labels: Array, mask: Array) -> "Totals":
         """Returns the totals of a batch.
 
-        A logit as large as that of the right class counts as larger, so that a network whose
-        outputs are all equal, or not finite, has nothing right.
+        A logit equal to the label's logit ranks above it. Thus a model whose outputs are all equal,
+        or not finite, gets no image right.
 
         Args:
           losses: float32 [N].
@@ -51,25 +61,101 @@ class Totals(struct.PyTreeNode):
           labels: int32 [N].
           mask: bool [N], False for images that do not count.
         """
-        right = jnp.take_along_axis(logits, labels[:, None], axis=1)
-        rank = jnp.sum(~(logits < right), axis=1) - 1
+        correct = jnp.take_along_axis(logits, labels[:, None], axis=1)
+        rank = jnp.sum(~(logits < correct), axis=1) - 1
 
         def count(condition: Array) -> jax.Array:
             return jnp.sum(condition & mask, dtype=jnp.int32)
 
         loss = jnp.sum(jnp.where(mask, losses, 0))
-        return cls(loss, count(rank < 1), count(rank < TOP), count(mask))
+        return cls(loss, count(rank < 1), count(rank < _TOP), count(mask))
 
     def __add__(self, other: "Totals") -> "Totals":
-        return jax.tree.map(lambda a, b: a + b, self, other)
+        return jax.tree.map(operator.add, self, other)
 
     def averages(self) -> dict[str, float]:
-        """Returns `loss`, `top1` and `top5` for each image; the last two between 0 and 1."""
+        """Returns the mean `loss`, `top1` and `top5` of an image; accuracies are from 0 to 1.
+
+        Raises:
+          UserError: The totals count no images.
+        """
         count = int(self.count)
         if not count:
             raise UserError(
-                "no images were counted, for none of them could be read; look at one of them "
-                "(on_error=stop says what is wrong with the first)."
+                "no images were counted: none is readable; on_error=stop gives the first reason."
             )
-        sums: dict[str, Any] = {"loss": self.loss, "top1": self.top1, "top5": self.top5}
-        return {name: float(total) / count for name, total in sums.items()}
+        return {name: float(getattr(self, name)) / count for name in ("loss", "top1", "top5")}
+
+
+def sum_totals(totals: Sequence[Totals]) -> Totals:
+    """Adds the totals of batches on the host, as float64 [].
+
+    Single precision would lose images in a long sum of losses.
+    """
+    return functools.reduce(operator.add, jax.tree.map(np.float64, jax.device_get(totals)))
+
+
+def sum_batches(
+    eval_step: Callable[[Any, Batch], Totals],
+    variables: Any,
+    batches: Iterable[Batch],
+    poll: Callable[[], None] = lambda: None,
+) -> Totals:
+    """Returns the totals over batches, float64 [].
+
+    Args:
+      eval_step: Compiled function from the variables and a batch to its totals.
+      variables: Variables of the model.
+      batches: Batches of a set, with at least one image.
+      poll: Function called before each batch; it may raise to stop early.
+    """
+    totals = []
+    for batch in batches:
+        poll()
+        totals.append(eval_step(variables, batch))
+        if len(totals) > _MAX_PENDING:
+            jax.block_until_ready(totals[-_MAX_PENDING])
+    return sum_totals(totals)
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts images by true class (rows) and predicted class (columns), int64 [classes, classes].
+
+    Args:
+      labels: int [N], the true classes.
+      predicted: int [N], the predicted classes.
+      num_classes: Number of classes.
+    """
+    pairs = labels.astype(np.int64) * num_classes + predicted
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def confusion_table(matrix: np.ndarray, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns the rows of a table: the whole matrix, or the most frequent confusions of many.
+
+    Args:
+      matrix: Matrix as returned by `confusion_matrix`.
+      class_names: Names of the classes.
+    """
+    if len(class_names) > _MAX_COLUMNS:
+        return _most_frequent(matrix, class_names)
+    return [
+        {"class": name if name == str(index) else f"{index} {name}"}
+        | {f"as {column}": count for column, count in enumerate(counts)}
+        for index, (name, counts) in enumerate(zip(class_names, matrix.tolist(), strict=True))
+    ]
+
+
+def _most_frequent(matrix: np.ndarray, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    wrong = matrix - np.diag(np.diag(matrix))
+    frequent = np.argsort(-wrong, axis=None, kind="stable")[:_MAX_ROWS]
+    return [
+        {
+            "class": class_names[label],
+            "predicted": class_names[predicted],
+            "images": int(wrong[label, predicted]),
+            "of its images, %": float(100 * wrong[label, predicted] / matrix[label].sum()),
+        }
+        for label, predicted in zip(*np.unravel_index(frequent, wrong.shape), strict=True)
+        if wrong[label, predicted]
+    ]

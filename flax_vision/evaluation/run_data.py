@@ -1,5 +1,6 @@
-"""What is tested: a trained network, and the images that it is tested on."""
+"""The images of an evaluation: a run's own data set, or another one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +12,11 @@ from flax_vision.data.splits import SPLITS, Source, read_split
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.text import counted, nfc
+from flax_vision.weights.model_metadata import ModelMetadata
 from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_dataset
-from flax_vision.weights.saved_model import ModelMetadata
 
-_NEEDED = {"name", "tfds_dir", "val_fraction"}
-"""Required keys of a run's data configuration; a folder also needs a path."""
+_REQUIRED = {"name", "tfds_dir", "val_fraction"}
+"""Required keys of a run's data configuration; an image folder also needs `image_dir`."""
 
 OPTIONS = DataFlags(
     name="--data ",
@@ -23,244 +24,226 @@ OPTIONS = DataFlags(
     image_dir="--image-dir ",
     on_error="--on-error ",
     max_pixels="--max-pixels ",
-    one_size="the network was trained on small ones, in memory; give a set of such, or a folder of "
+    one_size="the model was trained on small images in memory; give such a set, or a folder of "
     "images, --image-dir DIR.",
 )
-"""Of this program."""
+"""Flags of the `flax-vision` commands, for error messages."""
 
 
 def find_source(
     path: Path,
     metadata: ModelMetadata,
     name: str | None,
-    directory: str | None = None,
-    folder: str | None = None,
+    tfds_dir: str | None = None,
+    image_dir: str | None = None,
     on_error: Literal["stop", "skip"] | None = None,
     max_pixels: int | None = None,
 ) -> Source:
-    """Returns the data of a run, or others.
+    """Returns the source of a run's images, or of others.
 
     Args:
-      path: a run directory, its export, or another export.
-      metadata: of the network.
-      name: of another data set than the run's.
-      directory: another than the run's; that of the run is for the run's own set only.
-      folder: of photographs, in place of a set with a name.
-      on_error: what becomes of photographs that cannot be read; None for as in the run.
-      max_pixels: Bound on the pixels of a photograph; None for the run's.
+      path: A run directory, its export, or another export.
+      metadata: Description of the model.
+      name: Name of a data set; None for the run's own, or for the folder.
+      tfds_dir: Directory of TFDS's data sets; None for the run's own, which serves only its set.
+      image_dir: Folder of images, in place of a named set.
+      on_error: Handling of unreadable images; None for the run's own choice.
+      max_pixels: Bound on the pixels of an image file; None for the run's own.
 
     Raises:
-      UserError: no set is named, and there is no run that says which it was trained on, or its
-        folder is not there; or a folder is given, and a set.
+      UserError: No set is named and the run is unknown, the run's folder is missing, or both a
+        folder and a set are given.
     """
-    directory, folder = (x and expanded_path(x) for x in (directory, folder))
-    own = run_configuration(path).get("data", {})
-    wanted = name or ("folder" if folder is not None else own.get("name"))
-    if wanted is None:
+    tfds_dir, image_dir = (x and expanded_path(x) for x in (tfds_dir, image_dir))
+    config = run_config(path).get("data", {})
+    name = name or ("folder" if image_dir is not None else config.get("name"))
+    if name is None:
         raise UserError(
-            f"{str(path)!r} has no config.json that says what it was trained on; give --data NAME, "
+            f"{str(path)!r} has no config.json with the name of its data set; give --data NAME, "
             "such as --data mnist_5k, or --image-dir DIR with a folder of images for each class."
         )
-    if folder is not None and wanted != "folder":
-        raise UserError(
-            f"--image-dir is {folder!r}, and --data is {wanted!r}; give one of the two."
-        )
-    is_own = wanted == own.get("name") and (
-        folder is None or _is_same(folder, own.get("image_dir", ""))
-    )
-    others = {
-        "image_dir": folder or "",
-        "val_fraction": own.get("val_fraction", 0.0),
-        "test_fraction": 1.0,
-    }
-    data = own if is_own else others
-    if is_own and folder is None and wanted == "folder":
-        _check_there(path, Path(data["image_dir"]))
-    reading = _reading(
-        metadata,
-        wanted,
-        on_error or own.get("on_error", "stop"),
-        own.get("num_threads", 0),
-        own.get("max_pixels", MAX_PIXELS) if max_pixels is None else max_pixels,
-    )
+    if image_dir is not None and name != "folder":
+        raise UserError(f"--image-dir is {image_dir!r}, and --data is {name!r}; give one of them.")
+    data: dict[str, Any] = {"val_fraction": config.get("val_fraction", 0.0), "test_fraction": 1.0}
+    own_dir = config.get("image_dir", "")
+    is_own_dir = image_dir is None or Path(image_dir).resolve() == Path(own_dir).resolve()
+    if name == config.get("name") and is_own_dir:
+        data = config
+        if name == "folder" and image_dir is None:
+            _check_folder(path, Path(own_dir))
+    elif image_dir:
+        data["image_dir"] = image_dir
+    given = {"on_error": on_error, "max_pixels": max_pixels}
+    settings = config | {key: x for key, x in given.items() if x is not None}
     return Source(
-        wanted,
-        data.get("tfds_dir", "") if directory is None else directory,
+        name,
+        data.get("tfds_dir", "") if tfds_dir is None else tfds_dir,
         data.get("image_dir", ""),
         data["val_fraction"],
         data.get("test_fraction", 0.0),
-        reading,
-        metadata.class_names if wanted == "folder" else (),
+        _decode_config(metadata, name, settings),
+        metadata.class_names if name == "folder" else (),
         OPTIONS,
     )
 
 
-def _check_there(path: Path, folder: Path) -> None:
-    """Raises a UserError where the folder that a run was trained on is gone."""
+def _check_folder(path: Path, folder: Path) -> None:
+    """Raises a UserError if the training folder of a run is missing."""
     if not folder.is_dir():
-        where = "" if folder.is_absolute() else ", seen from where training was started"
+        where = "" if folder.is_absolute() else ", relative to the directory of the training"
         raise UserError(
-            f"the folder that {str(path)!r} was trained on is not there: {str(folder)!r}{where}; "
-            "give --image-dir DIR."
+            f"the training folder of {str(path)!r} is missing: {str(folder)!r}{where}; give "
+            "--image-dir DIR."
         )
 
 
-def _is_same(folder: str, other: str) -> bool:
-    first, second = (Path(path).resolve() for path in (folder, other))
-    return first == second
-
-
-def _reading(
-    metadata: ModelMetadata,
-    name: str,
-    on_error: Literal["stop", "skip"],
-    threads: int,
-    max_pixels: int,
+def _decode_config(
+    metadata: ModelMetadata, name: str, settings: Mapping[str, Any]
 ) -> DecodeConfig | None:
-    """Returns how the images of a set are read; None where they are small and in memory."""
-    crop = view_of(metadata) if name == "folder" else metadata.crop
+    """Returns how to decode the images of a set; None for small images in memory."""
+    crop = crop_policy(metadata) if name == "folder" else metadata.crop
     if crop is None or name == "mnist_5k":
         return None
-    return DecodeConfig(crop, on_error, threads, OPTIONS, max_pixels)
+    on_error, threads = settings.get("on_error", "stop"), settings.get("num_threads", 0)
+    return DecodeConfig(crop, on_error, threads, OPTIONS, settings.get("max_pixels", MAX_PIXELS))
 
 
-def view_of(metadata: ModelMetadata) -> CropPolicy:
-    """Returns what a network sees of photographs, where it was trained on small images too.
+def crop_policy(metadata: ModelMetadata) -> CropPolicy:
+    """Returns the crop of image files, also for a model trained on small images.
 
     Raises:
-      UserError: these were no squares.
+      UserError: The small images were not square.
     """
     height, width, channels = metadata.image_shape
     if metadata.crop is None and height != width:
         raise UserError(
-            f"{metadata.name} was trained on images of {height}x{width}, and photographs are cut "
-            "to squares for it; give --data NAME, with images of that size."
+            f"{metadata.name} was trained on images of {height}x{width}, and image files get a "
+            "square crop; give --data NAME, with images of that size."
         )
     return metadata.crop or CropPolicy(height, height, (height, height), channels=channels)
 
 
-def run_configuration(path: Path) -> dict[str, Any]:
-    """Returns the configuration of the run in a directory, or of the one whose export it is.
+def run_config(path: Path) -> dict[str, Any]:
+    """Returns the configuration of a run, from its directory or its export.
 
     Returns:
       Nested dictionaries; empty for an export outside a run directory.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: The configuration cannot be read.
     """
     run = _run_directory(path)
-    configuration = read_config(run)
-    data = configuration.get("data", {})
-    missing = _NEEDED - data.keys() or (
-        {"image_dir"} - data.keys() if data["name"] == "folder" else ()
-    )
-    if configuration and missing:
-        raise UserError(f"{run / CONFIG} is damaged (data has no {min(missing)}); {RESTORE}.")
-    return configuration
+    config = read_config(run)
+    if config:
+        data = config.get("data", {})
+        required = _REQUIRED | ({"image_dir"} if data.get("name") == "folder" else set())
+        if missing := required - data.keys():
+            raise UserError(f"{run / CONFIG} is damaged (data has no {min(missing)}); {RESTORE}.")
+    return config
 
 
 def _run_directory(path: Path) -> Path:
     path = path.absolute()
-    is_export = path.name == "export" and (path / "model.json").exists()
-    return path.parent if is_export else path
+    return path.parent if path.name == "export" and (path / "model.json").exists() else path
 
 
 def load_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
-    """Reads one part of a data set.
+    """Loads one split of a data set.
+
+    Args:
+      source: Source of the images.
+      split: `"train"`, `"validation"` or `"test"`.
+      on_progress: Function that gets a text, the images so far and their number.
 
     Raises:
-      UserError: the set cannot be had, or the part is empty.
+      UserError: The set cannot be loaded, or the split is empty.
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     images = read_split(source, split, on_progress)
-    if not len(images):
-        if source.name == "folder" and source.test_fraction == 1:
-            raise UserError(
-                f"{source.image_dir!r} has no {split} images, for it has no folder of that name; "
-                "without a folder train/ all of it is --split test. Choose another --split."
-            )
+    if len(images):
+        return images
+    if source.name == "folder" and source.test_fraction == 1:
         raise UserError(
-            f"{source.name!r} has no {split} images: the share of the training set that chooses "
-            f"the best model is {source.val_fraction:g}. Choose --split train or test."
+            f"{source.image_dir!r} has no {split} images, because it has no folder {split}/; "
+            "without a folder train/ all of it is --split test. Choose another --split."
         )
-    return images
+    raise UserError(
+        f"{source.name!r} has no {split} images: val_fraction, the share of the training set for "
+        f"validation, is {source.val_fraction:g}. Choose --split train or test."
+    )
 
 
-def have_changed(path: Path, source: Source, split: str, images: Dataset) -> str:
-    """Returns a warning where a run had others than these images; else nothing.
+def data_warning(path: Path, source: Source, split: str, images: Dataset) -> str:
+    """Returns a warning if the images differ, or may differ, from the run's images, else nothing.
 
     Args:
-      path: as in `find_source`.
-      source: the data of the run, or others, which are compared with nothing.
-      split: the part that the images are.
-      images: what there is of it.
+      path: A run directory, or its export.
+      source: Source of the images. The run's own images are compared with its record; another
+        folder gets a warning only if the run's own folder is missing.
+      split: Split of the images.
+      images: The images.
 
     Raises:
-      UserError: what the run wrote down of its images cannot be read.
+      UserError: The run's record of its images cannot be read.
     """
-    own = run_configuration(path).get("data", {})
-    is_own = (source.name, source.test_fraction) == (own.get("name"), own.get("test_fraction", 0.0))
-    hint = "delete it to go on without comparing the images"
-    kept = read_dataset(_run_directory(path), hint) if is_own else None
-    if kept is None:
+    config = run_config(path).get("data", {})
+    if source.name != config.get("name"):
         return ""
-    changed = fingerprint.describe_changes(kept[split], fingerprint.dataset_fingerprint(images))
-    if not changed:
+    if source.test_fraction == config.get("test_fraction", 0.0):
+        hint = "delete it to go on without comparing the images"
+        recorded = read_dataset(_run_directory(path), hint)
+        if recorded is None:
+            return ""
+        changes = fingerprint.describe_changes(
+            recorded[split], fingerprint.dataset_fingerprint(images)
+        )
+        return changes and (
+            f"these are not the {split} images of the run ({changes}): the result is not "
+            "comparable with the run's, and the model may have been trained on some of them"
+        )
+    if source.name != "folder" or Path(config["image_dir"]).is_dir():
         return ""
     return (
-        f"these are not the {split} images of the run ({changed}): the result cannot be compared "
-        "with its own, and it may have learned from some of them"
+        f"the run's own folder {config['image_dir']!r} is missing; if {source.image_dir!r} is the "
+        "same one, the model was trained on most of its images"
     )
 
 
-def has_moved(path: Path, source: Source) -> str:
-    """Returns a warning where a folder may be the one that a run was trained on; else nothing."""
-    own = run_configuration(path).get("data", {})
-    if not own or own["name"] != "folder" or source.name != "folder" or source.test_fraction != 1:
-        return ""
-    if Path(own["image_dir"]).is_dir():
-        return ""
-    return (
-        f"the run's own folder {own['image_dir']!r} is not there; if {source.image_dir!r} is the "
-        "same one, "
-        "most of its images were trained on"
-    )
-
-
-def check_fit(metadata: ModelMetadata, image_set: Dataset, name: str) -> None:
-    """Raises a UserError where a network cannot tell the classes, or take the channels, of a set.
+def check_compatible(metadata: ModelMetadata, images: Dataset, name: str) -> None:
+    """Checks the number of classes and channels of a set.
 
     Args:
-      metadata: of the network.
-      image_set: the images.
-      name: of the data set.
+      metadata: Description of the model.
+      images: The images.
+      name: Name of the data set.
+
+    Raises:
+      UserError: The model has other classes or channels.
     """
-    known, given = len(metadata.class_names), len(image_set.class_names)
+    known, given = len(metadata.class_names), len(images.class_names)
     if known != given:
         raise UserError(
-            f"{metadata.name} tells {counted(known, 'class', 'classes')} apart, and {name!r} has "
+            f"{metadata.name} has {counted(known, 'class', 'classes')}, and {name!r} has "
             f"{given:,}; give a set with the same classes."
         )
-    ours, theirs = (
-        metadata.preprocessing.channels or channels if channels == 1 else channels
-        for channels in (metadata.image_shape[-1], image_set.image_shape[-1])
-    )
+    repeats = metadata.preprocessing.channels
+    shapes = metadata.image_shape, images.image_shape
+    ours, theirs = (repeats if repeats and shape[-1] == 1 else shape[-1] for shape in shapes)
     if ours != theirs:
         raise UserError(
-            f"{metadata.name} was trained on images of {counted(ours, 'channel')}, and those of "
-            f"{name!r} have {theirs}; give a set of the same kind."
+            f"{metadata.name} was trained on images of {counted(ours, 'channel')}, and the images "
+            f"of {name!r} have {theirs}; give a set with as many channels."
         )
 
 
-def other_names(metadata: ModelMetadata, image_set: Dataset, name: str) -> str:
-    """Returns a warning where the classes of a set have other names; else nothing."""
-    for index, (ours, theirs) in enumerate(
-        zip(metadata.class_names, image_set.class_names, strict=True)
-    ):
+def class_names_warning(metadata: ModelMetadata, images: Dataset, name: str) -> str:
+    """Returns a warning if the classes of a set have other names, else nothing."""
+    pairs = zip(metadata.class_names, images.class_names, strict=True)
+    for index, (ours, theirs) in enumerate(pairs):
         if nfc(ours) != nfc(theirs):
             return (
-                f"class {index} is {ours!r} to the network and {theirs!r} in {name!r}; classes are "
+                f"class {index} is {ours!r} in the model and {theirs!r} in {name!r}; classes are "
                 "compared by their numbers"
             )
     return ""

@@ -16,8 +16,7 @@ from flax_vision.data.batches import Batch, evaluation_batches, sample_batch, tr
 from flax_vision.data.dataset import Dataset
 from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError, add_file_name
-from flax_vision.evaluation.averages import total
-from flax_vision.evaluation.metrics import Totals, has_top5
+from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches
 from flax_vision.ops.cpu import onednn_library
 from flax_vision.runtime import environment, multihost
 from flax_vision.training.build import Experiment
@@ -221,7 +220,7 @@ class Trainer:
         size, partitioner = self._config.batch_size, self._partitioner
         batches = evaluation_batches(images, size, partitioner.local_rows(size))
         sharded = map(partitioner.shard_batch, batches)
-        return total(self._functions.eval_step, variables, sharded, self._stop_if_due)
+        return sum_batches(self._functions.eval_step, variables, sharded, self._stop_if_due)
 
     def _show_progress(self, epoch: int, meter: ThroughputMeter) -> None:
         name, steps = f"{epoch + 1}/{self._config.epochs}", self.experiment.total_steps

@@ -7,7 +7,7 @@ import flax_vision as fv
 from flax_vision.analysis.report.writer import write_report
 from flax_vision.cli import arguments, main
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluate import evaluate_trained
+from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.runtime.mesh import make_mesh
 from flax_vision.runtime.paths import expanded_path
 from flax_vision.weights.export import export
@@ -87,7 +87,7 @@ def test_every_path_of_a_command_may_begin_with_a_tilde():
     [
         fv.load,
         fv.Classifier,
-        evaluate_trained,
+        evaluate,
         write_report,
         lambda path: export(path, "safetensors", "~/a.safetensors"),
         lambda path: export(path, "safetensors", "~/nowhere/a.safetensors"),

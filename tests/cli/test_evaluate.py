@@ -18,7 +18,7 @@ def evaluate(run, *arguments):
     assert main(["evaluate", str(run), *arguments]) == 0
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 def test_table(run, capsys):
     evaluate(run, "--protocol=ten_crop")
     rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
@@ -33,7 +33,7 @@ def test_table(run, capsys):
     ]
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 def test_json(run, capsys):
     evaluate(run, "--format=json", "--confusion", "--split=validation", "--batch-size=2")
     result = json.loads(capsys.readouterr().out)
@@ -41,13 +41,13 @@ def test_json(run, capsys):
     matrix = result["confusion"]
     assert [sum(row) for row in matrix] == [1, 1, 1, 1, 1, 0]
     assert sum(matrix[i][i] for i in range(6)) == round(result["top1"] * 5)
-    assert (result["network"], result["data"], result["split"]) == (
+    assert (result["model"], result["data"], result["split"]) == (
         *("lenet5_modern", "noise", "validation"),
     )
     assert (result["views"], result["images"], result["warnings"]) == (1, 5, [])
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 def test_confusion_as_a_table(run, capsys):
     evaluate(run, "--confusion")
     lines = capsys.readouterr().out.splitlines()
@@ -58,21 +58,21 @@ def test_confusion_as_a_table(run, capsys):
     assert sum(int(count) for row in rows for count in row[2:]) == 20
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 def test_markdown(run, capsys):
     evaluate(run, "--format=markdown")
     assert capsys.readouterr().out.startswith("| model | lenet5_modern |\n| --- | --- |\n")
 
 
-def test_warnings_are_on_the_error_output(run, noise, loaded, capsys):
-    loaded(class_names=[*noise.class_names[:5], "z"])
+def test_warnings_are_on_the_error_output(run, noise, replace_dataset, capsys):
+    replace_dataset(class_names=[*noise.class_names[:5], "z"])
     evaluate(run, "--format=json")
     captured = capsys.readouterr()
     (warning,) = json.loads(captured.out)["warnings"]
     assert captured.err.endswith(f"warning: {warning}\n")
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

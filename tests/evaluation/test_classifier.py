@@ -1,4 +1,4 @@
-"""What a network says of photographs, beside its own application to pixels cut by hand."""
+"""Tests of predictions for image files against the model applied to hand-made crops."""
 
 import os
 
@@ -20,8 +20,8 @@ def classifier(export):
     return fv.Classifier(export)
 
 
-def photographs(folder, count, size=(32, 32)):
-    """Writes so many random photographs, and returns their paths and pixels."""
+def write_images(folder, count, size=(32, 32)):
+    """Writes random images, and returns their paths and pixels."""
     random = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number}.png" for number in range(count)]
@@ -33,25 +33,25 @@ def photographs(folder, count, size=(32, 32)):
 
 @pytest.fixture(scope="module")
 def expected(export):
-    """The softmax outputs of the network for images [N, 28, 28], N up to 5."""
+    """Function that returns the softmax outputs for images [N, 28, 28], N up to 5."""
     model, variables = fv.load(export)
-    network = jax.jit(lambda inputs: jax.nn.softmax(model.apply(variables, inputs)))
+    apply = jax.jit(lambda inputs: jax.nn.softmax(model.apply(variables, inputs)))
 
     def outputs(images):
         filled = np.zeros((5, 28, 28, 1), np.float32)
         filled[: len(images)] = images[..., None]
-        return np.asarray(network((filled - 120) / 10))[: len(images)]
+        return np.asarray(apply((filled - 120) / 10))[: len(images)]
 
     return outputs
 
 
-def test_three_lines(expected, classifier, tmp_path):
-    """More photographs than are in a step, and the most probable classes of each in order."""
-    paths, pixels = photographs(tmp_path, 5)
+def test_most_probable_classes(expected, classifier, tmp_path):
+    """There are more images than in a step; classes come in the order of their probability."""
+    paths, pixels = write_images(tmp_path, 5)
     predictions = classifier.predict([tmp_path], top=2, batch_size=2)
-    shares = expected(pixels[:, 2:30, 2:30])
+    probabilities = expected(pixels[:, 2:30, 2:30])
     assert [prediction.path for prediction in predictions] == paths
-    for prediction, row in zip(predictions, shares, strict=True):
+    for prediction, row in zip(predictions, probabilities, strict=True):
         order = np.argsort(-row)[:2]
         assert prediction.classes == [["cat", "dog", "owl"][i] for i in order]
         np.testing.assert_allclose(prediction.probabilities, row[order], rtol=1e-5)
@@ -62,45 +62,45 @@ def test_three_lines(expected, classifier, tmp_path):
 
 
 def test_top_beyond_the_classes_is_all_of_them(classifier, tmp_path):
-    photographs(tmp_path, 1)
+    write_images(tmp_path, 1)
     (prediction,) = classifier.predict([tmp_path], top=9)
     assert sorted(prediction.classes) == ["cat", "dog", "owl"]
     assert prediction.probabilities.sum() == pytest.approx(1)
 
 
-def test_answers_that_are_no_numbers_are_no_predictions(classifier, tmp_path, monkeypatch):
-    photographs(tmp_path, 1)
+def test_outputs_that_are_not_finite(classifier, tmp_path, monkeypatch):
+    write_images(tmp_path, 1)
     monkeypatch.setattr(classifier, "posteriors", lambda images: np.full((len(images), 3), np.nan))
-    with pytest.raises(UserError, match="answers with what is not a number"):
+    with pytest.raises(UserError, match="outputs of this lenet5_modern are not finite"):
         classifier.predict(tmp_path)
 
 
 def test_truth_is_the_name_of_the_folder(classifier, tmp_path):
-    photographs(tmp_path / "owl", 1)
-    photographs(tmp_path / "other", 1)
+    write_images(tmp_path / "owl", 1)
+    write_images(tmp_path / "other", 1)
     found = classifier.predict([tmp_path / "owl", tmp_path / "other"])
     assert [prediction.truth for prediction in found] == ["owl", None]
 
 
-def test_unreadable_ones_are_named_and_the_rest_predicted(expected, classifier, tmp_path):
-    paths, pixels = photographs(tmp_path, 2)
+def test_unreadable_files_are_named_and_the_rest_predicted(expected, classifier, tmp_path):
+    paths, pixels = write_images(tmp_path, 2)
     paths[1].write_bytes(paths[1].read_bytes()[:99])
     found = classifier.predict(paths)
     assert [prediction.path for prediction in found] == paths[:1]
-    shares = expected(pixels[:1, 2:30, 2:30])
-    np.testing.assert_allclose(found[0].probabilities, -np.sort(-shares[0]), rtol=1e-5)
+    probabilities = expected(pixels[:1, 2:30, 2:30])
+    np.testing.assert_allclose(found[0].probabilities, -np.sort(-probabilities[0]), rtol=1e-5)
     assert list(found.unreadable) == [str(paths[1])]
 
 
-def test_none_of_which_can_be_read(classifier, tmp_path):
+def test_no_readable_file(classifier, tmp_path):
     (tmp_path / "a.jpg").write_text("no image")
     found = classifier.predict([tmp_path])
     assert len(found) == 0
-    assert found.unreadable == {str(tmp_path / "a.jpg"): "it is not an image of a known format"}
+    assert found.unreadable == {str(tmp_path / "a.jpg"): "it is no image of a known format"}
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photographs_are_upright(orientation, classifier, tmp_path):
+def test_images_are_upright(orientation, classifier, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 56), np.uint8)
     image = Image.fromarray(pixels)
     image.save(tmp_path / "upright.png")
@@ -118,8 +118,8 @@ def test_photographs_are_upright(orientation, classifier, tmp_path):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     image.save(tmp_path / "turned.png", exif=exif)
-    seen = [classifier.seen(tmp_path / name) for name in ("turned.png", "upright.png")]
-    np.testing.assert_array_equal(*seen)
+    crops = [classifier.seen(tmp_path / name) for name in ("turned.png", "upright.png")]
+    np.testing.assert_array_equal(*crops)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_photographs_are_upright(orientation, classifier, tmp_path):
     [("RGB", 76), ("CMYK", 76), ("P", 76), ("RGBA", 255), ("LA", 255), ("I;16", 128), ("1", 255)],
 )
 def test_every_mode(mode, gray, classifier, tmp_path):
-    """Red as gray, what is transparent as white, half of 16 bits as half of 8."""
+    """Red becomes gray, transparent pixels white, and half of 16 bits half of 8."""
     path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
     if mode == "I;16":
         image = Image.fromarray(np.full((32, 32), 128 * 257, np.uint16))
@@ -139,25 +139,25 @@ def test_every_mode(mode, gray, classifier, tmp_path):
         image = Image.new("RGB", (32, 32), (255, 0, 0)).convert(mode)
     image.save(path)
     assert Image.open(path).mode == mode
-    seen = classifier.seen(path)
-    assert seen.shape == (28, 28, 1)
-    assert np.unique(seen) == pytest.approx([gray], abs=1)
+    crop = classifier.seen(path)
+    assert crop.shape == (28, 28, 1)
+    assert np.unique(crop) == pytest.approx([gray], abs=1)
 
 
-def test_images_as_they_are(expected, classifier):
+def test_posteriors_of_arrays(expected, classifier):
     images = np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8)
     found = classifier.posteriors(images[..., None])
     np.testing.assert_allclose(found, expected(images), rtol=1e-5)
 
 
 def test_progress(classifier, tmp_path):
-    photographs(tmp_path, 3)
+    write_images(tmp_path, 3)
     calls = []
-    classifier.predict([tmp_path], batch_size=2, report=lambda *call: calls.append(call))
+    classifier.predict([tmp_path], batch_size=2, on_progress=lambda *call: calls.append(call))
     assert calls == [("looking with lenet5_modern", done, 3) for done in (0, 2)]
 
 
-def test_top_of_none(classifier):
+def test_top_of_0(classifier):
     with pytest.raises(UserError, match="top is 0; give at least 1"):
         classifier.predict(["x.png"], top=0)
 
@@ -168,7 +168,7 @@ def test_no_export():
 
 
 def test_max_pixels_can_be_set(export, tmp_path):
-    photographs(tmp_path, 1)
+    write_images(tmp_path, 1)
     found = fv.Classifier(export, max_pixels=99).predict(tmp_path)
     (reason,) = found.unreadable.values()
     assert reason.startswith("it has more than 99 pixels")
@@ -176,14 +176,14 @@ def test_max_pixels_can_be_set(export, tmp_path):
 
 
 def test_huge_file_is_unreadable_and_the_rest_is_predicted(classifier, tmp_path):
-    paths, _ = photographs(tmp_path, 2)
+    paths, _ = write_images(tmp_path, 2)
     os.truncate(paths[0], 2**32)
     found = classifier.predict(tmp_path)
     assert [prediction.path for prediction in found] == paths[1:]
     assert found.unreadable[str(paths[0])].startswith("it has 4,294,967,296 bytes, too many for")
 
 
-def test_network_whose_images_are_no_squares(tmp_path, export):
+def test_model_for_rectangular_images(tmp_path, export):
     metadata = saved_model.ModelMetadata(
         "lenet5_modern",
         {},
@@ -193,5 +193,7 @@ def test_network_whose_images_are_no_squares(tmp_path, export):
         {},
     )
     saved_model.save(tmp_path / "net", metadata, fv.load(export)[1])
-    with pytest.raises(UserError, match="was trained on images of 20x24, and photographs are cut"):
+    with pytest.raises(
+        UserError, match="was trained on images of 20x24, and image files get a square crop"
+    ):
         fv.Classifier(tmp_path / "net")

@@ -1,4 +1,4 @@
-"""Runs and exports, tested on images that take the place of their data sets."""
+"""Tests of runs and exports on images that replace their data sets."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ import flax_vision as fv
 from flax_vision.data.background import Background
 from flax_vision.errors import UserError
 from flax_vision.evaluation import evaluator
-from flax_vision.evaluation.evaluate import evaluate_trained
+from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
 from flax_vision.weights import saved_model
@@ -29,47 +29,47 @@ def configure(run, directory, **changes):
     return directory
 
 
-def test_run_is_tested_on_its_own_data(run, noise, metadata, asked):
-    result = evaluate_trained(run)
-    assert asked == [("noise", "somewhere", 0.25)]
+def test_run_is_evaluated_on_its_own_data(run, noise, metadata, load_calls):
+    result = evaluate(run)
+    assert load_calls == [("noise", "somewhere", 0.25)]
     model, variables = fv.load(run)
     logits = jax.jit(lambda x: model.apply(variables, metadata.preprocessing(x)))(noise.images)
     classes = np.argmax(logits, axis=1)
     np.testing.assert_array_equal(result.predicted, classes)
     np.testing.assert_array_equal(result.labels, noise.labels)
     assert result.top1 == (classes == noise.labels).mean()
-    facts = (result.network, result.data, result.split, result.protocol, result.images)
+    facts = (result.model, result.data, result.split, result.protocol, result.images)
     assert facts == ("lenet5_modern", "noise", "test", "center", 20)
     assert (result.views, result.views_computed, result.scales) == (1, 1, ())
     assert result.images_per_second == 20 / result.seconds
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 @pytest.mark.parametrize("batch_size", [3, 20, 10**12])
 def test_batch_size_changes_nothing(run, batch_size):
-    expected = evaluate_trained(run)
-    result = evaluate_trained(run, batch_size=batch_size)
+    expected = evaluate(run)
+    result = evaluate(run, batch_size=batch_size)
     np.testing.assert_array_equal(result.predicted, expected.predicted)
     assert result.top1 == expected.top1
     assert result.cross_entropy == pytest.approx(expected.cross_entropy, rel=1e-5)
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 def test_other_split(run):
-    assert evaluate_trained(run, split="train").images == 5
-    assert evaluate_trained(run, split="validation").images == 5
+    assert evaluate(run, split="train").images == 5
+    assert evaluate(run, split="validation").images == 5
 
 
-def test_export_inside_a_run_knows_the_run(run, asked):
-    evaluate_trained(str(run / "export"))
-    assert asked == [("noise", "somewhere", 0.25)]
+def test_export_inside_a_run_uses_the_data_of_the_run(run, load_calls):
+    evaluate(str(run / "export"))
+    assert load_calls == [("noise", "somewhere", 0.25)]
 
 
-def test_other_data_are_looked_for_elsewhere(run, asked):
-    evaluate_trained(run, data="others")
-    evaluate_trained(run, data="others", directory="there")
-    evaluate_trained(run, directory="there")
-    assert asked == [
+def test_other_data_use_another_tfds_dir(run, load_calls):
+    evaluate(run, data="others")
+    evaluate(run, data="others", tfds_dir="there")
+    evaluate(run, tfds_dir="there")
+    assert load_calls == [
         ("others", "", 0.25),
         ("others", "there", 0.25),
         ("noise", "there", 0.25),
@@ -77,32 +77,32 @@ def test_other_data_are_looked_for_elsewhere(run, asked):
 
 
 def test_other_data_of_another_background_get_a_hint(
-    run, metadata, variables, noise, loaded, tmp_path
+    run, metadata, variables, noise, replace_dataset, tmp_path
 ):
     known = dataclasses.replace(metadata, background=Background(0.0, 1.0))
     directory = configure(run, tmp_path / "run")
     saved_model.save(directory / "export", known, variables)
-    loaded(images=np.full_like(noise.images, 255))
-    (warning,) = evaluate_trained(directory, data="others").warnings
+    replace_dataset(images=np.full_like(noise.images, 255))
+    (warning,) = evaluate(directory, data="others").warnings
     assert warning.startswith("most of these images have a light background, but the training")
-    assert not evaluate_trained(directory).warnings
+    assert not evaluate(directory).warnings
 
 
-def test_export_by_itself_needs_the_name_of_a_set(run, tmp_path, asked):
+def test_export_outside_a_run_needs_the_name_of_a_set(run, tmp_path, load_calls):
     shutil.copytree(run / "export", tmp_path / "model")
     with pytest.raises(UserError, match="no config.json .* give --data NAME"):
-        evaluate_trained(tmp_path / "model")
-    assert evaluate_trained(tmp_path / "model", data="noise").images == 20
-    assert asked == [("noise", "", 0.0)]
+        evaluate(tmp_path / "model")
+    assert evaluate(tmp_path / "model", data="noise").images == 20
+    assert load_calls == [("noise", "", 0.0)]
     with pytest.raises(UserError, match="'noise' has no validation images.*--split train or test"):
-        evaluate_trained(tmp_path / "model", data="noise", split="validation")
+        evaluate(tmp_path / "model", data="noise", split="validation")
 
 
-@pytest.mark.usefixtures("asked")
-def test_progress_is_what_is_done(run):
-    reports = []
-    evaluate_trained(run, batch_size=8, report=lambda *report: reports.append(report))
-    assert reports == [
+@pytest.mark.usefixtures("load_calls")
+def test_progress(run):
+    calls = []
+    evaluate(run, batch_size=8, on_progress=lambda *call: calls.append(call))
+    assert calls == [
         ("noise test", 20, 20),
         ("compiling", 0, 0),
         *(("testing lenet5_modern", done, 20) for done in (0, 8, 16)),
@@ -112,21 +112,21 @@ def test_progress_is_what_is_done(run):
 @pytest.mark.parametrize(
     ("protocol", "scales"), [("dense", None), ("ten_crop", (7,)), ("center", (9,))]
 )
-def test_protocol_is_found_impossible_before_the_data_are_read(protocol, scales, run, asked):
+def test_errors_of_the_protocol_come_before_the_data_are_read(protocol, scales, run, load_calls):
     with pytest.raises(UserError, match="no fully convolutional form|a scale is 7|--scales is for"):
-        evaluate_trained(run, protocol=protocol, scales=scales)
-    assert not asked
+        evaluate(run, protocol=protocol, scales=scales)
+    assert not load_calls
 
 
-def test_errors_of_the_data_name_the_options_of_this_program(run):
+def test_errors_of_the_data_name_the_flags_of_the_command(run):
     with pytest.raises(UserError, match="--data mnist_5k needs no download") as caught:
-        evaluate_trained(run, data="mnits")
+        evaluate(run, data="mnits")
     assert "--config" not in str(caught.value)
     with pytest.raises(UserError, match="For sets elsewhere give --tfds-dir DIR"):
-        evaluate_trained(run, data="mnist", directory="nowhere")
+        evaluate(run, data="mnist", tfds_dir="nowhere")
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -137,67 +137,67 @@ def test_errors_of_the_data_name_the_options_of_this_program(run):
 )
 def test_mistakes(options, message, run):
     with pytest.raises(UserError, match=message):
-        evaluate_trained(run, **options)
+        evaluate(run, **options)
 
 
-def test_other_number_of_classes(run, noise, loaded):
-    loaded(class_names=noise.class_names[:5], labels=noise.labels % 5)
-    with pytest.raises(UserError, match="tells 6 classes apart, and 'noise' has 5"):
-        evaluate_trained(run)
+def test_other_number_of_classes(run, noise, replace_dataset):
+    replace_dataset(class_names=noise.class_names[:5], labels=noise.labels % 5)
+    with pytest.raises(UserError, match="has 6 classes, and 'noise' has 5"):
+        evaluate(run)
 
 
-def test_other_names_of_classes_are_warned_of(run, noise, loaded):
-    loaded(class_names=[*noise.class_names[:5], "z"])
-    (warning,) = evaluate_trained(run).warnings
-    assert warning.startswith("class 5 is 'f' to the network and 'z' in 'noise'")
+def test_other_names_of_classes_get_a_warning(run, noise, replace_dataset):
+    replace_dataset(class_names=[*noise.class_names[:5], "z"])
+    (warning,) = evaluate(run).warnings
+    assert warning.startswith("class 5 is 'f' in the model and 'z' in 'noise'")
 
 
-def test_other_number_of_channels(run, noise, loaded):
-    loaded(images=np.repeat(noise.images, 3, axis=3))
-    with pytest.raises(UserError, match="images of 1 channel, and those of 'noise' have 3"):
-        evaluate_trained(run)
+def test_other_number_of_channels(run, noise, replace_dataset):
+    replace_dataset(images=np.repeat(noise.images, 3, axis=3))
+    with pytest.raises(UserError, match="images of 1 channel, and the images of 'noise' have 3"):
+        evaluate(run)
 
 
-@pytest.mark.usefixtures("asked")
-def test_mirror_images_that_training_never_showed_are_warned_of(run, tmp_path):
+@pytest.mark.usefixtures("load_calls")
+def test_mirror_images_absent_in_training_get_a_warning(run, tmp_path):
     unseen = configure(run, tmp_path / "unseen", augmentation={"flip": False})
-    (warning,) = evaluate_trained(unseen, protocol="ten_crop").warnings
+    (warning,) = evaluate(unseen, protocol="ten_crop").warnings
     assert "trained without mirror images" in warning
-    assert not evaluate_trained(unseen, protocol="ten_crop", flip=False).warnings
-    assert not evaluate_trained(unseen).warnings
-    assert not evaluate_trained(run, protocol="ten_crop").warnings
+    assert not evaluate(unseen, protocol="ten_crop", flip=False).warnings
+    assert not evaluate(unseen).warnings
+    assert not evaluate(run, protocol="ten_crop").warnings
 
 
-@pytest.mark.usefixtures("asked")
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 2, "data": {"name": "noise"}}'])
+@pytest.mark.usefixtures("load_calls")
+@pytest.mark.parametrize("content", ["{", "[]", '{"data": {"name": "noise"}}'])
 def test_damaged_configuration(content, run, tmp_path):
     damaged = configure(run, tmp_path / "damaged")
     (damaged / "config.json").write_text(content)
     with pytest.raises(UserError, match="config.json is damaged"):
-        evaluate_trained(damaged)
+        evaluate(damaged)
 
 
-def test_five_classes_have_no_top5(metadata, noise, loaded, tmp_path):
+def test_five_classes_have_no_top5(metadata, noise, replace_dataset, tmp_path):
     five = dataclasses.replace(metadata, class_names=metadata.class_names[:5])
     variables = jax.jit(five.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     saved_model.save(tmp_path / "model", five, variables)
-    loaded(class_names=five.class_names, labels=noise.labels % 5)
-    assert evaluate_trained(tmp_path / "model", data="noise").top5 is None
+    replace_dataset(class_names=five.class_names, labels=noise.labels % 5)
+    assert evaluate(tmp_path / "model", data="noise").top5 is None
 
 
-@pytest.mark.usefixtures("asked")
+@pytest.mark.usefixtures("load_calls")
 def test_too_little_memory(run, monkeypatch):
     def compile_step(*arguments):
         raise MemoryError
 
     monkeypatch.setattr(evaluator.ProtocolEvaluator, "compile", compile_step)
     with pytest.raises(UserError, match="20 images in a step.*--batch-size"):
-        evaluate_trained(run)
+        evaluate(run)
 
 
 @pytest.fixture(scope="module")
 def mirrored(small_config, tmp_path_factory):
-    """A run on the embedded digits, some epochs long, that saw crops and mirror images."""
+    """A run of some epochs on the embedded digits, with crops and mirror images."""
     config = small_config.copy_and_resolve_references()
     config.data.val_fraction = 0.1
     config.data.resize, config.data.crop = 32, 28
@@ -208,18 +208,18 @@ def mirrored(small_config, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_center_is_what_the_run_itself_came_to(mirrored):
+def test_center_equals_the_result_of_the_run(mirrored):
     directory, result = mirrored
-    again = evaluate_trained(directory)
+    again = evaluate(directory)
     assert (again.top1, again.top5) == (result["test/top1"], result["test/top5"])
     assert again.cross_entropy == pytest.approx(result["test/loss"], rel=1e-5)
 
 
 @pytest.mark.slow
 def test_ten_crop_is_not_below_the_center_crop(mirrored):
-    """By more than noise: of the images that only one of them has right, half are either's."""
+    """Beyond noise: if both are as good, each is right on half of the images they differ on."""
     directory, _ = mirrored
-    center, ten_crop = (evaluate_trained(directory, protocol=p) for p in ("center", "ten_crop"))
+    center, ten_crop = (evaluate(directory, protocol=p) for p in ("center", "ten_crop"))
     assert (center.views, ten_crop.views, ten_crop.views_computed) == (1, 10, 10)
     assert center.top1 > 0.8
     by_center, by_ten_crop = (x.predicted == x.labels for x in (center, ten_crop))
@@ -228,16 +228,16 @@ def test_ten_crop_is_not_below_the_center_crop(mirrored):
 
 
 @pytest.mark.slow
-def test_center_is_what_a_run_on_a_folder_came_to(tmp_path):
+def test_center_equals_the_result_of_a_run_on_a_folder(tmp_path):
     write_sizes(tmp_path / "pictures", "abc", [(40 + 3 * i, 50 - i) for i in range(20)])
     settings = {"model.name": "lenet5_modern", "data.image_dir": tmp_path / "pictures", "epochs": 2}
-    settings["report"] = False
+    settings["write_report"] = False
     settings |= {"batch_size": 12, "crop.resize_range": "32,36", "data.on_error": "skip"}
     (tmp_path / "pictures/b/3.png").write_bytes(b"nothing")
     config_file = Path(__file__).parents[2] / "configs/lenet5.py:folder"
     overrides = [f"--config.{key}={value}" for key, value in settings.items()]
     result = fit(load_config(str(config_file), overrides), tmp_path / "run")
     assert result == json.loads((tmp_path / "run/result.json").read_text())
-    again = evaluate_trained(tmp_path / "run")
+    again = evaluate(tmp_path / "run")
     assert (again.top1, again.images) == (result["test/top1"], result["test/images"])
     assert again.cross_entropy == pytest.approx(result["test/loss"], rel=1e-5)

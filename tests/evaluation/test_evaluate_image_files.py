@@ -1,4 +1,4 @@
-"""Networks for photographs, tested on folders of several sizes."""
+"""Tests of models for image files on folders with images of several sizes."""
 
 import dataclasses
 import json
@@ -20,29 +20,28 @@ from flax_vision.data.fingerprint import split_fingerprints
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.splits import Source, read_split, read_splits
 from flax_vision.errors import UserError
-from flax_vision.evaluation import evaluate
-from flax_vision.evaluation.evaluate import evaluate_trained
+from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.evaluation.evaluator import ProtocolEvaluator
-from flax_vision.evaluation.measurement import measure
+from flax_vision.evaluation.grouping import predict_groups
 from flax_vision.weights import saved_model
 
 SIZES = [(16, 12), (12, 12), (19, 12)]
-"""Width and height; the shorter side is that of the tests, so that nothing is scaled."""
+"""Widths and heights; the shorter side is the test scale, so nothing is resized."""
 
-VIEW = CropPolicy(size=8, eval_resize=12, resize_range=(12, 12))
+CROP = CropPolicy(size=8, eval_resize=12, resize_range=(12, 12))
 MEAN = np.random.default_rng(1).integers(90, 150, (8, 8, 3)).astype(float)
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """A folder of photographs of six classes, and their pixels in its order."""
+    """A folder with images of six classes, and their pixels in its order."""
     folder = tmp_path_factory.mktemp("pictures")
     return folder, write_sizes(folder, "abcdef", SIZES)
 
 
 @pytest.fixture(scope="module")
-def network():
-    """The card of a network that saw 8x8 of photographs less a mean image, and its parameters."""
+def trained():
+    """Description of a model for crops of 8x8 with a mean image, and its variables."""
     metadata = saved_model.ModelMetadata(
         name="lenet5_modern",
         options={},
@@ -50,87 +49,85 @@ def network():
         image_shape=[8, 8, 3],
         preprocessing=Preprocessing(MEAN.tolist(), [70.0]),
         metrics={},
-        crop=VIEW,
+        crop=CROP,
     )
     model = metadata.create_model()
     return metadata, jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
 
 
 @pytest.fixture(scope="module")
-def run(network, pictures, tmp_path_factory):
-    """The directory of its run, which took a third of each class for its test."""
+def run(trained, pictures, tmp_path_factory):
+    """Directory of its run, with a third of each class for the test."""
     directory = tmp_path_factory.mktemp("run")
-    saved_model.save(directory / "export", *network)
+    saved_model.save(directory / "export", *trained)
     data = {"name": "folder", "tfds_dir": "", "image_dir": str(pictures[0]), "val_fraction": 0.0}
     data |= {"test_fraction": 0.34, "on_error": "stop", "num_threads": 2}
-    (directory / "config.json").write_text(json.dumps({"format": 2, "data": data}))
+    (directory / "config.json").write_text(json.dumps({"data": data}))
     return directory
+
+
+def run_source(folder):
+    return Source("folder", image_dir=str(folder), test_fraction=0.34, reading=DecodeConfig(CROP))
 
 
 @pytest.fixture
 def export(run, tmp_path):
-    """The export by itself."""
+    """The export outside of its run."""
     shutil.copytree(run / "export", tmp_path / "model")
     return tmp_path / "model"
 
 
-def middle(image, height, width):
+def center(image, height, width):
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]
 
 
-def at(image, places):
-    """Returns the crops of 8x8 at places, and their mirror images, as the network takes them."""
-    crops = [(image[top : top + 8, left : left + 8] - MEAN) / 70 for top, left in places]
+def crops_at(image, offsets):
+    """Returns the preprocessed crops of 8x8 at offsets, and their mirror images."""
+    crops = [(image[top : top + 8, left : left + 8] - MEAN) / 70 for top, left in offsets]
     return np.array(crops + [crop[:, ::-1] for crop in crops], np.float32)
 
 
 def ten_crop(image):
-    return at(middle(image, 12, 12), [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)])
+    return crops_at(center(image, 12, 12), [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)])
 
 
 def multi_crop(image):
     last = image.shape[1] - 8
-    return at(image, [(top, last * i // 4) for top in (0, 1, 2, 3, 4) for i in range(5)])
+    return crops_at(image, [(top, last * i // 4) for top in (0, 1, 2, 3, 4) for i in range(5)])
 
 
-@pytest.mark.parametrize("by_hand", [ten_crop, multi_crop])
-def test_crops_are_of_each_photograph(by_hand, network, export, pictures):
-    metadata, variables = network
-    folder, images = pictures
-    result = evaluate_trained(
-        export, folder=str(folder), protocol=by_hand.__name__, scales=(12,), batch_size=2
-    )
+@pytest.mark.parametrize("crops", [ten_crop, multi_crop])
+def test_crops_of_each_image_file(crops, trained, export, pictures):
+    metadata, variables = trained
+    folder, images = str(pictures[0]), pictures[1]
+    result = evaluate(export, image_dir=folder, protocol=crops.__name__, scales=(12,), batch_size=2)
     apply = jax.jit(lambda x: jax.nn.softmax(metadata.create_model().apply(variables, x)))
-    posteriors = np.array([np.asarray(apply(by_hand(image))).mean(axis=0) for image in images])
+    probabilities = np.array([np.asarray(apply(crops(image))).mean(axis=0) for image in images])
     labels = np.repeat(np.arange(6), 3)
     np.testing.assert_array_equal(result.labels, labels)
-    np.testing.assert_array_equal(result.predicted, posteriors.argmax(axis=1))
-    expected = -np.log(posteriors[np.arange(18), labels]).mean()
+    np.testing.assert_array_equal(result.predicted, probabilities.argmax(axis=1))
+    expected = -np.log(probabilities[np.arange(18), labels]).mean()
     assert result.cross_entropy == pytest.approx(expected, rel=1e-5)
     assert result.images == 18
 
 
-def test_photographs_of_all_shapes_are_one_program(export, pictures, monkeypatch):
-    compiled = create_autospec(ProtocolEvaluator._compiled, side_effect=ProtocolEvaluator._compiled)
-    monkeypatch.setattr(ProtocolEvaluator, "_compiled", compiled)
-    evaluate_trained(export, folder=str(pictures[0]), protocol="googlenet_144", scales=(12,))
+def test_image_files_of_all_shapes_share_one_compiled_step(export, pictures, monkeypatch):
+    compiled = create_autospec(ProtocolEvaluator._compile, side_effect=ProtocolEvaluator._compile)
+    monkeypatch.setattr(ProtocolEvaluator, "_compile", compiled)
+    evaluate(export, image_dir=str(pictures[0]), protocol="googlenet_144", scales=(12,))
     assert compiled.call_count == 1
 
 
-def test_center_is_the_middle_that_the_run_tested(network, run, pictures):
-    metadata, variables = network
-    folder, images = pictures
-    source = Source(
-        "folder", image_dir=str(folder), test_fraction=0.34, decode_config=DecodeConfig(VIEW)
-    )
-    tested = read_split(source, "test", ignore)
+def test_center_is_the_crop_of_the_run(trained, run, pictures):
+    (metadata, variables), (folder, images) = trained, pictures
+    tested = read_split(run_source(folder), "test", ignore)
     assert np.bincount(tested.labels).tolist() == [1] * 6
-    seen = [(middle(images[place], 8, 8) - MEAN) / 70 for place in tested.indices]
+    seen = [(center(images[place], 8, 8) - MEAN) / 70 for place in tested.indices]
     apply = jax.jit(metadata.create_model().apply)
     classes = np.asarray(apply(variables, np.array(seen, np.float32))).argmax(axis=1)
-    for path in (None, folder / ".." / folder.name):  # which is the run's own
-        result = evaluate_trained(run, folder=path and str(path))
+    for path in (None, folder / ".." / folder.name):  # both are the run's own folder
+        result = evaluate(run, image_dir=path and str(path))
         np.testing.assert_array_equal(result.predicted, classes)
         np.testing.assert_array_equal(result.labels, tested.labels)
         assert result.top1 == (classes == tested.labels).mean()
@@ -138,7 +135,7 @@ def test_center_is_the_middle_that_the_run_tested(network, run, pictures):
 
 
 def damage(folder, pictures):
-    """Copies the photographs and spoils one where its header shows it, and one behind that."""
+    """Copies the images, and damages the header of one and the pixels of another."""
     shutil.copytree(pictures[0], folder)
     (folder / "c/1.png").write_bytes(b"nothing")
     content = (folder / "a/1.png").read_bytes()
@@ -147,11 +144,11 @@ def damage(folder, pictures):
 
 
 @pytest.mark.parametrize("protocol", ["center", "multi_crop"])
-def test_photographs_that_cannot_be_read_do_not_count(protocol, export, pictures, tmp_path):
+def test_unreadable_image_files_do_not_count(protocol, export, pictures, tmp_path):
     options = {"protocol": protocol, "batch_size": 6, "on_error": "skip"}
-    whole = evaluate_trained(export, folder=str(pictures[0]), **options)
+    whole = evaluate(export, image_dir=str(pictures[0]), **options)
     damaged = damage(tmp_path / "damaged", pictures)
-    result = evaluate_trained(export, folder=str(damaged), **options)
+    result = evaluate(export, image_dir=str(damaged), **options)
     readable = np.delete(np.arange(18), [1, 7])
     assert result.images == 16
     np.testing.assert_array_equal(result.labels, whole.labels[readable])
@@ -162,79 +159,72 @@ def test_photographs_that_cannot_be_read_do_not_count(protocol, export, pictures
     assert not whole.warnings
 
 
-def test_order_of_the_classes_is_the_networks(export, pictures, tmp_path):
+def test_order_of_the_classes_is_the_order_of_the_model(export, pictures, tmp_path):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
-    result = evaluate_trained(export, folder=str(tmp_path / "one"))
+    result = evaluate(export, image_dir=str(tmp_path / "one"))
     assert result.labels.tolist() == [3, 3, 3]
 
 
-def test_files_that_are_not_used_are_warned_of(export, pictures, tmp_path, monkeypatch):
+def test_skipped_files_get_a_warning(export, pictures, tmp_path, monkeypatch):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     (tmp_path / "one/d/other.heic").touch()
-    said = []
+    calls = []
 
-    def measured(*arguments):
-        assert said  # before the test begins
-        return measure(*arguments)
+    def predicted(*arguments):
+        assert calls  # before the test begins
+        return predict_groups(*arguments)
 
-    monkeypatch.setattr(evaluate, "measure", measured)
-    result = evaluate_trained(export, folder=str(tmp_path / "one"), on_warning=said.append)
+    monkeypatch.setattr("flax_vision.evaluation.evaluate.predict_groups", predicted)
+    result = evaluate(export, image_dir=str(tmp_path / "one"), on_warning=calls.append)
     (warning,) = result.warnings
     assert warning.startswith("skipped 1 file without an image extension (.heic 1), such as ")
-    assert said == result.warnings
+    assert calls == result.warnings
 
 
-def test_photographs_of_too_many_pixels_are_errors(export, pictures):
+def test_too_many_pixels_are_an_error(export, pictures):
     with pytest.raises(UserError, match="more than 50 pixels, .*; --max-pixels N allows more"):
-        evaluate_trained(export, folder=str(pictures[0]), max_pixels=50)
+        evaluate(export, image_dir=str(pictures[0]), max_pixels=50)
 
 
-def test_folder_that_may_be_the_runs_own_is_warned_of(run, pictures, tmp_path):
+def test_folder_that_may_be_the_runs_own_gets_a_warning(run, pictures, tmp_path):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     shutil.copytree(run, tmp_path / "run")
     folder = str(tmp_path / "one")
-    assert not evaluate_trained(tmp_path / "run", folder=folder).warnings
+    assert not evaluate(tmp_path / "run", image_dir=folder).warnings
     config = tmp_path / "run/config.json"
     config.write_text(config.read_text().replace(str(pictures[0]), "gone"))
-    (warning,) = evaluate_trained(tmp_path / "run", folder=folder).warnings
-    assert warning.startswith("the run's own folder 'gone' is not there")
+    (warning,) = evaluate(tmp_path / "run", image_dir=folder).warnings
+    assert warning.startswith("the run's own folder 'gone' is missing")
 
 
-def test_images_that_are_not_the_runs_are_warned_of(run, pictures, tmp_path, capsys):
+def test_images_that_are_not_the_runs_get_a_warning(run, pictures, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
     shutil.copytree(pictures[0], tmp_path / "pictures")
     config = tmp_path / "run/config.json"
     config.write_text(config.read_text().replace(str(pictures[0]), str(tmp_path / "pictures")))
-    source = Source(
-        "folder",
-        image_dir=str(tmp_path / "pictures"),
-        test_fraction=0.34,
-        decode_config=DecodeConfig(VIEW),
-    )
-    kept = split_fingerprints(read_splits(source, ignore))
-    (tmp_path / "run/dataset.json").write_text(json.dumps(kept))
-    assert not evaluate_trained(tmp_path / "run").warnings
+    source = run_source(tmp_path / "pictures")
+    recorded = split_fingerprints(read_splits(source, ignore))
+    (tmp_path / "run/dataset.json").write_text(json.dumps(recorded))
+    assert not evaluate(tmp_path / "run").warnings
     (tested,) = read_split(source, "test", ignore).take(np.array([3])).indices
     name = Path(source.image_dir) / f"d/{tested - 9}.png"
     name.rename(name.with_name("2b.png"))
     assert main(["evaluate", str(tmp_path / "run/export")]) == 0
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning.startswith("warning: these are not the test images of the run (the 1 image of")
-    assert not evaluate_trained(tmp_path / "run", folder=str(pictures[0])).warnings
+    assert not evaluate(tmp_path / "run", image_dir=str(pictures[0])).warnings
     (tmp_path / "run/dataset.json").write_text("[]")
     with pytest.raises(UserError, match="dataset.json is damaged"):
-        evaluate_trained(tmp_path / "run")
+        evaluate(tmp_path / "run")
 
 
-def test_network_for_small_images_sees_squares_of_photographs(metadata, variables, tmp_path):
-    """Of 12x12, in gray, as the images that it was trained on."""
+def test_model_for_small_images_gets_square_crops_of_image_files(metadata, variables, tmp_path):
+    """The crops are gray and 12x12, like the training images."""
     pixels = write_sizes(tmp_path / "pictures", "ab", SIZES)
     saved_model.save(tmp_path / "model", metadata, variables)
-    result = evaluate_trained(tmp_path / "model", folder=str(tmp_path / "pictures"))
-    gray = [
-        np.asarray(Image.fromarray(middle(image, 12, 12)).convert("L"))[..., None]
-        for image in pixels
-    ]
+    result = evaluate(tmp_path / "model", image_dir=str(tmp_path / "pictures"))
+    squares = [Image.fromarray(center(image, 12, 12)) for image in pixels]
+    gray = [np.asarray(square.convert("L"))[..., None] for square in squares]
     apply = jax.jit(lambda x: metadata.create_model().apply(variables, metadata.preprocessing(x)))
     expected = np.asarray(apply(np.array(gray))).argmax(axis=1)
     np.testing.assert_array_equal(result.predicted, expected)
@@ -245,7 +235,7 @@ def test_network_for_small_images_sees_squares_of_photographs(metadata, variable
     [
         (
             ["--image-dir=nowhere"],
-            "--image-dir is 'nowhere', which does not exist; give --image-dir DIR, where",
+            "--image-dir is 'nowhere', which does not exist; give --image-dir",
         ),
         (["--data=folder"], "--image-dir is not given; give --image-dir DIR"),
         (
@@ -253,7 +243,7 @@ def test_network_for_small_images_sees_squares_of_photographs(metadata, variable
             "image 'damaged/c/1.png' cannot be read .*or give --on-error skip",
         ),
         (["--image-dir=x", "--data=mnist"], "--image-dir is 'x', and --data is 'mnist'; give one"),
-        (["--image-dir=other"], r"the class 'z', unknown to the model;.*\(a, b, c, d, e, f\)"),
+        (["--image-dir=other"], r"the class 'z', which the network has not.*\(a, b, c, d, e, f\)"),
         (["--image-dir=good", "--split=train"], "'good' has no train images.*another --split"),
         (["--image-dir=divided"], "'divided' has no test images.*another --split"),
         (["--image-dir=good", "--protocol=dense"], "no fully convolutional form"),
@@ -263,7 +253,7 @@ def test_network_for_small_images_sees_squares_of_photographs(metadata, variable
             "none of the first 1 test image can be read, such as 'spoilt",
         ),
         (["--image-dir=cut", "--on-error=skip", "--protocol=multi_crop"], "no images were counted"),
-        (["--image-dir=cut", "--on-error=skip"], "no images were counted.*on_error=stop says"),
+        (["--image-dir=cut", "--on-error=skip"], "no images were counted.*on_error=stop gives"),
     ],
 )
 def test_mistakes(arguments, message, export, pictures, tmp_path, monkeypatch, capsys):
@@ -275,7 +265,7 @@ def test_mistakes(arguments, message, export, pictures, tmp_path, monkeypatch, c
     (tmp_path / "spoilt/a/0.png").write_bytes(b"nothing")
     write_sizes(tmp_path / "cut", "a", SIZES[:1])
     (cut,) = (tmp_path / "cut").rglob("*.png")
-    cut.write_bytes(cut.read_bytes()[:-50])  # behind its header
+    cut.write_bytes(cut.read_bytes()[:-50])  # after its header
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", str(export), *arguments]) == 2
     error = capsys.readouterr().err
@@ -286,29 +276,25 @@ def test_mistakes(arguments, message, export, pictures, tmp_path, monkeypatch, c
 
 
 def dense(image):
-    image = (middle(image, 12, min(image.shape[1], 18)) - np.float32(120)) / 70
+    image = (center(image, 12, min(image.shape[1], 18)) - np.float32(120)) / 70
     return np.stack([image, image[:, ::-1]])
 
 
 @pytest.mark.slow
-def test_dense_sees_whole_photographs(export, pictures, tmp_path):
-    metadata = dataclasses.replace(
-        saved_model.load_metadata(export),
-        name="resnet20",
-        preprocessing=Preprocessing([120.0], [70.0]),
-    )
+def test_dense_uses_whole_image_files(trained, pictures, tmp_path):
+    preprocessing = Preprocessing([120.0], [70.0])
+    metadata = dataclasses.replace(trained[0], name="resnet20", preprocessing=preprocessing)
     model = metadata.create_model()
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
     saved_model.save(tmp_path / "resnet", metadata, variables)
-    folder, images = pictures
-    path = str(folder)
-    result = evaluate_trained(tmp_path / "resnet", folder=path, protocol="dense")
+    path, images = str(pictures[0]), pictures[1]
+    result = evaluate(tmp_path / "resnet", image_dir=path, protocol="dense")
     assert (result.scales, result.views) == ((12,), 2)
     apply = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x)))
-    posteriors = np.array([np.asarray(apply(dense(image))).mean(axis=0) for image in images])
-    np.testing.assert_array_equal(result.predicted, posteriors.argmax(axis=1))
-    expected = -np.log(posteriors[np.arange(18), result.labels]).mean()
+    probabilities = np.array([np.asarray(apply(dense(image))).mean(axis=0) for image in images])
+    np.testing.assert_array_equal(result.predicted, probabilities.argmax(axis=1))
+    expected = -np.log(probabilities[np.arange(18), result.labels]).mean()
     assert result.cross_entropy == pytest.approx(expected, rel=1e-4)
     for protocol, views in (("multi_scale", 6), ("multi_crop", 150), ("googlenet_144", 144)):
-        result = evaluate_trained(tmp_path / "resnet", folder=path, protocol=protocol)
+        result = evaluate(tmp_path / "resnet", image_dir=path, protocol=protocol)
         assert (result.views, result.images) == (views, 18)

@@ -1,4 +1,4 @@
-"""Where the images of a test come from, and how they are read."""
+"""Tests of the source of images for an evaluation, and of how they are decoded."""
 
 import dataclasses
 import json
@@ -10,99 +10,106 @@ from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.splits import Source
 from flax_vision.errors import UserError
-from flax_vision.evaluation.run_data import OPTIONS, find_source, has_moved, other_names
+from flax_vision.evaluation.run_data import OPTIONS, class_names_warning, data_warning, find_source
 
 
 @pytest.fixture
-def photographic(metadata):
-    """The card of a network for photographs."""
+def image_file_metadata(metadata):
+    """Description of a model for image files."""
     return dataclasses.replace(metadata, crop=CROP_POLICY)
 
 
 @pytest.fixture
 def directory(tmp_path):
-    """The directory of its run on a folder."""
+    """Directory of its run on an image folder."""
     data = {"name": "folder", "tfds_dir": "", "image_dir": str(tmp_path / "pictures")}
     (tmp_path / "pictures").mkdir()
     data |= {"val_fraction": 0.1, "test_fraction": 0.2, "on_error": "skip", "num_threads": 3}
-    (tmp_path / "config.json").write_text(json.dumps({"format": 2, "data": data}))
+    (tmp_path / "config.json").write_text(json.dumps({"data": data}))
     return tmp_path
 
 
-def test_folder_of_a_run_is_divided_as_in_the_run(directory, photographic):
-    path, names = str(directory / "pictures"), photographic.class_names
+def test_folder_of_a_run_is_split_as_in_the_run(directory, image_file_metadata):
+    path, names = str(directory / "pictures"), image_file_metadata.class_names
     reading = DecodeConfig(CROP_POLICY, "skip", 3, OPTIONS)
     own = Source("folder", "", path, 0.1, 0.2, reading, names, OPTIONS)
-    assert find_source(directory, photographic, None) == own
-    assert find_source(directory, photographic, "folder") == own
-    by_another_name = find_source(directory, photographic, None, folder=f"{path}/../pictures")
+    assert find_source(directory, image_file_metadata, None) == own
+    assert find_source(directory, image_file_metadata, "folder") == own
+    by_another_name = find_source(
+        directory, image_file_metadata, None, image_dir=f"{path}/../pictures"
+    )
     assert by_another_name == own
     other = Source("folder", "", "others", 0.1, 1.0, reading, names, OPTIONS)
-    assert find_source(directory, photographic, None, folder="others") == other
+    assert find_source(directory, image_file_metadata, None, image_dir="others") == other
 
 
-def test_folders_may_begin_with_a_tilde(metadata, photographic, tmp_path, monkeypatch):
+def test_folders_may_begin_with_a_tilde(metadata, image_file_metadata, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    assert find_source(tmp_path, photographic, None, folder="~/others").path == "/home/me/others"
     assert (
-        find_source(tmp_path, metadata, "cifar10", directory="~/sets").directory == "/home/me/sets"
+        find_source(tmp_path, image_file_metadata, None, image_dir="~/others").image_dir
+        == "/home/me/others"
     )
+    assert find_source(tmp_path, metadata, "cifar10", tfds_dir="~/sets").tfds_dir == "/home/me/sets"
 
 
-def test_folder_of_a_run_is_not_expanded_again(directory, photographic, monkeypatch):
+def test_folder_of_a_run_is_not_expanded_again(directory, image_file_metadata, monkeypatch):
     monkeypatch.chdir(directory)
     config = json.loads((directory / "config.json").read_text())
-    config["data"]["path"] = "./~nouser"
+    config["data"]["image_dir"] = "./~nouser"
     (directory / "config.json").write_text(json.dumps(config))
     (directory / "~nouser").mkdir()
-    source = find_source(directory, photographic, None)
+    source = find_source(directory, image_file_metadata, None)
     assert source.image_dir == "./~nouser"
-    assert has_moved(directory, dataclasses.replace(source, test=1)) == ""
-    assert find_source(directory, photographic, None, folder="./~nouser") == source
+    assert data_warning(directory, dataclasses.replace(source, test_fraction=1), "test", None) == ""
+    assert find_source(directory, image_file_metadata, None, image_dir="./~nouser") == source
 
 
-def test_folder_of_a_run_that_is_gone(directory, photographic):
+def test_folder_of_a_run_is_missing(directory, image_file_metadata):
     (directory / "pictures").rmdir()
-    with pytest.raises(UserError, match="was trained on is not there: .*give --image-dir DIR"):
-        find_source(directory, photographic, None)
+    with pytest.raises(
+        UserError, match="the training folder of .* is missing: .*give --image-dir DIR"
+    ):
+        find_source(directory, image_file_metadata, None)
 
 
-def test_errors_can_be_had_otherwise_than_in_the_run(directory, photographic):
-    source = find_source(directory, photographic, None, on_error="stop")
+def test_on_error_can_differ_from_the_run(directory, image_file_metadata):
+    source = find_source(directory, image_file_metadata, None, on_error="stop")
     assert source.decode_config == DecodeConfig(CROP_POLICY, "stop", 3, OPTIONS)
 
 
-def test_max_pixels_are_the_runs_or_given(directory, photographic):
-    assert find_source(directory, photographic, None).decode_config.max_pixels == MAX_PIXELS
-    source = find_source(directory, photographic, None, max_pixels=7)
+def test_max_pixels_come_from_the_run_or_the_caller(directory, image_file_metadata):
+    assert find_source(directory, image_file_metadata, None).decode_config.max_pixels == MAX_PIXELS
+    source = find_source(directory, image_file_metadata, None, max_pixels=7)
     assert source.decode_config.max_pixels == 7
     config = json.loads((directory / "config.json").read_text())
     config["data"]["max_pixels"] = 9
     (directory / "config.json").write_text(json.dumps(config))
-    assert find_source(directory, photographic, None).decode_config.max_pixels == 9
+    assert find_source(directory, image_file_metadata, None).decode_config.max_pixels == 9
 
 
-def test_names_of_classes_are_compared_in_one_form_of_unicode(photographic, digits):
-    metadata = dataclasses.replace(photographic, class_names=["caf\u00e9", "b", "c", "d"])
+def test_class_names_are_compared_in_one_form_of_unicode(image_file_metadata, digits):
+    metadata = dataclasses.replace(image_file_metadata, class_names=["caf\u00e9", "b", "c", "d"])
     images = dataclasses.replace(digits, class_names=["cafe\u0301", "b", "c", "d"])
-    assert not other_names(metadata, images, "pictures")
-    assert "class 0 is" in other_names(metadata, digits, "pictures")
+    assert not class_names_warning(metadata, images, "pictures")
+    assert "class 0 is" in class_names_warning(metadata, digits, "pictures")
 
 
-def test_only_photographs_are_read_when_they_are_needed(metadata, photographic, tmp_path):
-    def reading(metadata, name):
+def test_only_image_files_have_a_decode_config(metadata, image_file_metadata, tmp_path):
+    def decode_config(metadata, name):
         return find_source(tmp_path, metadata, name).decode_config
 
-    assert reading(photographic, "imagenette") == DecodeConfig(CROP_POLICY, flags=OPTIONS)
-    assert reading(photographic, "mnist_5k") is None
-    assert reading(metadata, "cifar10") is None
-    # What was trained on small images, taken whole, sees squares of photographs.
-    assert reading(metadata, "folder") == DecodeConfig(
-        CropPolicy(12, 12, (12, 12), channels=1), flags=OPTIONS
+    assert decode_config(image_file_metadata, "imagenette") == DecodeConfig(
+        CROP_POLICY, options=OPTIONS
+    )
+    assert decode_config(image_file_metadata, "mnist_5k") is None
+    assert decode_config(metadata, "cifar10") is None
+    # A model trained on small images gets square crops of image files.
+    assert decode_config(metadata, "folder") == DecodeConfig(
+        CropPolicy(12, 12, (12, 12), channels=1), options=OPTIONS
     )
 
 
-def test_network_for_images_that_are_no_squares(metadata, tmp_path):
+def test_model_for_rectangular_images(metadata, tmp_path):
     wide = dataclasses.replace(metadata, image_shape=[8, 9, 3])
     with pytest.raises(UserError, match="trained on images of 8x9.*--data NAME"):
-        find_source(tmp_path, wide, None, folder="pictures")
+        find_source(tmp_path, wide, None, image_dir="pictures")

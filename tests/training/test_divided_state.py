@@ -13,7 +13,6 @@ from flax import linen as nn
 
 from flax_vision.data.batches import Batch, batch_shapes, evaluation_batches
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.evaluation.averages import average
 from flax_vision.runtime.mesh import make_mesh
 from flax_vision.training import partitioning
 from flax_vision.training.checkpoints import Checkpoints
@@ -164,6 +163,8 @@ def test_last_images_are_filled_up_and_do_not_count(digits, divided):
         own = functions.partitioner
         batches = map(own.shard_batch, evaluation_batches(images, 8, own.local_rows(8)))
         state = functions.init(0)
-        averages.append(average(functions.compile_evaluation(), state.variables, batches))
+        averages.append(
+            sum_batches(functions.compile_evaluation(), state.variables, batches).averages()
+        )
     assert averages[1]["top1"] * 39 == pytest.approx(round(averages[0]["top1"] * 39))
     assert averages[1]["loss"] == pytest.approx(averages[0]["loss"], rel=1e-6)

@@ -14,7 +14,7 @@ import flax_vision as fv
 from flax_vision.cli.training_display import TrainingDisplay
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
-from flax_vision.evaluation.averages import average
+from flax_vision.evaluation.metrics import sum_batches
 from flax_vision.training import fit as fit_module
 from flax_vision.training import trainer as run_module
 from flax_vision.training.build import build_experiment
@@ -60,7 +60,7 @@ def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished
     experiment = build_experiment(config, lambda *report: None)
     experiment.functions.compile()
     batches = evaluation_batches(experiment.splits.test, config.batch_size)
-    again = average(experiment.functions.eval_step, variables, batches)
+    again = sum_batches(experiment.functions.eval_step, variables, batches).averages()
     assert again["top1"] == result["test/top1"]
     assert again["loss"] == pytest.approx(result["test/loss"], rel=1e-6)
     assert model.num_classes == 10
@@ -190,7 +190,7 @@ def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path
     experiment.functions.compile()
     _, variables = fv.load(tmp_path)
     batches = evaluation_batches(experiment.splits.validation, config.batch_size)
-    validated = average(experiment.functions.eval_step, variables, batches)
+    validated = sum_batches(experiment.functions.eval_step, variables, batches).averages()
     record = read_metrics(tmp_path)[best - 1]
     assert result["best_epoch"] == best
     assert validated["loss"] == pytest.approx(record["validation/loss"], rel=1e-6)

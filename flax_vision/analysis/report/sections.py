@@ -20,8 +20,8 @@ from flax_vision.analysis.report.figures.mistakes import confidence_text, mistak
 from flax_vision.analysis.report.html import Section, figure, table
 from flax_vision.data.dataset import Dataset
 from flax_vision.data.image_files import ImageFileDataset
-from flax_vision.evaluation.confusion import confusion_matrix, table_of
-from flax_vision.evaluation.measurement import Measurement
+from flax_vision.evaluation.evaluator import Predictions
+from flax_vision.evaluation.metrics import confusion_matrix, confusion_table
 from flax_vision.models.summary import Row, totals
 from flax_vision.text import counted
 from flax_vision.weights.run_files import Records
@@ -37,11 +37,11 @@ class Tested:
 
     Attributes:
       images: Test images.
-      measured: Predictions of the model.
+      predictions: Predictions of the model.
     """
 
     images: Dataset
-    measured: Measurement
+    predictions: Predictions
 
     def pixels(self, indices: np.ndarray) -> np.ndarray:
         """Returns images as the input of the preprocessing, uint8."""
@@ -118,7 +118,7 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
 
 def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
     """Returns the confusion matrix."""
-    labels, predicted = tested.images.labels, tested.measured.predicted
+    labels, predicted = tested.images.labels, tested.predictions.predicted
     read = predicted >= 0
     matrix = confusion_matrix(labels[read], predicted[read], len(class_names))
     correct, count = int(np.trace(matrix)), int(matrix.sum())
@@ -128,14 +128,14 @@ def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
         "Rows are true classes, columns are predicted classes. Blue is correct, orange is wrong. "
     )
     text += "A deeper color means a larger share of the row."
-    rows = table_of(matrix, class_names)
-    title = "In numbers" if "taken for" not in (rows or [{}])[0] else "The most frequent confusions"
+    rows = confusion_table(matrix, class_names)
+    title = "In numbers" if "predicted" not in (rows or [{}])[0] else "The most frequent confusions"
     return Section("Confusion", text, [drawn], table(rows, title) if rows else "")
 
 
 def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Section:
     """Returns the mistakes with the most confident predictions."""
-    labels, measured = tested.images.labels, tested.measured
+    labels, measured = tested.images.labels, tested.predictions
     indices = most_confident(labels, measured.predicted, measured.confidence)
     title = "Most confident mistakes"
     if not len(indices):
@@ -182,7 +182,7 @@ def feature_maps(
     metadata: ModelMetadata, model: nn.Module, variables: Mapping[str, Any], tested: Tested
 ) -> Section:
     """Returns the feature maps of the first test images of some classes."""
-    labels, read = tested.images.labels, np.flatnonzero(tested.measured.predicted >= 0)
+    labels, read = tested.images.labels, np.flatnonzero(tested.predictions.predicted >= 0)
     _, first = np.unique(labels[read], return_index=True)
     indices = read[np.sort(first)[:_SHOWN]]
     files = [f", {name}" for name in tested.file_names(indices)] or [""] * len(indices)

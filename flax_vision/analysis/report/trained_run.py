@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flax_vision.errors import UserError
-from flax_vision.evaluation.run_data import run_configuration
+from flax_vision.evaluation.run_data import run_config
 from flax_vision.weights.loading import LoadedModel, load_model
 from flax_vision.weights.run_files import (
     CONFIG,
@@ -57,7 +57,7 @@ def open_trained_run(path: Path) -> TrainedRun:
             f"no run in {str(path)!r}: it has no {METRICS}. Give the directory of a run, such as "
             "runs/lenet5."
         )
-    config = run_configuration(path)
+    config = run_config(path)
     if not config:
         raise UserError(f"{path / CONFIG} is missing; {RESTORE}.")
     warnings: list[str] = []

@@ -14,15 +14,13 @@ from flax_vision.analysis.report.html import page as render_page
 from flax_vision.analysis.report.trained_run import TrainedRun, open_trained_run
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluator import prepare
-from flax_vision.evaluation.grouping import as_they_are
-from flax_vision.evaluation.measurement import measure
+from flax_vision.evaluation.evaluator import build_evaluator
+from flax_vision.evaluation.grouping import predict_groups, whole_images
 from flax_vision.evaluation.protocols import CENTER
 from flax_vision.evaluation.run_data import (
-    check_fit,
+    check_compatible,
+    data_warning,
     find_source,
-    has_moved,
-    have_changed,
     load_split,
 )
 from flax_vision.models.summary import summarize
@@ -74,8 +72,9 @@ def write_report(
 
 def _tested(run: TrainedRun, images: Dataset, on_progress: ProgressFn) -> sections.Tested:
     """Returns images with their predicted classes, for the crops of the run's own test."""
-    showings = as_they_are(images, partial(prepare, run.loaded.metadata, CENTER))
-    return sections.Tested(images, measure(showings, run.loaded.variables, None, on_progress))
+    groups = whole_images(images, partial(build_evaluator, run.loaded.metadata, CENTER))
+    predictions, _ = predict_groups(groups, run.loaded.variables, None, on_progress)
+    return sections.Tested(images, predictions)
 
 
 def _sections(
@@ -102,9 +101,8 @@ def _test_images(
     """Returns the test images, and a warning if the run had others."""
     source = find_source(run.path, run.loaded.metadata, None, directory, folder)
     images = load_split(source, "test", on_progress)
-    check_fit(run.loaded.metadata, images, source.name)
-    warnings = have_changed(run.path, source, "test", images), has_moved(run.path, source)
-    return images, "; ".join(filter(None, warnings))
+    check_compatible(run.loaded.metadata, images, source.name)
+    return images, data_warning(run.path, source, "test", images)
 
 
 def _page(run: TrainedRun, content: Sequence[Section]) -> str:

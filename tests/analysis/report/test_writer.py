@@ -129,7 +129,7 @@ def test_images_of_which_none_can_be_read_are_left_out_with_a_warning(run, image
     def fail(*arguments):
         raise UserError("no image can be read")
 
-    monkeypatch.setattr(run_module, "measure", fail)
+    monkeypatch.setattr(run_module, "predict_groups", fail)
     page, warning = write_report(run, images)
     assert warning == "figures of test images are left out: no image can be read"
     assert page.read_text().count("<img") == 4
@@ -158,10 +158,10 @@ def test_run_before_the_end_of_its_first_epoch():
 
 
 def test_checkpoint_of_an_unfinished_run_is_named(run, images, monkeypatch):
-    def loaded(path):
+    def replace_dataset(path):
         return saved_model.load_export(path)._replace(note="epoch 1 of 2; using the checkpoint")
 
-    monkeypatch.setattr(trained_run, "load_model", loaded)
+    monkeypatch.setattr(trained_run, "load_model", replace_dataset)
     page, warning = write_report(run, images)
     assert warning == "epoch 1 of 2; using the checkpoint"
     assert "Epoch 1 of 2; using the checkpoint." in page.read_text()
