@@ -10,7 +10,7 @@ import pytest
 from runs import read_metrics, stop_at
 
 import flax_vision as fv
-from flax_vision.evaluation.evaluate import evaluate_trained
+from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.training import build, data_pipeline
 from flax_vision.training.fit import fit
 from flax_vision.training.signals import Interrupted
@@ -91,7 +91,7 @@ def test_stopped_run_is_evaluated_and_initializes_another(config, tmp_path, monk
         stop_at(patch, 7)
         with pytest.raises(Interrupted):
             fit(config, tmp_path / "stopped")
-    assert evaluate_trained(tmp_path / "stopped", split="validation").top1 == pytest.approx(
+    assert evaluate(tmp_path / "stopped", split="validation").top1 == pytest.approx(
         max(record["validation/top1"] for record in read_metrics(tmp_path / "stopped"))
     )
     config.init_from, config.epochs = str(tmp_path / "stopped"), 1

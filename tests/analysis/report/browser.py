@@ -79,7 +79,7 @@ class Tab:
         ]
 
     def asked_for(self) -> set[str]:
-        """Returns the schemes of all addresses that were load_calls for."""
+        """Returns the schemes of all addresses that were requested."""
         return {
             event["params"]["request"]["url"].partition(":")[0]
             for event in self.events

@@ -158,10 +158,10 @@ def test_run_before_the_end_of_its_first_epoch():
 
 
 def test_checkpoint_of_an_unfinished_run_is_named(run, images, monkeypatch):
-    def replace_dataset(path):
+    def loaded(path):
         return saved_model.load_export(path)._replace(note="epoch 1 of 2; using the checkpoint")
 
-    monkeypatch.setattr(trained_run, "load_model", replace_dataset)
+    monkeypatch.setattr(trained_run, "load_model", loaded)
     page, warning = write_report(run, images)
     assert warning == "epoch 1 of 2; using the checkpoint"
     assert "Epoch 1 of 2; using the checkpoint." in page.read_text()
