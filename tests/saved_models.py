@@ -67,7 +67,7 @@ def load_calls(noise, monkeypatch) -> list[tuple[str, str, float]]:
         validation = few if source.val_fraction else empty
         return {"train": few, "validation": validation, "test": noise}[split]
 
-    monkeypatch.setattr(run_data, "load_part", read_split)
+    monkeypatch.setattr(run_data, "read_split", read_split)
     return calls
 
 
@@ -77,7 +77,7 @@ def replace_dataset(load_calls, noise, monkeypatch):
 
     def replace(**changes):
         other = dataclasses.replace(noise, **changes)
-        monkeypatch.setattr(run_data, "load_part", lambda *arguments: other)
+        monkeypatch.setattr(run_data, "read_split", lambda *arguments: other)
 
     return replace
 

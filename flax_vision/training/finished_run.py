@@ -6,8 +6,7 @@ from typing import Any
 from flax_vision.errors import UserError
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.weights import run_files, saved_model
-from flax_vision.weights.run_checkpoints import History, saved_steps
-from flax_vision.weights.run_files import recover_history
+from flax_vision.weights.run_checkpoints import History, recover_history, saved_steps
 
 
 def read_finished(path: Path) -> dict[str, Any] | None:

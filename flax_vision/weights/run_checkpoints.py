@@ -1,5 +1,6 @@
 """Finds and reads the checkpoints of a run, for other programs than its trainer."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any, NamedTuple
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from flax_vision.errors import UserError
 from flax_vision.runtime.checksums import check_checksums
+from flax_vision.text import counted
+from flax_vision.weights import run_files
 from flax_vision.weights.array_tree import on_first_device
 
 _VARIABLES = ("params", "statistics", "average")
@@ -133,3 +137,40 @@ def _first_undamaged(run: Path, steps: list[int], damaged: list[str]) -> Checkpo
 def check_files(folder: Path) -> None:
     """Raises a ChecksumError if the files of a checkpoint have changed."""
     check_checksums(folder, CHECKED_ITEMS)
+
+
+def recover_history(path: Path, hint: str) -> tuple[History, UserError] | None:
+    """Returns the epoch records of the newest checkpoint if `metrics.jsonl` is damaged.
+
+    Args:
+      path: The run directory.
+      hint: Text about the use of these records.
+
+    Returns:
+      The records and the damage; None for an undamaged file.
+
+    Raises:
+      UserError: The file is damaged, and no checkpoint is usable.
+    """
+    try:
+        _check_records(path, hint)
+    except UserError as damage:
+        checkpoints = find_checkpoints(path)
+        if checkpoints is None:
+            _check_records(path, run_files.RESTORE)
+            raise
+        return checkpoints.newest.history, damage
+    return None
+
+
+def _check_records(path: Path, hint: str) -> None:
+    """Raises a UserError if `metrics.jsonl` is damaged or ends before the best epoch."""
+    epochs = sum("epoch" in record for record in run_files.read_records(path, hint))
+    best = 0
+    with contextlib.suppress(UserError):
+        best = (run_files.read_result(path, run_files.RESTORE) or {}).get("best_epoch", 0)
+    if epochs < best:
+        raise UserError(
+            f"{path / run_files.METRICS} is damaged (it has {counted(epochs, 'epoch')}, and the "
+            f"best is epoch {best:,}); {hint}."
+        )

@@ -1,6 +1,5 @@
 """The JSON files of a run directory, read with their types checked."""
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,6 @@ import msgspec
 
 from flax_vision.errors import UserError
 from flax_vision.runtime.regular_files import read_regular
-from flax_vision.text import counted
-from flax_vision.weights.run_checkpoints import History, find_checkpoints
 
 CONFIG = "config.json"
 LAUNCHES = "launches.json"
@@ -203,43 +200,6 @@ def read_records(path: Path, hint: str = RESTORE) -> Records:
             raise _damaged(file, f"line {number}: {problem}", hint)
         records.append(record)
     return records
-
-
-def recover_history(path: Path, hint: str) -> tuple[History, UserError] | None:
-    """Returns the epoch records of the newest checkpoint if `metrics.jsonl` is damaged.
-
-    Args:
-      path: The run directory.
-      hint: Text about the use of these records.
-
-    Returns:
-      The records and the damage; None for an undamaged file.
-
-    Raises:
-      UserError: The file is damaged, and no checkpoint is usable.
-    """
-    try:
-        _check_records(path, hint)
-    except UserError as damage:
-        checkpoints = find_checkpoints(path)
-        if checkpoints is None:
-            _check_records(path, RESTORE)
-            raise
-        return checkpoints.newest.history, damage
-    return None
-
-
-def _check_records(path: Path, hint: str) -> None:
-    """Raises a UserError if `metrics.jsonl` is damaged or ends before the best epoch."""
-    epochs = sum("epoch" in record for record in read_records(path, hint))
-    best = 0
-    with contextlib.suppress(UserError):
-        best = (read_result(path, RESTORE) or {}).get("best_epoch", 0)
-    if epochs < best:
-        raise UserError(
-            f"{path / METRICS} is damaged (it has {counted(epochs, 'epoch')}, and the best is "
-            f"epoch {best:,}); {hint}."
-        )
 
 
 def to_json(content: Any) -> str:

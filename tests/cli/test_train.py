@@ -84,7 +84,7 @@ def fails(capsys, tmp_path, monkeypatch):
         ),
         (
             [f"--config={LENET5}", "--config.data.image_dir=cats"],
-            "takes no folder; give the recipe",
+            "uses no folder; give the recipe",
         ),
         ([f"--config={LENET5}", "--config.data.mean=a,b"], "config.data.mean is ('a,b',)"),
         ([f"--config={LENET5}", "--config.model.dtype=float64"], "dtype of lenet5 'float64'"),

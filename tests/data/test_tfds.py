@@ -220,9 +220,7 @@ def test_labels_are_read_once(directory, cache, monkeypatch):
 
 
 def test_set_of_several_sizes_is_not_for_models_of_small_images(directory):
-    message = (
-        "'tiny_of_many_sizes' has images of several sizes, and the network was.*--image-dir DIR"
-    )
+    message = "'tiny_of_many_sizes' has images of several sizes, and the model was.*--image-dir DIR"
     with pytest.raises(UserError, match=message):
         tfds_loaders("tiny_of_many_sizes", directory, ignore, None, OPTIONS)
 

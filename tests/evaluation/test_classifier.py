@@ -96,7 +96,7 @@ def test_no_readable_file(classifier, tmp_path):
     (tmp_path / "a.jpg").write_text("no image")
     found = classifier.predict([tmp_path])
     assert len(found) == 0
-    assert found.unreadable == {str(tmp_path / "a.jpg"): "it is no image of a known format"}
+    assert found.unreadable == {str(tmp_path / "a.jpg"): "it is not an image of a known format"}
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -62,12 +62,14 @@ def run(trained, pictures, tmp_path_factory):
     saved_model.save(directory / "export", *trained)
     data = {"name": "folder", "tfds_dir": "", "image_dir": str(pictures[0]), "val_fraction": 0.0}
     data |= {"test_fraction": 0.34, "on_error": "stop", "num_threads": 2}
-    (directory / "config.json").write_text(json.dumps({"data": data}))
+    (directory / "config.json").write_text(json.dumps({"format": 2, "data": data}))
     return directory
 
 
 def run_source(folder):
-    return Source("folder", image_dir=str(folder), test_fraction=0.34, reading=DecodeConfig(CROP))
+    return Source(
+        "folder", image_dir=str(folder), test_fraction=0.34, decode_config=DecodeConfig(CROP)
+    )
 
 
 @pytest.fixture
@@ -243,7 +245,7 @@ def test_model_for_small_images_gets_square_crops_of_image_files(metadata, varia
             "image 'damaged/c/1.png' cannot be read .*or give --on-error skip",
         ),
         (["--image-dir=x", "--data=mnist"], "--image-dir is 'x', and --data is 'mnist'; give one"),
-        (["--image-dir=other"], r"the class 'z', which the network has not.*\(a, b, c, d, e, f\)"),
+        (["--image-dir=other"], r"the class 'z', unknown to the model.*\(a, b, c, d, e, f\)"),
         (["--image-dir=good", "--split=train"], "'good' has no train images.*another --split"),
         (["--image-dir=divided"], "'divided' has no test images.*another --split"),
         (["--image-dir=good", "--protocol=dense"], "no fully convolutional form"),

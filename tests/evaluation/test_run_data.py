@@ -25,7 +25,7 @@ def directory(tmp_path):
     data = {"name": "folder", "tfds_dir": "", "image_dir": str(tmp_path / "pictures")}
     (tmp_path / "pictures").mkdir()
     data |= {"val_fraction": 0.1, "test_fraction": 0.2, "on_error": "skip", "num_threads": 3}
-    (tmp_path / "config.json").write_text(json.dumps({"data": data}))
+    (tmp_path / "config.json").write_text(json.dumps({"format": 2, "data": data}))
     return tmp_path
 
 
@@ -99,13 +99,13 @@ def test_only_image_files_have_a_decode_config(metadata, image_file_metadata, tm
         return find_source(tmp_path, metadata, name).decode_config
 
     assert decode_config(image_file_metadata, "imagenette") == DecodeConfig(
-        CROP_POLICY, options=OPTIONS
+        CROP_POLICY, flags=OPTIONS
     )
     assert decode_config(image_file_metadata, "mnist_5k") is None
     assert decode_config(metadata, "cifar10") is None
     # A model trained on small images gets square crops of image files.
     assert decode_config(metadata, "folder") == DecodeConfig(
-        CropPolicy(12, 12, (12, 12), channels=1), options=OPTIONS
+        CropPolicy(12, 12, (12, 12), channels=1), flags=OPTIONS
     )
 
 

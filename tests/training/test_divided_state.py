@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from flax_vision.data.batches import Batch, batch_shapes, evaluation_batches
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.evaluation.metrics import sum_batches
 from flax_vision.runtime.mesh import make_mesh
 from flax_vision.training import partitioning
 from flax_vision.training.checkpoints import Checkpoints

@@ -8,7 +8,7 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.runtime.checksums import write_checksums
 from flax_vision.training.run_dir import open_run
-from flax_vision.weights import run_files, saved_model
+from flax_vision.weights import run_checkpoints, saved_model
 from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 CONFIG = {"epochs": 1}
@@ -31,7 +31,7 @@ def finished(tmp_path, monkeypatch):
     write_checksums(tmp_path / "export")
     newest = Checkpoint(tmp_path, 10, [RECORD])
     monkeypatch.setattr(
-        run_files, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
+        run_checkpoints, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
     )
     return tmp_path
 

@@ -8,6 +8,7 @@ from typing import Any
 from flax_vision.errors import UserError
 from flax_vision.evaluation.run_data import run_config
 from flax_vision.weights.loading import LoadedModel, load_model
+from flax_vision.weights.run_checkpoints import recover_history
 from flax_vision.weights.run_files import (
     CONFIG,
     METRICS,
@@ -17,7 +18,6 @@ from flax_vision.weights.run_files import (
     read_launches,
     read_records,
     read_result,
-    recover_history,
 )
 
 _LEFT_OUT = "the report leaves it out"

@@ -7,7 +7,7 @@ import pytest
 
 from flax_vision.analysis.report.trained_run import open_trained_run
 from flax_vision.cli.main import main
-from flax_vision.weights import run_files
+from flax_vision.weights import run_checkpoints
 from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 
 
@@ -40,7 +40,7 @@ EPOCH = '{"epoch": 1, "epoch_seconds": 1.0}'
         ("config.json", None, "is missing"),
         ("config.json", "{}", "is damaged (it is empty)"),
         ("config.json", '{"data": 3}', "is damaged (Expected `object`, got `int` - at `$.data`)"),
-        ("config.json", '{"seed": 3}', "is damaged (data has no name)"),
+        ("config.json", '{"format": 2, "seed": 3}', "is damaged (data has no name)"),
     ],
 )
 def test_damaged_files_are_one_error(name, content, message, run, tmp_path, capsys):
@@ -76,7 +76,7 @@ def replace_metrics(run, tmp_path, content, monkeypatch):
     (tmp_path / "metrics.jsonl").write_text(content)
     newest = Checkpoint(tmp_path, 9, [{"epoch": 9, "epoch_seconds": 1.0, "train/loss": 0.0625}])
     monkeypatch.setattr(
-        run_files, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
+        run_checkpoints, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
     )
     return newest.history
 

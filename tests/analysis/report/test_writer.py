@@ -139,7 +139,7 @@ def test_images_that_are_not_those_of_the_run_are_said_to_be_others(
     run, images, monkeypatch, capsys
 ):
     monkeypatch.setattr(run_data, "read_split", lambda *source: images)
-    monkeypatch.setattr(run_module, "have_changed", lambda *of: "these are not the test images")
+    monkeypatch.setattr(run_module, "data_warning", lambda *of: "these are not the test images")
     assert main(["report", str(run)]) == 0
     assert capsys.readouterr().err == "warning: these are not the test images\n"
     page = (run / "report/index.html").read_text()
