@@ -50,7 +50,7 @@ def run(metadata, variables, tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     saved_model.save(directory / "export", metadata, variables)
     data = {"name": "noise", "tfds_dir": "somewhere", "val_fraction": 0.25}
-    configuration = {"data": data, "augmentation": {"flip": True}}
+    configuration = {"format": 2, "data": data, "augmentation": {"flip": True}}
     (directory / "config.json").write_text(json.dumps(configuration))
     return directory
 

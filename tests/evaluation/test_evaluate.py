@@ -169,7 +169,7 @@ def test_mirror_images_absent_in_training_get_a_warning(run, tmp_path):
 
 
 @pytest.mark.usefixtures("load_calls")
-@pytest.mark.parametrize("content", ["{", "[]", '{"data": {"name": "noise"}}'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": 2, "data": {"name": "noise"}}'])
 def test_damaged_configuration(content, run, tmp_path):
     damaged = configure(run, tmp_path / "damaged")
     (damaged / "config.json").write_text(content)

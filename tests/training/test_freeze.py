@@ -51,7 +51,7 @@ def make_functions(shapes, pattern, **settings):
 @pytest.fixture(scope="module")
 def step(shapes):
     """The initial state and the state after one step, with an average of the parameters."""
-    functions, batch = make_functions(shapes, TRUNK, average=0.5)
+    functions, batch = make_functions(shapes, TRUNK, ema_decay=0.5)
     state = functions.init(0)
     before = jax.device_get(state)
     return before, jax.device_get(functions.compile_training()(state, batch))
