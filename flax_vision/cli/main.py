@@ -250,14 +250,14 @@ def _bench(options: argparse.Namespace) -> None:
         matrix_product_gigaflops,
         measure_apart,
     )
-    from flax_vision.ops.cpu import onednn_library
+    from flax_vision.ops import backend
 
     model_options = arguments.model_options(options.options)
     names = options.names or list(BATCH_SIZES)
     for name in names:
         check(name, options.image_size, model_options)
     modes = [options.mode] if options.mode else ["training", "inference"]
-    print_note(f"{onednn_library.describe()}; {environment.describe()}")
+    print_note(f"{backend.describe()}; {environment.describe()}")
     limit = matrix_product_gigaflops()
     print_note(f"largest matrix product: {limit:.0f} GFLOP/s")
     speeds = []
@@ -282,11 +282,11 @@ def _bench(options: argparse.Namespace) -> None:
 def _profile(options: argparse.Namespace) -> None:
     from flax_vision.analysis.benchmark import BATCH_SIZES, check
     from flax_vision.analysis.profiler import profile
-    from flax_vision.ops.cpu import onednn_library
+    from flax_vision.ops import backend
 
     model_options = arguments.model_options(options.options)
     check(options.name, options.image_size, model_options)
-    print_note(f"{onednn_library.describe()}; {environment.describe()}")
+    print_note(f"{backend.describe()}; {environment.describe()}")
     batch_size = options.batch_size or BATCH_SIZES.get(options.name, 16)
     found = profile(options.name, options.mode, batch_size, options.image_size, model_options)
     times = {"layer": found.layers, "operation": found.operations}

@@ -16,7 +16,7 @@ from flax_vision.data.dataset import Dataset
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.evaluation.averages import total
 from flax_vision.evaluation.metrics import Totals, has_top5
-from flax_vision.ops.cpu import onednn_library
+from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
 from flax_vision.training.build import Experiment
 from flax_vision.training.checkpoints import Checkpoints
@@ -82,7 +82,7 @@ class Trainer:
         self._display.line(self._setup.summary())
         for note in self._setup.notes:
             self._display.line(note)
-        self._display.line(f"{onednn_library.describe()}; {environment.describe()}")
+        self._display.line(f"{backend.describe()}; {environment.describe()}")
         if self._placement.mesh.size > 1:
             self._display.line(f"mesh: {self._placement.describe(program.state.params)}")
         self._display.compiling()

@@ -21,7 +21,7 @@ RATE = 1e-3
 def fewer_units():
     """The columns are what is tested, not their width."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alexnet, "UNITS", 128)
+        patch.setattr(alexnet, "FC_UNITS", 128)
         yield
 
 

@@ -14,7 +14,7 @@ def test_names_are_sorted_and_filtered():
 
 
 def test_unknown_network_offers_the_nearest():
-    with pytest.raises(UserError, match=r"unknown network 'lenet-5'; did you mean 'lenet5'\?"):
+    with pytest.raises(UserError, match=r"unknown model 'lenet-5'; did you mean 'lenet5'\?"):
         fv.create_model("lenet-5")
 
 

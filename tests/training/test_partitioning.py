@@ -117,8 +117,8 @@ def smaller(monkeypatch):
     """Much of small networks is divided, and large ones are made small enough for the tests."""
     monkeypatch.setattr(partitioning, "_LARGE", 256)
     monkeypatch.setattr(partitioning, "_STAYS", 1 << 19)  # so that fc7 alone is divided in use
-    monkeypatch.setattr(alexnet, "UNITS", 512)
-    monkeypatch.setattr(vgg, "UNITS", 1024)
+    monkeypatch.setattr(alexnet, "FC_UNITS", 512)
+    monkeypatch.setattr(vgg, "FC_UNITS", 1024)
     narrow = ("3-8", "3-16", "3-32 3-32", "3-64 3-64", "3-64 3-64")
     monkeypatch.setitem(vgg.TABLE_1, "A", narrow)
     table = {name: googlenet.TABLE_1[name] for name in ("4a", "4d", "5a")}
