@@ -16,7 +16,7 @@ from quick_jit import quick_jit
 from random_arrays import random_array
 
 from flax_vision.ops.cpu import convolution_primitives, onednn_library, winograd
-from flax_vision.ops.xla_convolution import geometry_of
+from flax_vision.ops.cpu.xla_convolution import geometry_of
 
 PADDING = ((1, 2), (0, 1))
 
@@ -28,16 +28,16 @@ def xla(x, kernel, stride=2, padding=PADDING):
     )
 
 
-def ours(x, kernel, stride=2, padding=PADDING, factor=None, bias=None, **after):
+def ours(x, kernel, stride=2, padding=PADDING, scale=None, bias=None, **after):
     geometry = geometry_of(x.shape, kernel.shape, stride, padding)
-    return convolution_primitives.convolution(x, kernel, factor, bias, geometry, **after)
+    return convolution_primitives.conv(x, kernel, factor, bias, geometry, **after)
 
 
 def ours_to_the_end(x, kernel, affine, *added):
     """With a bias [K] or factors and a bias [2, K], perhaps maps, and the ReLU."""
     factor, bias = (None, *affine.reshape(-1, 5))[-2:]
     added = added[0] if added else None
-    return ours(x, kernel, factor=factor, bias=bias, added=added, relu=True)
+    return ours(x, kernel, scale=factor, bias=bias, residual=added, relu=True)
 
 
 def xla_to_the_end(x, kernel, affine, *added):
@@ -52,7 +52,7 @@ def library(request):
         pytest.skip("there is no oneDNN for this machine")
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "without":
-            patch.setattr(onednn_library, "absence", lambda: "a test wants none")
+            patch.setattr(onednn_library, "unavailable_reason", lambda: "a test disables it")
         jax.clear_caches()
         yield request.param
     jax.clear_caches()
@@ -60,7 +60,7 @@ def library(request):
 
 def loss(convolution):
     """A function of images and kernel whose second derivatives are not constant."""
-    return lambda x, kernel: (convolution(x, kernel) ** 3).sum()
+    return lambda x, kernel: (conv(x, kernel) ** 3).sum()
 
 
 def gradients(convolution):
@@ -99,7 +99,7 @@ def mesh():
 
 @partial(quick_jit, static_argnames=("convolution", "stride", "padding"))
 def value_and_gradients(convolution, x, kernel, *, stride, padding):
-    y, pull_back = jax.vjp(partial(convolution, stride=stride, padding=padding), x, kernel)
+    y, pull_back = jax.vjp(partial(conv, stride=stride, padding=padding), x, kernel)
     return y, pull_back(jnp.cos(y))
 
 
@@ -157,7 +157,7 @@ def test_factors_multiply_the_maps_not_the_kernel(library):
 def test_bias(operands):
     def value_and_gradients(convolution):
         def weighted(x, kernel, bias):
-            y = convolution(x, kernel, bias)
+            y = conv(x, kernel, bias)
             return (y * random_array(3, y.shape)).sum(), y
 
         value = jax.value_and_grad(weighted, (0, 1, 2), has_aux=True)
@@ -178,7 +178,7 @@ def test_all_that_follows_in_the_same_pass(more_operands):
 
 def test_maps_are_added_without_a_bias_too(operands):
     added = random_array(4, xla(*operands).shape)
-    actual = ours(*operands, added=added, relu=True)
+    actual = ours(*operands, residual=added, relu=True)
     assert_close(actual, jax.nn.relu(xla(*operands) + added))
 
 
@@ -193,7 +193,7 @@ def test_derivative_along_factors_and_bias_alone(more_operands):
     x, kernel, affine, *added = more_operands
 
     def along(convolution):
-        return jax.jvp(lambda affine: convolution(x, kernel, affine, *added), (affine,), (affine,))
+        return jax.jvp(lambda affine: conv(x, kernel, affine, *added), (affine,), (affine,))
 
     assert_close(along(ours_to_the_end), along(xla_to_the_end))
 
@@ -216,7 +216,7 @@ def test_relu_keeps_what_is_not_a_number(operands, affine, which):
 def test_vmap_of_all_that_is_in_the_pass(more_operands):
     x, *others = more_operands
     many = jnp.stack([x, 2 * x])
-    along = lambda convolution: jax.vmap(lambda x: convolution(x, *others))(many)  # noqa: E731
+    along = lambda convolution: jax.vmap(lambda x: conv(x, *others))(many)  # noqa: E731
     assert_close(along(ours_to_the_end), along(xla_to_the_end))
 
 
@@ -248,7 +248,7 @@ def test_vmap(operands, axes):
 
 def test_second_derivatives_of_all_that_follows(more_operands):
     def along(convolution):
-        loss = lambda *of: (convolution(*of) ** 3).sum()  # noqa: E731
+        loss = lambda *of: (conv(*of) ** 3).sum()  # noqa: E731
         every = tuple(range(len(more_operands)))
         return jax.jit(lambda *of: jax.jvp(jax.grad(loss, every), of, of))(*more_operands)
 
@@ -279,12 +279,12 @@ def test_shard_map(operands, mesh):
 
 def test_winograd_in_shard_map(mesh, monkeypatch):
     """Pieces are put together in an array that varies over the devices, as the images do."""
-    monkeypatch.setattr(winograd, "_PIECE_BYTES", 1 << 20)
+    monkeypatch.setattr(winograd, "_CHUNK_BYTES", 1 << 20)
     x, kernel = random_array(0, (8, 14, 14, 96)), random_array(1, (3, 3, 96, 96))
     one = ((1, 1), (1, 1))
 
     def total(convolution):
-        return lambda x, kernel: (convolution(x, kernel, 1, one) ** 2).sum()
+        return lambda x, kernel: (conv(x, kernel, 1, one) ** 2).sum()
 
     data, everywhere = PartitionSpec("data"), PartitionSpec()
 

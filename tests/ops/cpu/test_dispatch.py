@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from quick_jit import quick_jit
 from random_arrays import random_array
 
-from flax_vision.ops import xla_convolution
+from flax_vision.ops.cpu import xla_convolution
 from flax_vision.ops.cpu import dispatch, im2col, winograd
-from flax_vision.ops.xla_convolution import Geometry, geometry_of
+from flax_vision.ops.cpu.xla_convolution import Geometry, geometry_of
 from flax_vision.runtime import cpu_features
 
 ONE = ((1, 1), (1, 1))
@@ -21,7 +21,7 @@ ONE = ((1, 1), (1, 1))
 
 def all_three(module, x, kernel, geometry):
     """The convolution and, for a cotangent, its two gradients."""
-    y = module.convolution(x, kernel, geometry)
+    y = module.conv(x, kernel, geometry)
     cotangent = random_array(2, y.shape)
     return (
         y,
@@ -46,7 +46,7 @@ def compare(x_shape, kernel_shape, stride, padding):
 def small_pieces(monkeypatch):
     """Some rows of an image, or some images, at a time."""
     monkeypatch.setattr(im2col, "_CACHE_BYTES", 2000)
-    monkeypatch.setattr(winograd, "_PIECE_BYTES", 2000)
+    monkeypatch.setattr(winograd, "_CHUNK_BYTES", 2000)
     monkeypatch.setattr(dispatch, "_FEWEST_TILES", 1)
 
 

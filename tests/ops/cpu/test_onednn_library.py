@@ -169,7 +169,7 @@ def test_description(monkeypatch):
     reason = onednn_library.unavailable_reason()
     if reason is None:
         assert onednn_library.describe().startswith("convolutions: oneDNN 20")
-    monkeypatch.setattr(onednn_library, "absence", lambda: "it rains")
+    monkeypatch.setattr(onednn_library, "unavailable_reason", lambda: "it rains")
     assert onednn_library.describe() == "convolutions: pure JAX, for it rains"
 
 

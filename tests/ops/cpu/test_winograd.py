@@ -9,9 +9,9 @@ import pytest
 from barriers import can_be_heeded, temporary_bytes
 from quick_jit import quick_jit
 
-from flax_vision.ops import xla_convolution
+from flax_vision.ops.cpu import xla_convolution
 from flax_vision.ops.cpu import winograd
-from flax_vision.ops.xla_convolution import Geometry
+from flax_vision.ops.cpu.xla_convolution import Geometry
 
 ONE = ((1, 1), (1, 1))
 
@@ -21,7 +21,7 @@ ONE = ((1, 1), (1, 1))
 )
 def test_pieces_are_of_some_images_and_at_most_four(images, expected, monkeypatch):
     """Of two images each, or more: a tile of an image takes 128 bytes, and there are six."""
-    monkeypatch.setattr(winograd, "_PIECE_BYTES", 2 * 6 * 128)
+    monkeypatch.setattr(winograd, "_CHUNK_BYTES", 2 * 6 * 128)
     pieces = winograd._pieces((images, 3, 5, 8), channels_bytes=8)
     assert [len(piece.images) for piece in pieces] == expected
     assert {piece.rows for piece in pieces} == {range(3)}
@@ -31,7 +31,7 @@ def test_pieces_are_of_some_images_and_at_most_four(images, expected, monkeypatc
     ("images", "expected"), [(1, [4, 4, 4, 1]), (2, [8, 5] * 2), (3, [13] * 3), (4, [13] * 4)]
 )
 def test_few_images_are_cut_into_an_even_number_of_rows(images, expected, monkeypatch):
-    monkeypatch.setattr(winograd, "_PIECE_BYTES", 1)
+    monkeypatch.setattr(winograd, "_CHUNK_BYTES", 1)
     pieces = winograd._pieces((images, 13, 5, 8), channels_bytes=8)
     assert [len(piece.rows) for piece in pieces] == expected
     assert all(piece.rows.start % 2 == 0 and len(piece.images) == 1 for piece in pieces)
@@ -39,7 +39,7 @@ def test_few_images_are_cut_into_an_even_number_of_rows(images, expected, monkey
 
 IMAGES = (4, 32, 32, 32)
 FORMS = {
-    "convolution": (lambda x, kernel: winograd.convolution(x, kernel, IMAGES, ONE), 1.5),
+    "convolution": (lambda x, kernel: winograd.conv(x, kernel, IMAGES, ONE), 1.5),
     "kernel_gradient": (lambda x, kernel: winograd.kernel_gradient(x, x + 1, ONE), 3.2),
 }
 """Each form, and the temporary memory that it may take, in arrays of the images."""
@@ -49,7 +49,7 @@ FORMS = {
 @pytest.mark.parametrize("name", FORMS)
 def test_pieces_take_the_memory_of_each_other(name, monkeypatch):
     """If XLA heeds barriers; jaxlib 0.10 takes three times as much without them."""
-    monkeypatch.setattr(winograd, "_PIECE_BYTES", 1 << 18)
+    monkeypatch.setattr(winograd, "_CHUNK_BYTES", 1 << 18)
     function, arrays = FORMS[name]
     x, kernel = jnp.ones(IMAGES), jnp.ones((3, 3, 32, 32))
     assert temporary_bytes(function, x, kernel) < arrays * x.nbytes
@@ -61,7 +61,7 @@ def test_winograd_is_exact_in_whole_numbers():
     # Multiples of what the transform of a kernel divides by, so that nothing is rounded.
     kernel = jnp.asarray(4 * random.integers(-4, 5, (3, 3, 3, 5)), jnp.float32)
     geometry = Geometry((2, 6, 8, 5), 1, ((0, 0), (0, 0)))
-    expected = xla_convolution.convolution(x, kernel, geometry)
+    expected = xla_convolution.conv(x, kernel, geometry)
     shape, _, padding = geometry
-    y = quick_jit(lambda x, kernel: winograd.convolution(x, kernel, shape, padding))(x, kernel)
+    y = quick_jit(lambda x, kernel: winograd.conv(x, kernel, shape, padding))(x, kernel)
     np.testing.assert_array_equal(y, expected)

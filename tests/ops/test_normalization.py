@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 from random_arrays import random_array
 
-from flax_vision.ops.batch_normalization import batch_statistics, normalize
+from flax_vision.ops.normalization import batch_statistics, normalize
 
 
 def test_statistics_are_those_of_each_channel():
