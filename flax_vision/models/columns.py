@@ -1,7 +1,7 @@
 """The columns of a model: in a loop on one device, or each on its own device.
 
 The maps of all columns are one array [N, H, W, C], column a before column b. On a mesh with an axis
-`column` of 2, the channels lie over that axis, so each device has the maps of its own column.
+`column` of 2, the channels lie over that axis, so each device has the maps of one column.
 Parameters lie over it by their leading axis. Only `map_columns` with `inputs="all"` and
 `gather_columns` exchange maps.
 """
@@ -21,7 +21,7 @@ COLUMNS = 2
 """Number of columns: AlexNet was made for two GPUs."""
 
 ColumnInput = Literal["images", "own", "all"]
-"""Input of a layer in each column: images without columns, its own maps, or those of both."""
+"""Input of a layer in each column: images without columns, the column's maps, or all maps."""
 
 Layer = Callable[..., Array]
 

@@ -7,7 +7,7 @@ from jax import Array, lax
 
 @jax.custom_jvp
 def tanh(x: Array) -> Array:
-    """Computes `jnp.tanh(x)` into memory of its own.
+    """Computes `jnp.tanh(x)` into separate memory.
 
     The XLA of jaxlib 0.12 may compute tanh in place, and then does not vectorize it: on the maps of
     LeNet-5's C1 it takes seven times as long.

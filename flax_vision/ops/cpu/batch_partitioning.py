@@ -27,11 +27,7 @@ _Function = Callable[..., Array]
 
 
 def partition_batch(
-    ctx: Any,
-    bind: _Function,
-    batched: Sequence[bool],
-    geometry: Geometry,
-    is_sum: bool,
+    ctx: Any, bind: _Function, batched: Sequence[bool], geometry: Geometry, is_sum: bool
 ) -> _Function | None:
     """Returns a primitive on each device's own images; None in a program for one device.
 
@@ -45,10 +41,10 @@ def partition_batch(
     mesh = jax.sharding.get_abstract_mesh()
     devices, first_operand = mesh.shape.get(DATA, 1), ctx.avals_in[0]
     if devices > 1 and DATA not in mesh.manual_axes and first_operand.shape[0] % devices == 0:
-        return _partition_over_data(bind, batched, geometry, is_sum)
+        return partial(_partition_over_data, bind, batched, geometry, is_sum)
     axis_context = ctx.module_context.axis_context
     if getattr(axis_context, "num_devices", 1) > 1 and axis_context.abstract_mesh is not None:
-        return _partition_as_xla_does(bind, batched, geometry, is_sum)
+        return partial(_partition_as_xla_does, bind, batched, geometry, is_sum)
     return None
 
 
@@ -61,49 +57,51 @@ def request_mesh(primitive: Primitive) -> None:
 
 
 def _partition_over_data(
-    bind: _Function, batched: Sequence[bool], geometry: Geometry, is_sum: bool
-) -> _Function:
+    bind: _Function,
+    batched: Sequence[bool],
+    geometry: Geometry,
+    is_sum: bool,
+    *operands: Array,
+    **parameters: Any,
+) -> Array:
     spec = {True: PartitionSpec(DATA), False: PartitionSpec()}
-
-    def on_mesh(*operands: Array, **parameters: Any) -> Array:
-        on_device = jax.shard_map(
-            partial(_on_own_images, bind, geometry, DATA, is_sum, **parameters),
-            in_specs=tuple(spec[has] for has in batched[: len(operands)]),
-            out_specs=spec[not is_sum],
-            axis_names={DATA},
-        )
-        return on_device(*operands)
-
-    return on_mesh
+    on_device = jax.shard_map(
+        partial(_on_own_images, bind, geometry, DATA, is_sum, **parameters),
+        in_specs=tuple(spec[has] for has in batched[: len(operands)]),
+        out_specs=spec[not is_sum],
+        axis_names={DATA},
+    )
+    return on_device(*operands)
 
 
 def _partition_as_xla_does(
-    bind: _Function, batched: Sequence[bool], geometry: Geometry, is_sum: bool
-) -> _Function:
-    """Returns the primitive with a partitioning rule for XLA, on any mesh.
+    bind: _Function,
+    batched: Sequence[bool],
+    geometry: Geometry,
+    is_sum: bool,
+    *operands: Array,
+    **parameters: Any,
+) -> Array:
+    """Applies the primitive with a partitioning rule for XLA, on any mesh.
 
     Images stay divided along their first axis. All other axes are whole on every device.
     """
+    has_images = batched[: len(operands)]
 
-    def on_mesh(*operands: Array, **parameters: Any) -> Array:
-        has_images = batched[: len(operands)]
+    def partition(mesh: Mesh, arrays: Sequence[Any], result: Any) -> Any:
+        given = [x.sharding.spec[0] for x, has in zip(arrays, has_images, strict=True) if has]
+        axes = next(filter(None, given), None)
+        share, whole = (NamedSharding(mesh, PartitionSpec(axis)) for axis in (axes, None))
+        on_device = partial(_on_own_images, bind, geometry, axes, is_sum, **parameters)
+        in_shardings = tuple(share if has else whole for has in has_images)
+        return mesh, on_device, whole if is_sum else share, in_shardings
 
-        def partition(mesh: Mesh, arrays: Sequence[Any], result: Any) -> Any:
-            given = [x.sharding.spec[0] for x, has in zip(arrays, has_images, strict=True) if has]
-            axes = next(filter(None, given), None)
-            share, whole = (NamedSharding(mesh, PartitionSpec(axis)) for axis in (axes, None))
-            on_device = partial(_on_own_images, bind, geometry, axes, is_sum, **parameters)
-            in_shardings = tuple(share if has else whole for has in has_images)
-            return mesh, on_device, whole if is_sum else share, in_shardings
-
-        function = custom_partitioning(partial(bind, geometry=geometry, **parameters))
-        function.def_partition(partition, sharding_rule=_rule(operands, has_images, is_sum))
-        # Without it, programs with other geometries look equal to JAX's compilation cache.
-        with set_xla_metadata(flax_vision=repr((geometry, parameters))):
-            result: Array = function(*operands)
-        return result
-
-    return on_mesh
+    function = custom_partitioning(partial(bind, geometry=geometry, **parameters))
+    function.def_partition(partition, sharding_rule=_rule(operands, has_images, is_sum))
+    # Without it, programs with other geometries look equal to JAX's compilation cache.
+    with set_xla_metadata(flax_vision=repr((geometry, parameters))):
+        result: Array = function(*operands)
+    return result
 
 
 def _on_own_images(

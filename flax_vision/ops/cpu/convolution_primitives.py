@@ -102,7 +102,6 @@ conv_p = make_primitive(
     "flax_vision_convolution",
     xla_convolution.conv_xla,
     (True, False),
-    handler="flax_vision_convolution",
     jax_form=dispatch.conv_jax,
     beats_onednn=dispatch.beats_onednn,
     relu=False,
@@ -120,7 +119,6 @@ input_gradient_p = make_primitive(
     "flax_vision_convolution_input_gradient",
     xla_convolution.input_gradient_xla,
     (True, False),
-    handler="flax_vision_convolution_input_gradient",
     jax_form=dispatch.input_gradient_jax,
     beats_onednn=dispatch.input_gradient_beats_onednn,
 )
@@ -128,7 +126,6 @@ kernel_gradient_p = make_primitive(
     "flax_vision_convolution_kernel_gradient",
     xla_convolution.kernel_gradient_xla,
     (True, True),
-    handler="flax_vision_convolution_kernel_gradient",
     jax_form=dispatch.kernel_gradient_jax,
     beats_onednn=dispatch.kernel_gradient_beats_onednn,
     is_sum=True,

@@ -96,12 +96,12 @@ def kernel_gradient_jax(x: Array, dy: Array, geometry: Geometry) -> Array:
 
 
 def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
-    """Tells whether `conv_jax` is faster than oneDNN for a kernel of that shape.
+    """Tells whether `conv_jax` is faster than oneDNN for this shape of the kernel.
 
-    It is for large kernels on tiny maps, by a factor of 1.1 to 3, and for 3x3 kernels of many
-    channels by Winograd's form, by 1.1 to 1.8. Without AVX-512 it is too where oneDNN gathers
-    patches, because oneDNN then adds a bias and a ReLU value by value: torchvision's form of
-    AlexNet's first layer takes 7 times as long.
+    Large kernels on tiny maps are 1.1 to 3 times as fast. Winograd's form of 3x3 kernels with many
+    channels is 1.1 to 1.8 times as fast. Without AVX-512, oneDNN also loses where it gathers
+    patches, because it then adds a bias and a ReLU value by value. It takes 7 times as long for the
+    first layer of torchvision's AlexNet.
     """
     (top, _), (left, _) = geometry.padding
     is_wide = kernel[1] > ONEDNN_MAX_WIDTH and geometry.stride > 1 and max(top, left) > 0
@@ -116,11 +116,11 @@ def input_gradient_beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
 
 
 def kernel_gradient_beats_onednn(dy: Shape, geometry: Geometry) -> bool:
-    """Tells whether `kernel_gradient_jax` is faster than oneDNN 3.2 for a result of that shape.
+    """Tells whether `kernel_gradient_jax` is faster than oneDNN 3.2 for this shape of the result.
 
-    It is for large kernels on tiny maps, by a factor of 1.1 to 3, and for 3x3 kernels of many
-    channels by Winograd's form, by up to 1.5. For large windows without AVX-512 it is by 1.1 to 4:
-    there oneDNN has a third to two thirds of the speed of its other convolutions.
+    Large kernels on tiny maps are 1.1 to 3 times as fast. Winograd's form of 3x3 kernels with many
+    channels is up to 1.5 times as fast. For large windows without AVX-512 the factor is 1.1 to 4.
+    There oneDNN has a third to two thirds of the speed of its other convolutions.
     """
     kernel = geometry.shape
     suits = _suits_winograd(kernel, dy, geometry, _winograd_min_channels())

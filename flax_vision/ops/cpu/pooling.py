@@ -71,16 +71,9 @@ def _scatter_to_max(y: Array, x: Array, *, size: int, geometry: Geometry) -> Arr
 
 
 _make_pool = partial(make_primitive, static=("size",))
-max_pool_p = _make_pool(
-    "flax_vision_max_pool", _separable_max_pool, (True,), handler="flax_vision_max_pool"
-)
+max_pool_p = _make_pool("flax_vision_max_pool", _separable_max_pool, (True,))
 _gather_at_max_p = _make_pool("flax_vision_gather_at_max", _gather_at_max, (True, True))
-_scatter_to_max_p = _make_pool(
-    "flax_vision_max_pool_gradient",
-    _scatter_to_max,
-    (True, True),
-    handler="flax_vision_max_pool_gradient",
-)
+_scatter_to_max_p = _make_pool("flax_vision_max_pool_gradient", _scatter_to_max, (True, True))
 
 
 def _max_pool_jvp(

@@ -38,7 +38,7 @@ def make_primitive(
       name: Name of the primitive.
       reference: The same function by XLA, for all other backends.
       batched: True for each operand whose first axis is the image axis.
-      handler: Compiled handler of the function, if there is one.
+      handler: Compiled handler of the function; None for the one of that name, if there is one.
       jax_form: Fastest form on a CPU without the handler; None for the reference.
       beats_onednn: Tells from the second operand's shape and the geometry whether `jax_form` is
         faster than the handler; None for never.
@@ -47,6 +47,7 @@ def make_primitive(
       **attributes: Attributes of the handler that are no parameters of the primitive.
     """
     primitive = Primitive(name)
+    target = handler or (name if name in onednn_library.TARGETS else None)
 
     def abstract(first: Any, *others: Any, geometry: Geometry, **parameters: Any) -> Any:
         return first.update(shape=geometry.shape, weak_type=False)
@@ -58,13 +59,13 @@ def make_primitive(
             rule = mlir.lower_fun(partitioned, multiple_results=False)
             return rule(ctx, *operands, **parameters)
         is_slower = beats_onednn is not None and beats_onednn(ctx.avals_in[1].shape, geometry)
-        if handler is None or is_slower or onednn_library.unavailable_reason() is not None:
+        if target is None or is_slower or onednn_library.unavailable_reason() is not None:
             rule = mlir.lower_fun(jax_form or reference, multiple_results=False)
             return rule(ctx, *operands, geometry=geometry, **parameters)
         pads = np.asarray(geometry.padding, np.int64).ravel()
         settings = {"stride": geometry.stride, **attributes, **parameters}
         wide = {key: np.int64(x) if type(x) is int else x for key, x in settings.items()}
-        return jax.ffi.ffi_lowering(handler)(ctx, *operands, padding=pads, **wide)
+        return jax.ffi.ffi_lowering(target)(ctx, *operands, padding=pads, **wide)
 
     def batch(operands: Any, axes: Any, **parameters: Any) -> tuple[Array, int]:
         return jax.vmap(partial(reference, **parameters), in_axes=axes)(*operands), 0
