@@ -1,6 +1,5 @@
 """The primitives, lowered to oneDNN and to pure JAX, against XLA's convolution."""
 
-import math
 import re
 from functools import partial
 
@@ -9,93 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from barriers import can_be_heeded, temporary_bytes
+from conv_forms import (
+    PADDING,
+    assert_close,
+    gradients,
+    loss,
+    ours,
+    ours_with_epilogue,
+    xla,
+    xla_with_epilogue,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from quick_jit import quick_jit
 from random_arrays import random_array
 
-from flax_vision.ops.cpu import onednn_library, winograd
-from flax_vision.ops.cpu.convolution_primitives import conv_onednn
-from flax_vision.ops.cpu.xla_convolution import geometry_of
-
-PADDING = ((1, 2), (0, 1))
-
-
-def xla(x, kernel, stride=2, padding=PADDING):
-    layouts = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), padding, dimension_numbers=layouts
-    )
-
-
-def ours(x, kernel, stride=2, padding=PADDING, **epilogue):
-    geometry = geometry_of(x.shape, kernel.shape, stride, padding)
-    return conv_onednn(x, kernel, geometry, **epilogue)
-
-
-def ours_with_epilogue(x, kernel, affine, residual=None):
-    """Applies a bias [K] or a scale and a bias [2, K], perhaps a residual, and the ReLU."""
-    scale, bias = (None, *affine.reshape(-1, 5))[-2:]
-    return ours(x, kernel, scale=scale, bias=bias, residual=residual, relu=True)
-
-
-def xla_with_epilogue(x, kernel, affine, *residual):
-    *scale, bias = affine.reshape(-1, 1, 1, 1, 5)
-    return jax.nn.relu(sum(residual, math.prod(scale, start=xla(x, kernel)) + bias))
-
-
-@pytest.fixture(scope="module", params=["with oneDNN", "without"], autouse=True)
-def library(request):
-    """Selects the lowering; JAX's caches would reuse the other."""
-    if request.param == "with oneDNN" and onednn_library.unavailable_reason() is not None:
-        pytest.skip("there is no oneDNN for this machine")
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "without":
-            patch.setattr(onednn_library, "unavailable_reason", lambda: "a test disables it")
-        jax.clear_caches()
-        yield request.param
-    jax.clear_caches()
-
-
-def loss(conv):
-    """Returns a function of images and kernel with second derivatives that are not constant."""
-    return lambda x, kernel: (conv(x, kernel) ** 3).sum()
-
-
-def gradients(conv):
-    return jax.grad(loss(conv), (0, 1))
-
-
-def assert_close(actual, expected):
-    """Compares trees of arrays, each within 1e-5 of its largest number."""
-    scale = lambda tree: [np.asarray(x) for x in jax.tree.leaves(tree)]  # noqa: E731
-    for one, other in zip(scale(actual), scale(expected), strict=True):
-        assert one.shape == other.shape
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * abs(other).max())
-
-
-@pytest.fixture(scope="module")
-def operands():
-    return random_array(0, (4, 8, 9, 3)), random_array(1, (3, 3, 3, 5))
-
-
-@pytest.fixture(scope="module", params=[(5,), (2, 5)], ids=["bias", "scale and bias"])
-def affine(request):
-    return random_array(2, request.param)
-
-
-@pytest.fixture(scope="module", params=["with residual", "without"])
-def epilogue_operands(operands, affine, request):
-    """Images, kernel, a bias or a scale and a bias, and in one case a residual."""
-    has_residual = request.param == "with residual"
-    residual = (random_array(4, xla(*operands).shape),) if has_residual else ()
-    return *operands, affine, *residual
-
-
-@pytest.fixture(scope="module")
-def mesh():
-    return jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
+pytestmark = pytest.mark.usefixtures("library")
 
 
 @partial(quick_jit, static_argnames=("conv", "stride", "padding"))
@@ -261,42 +189,6 @@ def test_rematerialization(operands):
     assert_close(again(*operands), gradients(xla)(*operands))
 
 
-def test_shard_map(operands, mesh):
-    data, everywhere = PartitionSpec("data"), PartitionSpec()
-
-    @partial(jax.shard_map, mesh=mesh, in_specs=(data, everywhere), out_specs=everywhere)
-    def total(x, kernel):
-        return jax.lax.psum(loss(ours)(x, kernel), "data")
-
-    expected = gradients(xla)(*operands)
-    assert_close(jax.jit(jax.grad(total, (0, 1)))(*operands), expected)
-
-    @partial(jax.shard_map, mesh=mesh, in_specs=(data, everywhere), out_specs=everywhere)
-    def kernel_gradient(x, kernel):
-        return jax.grad(lambda kernel: loss(ours)(x, kernel))(kernel)  # the sum over devices
-
-    assert_close(jax.jit(kernel_gradient)(*operands), expected[1])
-
-
-def test_winograd_in_shard_map(mesh, monkeypatch):
-    """The chunks are joined in an array that varies over the devices, as the images do."""
-    monkeypatch.setattr(winograd, "_CHUNK_BYTES", 1 << 20)
-    x, kernel = random_array(0, (8, 14, 14, 96)), random_array(1, (3, 3, 96, 96))
-    one = ((1, 1), (1, 1))
-
-    def total(conv):
-        return lambda x, kernel: (conv(x, kernel, 1, one) ** 2).sum()
-
-    data, everywhere = PartitionSpec("data"), PartitionSpec()
-
-    @partial(jax.shard_map, mesh=mesh, in_specs=(data, everywhere), out_specs=everywhere)
-    def divided(x, kernel):
-        return jax.lax.psum(total(ours)(x, kernel), "data")
-
-    expected = jax.grad(total(xla), (0, 1))(x, kernel)
-    assert_close(jax.jit(jax.grad(divided, (0, 1)))(x, kernel), expected)
-
-
 @pytest.mark.parametrize(("channels", "count"), [(32, 3), (96, 0)])
 def test_onednn_computes_all_but_winograds_shapes(channels, count, library):
     """Counts a convolution and its two gradients."""
@@ -304,13 +196,6 @@ def test_onednn_computes_all_but_winograds_shapes(channels, count, library):
     conv = partial(ours, stride=1, padding=((1, 1), (1, 1)))
     text = jax.jit(gradients(conv)).lower(x, kernel).as_text()
     assert text.count("@flax_vision_") == (count if library == "with oneDNN" else 0)
-
-
-def test_images_divided_among_devices(operands, mesh):
-    x, kernel = operands
-    x = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
-    kernel = jax.device_put(kernel, NamedSharding(mesh, PartitionSpec()))
-    assert_close(jax.jit(gradients(ours))(x, kernel), gradients(xla)(*operands))
 
 
 def test_reproducible(operands):
@@ -323,29 +208,6 @@ def test_other_backends_use_xla(operands):
     lowered = jax.jit(gradients(ours)).trace(*operands).lower(lowering_platforms=("cuda",))
     assert "stablehlo.convolution" in lowered.as_text()
     assert "flax_vision" not in lowered.as_text()
-
-
-def test_each_device_convolves_its_own_images(epilogue_operands, mesh):
-    """No maps are gathered, and the gradients of kernel and bias are sums."""
-
-    def value_and_gradients(conv):
-        def run(*operands):
-            y, pull_back = jax.vjp(conv, *operands)
-            return y, pull_back(random_array(3, y.shape))
-
-        return run
-
-    data, everywhere = (
-        NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec())
-    )
-    shardings = (data, everywhere, everywhere, data)[: len(epilogue_operands)]
-    operands = jax.device_put(tuple(epilogue_operands), shardings)
-    with jax.set_mesh(mesh):
-        step = jax.jit(value_and_gradients(ours_with_epilogue)).lower(*operands).compile()
-    assert_close(step(*operands), value_and_gradients(xla_with_epilogue)(*epilogue_operands))
-    program = step.as_text()
-    assert "all-reduce" in program
-    assert not re.search("all-gather|all-to-all|collective-permute", program)
 
 
 @can_be_heeded
