@@ -1,10 +1,10 @@
-"""AlexNet's training step with each column on a device of its own, against the loop on one device.
+"""Cost of AlexNet's training step with one device per column, against the loop on one device.
 
     python benchmarks/columns.py
 
-Both devices are emulated on this CPU, so that nothing can be gained: it is measured what the
-division costs. Each side is a process of its own, with the allocator's settings of the programs,
-and they take turns. A ratio compares the medians of one round.
+Both devices are emulated on this CPU, so the division can only cost time. Each side is a separate
+process with the programs' allocator settings, and the sides take turns. A ratio compares the
+medians of one round.
 """
 
 import argparse
@@ -30,12 +30,12 @@ SIDES = {"one device": 1, "two columns": 2}
 
 
 class Side:
-    """A process with so many devices, and the compiled step on them."""
+    """A process with some devices, and the compiled step on them."""
 
     def __init__(self, columns: int, batch_size: int, image_size: int) -> None:
         os.environ[allocator.TUNABLES] = allocator.KEEP
         spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, spawn, prepare, (columns, batch_size, image_size))
+        self._pool = ProcessPoolExecutor(1, spawn, compile_step, (columns, batch_size, image_size))
         self.seconds(2)
 
     def seconds(self, steps: int) -> list[float]:
@@ -45,7 +45,7 @@ class Side:
 _step: Callable[[], Any]
 
 
-def prepare(columns: int, batch_size: int, image_size: int) -> None:
+def compile_step(columns: int, batch_size: int, image_size: int) -> None:
     """Compiles the step in this process."""
     global _step
     jax.config.update("jax_num_cpu_devices", columns)
@@ -72,9 +72,9 @@ def prepare(columns: int, batch_size: int, image_size: int) -> None:
         return optax.apply_updates(params, updates), optimizer_state
 
     key = jax.random.key(0, impl="unsafe_rbg")
-    places = parameter_shardings(jax.eval_shape(init, key), mesh, AlexNet.column_layers)
-    states = [jax.jit(init, out_shardings=places)(key)]
-    compiled = jax.jit(train, out_shardings=places, donate_argnums=0)
+    shardings = parameter_shardings(jax.eval_shape(init, key), mesh, AlexNet.column_layers)
+    states = [jax.jit(init, out_shardings=shardings)(key)]
+    compiled = jax.jit(train, out_shardings=shardings, donate_argnums=0)
     key = jax.random.key(0)
 
     def step() -> None:
@@ -100,7 +100,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=4, help="of each side in a round (default: 4)")
+    parser.add_argument(
+        "--steps", type=int, default=4, help="steps of each side in a round (default: 4)"
+    )
     options = parser.parse_args()
     sides = {
         name: Side(columns, options.batch_size, options.image_size)

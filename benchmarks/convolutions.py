@@ -1,10 +1,10 @@
-"""The forms of a convolution on this machine's CPU: GFLOP/s for shapes of the five networks.
+"""Speed of the forms of a convolution on this CPU: GFLOP/s for shapes of the five papers' models.
 
     python benchmarks/convolutions.py
 
-For each shape and each of the three, the convolution, the gradient for its input and that for its
-kernel: XLA's own form, the one that `cpu_convolution` takes, and oneDNN's. The bounds in
-`flax_vision/ops/cpu/dispatch.py` are read off this table.
+For each shape, the table has the convolution, its input gradient and its kernel gradient. Each is
+computed by XLA, by the form that `ops/cpu/dispatch.py` chooses, and by oneDNN. The bounds in that
+file come from this table.
 """
 
 from flax_vision.runtime import environment
@@ -21,10 +21,9 @@ import numpy as np
 
 from flax_vision.analysis.benchmark import time_steps
 from flax_vision.cli.console import print_table
-from flax_vision.ops import xla_convolution
-from flax_vision.ops.cpu import dispatch, onednn_library
+from flax_vision.ops.cpu import dispatch, onednn_library, xla_convolution
+from flax_vision.ops.cpu.xla_convolution import Geometry
 from flax_vision.ops.padding import output_size
-from flax_vision.ops.xla_convolution import Geometry
 
 # Images, their size, channels, kernels, size of a kernel, stride, padding.
 SHAPES = [
@@ -67,7 +66,7 @@ SHAPES = [
 
 
 TARGETS = {
-    "convolution": "flax_vision_convolution",
+    "conv": "flax_vision_convolution",
     "input_gradient": "flax_vision_convolution_input_gradient",
     "kernel_gradient": "flax_vision_convolution_kernel_gradient",
 }
@@ -78,9 +77,9 @@ def by_onednn(name: str, geometry: Geometry) -> Callable[..., jax.Array]:
     result = jax.ShapeDtypeStruct(geometry.shape, np.float32)
     call = jax.ffi.ffi_call(TARGETS[name], result)
     attributes: dict[str, Any] = {"stride": np.int64(geometry.stride), "padding": pads}
-    if name == "convolution":
+    if name == "conv":
         attributes["relu"] = False
-    return lambda *of: call(*of, **attributes)
+    return lambda *operands: call(*operands, **attributes)
 
 
 def gigaflops(function: Callable[..., jax.Array], operations: float, *operands: Any) -> float:
@@ -95,23 +94,23 @@ def row(
     random = np.random.default_rng(0)
     draw = lambda *shape: jax.device_put(random.standard_normal(shape, np.float32))  # noqa: E731
     x, kernel = draw(images, size, size, channels), draw(window, window, channels, kernels)
-    result = output_size(size, window, stride, (pad, pad))
-    y = draw(images, result, result, kernels)
+    output = output_size(size, window, stride, (pad, pad))
+    y = draw(images, output, output, kernels)
     operations = 2 * y.size * window**2 * channels
     cells: dict[str, Any] = {
         "images": f"{images}x{size}x{size}x{channels}",
         "kernels": f"{kernels} of {window}x{window}",
         "stride": stride,
     }
-    for title, name, operands, of in (
-        ("", "convolution", (x, kernel), y),
+    for title, name, operands, result in (
+        ("", "conv", (x, kernel), y),
         ("input, ", "input_gradient", (y, kernel), x),
         ("kernel, ", "kernel_gradient", (x, y), kernel),
     ):
-        geometry = Geometry(of.shape, stride, ((pad, pad), (pad, pad)))
+        geometry = Geometry(result.shape, stride, ((pad, pad), (pad, pad)))
         forms = {
-            "XLA": partial(getattr(xla_convolution, name), geometry=geometry),
-            "chosen": partial(getattr(dispatch, name), geometry=geometry),
+            "XLA": partial(getattr(xla_convolution, f"{name}_xla"), geometry=geometry),
+            "chosen": partial(getattr(dispatch, f"{name}_jax"), geometry=geometry),
         }
         if onednn_library.unavailable_reason() is None:
             forms["oneDNN"] = by_onednn(name, geometry)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from flax_vision.cli.console import FORMATS
 from flax_vision.errors import UserError, unknown
-from flax_vision.runtime.paths import expanded_path
+from flax_vision.runtime.files import expanded_path
 
 MESH_AXES = ("data", "column")
 """The parameters of `make_mesh`; importing them would import JAX, which takes a second."""

@@ -54,9 +54,9 @@ def check_model(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def print_environment() -> None:
     """Prints the configuration of the process to standard error."""
-    from flax_vision.ops.cpu import onednn_library
+    from flax_vision.ops import backend
 
-    print_note(f"{onednn_library.describe()}; {environment.describe()}")
+    print_note(f"{backend.describe()}; {environment.describe()}")
 
 
 def run(options: argparse.Namespace) -> None:

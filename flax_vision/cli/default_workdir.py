@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from flax_vision.runtime.paths import normalized_path
+from flax_vision.runtime.files import normalized_path
 from flax_vision.training.config_schema import PATH_KEYS, split_spec
 from flax_vision.training.resume_check import CHANGEABLE_KEYS
 

@@ -30,7 +30,7 @@ Three exports of a run:
 import argparse
 
 from flax_vision.cli.arguments import add_shared
-from flax_vision.runtime.paths import expanded_path
+from flax_vision.runtime.files import expanded_path
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.text import printable
 

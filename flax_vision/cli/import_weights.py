@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING
 from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import print_table
 from flax_vision.errors import UserError
-from flax_vision.runtime.paths import expanded_path
-from flax_vision.runtime.regular_files import read_regular
+from flax_vision.runtime.files import expanded_path, read_regular
 from flax_vision.runtime.terminal import print_note
 
 if TYPE_CHECKING:

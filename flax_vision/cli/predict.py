@@ -28,7 +28,7 @@ from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import print_table, progress
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.errors import UserError
-from flax_vision.runtime.paths import expanded_path
+from flax_vision.runtime.files import expanded_path
 from flax_vision.runtime.terminal import print_error, print_note, print_warning
 from flax_vision.text import counted, printable
 

@@ -20,7 +20,7 @@ import argparse
 from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import progress
 from flax_vision.errors import UserError
-from flax_vision.runtime.paths import expanded_path
+from flax_vision.runtime.files import expanded_path
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.text import printable
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from flax_vision.cli.arguments import Parser
 from flax_vision.errors import UserError
 from flax_vision.runtime import environment
-from flax_vision.runtime.paths import expanded_path
+from flax_vision.runtime.files import expanded_path
 from flax_vision.runtime.terminal import configure_streams, print_error, print_warning
 from flax_vision.text import printable
 from flax_vision.training.config_schema import CHOICES, default_config, flatten

@@ -10,7 +10,7 @@ from typing import IO
 
 from flax_vision.data.decode import FORMATS, TooManyPixelsError
 from flax_vision.data.flags import MAX_PIXELS
-from flax_vision.runtime.regular_files import open_regular
+from flax_vision.runtime.files import open_regular
 from flax_vision.text import counted, listed, nfc
 
 SUFFIXES = (

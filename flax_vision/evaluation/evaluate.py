@@ -19,7 +19,7 @@ from flax_vision.evaluation.grouping import BuildFn, ShapeGroup, predict_groups
 from flax_vision.evaluation.host_crops import host_crop_groups
 from flax_vision.evaluation.metrics import has_top5
 from flax_vision.evaluation.protocols import CENTER
-from flax_vision.runtime.paths import to_path
+from flax_vision.runtime.files import to_path
 from flax_vision.weights.loading import load_model
 
 

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from flax_vision.data.file_list import SUFFIXES, is_image, natural
 from flax_vision.errors import UserError
-from flax_vision.runtime.paths import to_path
-from flax_vision.runtime.regular_files import irregular_reason
+from flax_vision.runtime.files import irregular_reason, to_path
 from flax_vision.text import listed, nfc
 
 _MAX_NAMED = 8

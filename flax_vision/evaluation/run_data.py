@@ -10,7 +10,7 @@ from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.flags import MAX_PIXELS, DataFlags
 from flax_vision.data.splits import SPLITS, Source, read_split
 from flax_vision.errors import UserError, unknown
-from flax_vision.runtime.paths import expanded_path
+from flax_vision.runtime.files import expanded_path
 from flax_vision.text import counted, nfc
 from flax_vision.weights.model_metadata import ModelMetadata
 from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_dataset

@@ -1,1 +1,1 @@
-"""The networks: pure linen, a file a paper."""
+"""The models in pure linen: one file per paper."""

@@ -1,6 +1,6 @@
-"""What is to be known of each network before it is built.
+"""Facts about each model that are available before it is built.
 
-Building all of them takes a quarter of a minute, so the numbers stand here; a test builds them and
+Building all models takes a quarter of a minute, so their numbers stand here. A test builds them and
 compares.
 """
 
@@ -11,19 +11,19 @@ from flax_vision.errors import UserError
 
 
 class Paper(NamedTuple):
-    """Where a network comes from."""
+    """The source of a model."""
 
     year: int
     title: str
 
 
 class Entry(NamedTuple):
-    """A network at the size of its paper, without classifiers that are for training only.
+    """A model at the size of its paper, without auxiliary classifiers.
 
     Attributes:
-      paper: where it comes from.
-      parameters: trainable parameters.
-      multiply_adds: of its convolutions and fully connected layers, for one image.
+      paper: Paper that introduced it.
+      parameters: Number of trainable parameters.
+      multiply_adds: Multiply-adds of its convolutions and fully connected layers for one image.
     """
 
     paper: Paper
@@ -84,12 +84,12 @@ CATALOG |= {
 
 
 def find(pattern: str | None = None) -> dict[str, Entry]:
-    """Returns the networks whose names match a shell-style pattern, or all, from the oldest on.
+    """Returns the models whose names match a shell-style pattern, or all, oldest first.
 
     Raises:
-      UserError: there is none.
+      UserError: No name matches.
     """
     names = fnmatch.filter(CATALOG, pattern) if pattern else list(CATALOG)
     if not names:
-        raise UserError(f"no network matches {pattern!r}; valid: {', '.join(sorted(CATALOG))}")
+        raise UserError(f"no model matches {pattern!r}; valid: {', '.join(sorted(CATALOG))}")
     return {name: CATALOG[name] for name in names}

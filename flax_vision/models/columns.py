@@ -1,9 +1,9 @@
-"""The columns of a network: in a loop on one device, or each on a device of its own.
+"""The columns of a model: in a loop on one device, or each on its own device.
 
-The maps of all columns are one array [N, H, W, C], those of column a before those of column b. On a
-mesh whose axis `column` is as long as there are columns its channels lie over that axis, so that
-each device has the maps of its own column, and parameters lie over it by their leading axis. What
-the columns exchange is gathered where it says so and nowhere else.
+The maps of all columns are one array [N, H, W, C], column a before column b. On a mesh with an axis
+`column` of 2, the channels lie over that axis, so each device has the maps of one column.
+Parameters lie over it by their leading axis. Only `map_columns` with `inputs="all"` and
+`gather_columns` exchange maps.
 """
 
 from collections.abc import Callable
@@ -12,87 +12,85 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
 
 from flax_vision.runtime.mesh import COLUMN, DATA
 
 COLUMNS = 2
-"""How many there are: AlexNet was made for two GPUs."""
+"""Number of columns: AlexNet was made for two GPUs."""
 
 ColumnInput = Literal["images", "own", "all"]
-"""What a layer sees in each column: what has no columns, its own maps, or those of both."""
+"""Input of a layer in each column: images without columns, the column's maps, or all maps."""
+
+Layer = Callable[..., Array]
 
 
-def with_columns(mesh: Mesh | None) -> Mesh | None:
-    """Returns a mesh that has a device for each column; None for every other, as for one device."""
+def column_mesh(mesh: Mesh | None) -> Mesh | None:
+    """Returns the mesh if it has a device for each column; otherwise None, for a loop."""
     return mesh if mesh is not None and mesh.shape[COLUMN] > 1 else None
 
 
-def in_each_column(
-    layer: Callable[..., jax.Array], mesh: Mesh | None, sees: ColumnInput = "own"
-) -> Callable[..., jax.Array]:
-    """Makes the layer of a column one of all columns.
+def map_columns(layer: Layer, mesh: Mesh | None, inputs: ColumnInput = "own") -> Layer:
+    """Applies a layer to each column.
 
     Args:
-      layer: of the maps that a column sees, and of its own parameters, to the column's maps.
-      mesh: from `with_columns`; each column is computed on its own devices, and the images of a
-        batch are divided over an axis `data`. None for a loop on one device.
-      sees: with `"all"` devices gather each other's maps, and in the backward pass each has the
-        others' gradients for its own maps added to its own.
+      layer: Function from the inputs and parameters of one column to its maps.
+      mesh: Result of `column_mesh`. Each column runs on its own devices, and an axis `data` divides
+        the images of a batch. None runs a loop on one device.
+      inputs: Input of each column. With `"all"`, devices gather each other's maps; in the backward
+        pass each adds the others' gradients for its own maps.
 
     Returns:
-      The layer of maps [N, H, W, C] and parameters [2, ...], to maps [N, H', W', C'].
+      Function from maps [N, H, W, C] and parameters [2, ...] to maps [N, H', W', C'].
     """
     if mesh is None:
-        return partial(_loop, layer, sees)
+        return partial(_loop, layer, inputs)
 
-    def on_its_device(x: jax.Array, parameters: tuple[jax.Array, ...]) -> jax.Array:
-        if sees == "all":
+    def on_own_device(x: Array, parameters: tuple[Array, ...]) -> Array:
+        if inputs == "all":
             x = lax.all_gather(x, COLUMN, axis=3, tiled=True)
         return layer(x, *(own[0] for own in parameters))
 
-    seen = _images(mesh) if sees == "images" else _maps(mesh)
     mapped = jax.shard_map(
-        on_its_device,
+        on_own_device,
         mesh=mesh,
-        in_specs=(seen, PartitionSpec(COLUMN)),
-        out_specs=_maps(mesh),
+        in_specs=(
+            _image_spec(mesh) if inputs == "images" else _map_spec(mesh),
+            PartitionSpec(COLUMN),
+        ),
+        out_specs=_map_spec(mesh),
     )
     return lambda x, *parameters: mapped(x, parameters)
 
 
-def joined(x: jax.Array, mesh: Mesh | None) -> jax.Array:
-    """Returns the maps of all columns, for a layer that has none: all of them on every device.
+def gather_columns(x: Array, mesh: Mesh | None) -> Array:
+    """Returns the maps of all columns on every device, for a layer without columns.
 
-    As every device computes the same from them, the backward pass exchanges nothing.
+    Every device computes the same from them, so the backward pass exchanges nothing.
     """
     if mesh is None:
         return x
     gather = partial(lax.all_gather, axis_name=COLUMN, axis=3, tiled=True, to="invarying")
-    return jax.shard_map(gather, mesh=mesh, in_specs=_maps(mesh), out_specs=_images(mesh))(x)
+    return jax.shard_map(gather, mesh=mesh, in_specs=_map_spec(mesh), out_specs=_image_spec(mesh))(
+        x
+    )
 
 
 def check_mesh(mesh: Mesh) -> None:
     """Raises a ValueError unless the mesh has an axis `column` of 1 or 2."""
-    axes = " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
-    if COLUMN not in mesh.shape:
+    size = mesh.shape.get(COLUMN)
+    if size not in (1, COLUMNS):
+        axes = " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
+        found = "no axis 'column'" if size is None else f"an axis 'column' of {size}"
         raise ValueError(
-            f"the mesh of {axes} has no axis {COLUMN!r}; make it with one of {COLUMNS}, a device "
-            "for each column, or of 1."
-        )
-    if mesh.shape[COLUMN] not in (1, COLUMNS):
-        raise ValueError(
-            f"the mesh of {axes} has an axis {COLUMN!r} of {mesh.shape[COLUMN]}; it must be "
-            f"{COLUMNS}, a device for each column, or 1."
+            f"the mesh of {axes} has {found}; it must be {COLUMNS}, a device for each column, or 1."
         )
 
 
-def check_batch(images: jax.Array, mesh: Mesh | None) -> None:
-    """Raises a ValueError where the images cannot be divided over the mesh's axis `data`."""
-    if mesh is None:
-        return
-    count, devices = images.shape[0], mesh.shape.get(DATA, 1)
+def check_batch(images: Array, mesh: Mesh | None) -> None:
+    """Raises a ValueError if the mesh's axis `data` does not divide the images."""
+    count, devices = images.shape[0], mesh.shape.get(DATA, 1) if mesh else 1
     if count % devices:
         raise ValueError(
             f"a batch of {count} images cannot be divided over the mesh's axis {DATA!r} of "
@@ -100,21 +98,19 @@ def check_batch(images: jax.Array, mesh: Mesh | None) -> None:
         )
 
 
-def _loop(
-    layer: Callable[..., jax.Array], sees: ColumnInput, x: jax.Array, *parameters: Any
-) -> jax.Array:
+def _loop(layer: Layer, inputs: ColumnInput, x: Array, *parameters: Any) -> Array:
     own = (x.shape[-1] // COLUMNS,) * COLUMNS
-    columns = lax.split(x, own, axis=x.ndim - 1) if sees == "own" else (x,) * COLUMNS
-    maps = [layer(*of_column) for of_column in zip(columns, *parameters, strict=True)]
+    columns = lax.split(x, own, axis=x.ndim - 1) if inputs == "own" else (x,) * COLUMNS
+    maps = [layer(*column) for column in zip(columns, *parameters, strict=True)]
     return jnp.concatenate(maps, axis=-1)
 
 
-def _images(mesh: Mesh) -> PartitionSpec:
-    """What every column has: divided over `data` alone."""
+def _image_spec(mesh: Mesh) -> PartitionSpec:
+    """Returns the sharding of arrays without columns: images over `data`."""
     # Over an axis of 1 XLA would still sum gradients, each with itself.
     return PartitionSpec(DATA if mesh.shape.get(DATA, 1) > 1 else None)
 
 
-def _maps(mesh: Mesh) -> PartitionSpec:
-    """The maps of the columns: images over `data`, channels over `column`."""
-    return PartitionSpec(*_images(mesh), None, None, COLUMN)
+def _map_spec(mesh: Mesh) -> PartitionSpec:
+    """Returns the sharding of the columns' maps: images over `data`, channels over `column`."""
+    return PartitionSpec(*_image_spec(mesh), None, None, COLUMN)

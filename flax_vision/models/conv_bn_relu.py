@@ -1,59 +1,51 @@
-"""A convolution, its batch normalization, a shortcut's maps and the ReLU: one pass where they can.
+"""A convolution, batch normalization, a residual and a ReLU: in one pass where possible.
 
-By the running statistics, batch normalization multiplies each channel by a number and adds another.
-The convolution before it does both at no cost.
+With running statistics, batch normalization is one factor and one summand per channel. The
+convolution before it applies both at no cost.
 """
 
 import jax
 from flax import linen as nn
+from jax import Array
 
 from flax_vision.models.layers import BatchNorm, Conv
-from flax_vision.ops.batch_normalization import factor_and_shift
-from flax_vision.ops.convolution import convolution
-from flax_vision.ops.epilogue import finish
+from flax_vision.ops import convolution
+from flax_vision.ops.normalization import scale_and_shift
 
 
 def conv_bn_relu(
-    x: jax.Array,
-    conv: Conv,
-    norm: BatchNorm,
-    added: jax.Array | None = None,
-    relu: bool = True,
-) -> jax.Array:
-    """Returns the maps of a convolution, normalized, with others added, and rectified.
+    x: Array, conv: Conv, norm: BatchNorm, residual: Array | None = None, relu: bool = True
+) -> Array:
+    """Computes relu(norm(conv(x)) + residual).
 
     Args:
-      x: [N, H, W, C].
-      conv: the convolution, a layer of the network that calls this.
-      norm: what normalizes its maps, likewise.
-      added: [N, H', W', K], added to the normalized maps; None for none.
-      relu: makes what is then negative 0.
+      x: Images [N, H, W, C].
+      conv: Convolution, a layer of the calling model.
+      norm: Normalization of its maps, a layer of the calling model.
+      residual: Maps [N, H', W', K] to add; None for none.
+      relu: Applies a ReLU at the end.
 
     Returns:
-      [N, H', W', K].
+      Maps [N, H', W', K].
     """
-    if norm.uses_running_statistics and _have_variables(conv, norm):
+    layers = (conv, "params"), (norm, "params"), (norm, "batch_stats")
+    if norm.uses_running_statistics and all(name in layer.variables for layer, name in layers):
         with jax.named_scope(conv.name or ""):
             kernel = conv.variables["params"]["kernel"]
-            factor, bias = _factor_and_bias(conv, norm)
+            scale, bias = _fold(conv, norm)
             x, bias = nn.dtypes.promote_dtype(x, bias, dtype=conv.dtype)
-            settings = conv.stride, conv.padding, conv.groups
-            return convolution(x, kernel, *settings, factor, bias, added, relu)
-    return finish(norm(conv(x)), None, added, relu)
+            geometry = conv.stride, conv.padding, conv.groups
+            return convolution.conv(x, kernel, *geometry, scale, bias, residual, relu)
+    # Layers without variables create them here, or name the missing one.
+    return convolution.apply_epilogue(norm(conv(x)), None, residual, relu)
 
 
-def _have_variables(conv: Conv, norm: BatchNorm) -> bool:
-    """Whether there is something to fold; the layers make it, or name what is missing."""
-    names = (conv, "params"), (norm, "params"), (norm, "batch_stats")
-    return all(collection in layer.variables for layer, collection in names)
-
-
-def _factor_and_bias(conv: Conv, norm: BatchNorm) -> tuple[jax.Array, jax.Array]:
-    """Returns what a convolution without a bias is multiplied by, and what is added to it: [K]."""
+def _fold(conv: Conv, norm: BatchNorm) -> tuple[Array, Array]:
+    """Folds a normalization and the convolution's own bias into a scale [K] and a bias [K]."""
     affine, statistics = norm.variables["params"], norm.variables["batch_stats"]
-    factor, shift = factor_and_shift(
+    scale, shift = scale_and_shift(
         statistics["mean"], statistics["var"], affine["scale"], affine["bias"], norm.epsilon
     )
     if conv.use_bias:
-        shift = conv.variables["params"]["bias"] * factor + shift
-    return factor, shift
+        shift = conv.variables["params"]["bias"] * scale + shift
+    return scale, shift

@@ -1,41 +1,24 @@
 """GoogLeNet, 2014.
 
-Szegedy et al., "Going Deeper with Convolutions", arXiv 1409.4842: section 5, table 1, figure 3.
-What the paper leaves open (initialization, constants of the response normalization) follows
-Caffe's bvlc_googlenet, for which one of the authors helped.
+Szegedy et al., "Going Deeper with Convolutions", arXiv 1409.4842: section 5, table 1, figure 3. The
+paper leaves the initialization and the constants of the response normalization open. They follow
+Caffe's bvlc_googlenet, to which one of the authors contributed.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
 from jax.typing import DTypeLike
 
+from flax_vision.models import layers
 from flax_vision.models.conv_bn_relu import conv_bn_relu
-from flax_vision.models.layers import (
-    SCALED_TO_INPUTS,
-    AdaptiveAveragePool,
-    AveragePool,
-    BatchNorm,
-    Conv,
-    FullyConnected,
-    GlobalAveragePool,
-    Initializer,
-    LocalResponseNorm,
-    MaxPool,
-    check_images,
-    constant,
-    keep,
-    variance_scaling,
-)
+from flax_vision.models.layers import SCALED_TO_INPUTS, Initializer, MaxPool, sow_output
 from flax_vision.models.variant import Variant
 from flax_vision.ops.padding import Padding
-
-_HEADS = {"4a": "aux1", "4d": "aux2"}
-"""The auxiliary heads, by the module that each of them sees."""
 
 # Table 1: the kernels of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5 and pool projection. Max-pooling
 # comes before 3a, 4a and 5a.
@@ -51,34 +34,37 @@ TABLE_1 = {
     "5b": (384, 192, 384, 48, 128, 128),
 }
 
-# Of the 7x7 convolution and of the 3x3/2 pools. Figure 3 marks both S, for SAME.
+AUXILIARY_HEADS = {"4a": "aux1", "4d": "aux2"}
+"""Names of the auxiliary heads, by the inception module before each."""
+
+# Padding of the 7x7 convolution and of the 3x3/2 pools. Figure 3 marks both S, for SAME.
 PADDING: dict[str, tuple[Padding, Padding]] = {
     "same": ("SAME", "SAME"),
     "caffe": (3, "CEIL"),
     "symmetric": (3, 1),
 }
 
-# Of the kernels, and the biases of the convolutions; those of the linear layers are 0.
+# Initialization of the kernels, and the biases of the convolutions; linear layers have biases of 0.
 INITIALIZATION: dict[str, tuple[Initializer, float]] = {
-    "caffe": (variance_scaling(1.0, "fan_in", "uniform"), 0.2),
+    "caffe": (layers.variance_scaling(1.0, "fan_in", "uniform"), 0.2),
     "glorot": (SCALED_TO_INPUTS["glorot"](), 0.0),
     "he": (SCALED_TO_INPUTS["he"](), 0.0),
 }
 
-ConvUnit = Callable[..., jax.Array]
-"""Applies a convolution, what normalizes it, and its ReLU: (maps, kernels, size, name=...)."""
+ConvUnit = Callable[..., Array]
+"""Function (maps, kernels, size, name=...): a convolution with its normalization and ReLU."""
 
 
 class GoogLeNetVariant(NamedTuple):
-    """What tells the networks of this wiring apart.
+    """Differences between the three models.
 
     Attributes:
-      epsilon: of the batch normalization after each convolution; None for none, and local response
-        normalization at the two places of figure 3.
-      large: height and width of the kernels in the "5x5" branch.
-      last_pool: height and width of the windows of the pool before 5a.
-      adaptive_heads: the auxiliary heads see 4x4 means of the maps, whatever their size, instead of
-        5x5 windows with stride 3.
+      epsilon: Epsilon of the batch normalization after each convolution. None instead uses local
+        response normalization, at the two places of figure 3.
+      large: Height and width of the kernels in the "5x5" branch.
+      last_pool: Height and width of the windows of the pool before 5a.
+      adaptive_heads: Auxiliary heads take 4x4 means of maps of any size, instead of means of 5x5
+        windows with stride 3.
     """
 
     epsilon: float | None = None
@@ -91,9 +77,9 @@ class Inception(nn.Module):
     """An inception module with dimension reduction (figure 2b).
 
     Attributes:
-      kernels: a row of table 1.
-      large: height and width of the kernels in the "5x5" branch.
-      unit: applies a convolution with what belongs to it.
+      kernels: Row of table 1.
+      large: Height and width of the kernels in the "5x5" branch.
+      unit: Convolution with its normalization and ReLU.
     """
 
     kernels: tuple[int, ...]
@@ -101,7 +87,7 @@ class Inception(nn.Module):
     unit: ConvUnit
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         one, reduce3, three, reduce5, five, projection = self.kernels
         by1 = self.unit(x, one, 1, name="conv1x1")
         by3 = self.unit(x, reduce3, 1, name="conv3x3_reduce")
@@ -117,13 +103,13 @@ class AuxiliaryHead(nn.Module):
     """A classifier on the maps of 4a or 4d, for training (section 5).
 
     Attributes:
-      num_classes: classes.
-      pool: makes what the maps go through first.
-      unit: applies a convolution with what belongs to it.
-      dropout: share of the outputs of the fully connected layer that is dropped in training.
-      train: whether this is training.
-      kernel_init: of the fully connected layers.
-      dtype: type of the arithmetic.
+      num_classes: Number of classes.
+      pool: Constructor of the pooling layer.
+      unit: Convolution with its normalization and ReLU.
+      dropout: Rate of dropout after the fully connected layer.
+      train: Applies dropout.
+      kernel_init: Initializer of the fully connected layers.
+      dtype: Type of the arithmetic.
     """
 
     num_classes: int
@@ -135,42 +121,38 @@ class AuxiliaryHead(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
+        settings: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         x = self.unit(self.pool()(x), 128, 1, name="conv")
-        # On larger images than the first it is a convolution, as in section 3.2 of the VGG paper.
-        fc = FullyConnected(1024, True, self.kernel_init, dtype=self.dtype, name="fc")
-        x = nn.relu(fc(x))
+        # On images larger than the first it is a convolution, as in section 3.2 of the VGG paper.
+        x = nn.relu(layers.FullyConnected(1024, True, **settings, name="fc")(x))
         x = nn.Dropout(self.dropout, deterministic=not self.train)(x)
-        linear = nn.Dense(
-            self.num_classes, kernel_init=self.kernel_init, dtype=self.dtype, name="linear"
-        )
-        return linear(x).mean(axis=(1, 2)).astype(jnp.float32)
+        logits = nn.Dense(self.num_classes, **settings, name="linear")(x)
+        return logits.mean(axis=(1, 2)).astype(jnp.float32)
 
 
 class GoogLeNet(nn.Module):
     """GoogLeNet as published: 6,998,552 parameters, 13,378,280 with both auxiliary heads.
 
-    Takes floating-point images [N, H, W, C], in the paper 224x224 RGB of which the mean was
-    subtracted, and returns float32 logits [N, num_classes]. Intermediates: relu1, pool1, norm1,
-    relu2, norm2, pool2, 3a to 5b, pool3, pool4, pool5, and the logits of the auxiliary heads, aux1
-    and aux2. The heads are computed only where they can be seen: at `init`, in training, or where
-    `intermediates` is mutable.
+    Takes floating-point images [N, H, W, C], and returns float32 logits [N, num_classes]. The paper
+    subtracts the mean from 224x224 RGB images. Intermediates: relu1, pool1, norm1, relu2, norm2,
+    pool2, 3a to 5b, pool3, pool4, pool5, and the logits of the auxiliary heads, aux1 and aux2. The
+    heads are computed only at `init`, in training, or where `intermediates` is mutable.
 
     Attributes:
-      num_classes: classes.
-      auxiliary_heads: the two classifiers for training, on 4a and 4d.
-      stem: the first layer: a convolution, as table 1 and figure 3 have it; or depthwise and
-        pointwise, `"separable"`, the only one that has the 2.7K parameters and 34M multiply-adds of
-        table 1.
-      padding: of the first convolution and the 3x3/2 pools: figure 3's `"same"`; `"caffe"`, 3 and
-        rounding up; `"symmetric"`, 3 and 1, as PyTorch users write it.
-      conv_bias: adds biases in the convolutions.
+      num_classes: Number of classes.
+      auxiliary_heads: Adds the two classifiers for training, on 4a and 4d.
+      stem: First layer: a convolution, as in table 1 and figure 3; or `"separable"`, depthwise and
+        pointwise, the only one with the 2.7K parameters and 34M multiply-adds of table 1.
+      padding: Padding of the first convolution and the 3x3/2 pools: figure 3's `"same"`; `"caffe"`,
+        3 and rounding up; `"symmetric"`, 3 and 1, as PyTorch users write it.
+      conv_bias: Adds biases in the convolutions.
       initialization: `"caffe"` for U(-a, a), a = sqrt(3 / inputs), and biases of 0.2; `"glorot"` or
         `"he"` with biases of 0.
-      dropout: share of the last layer's inputs that is dropped.
-      auxiliary_dropout: the same in the auxiliary heads.
-      wiring: what tells `googlenet_bn` and `googlenet_torchvision` apart.
-      dtype: type of the arithmetic; parameters and statistics are float32.
+      dropout: Rate of dropout before the last layer.
+      auxiliary_dropout: Rate of dropout in the auxiliary heads.
+      variant: Differences between this model, `googlenet_bn` and `googlenet_torchvision`.
+      dtype: Type of the arithmetic; parameters and statistics are float32.
     """
 
     num_classes: int = 1000
@@ -181,52 +163,50 @@ class GoogLeNet(nn.Module):
     initialization: Literal["caffe", "glorot", "he"] = "caffe"
     dropout: float = 0.4
     auxiliary_dropout: float = 0.7
-    wiring: GoogLeNetVariant = GoogLeNetVariant()
+    variant: GoogLeNetVariant = GoogLeNetVariant()
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
-        seen = train or self.is_initializing() or self.is_mutable_collection("intermediates")
-        heads = _HEADS if self.auxiliary_heads and seen else {}
-        check_images(images, "GoogLeNet", self._smallest(bool(heads)))
-        unit = partial(_unit, conv=self._conv(), norm=self._norm(train))
+    def __call__(self, images: Array, *, train: bool = False) -> Array:
+        is_visible = train or self.is_initializing() or self.is_mutable_collection("intermediates")
+        heads = AUXILIARY_HEADS if self.auxiliary_heads and is_visible else {}
+        layers.check_images(images, "GoogLeNet", self._min_size(bool(heads)))
+        unit = partial(_conv_unit, conv=self._conv(), norm=self._norm(train))
         x = self._stem(images, unit)
         for name, kernels in TABLE_1.items():
             if name == "4a":
-                x = keep(self, "pool3", self._pool(x))
+                x = sow_output(self, "pool3", self._pool(x))
             if name == "5a":
-                x = keep(self, "pool4", self._pool(x, self.wiring.last_pool))
-            inception = Inception(kernels, self.wiring.large, unit, name=f"inception_{name}")
-            x = keep(self, name, inception(x))
+                x = sow_output(self, "pool4", self._pool(x, self.variant.last_pool))
+            inception = Inception(kernels, self.variant.large, unit, name=f"inception_{name}")
+            x = sow_output(self, name, inception(x))
             if name in heads:
-                keep(self, heads[name], self._head(name, unit, train)(x))
-        x = keep(self, "pool5", GlobalAveragePool()(x))
+                sow_output(self, heads[name], self._head(name, unit, train)(x))
+        x = sow_output(self, "pool5", layers.GlobalAveragePool()(x))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         init, _ = INITIALIZATION[self.initialization]
         linear = nn.Dense(self.num_classes, kernel_init=init, dtype=self.dtype, name="linear")
         return linear(x[:, 0, 0]).astype(jnp.float32)
 
-    def _stem(self, images: jax.Array, unit: ConvUnit) -> jax.Array:
-        """The rows of table 1 before 3a."""
+    def _stem(self, images: Array, unit: ConvUnit) -> Array:
+        """Applies the rows of table 1 before 3a."""
         x, size = images, 7
-        padding, _ = PADDING[self.padding]
-        settings: dict[str, Any] = {"stride": 2, "padding": padding}
+        geometry: dict[str, Any] = {"stride": 2, "padding": PADDING[self.padding][0]}
         if self.stem == "separable":
-            conv, c = self._conv(), images.shape[-1]
-            depthwise = conv(8 * c, 7, groups=c, use_bias=False, name="conv1_depthwise", **settings)
-            x, size, settings = depthwise(images), 1, {}
-        x = keep(self, "relu1", unit(x, 64, size, name="conv1", **settings))
-        x = self._normalize("norm1", keep(self, "pool1", self._pool(x)))
+            channels = images.shape[-1]
+            conv = partial(self._conv(), groups=channels, use_bias=False, name="conv1_depthwise")
+            x, size, geometry = conv(8 * channels, 7, **geometry)(images), 1, {}
+        x = sow_output(self, "relu1", unit(x, 64, size, name="conv1", **geometry))
+        x = self._normalize("norm1", sow_output(self, "pool1", self._pool(x)))
         x = unit(x, 64, 1, name="conv2_reduce")
-        x = keep(self, "relu2", unit(x, 192, 3, padding=1, name="conv2"))
-        return keep(self, "pool2", self._pool(self._normalize("norm2", x)))
+        x = sow_output(self, "relu2", unit(x, 192, 3, padding=1, name="conv2"))
+        return sow_output(self, "pool2", self._pool(self._normalize("norm2", x)))
 
     def _head(self, name: str, unit: ConvUnit, train: bool) -> AuxiliaryHead:
-        adaptive = self.wiring.adaptive_heads
-        pool = partial(AdaptiveAveragePool, 4) if adaptive else partial(AveragePool, 5, 3)
+        adaptive, means = partial(layers.AdaptiveAveragePool, 4), partial(layers.AveragePool, 5, 3)
         return AuxiliaryHead(
             self.num_classes,
-            pool,
+            adaptive if self.variant.adaptive_heads else means,
             unit,
             self.auxiliary_dropout,
             train,
@@ -235,79 +215,73 @@ class GoogLeNet(nn.Module):
             name=f"auxiliary_{name}",
         )
 
-    def _pool(self, x: jax.Array, size: int = 3) -> jax.Array:
-        _, padding = PADDING[self.padding]
-        return MaxPool(size, 2, padding)(x)
+    def _pool(self, x: Array, size: int = 3) -> Array:
+        return MaxPool(size, 2, PADDING[self.padding][1])(x)
 
-    def _normalize(self, name: str, x: jax.Array) -> jax.Array:
-        if self.wiring.epsilon is not None:
+    def _normalize(self, name: str, x: Array) -> Array:
+        if self.variant.epsilon is not None:
             return x
-        return keep(self, name, LocalResponseNorm(k=1.0, alpha=1e-4 / 5)(x))
+        return sow_output(self, name, layers.LocalResponseNorm(k=1.0, alpha=1e-4 / 5)(x))
 
-    def _conv(self) -> Callable[..., Conv]:
+    def _conv(self) -> Callable[..., layers.Conv]:
         init, bias = INITIALIZATION[self.initialization]
-        return partial(
-            Conv,
-            use_bias=self.conv_bias,
-            kernel_init=init,
-            bias_init=constant(bias),
-            dtype=self.dtype,
-        )
+        biases: dict[str, Any] = {"use_bias": self.conv_bias, "bias_init": layers.constant(bias)}
+        return partial(layers.Conv, kernel_init=init, dtype=self.dtype, **biases)
 
-    def _norm(self, train: bool) -> Callable[..., BatchNorm] | None:
-        epsilon = self.wiring.epsilon
-        if epsilon is None:
+    def _norm(self, train: bool) -> Callable[..., layers.BatchNorm] | None:
+        if self.variant.epsilon is None:
             return None
-        return partial(BatchNorm, use_running_average=not train, epsilon=epsilon, dtype=self.dtype)
+        norm = partial(layers.BatchNorm, epsilon=self.variant.epsilon, dtype=self.dtype)
+        return partial(norm, use_running_average=not train)
 
-    def _smallest(self, heads: bool) -> int:
-        """The size of images of which each pool has a window left."""
+    def _min_size(self, heads: bool) -> int:
+        """Returns the smallest image size that leaves each pool a window."""
         if self.padding != "caffe":
             return 65 if heads else 1
-        if self.wiring.adaptive_heads:
+        if self.variant.adaptive_heads:
             return 15
         return 79 if heads else 31
 
 
-def _unit(
-    x: jax.Array,
+def _conv_unit(
+    x: Array,
     kernels: int,
     size: int,
     *,
     name: str,
-    conv: Callable[..., Conv],
-    norm: Callable[..., BatchNorm] | None,
-    **settings: Any,
-) -> jax.Array:
-    layer = conv(kernels, size, relu=norm is None, name=name, **settings)
+    conv: Callable[..., layers.Conv],
+    norm: Callable[..., layers.BatchNorm] | None,
+    **geometry: Any,
+) -> Array:
+    layer = conv(kernels, size, relu=norm is None, name=name, **geometry)
     return layer(x) if norm is None else conv_bn_relu(x, layer, norm(name=f"{name}_bn"))
 
 
-def auxiliary_logits(intermediates: Mapping[str, Any]) -> list[jax.Array]:
-    """Returns what the auxiliary heads gave, float32 [N, classes] each; none for other networks.
+def auxiliary_logits(intermediates: Mapping[str, Any]) -> list[Array]:
+    """Returns the logits of the auxiliary heads, float32 [N, classes] each; [] for other models.
 
     Args:
-      intermediates: the collection of that name, as `apply` returns it.
+      intermediates: Collection `intermediates`, as `apply` returns it.
     """
-    return [logits for name in _HEADS.values() for logits in intermediates.get(name, ())]
+    return [logits for name in AUXILIARY_HEADS.values() for logits in intermediates.get(name, ())]
 
 
 MODELS = {
-    "googlenet": Variant(GoogLeNet, fixed={"conv_bias": True, "wiring": GoogLeNetVariant()}),
-    # The same wiring with batch normalization instead of response normalization.
+    "googlenet": Variant(GoogLeNet, fixed={"conv_bias": True, "variant": GoogLeNetVariant()}),
+    # Batch normalization instead of response normalization.
     "googlenet_bn": Variant(
         GoogLeNet,
-        fixed={"wiring": GoogLeNetVariant(epsilon=1e-5)},
+        fixed={"variant": GoogLeNetVariant(epsilon=1e-5)},
         defaults={"auxiliary_heads": False, "initialization": "he"},
     ),
-    # torchvision's, whose "5x5" branch is 3x3 and whose last pool is 2x2.
+    # torchvision's: the "5x5" branch is 3x3, and the last pool 2x2.
     "googlenet_torchvision": Variant(
         GoogLeNet,
         fixed={
             "stem": "conv",
             "padding": "caffe",
             "conv_bias": False,
-            "wiring": GoogLeNetVariant(epsilon=1e-3, large=3, last_pool=2, adaptive_heads=True),
+            "variant": GoogLeNetVariant(epsilon=1e-3, large=3, last_pool=2, adaptive_heads=True),
         },
         defaults={"initialization": "he", "dropout": 0.2},
     ),

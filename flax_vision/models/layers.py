@@ -1,21 +1,20 @@
-"""Layers that the papers share, and what every network does with its images and outputs."""
+"""Layers that the papers share, and helpers for a model's inputs and outputs."""
 
 from collections.abc import Callable
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
 from jax.typing import DTypeLike
 
 from flax_vision.ops import pooling
-from flax_vision.ops.batch_normalization import batch_statistics, normalize
-from flax_vision.ops.convolution import convolution
+from flax_vision.ops.convolution import conv
+from flax_vision.ops.normalization import batch_statistics, local_response_norm, normalize
 from flax_vision.ops.padding import Padding
-from flax_vision.ops.response_normalization import local_response_normalization
 
-Initializer = Callable[..., jax.Array]
-Layer = Callable[..., jax.Array]
+Initializer = Callable[..., Array]
+Layer = Callable[..., Array]
 
 normal = nn.initializers.normal
 constant = nn.initializers.constant
@@ -33,13 +32,13 @@ class Conv(nn.Module):
     """A convolution with square kernels: kernel [size, size, C / groups, features], bias.
 
     Attributes:
-      features: kernels, and so channels of the output.
-      size: height and width of each kernel.
-      stride: between two windows, in pixels.
-      padding: zeros around the image, see `ops.padding`.
-      groups: into which the channels are divided.
-      use_bias: adds a number to each channel.
-      relu: makes negative outputs 0: the layer's ReLU.
+      features: Number of kernels, and of output channels.
+      size: Height and width of each kernel.
+      stride: Distance between two windows, in pixels.
+      padding: Zeros around the images, see `ops.padding`.
+      groups: Number of groups of channels.
+      use_bias: Adds a bias to each channel.
+      relu: Applies a ReLU at the end.
     """
 
     features: int
@@ -54,27 +53,25 @@ class Conv(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = None
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return convolution(
-            x, kernel, self.stride, self.padding, self.groups, bias=bias, relu=self.relu
-        )
+        return conv(x, kernel, self.stride, self.padding, self.groups, bias=bias, relu=self.relu)
 
 
 class FullyConnected(nn.Module):
-    """A layer whose units see the whole of the maps: kernel [H, W, C, features], bias.
+    """A layer whose units see the whole maps: kernel [H, W, C, features], bias.
 
     Its first application fixes the height and width of the maps. It is the convolution of VGG's
-    section 3.2, so that on larger maps the same parameters give a map of outputs.
+    section 3.2: on larger maps the same parameters give a map of outputs.
 
     Attributes:
-      features: units.
-      fully_convolutional: allows maps that are larger than the kernel.
+      features: Number of units.
+      fully_convolutional: Allows maps larger than the kernel.
     """
 
     features: int
@@ -84,33 +81,33 @@ class FullyConnected(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        size = map_size(self, x, self.fully_convolutional)
+    def __call__(self, x: Array) -> Array:
+        size = fixed_map_size(self, x, self.fully_convolutional)
         shape = (*size, x.shape[-1], self.features)
-        kernel = self.param("kernel", as_matrix(self.kernel_init), shape, jnp.float32)
+        kernel = self.param("kernel", init_as_matrix(self.kernel_init), shape, jnp.float32)
         bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return convolution(x, kernel, bias=bias)
+        return conv(x, kernel, bias=bias)
 
 
 class MaxPool(nn.Module):
-    """The largest value in each window: see `ops.pooling`.
+    """The maximum of each window: see `ops.pooling`.
 
     Attributes:
-      size: height and width of the window.
-      stride: between two windows, in pixels.
-      padding: of the image; what is padded never wins.
-      each: makes the layer one of columns, see `models.columns`; None where there are none.
+      size: Height and width of the window.
+      stride: Distance between two windows, in pixels.
+      padding: Padding of the images; it never wins.
+      map_columns: Function that applies a layer to each column, see `models.columns`.
     """
 
     size: int
     stride: int
     padding: Padding = "VALID"
-    each: Callable[[Layer], Layer] | None = None
+    map_columns: Callable[[Layer], Layer] | None = None
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         pool = partial(pooling.max_pool, size=self.size, stride=self.stride, padding=self.padding)
-        return self.each(pool)(x) if self.each else pool(x)
+        return self.map_columns(pool)(x) if self.map_columns else pool(x)
 
 
 class AveragePool(nn.Module):
@@ -119,59 +116,57 @@ class AveragePool(nn.Module):
     size: int
     stride: int
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         return pooling.average_pool(x, self.size, self.stride)
 
 
 class AdaptiveAveragePool(nn.Module):
-    """The means of size x size windows that cover the image, as PyTorch spreads them."""
+    """The means of size x size windows that cover the images, spread as in PyTorch."""
 
     size: int
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         return pooling.adaptive_average_pool(x, self.size)
 
 
 class GlobalAveragePool(nn.Module):
     """The mean of each map: [N, H, W, C] to [N, 1, 1, C]."""
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         return x.mean(axis=(1, 2), keepdims=True)
 
 
 class LocalResponseNorm(nn.Module):
-    """Division by a power of the sum of squares of five neighboring channels.
-
-    See `ops.response_normalization`.
+    """Local response normalization over five neighboring channels: see `ops.normalization`.
 
     Attributes:
-      k: constant beside the sum.
-      alpha: factor of each term of the sum.
-      each: has each column its own sums, see `models.columns`; None for one over all channels.
+      k: Constant beside the sum.
+      alpha: Factor of each term of the sum.
+      map_columns: Function that applies a layer to each column, see `models.columns`; None sums
+        over the channels of all columns.
     """
 
     k: float = 2.0
     alpha: float = 1e-4
-    each: Callable[[Layer], Layer] | None = None
+    map_columns: Callable[[Layer], Layer] | None = None
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        norm = partial(local_response_normalization, k=self.k, alpha=self.alpha)
-        return self.each(norm)(x) if self.each else norm(x)
+    def __call__(self, x: Array) -> Array:
+        norm = partial(local_response_norm, k=self.k, alpha=self.alpha)
+        return self.map_columns(norm)(x) if self.map_columns else norm(x)
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization, computed in float32 at least: see `ops.batch_normalization`.
+    """Batch normalization, computed in float32 at least: see `ops.normalization`.
 
-    The running statistics keep 0.9 of what they were at each step, PyTorch's momentum of 0.1; the
-    variance among them is that of the batch, where PyTorch takes n / (n - 1) times that. They stay
-    what they are, and are used in training too, where the collection `frozen` has an entry
-    `statistics` for the layer.
+    The running statistics keep 0.9 of their value at each step, as PyTorch's do with momentum 0.1.
+    Their variance is the batch's, where PyTorch takes n / (n - 1) of it. A layer with an entry
+    `statistics` in the collection `frozen` does not update them, and uses them in training too.
 
     Attributes:
-      use_running_average: normalizes by the running statistics, instead of by the batch's.
-      epsilon: added to the variance.
-      momentum: what the running statistics keep of themselves.
-      dtype: type of what it returns.
+      use_running_average: Normalizes by the running statistics, instead of the batch's.
+      epsilon: Summand of the variance.
+      momentum: Share of the running statistics that each step keeps.
+      dtype: Type of the result.
     """
 
     use_running_average: bool
@@ -180,7 +175,7 @@ class BatchNorm(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         channels = x.shape[-1:]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
@@ -190,27 +185,27 @@ class BatchNorm(nn.Module):
         if not self.uses_running_statistics:
             mean, variance = batch_statistics(x)
             if not self.is_initializing():
-                running_mean.value = self._updated(running_mean.value, mean)
-                running_var.value = self._updated(running_var.value, variance)
+                running_mean.value = self._update(running_mean.value, mean)
+                running_var.value = self._update(running_var.value, variance)
         return normalize(x, mean, variance, scale, bias, self.epsilon).astype(self.dtype)
 
     @property
     def uses_running_statistics(self) -> bool:
-        """Whether it normalizes by these, in a test or because it is frozen."""
+        """Tells whether the layer normalizes by them: in evaluation, or because it is frozen."""
         return self.use_running_average or self.has_variable("frozen", "statistics")
 
-    def _updated(self, running: jax.Array, new: jax.Array) -> jax.Array:
+    def _update(self, running: Array, new: Array) -> Array:
         return self.momentum * running + (1 - self.momentum) * new
 
 
-def as_matrix(kernel_init: Initializer) -> Initializer:
-    """Returns the initialiser of a fully connected layer's kernel [..., H, W, C, K].
+def init_as_matrix(kernel_init: Initializer) -> Initializer:
+    """Returns the initializer of a fully connected layer's kernel [..., H, W, C, K].
 
-    To it the kernel is a matrix: every unit has H W C inputs, and every input K units, where in a
-    convolution it would have H W K.
+    It initializes a matrix, where each unit has H W C inputs and each input K outputs. As a
+    convolution, the kernel would have H W K outputs.
     """
 
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+    def init(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         *columns, height, width, channels, units = shape
         matrix = (*columns, height * width * channels, units)
         return kernel_init(key, matrix, dtype).reshape(shape)
@@ -218,52 +213,50 @@ def as_matrix(kernel_init: Initializer) -> Initializer:
     return init
 
 
-def map_size(layer: nn.Module, x: jax.Array, fully_convolutional: bool) -> tuple[int, int]:
-    """Returns the height and width of the maps that a fully connected layer was initialized for.
+def fixed_map_size(layer: nn.Module, x: Array, fully_convolutional: bool) -> tuple[int, int]:
+    """Returns the height and width of the maps that fixed a fully connected layer's kernel.
 
     Args:
-      layer: has, once it is initialized, a parameter `kernel` [..., H, W, C, K].
-      x: [N, H, W, C]; what the layer is applied to, and initialized for.
-      fully_convolutional: allows x to be larger.
+      layer: Layer with a parameter `kernel` [..., H, W, C, K], once it is initialized.
+      x: Maps [N, H, W, C], the layer's input.
+      fully_convolutional: Allows larger maps.
 
     Raises:
-      ValueError: x has another size than the kernel, or a smaller one where it may be larger.
+      ValueError: The maps have another size, or are smaller where they may be larger.
     """
-    now: tuple[int, int] = x.shape[1:3]  # type: ignore[assignment]
+    height, width = x.shape[1:3]
     if not layer.has_variable("params", "kernel"):
-        return now
+        return height, width
     fixed: tuple[int, int] = layer.get_variable("params", "kernel").shape[-4:-2]
-    if now == fixed or (fully_convolutional and now[0] >= fixed[0] and now[1] >= fixed[1]):
+    is_larger = height >= fixed[0] and width >= fixed[1]
+    if (height, width) == fixed or (fully_convolutional and is_larger):
         return fixed
-    way_out = (
-        "larger ones to the same network with fully_convolutional=True, which takes the same "
-        "parameters"
-    )
+    larger = "larger ones" if fully_convolutional else "larger ones with fully_convolutional=True"
     raise ValueError(
         f"{layer.name} was initialized for maps of {fixed[0]}x{fixed[1]}, and these images make "
-        f"maps of {now[0]}x{now[1]}. Give images of the size that the network was initialized "
-        f"for, or {'larger ones' if fully_convolutional else way_out}."
+        f"maps of {height}x{width}; give images of the size at initialization, or {larger}, "
+        "which takes the same parameters."
     )
 
 
-def check_images(images: jax.Array, network: str, smallest: int) -> None:
+def check_images(images: Array, model: str, min_size: int) -> None:
     """Raises a ValueError unless `images` are floating-point [N, H, W, C] and large enough.
 
     Args:
-      images: what the network was given.
-      network: its name, for the message.
-      smallest: height and width that it needs.
+      images: Input of the model.
+      model: Name of the model, for the message.
+      min_size: Smallest height and width.
     """
     given = f"{images.dtype}[{','.join(map(str, images.shape))}]"
     if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(
-            f"{network} takes floating-point images [N, H, W, C], preprocessed; not {given}."
+            f"{model} takes floating-point images [N, H, W, C], preprocessed; not {given}."
         )
-    if min(images.shape[1:3]) < smallest:
-        raise ValueError(f"{network} takes images of at least {smallest}x{smallest}; not {given}.")
+    if min(images.shape[1:3]) < min_size:
+        raise ValueError(f"{model} takes images of at least {min_size}x{min_size}; not {given}.")
 
 
-def keep(network: nn.Module, name: str, x: jax.Array) -> jax.Array:
-    """Returns x, having put it into the collection `intermediates` of the network."""
-    network.sow("intermediates", name, x)
+def sow_output(model: nn.Module, name: str, x: Array) -> Array:
+    """Stores `x` in the collection `intermediates` of a model, and returns it."""
+    model.sow("intermediates", name, x)
     return x

@@ -20,16 +20,16 @@ _DIGITS = """
 
 
 def digit_codes(num_classes: int) -> np.ndarray:
-    """Returns the stylised 7x12 bitmaps of the digits (section II.B, figure 3).
+    """Returns the stylized 7x12 bitmaps of the digits (section II.B, figure 3).
 
     Args:
-      num_classes: how many of the ten to return, from 0 on.
+      num_classes: Number of codes to return, for the digits from 0 on.
 
     Returns:
       int8 [num_classes, 84], row by row, each component -1 or 1.
 
     Raises:
-      ValueError: there are more classes than digits.
+      ValueError: There are more classes than digits.
     """
     if num_classes > 10:
         raise ValueError(

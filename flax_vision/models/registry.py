@@ -1,4 +1,4 @@
-"""Every network by its name."""
+"""All models by name."""
 
 import dataclasses
 import fnmatch
@@ -17,17 +17,25 @@ from flax_vision.models.variant import Variant
 from flax_vision.runtime.mesh import COLUMN
 
 _DTYPES = ("bfloat16", "float16", "float32")
-_FAMILIES = (lenet, alexnet, vgg, googlenet, resnet)
-_MODELS: dict[str, Variant] = {
-    name: variant for family in _FAMILIES for name, variant in family.MODELS.items()
-}
+_MODELS: dict[str, Variant] = (
+    lenet.MODELS | alexnet.MODELS | vgg.MODELS | googlenet.MODELS | resnet.MODELS
+)
+
+FREE_OPTIONS = (
+    *("initialization", "dropout", "auxiliary_dropout", "dtype", "fully_convolutional"),
+    *("auxiliary_heads", "codes"),
+)
+"""Options that may differ between two models with the same parameters.
+
+They do not change the meaning of the parameters, or belong to heads, which may be replaced.
+"""
 
 
 def list_models(pattern: str | None = None) -> list[str]:
-    """Returns the sorted names of all networks, or of those that match a shell-style pattern.
+    """Returns the sorted names of all models, or of those that match a shell-style pattern.
 
     Args:
-      pattern: for example `"lenet5*"`; None for all.
+      pattern: Pattern such as `"lenet5*"`; None for all.
     """
     return sorted(fnmatch.filter(_MODELS, pattern) if pattern else _MODELS)
 
@@ -35,20 +43,21 @@ def list_models(pattern: str | None = None) -> list[str]:
 def create_model(
     name: str, *, num_classes: int | None = None, mesh: Mesh | None = None, **options: Any
 ) -> nn.Module:
-    """Returns the network `name` as a linen module.
+    """Returns the model `name` as a linen module.
 
     Its `init(key, images)` and `apply(variables, images, train=False)` take float32 images
     [N, H, W, C]; `apply` returns float32 logits [N, num_classes].
 
     Args:
-      name: one of `list_models()`.
-      num_classes: how many classes; None for the number in the paper.
-      mesh: of devices; an axis `column` of 2 has each column of `alexnet` run on its own, other
-        networks take one whose axis is 1 or missing, which changes nothing. None for one device.
-      **options: the network's other options, by the names in `model_options(name)`.
+      name: Name from `list_models()`.
+      num_classes: Number of classes; None for the paper's.
+      mesh: Mesh of devices; None for one device. An axis `column` of 2 runs each column of
+        `alexnet` on its own device. Other models ignore a mesh, whose axis `column` must be 1 or
+        missing.
+      **options: Other options of the model, see `model_options(name)`.
 
     Raises:
-      UserError: a name, an option or a value that does not exist, with the nearest that does.
+      UserError: A name, an option or a value does not exist; the nearest valid one is offered.
     """
     valid = model_options(name)
     for option, value in options.items():
@@ -65,40 +74,32 @@ def create_model(
         _check_mesh(name, mesh)
         if _has_columns(variant):
             options["mesh"] = mesh
-    return variant.network(**{**variant.defaults, **options, **variant.fixed})
+    return variant.model_class(**{**variant.defaults, **options, **variant.fixed})
 
 
 def model_options(name: str) -> dict[str, Any]:
-    """Returns the options of the network `name`, with their defaults.
+    """Returns the options of the model `name`, with their defaults.
 
-    `num_classes` and `mesh`, which `create_model` takes by themselves, are not among them.
+    `num_classes` and `mesh` are separate arguments of `create_model`, and not among them.
 
     Raises:
-      UserError: there is no such network.
+      UserError: There is no such model.
     """
     variant = find_variant(name)
-    module = variant.network(**variant.defaults)
+    module = variant.model_class(**variant.defaults)
     hidden = {"parent", "name", "num_classes", "mesh", *variant.fixed}
     fields = [f.name for f in dataclasses.fields(module) if f.init and f.name not in hidden]
     return {field: getattr(module, field) for field in fields}
 
 
-FREE_OPTIONS = (
-    *("initialization", "dropout", "auxiliary_dropout", "dtype", "fully_convolutional"),
-    *("auxiliary_heads", "codes"),
-)
-"""Options in which two networks with the same parameters may differ, for they compute the same from
-them; or that are of heads, which may be others."""
-
-
 def differing_options(
     one: Mapping[str, Any], other: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Any]]:
-    """Returns, of the options that both have, those by which the same parameters mean two networks.
+    """Returns the options by which the same parameters mean two different models.
 
     Args:
-      one: of one network, or what its name fixes.
-      other: of the other.
+      one: Options of one model, or the attributes that its name fixes.
+      other: The same for another model; options that only one has are ignored.
     """
     return {
         key: (one[key], value)
@@ -108,24 +109,23 @@ def differing_options(
 
 
 def find_variant(name: str) -> Variant:
-    """Returns what the network `name` is made of.
+    """Returns the definition of the model `name`.
 
     Raises:
-      UserError: there is no such network.
+      UserError: There is no such model.
     """
     if name not in _MODELS:
-        raise unknown("network", name, _MODELS)
+        raise unknown("model", name, _MODELS)
     return _MODELS[name]
 
 
 def _check_value(name: str, option: str, value: Any) -> None:
-    """Raises a UserError where `value` is not of the type that the network declares."""
-    hint = typing.get_type_hints(_MODELS[name].network)[option]
-    if option == "dtype" and _dtype_name(value) not in _DTYPES:
-        raise unknown(f"dtype of {name}", value, _DTYPES)
-    if typing.get_origin(hint) is Literal:
-        if value not in typing.get_args(hint):
-            raise unknown(f"{option} of {name}", value, typing.get_args(hint))
+    """Raises a UserError unless `value` has the type that the model declares."""
+    hint = typing.get_type_hints(_MODELS[name].model_class)[option]
+    valid = _DTYPES if option == "dtype" else typing.get_args(hint)
+    if option == "dtype" or typing.get_origin(hint) is Literal:
+        if (_dtype_name(value) if option == "dtype" else value) not in valid:
+            raise unknown(f"{option} of {name}", value, valid)
     elif hint is bool and not isinstance(value, bool):
         raise UserError(f"{option} of {name} is {value!r}; it must be True or False.")
     elif hint is float and (isinstance(value, bool) or not isinstance(value, int | float)):
@@ -135,11 +135,11 @@ def _check_value(name: str, option: str, value: Any) -> None:
 
 
 def _has_columns(variant: Variant) -> bool:
-    return hasattr(variant.network, "column_layers")
+    return hasattr(variant.model_class, "column_layers")
 
 
 def _check_mesh(name: str, mesh: Any) -> None:
-    """Raises a UserError where `mesh` is none, or divides columns that the network has not."""
+    """Raises a UserError unless `mesh` is a mesh that the model can run on."""
     if not isinstance(mesh, Mesh):
         raise UserError(f"mesh of {name} is {mesh!r}; give one such as make_mesh(data=2).")
     size = mesh.shape.get(COLUMN, 1)
@@ -147,7 +147,7 @@ def _check_mesh(name: str, mesh: Any) -> None:
         valid = ", ".join(key for key, variant in _MODELS.items() if _has_columns(variant))
         raise UserError(
             f"the mesh's axis {COLUMN!r} is {size}, and {name} has no columns; give it 1, or "
-            f"choose a network that has them: {valid}."
+            f"choose a model with columns: {valid}."
         )
 
 

@@ -8,21 +8,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
 from jax.typing import DTypeLike
 
+from flax_vision.models import layers
 from flax_vision.models.conv_bn_relu import conv_bn_relu
-from flax_vision.models.layers import (
-    SCALED_TO_INPUTS,
-    BatchNorm,
-    Conv,
-    GlobalAveragePool,
-    MaxPool,
-    check_images,
-    keep,
-)
+from flax_vision.models.layers import SCALED_TO_INPUTS, BatchNorm, Conv, sow_output
 from flax_vision.models.variant import Variant
 from flax_vision.ops.padding import Padding
 
@@ -35,22 +28,22 @@ TABLE_1 = {
     152: ((3, 8, 36, 3), True),
 }
 
-# The paper does not say how pool1 is padded. The authors' Caffe models round up; torchvision pads
-# by one on every side. Both give 56x56.
+# The paper does not specify the padding of pool1. The authors' Caffe models round up; torchvision
+# pads by one on every side. Both give 56x56.
 STEM_POOL: dict[str, Padding] = {"caffe": "CEIL", "torch": 1}
 
 Shortcut = Literal["A", "B", "C"]
 
 
 class Block(nn.Module):
-    """What the two building blocks of figure 5 share: the shortcut beside their layers.
+    """The shortcut that both building blocks of figure 5 share.
 
     Attributes:
-      width: kernels of the 3x3 convolutions.
-      stride: of the block.
+      width: Number of kernels of the 3x3 convolutions.
+      stride: Stride of the block.
       shortcut: A, zeros for new channels; B, a projection where the shape changes; C, always.
-      conv: makes a convolution.
-      norm: makes a batch normalization.
+      conv: Constructor of a convolution.
+      norm: Constructor of a batch normalization.
     """
 
     width: int
@@ -59,12 +52,11 @@ class Block(nn.Module):
     conv: Callable[..., Conv]
     norm: Callable[..., BatchNorm]
 
-    def _shortcut(self, x: jax.Array, channels: int) -> jax.Array:
+    def _shortcut(self, x: Array, channels: int) -> Array:
         changes = self.stride > 1 or x.shape[-1] != channels
         if self.shortcut == "C" or (self.shortcut == "B" and changes):
             projection = self.conv(channels, 1, stride=self.stride, name="projection")
-            norm = self.norm(name="projection_bn")
-            return conv_bn_relu(x, projection, norm, relu=False)
+            return conv_bn_relu(x, projection, self.norm(name="projection_bn"), relu=False)
         x = x[:, :: self.stride, :: self.stride]
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
 
@@ -73,25 +65,25 @@ class BasicBlock(Block):
     """Two 3x3 convolutions (figure 5, left)."""
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         conv1 = self.conv(self.width, 3, stride=self.stride, padding=1, name="conv1")
         y = conv_bn_relu(x, conv1, self.norm(name="bn1"))
         conv2 = self.conv(self.width, 3, padding=1, name="conv2")
         shortcut = self._shortcut(x, self.width)
-        return conv_bn_relu(y, conv2, self.norm(name="bn2"), shortcut)
+        return conv_bn_relu(y, conv2, self.norm(name="bn2"), residual=shortcut)
 
 
 class Bottleneck(Block):
     """1x1, 3x3 and 1x1 convolutions, the last with four times the kernels (figure 5, right).
 
     Attributes:
-      stride_in: the convolution that has the stride, `"1x1"` for the first or `"3x3"`.
+      stride_in: Convolution with the stride: `"1x1"` for the first, or `"3x3"`.
     """
 
     stride_in: str = "1x1"
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         first, second = (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)
         conv1 = self.conv(self.width, 1, stride=first, name="conv1")
         y = conv_bn_relu(x, conv1, self.norm(name="bn1"))
@@ -99,27 +91,27 @@ class Bottleneck(Block):
         y = conv_bn_relu(y, conv2, self.norm(name="bn2"))
         conv3 = self.conv(4 * self.width, 1, name="conv3")
         shortcut = self._shortcut(x, 4 * self.width)
-        return conv_bn_relu(y, conv3, self.norm(name="bn3"), shortcut)
+        return conv_bn_relu(y, conv3, self.norm(name="bn3"), residual=shortcut)
 
 
 class ResNet(nn.Module):
-    """A network of table 1.
+    """A model of table 1.
 
-    Takes floating-point images [N, H, W, C], in the paper 224x224 of which the mean image was
-    subtracted, and returns float32 logits [N, num_classes]. Intermediates: relu1, pool1, conv2_x to
-    conv5_x, pool5.
+    Takes floating-point images [N, H, W, C], and returns float32 logits [N, num_classes]. The paper
+    subtracts the mean image from 224x224 images. Intermediates: relu1, pool1, conv2_x to conv5_x,
+    pool5.
 
     Attributes:
-      depth: of table 1.
-      num_classes: classes.
-      shortcut: where a block changes the shape: A, zeros for the new channels; B, a projection; C,
-        a projection in every block (section 4.1). Table 2 has A for 18 and 34, table 3 all three
-        for 34 and B for the deeper ones.
-      stem_pool: padding of pool1, see `STEM_POOL`.
-      stride_in: the convolution of a bottleneck that has the stride: the first 1x1, the only one
-        that has the paper's multiply-adds, or the 3x3, known as v1.5.
-      initialization: of the kernels; `"he"` is the paper's (section 3.4).
-      dtype: type of the arithmetic; parameters and statistics are float32.
+      depth: Depth, a key of table 1.
+      num_classes: Number of classes.
+      shortcut: Shortcut of a block that changes the shape: A, zeros for the new channels; B, a
+        projection; C, a projection in every block (section 4.1). Table 2 has A for 18 and 34, table
+        3 all three for 34 and B for the deeper ones.
+      stem_pool: Padding of pool1, see `STEM_POOL`.
+      stride_in: Convolution of a bottleneck with the stride: the first 1x1, the only one with the
+        paper's multiply-adds, or the 3x3, known as v1.5.
+      initialization: Initialization of the kernels; `"he"` is the paper's (section 3.4).
+      dtype: Type of the arithmetic; parameters and statistics are float32.
     """
 
     depth: int = 50
@@ -131,32 +123,31 @@ class ResNet(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
-        check_images(images, "ResNet", smallest=3 if self.stem_pool == "caffe" else 1)
-        conv, norm = _layers(self.initialization, train, self.dtype)
+    def __call__(self, images: Array, *, train: bool = False) -> Array:
+        layers.check_images(images, "ResNet", min_size=3 if self.stem_pool == "caffe" else 1)
+        conv, norm = _constructors(self, train)
         conv1 = conv(64, 7, stride=2, padding=3, name="conv1")
-        x = keep(self, "relu1", conv_bn_relu(images, conv1, norm(name="bn1")))
-        x = keep(self, "pool1", MaxPool(3, 2, STEM_POOL[self.stem_pool])(x))
+        x = sow_output(self, "relu1", conv_bn_relu(images, conv1, norm(name="bn1")))
+        x = sow_output(self, "pool1", layers.MaxPool(3, 2, STEM_POOL[self.stem_pool])(x))
         blocks, bottleneck = TABLE_1[self.depth]
         block = partial(Bottleneck, stride_in=self.stride_in) if bottleneck else BasicBlock
-        make = partial(block, shortcut=self.shortcut, conv=conv, norm=norm)
-        x = _stages(self, x, 64, blocks, make)
-        return _classifier(self, x)
+        make_block = partial(block, shortcut=self.shortcut, conv=conv, norm=norm)
+        return _classify(self, _apply_stages(self, x, 64, blocks, make_block))
 
 
 class CifarResNet(nn.Module):
-    """A network of section 4.2 for 32x32 images: 6n + 2 layers of 3x3 convolutions.
+    """A model of section 4.2 for 32x32 images: 6n + 2 layers of 3x3 convolutions.
 
-    Takes floating-point images [N, H, W, C], in the paper 32x32 of which the mean image was
-    subtracted, and returns float32 logits [N, num_classes]. Intermediates: relu1, conv2_x to
-    conv4_x (the stages of 32x32, 16x16 and 8x8), pool5.
+    Takes floating-point images [N, H, W, C], and returns float32 logits [N, num_classes]. The paper
+    subtracts the mean image from 32x32 images. Intermediates: relu1, conv2_x to conv4_x (the stages
+    of 32x32, 16x16 and 8x8), pool5.
 
     Attributes:
-      n: blocks in each of the three stages.
-      num_classes: classes.
-      shortcut: as in `ResNet`; A is the paper's.
-      initialization: of the kernels; `"he"` is the paper's.
-      dtype: type of the arithmetic; parameters and statistics are float32.
+      n: Number of blocks in each of the three stages.
+      num_classes: Number of classes.
+      shortcut: Shortcut as in `ResNet`; A is the paper's.
+      initialization: Initialization of the kernels; `"he"` is the paper's.
+      dtype: Type of the arithmetic; parameters and statistics are float32.
     """
 
     n: int = 3
@@ -166,60 +157,56 @@ class CifarResNet(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
-        check_images(images, "ResNet", smallest=1)
-        conv, norm = _layers(self.initialization, train, self.dtype)
+    def __call__(self, images: Array, *, train: bool = False) -> Array:
+        layers.check_images(images, "ResNet", min_size=1)
+        conv, norm = _constructors(self, train)
         conv1 = conv(16, 3, padding=1, name="conv1")
-        x = keep(self, "relu1", conv_bn_relu(images, conv1, norm(name="bn1")))
-        make = partial(BasicBlock, shortcut=self.shortcut, conv=conv, norm=norm)
-        x = _stages(self, x, 16, (self.n,) * 3, make)
-        return _classifier(self, x)
+        x = sow_output(self, "relu1", conv_bn_relu(images, conv1, norm(name="bn1")))
+        make_block = partial(BasicBlock, shortcut=self.shortcut, conv=conv, norm=norm)
+        return _classify(self, _apply_stages(self, x, 16, (self.n,) * 3, make_block))
 
 
-def _layers(
-    initialization: str, train: bool, dtype: DTypeLike
+def _constructors(
+    model: ResNet | CifarResNet, train: bool
 ) -> tuple[Callable[..., Conv], Callable[..., BatchNorm]]:
-    init = SCALED_TO_INPUTS[initialization]()
-    conv = partial(Conv, use_bias=False, kernel_init=init, dtype=dtype)
-    return conv, partial(BatchNorm, use_running_average=not train, dtype=dtype)
+    init = SCALED_TO_INPUTS[model.initialization]()
+    conv = partial(Conv, use_bias=False, kernel_init=init, dtype=model.dtype)
+    return conv, partial(BatchNorm, use_running_average=not train, dtype=model.dtype)
 
 
-def _stages(
-    network: nn.Module,
-    x: jax.Array,
+def _apply_stages(
+    model: nn.Module,
+    x: Array,
     width: int,
     blocks: tuple[int, ...],
-    make: Callable[..., Block],
-) -> jax.Array:
+    make_block: Callable[..., Block],
+) -> Array:
     """Applies conv2_x and so on, each but the first with half the size and twice the width."""
     for stage, count in enumerate(blocks, 2):
         for i in range(1, count + 1):
             stride = 2 if i == 1 and stage > 2 else 1
-            x = make(width, stride, name=f"conv{stage}_{i}")(x)
-        x = keep(network, f"conv{stage}_x", x)
+            x = make_block(width, stride, name=f"conv{stage}_{i}")(x)
+        x = sow_output(model, f"conv{stage}_x", x)
         width *= 2
     return x
 
 
-def _classifier(network: ResNet | CifarResNet, x: jax.Array) -> jax.Array:
-    x = keep(network, "pool5", GlobalAveragePool()(x))
-    init = SCALED_TO_INPUTS[network.initialization]()
-    fc = nn.Dense(network.num_classes, kernel_init=init, dtype=network.dtype, name="fc")
+def _classify(model: ResNet | CifarResNet, x: Array) -> Array:
+    x = sow_output(model, "pool5", layers.GlobalAveragePool()(x))
+    init = SCALED_TO_INPUTS[model.initialization]()
+    fc = nn.Dense(model.num_classes, kernel_init=init, dtype=model.dtype, name="fc")
     return fc(x[:, 0, 0]).astype(jnp.float32)
 
 
-_V1_5 = {"stem_pool": "torch"}
+def _variants() -> dict[str, Variant]:
+    variants = {}
+    for depth in TABLE_1:
+        original, v1_5 = {"depth": depth, "stride_in": "1x1"}, {"depth": depth, "stride_in": "3x3"}
+        variants[f"resnet{depth}"] = Variant(ResNet, original)
+        variants[f"resnet{depth}_v1_5"] = Variant(ResNet, v1_5, {"stem_pool": "torch"})
+    for n in (3, 5, 7, 9, 18, 200):
+        variants[f"resnet{6 * n + 2}"] = Variant(CifarResNet, {"n": n}, image_shape=(32, 32, 3))
+    return variants
 
-MODELS = {
-    **{
-        f"resnet{depth}": Variant(ResNet, {"depth": depth, "stride_in": "1x1"}) for depth in TABLE_1
-    },
-    **{
-        f"resnet{depth}_v1_5": Variant(ResNet, {"depth": depth, "stride_in": "3x3"}, _V1_5)
-        for depth in TABLE_1
-    },
-    **{
-        f"resnet{6 * n + 2}": Variant(CifarResNet, {"n": n}, image_shape=(32, 32, 3))
-        for n in (3, 5, 7, 9, 18, 200)
-    },
-}
+
+MODELS = _variants()

@@ -1,4 +1,4 @@
-"""A network as its paper's table, read from the module itself without compiling anything."""
+"""A model as its paper's table, read from the module without compiling anything."""
 
 import math
 import re
@@ -18,12 +18,12 @@ class Row:
     """A row of the table.
 
     Attributes:
-      layer: name of the layer, or what it does where it has no parameters.
-      kernels: size, stride and number of its kernels or windows; a line a building block.
-      output: shape of what it returns for one image, the channels of all columns together.
-      parameters: trainable parameters.
-      multiply_adds: of its convolutions and fully connected layers, for one image.
-      modules: names of the network's modules that it is made of.
+      layer: Name of the layer, or its kind if it has no parameters.
+      kernels: Size, stride and number of its kernels or windows; one line per building block.
+      output: Shape of its output for one image, the channels of all columns together.
+      parameters: Number of trainable parameters.
+      multiply_adds: Multiply-adds of its convolutions and fully connected layers for one image.
+      modules: Names of the model's modules in this row.
     """
 
     layer: str
@@ -45,19 +45,19 @@ class Row:
 
     @property
     def is_auxiliary(self) -> bool:
-        """Whether it belongs to a classifier that is for training only."""
+        """Tells whether the row is a classifier for training only."""
         return self.layer.startswith("auxiliary")
 
 
 @dataclass(frozen=True)
 class _Call:
-    """A module that was applied, and what came out.
+    """One application of a module.
 
     Attributes:
-      module: the module.
-      path: of the module in the network.
-      output: shape of what it returned for one image, the channels of all columns together.
-      kernel: values in its own kernel, 0 if it has none.
+      module: Module that was applied.
+      path: Path of the module in the model.
+      output: Shape of its output for one image, the channels of all columns together.
+      kernel: Number of values in its own kernel, 0 without one.
     """
 
     module: nn.Module
@@ -67,19 +67,19 @@ class _Call:
 
     @property
     def multiply_adds(self) -> int:
-        """A kernel is used once at each position of the output."""
+        """Multiply-adds of the kernel, which is used once at each position of the output."""
         return math.prod(self.output[:-1]) * self.kernel
 
 
 def summarize(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Row]:
-    """Returns the rows of the network's table, from its first layer to its last.
+    """Returns the rows of the model's table, from its first layer to its last.
 
     Args:
-      model: the network.
-      image_shape: height, width and channels of the images.
+      model: Model to summarize.
+      image_shape: Height, width and channels of the images.
 
     Raises:
-      UserError: the network cannot take such images.
+      UserError: The model cannot take such images.
     """
     calls: list[_Call] = []
     images = jax.ShapeDtypeStruct((1, *image_shape), "float32")
@@ -94,20 +94,17 @@ def summarize(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Row]:
         layers[-1].append(call)
         if len(call.path) == 1:
             layers.append([])
-    stages = groupby(layers[:-1], _stage)
-    return [_row(name, list(members), params) for name, members in stages]
+    return [_row(name, list(stage), params) for name, stage in groupby(layers[:-1], _row_name)]
 
 
 def totals(rows: list[Row]) -> list[Row]:
-    """Returns the sum of the rows, and that without auxiliary classifiers if there are any."""
+    """Returns the sum of the rows, and the sum without auxiliary classifiers if there are any."""
     main = [row for row in rows if not row.is_auxiliary]
-    sums = [_sum("total", rows)]
-    return sums if len(main) == len(rows) else [*sums, _sum("without auxiliary heads", main)]
-
-
-def _sum(name: str, rows: list[Row]) -> Row:
-    parameters = sum(row.parameters for row in rows)
-    return Row(name, (), (), parameters, sum(row.multiply_adds for row in rows))
+    sums = {"total": rows} | ({} if len(main) == len(rows) else {"without auxiliary heads": main})
+    return [
+        Row(name, (), (), sum(r.parameters for r in of), sum(r.multiply_adds for r in of))
+        for name, of in sums.items()
+    ]
 
 
 def _recorder(calls: list[_Call]) -> Callable[..., Any]:
@@ -127,8 +124,8 @@ def _recorder(calls: list[_Call]) -> Callable[..., Any]:
     return record
 
 
-def _stage(layer: list[_Call]) -> str:
-    """Returns the name of a layer's row: the blocks conv2_1, conv2_2 and so on make conv2_x."""
+def _row_name(layer: list[_Call]) -> str:
+    """Returns the name of a layer's row: the blocks conv2_1, conv2_2 and so on are conv2_x."""
     name = layer[-1].path[0]
     return re.sub(r"_\d+$", "_x", name) if len(layer) > 1 else name
 
@@ -137,11 +134,11 @@ def _row(name: str, layers: list[list[_Call]], params: Mapping[str, Any]) -> Row
     last = layers[-1][-1]
     modules = tuple(layer[-1].path[0] for layer in layers)
     leaves = jax.tree.leaves([params.get(module) for module in modules])
-    # Flax names a layer that we did not name after its class.
+    # Flax names a layer without a name after its class.
     automatic = re.fullmatch(rf"{type(last.module).__name__}_\d+", name)
     return Row(
         layer=_kind(last.module) if automatic else name,
-        kernels=_lines([_kernels(layer) for layer in layers]),
+        kernels=_merge_repeats([_layer_kernels(layer) for layer in layers]),
         output=last.output,
         parameters=sum(leaf.size for leaf in leaves),
         multiply_adds=sum(call.multiply_adds for layer in layers for call in layer),
@@ -149,23 +146,23 @@ def _row(name: str, layers: list[list[_Call]], params: Mapping[str, Any]) -> Row
     )
 
 
-def _lines(blocks: list[str]) -> tuple[str, ...]:
+def _merge_repeats(blocks: list[str]) -> tuple[str, ...]:
     """Returns one line for each run of equal blocks."""
     runs = [(text, len(list(members))) for text, members in groupby(blocks)]
     return tuple(text if count == 1 else f"[{text}] x {count}" for text, count in runs if text)
 
 
-def _kernels(layer: list[_Call]) -> str:
+def _layer_kernels(layer: list[_Call]) -> str:
     """Returns the kernels of a layer's parts, the shortcut's last."""
-    return ", ".join(filter(None, map(_kernel, sorted(layer, key=_is_shortcut))))
+    return ", ".join(filter(None, map(_kernels, sorted(layer, key=_is_shortcut))))
 
 
 def _is_shortcut(call: _Call) -> bool:
     return call.path[-1] == "projection"
 
 
-def _kernel(call: _Call) -> str:
-    """Returns for example `3x3/2 64` for 64 kernels of 3x3 with stride 2."""
+def _kernels(call: _Call) -> str:
+    """Describes a module's kernels, for example `3x3/2 64` for 64 of 3x3 with stride 2."""
     module = call.module
     if isinstance(module, nn.Dropout):
         return f"{module.rate:.0%}"

@@ -1,4 +1,4 @@
-"""What a name stands for."""
+"""A model's name, as a module class with fixed attributes and defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ from flax import linen as nn
 
 @dataclass(frozen=True)
 class Variant:
-    """A network under a name of its own.
+    """A named model.
 
     Attributes:
-      network: the module's class; its attributes are the options.
-      fixed: attributes that make it this network, and are no options.
-      defaults: options that it sets otherwise than the class.
-      image_shape: height, width and channels of the images in its paper.
+      model_class: Module class; its attributes are the options.
+      fixed: Attributes that define this model, and are no options.
+      defaults: Options with other defaults than the class.
+      image_shape: Height, width and channels of the images in its paper.
     """
 
-    network: type[nn.Module]
+    model_class: type[nn.Module]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     image_shape: tuple[int, int, int] = (224, 224, 3)

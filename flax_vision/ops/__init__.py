@@ -1,5 +1,4 @@
-"""Convolution, pooling and normalization: the plain form and the fast one of each.
+"""Convolution, pooling and normalization: readable reference operations.
 
-The plain forms say what is computed, and are what GPUs and TPUs get: XLA lowers them well there.
-The fast forms give the same numbers on a CPU, where it does not.
+On a CPU, `backend` replaces some of them by the kernels in `ops/cpu`, which XLA runs faster there.
 """

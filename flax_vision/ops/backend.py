@@ -1,27 +1,57 @@
-"""Where the choice between the plain and the fast forms is made."""
+"""The one place that chooses between the reference operations and the CPU kernels.
 
-from collections.abc import Iterator
+The library works without the folder `ops/cpu` once `use_cpu_kernels` returns False.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 
-_plain = ContextVar("flax_vision_plain_forms", default=False)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_reference_only = ContextVar("flax_vision_reference_only", default=False)
 
 
 def use_cpu_kernels() -> bool:
-    """Whether the default backend is one on which the fast forms are the faster ones: a CPU."""
-    return not _plain.get() and jax.default_backend() == "cpu"
+    """Tells whether the CPU kernels are used: on a CPU, outside `reference_ops`."""
+    return not _reference_only.get() and jax.default_backend() == "cpu"
+
+
+def with_cpu_kernel(reference: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Lets the function of the same name in `ops/cpu` replace an operation on CPUs."""
+
+    @functools.wraps(reference)
+    def chosen(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        function = _cpu_kernel(reference.__name__) if use_cpu_kernels() else reference
+        return function(*args, **kwargs)
+
+    return chosen
 
 
 @contextmanager
 def reference_ops() -> Iterator[None]:
-    """Has what is traced meanwhile be made of JAX's own operations, for programs that leave here.
+    """Traces the reference operations only, for programs that leave this machine.
 
-    What was traced before stays as it is: trace a new function.
+    Functions that were traced earlier keep their kernels, so trace a new function.
     """
-    before = _plain.set(True)
+    token = _reference_only.set(True)
     try:
         yield
     finally:
-        _plain.reset(before)
+        _reference_only.reset(token)
+
+
+def describe() -> str:
+    """Returns one line about the implementation of convolutions."""
+    return _cpu_kernel("describe")() if use_cpu_kernels() else "convolutions: XLA"
+
+
+def _cpu_kernel(name: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(import_module("flax_vision.ops.cpu"), name)
+    return function

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from flax_vision.runtime.regular_files import read_regular
+from flax_vision.runtime.files import read_regular
 
 FILE = "sha256.json"
 """Name of the file with the checksums."""

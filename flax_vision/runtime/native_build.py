@@ -49,7 +49,7 @@ def invalid_reason(path: Path) -> str | None:
     return None
 
 
-def keep(built: Path, path: Path) -> None:
+def install(built: Path, path: Path) -> None:
     """Installs a compiled library at a path atomically; other processes may do the same.
 
     Raises:

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict, config_flags
 
 from flax_vision.errors import UserError
 from flax_vision.models.registry import model_options
-from flax_vision.runtime.paths import expanded_path
+from flax_vision.runtime.files import expanded_path
 from flax_vision.training.config_schema import PATH_KEYS, check, default_config, flatten, split_spec
 from flax_vision.training.renamed_keys import unknown_key
 

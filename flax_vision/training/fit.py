@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.runtime import multihost
-from flax_vision.runtime.paths import to_path
+from flax_vision.runtime.files import to_path
 from flax_vision.training.build import build_experiment
 from flax_vision.training.config_loader import check_config
 from flax_vision.training.config_schema import DATA_PATHS, flatten

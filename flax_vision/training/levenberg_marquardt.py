@@ -22,10 +22,10 @@ from flax_vision.models.lenet import (
     LeNet5,
     RadialBasis,
     dense_from_links,
-    extend,
+    pad_to_field,
     scaled_tanh,
 )
-from flax_vision.ops.convolution import convolution
+from flax_vision.ops.convolution import conv
 from flax_vision.ops.pooling import sum_pool
 from flax_vision.training.losses import Loss
 
@@ -48,11 +48,11 @@ class _Layer(NamedTuple):
 
 
 def _convolve(params: Any, x: jax.Array) -> jax.Array:
-    return convolution(x, params["kernel"], bias=params["bias"])
+    return conv(x, params["kernel"], bias=params["bias"])
 
 
 def _convolve_links(params: Any, x: jax.Array) -> jax.Array:
-    return convolution(x, dense_from_links(params["kernel"], TABLE_I), bias=params["bias"])
+    return conv(x, dense_from_links(params["kernel"], TABLE_I), bias=params["bias"])
 
 
 def _scale(params: Any, x: jax.Array) -> jax.Array:
@@ -87,7 +87,7 @@ def make_curvature(model: LeNet5, loss: Loss) -> Curvature:
     output = RadialBasis(CODES[model.codes](model.num_classes))
 
     def curvature(params: Any, images: jax.Array, labels: jax.Array) -> Any:
-        x = extend(images, model.background)
+        x = pad_to_field(images, model.background)
         forward = []
         for layer in _LAYERS:
             sums = layer.weighted_sums(params.get(layer.name), x)

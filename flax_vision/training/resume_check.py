@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flax_vision.errors import UserError
-from flax_vision.runtime.paths import normalized_path
+from flax_vision.runtime.files import normalized_path
 from flax_vision.text import counted
 from flax_vision.training.config_schema import DATA_PATHS, INIT_FROM, default_config, flatten
 from flax_vision.training.schedules import INDEPENDENT_OF_EPOCHS

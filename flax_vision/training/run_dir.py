@@ -10,7 +10,7 @@ from flax_vision.data import fingerprint
 from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.runtime import multihost
-from flax_vision.runtime.paths import normalized_path
+from flax_vision.runtime.files import normalized_path
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.training.config_schema import DATA_PATHS, INIT_FROM, flatten
 from flax_vision.training.finished_run import missing_records, read_finished

@@ -11,7 +11,7 @@ import filelock
 
 from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
-from flax_vision.runtime.regular_files import read_regular
+from flax_vision.runtime.files import read_regular
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.training.config_schema import INIT_FROM
 from flax_vision.training.launches import describe_launch

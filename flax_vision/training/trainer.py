@@ -17,7 +17,7 @@ from flax_vision.data.dataset import Dataset
 from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches
-from flax_vision.ops.cpu import onednn_library
+from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
 from flax_vision.training.build import Experiment
 from flax_vision.training.checkpoints import Checkpoints
@@ -81,7 +81,7 @@ class Trainer:
             self._checkpoints.set_aside_after(self._step, display.warning)
             display.line(f"going on from step {self._step:,}")
         self.directory.start(experiment.metadata, self._history)
-        hardware = f"{onednn_library.describe()}; {environment.describe()}"
+        hardware = f"{backend.describe()}; {environment.describe()}"
         for line in (experiment.summary(), *experiment.notes, hardware):
             display.line(line)
         if self._partitioner.mesh.size > 1:

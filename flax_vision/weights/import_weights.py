@@ -12,7 +12,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from flax_vision.errors import UserError
-from flax_vision.runtime.paths import to_path
+from flax_vision.runtime.files import to_path
 from flax_vision.text import listed, nfc
 from flax_vision.weights import saved_model
 from flax_vision.weights.array_tree import check_finite

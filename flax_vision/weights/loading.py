@@ -8,7 +8,7 @@ from typing import Any
 from flax import linen as nn
 
 from flax_vision.errors import UserError
-from flax_vision.runtime.paths import to_path
+from flax_vision.runtime.files import to_path
 from flax_vision.weights import saved_model
 from flax_vision.weights.run_checkpoints import (
     Checkpoint,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 import msgspec
 
 from flax_vision.errors import UserError
-from flax_vision.runtime.regular_files import read_regular
+from flax_vision.runtime.files import read_regular
 
 CONFIG = "config.json"
 LAUNCHES = "launches.json"

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 
 from flax_vision.errors import UserError
 from flax_vision.runtime.checksums import ChecksumError, check_checksums, write_checksums
-from flax_vision.runtime.regular_files import read_regular
+from flax_vision.runtime.files import read_regular
 from flax_vision.text import counted
 from flax_vision.weights import array_tree
 from flax_vision.weights.array_tree import check_finite, shape_differences

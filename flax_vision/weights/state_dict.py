@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from flax_vision.errors import UserError
-from flax_vision.runtime.regular_files import irregular_reason
+from flax_vision.runtime.files import irregular_reason
 
 _SUFFIXES = (".safetensors", ".pth", ".pt")
 

@@ -8,8 +8,8 @@ from flax_vision.analysis.report.writer import write_report
 from flax_vision.cli import arguments, main
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
+from flax_vision.runtime.files import expanded_path
 from flax_vision.runtime.mesh import make_mesh
-from flax_vision.runtime.paths import expanded_path
 from flax_vision.weights.export import export
 from flax_vision.weights.import_weights import import_weights
 

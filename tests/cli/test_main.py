@@ -103,8 +103,8 @@ def test_summary_on_emulated_devices():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("models vgg", "no network matches 'vgg'; valid: alexnet"),
-        ("summary vgg17", "unknown network 'vgg17'; did you mean 'vgg19'?"),
+        ("models vgg", "no model matches 'vgg'; valid: alexnet"),
+        ("summary vgg17", "unknown model 'vgg17'; did you mean 'vgg19'?"),
         ("summary vgg16 --image-size 31", "at least 32x32"),
         (
             "summary vgg16 --image-size big",
@@ -171,7 +171,7 @@ def test_bench_as_a_table(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["lenet6"], ["unknown network", "lenet6", "lenet5"]),
+        (["lenet6"], ["unknown model", "lenet6", "lenet5"]),
         (["lenet5", "--options", "bakground=0"], ["bakground", "background"]),
         (["lenet5", "--options", "name=vgg16"], ["name", "NAME"]),
         (["vgg16", "--image-size", "16"], ["32x32", "16"]),

@@ -75,7 +75,7 @@ def fails(capsys, tmp_path, monkeypatch):
         ),
         ([f"--config={LENET5}", "--coordinator=a:1"], "--num-processes and --process-id must"),
         ([f"--config={LENET5}", "--config.mesh.column=2"], "lenet5 has no columns"),
-        ([f"--config={LENET5}", "--config.model.name=vgg61"], "unknown network 'vgg61'"),
+        ([f"--config={LENET5}", "--config.model.name=vgg61"], "unknown model 'vgg61'"),
         ([f"--config={LENET5}", "--config.model.codes=ascii"], "codes of lenet5 'ascii'"),
         ([f"--config={LENET5}", "--config.epochs=100000000"], "give at most 19,173,961 epochs"),
         (

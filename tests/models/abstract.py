@@ -1,4 +1,4 @@
-"""Networks without numbers: shapes of parameters and outputs, at once and without memory."""
+"""Abstract models: shapes of parameters and outputs, at once and without memory."""
 
 from functools import cache
 
@@ -14,7 +14,7 @@ from flax_vision.models.summary import summarize
 
 
 def quick_key(seed: int = 0) -> jax.Array:
-    """Returns a key whose generator compiles at once; the default one takes a second a shape."""
+    """Returns a key with a fast generator; the default one compiles a second per shape."""
     return jax.random.key(seed, impl="unsafe_rbg")
 
 
@@ -29,13 +29,13 @@ def abstract_images(name, batch=1, size=None):
 
 @cache
 def abstract_variables(name, size=None, **options):
-    """Shapes of the variables of a network."""
+    """Returns the shapes of a model's variables."""
     init = fv.create_model(name, **options).init
     return jax.eval_shape(init, jax.random.key(0), abstract_images(name, size=size))
 
 
 def abstract_apply(model, variables, images, train=False):
-    """Shapes of the logits and of the updated collections."""
+    """Returns the shapes of the logits and of the updated collections."""
 
     def apply(variables, images):
         return model.apply(
@@ -51,7 +51,7 @@ def abstract_apply(model, variables, images, train=False):
 
 @cache
 def abstract_intermediates(name, size=None, train=False, **options):
-    """Shapes of the intermediates for one image, by name, without the axis of images."""
+    """Returns the shapes of the intermediates by name, without the image axis."""
     model = fv.create_model(name, **options)
     images = abstract_images(name, size=size)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
@@ -61,13 +61,13 @@ def abstract_intermediates(name, size=None, train=False, **options):
 
 @cache
 def rows_of(name, **options):
-    """The rows of a network's table by the name of the layer."""
+    """Returns the rows of a model's table by layer."""
     rows = summarize(fv.create_model(name, **options), find_variant(name).image_shape)
     return {row.layer: row for row in rows}
 
 
 def initial_params(name, size, *layers, **options):
-    """The initial parameters of some layers and every bias, without the time of the others."""
+    """Computes the initial parameters of some layers and every bias, and skips the others."""
     model = fv.create_model(name, **options)
     images = jnp.zeros((1, size, size, find_variant(name).image_shape[2]))
 
@@ -79,7 +79,7 @@ def initial_params(name, size, *layers, **options):
 
 
 def lively_variables(model, images):
-    """Parameters that keep every layer alive, in less time than their initialization takes."""
+    """Draws parameters that keep every layer alive, faster than their initialization."""
     random = np.random.default_rng(0)
 
     def draw(path, leaf):
@@ -94,7 +94,7 @@ def lively_variables(model, images):
 
 
 def dropouts(name, train, **options):
-    """The rate of each dropout that is at work, after the name of the layer before it."""
+    """Returns the layer before each active dropout, and its rate."""
     model, found, last = fv.create_model(name, **options), [], [""]
 
     def record(method, args, kwargs, context):

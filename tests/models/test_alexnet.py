@@ -71,14 +71,14 @@ def test_columns_are_not_a_grouped_convolution(variables):
     model, images = fv.create_model("alexnet"), abstract_images("alexnet")
     jaxpr = jax.make_jaxpr(model.apply)(variables, images)
     groups = [
-        eqn.params.get("feature_group_count", 1)  # oneDNN's has no groups
+        eqn.params.get("feature_group_count", 1)  # our primitive has no groups
         for eqn in jaxpr.eqns
         if "conv" in eqn.primitive.name
     ]
     assert groups == [1] * 10
 
 
-def test_padding_of_224_is_not_reached_with_227():
+def test_227_pixels_do_not_reach_the_padding_of_224():
     for size in (224, 227):
         assert abstract_intermediates("alexnet", size=size)["relu1"] == (55, 55, 96)
         assert count(abstract_variables("alexnet", size=size)) == 60_965_224
@@ -86,13 +86,13 @@ def test_padding_of_224_is_not_reached_with_227():
 
 @pytest.fixture(scope="module")
 def small():
-    """AlexNet for 64x64 images, and parameters with which every layer is alive."""
+    """AlexNet for 64x64 images, and parameters that keep every layer alive."""
     model = fv.create_model("alexnet", num_classes=3, lrn="paper")
     images = np.random.default_rng(0).standard_normal((2, 64, 64, 3), np.float32)
     return model, lively_variables(model, images), images
 
 
-def test_column_b_sees_column_a_from_conv3_on(small):
+def test_column_b_depends_on_column_a_from_conv3_on(small):
     model, variables, images = small
     perturbed = jax.tree.map(np.copy, variables)
     for layer in ("conv1", "conv2"):
@@ -100,21 +100,22 @@ def test_column_b_sees_column_a_from_conv3_on(small):
     apply = jax.jit(lambda v: model.apply(v, images, mutable=["intermediates"]))
     before, after = (apply(v)[1]["intermediates"] for v in (variables, perturbed))
 
-    def moved(name, column):
+    def differs(name, column):
         halves = (
-            np.split(np.asarray(kept[name][0]), 2, axis=-1)[column] for kept in (before, after)
+            np.split(np.asarray(outputs[name][0]), 2, axis=-1)[column]
+            for outputs in (before, after)
         )
         return not np.array_equal(*halves)
 
     for name in ("relu1", "norm1", "pool1", "relu2", "norm2", "pool2"):
-        assert moved(name, 0)
-        assert not moved(name, 1)
+        assert differs(name, 0)
+        assert not differs(name, 1)
     for name in ("relu3", "relu4", "relu5", "pool5", "relu6", "relu7"):
-        assert moved(name, 0)
-        assert moved(name, 1)
+        assert differs(name, 0)
+        assert differs(name, 1)
 
 
-def test_columns_have_initial_weights_of_their_own():
+def test_columns_have_different_initial_weights():
     kernels = initial_params("alexnet", 64, "conv1")["conv1"]["kernel"]
     assert not np.array_equal(kernels[0], kernels[1])
 
@@ -152,15 +153,15 @@ def test_fully_convolutional_application(name):
     np.testing.assert_allclose(
         apply(variables, small)[0], jax.jit(ordinary.apply)(variables, small), rtol=1e-4, atol=1e-5
     )
-    logits, kept = apply(variables, images)
-    scores = kept["intermediates"]["scores"][0]
+    logits, state = apply(variables, images)
+    scores = state["intermediates"]["scores"][0]
     chex.assert_shape(scores, (1, 1, 3, 3))
     assert np.ptp(scores, axis=2).min() > 1e-3
     np.testing.assert_allclose(logits, scores.mean(axis=(1, 2)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["alexnet", "alexnet_owt"])
-def test_another_size_than_at_init_offers_the_way_out(name):
+def test_error_for_another_size_than_at_init(name):
     variables = abstract_variables(name)
     model = fv.create_model(name)
     message = "fc6 was initialized for maps of 6x6, and these images make maps of 9x9.*" + (

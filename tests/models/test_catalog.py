@@ -10,12 +10,12 @@ NAMES = [
 ]
 
 
-def test_every_network_is_in_it():
+def test_catalog_has_every_model():
     assert sorted(CATALOG) == fv.list_models()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_numbers_are_those_of_the_module(name):
+def test_numbers_equal_the_modules(name):
     main = [row for row in rows_of(name).values() if not row.is_auxiliary]
     assert CATALOG[name].parameters == sum(row.parameters for row in main)
     assert CATALOG[name].multiply_adds == sum(row.multiply_adds for row in main)
@@ -26,5 +26,5 @@ def test_find():
     assert find("resnet20")["resnet20"].paper is RESNET
     assert RESNET.year == 2015
     assert find() == CATALOG
-    with pytest.raises(UserError, match="no network matches 'vgg'; valid: alexnet, alexnet_owt"):
+    with pytest.raises(UserError, match="no model matches 'vgg'; valid: alexnet, alexnet_owt"):
         find("vgg")

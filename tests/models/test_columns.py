@@ -1,4 +1,4 @@
-"""AlexNet's columns on two emulated devices against the loop on one."""
+"""AlexNet's columns on two emulated devices, against the loop on one device."""
 
 import re
 
@@ -13,12 +13,15 @@ from flax_vision.errors import UserError
 from flax_vision.models.alexnet import AlexNet
 from flax_vision.runtime.mesh import make_mesh, parameter_shardings
 
-AT = {"all-gather": ["conv3", "fc6", "fc7", "fc8"], "reduce-scatter": ["fc7", "fc6", "conv3"]}
+EXCHANGES = {
+    "all-gather": ["conv3", "fc6", "fc7", "fc8"],
+    "reduce-scatter": ["fc7", "fc6", "conv3"],
+}
 
 
 @pytest.fixture(scope="module")
 def case():
-    """A network, its parameters, and images."""
+    """A model, its parameters, and images."""
     model = fv.create_model("alexnet", num_classes=3)
     images = np.random.default_rng(0).standard_normal((2, 64, 64, 3), np.float32)
     return model, lively_variables(model, images), images
@@ -26,30 +29,30 @@ def case():
 
 def gradient_step(model, images):
     def loss(variables):
-        logits, kept = model.apply(
+        logits, updates = model.apply(
             variables,
             images,
             train=True,
             rngs={"dropout": jax.random.key(0)},
             mutable=["intermediates"],
         )
-        return (logits**2).sum(), (logits, kept)
+        return (logits**2).sum(), (logits, updates)
 
     return jax.jit(jax.grad(loss, has_aux=True))
 
 
 @pytest.fixture(scope="module")
 def split(case):
-    """The compiled step on a device for each column, and the parameters there."""
+    """The step compiled for one device per column, and the parameters there."""
     model, variables, images = case
     mesh = make_mesh(data=1, column=2)
-    placed = jax.device_put(variables, parameter_shardings(variables, mesh, AlexNet.column_layers))
-    step = gradient_step(model.clone(mesh=mesh), images).lower(placed).compile()
-    return step, placed
+    sharded = jax.device_put(variables, parameter_shardings(variables, mesh, AlexNet.column_layers))
+    step = gradient_step(model.clone(mesh=mesh), images).lower(sharded).compile()
+    return step, sharded
 
 
 def assert_close(actual, expected):
-    """Compares trees of arrays, each within 1e-5 of its largest number."""
+    """Compares trees of arrays within 1e-5 of each array's largest value."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * abs(np.asarray(other)).max())
@@ -57,8 +60,8 @@ def assert_close(actual, expected):
 
 def test_gradients_logits_and_intermediates_with_dropout(case, split):
     model, variables, images = case
-    step, placed = split
-    expected, actual = gradient_step(model, images)(variables), step(placed)
+    step, sharded = split
+    expected, actual = gradient_step(model, images)(variables), step(sharded)
     assert_close(actual, expected)
 
 
@@ -70,12 +73,12 @@ def test_devices_exchange_before_conv3_fc6_fc7_and_fc8_only(split):
         )
         if kind:
             found.setdefault(kind[1], []).append(re.search(r'op_name="([^"]*)"', line)[1])
-    assert {kind: len(places) for kind, places in found.items()} == {
-        kind: len(layers) for kind, layers in AT.items()
+    assert {kind: len(names) for kind, names in found.items()} == {
+        kind: len(layers) for kind, layers in EXCHANGES.items()
     }
-    for kind, layers in AT.items():
+    for kind, layers in EXCHANGES.items():
         for layer in layers:
-            assert any(layer in place for place in found[kind])
+            assert any(layer in name for name in found[kind])
     assert not re.search(r"(feature|batch)_group_count=(?!1\b)", split[0].as_text())
 
 
@@ -84,7 +87,7 @@ def test_each_device_has_half_of_the_column_parameters(split):
     for layer in params:
         share = 2 if layer in AlexNet.column_layers else 1
         for array in params[layer].values():
-            assert [part.data.nbytes * share for part in array.addressable_shards] == (
+            assert [shard.data.nbytes * share for shard in array.addressable_shards] == (
                 [array.nbytes] * 2
             )
 
@@ -99,7 +102,7 @@ def mesh_of(*axes):
 
 
 def test_a_mesh_without_columns():
-    with pytest.raises(ValueError, match="the mesh of data 1 has no axis 'column'; make it with"):
+    with pytest.raises(ValueError, match="the mesh of data 1 has no axis 'column'; it must be 2"):
         fv.create_model("alexnet", mesh=mesh_of("data"))
 
 
@@ -115,13 +118,13 @@ def test_sums_over_both_columns(lrn):
         fv.create_model("alexnet", lrn=lrn, mesh=make_mesh(data=1, column=2))
 
 
-def test_a_network_without_columns():
+def test_a_model_without_columns():
     with pytest.raises(UserError, match="axis 'column' is 2, and vgg16 has no columns.*: alexnet"):
         fv.create_model("vgg16", mesh=make_mesh(data=1, column=2))
     assert fv.create_model("vgg16", mesh=make_mesh(data=2)) == fv.create_model("vgg16")
 
 
-def test_what_is_no_mesh():
+def test_mesh_must_be_a_mesh():
     with pytest.raises(UserError, match="mesh of alexnet is 'column=2'; give one such as"):
         fv.create_model("alexnet", mesh="column=2")
 

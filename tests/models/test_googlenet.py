@@ -117,7 +117,7 @@ def test_the_main_network_has_57_convolutions_and_1_58_billion_multiply_adds():
     assert sum(row.multiply_adds for row in main) == 1_582_671_872
 
 
-def test_separable_stem_has_the_numbers_that_table_1_prints():
+def test_separable_stem_has_the_numbers_of_table_1():
     params = abstract_variables("googlenet", stem="separable")["params"]
     kernels = count(params["conv1_depthwise"]) + params["conv1"]["kernel"].size
     assert kernels == 2_712
@@ -177,7 +177,7 @@ def test_smaller_images_are_for_evaluation_without_heads():
         abstract_apply(model, variables, small, train=True)
 
 
-def test_heads_see_larger_images_as_convolutions():
+def test_heads_are_convolutions_on_larger_images():
     variables = abstract_variables("googlenet")
     model = fv.create_model("googlenet")
     _, updates = abstract_apply(
@@ -198,7 +198,7 @@ def test_a_head_averages_its_logits_over_larger_images():
     np.testing.assert_allclose(logits[0], (logits[1] + logits[2]) / 2, rtol=1e-4, atol=1e-3)
 
 
-def test_heads_keep_their_statistics_in_training_even_if_nobody_sees_their_logits():
+def test_heads_update_their_statistics_in_training_even_if_their_logits_are_unused():
     variables = abstract_variables("googlenet_torchvision")
     model, images = fv.create_model("googlenet_torchvision"), abstract_images("googlenet")
 

@@ -8,7 +8,7 @@ import pytest
 from abstract import abstract_apply, abstract_images, abstract_variables, dropouts, quick_key
 
 import flax_vision as fv
-from flax_vision.models.columns import in_each_column
+from flax_vision.models.columns import map_columns
 from flax_vision.models.layers import (
     SCALED_TO_INPUTS,
     BatchNorm,
@@ -16,7 +16,7 @@ from flax_vision.models.layers import (
     FullyConnected,
     LocalResponseNorm,
     MaxPool,
-    as_matrix,
+    init_as_matrix,
 )
 
 NETWORKS = [
@@ -105,12 +105,12 @@ def test_rate_of_dropout_is_an_option(name):
     assert rates == {0.25}
 
 
-def test_scales_of_a_fully_connected_layer_are_those_of_a_matrix():
+def test_a_fully_connected_layer_is_initialized_as_a_matrix():
     def init(key, shape, dtype):
         assert shape == (2, 3 * 4 * 5, 6)
         return jnp.arange(720, dtype=dtype).reshape(shape)
 
-    kernel = as_matrix(init)(None, (2, 3, 4, 5, 6), jnp.float32)
+    kernel = init_as_matrix(init)(None, (2, 3, 4, 5, 6), jnp.float32)
     np.testing.assert_array_equal(kernel.ravel(), np.arange(720))
 
 
@@ -136,13 +136,13 @@ def test_maps_of_a_fully_connected_layer_have_a_height_and_a_width(size, dense):
             jax.eval_shape(layer.apply, variables, maps)
 
 
-def test_layers_without_parameters_take_columns():
+def test_layers_without_parameters_map_columns():
     a, b = jnp.ones((1, 5, 5, 6)), 2 * jnp.ones((1, 5, 5, 6))
-    each = partial(in_each_column, mesh=None)
+    own = partial(map_columns, mesh=None)
     for layer in (partial(MaxPool, 3, 2), LocalResponseNorm):
-        columns = layer(each=each).apply({}, jnp.concatenate([a, b], axis=-1))
-        of_each = [layer().apply({}, column) for column in (a, b)]
-        chex.assert_trees_all_equal(columns, jnp.concatenate(of_each, axis=-1))
+        columns = layer(map_columns=own).apply({}, jnp.concatenate([a, b], axis=-1))
+        expected = [layer().apply({}, column) for column in (a, b)]
+        chex.assert_trees_all_equal(columns, jnp.concatenate(expected, axis=-1))
 
 
 def test_convolution_without_bias():

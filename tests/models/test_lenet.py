@@ -15,7 +15,7 @@ from flax_vision.models.lenet import (
     LeNet5,
     PartialConvolution,
     Subsampling,
-    extend,
+    pad_to_field,
     scaled_tanh,
 )
 from flax_vision.models.lenet_codes import digit_codes, random_codes
@@ -39,11 +39,11 @@ def variables():
 
 @pytest.fixture(scope="module")
 def outputs(variables):
-    """The output of every layer, the extended input first."""
+    """Outputs of every layer, the padded input first."""
     apply = jax.jit(partial(fv.create_model("lenet5").apply, mutable=["intermediates"]))
     logits, updates = apply(variables, IMAGES)
-    kept = {layer: updates["intermediates"][layer.lower()][0] for layer, *_ in LAYERS}
-    return {"INPUT": extend(IMAGES, -0.1), **kept, "OUT": -logits}
+    layers = {layer: updates["intermediates"][layer.lower()][0] for layer, *_ in LAYERS}
+    return {"INPUT": pad_to_field(IMAGES, -0.1), **layers, "OUT": -logits}
 
 
 def links(layer: str, outputs, variables) -> int:
@@ -102,17 +102,17 @@ def test_table_i_has_the_papers_columns():
     assert TABLE_I.sum(axis=1).tolist() == [10] * 6
 
 
-def test_c3_sees_only_the_maps_of_table_i(variables, outputs):
+def test_c3_depends_only_on_the_maps_of_table_i(variables, outputs):
     params = {"params": variables["params"]["C3"]}
     before = PartialConvolution(TABLE_I).apply(params, outputs["S2"])
     for source in range(6):
         changed = outputs["S2"].at[..., source].add(1.0)
         after = PartialConvolution(TABLE_I).apply(params, changed)
-        moved = np.any(np.asarray(after != before), axis=(0, 1, 2))
-        np.testing.assert_array_equal(moved, TABLE_I[source])
+        differs = np.any(np.asarray(after != before), axis=(0, 1, 2))
+        np.testing.assert_array_equal(differs, TABLE_I[source])
 
 
-def test_squash():
+def test_scaled_tanh():
     np.testing.assert_allclose(
         scaled_tanh(jnp.array([1.0, -1.0])), [0.9999973, -0.9999973], rtol=1e-6
     )
@@ -198,8 +198,8 @@ def test_more_classes_than_digits_need_random_codes():
     assert set(np.unique(random_codes(47))) == {-1, 1}
 
 
-def test_images_are_extended_with_background():
-    field = extend(jnp.ones((1, 28, 28, 1)), -0.1)
+def test_images_are_padded_with_background():
+    field = pad_to_field(jnp.ones((1, 28, 28, 1)), -0.1)
     chex.assert_shape(field, (1, 32, 32, 1))
     total = np.asarray(field, np.float64).sum()
     assert total == pytest.approx(28 * 28 - 0.1 * (32 * 32 - 28 * 28))
@@ -232,6 +232,6 @@ def test_bfloat16_arithmetic_with_float32_parameters(name):
         (np.zeros((1, 28, 28, 1), np.uint8), "floating-point.*uint8"),
     ],
 )
-def test_images_that_it_cannot_take(images, message):
+def test_errors_for_images(images, message):
     with pytest.raises(ValueError, match=message):
         fv.create_model("lenet5").init(quick_key(), images)

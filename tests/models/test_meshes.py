@@ -1,4 +1,4 @@
-"""AlexNet's training on meshes of four emulated devices against that on one."""
+"""AlexNet's training on meshes of four emulated devices, against one device."""
 
 import jax
 import numpy as np
@@ -12,28 +12,28 @@ from flax_vision.models import alexnet
 from flax_vision.runtime.mesh import make_mesh, parameter_shardings
 
 STEPS, BATCH, SIZE, CLASSES = 10, 4, 67, 5
-# So small that ten steps do not carry the sums that are rounded in another order over the edge of a
-# ReLU or of a maximum, from where on two runs differ by more than by rounding.
+# A small rate: otherwise ten steps carry sums that round differently over the edge of a ReLU or a
+# maximum, and from there on two runs differ by more than rounding.
 RATE = 1e-3
 
 
 @pytest.fixture(scope="module", autouse=True)
 def fewer_units():
-    """The columns are what is tested, not their width."""
+    """Narrows the columns, whose width does not matter here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alexnet, "UNITS", 128)
+        patch.setattr(alexnet, "FC_UNITS", 128)
         yield
 
 
 @pytest.fixture(scope="module")
 def params():
-    return lively_variables(network(), images_and_labels(0)[0])["params"]
+    return lively_variables(make_model(), images_and_labels(0)[0])["params"]
 
 
 @pytest.fixture(scope="module")
 def expected(params):
-    """On one device."""
-    return train(network(), params, make_mesh(data=1))
+    """The states on one device."""
+    return train(make_model(), params, make_mesh(data=1))
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ def test_logits_gradients_and_ten_steps_with_dropout_are_those_of_one_device(
     axes, params, expected
 ):
     mesh = make_mesh(**{"data": 1} | axes)
-    actual = train(network(mesh=mesh), params, mesh)
+    actual = train(make_model(mesh=mesh), params, mesh)
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     for (path, one), other in zip(
         jax.tree.leaves_with_path(actual), jax.tree.leaves(expected), strict=True
@@ -54,16 +54,16 @@ def test_logits_gradients_and_ten_steps_with_dropout_are_those_of_one_device(
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * largest, err_msg=str(path))
 
 
-def network(**options):
+def make_model(**options):
     return fv.create_model("alexnet", num_classes=CLASSES, **options)
 
 
 def train(model, params, mesh):
-    """Returns the state after each step with the logits and gradients of that step."""
+    """Returns the state, logits and gradients of each step."""
     optimizer = optax.sgd(RATE, momentum=0.9)
     state = {"params": params, "optimizer": optimizer.init(params)}
-    places = parameter_shardings(state, mesh, alexnet.AlexNet.column_layers)
-    shares = NamedSharding(mesh, PartitionSpec("data"))
+    shardings = parameter_shardings(state, mesh, alexnet.AlexNet.column_layers)
+    batch_sharding = NamedSharding(mesh, PartitionSpec("data"))
 
     def step(state, images, labels, key):
         def loss(params):
@@ -76,14 +76,14 @@ def train(model, params, mesh):
         params = optax.apply_updates(state["params"], updates)
         return {"params": params, "optimizer": optimizer_state}, (logits, gradients)
 
-    state, found = jax.device_put(state, places), []
+    state, results = jax.device_put(state, shardings), []
     with jax.set_mesh(mesh):
-        compiled = jax.jit(step, out_shardings=(places, None))
+        compiled = jax.jit(step, out_shardings=(shardings, None))
         for i in range(STEPS):
-            batch = jax.device_put(images_and_labels(i), shares)
-            state, of_step = compiled(state, *batch, jax.random.key(i))
-            found.append(jax.device_get((state, of_step)))
-    return found
+            batch = jax.device_put(images_and_labels(i), batch_sharding)
+            state, outputs = compiled(state, *batch, jax.random.key(i))
+            results.append(jax.device_get((state, outputs)))
+    return results
 
 
 def images_and_labels(seed):

@@ -13,8 +13,8 @@ def test_names_are_sorted_and_filtered():
     assert fv.list_models("nothing*") == []
 
 
-def test_unknown_network_offers_the_nearest():
-    with pytest.raises(UserError, match=r"unknown network 'lenet-5'; did you mean 'lenet5'\?"):
+def test_unknown_model_offers_the_nearest():
+    with pytest.raises(UserError, match=r"unknown model 'lenet-5'; did you mean 'lenet5'\?"):
         fv.create_model("lenet-5")
 
 
@@ -45,7 +45,7 @@ def test_dropout_must_be_a_share(rate):
         fv.create_model("googlenet", auxiliary_dropout=rate)
 
 
-def test_what_makes_a_variant_is_no_option():
+def test_fixed_attributes_are_no_options():
     assert "shortcut" in model_options("resnet50")
     for name, fixed in (("resnet50", "depth"), ("vgg16", "configuration"), ("resnet20", "n")):
         with pytest.raises(UserError, match=f"unknown option of {name} '{fixed}'"):
@@ -60,7 +60,7 @@ def test_variants_have_defaults_of_their_own():
     assert fv.create_model("resnet20").num_classes == 10
     assert fv.create_model("resnet20", num_classes=100).num_classes == 100
     counted = fv.create_model("resnet20", num_classes=np.int64(100))
-    assert type(counted.num_classes) is int  # so that the module can be hashed and saved as any
+    assert type(counted.num_classes) is int  # the module must be hashable and serializable
 
 
 @pytest.mark.parametrize("dtype", ["float64", "int8", "nonsense", 3])

@@ -10,7 +10,7 @@ def test_rows_of_lenet():
     rows = rows_of("lenet5")
     assert list(rows) == ["C1", "S2", "C3", "S4", "C5", "F6", "OUT"]
     assert rows["C1"] == Row("C1", ("5x5 6",), (28, 28, 6), 156, 117_600, ("C1",))
-    # 60 links of table I, each of 5x5 weights at 10x10 places.
+    # 60 links of table I, each of 5x5 weights at 10x10 positions.
     assert rows["C3"] == Row("C3", ("5x5 16",), (10, 10, 16), 1_516, 150_000, ("C3",))
     assert rows["F6"] == Row("F6", ("84",), (84,), 10_164, 10_080, ("F6",))
 
@@ -51,6 +51,6 @@ def test_totals():
     assert [row.layer for row in totals(list(rows_of("resnet18").values()))] == ["total"]
 
 
-def test_images_that_the_network_cannot_take():
+def test_error_for_images():
     with pytest.raises(UserError, match="at least 32x32"):
         summarize(fv.create_model("vgg16"), (31, 31, 3))

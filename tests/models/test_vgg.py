@@ -117,8 +117,8 @@ def test_aliases(alias, name, form):
 def test_dense_evaluation_gives_a_map_of_scores(side, map_side):
     variables = abstract_variables("vgg_d")
     model = fv.create_model("vgg_d", fully_convolutional=True)
-    logits, kept = abstract_apply(model, variables, abstract_images("vgg_d", 2, side))
-    chex.assert_shape(kept["intermediates"]["scores"][0], (2, map_side, map_side, 1000))
+    logits, state = abstract_apply(model, variables, abstract_images("vgg_d", 2, side))
+    chex.assert_shape(state["intermediates"]["scores"][0], (2, map_side, map_side, 1000))
     chex.assert_shape(logits, (2, 1000))
 
 
@@ -132,13 +132,13 @@ def test_fully_convolutional_network_is_the_ordinary_one():
     np.testing.assert_allclose(
         apply(variables, left)[0], jax.jit(ordinary.apply)(variables, left), rtol=1e-4, atol=1e-6
     )
-    logits, kept = apply(variables, images)
-    scores = kept["intermediates"]["scores"][0]
+    logits, state = apply(variables, images)
+    scores = state["intermediates"]["scores"][0]
     chex.assert_shape(scores, (1, 1, 2, 3))
     np.testing.assert_allclose(logits, scores.mean(axis=(1, 2)), rtol=1e-6)
 
 
-def test_another_size_than_at_init_offers_the_way_out():
+def test_error_for_another_size_than_at_init():
     message = "fc6 was initialized for maps of 7x7, .* maps of 8x8.*fully_convolutional=True"
     with pytest.raises(ValueError, match=message):
         abstract_apply(

@@ -1,28 +1,26 @@
-"""The same operation in its forms."""
+"""The forms of an operation."""
 
 import jax
 import pytest
 
-from flax_vision.ops import activations, convolution, epilogue, pooling, response_normalization
+from flax_vision.ops import backend
 from flax_vision.ops.cpu import onednn_library
 
 
 @pytest.fixture
-def use_plain_forms(monkeypatch):
-    """Returns a function that makes the operations take their plain forms from then on."""
+def use_reference_ops(monkeypatch):
+    """Returns a function that selects the reference operations from then on."""
 
     def use():
-        modules = (activations, convolution, epilogue, pooling, response_normalization)
-        for module in modules:
-            monkeypatch.setattr(module, "prefers_fast_forms", lambda: False)
+        monkeypatch.setattr(backend, "use_cpu_kernels", lambda: False)
 
     return use
 
 
 @pytest.fixture
 def without_onednn(monkeypatch):
-    """Convolutions as where there is no oneDNN."""
-    monkeypatch.setattr(onednn_library, "absence", lambda: "a test wants none")
+    """Makes oneDNN unavailable."""
+    monkeypatch.setattr(onednn_library, "unavailable_reason", lambda: "a test disables it")
     jax.clear_caches()
     yield
     jax.clear_caches()

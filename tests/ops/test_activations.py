@@ -10,7 +10,7 @@ from flax_vision.ops.activations import tanh
 
 
 @pytest.mark.parametrize(
-    "derived",
+    "derivative",
     [
         lambda f: f,
         jax.grad,
@@ -19,20 +19,20 @@ from flax_vision.ops.activations import tanh
     ],
     ids=["value", "gradient", "second derivative", "forward derivative"],
 )
-def test_is_that_of_jax(derived):
+def test_tanh_equals_jax(derivative):
     x = random_array(0, (64,))
-    actual, expected = (jax.jit(jax.vmap(derived(f)))(x) for f in (tanh, jnp.tanh))
+    actual, expected = (jax.jit(jax.vmap(derivative(f)))(x) for f in (tanh, jnp.tanh))
     np.testing.assert_allclose(actual, expected, rtol=2e-6, atol=2e-7)
 
 
 @can_be_heeded
-def test_is_not_written_over_its_operand():
+def test_tanh_is_not_computed_in_place():
     """The XLA of jaxlib 0.12 does not vectorize it in place."""
     x = jnp.ones((64, 64))
     assert temporary_bytes(lambda x: tanh(lax.optimization_barrier(x * 2)), x) >= x.nbytes
     assert temporary_bytes(lambda x: jnp.tanh(lax.optimization_barrier(x * 2)), x) < x.nbytes
 
 
-def test_plain_form_has_no_barrier(use_plain_forms):
-    use_plain_forms()
+def test_reference_has_no_barrier(use_reference_ops):
+    use_reference_ops()
     assert "barrier" not in str(jax.make_jaxpr(lambda x: tanh(x))(jnp.ones(2)))

@@ -16,7 +16,7 @@ MANY_CHANNELS = (3, 9, 12, 19)
 
 
 def with_gradient(pool, x):
-    """The pooled maps and the gradient of a sum with random weights."""
+    """Computes the pooled maps and the gradient of a sum with random weights."""
     y, pull_back = jax.vjp(pool, x)
     return y, *pull_back(random_array(1, y.shape))
 
@@ -28,33 +28,33 @@ def value_and_gradient(pool, x):
 @pytest.mark.parametrize("padding", ["VALID", "SAME", "CEIL", 1, ((0, 1), (2, 0))])
 @pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2), (3, 1), (1, 1), (3, 3)])
 @pytest.mark.parametrize("shape", [SHAPE, MANY_CHANNELS])
-def test_forms_of_max_pool_agree(size, stride, padding, shape, use_plain_forms):
+def test_max_pool_equals_reference(size, stride, padding, shape, use_reference_ops):
     x = random_array(0, shape)
     pooled = max_pool(x, size, stride, padding)
     fast = value_and_gradient(lambda x: max_pool(x, size, stride, padding), x)
-    use_plain_forms()
-    plain = value_and_gradient(lambda x: max_pool(x, size, stride, padding), x)
-    np.testing.assert_array_equal(pooled, plain[0])
-    np.testing.assert_array_equal(fast[0], plain[0])
-    np.testing.assert_allclose(fast[1], plain[1], rtol=1e-6, atol=1e-6)
+    use_reference_ops()
+    reference = value_and_gradient(lambda x: max_pool(x, size, stride, padding), x)
+    np.testing.assert_array_equal(pooled, reference[0])
+    np.testing.assert_array_equal(fast[0], reference[0])
+    np.testing.assert_allclose(fast[1], reference[1], rtol=1e-6, atol=1e-6)
 
 
-def test_forms_of_max_pool_agree_where_channels_are_taken_in_blocks(use_plain_forms):
+def test_max_pool_of_several_channel_blocks_equals_reference(use_reference_ops):
     x = random_array(0, (1, 5, 6, 150))
     fast = value_and_gradient(lambda x: max_pool(x, 3, 2, 1), x)
-    use_plain_forms()
-    plain = value_and_gradient(lambda x: max_pool(x, 3, 2, 1), x)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), fast, plain)
+    use_reference_ops()
+    reference = value_and_gradient(lambda x: max_pool(x, 3, 2, 1), x)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), fast, reference)
 
 
 @pytest.mark.parametrize(("size", "stride"), [(2, 2), (5, 5), (5, 3), (3, 1), (1, 2)])
-def test_forms_of_sum_pool_agree(size, stride, use_plain_forms):
+def test_sum_pool_equals_reference(size, stride, use_reference_ops):
     x = random_array(0, SHAPE)
     fast = value_and_gradient(lambda x: sum_pool(x, size, stride), x)
-    use_plain_forms()
-    plain = value_and_gradient(lambda x: sum_pool(x, size, stride), x)
-    for ours, theirs in zip(fast, plain, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    use_reference_ops()
+    reference = value_and_gradient(lambda x: sum_pool(x, size, stride), x)
+    for actual, expected in zip(fast, reference, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_max_pool_by_hand():
@@ -65,8 +65,8 @@ def test_max_pool_by_hand():
 
 
 @pytest.mark.parametrize("shape", [SHAPE, MANY_CHANNELS])
-def test_derivatives_of_max_pool_agree(shape, use_plain_forms):
-    """Along a direction, and of a gradient."""
+def test_derivatives_of_max_pool_equal_reference(shape, use_reference_ops):
+    """Compares the derivative along a direction, and the derivative of a gradient."""
     x, direction = random_array(0, shape), random_array(1, shape)
     pool = partial(max_pool, size=3, stride=2, padding=1)
 
@@ -75,37 +75,37 @@ def test_derivatives_of_max_pool_agree(shape, use_plain_forms):
         return jax.jvp(pool, (x,), (direction,))[1], curvature(x)
 
     def compiled():
-        """A new function, for of the same one `jit` would have the program already."""
+        """Compiles a new function, because `jit` would reuse the program of the same one."""
         return quick_jit(lambda *operands: derivatives(*operands))(x, direction)
 
     fast = compiled()
-    use_plain_forms()
-    for ours, theirs in zip(fast, compiled(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    use_reference_ops()
+    for actual, expected in zip(fast, compiled(), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_gradient_goes_where_a_number_is_none():
+def test_gradient_goes_to_nan():
     x = jnp.zeros((1, 3, 3, 16)).at[0, 1, 2].set(jnp.nan)
     gradient = jax.grad(lambda x: max_pool(x, 3, 1).sum())(x)
     np.testing.assert_array_equal(gradient, jnp.isnan(x))
 
 
 @pytest.mark.parametrize("shape", [SHAPE, MANY_CHANNELS])
-def test_forms_of_max_pool_agree_on_ties(shape, use_plain_forms):
-    x = jnp.round(random_array(0, shape) * 2)  # few values, so that windows have equals
+def test_max_pool_equals_reference_on_ties(shape, use_reference_ops):
+    x = jnp.round(random_array(0, shape) * 2)  # few values, so windows have equal values
 
     def gradient(x):
         return value_and_gradient(lambda x: max_pool(x, 3, 2, 1), x)[1]
 
     fast = gradient(x)
-    use_plain_forms()
+    use_reference_ops()
     np.testing.assert_allclose(fast, gradient(x), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1)])
+@pytest.mark.parametrize("index", [(0, 0), (0, 1), (1, 0), (1, 1)])
 @pytest.mark.parametrize("channels", [1, 35])
-def test_a_number_that_is_none_is_not_hidden(place, channels):
-    x = jnp.ones((1, 2, 2, channels)).at[0, *place].set(jnp.nan)
+def test_nan_is_not_hidden(index, channels):
+    x = jnp.ones((1, 2, 2, channels)).at[0, *index].set(jnp.nan)
     assert jnp.isnan(max_pool(x, 2, 2)).all()
 
 
@@ -133,15 +133,15 @@ def test_vmap_of_max_pool():
 @pytest.mark.skipif(
     onednn_library.unavailable_reason() is not None, reason="there is no oneDNN here"
 )
-def test_value_and_gradient_are_of_the_compiled_library():
+def test_gradient_uses_the_compiled_handler():
     gradient = jax.grad(lambda x: max_pool(x, 3, 2).sum())
     program = jax.jit(gradient).lower(random_array(0, MANY_CHANNELS)).as_text()
     assert "flax_vision_max_pool_gradient" in program
 
 
-def test_shapes_are_had_without_the_compiled_library(monkeypatch):
-    """Which is compiled when it is first asked for."""
-    monkeypatch.setattr(onednn_library, "absence", None)
+def test_shapes_do_not_need_the_compiled_library(monkeypatch):
+    """The library is compiled at its first use."""
+    monkeypatch.setattr(onednn_library, "unavailable_reason", None)
     pool = partial(max_pool, size=3, stride=2)
     assert jax.eval_shape(pool, jnp.zeros(MANY_CHANNELS)).shape == (3, 4, 5, 19)
 
@@ -159,7 +159,7 @@ def test_average_pool_by_hand():
 @pytest.mark.parametrize(
     ("length", "windows"),
     [
-        # What PyTorch makes of 14 pixels, of 5, and of fewer than there are windows.
+        # PyTorch's windows over 14 pixels, 5, and fewer pixels than windows.
         (14, [(0, 4), (3, 7), (7, 11), (10, 14)]),
         (5, [(0, 2), (1, 3), (2, 4), (3, 5)]),
         (2, [(0, 1), (0, 1), (1, 2), (1, 2)]),
@@ -175,13 +175,13 @@ def test_adaptive_average_pool_has_pytorchs_windows(length, windows):
         np.testing.assert_allclose(pooled, expected, rtol=1e-6)
 
 
-def test_half_precision_is_summed_in_single():
+def test_half_precision_is_summed_in_float32():
     x = jnp.full((1, 5, 5, 1), 60_000.0, jnp.float16)
     assert float(average_pool(x, 5, 3)[0, 0, 0, 0]) == 60_000
     assert float(adaptive_average_pool(x, 1)[0, 0, 0, 0]) == 60_000
 
 
-def test_types_are_kept():
+def test_types_are_unchanged():
     x = jnp.ones((1, 8, 8, 2), jnp.bfloat16)
     for pooled in (max_pool(x, 3, 2, 1), average_pool(x, 2, 2), adaptive_average_pool(x, 4)):
         assert pooled.dtype == jnp.bfloat16

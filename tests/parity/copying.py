@@ -1,4 +1,4 @@
-"""Random parameters, in the layout of a network of ours and in that of a PyTorch module."""
+"""Random parameters, in the layout of our models and of PyTorch modules."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def random_variables(model, image_shape, seed=0):
             inputs = np.prod(shape[-4:-1])
             return random.standard_normal(shape, np.float32) * np.float32((2 / inputs) ** 0.5)
         if path[-1] == "scale":
-            # Of both signs: with one, normalization and max-pooling could change places unseen.
+            # Both signs: with one, swapping normalization and max-pooling would go unnoticed.
             signs = random.choice([-1, 1], shape)
             return (signs * random.uniform(0.5, 1.5, shape)).astype(np.float32)
         if path[-1] == "var":
@@ -35,10 +35,10 @@ def copy_into(module: torch.nn.Module, variables, name: Callable[[tuple[str, ...
     """Copies variables into a PyTorch module.
 
     Args:
-      module: takes every array, and has no parameter beside them.
-      variables: of a network of ours.
-      name: from the path of a layer to the module's name for it; where the arrays carry an axis of
-        columns, the last part of the path is the column.
+      module: PyTorch module with exactly these parameters.
+      variables: Variables of our model.
+      name: Function from the path of a layer to the module's name for it; if the arrays have an
+        axis of columns, the path ends with the column.
     """
     target = module.state_dict()
     left = {key for key in target if not key.endswith("num_batches_tracked")}
@@ -52,13 +52,13 @@ def copy_into(module: torch.nn.Module, variables, name: Callable[[tuple[str, ...
     assert not left
 
 
-def relative(ours, theirs) -> float:
+def relative(actual, expected) -> float:
     """Returns the largest difference, relative to the largest value."""
-    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
 def tensor(array) -> torch.Tensor:
-    """Returns a kernel with its outputs and then its inputs first, anything else as it is."""
+    """Returns a tensor; a kernel's outputs and inputs become its first axes."""
     array = np.asarray(array)
     axes = (array.ndim - 1, array.ndim - 2, *range(array.ndim - 2)) if array.ndim > 1 else None
     return torch.from_numpy(np.ascontiguousarray(array.transpose(axes)))

@@ -22,14 +22,14 @@ def ceil_padding(size, kernel, stride):
 
 
 def conv1_padding(size, padding):
-    """What the 7x7/2 convolution adds before and after one axis of an image."""
+    """The padding of the 7x7/2 convolution before and after one axis of an image."""
     if padding == "same":
         return same_padding(size, 7, 2)
     return 3, 3
 
 
 def pool_padding(size, padding):
-    """What a 3x3/2 pool adds before and after one axis of its maps."""
+    """The padding of a 3x3/2 pool before and after one axis of its maps."""
     if padding == "same":
         return same_padding(size, 3, 2)
     if padding == "caffe":
@@ -125,7 +125,7 @@ class Inceptions(nn.Module):
 
 
 class GoogLeNet(Inceptions):
-    """The paper's network; returns its logits and those of the heads on 4a and 4d."""
+    """The paper's network; returns its logits and the logits of the heads on 4a and 4d."""
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ def needs_projection(shortcut, inputs, outputs, stride):
 
 
 class Block(nn.Module):
-    """What both kinds of block share: the shortcut."""
+    """The shortcut that both kinds of block share."""
 
     def __init__(self, inputs, outputs, stride, shortcut):
         super().__init__()

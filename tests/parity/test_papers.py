@@ -1,4 +1,4 @@
-"""Our networks against PyTorch modules that were written from the papers alone."""
+"""Our models against PyTorch modules, written from the papers alone."""
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +26,13 @@ def compare(name, reference, layer_name, size=224, classes=10, **options):
     copy_into(reference, variables, layer_name)
     images = np.random.default_rng(1).standard_normal((2, size, size, 3), np.float32)
     apply = jax.jit(lambda v, x: model.apply(v, x, mutable=["intermediates"]))
-    logits, kept = apply(variables, jnp.asarray(images))
+    logits, state = apply(variables, jnp.asarray(images))
     with torch.inference_mode():
         expected = reference.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2)))
     expected = expected if isinstance(expected, tuple) else (expected,)
-    heads = [kept["intermediates"][aux][0] for aux in ("aux1", "aux2")[: len(expected) - 1]]
-    for ours, theirs in zip((logits, *heads), expected, strict=True):
-        assert relative(ours, theirs.numpy()) < 1e-5
+    heads = [state["intermediates"][aux][0] for aux in ("aux1", "aux2")[: len(expected) - 1]]
+    for actual, reference_logits in zip((logits, *heads), expected, strict=True):
+        assert relative(actual, reference_logits.numpy()) < 1e-5
 
 
 def dotted(path):
@@ -49,8 +49,8 @@ def vgg_name(path):
     if layer.startswith("conv"):
         return f"convs.{layer}"
     if layer.startswith("bn"):
-        place = layer.removeprefix("bn")
-        return f"norms.{'conv' if '_' in place else 'block'}{place}"
+        number = layer.removeprefix("bn")
+        return f"norms.{'conv' if '_' in number else 'block'}{number}"
     return layer
 
 

@@ -98,7 +98,7 @@ def test_file_can_define_dataclasses(write):
         ),
         (["--config.batch_size"], "'--config.batch_size' has no value"),
         (["--config.batch_size=0"], "config.batch_size is 0; it must be from 1 to 2147483647"),
-        (["--config.model.name=lenet"], "unknown network 'lenet'; did you mean 'lenet5'"),
+        (["--config.model.name=lenet"], "unknown model 'lenet'; did you mean 'lenet5'"),
     ],
 )
 def test_invalid_overrides(overrides, message):
@@ -191,7 +191,7 @@ def test_unknown_recipe(write):
             {"data": {"num_threads": 2**31}},
             "data.num_threads is 2147483648; it must be from 0 to 21474836",
         ),
-        ({"model": {"name": "lenet6"}}, "unknown network 'lenet6'"),
+        ({"model": {"name": "lenet6"}}, "unknown model 'lenet6'"),
     ],
 )
 def test_configuration_from_python_is_checked(values, message):

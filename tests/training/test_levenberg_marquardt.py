@@ -49,7 +49,7 @@ def features(lenet5):
 
 def test_layers_compute_the_features(lenet5, features):
     model, params, images, _ = lenet5
-    x = after(module._LAYERS, params, module.extend(images, model.background))
+    x = after(module._LAYERS, params, module.pad_to_field(images, model.background))
     np.testing.assert_allclose(x, features, rtol=1e-5, atol=1e-6)
 
 
@@ -69,7 +69,7 @@ def numeric(lenet5):
 
     @jax.jit
     def error(params):
-        x = module.extend(jnp.asarray(images, jnp.float64), model.background)
+        x = module.pad_to_field(jnp.asarray(images, jnp.float64), model.background)
         x = after(module._LAYERS, params, x)
         return LOSS(-jnp.sum((x[:, None] - codes[None]) ** 2, axis=-1), labels).mean()
 
@@ -104,7 +104,7 @@ def by_features(lenet5, features):
 def inputs(lenet5):
     """The inputs of F6, [N, 120]."""
     model, params, images, _ = lenet5
-    x = after(module._LAYERS[:-1], params, module.extend(images, model.background))
+    x = after(module._LAYERS[:-1], params, module.pad_to_field(images, model.background))
     return np.asarray(x).reshape(len(images), -1)
 
 

@@ -123,8 +123,8 @@ def smaller(monkeypatch):
     monkeypatch.setattr(
         partitioning, "_MIN_SIZE_IN_USE", 1 << 19
     )  # so that fc7 alone is divided in use
-    monkeypatch.setattr(alexnet, "UNITS", 512)
-    monkeypatch.setattr(vgg, "UNITS", 1024)
+    monkeypatch.setattr(alexnet, "FC_UNITS", 512)
+    monkeypatch.setattr(vgg, "FC_UNITS", 1024)
     narrow = ("3-8", "3-16", "3-32 3-32", "3-64 3-64", "3-64 3-64")
     monkeypatch.setitem(vgg.TABLE_1, "A", narrow)
     table = {name: googlenet.TABLE_1[name] for name in ("4a", "4d", "5a")}

@@ -111,7 +111,7 @@ def test_export_of_another_version(form, message, export):
 
 def test_metadata_of_an_unknown_model(export):
     edit(export, name="lenet6")
-    with pytest.raises(UserError, match="unknown network 'lenet6'"):
+    with pytest.raises(UserError, match="unknown model 'lenet6'"):
         fv.load(export)
 
 

@@ -24,7 +24,7 @@ from flax_vision.evaluation.run_data import (
     load_split,
 )
 from flax_vision.models.summary import summarize
-from flax_vision.runtime.paths import to_path
+from flax_vision.runtime.files import to_path
 from flax_vision.weights.run_files import REPORT_PAGE
 
 FOLDER, _PAGE = REPORT_PAGE.split("/")

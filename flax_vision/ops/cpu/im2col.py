@@ -1,15 +1,14 @@
-"""A convolution and its two gradients as matrix products, for a CPU.
+"""A convolution and its gradients as matrix products (im2col), for a CPU.
 
-XLA's matrix products reach the limit of a CPU. Its convolutions stay below it where images have few
-channels and far below on maps of one or two pixels, and so do its gradients of kernels of few
-channels where there is AVX-512. Here what a row of the result sees of the images is gathered into a
-row of a matrix, to be multiplied with the kernel:
+XLA's matrix products reach the limit of a CPU. Its convolutions stay below it for images of few
+channels, and far below on maps of one or two pixels. So do its gradients of kernels of few channels
+with AVX-512. Here the pixels under each row of the result become a row of a matrix:
 
-    y = gather(x) @ matrix(kernel)
+    y = gather(x) @ matrix(kernel).
 
-Both functions are linear, so that their transposes give the two gradients. The gathered matrix is
-as many times as large as the images as windows overlap; it is made for so many images, or rows of
-one image, at a time as fit into the cache.
+Both functions are linear, so their transposes give the two gradients. The gathered matrix is larger
+than the images by the overlap of the windows. It is made in chunks of images, or of rows of one
+image, that fit into the cache.
 """
 
 import math
@@ -19,124 +18,120 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 
-from flax_vision.ops.xla_convolution import Shape, transpose
+from flax_vision.ops.cpu.windows import window_slices
+from flax_vision.ops.cpu.xla_convolution import Shape, transpose
+from flax_vision.ops.padding import output_size
 
 _CACHE_BYTES = 4 << 20
-_Linear = Callable[[jax.Array], jax.Array]
+_Linear = Callable[[Array], Array]
 
 
-class Form(NamedTuple):
-    """How a convolution becomes a product.
+class Im2Col(NamedTuple):
+    """A convolution as a matrix product.
 
     Attributes:
-      gather: makes padded images [N, H, W, C] to [N, H', rows, m].
-      matrix: makes a kernel to [m, n], where rows x n are the W' x K numbers of a row of maps.
-      width: rows x m.
+      gather: Function from padded images [N, H, W, C] to [N, H', rows, m].
+      matrix: Function from a kernel to [m, n]; rows x n are the W' x K values of a row of maps.
+      row_size: Gathered values for a row of maps, rows x m.
     """
 
     gather: _Linear
     matrix: _Linear
-    width: int
+    row_size: int
 
 
-def patches(kernel: Shape, columns: int, stride: int) -> Form:
-    """Each pixel of the result sees its window of the image.
+def im2col_patches(kernel: Shape, width: int, stride: int) -> Im2Col:
+    """Gathers the window of each output pixel.
 
     Args:
-      kernel: [height, width, C, K], its shape.
-      columns: W of the padded images.
-      stride: between two windows, in pixels.
+      kernel: Shape of the kernel, [height, width, C, K].
+      width: Width of the padded images.
+      stride: Distance between two windows, in pixels.
     """
-    height, width, channels, features = kernel
-    size = height * width * channels
+    size = math.prod(kernel[:3])
 
-    def gather(x: jax.Array) -> jax.Array:
-        rows = [every(x, 1, i, height, stride) for i in range(height)]
-        return jnp.concatenate(
-            [every(row, 2, j, width, stride) for row in rows for j in range(width)], 3
-        )
+    def gather(x: Array) -> Array:
+        rows = window_slices(x, 1, kernel[0], stride)
+        pixels = [pixel for row in rows for pixel in window_slices(row, 2, kernel[1], stride)]
+        return jnp.concatenate(pixels, 3)
 
-    return Form(
-        gather, lambda kernel: kernel.reshape(size, features), _count(columns, width, stride) * size
-    )
+    count = output_size(width, kernel[1], stride)
+    return Im2Col(gather, lambda kernel: kernel.reshape(size, kernel.shape[3]), count * size)
 
 
-def bands(kernel: Shape, columns: int, stride: int) -> Form:
-    """Some neighbors of the result see what of the image is under them: for few channels.
+def im2col_bands(kernel: Shape, width: int, stride: int) -> Im2Col:
+    """Gathers the pixels under some neighboring output pixels together: for few channels.
 
-    Each row of the kernel becomes a banded matrix from columns of the image to those of the result:
-    more arithmetic, some of it with zeros, and less copying of short runs of numbers. The arguments
-    are those of `patches`.
+    Each row of the kernel becomes a banded matrix from columns of the image to columns of the
+    result: more arithmetic, some of it with zeros, and fewer copies of short runs of values. The
+    arguments are as in `im2col_patches`.
     """
-    height, width, channels, features = kernel
-    count = _count(columns, width, stride)
-    together = _divisor(count, 12 / (2 + channels))  # fastest so: 4 of one channel, 2 of three
-    span = (together - 1) * stride + width
-    # Which tap of the kernel lies between a column of the image and one of the result.
+    height, taps, channels, features = kernel
+    count = output_size(width, taps, stride)
+    together = _nearest_divisor(count, 12 / (2 + channels))  # fastest: 4 of one channel, 2 of three
+    span = (together - 1) * stride + taps
+    # The tap of the kernel between a column of the image and one of the result.
     tap = np.arange(span)[:, None] - stride * np.arange(together)
-    is_tap = (tap[..., None] == np.arange(width)).astype(np.float32)
+    is_tap = (tap[..., None] == np.arange(taps)).astype(np.float32)
 
-    def gather(x: jax.Array) -> jax.Array:
+    def gather(x: Array) -> Array:
         starts = range(0, count * stride, together * stride)
         x = jnp.stack([x[:, :, i : i + span].reshape(*x.shape[:2], -1) for i in starts], 2)
-        return jnp.concatenate([every(x, 1, i, height, stride) for i in range(height)], 3)
+        return jnp.concatenate(window_slices(x, 1, height, stride), 3)
 
-    def matrix(kernel: jax.Array) -> jax.Array:
-        spread = jnp.einsum("ytck,xwt->yxcwk", kernel, is_tap)
-        return spread.reshape(height * span * channels, together * features)
+    def matrix(kernel: Array) -> Array:
+        bands = jnp.einsum("ytck,xwt->yxcwk", kernel, is_tap)
+        return bands.reshape(height * span * channels, together * features)
 
-    return Form(gather, matrix, count // together * height * span * channels)
+    return Im2Col(gather, matrix, count // together * height * span * channels)
 
 
-def convolution(
-    form: Form, x: jax.Array, kernel: jax.Array, shape: Shape, stride: int
-) -> jax.Array:
-    """Returns the convolution of padded images and a kernel: [N, H', W', K], `shape`."""
+def conv_im2col(form: Im2Col, x: Array, kernel: Array, shape: Shape, stride: int) -> Array:
+    """Computes the convolution [N, H', W', K], of the given shape, of padded images."""
     matrix = form.matrix(kernel)
-    images, rows = _piece(shape, form.width * x.dtype.itemsize)
+    chunk = _Chunk.of(shape, form.row_size * x.dtype.itemsize)
 
-    def one(i: jax.Array) -> jax.Array:
-        seen = form.gather(_under(x, i, images, rows, shape[1], kernel.shape[0], stride))
-        return lax.optimization_barrier(seen) @ matrix
+    def multiply(i: Array) -> Array:
+        gathered = form.gather(chunk.slice(x, i, kernel.shape[0], stride))
+        return lax.optimization_barrier(gathered) @ matrix
 
-    return lax.map(one, jnp.arange(_pieces(shape, images, rows))).reshape(shape)
+    return lax.map(multiply, jnp.arange(chunk.total)).reshape(shape)
 
 
-def input_gradient(form: Form, y: jax.Array, kernel: jax.Array, shape: Shape) -> jax.Array:
-    """Returns the gradient for the padded images, `shape`, from the result's and the kernel."""
+def input_gradient_im2col(form: Im2Col, dy: Array, kernel: Array, shape: Shape) -> Array:
+    """Computes the gradient for padded images of the given shape."""
     matrix = form.matrix(kernel)
-    images, _ = _piece(y.shape, form.width * y.dtype.itemsize)
+    images = _Chunk.of(dy.shape, form.row_size * dy.dtype.itemsize).images
 
-    def one(i: jax.Array) -> jax.Array:
-        seen_by = lax.dynamic_slice_in_dim(y, i * images, images)
-        seen_by = seen_by.reshape(images, y.shape[1], -1, matrix.shape[1])
-        seen = lax.dot_general(seen_by, matrix, (((3,), (1,)), ((), ())))
-        return transpose(form.gather, (images, *shape[1:]), lax.optimization_barrier(seen))
+    def multiply(i: Array) -> Array:
+        dy_chunk = lax.dynamic_slice_in_dim(dy, i * images, images)
+        dy_chunk = dy_chunk.reshape(images, dy.shape[1], -1, matrix.shape[1])
+        gathered = lax.dot_general(dy_chunk, matrix, (((3,), (1,)), ((), ())))
+        return transpose(form.gather, (images, *shape[1:]), lax.optimization_barrier(gathered))
 
-    return lax.map(one, jnp.arange(shape[0] // images)).reshape(shape)
+    return lax.map(multiply, jnp.arange(shape[0] // images)).reshape(shape)
 
 
-def kernel_gradient(form: Form, x: jax.Array, y: jax.Array, shape: Shape, stride: int) -> jax.Array:
-    """Returns the gradient for the kernel, `shape`, from padded images and the result's."""
+def kernel_gradient_im2col(form: Im2Col, x: Array, dy: Array, shape: Shape, stride: int) -> Array:
+    """Computes the gradient for a kernel of the given shape, from padded images."""
     matrix = jax.eval_shape(form.matrix, jax.ShapeDtypeStruct(shape, x.dtype))
-    images, rows = _piece(y.shape, form.width * x.dtype.itemsize)
+    chunk = _Chunk.of(dy.shape, form.row_size * x.dtype.itemsize)
 
-    def add(i: jax.Array, total: jax.Array) -> jax.Array:
-        seen = form.gather(_under(x, i, images, rows, y.shape[1], shape[0], stride))
-        seen_by = _under(y, i, images, rows, y.shape[1], 1, 1)
-        return total + of_columns(seen, seen_by.reshape(*seen.shape[:3], -1))
+    def add(i: Array, total: Array) -> Array:
+        gathered = form.gather(chunk.slice(x, i, shape[0], stride))
+        dy_chunk = chunk.slice(dy, i, 1, 1)
+        return total + multiply_columns(gathered, dy_chunk.reshape(*gathered.shape[:3], -1))
 
-    start = jnp.zeros_like(y, shape=matrix.shape)
-    total = lax.fori_loop(0, _pieces(y.shape, images, rows), add, start)
-    return transpose(form.matrix, shape, total)
+    start = jnp.zeros_like(dy, shape=matrix.shape)
+    return transpose(form.matrix, shape, lax.fori_loop(0, chunk.total, add, start))
 
 
-def of_columns(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Returns the products of the columns of a [..., m] and b [..., n]: [m, n].
+def multiply_columns(a: Array, b: Array) -> Array:
+    """Computes the products [m, n] of the columns of a [..., m] and b [..., n].
 
-    XLA transposes the left operand of such a product first, so that should be the smaller.
+    XLA transposes the left operand of such a product first, so the smaller one stands there.
     """
     a, b = lax.optimization_barrier((a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])))
     rows = (((0,), (0,)), ((), ()))
@@ -145,54 +140,40 @@ def of_columns(a: jax.Array, b: jax.Array) -> jax.Array:
     return lax.optimization_barrier(lax.dot_general(b, a, rows)).T
 
 
-def _count(size: int, window: int, stride: int) -> int:
-    return (size - window) // stride + 1
+class _Chunk(NamedTuple):
+    """Some images, or some rows of one, whose gathered matrix fits into the cache.
 
-
-def every(x: jax.Array, axis: int, start: int, window: int, stride: int) -> jax.Array:
-    """Returns, along an axis, the pixel at `start` of every window."""
-    end = start + (_count(x.shape[axis], window, stride) - 1) * stride + 1
-    return lax.slice_in_dim(x, start, end, stride, axis)
-
-
-def _piece(shape: Shape, row_bytes: int) -> tuple[int, int]:
-    """Returns how many images, and how many rows of each, are taken at a time.
-
-    Args:
-      shape: [N, H', W', K] of the result of the convolution.
-      row_bytes: what is gathered for one of its rows.
+    Attributes:
+      images: Images of a chunk.
+      rows: Rows of the result of each of them.
+      per_image: Chunks of one image.
+      total: Chunks of the whole result.
     """
-    images, rows = shape[:2]
-    if rows * row_bytes > _CACHE_BYTES:
-        return 1, _divisor(rows, _CACHE_BYTES / row_bytes)
-    return _divisor(images, _CACHE_BYTES / (rows * row_bytes)), rows
+
+    images: int
+    rows: int
+    per_image: int
+    total: int
+
+    @classmethod
+    def of(cls, shape: Shape, row_bytes: int) -> "_Chunk":
+        """Divides a result [N, H', W', K] with so many gathered bytes for each of its rows."""
+        images, rows = 1, shape[1]
+        if rows * row_bytes > _CACHE_BYTES:
+            rows = _nearest_divisor(rows, _CACHE_BYTES / row_bytes)
+        else:
+            images = _nearest_divisor(shape[0], _CACHE_BYTES / (rows * row_bytes))
+        per_image = shape[1] // rows
+        return cls(images, rows, per_image, shape[0] // images * per_image)
+
+    def slice(self, x: Array, i: Array, window: int, stride: int) -> Array:
+        """Returns the part of padded images under chunk `i` of the result."""
+        start = (i // self.per_image * self.images, i % self.per_image * self.rows * stride, 0, 0)
+        sizes = (self.images, (self.rows - 1) * stride + window, *x.shape[2:])
+        return lax.dynamic_slice(x, start, sizes)
 
 
-def _divisor(number: int, wanted: float) -> int:
-    """Returns the divisor nearest, as a ratio, to what is wanted."""
+def _nearest_divisor(number: int, wanted: float) -> int:
+    """Returns the divisor of a number whose ratio to the wanted one is nearest to 1."""
     divisors = [divisor for divisor in range(1, number + 1) if number % divisor == 0]
     return min(divisors, key=lambda divisor: abs(math.log(divisor / wanted)))
-
-
-def _pieces(shape: Shape, images: int, rows: int) -> int:
-    """Returns how many pieces of so many images and rows there are in [N, H', ...]."""
-    return shape[0] // images * (shape[1] // rows)
-
-
-def _under(
-    x: jax.Array, i: jax.Array, images: int, rows: int, of: int, window: int, stride: int
-) -> jax.Array:
-    """Returns what piece i of the result sees of the padded images.
-
-    Args:
-      x: [N, H, W, C].
-      i: number of the piece.
-      images: in each piece.
-      rows: of each image in a piece.
-      of: rows of the whole result.
-      window: height of the kernel.
-      stride: between two windows, in pixels.
-    """
-    across = of // rows
-    start = (i // across * images, i % across * rows * stride, 0, 0)
-    return lax.dynamic_slice(x, start, (images, (rows - 1) * stride + window, *x.shape[2:]))

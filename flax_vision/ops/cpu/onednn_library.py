@@ -1,7 +1,7 @@
-"""The compiled handlers of oneDNN's convolutions: built once for a machine, then loaded.
+"""The compiled handlers of oneDNN's convolutions: built once per machine, then loaded.
 
-They are C++, `onednn.cc`, between the headers of the installed jaxlib and those of the installed
-oneDNN. Compiled where they run, they fit both whatever their versions.
+Their C++ sources, in `handlers`, use the headers of the installed jaxlib and oneDNN. Compiled where
+they run, they fit the versions of both.
 """
 
 import ctypes
@@ -9,7 +9,7 @@ import functools
 import os
 import platform
 import tempfile
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 
 import jax
@@ -26,16 +26,19 @@ TARGETS = (
     "flax_vision_max_pool_gradient",
 )
 OFF = "FLAX_VISION_ONEDNN"
-"""The variable of the environment that, set to 0, leaves oneDNN out."""
+"""Environment variable that disables oneDNN when it is 0."""
+
+SOURCES = Path(__file__).with_name("handlers")
+"""Folder of the C++ sources; `handlers.cc` includes the others."""
 
 _LIBRARY, _HEADERS = "onednn-cpu-gomp", "onednn-devel-cpu-gomp"
 
 
 @functools.cache
 def unavailable_reason() -> str | None:
-    """Returns why oneDNN cannot be used here; None where it can, and its handlers are registered.
+    """Registers the handlers; returns None, or the reason why oneDNN is unavailable.
 
-    The first call builds them if need be, in some seconds, and warns if that fails.
+    The first call builds them if necessary, which takes some seconds, and warns of a failure.
     """
     setting = os.environ.get(OFF, "")
     if setting == "0":
@@ -44,7 +47,7 @@ def unavailable_reason() -> str | None:
         warn(f"{OFF} is {setting!r}; it must be 0 or 1, so it is ignored")
     machine = f"{platform.system()} on {platform.machine()}"
     if machine != "Linux on x86_64":
-        return f"there is no package of it for {machine}"
+        return f"oneDNN has no package for {machine}"
     try:
         library = _open()
     except (UnavailableError, OSError) as error:
@@ -57,20 +60,19 @@ def unavailable_reason() -> str | None:
 
 
 def describe() -> str:
-    """Returns a line about what computes convolutions on a CPU."""
-    reason = unavailable_reason()
-    if reason is not None:
-        return f"convolutions: pure JAX, for {reason}"
+    """Returns one line about the implementation of convolutions on this CPU."""
+    if reason := unavailable_reason():
+        return f"convolutions: pure JAX ({reason})"
     return f"convolutions: oneDNN {metadata.version(_LIBRARY)}"
 
 
 def _open() -> ctypes.CDLL:
-    """Loads the handlers from the cache directory; builds them where they are not, or damaged."""
-    source = resources.files("flax_vision.ops.cpu").joinpath("onednn.cc").read_bytes()
-    headers, library = _file(_HEADERS, "dnnl.hpp"), _file(_LIBRARY, "libdnnl.so.3")
+    """Loads the handlers from the cache directory; builds them if they are missing or damaged."""
+    headers, library = _find_file(_HEADERS, "dnnl.hpp"), _find_file(_LIBRARY, "libdnnl.so.3")
     versions = f"{jax.lib.__version__} {metadata.version(_LIBRARY)} {library}"
+    sources = [path.read_bytes() for path in sorted(SOURCES.iterdir())]
     cache = user_cache.cache_dir()
-    path = cache and cache / native_build.file_name("onednn", source, versions)
+    path = cache and cache / native_build.file_name("onednn", *sources, versions)
     if path and path.exists():
         try:
             reason = native_build.invalid_reason(path)
@@ -79,10 +81,10 @@ def _open() -> ctypes.CDLL:
         except OSError as error:
             reason = str(error)
         warn(f"{path} is compiled anew: {reason}")
-    return _build(source, headers, library, path)
+    return _build(headers, library, path)
 
 
-def _file(package: str, name: str) -> Path:
+def _find_file(package: str, name: str) -> Path:
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
@@ -93,25 +95,23 @@ def _file(package: str, name: str) -> Path:
     raise UnavailableError(f"{package} has no {name}; `pip install --force-reinstall {package}`")
 
 
-def _build(source: bytes, headers: Path, library: Path, path: Path | None) -> ctypes.CDLL:
+def _build(headers: Path, library: Path, path: Path | None) -> ctypes.CDLL:
     """Compiles and loads the handlers, and stores them at `path`, if given."""
     notice = "compiling oneDNN's handlers for this machine, some seconds"
-    options = ["-std=c++17", "-O3", f"-I{headers.parent}", f"-I{jax.ffi.include_dir()}"]
+    folders = (SOURCES, headers.parent, jax.ffi.include_dir())
+    options = ["-std=c++17", "-O3", *(f"-I{folder}" for folder in folders)]
     options += [str(library), f"-Wl,-rpath,{library.parent}"]
+    source = (SOURCES / "handlers.cc").read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         built = Path(folder) / "onednn.so"
         native_build.compile_library(source, options, built, notice)
         loaded = ctypes.CDLL(str(built))
-        if path:
-            _keep(built, path)
+        try:
+            if path:
+                native_build.install(built, path)
+        except OSError as error:
+            warn(
+                f"oneDNN's handlers are compiled anew at every start: {path} cannot be written "
+                f"({error.strerror}); set XDG_CACHE_HOME to a writable directory."
+            )
         return loaded
-
-
-def _keep(built: Path, path: Path) -> None:
-    try:
-        native_build.keep(built, path)
-    except OSError as error:
-        warn(
-            f"oneDNN's handlers are compiled anew at every start: {path.parent} cannot be written "
-            f"({error.strerror}); set XDG_CACHE_HOME to a directory that can."
-        )

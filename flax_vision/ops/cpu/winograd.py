@@ -1,11 +1,10 @@
 """3x3 convolutions by Winograd's minimal filtering: fewer products, more sums.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4.1: F(2x2, 3x3)
-takes 16 products for 4 pixels, in place of 36. Tiles of 4x4 pixels, two pixels apart, and the
-kernels are transformed; between them are the 16 matrix products; the transform of those is a tile
-of 2x2 pixels of the result. The gradient for the kernel is the transpose of that. It rounds about
-as much as the sum over the window: by some 1e-6 of the largest number. An infinite pixel makes its
-tiles NaN.
+takes 16 products for 4 pixels, instead of 36. It transforms tiles of 4x4 pixels, two pixels apart,
+and the kernels. The transform of their 16 matrix products is a tile of 2x2 pixels of the result.
+The kernel's gradient is the transpose of all steps. It rounds about as much as the sum over the
+window: by some 1e-6 of the largest value. An infinite pixel makes its tiles NaN.
 """
 
 import itertools
@@ -14,151 +13,151 @@ from functools import partial, reduce
 from operator import add
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
-from flax_vision.ops.cpu.im2col import every, of_columns
+from flax_vision.ops.cpu.im2col import multiply_columns
+from flax_vision.ops.cpu.windows import window_slices
+from flax_vision.ops.cpu.xla_convolution import Shape
 from flax_vision.ops.padding import Pairs
-from flax_vision.ops.xla_convolution import Shape
 
-# Of transformed images that are multiplied at a time; more, where there would be more than four
-# pieces of them. XLA compiles each piece, for a loop over them takes up to twice as long; a piece
-# begins when the one before is done, so that it has its memory, if XLA heeds barriers.
-_PIECE_BYTES = 56 << 20
-_MOST_PIECES = 4
+# Transformed images are multiplied in chunks of this size, or larger ones to have at most four. XLA
+# compiles each chunk, because a loop over them takes up to twice as long. A chunk begins when the
+# one before is done, to reuse its memory, if XLA heeds barriers.
+_CHUNK_BYTES = 56 << 20
+_MAX_CHUNKS = 4
 
 _TILE = 4
 
 _Matrix = Sequence[Sequence[float]]
-_Grid = Sequence[Sequence[jax.Array]]
+_Grid = Sequence[Sequence[Array]]
 
-# Their B^T, G and A^T.
-_OF_IMAGE = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
-_OF_KERNEL = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
-_OF_RESULT = ((1, 1, 1, 0), (0, 1, -1, -1))
+# The paper's B^T, G and A^T.
+_IMAGE_TRANSFORM = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
+_KERNEL_TRANSFORM = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
+_RESULT_TRANSFORM = ((1, 1, 1, 0), (0, 1, -1, -1))
 
 
-def convolution(
-    x: jax.Array, kernel: jax.Array, shape: Shape, padding: Pairs, transposed: bool = False
-) -> jax.Array:
-    """Returns the cross-correlation of images with kernels, stride 1: [N, H', W', K], `shape`.
+def conv_winograd(
+    x: Array, kernel: Array, shape: Shape, padding: Pairs, transposed: bool = False
+) -> Array:
+    """Computes the convolution of images with 3x3 kernels and stride 1.
 
     Args:
-      x: [N, H, W, C].
-      kernel: [3, 3, C, K]; or [3, 3, K, C] if it is transposed.
-      shape: of the result.
-      padding: zeros around the images, at most two.
-      transposed: takes the kernel turned by half a circle, as in the gradient for the images.
+      x: Images [N, H, W, C].
+      kernel: Kernels [3, 3, C, K], or [3, 3, K, C] if transposed.
+      shape: Shape of the result, [N, H', W', K].
+      padding: Zeros around the images, at most two.
+      transposed: Rotates the kernel by 180 degrees, as in the gradient for the images.
     """
-    # What is made of the kernel, which is larger, would else be there from the start of a step.
+    # Otherwise the transformed kernels, which are larger, would exist from the start of a step.
     x, kernel = lax.optimization_barrier((x, kernel))
     rows = list(jnp.flip(kernel, (0, 1)) if transposed else kernel)
-    kernels = lax.optimization_barrier(_transform(_OF_KERNEL, rows))
+    kernels = lax.optimization_barrier(_transform(_KERNEL_TRANSFORM, rows))
     axis = int(transposed)
     multiply = partial(lax.dot_general, dimension_numbers=(((3,), (axis,)), ((), ())))
 
-    # Of x each piece takes what has waited for the one before.
-    def pixels_of(piece: _Piece, x: jax.Array) -> jax.Array:
-        products = _each(multiply, _seen(x, piece, padding), kernels)
-        pixels = _pixels(_transform(_OF_RESULT, lax.optimization_barrier(products)))
-        return pixels[:, : len(piece.rows), : shape[2]]
+    def compute(chunk: _Chunk, x: Array) -> Array:
+        products = _map_grids(multiply, _image_tiles(x, chunk, padding), kernels)
+        pixels = _join(_transform(_RESULT_TRANSFORM, lax.optimization_barrier(products)))
+        return pixels[:, : len(chunk.rows), : shape[2]]
 
-    first, *others = _pieces(shape, max(kernel.shape[2:]) * x.dtype.itemsize)
-    y = _extended(pixels_of(first, x), shape)
-    for piece in others:
-        x, y = lax.optimization_barrier((x, y))
-        place = (piece.images.start, piece.rows.start, 0, 0)
-        y = lax.dynamic_update_slice(y, pixels_of(piece, x), place)
+    first, *others = _chunks(shape, max(kernel.shape[2:]) * x.dtype.itemsize)
+    y = _pad_to_shape(compute(first, x), shape)
+    for chunk in others:
+        x, y = lax.optimization_barrier((x, y))  # waits for the chunk before
+        index = (chunk.images.start, chunk.rows.start, 0, 0)
+        y = lax.dynamic_update_slice(y, compute(chunk, x), index)
     return y
 
 
-def kernel_gradient(x: jax.Array, y: jax.Array, padding: Pairs) -> jax.Array:
-    """Returns the gradient for the kernel, [3, 3, C, K].
+def kernel_gradient_winograd(x: Array, dy: Array, padding: Pairs) -> Array:
+    """Computes the gradient [3, 3, C, K] for the kernel.
 
     Args:
-      x: images [N, H, W, C].
-      y: the gradient for the result of the convolution, [N, H', W', K].
-      padding: zeros around the images, at most two.
+      x: Images [N, H, W, C].
+      dy: Gradient of the result, [N, H', W', K].
+      padding: Zeros around the images, at most two.
     """
 
-    def part(piece: _Piece, x: jax.Array, y: jax.Array) -> jax.Array:
-        products = _each(of_columns, _seen(x, piece, padding), _seen_by(y, piece))
-        rows = _transform(_transpose(_OF_KERNEL), lax.optimization_barrier(products))
+    def compute(chunk: _Chunk, x: Array, dy: Array) -> Array:
+        tiles = _image_tiles(x, chunk, padding)
+        products = _map_grids(multiply_columns, tiles, _gradient_tiles(dy, chunk))
+        rows = _transform(_transpose(_KERNEL_TRANSFORM), lax.optimization_barrier(products))
         return jnp.stack([jnp.stack(row) for row in rows])
 
-    # What is made of the images alone would else be there from the convolution on.
-    x, y = lax.optimization_barrier((x, y))
-    first, *others = _pieces(y.shape, max(x.shape[3], y.shape[3]) * x.dtype.itemsize)
-    total = part(first, x, y)
-    for piece in others:
-        x, y, total = lax.optimization_barrier((x, y, total))
-        total = total + part(piece, x, y)
+    # Otherwise the transformed images would exist from the forward convolution on.
+    x, dy = lax.optimization_barrier((x, dy))
+    first, *others = _chunks(dy.shape, max(x.shape[3], dy.shape[3]) * x.dtype.itemsize)
+    total = compute(first, x, dy)
+    for chunk in others:
+        x, dy, total = lax.optimization_barrier((x, dy, total))
+        total = total + compute(chunk, x, dy)
     return total
 
 
-class _Piece(NamedTuple):
-    """A part of the result: which images, and which rows of them."""
+class _Chunk(NamedTuple):
+    """A part of the result: some images, and some rows of them."""
 
     images: range
     rows: range
 
 
-def _pieces(shape: Shape, channels_bytes: int) -> list[_Piece]:
-    """Returns the pieces of a result [N, H', W', K]; each has an even number of rows, or the last.
+def _chunks(shape: Shape, pixel_bytes: int) -> list[_Chunk]:
+    """Divides a result; each chunk but the last of an image has an even number of rows.
 
     Args:
-      shape: of the result.
-      channels_bytes: of a pixel of the widest transformed images.
+      shape: Shape of the result, [N, H', W', K].
+      pixel_bytes: Size of a pixel of the widest transformed images.
     """
     images, rows, columns, _ = shape
     tiles = images * -(-rows // 2) * -(-columns // 2)
-    count = min(-(-(_TILE**2) * tiles * channels_bytes // _PIECE_BYTES), _MOST_PIECES)
-    of_images = _cut(images, -(-images // count))
-    of_rows = _cut(rows, 2 * -(-rows // 2 // max(count // images, 1)))
-    return [_Piece(*ranges) for ranges in itertools.product(of_images, of_rows)]
+    count = min(-(-(_TILE**2) * tiles * pixel_bytes // _CHUNK_BYTES), _MAX_CHUNKS)
+    image_ranges = _split(images, -(-images // count))
+    row_ranges = _split(rows, 2 * -(-rows // 2 // max(count // images, 1)))
+    return [_Chunk(*ranges) for ranges in itertools.product(image_ranges, row_ranges)]
 
 
-def _cut(count: int, size: int) -> list[range]:
+def _split(count: int, size: int) -> list[range]:
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def _extended(pixels: jax.Array, shape: Shape) -> jax.Array:
-    """Returns the result with the pixels of the first piece, and zeros for those of the others.
+def _pad_to_shape(pixels: Array, shape: Shape) -> Array:
+    """Appends zeros for the pixels of the later chunks to the first chunk.
 
-    Of zeros alone XLA would make one array for all layers of a shape, at the start of a step.
+    XLA would share a plain array of zeros between all layers of a shape, from the start of a step.
     """
     missing = [(0, whole - part, 0) for whole, part in zip(shape, pixels.shape, strict=True)]
     return lax.pad(pixels, jnp.zeros((), pixels.dtype), missing)
 
 
-def _seen(x: jax.Array, piece: _Piece, padding: Pairs) -> _Grid:
-    """Returns the transformed tiles that a piece sees of images: 4 x 4 arrays [N, T, U, C].
+def _image_tiles(x: Array, chunk: _Chunk, padding: Pairs) -> _Grid:
+    """Returns the transformed tiles of the images under a chunk: 4 x 4 arrays [N, T, U, C].
 
     There are T tiles above each other and U side by side, for an even number of pixels.
     """
-    (images, rows), ((top, _), (left, right)) = piece, padding
+    (images, rows), ((top, _), (left, right)) = chunk, padding
     begin, end = rows.start - top, rows.start - top + 2 * -(-len(rows) // 2) + 2
-    seen = x[images.start : images.stop, max(begin, 0) : end]
+    part = x[images.start : images.stop, max(begin, 0) : end]
     vertical = (max(-begin, 0), max(end - x.shape[1], 0))
     odd = (x.shape[2] + left + right) % 2
-    padded = jnp.pad(seen, ((0, 0), vertical, (left, right + odd), (0, 0)))
-    lines = [every(padded, 1, a, _TILE, 2) for a in range(_TILE)]
-    tiles = [[every(line, 2, b, _TILE, 2) for b in range(_TILE)] for line in lines]
-    return lax.optimization_barrier(_transform(_OF_IMAGE, tiles))
+    padded = jnp.pad(part, ((0, 0), vertical, (left, right + odd), (0, 0)))
+    lines = window_slices(padded, 1, _TILE, 2)
+    tiles = [window_slices(line, 2, _TILE, 2) for line in lines]
+    return lax.optimization_barrier(_transform(_IMAGE_TRANSFORM, tiles))
 
 
-def _seen_by(y: jax.Array, piece: _Piece) -> _Grid:
-    """Returns the transformed tiles of a piece of the gradient for a result: [N, T, U, K]."""
-    images, rows = piece
-    y = y[images.start : images.stop, rows.start : rows.stop]
-    even = jnp.pad(y, ((0, 0), (0, y.shape[1] % 2), (0, y.shape[2] % 2), (0, 0)))
+def _gradient_tiles(dy: Array, chunk: _Chunk) -> _Grid:
+    """Returns the transformed tiles of a chunk of the result's gradient: arrays [N, T, U, K]."""
+    images, rows = chunk
+    dy = dy[images.start : images.stop, rows.start : rows.stop]
+    even = jnp.pad(dy, ((0, 0), (0, dy.shape[1] % 2), (0, dy.shape[2] % 2), (0, 0)))
     tiles = [[even[:, a::2, b::2] for b in range(2)] for a in range(2)]
-    return lax.optimization_barrier(_transform(_transpose(_OF_RESULT), tiles))
+    return lax.optimization_barrier(_transform(_transpose(_RESULT_TRANSFORM), tiles))
 
 
-def _each(function: Callable[..., jax.Array], left: _Grid, right: _Grid) -> list[list[jax.Array]]:
-    """Returns the grid of what a function makes of the two arrays at each place."""
+def _map_grids(function: Callable[..., Array], left: _Grid, right: _Grid) -> list[list[Array]]:
+    """Applies a function to each pair of arrays of two grids."""
     return [list(map(function, *rows)) for rows in zip(left, right, strict=True)]
 
 
@@ -166,22 +165,22 @@ def _transpose(matrix: _Matrix) -> _Matrix:
     return list(zip(*matrix, strict=True))
 
 
-def _transform(matrix: _Matrix, grid: _Grid) -> list[list[jax.Array]]:
-    """Returns matrix @ grid @ matrix^T, whose elements are arrays."""
+def _transform(matrix: _Matrix, grid: _Grid) -> list[list[Array]]:
+    """Computes matrix @ grid @ matrix^T, where the elements of the grid are arrays."""
     columns = [_combine(matrix, column) for column in zip(*grid, strict=True)]
     return [_combine(matrix, row) for row in zip(*columns, strict=True)]
 
 
-def _combine(matrix: _Matrix, arrays: Sequence[jax.Array]) -> list[jax.Array]:
-    """Returns a sum of the arrays for each row of the matrix; what has factor 0 is left out."""
+def _combine(matrix: _Matrix, arrays: Sequence[Array]) -> list[Array]:
+    """Computes a sum of the arrays for each row of the matrix, without terms of factor 0."""
     return [
         reduce(add, [factor * x for factor, x in zip(row, arrays, strict=True) if factor])
         for row in matrix
     ]
 
 
-def _pixels(tile: _Grid) -> jax.Array:
-    """Returns the image of which `tile[a][b]` has the pixels 2 i + a, 2 j + b."""
+def _join(tile: _Grid) -> Array:
+    """Returns the image with the pixels `tile[a][b]` at 2 i + a, 2 j + b."""
     rows = [jnp.stack(row, 3) for row in tile]
     images, height, width, _, features = rows[0].shape
     image = jnp.stack([row.reshape(images, height, 2 * width, features) for row in rows], 2)

@@ -12,7 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from random_arrays import random_array
 
 import flax_vision as fv
-from flax_vision.ops.convolution import convolution
+from flax_vision.ops.convolution import conv
 from flax_vision.ops.cpu import onednn_library
 from flax_vision.ops.pooling import max_pool
 
@@ -54,7 +54,7 @@ def with_gradients(function):
 @pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((2, 0), (0, 2))])
 def test_convolution(put, padding):
     x, kernel, bias = random_array(0, (4, 6, 6, 16)), random_array(1, (3, 3, 16, 8)), jnp.ones(8)
-    convolve = partial(convolution, padding=padding, relu=True)
+    convolve = partial(conv, padding=padding, relu=True)
     operation = with_gradients(lambda x, kernel, bias: convolve(x, kernel, bias=bias))
     check(operation, (x, kernel, bias), (put(x, "batch"), put(kernel), put(bias)))
 
@@ -71,7 +71,7 @@ def test_gradient_of_a_kernel_where_one_operand_alone_is_divided(put):
     kernel = jnp.zeros((3, 3, 16, 8))
 
     def gradient(x, y):
-        return jax.vjp(lambda kernel: convolution(x, kernel), kernel)[1](y)
+        return jax.vjp(lambda kernel: conv(x, kernel), kernel)[1](y)
 
     check(gradient, (x, y), (put(x), put(y, "batch")))
 
@@ -105,7 +105,7 @@ def test_programs_that_differ_in_padding_alone_do_not_look_alike(put):
     operands = put(jnp.ones((4, 6, 6, 1)), "batch"), put(jnp.ones((3, 3, 1, 8)))
 
     def text(padding):
-        text = jax.jit(partial(convolution, padding=padding)).lower(*operands).as_text()
+        text = jax.jit(partial(conv, padding=padding)).lower(*operands).as_text()
         return re.sub(r'backend_config = "\d+"', "", text)  # the address of an object
 
     assert text(((1, 1), (1, 1))) != text(((2, 0), (0, 2)))

@@ -1,4 +1,4 @@
-"""Each form of a convolution on a CPU against XLA's, and which shape takes which."""
+"""The forms of a convolution on a CPU against XLA's, and the choice between them."""
 
 from functools import partial
 
@@ -11,22 +11,25 @@ from hypothesis import strategies as st
 from quick_jit import quick_jit
 from random_arrays import random_array
 
-from flax_vision.ops import xla_convolution
-from flax_vision.ops.cpu import dispatch, im2col, winograd
-from flax_vision.ops.xla_convolution import Geometry, geometry_of
+from flax_vision.ops.cpu import dispatch, im2col, winograd, xla_convolution
+from flax_vision.ops.cpu.xla_convolution import Geometry, geometry_of
 from flax_vision.runtime import cpu_features
 
 ONE = ((1, 1), (1, 1))
 
 
-def all_three(module, x, kernel, geometry):
-    """The convolution and, for a cotangent, its two gradients."""
-    y = module.convolution(x, kernel, geometry)
+def compute_all(suffix, module, x, kernel, geometry):
+    """Computes the convolution and, for a cotangent, its two gradients."""
+    conv, input_gradient, kernel_gradient = (
+        getattr(module, f"{name}_{suffix}")
+        for name in ("conv", "input_gradient", "kernel_gradient")
+    )
+    y = conv(x, kernel, geometry)
     cotangent = random_array(2, y.shape)
     return (
         y,
-        module.input_gradient(cotangent, kernel, geometry._replace(shape=x.shape)),
-        module.kernel_gradient(x, cotangent, geometry._replace(shape=kernel.shape)),
+        input_gradient(cotangent, kernel, geometry._replace(shape=x.shape)),
+        kernel_gradient(x, cotangent, geometry._replace(shape=kernel.shape)),
     )
 
 
@@ -34,8 +37,8 @@ def compare(x_shape, kernel_shape, stride, padding):
     x, kernel = random_array(0, x_shape), random_array(1, kernel_shape)
     geometry = geometry_of(x_shape, kernel_shape, stride, padding)
     ours, theirs = (
-        quick_jit(partial(all_three, module, geometry=geometry))(x, kernel)
-        for module in (dispatch, xla_convolution)
+        quick_jit(partial(compute_all, suffix, module, geometry=geometry))(x, kernel)
+        for suffix, module in (("jax", dispatch), ("xla", xla_convolution))
     )
     for one, other in zip(ours, theirs, strict=True):
         assert one.shape == other.shape
@@ -43,11 +46,11 @@ def compare(x_shape, kernel_shape, stride, padding):
 
 
 @pytest.fixture
-def small_pieces(monkeypatch):
-    """Some rows of an image, or some images, at a time."""
+def small_chunks(monkeypatch):
+    """Computes some rows of an image, or some images, at a time."""
     monkeypatch.setattr(im2col, "_CACHE_BYTES", 2000)
-    monkeypatch.setattr(winograd, "_PIECE_BYTES", 2000)
-    monkeypatch.setattr(dispatch, "_FEWEST_TILES", 1)
+    monkeypatch.setattr(winograd, "_CHUNK_BYTES", 2000)
+    monkeypatch.setattr(dispatch, "WINOGRAD_MIN_TILES", 1)
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
@@ -67,8 +70,8 @@ def test_values_and_gradients(data):
 
 @pytest.mark.parametrize("channels", [2, 24], ids=["bands", "patches"])
 @pytest.mark.parametrize("size", [5, 12])
-@pytest.mark.usefixtures("small_pieces")
-def test_images_and_rows_in_pieces(channels, size):
+@pytest.mark.usefixtures("small_chunks")
+def test_chunks_of_images_and_rows(channels, size):
     compare((6, size, size, channels), (3, 3, channels, 4), 1, ONE)
 
 
@@ -85,14 +88,14 @@ def test_images_and_rows_in_pieces(channels, size):
         (3, 12, ONE, (112, 96)),
     ],
 )
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("small_chunks")
 def test_winograd(images, height, padding, channels):
-    """Cut into rows, into images and into both; even and odd maps; either side the wider."""
+    """Divides rows, images and both; maps are even and odd; either operand is the wider."""
     compare((images, height + 2, 4, channels[0]), (3, 3, *channels), 1, padding)
 
 
 @pytest.mark.parametrize("flags", ["flags: avx2", "flags: avx2 avx512f"])
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("small_chunks")
 def test_kernel_gradients_of_many_images(flags, monkeypatch):
     monkeypatch.setattr(cpu_features, "flags", lambda: flags)
     compare((8, 6, 5, 24), (3, 3, 24, 16), 1, ONE)
@@ -100,15 +103,15 @@ def test_kernel_gradients_of_many_images(flags, monkeypatch):
 
 
 def is_winograd(jaxpr):
-    """Whether there are sixteen products for each piece."""
-    im2col = jaxpr.count("dot_general")
-    return im2col > 0 and im2col % 16 == 0
+    """Tells whether there are sixteen products per chunk."""
+    products = jaxpr.count("dot_general")
+    return products > 0 and products % 16 == 0
 
 
 def form(x, kernel, stride=1, padding=ONE):
-    """Which form the forward convolution takes: what is in its jaxpr."""
+    """Returns the form of the forward convolution, by its jaxpr."""
     geometry = geometry_of(x, kernel, stride, padding)
-    function = partial(dispatch.convolution, geometry=geometry)
+    function = partial(dispatch.conv_jax, geometry=geometry)
     text = str(jax.make_jaxpr(function)(jnp.ones(x), jnp.ones(kernel)))
     if "conv_general_dilated" in text:
         return "XLA"
@@ -117,14 +120,14 @@ def form(x, kernel, stride=1, padding=ONE):
     return "patches or bands" if "concatenate" in text else "product"
 
 
-def test_most_stay_with_xla():
+def test_most_shapes_use_xla():
     assert form((1, 224, 224, 48), (3, 3, 48, 64)) == "XLA"
     assert form((1, 32, 32, 16), (3, 3, 16, 16)) == "XLA"
     assert form((1, 8, 8, 64), (3, 3, 64, 64)) == "XLA"
     assert form((1, 14, 14, 16), (5, 5, 16, 48)) == "XLA"
 
 
-def test_narrow_images_tiny_maps_and_pointwise_kernels_take_products():
+def test_narrow_images_tiny_maps_and_pointwise_kernels_use_products():
     assert form((1, 28, 28, 1), (5, 5, 1, 6)) == "patches or bands"
     assert form((1, 32, 32, 3), (3, 3, 3, 16)) == "patches or bands"
     assert form((1, 224, 224, 3), (7, 7, 3, 64)) == "XLA"
@@ -133,7 +136,7 @@ def test_narrow_images_tiny_maps_and_pointwise_kernels_take_products():
     assert form((1, 56, 56, 64), (1, 1, 64, 256), padding=((0, 0), (0, 0))) == "product"
 
 
-def test_many_channels_take_winograd():
+def test_many_channels_use_winograd():
     assert form((1, 28, 28, 512), (3, 3, 512, 512)) == "Winograd"
     assert form((1, 28, 28, 512), (3, 3, 512, 512), stride=2) != "Winograd"
     assert form((1, 224, 224, 64), (3, 3, 64, 208)) == "Winograd"
@@ -142,10 +145,10 @@ def test_many_channels_take_winograd():
     assert form((2, 28, 28, 512), (5, 5, 512, 512), padding=((2, 2), (2, 2))) == "XLA"
 
 
-def form_of_kernel_gradient(images, channels, window=3, stride=1):
+def kernel_gradient_form(images, channels, window=3, stride=1):
     kernel, x = (window, window, channels, channels), jnp.ones((images, 14, 14, channels))
     y = jnp.ones(geometry_of(x.shape, kernel, stride, ONE).shape)
-    gradient = partial(dispatch.kernel_gradient, geometry=Geometry(kernel, stride, ONE))
+    gradient = partial(dispatch.kernel_gradient_jax, geometry=Geometry(kernel, stride, ONE))
     text = str(jax.make_jaxpr(gradient)(x, y))
     if "conv_general_dilated" in text:
         return "XLA"
@@ -161,9 +164,9 @@ def form_of_kernel_gradient(images, channels, window=3, stride=1):
         ("avx512f amx_tile", [16, 24], [16]),
     ],
 )
-def test_kernel_gradients_that_stay_with_xla(flags, of_3x3, of_5x5, monkeypatch):
+def test_kernel_gradients_by_xla(flags, of_3x3, of_5x5, monkeypatch):
     monkeypatch.setattr(cpu_features, "flags", lambda: f"flags: {flags}")
-    form = form_of_kernel_gradient
+    form = kernel_gradient_form
     assert [channels for channels in (1, 2, 8, 16, 24) if form(8, channels) == "XLA"] == of_3x3
     assert [channels for channels in (8, 15, 16) if form(8, channels, window=5) == "XLA"] == of_5x5
     assert form(7, 8) == form(7, 24) == "products"
@@ -171,30 +174,32 @@ def test_kernel_gradients_that_stay_with_xla(flags, of_3x3, of_5x5, monkeypatch)
 
 
 @pytest.mark.parametrize(("flags", "fewest"), [("avx2", 64), ("avx2 avx512f", 96)])
-def test_kernel_gradients_that_take_winograd(flags, fewest, monkeypatch):
+def test_kernel_gradients_by_winograd(flags, fewest, monkeypatch):
     monkeypatch.setattr(cpu_features, "flags", lambda: f"flags: {flags}")
-    assert form_of_kernel_gradient(8, fewest) == "Winograd"
-    assert form_of_kernel_gradient(8, fewest - 1) != "Winograd"
-    assert form_of_kernel_gradient(1, 96) != "Winograd"
-    assert form_of_kernel_gradient(8, 96, stride=2) != "Winograd"
+    assert kernel_gradient_form(8, fewest) == "Winograd"
+    assert kernel_gradient_form(8, fewest - 1) != "Winograd"
+    assert kernel_gradient_form(1, 96) != "Winograd"
+    assert kernel_gradient_form(8, 96, stride=2) != "Winograd"
 
 
-def test_few_tiles_do_not_take_winograd():
-    """The transform of the kernel would take longer than the products do."""
+def test_few_tiles_do_not_use_winograd():
+    """The transform of the kernel would take longer than the products."""
     assert form((5, 7, 7, 512), (3, 3, 512, 512)) != "Winograd"
     assert form((6, 7, 7, 512), (3, 3, 512, 512)) == "Winograd"
 
 
-def of_vgg(channels, size):
+def vgg_layer(channels, size):
     shape = (8, size, size, channels)
     return (3, 3, channels, channels), Geometry(shape, 1, ONE)
 
 
 @pytest.mark.parametrize(("flags", "many"), [("avx2", [64, 95, 96]), ("avx2 avx512f", [96])])
-def test_what_beats_onednn(flags, many, monkeypatch):
+def test_winograd_beats_onednn(flags, many, monkeypatch):
     monkeypatch.setattr(cpu_features, "flags", lambda: f"flags: {flags}")
     for beats in (dispatch.beats_onednn, dispatch.input_gradient_beats_onednn):
-        assert [channels for channels in (63, 64, 95, 96) if beats(*of_vgg(channels, 56))] == many
+        assert [
+            channels for channels in (63, 64, 95, 96) if beats(*vgg_layer(channels, 56))
+        ] == many
         assert not beats((5, 5, 256, 256), Geometry((8, 14, 14, 256), 1, ONE))
         assert not beats((3, 3, 512, 512), Geometry((1, 14, 14, 512), 1, ONE))
         assert not beats((3, 3, 512, 512), Geometry((8, 14, 14, 512), 2, ONE))
@@ -210,8 +215,8 @@ def test_what_beats_onednn(flags, many, monkeypatch):
         (7, 2, ONE, False),
     ],
 )
-def test_patches_that_onednn_gathers(width, stride, padding, expected, monkeypatch):
-    """Forward, and without AVX-512; which they are is read off what oneDNN says of itself."""
+def test_patches_gathered_by_onednn(width, stride, padding, expected, monkeypatch):
+    """oneDNN gathers them forward, without AVX-512, by its own verbose output."""
     kernel, geometry = (3, width, 3, 64), Geometry((32, 55, 55, 64), stride, padding)
     monkeypatch.setattr(cpu_features, "flags", lambda: "flags: avx2")
     assert dispatch.beats_onednn(kernel, geometry) == expected
@@ -220,8 +225,8 @@ def test_patches_that_onednn_gathers(width, stride, padding, expected, monkeypat
     assert not dispatch.beats_onednn(kernel, geometry)
 
 
-def test_much_padding_is_left_to_onednn():
-    kernel, forward = of_vgg(96, 56)
+def test_large_padding_is_left_to_onednn():
+    kernel, forward = vgg_layer(96, 56)
     for beats in (dispatch.beats_onednn, dispatch.input_gradient_beats_onednn):
         assert beats(kernel, forward._replace(padding=((2, 1), (1, 1))))
         assert not beats(kernel, forward._replace(padding=((3, 1), (1, 1))))
@@ -238,7 +243,7 @@ def test_much_padding_is_left_to_onednn():
     ],
 )
 def test_large_kernels_on_tiny_maps_beat_onednn(images, size, kernel, expected, monkeypatch):
-    """Forward and backward, also where oneDNN is best: unless there are few pixels in all."""
+    """Forward and backward, with AVX-512 too, unless there are few pixels in all."""
     monkeypatch.setattr(cpu_features, "flags", lambda: "flags: avx2 avx512f")
     maps = (images, size, size, kernel[3])
     beats = dispatch.beats_onednn(kernel, Geometry(maps, 1, ONE))

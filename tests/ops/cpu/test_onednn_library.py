@@ -2,6 +2,7 @@ import ctypes
 import errno
 import os
 import platform
+import shutil
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,7 @@ COMPILER = """#!/bin/sh
 while [ "$1" != -o ]; do shift; done
 cp {built} "$2"
 """
-unavailable_reason = onednn_library.unavailable_reason.__wrapped__  # anew at every call
+unavailable_reason = onednn_library.unavailable_reason.__wrapped__  # without the cache
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def has_handlers(library: ctypes.CDLL) -> bool:
 
 
 @pytest.mark.usefixtures("compiler")
-def test_it_is_compiled_once(monkeypatch):
+def test_compiled_once(monkeypatch):
     assert has_handlers(onednn_library._open())
     monkeypatch.setenv("CXX", "/no/compiler")
     assert has_handlers(onednn_library._open())
@@ -53,7 +54,7 @@ def test_it_is_compiled_once(monkeypatch):
 @pytest.mark.parametrize("damage", [b"not a library", 3000, -1, 0])
 @pytest.mark.usefixtures("compiler")
 def test_a_damaged_file_is_replaced(damage, tmp_path):
-    """By something else, or cut to so many bytes, which would kill who opens it."""
+    """Opening a truncated library would kill the process."""
     onednn_library._open()
     (path,) = tmp_path.glob("cache/flax_vision/onednn-*.so")
     whole = path.read_bytes()
@@ -69,11 +70,11 @@ def test_the_compiler_may_be_a_command(compiler, monkeypatch):
     assert has_handlers(onednn_library._open())
 
 
-def test_a_setting_that_says_nothing_is_warned_of(monkeypatch):
+def test_an_invalid_setting_is_warned_of(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     monkeypatch.setenv("FLAX_VISION_ONEDNN", "false")
     with pytest.warns(UserWarning, match="FLAX_VISION_ONEDNN is 'false'; it must be 0 or 1"):
-        assert unavailable_reason().startswith("there is no package of it for ")
+        assert unavailable_reason().startswith("oneDNN has no package for ")
 
 
 @pytest.mark.usefixtures("compiler")
@@ -89,7 +90,7 @@ def test_a_cache_directory_that_cannot_be_written_is_warned_of(monkeypatch):
     def keep(built: Path, path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(onednn_library.compiled, "keep", keep)
+    monkeypatch.setattr(onednn_library.native_build, "keep", keep)
     with pytest.warns(UserWarning, match="cannot be written .No space left on device"):
         assert has_handlers(onednn_library._open())
 
@@ -105,7 +106,7 @@ def test_a_file_that_others_can_write_is_not_loaded(tmp_path):
 
 
 @pytest.mark.usefixtures("compiler")
-def test_nothing_of_a_directory_that_others_can_write_is_loaded(tmp_path, monkeypatch):
+def test_nothing_is_loaded_from_a_directory_that_others_can_write(tmp_path, monkeypatch):
     onednn_library._open()
     (tmp_path / "cache/flax_vision").chmod(0o1777)
     loaded = []
@@ -123,7 +124,7 @@ def test_without_a_compiler_the_reason_is_given(compiler, monkeypatch):
     assert reason == "there is no C++ compiler; install g++ or set CXX"
 
 
-def test_what_the_compiler_said_is_given(compiler):
+def test_the_compilers_error_is_given(compiler):
     compiler.write_text("#!/bin/sh\necho one >&2; echo 'x.cc:1: error: no such thing' >&2; exit 1")
     with pytest.warns(UserWarning, match="x.cc:1: error: no such thing"):
         assert "failed" in unavailable_reason()
@@ -151,28 +152,40 @@ def test_a_package_that_is_not_installed_is_named(package, monkeypatch):
         assert unavailable_reason()
 
 
-def test_it_can_be_left_out_without_a_warning(monkeypatch):
+def test_disabling_it_does_not_warn(monkeypatch):
     monkeypatch.setenv("FLAX_VISION_ONEDNN", "0")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert unavailable_reason() == "FLAX_VISION_ONEDNN is 0"
 
 
-def test_where_there_is_no_package_nothing_is_warned_of(monkeypatch):
+def test_a_machine_without_package_does_not_warn(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert unavailable_reason().startswith("there is no package of it for ")
+        assert unavailable_reason().startswith("oneDNN has no package for ")
 
 
 def test_description(monkeypatch):
     reason = onednn_library.unavailable_reason()
     if reason is None:
         assert onednn_library.describe().startswith("convolutions: oneDNN 20")
-    monkeypatch.setattr(onednn_library, "absence", lambda: "it rains")
-    assert onednn_library.describe() == "convolutions: pure JAX, for it rains"
+    monkeypatch.setattr(onednn_library, "unavailable_reason", lambda: "it rains")
+    assert onednn_library.describe() == "convolutions: pure JAX (it rains)"
 
 
-def test_the_source_is_part_of_the_package():
-    assert (Path(onednn_library.__file__).with_name("onednn.cc")).stat().st_size
+def test_the_sources_are_part_of_the_package():
+    files = {path.name for path in onednn_library.SOURCES.iterdir()}
+    assert files == {"handlers.cc", "convolution.h", "max_pool.h", "parallel.h"}
     assert os.environ["XDG_CACHE_HOME"]  # of the session: no test writes into the user's own
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_change_of_any_source_recompiles(tmp_path, monkeypatch):
+    onednn_library._open()
+    changed = tmp_path / "handlers"
+    shutil.copytree(onednn_library.SOURCES, changed)
+    (changed / "parallel.h").write_text("changed")
+    monkeypatch.setattr(onednn_library, "SOURCES", changed)
+    onednn_library._open()
+    assert len(list(tmp_path.glob("cache/flax_vision/onednn-*.so"))) == 2

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_vision.ops.response_normalization import local_response_normalization
+from flax_vision.ops.normalization import local_response_norm
 
 PAPER = {"k": 2.0, "alpha": 1e-4}
 CODE_2012 = {"k": 2.0, "alpha": 1e-4 / 5}
@@ -23,11 +23,11 @@ CAFFE = {"k": 1.0, "alpha": 1e-4 / 5}
         (CAFFE, 100.0, 59.46036, None),
     ],
 )
-@pytest.mark.parametrize("plain", [False, True])
-def test_reference_values(convention, value, interior, edge, plain, use_plain_forms):
-    if plain:
-        use_plain_forms()
-    b = local_response_normalization(jnp.full((1, 2, 2, 9), value), **convention)
+@pytest.mark.parametrize("is_reference", [False, True])
+def test_reference_values(convention, value, interior, edge, is_reference, use_reference_ops):
+    if is_reference:
+        use_reference_ops()
+    b = local_response_norm(jnp.full((1, 2, 2, 9), value), **convention)
     np.testing.assert_allclose(b[0, 0, 0, 4], interior, rtol=2e-7)
     if edge:
         np.testing.assert_allclose(b[0, 0, 0, [0, -1]], edge, rtol=2e-7)
@@ -43,39 +43,39 @@ def by_hand(a, k, alpha, beta, size):
     return b
 
 
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("is_reference", [False, True])
 @pytest.mark.parametrize(("beta", "size"), [(0.75, 5), (0.5, 3), (0.75, 7)])
-def test_it_is_the_formula(beta, size, plain, use_plain_forms):
-    if plain:
-        use_plain_forms()
+def test_formula(beta, size, is_reference, use_reference_ops):
+    if is_reference:
+        use_reference_ops()
     a = 30 * np.random.default_rng(0).standard_normal((2, 3, 4, 11))
-    b = local_response_normalization(jnp.float32(a), k=2.0, alpha=0.01, beta=beta, size=size)
+    b = local_response_norm(jnp.float32(a), k=2.0, alpha=0.01, beta=beta, size=size)
     np.testing.assert_allclose(b, by_hand(a, 2.0, 0.01, beta, size), rtol=1e-5)
 
 
-def test_gradients_agree(use_plain_forms):
+def test_gradients_equal_reference(use_reference_ops):
     random = np.random.default_rng(0)
     a = jnp.asarray(10 * random.standard_normal((2, 3, 4, 11), np.float32))
     weights = jnp.asarray(random.standard_normal(a.shape, np.float32))
 
     def gradient():
-        normalize = partial(local_response_normalization, k=2.0, alpha=0.01)
+        normalize = partial(local_response_norm, k=2.0, alpha=0.01)
         return jax.jit(jax.grad(lambda a: jnp.sum(weights * normalize(a))))(a)
 
     fast = gradient()
-    use_plain_forms()
+    use_reference_ops()
     np.testing.assert_allclose(fast, gradient(), rtol=1e-4, atol=1e-5)
 
 
-def test_forward_mode_and_batches_work_as_well():
+def test_forward_mode_and_vmap():
     a = jnp.asarray(np.random.default_rng(0).standard_normal((3, 7), np.float32))
-    normalize = partial(local_response_normalization, k=2.0, alpha=0.01)
+    normalize = partial(local_response_norm, k=2.0, alpha=0.01)
     by_rows = jax.jit(jax.vmap(jax.jacfwd(normalize)))(a)
     np.testing.assert_allclose(by_rows, jax.jit(jax.vmap(jax.jacrev(normalize)))(a), atol=1e-6)
 
 
-def test_half_precision_is_computed_in_single():
+def test_half_precision_is_computed_in_float32():
     a = jnp.full((1, 1, 1, 9), 100.0, jnp.bfloat16)
-    b = local_response_normalization(a, **PAPER)
+    b = local_response_norm(a, **PAPER)
     assert b.dtype == jnp.bfloat16
     assert float(b[0, 0, 0, 4]) == pytest.approx(23.23681, rel=2**-8)

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from flax_vision.runtime.paths import expanded_path, to_path
+from flax_vision.runtime.files import expanded_path, to_path
 
 
 def test_tilde_is_home(monkeypatch):

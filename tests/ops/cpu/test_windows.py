@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from quick_jit import quick_jit
 from random_arrays import random_array
 
-from flax_vision.ops.cpu.max_windows import largest, windows
+from flax_vision.ops.cpu.windows import window_max, window_slices
 
 
 def gathered(x, axis, size, stride):
-    """The same by an index for each window, whose derivative is JAX's."""
-    windows = (x.shape[axis] - size) // stride + 1
-    place = np.arange(windows)[:, None] * stride + np.arange(size)
-    picked = jnp.moveaxis(jnp.take(x, place, axis), axis + 1, -1)
+    """Gathers the maximum of each window by an index, with JAX's derivative."""
+    count = (x.shape[axis] - size) // stride + 1
+    index = np.arange(count)[:, None] * stride + np.arange(size)
+    picked = jnp.moveaxis(jnp.take(x, index, axis), axis + 1, -1)
     first = jnp.argmax(picked, -1, keepdims=True)
     return jnp.take_along_axis(picked, first, -1)[..., 0]
 
 
 def by_numpy(x, cotangent, tangent, axis, size, stride):
-    """The largest values, what pulls a cotangent back, and the derivative along a tangent."""
+    """Computes the maxima, the cotangent pulled back, and the derivative along a tangent."""
     x, cotangent, tangent = (np.moveaxis(np.asarray(a), axis, -1) for a in (x, cotangent, tangent))
     y, gradient, derivative = np.empty_like(cotangent), np.zeros_like(x), np.empty_like(cotangent)
     for window in range(cotangent.shape[-1]):
@@ -38,7 +38,7 @@ def by_numpy(x, cotangent, tangent, axis, size, stride):
 def check(x, axis, size, stride):
     @quick_jit
     def ours(x, cotangent, tangent):
-        form = partial(largest, axis=axis, size=size, stride=stride)
+        form = partial(window_max, axis=axis, size=size, stride=stride)
         y, pull = jax.vjp(form, x)
         return y, pull(cotangent)[0], jax.jvp(form, (x,), (tangent,))[1]
 
@@ -57,7 +57,7 @@ def test_values_and_derivatives(data):
     size, stride, axis = draw(1, 5), draw(1, 5), draw(0, 2)
     shape = [draw(1, 3) for _ in range(3)]
     shape[axis] = draw(size, 14)
-    levels = data.draw(st.sampled_from([1, 2, 100]))  # few levels make windows of equals
+    levels = data.draw(st.sampled_from([1, 2, 100]))  # few levels give windows of equal values
     check(np.round(np.asarray(random_array(0, tuple(shape))) * levels), axis, size, stride)
 
 
@@ -74,10 +74,10 @@ def test_strides_of_more_than_127():
     check(random_array(0, (1, 600, 1)), 1, 3, 257)
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_nan_is_seen(place):
-    x = jnp.asarray(np.where(np.arange(3) == place, np.nan, 1), jnp.float32)
-    y, derivative = jax.jvp(lambda x: largest(x, 0, 3, 1), (x,), (jnp.ones(3),))
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_nan_is_the_maximum(index):
+    x = jnp.asarray(np.where(np.arange(3) == index, np.nan, 1), jnp.float32)
+    y, derivative = jax.jvp(lambda x: window_max(x, 0, 3, 1), (x,), (jnp.ones(3),))
     assert jnp.isnan(y).all()
     assert jnp.isfinite(derivative).all()
 
@@ -86,17 +86,17 @@ def test_second_derivatives_and_vmap():
     x = random_array(0, (2, 9))
     cubes = lambda form: lambda x: (form(x, 0, 3, 2) ** 3).sum()  # noqa: E731
     for many in (lambda f: jax.vmap(jax.hessian(f)), lambda f: jax.vmap(jax.grad(f))):
-        ours, theirs = jax.jit(many(cubes(largest)))(x), jax.jit(many(cubes(gathered)))(x)
+        ours, theirs = jax.jit(many(cubes(window_max)))(x), jax.jit(many(cubes(gathered)))(x)
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_half_precision_keeps_its_type():
+def test_half_precision_is_unchanged():
     x = random_array(0, (4, 9)).astype(jnp.bfloat16)
-    y, pull = jax.vjp(lambda x: largest(x, 1, 3, 2), x)
+    y, pull = jax.vjp(lambda x: window_max(x, 1, 3, 2), x)
     assert y.dtype == pull(y)[0].dtype == jnp.bfloat16
 
 
-def test_the_windows_of_an_axis():
-    first, second = windows(jnp.arange(5), 0, 2, 2)
+def test_window_slices():
+    first, second = window_slices(jnp.arange(5), 0, 2, 2)
     np.testing.assert_array_equal(first, [0, 2])
     np.testing.assert_array_equal(second, [1, 3])

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 from random_arrays import random_array
 
-from flax_vision.ops.batch_normalization import batch_statistics, normalize
+from flax_vision.ops.normalization import batch_statistics, normalize
 
 
 def test_statistics_are_those_of_each_channel():
@@ -40,3 +40,12 @@ def test_gradient_against_the_formula_in_float64():
         gradient = (jax.grad(loss)(jnp.asarray(x), weights) * direction).sum()
         ahead, behind = (loss(x + step * direction, weights) for step in (1e-6, -1e-6))
         np.testing.assert_allclose(gradient, (ahead - behind) / 2e-6, rtol=1e-6)
+
+
+def test_kernel_equals_reference(use_reference_ops):
+    x, scale, bias = random_array(0, (4, 5, 6, 3)), random_array(1, (3,)), random_array(2, (3,))
+    operands = x, *batch_statistics(x), scale, bias, 1e-3
+    fast = normalize(*operands)
+    use_reference_ops()
+    np.testing.assert_allclose(fast, normalize(*operands), rtol=1e-5, atol=1e-5)
+    assert "sub" in str(jax.make_jaxpr(normalize)(*operands))
