@@ -100,8 +100,7 @@ class CenterCrop:
 
     def _torchvision_crop_box(self, width: int, height: int) -> CropBox:
         """Rounds as torchvision's `Resize` and `CenterCrop` do."""
-        shorter = min(width, height)
-        columns, rows = (self.resize * side // shorter for side in (width, height))
+        columns, rows = (self.resize * side // min(width, height) for side in (width, height))
         left, top = round((columns - self.width) / 2), round((rows - self.height) / 2)
         right, bottom = left + self.width, top + self.height
         return CropBox(left, top, right, bottom, resize_to=(columns, rows))

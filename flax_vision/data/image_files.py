@@ -23,6 +23,7 @@ _MAX_CHUNK = 8
 """Images that a thread decodes per task; the overhead of a task equals one crop."""
 
 _Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class Files(Protocol):
@@ -118,7 +119,9 @@ class ImageFileDataset(Dataset):
         """
         if not index_groups:
             return
-        chunks_per_group = self._chunks_per_group(len(index_groups[0]))
+        size = len(index_groups[0])
+        # At least one chunk per thread, if there are as many images.
+        chunks_per_group = min(size, max(self._num_threads, -(-size // _MAX_CHUNK)))
         chunks = [
             (group, rows)
             for group, indices in enumerate(index_groups)
@@ -147,10 +150,6 @@ class ImageFileDataset(Dataset):
         decoded = self._map(decode_chunk, chunks, chunks_per_group)
         yield from _prefetch(decoded.batch(chunks_per_group, batch_fn=collect))
 
-    def _chunks_per_group(self, size: int) -> int:
-        """Returns the number of tasks per group: at least one per thread, if there are as many."""
-        return min(size, max(self._num_threads, -(-size // _MAX_CHUNK)))
-
     def _decode_into(self, out: np.ndarray, index: int, epoch: Epoch | None) -> bool:
         """Writes the crops of an image to `out`; returns whether the image is readable."""
         config, shape = self.decode_config, self.image_shape[-3:]
@@ -161,24 +160,28 @@ class ImageFileDataset(Dataset):
             random = np.random.default_rng((*epoch, index, _CROP_STREAM))
             return [config.crop.random_crop(width, height, random)]
 
-        try:
-            with self.files.open(int(self.indices[index])) as file:
-                crops = decode_crops(file.read(), choose, shape, config.max_pixels)
-        except (DecodingError, OSError) as error:
-            self._skip(index, error)
-            out[...] = 0
-            return False
-        for row, crop in zip(out.reshape(-1, *shape), crops, strict=True):
-            row[...] = crop
-        return True
+        crops = self._read(
+            index, lambda file: decode_crops(file.read(), choose, shape, config.max_pixels)
+        )
+        out[...] = 0 if crops is None else np.reshape(crops, out.shape)
+        return crops is not None
 
     def _size(self, index: int) -> Size | tuple[()]:
+        max_pixels = self.decode_config.max_pixels
+        return self._read(index, lambda file: read_header(file, max_pixels)) or ()
+
+    def _read(self, index: int, read: Callable[[IO[bytes]], _Result]) -> _Result | None:
+        """Applies a function to the file of an image; skips an unreadable one and returns None.
+
+        Raises:
+          UserError: The image is unreadable, and `on_error` is `"stop"`.
+        """
         try:
             with self.files.open(int(self.indices[index])) as file:
-                return read_header(file, self.decode_config.max_pixels)
+                return read(file)
         except (DecodingError, OSError) as error:
             self._skip(index, error)
-        return ()  # grain drops None
+        return None
 
     def _skip(self, index: int, error: Exception) -> None:
         """Records an unreadable image, or raises a UserError if `on_error` is `"stop"`."""

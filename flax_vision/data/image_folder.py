@@ -177,14 +177,10 @@ def _load_split(
     unused: list[Path] = []
     images = [(labels[nfc(name)], x) for name in found for x in _images(folder / name, unused)]
     warnings = [*warnings, *_warnings(folder, unused, "in class folders")]
-    return ImageFileDataset(
-        FileList([path for _, path in images], decode_config.max_pixels),
-        np.arange(len(images)),
-        np.array([label for label, _ in images], np.int32),
-        known,
-        decode_config,
-        warnings=warnings,
-    )
+    files = FileList([path for _, path in images], decode_config.max_pixels)
+    targets = np.array([label for label, _ in images], np.int32)
+    indices = np.arange(len(images))
+    return ImageFileDataset(files, indices, targets, known, decode_config, warnings=warnings)
 
 
 def _warnings(folder: Path, unused: Sequence[Path], where: str) -> list[str]:
@@ -198,28 +194,26 @@ def _warnings(folder: Path, unused: Sequence[Path], where: str) -> list[str]:
     files = sorted(path for path in (*unused, *_files(folder)) if not path.is_dir())
     folders = [repr(str(path)) for path in unused if path.is_dir()]
     images = [path for path in files if is_image(path)]
-    warnings = [skipped_files([path for path in files if not is_image(path)])]
+    others = [path for path in files if not is_image(path)]
+    warnings = [skipped_files(others)] if others else []
     if folders:
         names = listed(folders, _MAX_NAMED)
         warnings.append(f"skipped {counted(len(folders), 'folder')} {where}: {names}")
     if images:
         count = counted(len(images), "image")
         warnings.append(f"skipped {count} outside class folders, such as {str(images[0])!r}")
-    return list(filter(None, warnings))
+    return warnings
 
 
 def _images(folder: Path, unused: list[Path]) -> list[Path]:
     """Returns the image files of a class, and adds all other entries to `unused`."""
     # A link that leads nowhere is listed, so that it is an error when it is read.
-    names, others = [], []
-    for entry in _visible(folder):
-        if is_image(entry) and not entry.is_dir():
-            names.append(entry.name)
-        else:
-            others.append(entry)
-    unused += others
+    entries = _visible(folder)
+    names = [entry.name for entry in entries if is_image(entry) and not entry.is_dir()]
+    images = set(names)
+    unused += [entry for entry in entries if entry.name not in images]
     if not names:
-        inner, files = _folders(folder), [entry for entry in others if not entry.is_dir()]
+        inner, files = _folders(folder), _files(folder)
         hint = f", but folders, such as {inner[0]!r}, which are not searched" if inner else ""
         hint = hint or (f" ({skipped_files(files)})" if files else "")
         raise UserError(

@@ -11,7 +11,7 @@ from flax_vision.data.dataset import Dataset, ProgressFn, stratified_split
 from flax_vision.data.flags import TRAIN_FLAGS, DataFlags
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.errors import UserError
-from flax_vision.text import counted
+from flax_vision.text import counted, listed
 
 SPLITS = ("train", "validation", "test")
 
@@ -75,11 +75,9 @@ def unreadable_warning(datasets: Iterable[Dataset]) -> str:
     unreadable = {name: reason for x in datasets for name, reason in x.unreadable.items()}
     if not unreadable:
         return ""
-    first = [f"{name} ({reason})" for name, reason in list(unreadable.items())[:_MAX_NAMED]]
-    more = len(unreadable) - _MAX_NAMED
-    rest = f" and {more:,} more" if more > 0 else ""
+    names = listed([f"{name} ({reason})" for name, reason in unreadable.items()], _MAX_NAMED)
     images = counted(len(unreadable), "image")
-    return f"{images} so far cannot be read and will not count: {', '.join(first)}{rest}"
+    return f"{images} so far cannot be read and will not count: {names}"
 
 
 def read_splits(source: Source, on_progress: ProgressFn) -> Splits:

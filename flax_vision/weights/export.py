@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from flax_vision.models.registry import differing_options, model_options
 from flax_vision.ops.backend import reference_ops
 from flax_vision.runtime.files import to_path
 from flax_vision.weights import saved_model
+from flax_vision.weights.array_tree import unfinished_directory, write_errors
 from flax_vision.weights.loading import load_metadata, load_model
 from flax_vision.weights.saved_model import ModelMetadata
 from flax_vision.weights.torchvision import to_torchvision
@@ -89,21 +89,12 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
     content = variables
     if chosen.is_function:
         content = _exported_function(metadata, model, variables, preprocessing)
-    unfinished = output.with_name(f".unfinished-{output.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        unfinished.mkdir()
+    with write_errors(output, "give another -o"), unfinished_directory(output) as unfinished:
         chosen.write(unfinished / output.name, metadata, content)
         for file in _files(unfinished / output.name)[1:]:
             file.write_text(metadata.to_json())
         for file in sorted(unfinished.iterdir(), reverse=True):  # the metadata first
             file.rename(output.with_name(file.name))
-    except OSError as error:
-        raise UserError(
-            f"{str(output)!r} cannot be written ({error.strerror or error}); give another -o."
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return note
 
 

@@ -1,9 +1,8 @@
 """Imports another library's weights into an export directory."""
 
-import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,9 @@ from flax.traverse_util import flatten_dict
 from flax_vision.errors import UserError
 from flax_vision.runtime.files import to_path
 from flax_vision.text import listed, nfc
-from flax_vision.weights import saved_model
-from flax_vision.weights.array_tree import check_finite
-from flax_vision.weights.pretrained import (
-    PretrainedWeights,
-    Transforms,
-    imagenet_class_names,
-    load_pretrained,
-)
+from flax_vision.weights import pretrained, saved_model
+from flax_vision.weights.array_tree import check_finite, write_errors
+from flax_vision.weights.pretrained import PretrainedWeights, Transforms
 from flax_vision.weights.saved_model import ModelMetadata
 from flax_vision.weights.state_dict import read_state_dict
 from flax_vision.weights.torchvision import ConvertedWeights, convert_state_dict
@@ -33,6 +27,7 @@ _MAX_NAMES = 10
 """Number of class names in an error."""
 
 _HINT = "give weights of a training that went well"
+_WRITE_HINT = "give another directory, or make room"
 
 
 @dataclass(frozen=True)
@@ -85,13 +80,12 @@ def import_weights(
     weights = _read_weights(name, source, resize, transform_input)
     converted = convert_state_dict(name, weights.state_dict)
     arrays = {converted.names[path]: x for path, x in flatten_dict(converted.variables).items()}
-    check_finite(arrays, _HINT)
-    _check_variances(arrays)
+    _check_numbers(arrays)
     options = dict(converted.options)
     names, origin = _class_names(options.pop("num_classes"), class_names, weights.class_names)
     crop, preprocessing = weights.transforms.crop_policy, weights.transforms.preprocessing
     metadata = ModelMetadata(name, options, names, crop.image_shape, preprocessing, {}, crop)
-    with _write_errors(directory):
+    with write_errors(directory, _WRITE_HINT):
         saved_model.save(directory, metadata, converted.variables)
     return ImportedModel(metadata, _array_rows(converted, weights.state_dict), origin)
 
@@ -127,7 +121,7 @@ def _check_arguments(
             f"the class names have {listed(repeated, _MAX_NAMES)} more than once, which makes "
             "predictions ambiguous; give each class a name of its own."
         )
-    with _write_errors(directory):
+    with write_errors(directory, _WRITE_HINT):
         directory.absolute().parent.mkdir(parents=True, exist_ok=True)
 
 
@@ -136,7 +130,7 @@ def _read_weights(
 ) -> PretrainedWeights:
     """Reads or downloads weights, with the requested changes of their transforms."""
     if source.startswith(_PRETRAINED):
-        weights = load_pretrained(name, source.removeprefix(_PRETRAINED))
+        weights = pretrained.load_pretrained(name, source.removeprefix(_PRETRAINED))
     else:
         weights = PretrainedWeights(read_state_dict(to_path(source)), Transforms(), None)
     transforms = dataclasses.replace(
@@ -149,22 +143,12 @@ def _read_weights(
     return dataclasses.replace(weights, transforms=transforms)
 
 
-def _check_variances(arrays: Mapping[str, np.ndarray]) -> None:
+def _check_numbers(arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises a UserError for numbers that no training gives."""
+    check_finite(arrays, _HINT)
     for name, x in arrays.items():
         if name.endswith("running_var") and x.min() < 0:
             raise UserError(f"{name!r} has variances below 0, whose root is not a number; {_HINT}.")
-
-
-@contextlib.contextmanager
-def _write_errors(directory: Path) -> Iterator[None]:
-    """Turns system errors into a UserError."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{str(directory)!r} cannot be written ({error.strerror or error}); give another "
-            "directory, or make room."
-        ) from error
 
 
 def _class_names(
@@ -179,7 +163,7 @@ def _class_names(
             )
         return list(given), "as given"
     if known is None and count == 1000:
-        known = imagenet_class_names()
+        known = pretrained.imagenet_class_names()
     if known is not None and len(known) == count:
         return list(known), "ImageNet's, from torchvision"
     return [str(number) for number in range(count)], "numbers"

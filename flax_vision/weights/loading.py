@@ -9,15 +9,8 @@ from flax import linen as nn
 
 from flax_vision.errors import UserError
 from flax_vision.runtime.files import to_path
-from flax_vision.weights import saved_model
-from flax_vision.weights.run_checkpoints import (
-    Checkpoint,
-    CorruptCheckpointError,
-    UsableCheckpoints,
-    find_checkpoints,
-    load_variables,
-    saved_steps,
-)
+from flax_vision.weights import run_checkpoints, saved_model
+from flax_vision.weights.run_checkpoints import Checkpoint, UsableCheckpoints
 from flax_vision.weights.run_files import METADATA, RESULT, read_config
 from flax_vision.weights.saved_model import LoadedModel, ModelMetadata
 
@@ -27,7 +20,7 @@ _HINT = f"delete it and {_ADVICE}"
 
 def is_unfinished(path: Path) -> bool:
     """Returns whether a directory is a run with checkpoints but without a result."""
-    return bool(saved_steps(path)) and not (path / RESULT).exists()
+    return bool(run_checkpoints.saved_steps(path)) and not (path / RESULT).exists()
 
 
 def load_metadata(path: str | Path) -> ModelMetadata:
@@ -57,7 +50,7 @@ def load_model(path: str | Path) -> LoadedModel:
     if not is_unfinished(path):
         return saved_model.load_export(path)
     metadata = load_metadata(path)
-    checkpoints = find_checkpoints(path)
+    checkpoints = run_checkpoints.find_checkpoints(path)
     if checkpoints is None:
         raise UserError(
             f"no checkpoint in {path / 'checkpoints'} can be read; start the run again in another "
@@ -70,12 +63,11 @@ def load_model(path: str | Path) -> LoadedModel:
 
 def _load_checkpoint(checkpoint: Checkpoint) -> Any:
     try:
-        return load_variables(checkpoint)
+        return run_checkpoints.load_variables(checkpoint)
     except Exception as error:  # Orbax raises many types
-        raise UserError(
-            f"{CorruptCheckpointError(checkpoint.step, error)}; if training has replaced it, give "
-            "the command again."
-        ) from error
+        damage = run_checkpoints.CorruptCheckpointError(checkpoint.step, error)
+        hint = "if training has replaced it, give the command again"
+        raise UserError(f"{damage}; {hint}.") from error
 
 
 def load(path: str | Path) -> tuple[nn.Module, Any]:

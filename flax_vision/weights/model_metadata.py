@@ -16,6 +16,7 @@ from flax_vision.data.background import Background
 from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import create_model
+from flax_vision.weights.run_files import other_version
 
 FORMAT = 3
 """Version of the JSON and of the files beside it."""
@@ -88,11 +89,7 @@ def from_json(text: str | bytes) -> ModelMetadata:
     try:
         form = msgspec.json.decode(text, type=_Format).format
         if form != FORMAT:
-            version = "an older" if form < FORMAT else "a newer"
-            raise OtherFormatError(
-                f"was written by {version} version of flax_vision (format {form}; this version "
-                f"reads format {FORMAT})"
-            )
+            raise OtherFormatError(f"was written by {other_version(form, FORMAT)}")
         metadata = msgspec.json.decode(text, type=ModelMetadata)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
@@ -121,19 +118,18 @@ def _check_preprocessing(preprocessing: Preprocessing, image_shape: Sequence[int
         _check(is_finite, f"preprocessing.{name} is not an array of finite numbers")
     _check(np.all(np.asarray(preprocessing.std, np.float32)), "preprocessing.std has a 0")
     resize, crop = preprocessing.resize, preprocessing.crop
-    sizes = resize, crop, preprocessing.channels
-    is_valid = min(sizes) >= 0 and max(sizes) < _SIZE_LIMIT
+    is_valid = all(0 <= size < _SIZE_LIMIT for size in (resize, crop, preprocessing.channels))
     _check(is_valid, f"preprocessing has a size below 0 or not below {_SIZE_LIMIT}")
     _check(crop <= (resize or min(image_shape[:2])), f"preprocessing.crop is {crop}, too large")
 
 
 def _check_crop(crop: CropPolicy) -> None:
-    sizes, scale, ratio = crop.resize_range, crop.scale, crop.ratio
+    (shortest, longest), scale, ratio = crop.resize_range, crop.scale, crop.ratio
     is_size = 0 < crop.size <= crop.eval_resize < _SIZE_LIMIT
+    is_scale = not scale or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1)
     _check(is_size, f"crop.size is {crop.size}, not from 1 to crop.eval_resize")
     _check(crop.channels in (1, 3), f"crop.channels is {crop.channels}, not 1 or 3")
-    _check(0 < sizes[0] <= sizes[1] < _SIZE_LIMIT, "crop.resize_range is not a range of sizes")
-    is_scale = not scale or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1)
+    _check(0 < shortest <= longest < _SIZE_LIMIT, "crop.resize_range is not a range of sizes")
     _check(is_scale, "crop.scale is not a range")
     _check(0 < ratio[0] <= ratio[1], "crop.ratio is not a range")
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +57,14 @@ def _pool_in_two_dimensions(graph: onnx.GraphProto) -> None:
     """
     producers = {name: node for node in graph.node for name in node.output}
     consumers = {name: node for node in graph.node for name in node.input}
+    transpose = partial(helper.make_node, "Transpose")
     for pool in [node for node in graph.node if node.op_type == "MaxPool"]:
         outer = producers[pool.input[0]]
         inner, after = producers[outer.input[0]], consumers[pool.output[0]]
-        before = helper.make_node(
-            "Transpose", inner.input[:1], outer.output, perm=_TO_NCHW, name=outer.name
-        )
-        pool_2d = helper.make_node(
-            "MaxPool", pool.input, pool.output, name=pool.name, **_attributes_2d(pool)
-        )
-        back = helper.make_node(
-            "Transpose", pool.output, after.output, perm=_TO_NHWC, name=after.name
-        )
+        before = transpose(inner.input[:1], outer.output, perm=_TO_NCHW, name=outer.name)
+        attributes = {"name": pool.name, **_attributes_2d(pool)}
+        pool_2d = helper.make_node("MaxPool", pool.input, pool.output, **attributes)
+        back = transpose(pool.output, after.output, perm=_TO_NHWC, name=after.name)
         for old, new in ((outer, before), (pool, pool_2d), (after, back)):
             old.CopyFrom(new)
         graph.node.remove(inner)

@@ -1,10 +1,9 @@
 """Downloads the weights that torchvision publishes, with their preprocessing and class names."""
 
-import contextlib
 import importlib.util
 import runpy
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -86,13 +85,8 @@ def load_pretrained(name: str, weights: str) -> PretrainedWeights:
     builder = torchvision_name(name)
     chosen = _find_weights(builder, weights)
     preset = chosen.transforms()
-    transforms = Transforms(
-        preset.resize_size[0],
-        preset.crop_size[0],
-        preset.mean,
-        preset.std,
-        transform_input=builder == "googlenet",
-    )
+    (resize,), (crop,), mean, std = preset.resize_size, preset.crop_size, preset.mean, preset.std
+    transforms = Transforms(resize, crop, mean, std, transform_input=builder == "googlenet")
     state_dict = read_state_dict(_download(chosen.url))
     return PretrainedWeights(state_dict, transforms, chosen.meta["categories"])
 
@@ -129,26 +123,18 @@ def _download(url: str) -> Path:
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
     checksum = file.stem.rpartition("-")[2]
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT)  # PyTorch's download would wait forever
     try:
-        with _socket_timeout():
-            torch.hub.download_url_to_file(url, str(file), hash_prefix=checksum)
+        torch.hub.download_url_to_file(url, str(file), hash_prefix=checksum)
     except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another checksum
         raise UserError(
             f"{url} cannot be downloaded ({error}); put the file into {str(file.parent)!r}, or "
             "give its path in place of torchvision:NAME."
         ) from error
-    return file
-
-
-@contextlib.contextmanager
-def _socket_timeout() -> Iterator[None]:
-    """Limits the wait for a silent server; PyTorch's download has no limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT)
-    try:
-        yield
     finally:
         socket.setdefaulttimeout(before)
+    return file
 
 
 def imagenet_class_names() -> Sequence[str] | None:
@@ -158,9 +144,8 @@ def imagenet_class_names() -> Sequence[str] | None:
         return None
     # An import of torchvision takes half a gigabyte and a second; this file is a list of names.
     file = Path(package.origin).parent / "models/_meta.py"
-    names: Sequence[str] | None = None
-    if file.is_file():
-        names = runpy.run_path(str(file)).get("_IMAGENET_CATEGORIES")
+    contents = runpy.run_path(str(file)) if file.is_file() else {}
+    names: Sequence[str] | None = contents.get("_IMAGENET_CATEGORIES")
     if names is None:
         from torchvision.models import ResNet18_Weights
 

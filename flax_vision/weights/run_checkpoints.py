@@ -106,14 +106,10 @@ def load_variables(checkpoint: Checkpoint) -> dict[str, Any]:
     """
     handler, folder = ocp.PyTreeCheckpointHandler(), checkpoint.folder / "state"
     saved = handler.metadata(folder).tree
-    abstract = on_first_device(
-        {name: saved[name] for name in _VARIABLES if saved.get(name) is not None}
-    )
-    arguments = ocp.args.PyTreeRestore(
-        abstract,
-        restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
-        partial_restore=True,
-    )
+    parts = {name: saved[name] for name in _VARIABLES if saved.get(name) is not None}
+    abstract = on_first_device(parts)
+    restore_args = ocp.checkpoint_utils.construct_restore_args(abstract)
+    arguments = ocp.args.PyTreeRestore(abstract, restore_args=restore_args, partial_restore=True)
     state = handler.restore(folder, args=arguments)
     params = flatten_dict(state["params"]) | flatten_dict(state.get("average", {}))
     return {"params": unflatten_dict(params), **state["statistics"]}

@@ -119,11 +119,9 @@ def read_config(path: Path, hint: str = RESTORE) -> dict[str, Any]:
         raise _damaged(path / CONFIG, "it is empty", hint)
     found = config.pop("format", 1)
     if found != RUN_FORMAT:
-        age = "an older" if found < RUN_FORMAT else "a newer"
         raise UserError(
-            f"{path} is a run of {age} version of flax_vision (format {found}; this version reads "
-            f"format {RUN_FORMAT}); train again in another directory, or export the model with the "
-            "version that wrote it."
+            f"{path} is a run of {other_version(found, RUN_FORMAT)}; train again in another "
+            "directory, or export the model with the version that wrote it."
         )
     return config
 
@@ -200,6 +198,12 @@ def read_records(path: Path, hint: str = RESTORE) -> Records:
             raise _damaged(file, f"line {number}: {problem}", hint)
         records.append(record)
     return records
+
+
+def other_version(found: int, current: int) -> str:
+    """Returns a description of the version of flax_vision that wrote another format."""
+    age = "an older" if found < current else "a newer"
+    return f"{age} version of flax_vision (format {found}; this version reads format {current})"
 
 
 def to_json(content: Any) -> str:

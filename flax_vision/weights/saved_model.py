@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
@@ -46,17 +47,12 @@ class LoadedModel(NamedTuple):
 
 def save(path: Path, metadata: ModelMetadata, variables: Any) -> None:
     """Writes an export directory; replaces an older one when the new one is complete."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
+    with array_tree.unfinished_directory(path) as unfinished:
         array_tree.save_tree(unfinished / _VARIABLES, variables)
         (unfinished / _METADATA).write_text(metadata.to_json())
         write_checksums(unfinished)
         shutil.rmtree(path, ignore_errors=True)
         unfinished.rename(path)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load_metadata(path: str | Path) -> ModelMetadata:
@@ -146,18 +142,15 @@ def restore_model(
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{file} describes an impossible model ({reason}); {hint}.") from error
     variables = load_variables()
-    arrays = flatten_dict(variables, sep="/")
-    shapes = [
-        {name: x.shape for name, x in tree.items()}
-        for tree in (flatten_dict(expected, sep="/"), arrays)
-    ]
+    trees = [jax.tree.map(np.shape, tree) for tree in (expected, variables)]
+    shapes = [flatten_dict(tree, sep="/") for tree in trees]
     if problems := shape_differences(*shapes):
         raise UserError(
             f"the arrays in {file.parent} do not fit the {metadata.name} for "
             f"{counted(len(metadata.class_names), 'class', 'classes')} in {file.name}; {problems}. "
             f"{hint[:1].upper()}{hint[1:]}."
         )
-    check_finite(arrays, f"{hint}, {file.parent} is damaged")
+    check_finite(flatten_dict(variables, sep="/"), f"{hint}, {file.parent} is damaged")
     return LoadedModel(metadata, model, variables)
 
 

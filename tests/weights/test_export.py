@@ -207,8 +207,8 @@ def test_metadata_file_stands_beside_files_without_metadata(suffix, run, tmp_pat
 
 
 def test_export_replaces_the_rest_of_a_killed_one(run, tmp_path):
-    (tmp_path / ".unfinished-net.safetensors").mkdir()
-    (tmp_path / ".unfinished-net.safetensors/rest").touch()
+    (tmp_path / ".net.safetensors.unfinished").mkdir()
+    (tmp_path / ".net.safetensors.unfinished/rest").touch()
     export.export(run, "safetensors", tmp_path / "net.safetensors")
     assert [file.name for file in tmp_path.iterdir()] == ["net.safetensors"]
 

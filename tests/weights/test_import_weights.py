@@ -107,7 +107,7 @@ def test_classes_without_names_have_their_numbers(source, tmp_path):
 
 def test_a_thousand_classes_are_imagenets(monkeypatch):
     thousand = [f"n{number}" for number in range(1000)]
-    monkeypatch.setattr(module, "imagenet_class_names", lambda: thousand)
+    monkeypatch.setattr(module.pretrained, "imagenet_class_names", lambda: thousand)
     assert module._class_names(1000, None, None) == (thousand, "ImageNet's, from torchvision")
     assert module._class_names(999, None, None)[1] == "numbers"
     assert module._class_names(1000, None, ["x"] * 1000)[0] == ["x"] * 1000

@@ -129,7 +129,9 @@ def test_damaged_metadata_is_one_line_of_every_command(content, command, export,
     run = export.parent
     (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 1, "epoch_seconds": 1}\n')
     (run / "launches.json").write_text("[]")
-    (run / "config.json").write_text('{"format": 2, "data": {"name": "x", "tfds_dir": "", "val_fraction": 0}}')
+    (run / "config.json").write_text(
+        '{"format": 2, "data": {"name": "x", "tfds_dir": "", "val_fraction": 0}}'
+    )
     Image.new("L", (28, 28)).save(run / "image.png")
     (export / "model.json").write_text(content)
     assert main([part.format(run=run, image=run / "image.png") for part in command]) == 2
