@@ -93,17 +93,14 @@ class CenterCrop:
     def crop_boxes(self, width: int, height: int) -> list[CropBox]:
         """Returns the only crop of a photograph of `width` by `height` pixels."""
         if self.as_torchvision:
-            return [self._torchvision_crop_box(width, height)]
+            # Rounds as torchvision's `Resize` and `CenterCrop` do.
+            columns, rows = (self.resize * side // min(width, height) for side in (width, height))
+            left, top = round((columns - self.width) / 2), round((rows - self.height) / 2)
+            right, bottom = left + self.width, top + self.height
+            return [CropBox(left, top, right, bottom, resize_to=(columns, rows))]
         columns, rows = resized = resized_size((width, height), self.resize)
         offset = (columns - self.width) // 2, (rows - self.height) // 2
         return [crop_box_in_original((width, height), resized, offset, (self.width, self.height))]
-
-    def _torchvision_crop_box(self, width: int, height: int) -> CropBox:
-        """Rounds as torchvision's `Resize` and `CenterCrop` do."""
-        columns, rows = (self.resize * side // min(width, height) for side in (width, height))
-        left, top = round((columns - self.width) / 2), round((rows - self.height) / 2)
-        right, bottom = left + self.width, top + self.height
-        return CropBox(left, top, right, bottom, resize_to=(columns, rows))
 
 
 def aspect_bucket_crop(width: int, height: int, resize: int, channels: int) -> CenterCrop:

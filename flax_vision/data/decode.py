@@ -138,14 +138,12 @@ def _scale(
 def _convert(image: ImageFile.ImageFile, mode: str) -> Image.Image:
     _check_range(image)
     bit_depth.scale_transparency(image)
-    converted: Image.Image = image
     if bit_depth.has_16_bits(image):
-        converted = bit_depth.to_8_bits(image)
-    elif image.has_transparency_data:
-        converted = image.convert("RGBA")
-        white = Image.new("RGBA", converted.size, "white")
-        converted = Image.alpha_composite(white, converted)
-    return converted.convert(mode)
+        return bit_depth.to_8_bits(image).convert(mode)
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert(mode)
+    return image.convert(mode)
 
 
 def _check_range(image: ImageFile.ImageFile) -> None:

@@ -104,13 +104,12 @@ class _Request:
             nearest = difflib.get_close_matches(self.name, ["mnist_5k", "folder", *known], n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
             problem = (
-                f"unknown data set {self.name!r}{hint} Valid: mnist_5k, folder (of your own "
+                f"data set {self.name!r} cannot be opened ({_first_line(error)}); choose another."
+                if self.name in known
+                else f"unknown data set {self.name!r}{hint} Valid: mnist_5k, folder (of your own "
                 "images), or any image classification set that `tfds.list_builders()` names, such "
                 "as mnist, fashion_mnist or cifar10."
             )
-            if self.name in known:
-                reason = _first_line(error)
-                problem = f"data set {self.name!r} cannot be opened ({reason}); choose another."
             raise UserError(f"{problem} {self._embedded}") from error
 
     def check_features(self, info: Any, decode_config: DecodeConfig | None) -> None:
@@ -200,8 +199,8 @@ class _Records:
         decoders = {"image": tfds.decode.SkipDecoding()}
         self._source = builder.as_data_source(split=split, decoders=decoders)
         self._title = f"{builder.name} {split}"
-        self._directory = Path(builder.data_path)
-        self.split = split
+        self._info = Path(builder.data_path, "dataset_info.json")
+        self._split = split
         self.image_shape = builder.info.features["image"].shape
         self.class_names = builder.info.features["label"].names
 
@@ -230,8 +229,8 @@ class _Records:
     @property
     def identity(self) -> str:
         """Location and date of the prepared split."""
-        info = self._directory / "dataset_info.json"
-        return f"{info.resolve()} {info.stat().st_mtime_ns} {self.split} {len(self)}"
+        modified = self._info.stat().st_mtime_ns
+        return f"{self._info.resolve()} {modified} {self._split} {len(self)}"
 
     def enumerate(self, on_progress: ProgressFn) -> Iterator[tuple[int, Any]]:
         """Yields all records with their indices."""

@@ -99,10 +99,7 @@ def _read_pth(path: Path) -> Mapping[str, Any]:
     and compressed archives cannot be mapped and are read into memory.
     """
     _check_pytorch(path)
-    try:
-        content = _load_pth(path, mmap=_check_archive(path))
-    except OSError as error:
-        raise UserError(f"{str(path)!r} cannot be read ({error}).") from error
+    content = _load_pth(path, mmap=_check_archive(path))
     if not isinstance(content, Mapping):
         raise UserError(
             f"{str(path)!r} holds a {type(content).__name__}; save the model's state_dict() with "
@@ -155,8 +152,8 @@ def _load_pth(path: Path, mmap: bool) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns about pickles of other objects
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except OSError:
-        raise
+    except OSError as error:
+        raise UserError(f"{str(path)!r} cannot be read ({error}).") from error
     except Exception as error:  # PyTorch raises many types for damaged and other files
         raise _not_pytorch(path, error) from error
 
