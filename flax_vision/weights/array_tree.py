@@ -75,7 +75,7 @@ def write_errors(path: Path, hint: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def unfinished_directory(path: Path) -> Iterator[Path]:
-    """Creates a directory beside a path for its content, and removes what is left of it."""
+    """Creates a directory beside a path for unfinished content, and finally removes it."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

@@ -144,7 +144,7 @@ def _read_weights(
 
 
 def _check_numbers(arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises a UserError for numbers that no training gives."""
+    """Raises a UserError for numbers that are not finite, and for negative variances."""
     check_finite(arrays, _HINT)
     for name, x in arrays.items():
         if name.endswith("running_var") and x.min() < 0:
