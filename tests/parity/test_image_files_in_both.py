@@ -24,7 +24,7 @@ pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`"
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra `parity`")
 
 from copying import random_variables, relative
-from test_torchvision_networks import SIZES
+from test_torchvision_models import SIZES
 from torchvision import models as theirs
 
 pytestmark = pytest.mark.slow
