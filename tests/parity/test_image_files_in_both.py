@@ -104,7 +104,7 @@ def test_pixels_equal_torchvision_to_the_bit(weights, image_files, monkeypatch):
     monkeypatch.setattr(pretrained, "_download", lambda url: None)
     transforms = theirs.ResNet50_Weights[weights].transforms()
     mean, std = (np.array(numbers)[:, None, None] for numbers in (transforms.mean, transforms.std))
-    crop = pretrained.load_pretrained("resnet50_v1_5", weights).transforms.crop
+    crop = pretrained.load_pretrained("resnet50_v1_5", weights).transforms.crop_policy
     assert crop.eval_resize == transforms.resize_size[0]
     for path in image_files:
         ours = decode_crops(path.read_bytes(), crop.center_crop.crop_boxes, crop.image_shape)[0]
