@@ -1,9 +1,9 @@
-"""Compares the speed of the networks in virtual environments, such as two versions of JAX.
+"""Compares the speed of models in virtual environments, such as two versions of JAX.
 
     python benchmarks/compare_environments.py old/bin/python new/bin/python
     python benchmarks/compare_environments.py old/bin/python new/bin/python --names resnet20
 
-Each environment has this project installed with `pip install -e .`. For each network and mode, the
+Each environment has this project installed with `pip install -e .`. For each model and mode, the
 environments take turns: in each round every one runs steps for some seconds while the others wait.
 Prints their speeds relative to the first environment: the median of the rounds and their range.
 """
@@ -13,7 +13,7 @@ import itertools
 import statistics
 from contextlib import ExitStack
 
-from compare_torch import MODES, OUR_SIDE, ROWS
+from compare_torch import MODES, ROWS, WORKER_JAX
 from interleaved import Worker
 
 from flax_vision.runtime import allocator
@@ -60,7 +60,7 @@ def main() -> None:
     rows = [row for row in ROWS if row[0] in options.names]
     for (name, batch_size, image_size), mode in itertools.product(rows, options.modes):
         sizes = [f"--batch-size={batch_size}", f"--image-size={image_size}"]
-        command = [OUR_SIDE, name, mode, *sizes]
+        command = [WORKER_JAX, name, mode, *sizes]
         first, *others = measure(options.pythons, command, options.rounds, options.seconds)
         ratios = "; ".join(relative(steps, first) for steps in others)
         step = statistics.median(first) * 1e3

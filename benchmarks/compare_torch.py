@@ -1,17 +1,18 @@
-"""Our networks beside PyTorch's: training steps and inference on this machine's CPU.
+"""Compares the speed of our models with PyTorch's: training steps and inference on this CPU.
 
     pip install -e '.[test,parity]'
-    python benchmarks/compare_torch.py                       # everything, about two hours
+    python benchmarks/compare_torch.py                       # Everything, in about two hours.
     python benchmarks/compare_torch.py resnet50_v1_5 --rounds 2 --seconds 1
 
-For each network, mode and allocator the sides are processes that are all ready, and take turns: of
-a round each works for some seconds while the others rest, so that what else the machine does meets
-all of them. A ratio compares the medians of one round; the table has the median of the rounds'
-ratios and their range. The faster of PyTorch's two forms, eager and torch.compile, counts. Our
-sides start twice, first without compiled programs in their cache. Writes every figure to
-results.json, the table to results.md and a picture to results.png, all in --output. Where it was
-stopped it goes on when it is started again with the same words; --show makes the table and the
-picture of what there is without measuring.
+For each model, mode and allocator, all sides are processes that take turns. In each round every
+side runs steps for some seconds while the others wait, so that other load meets all of them. A
+ratio compares the median steps of one round. The table has the median of the rounds' ratios and
+their range, against the faster of PyTorch's two forms, eager and torch.compile. Our sides start
+twice, the first time without compiled programs in the cache.
+
+It writes every figure to results.json, the table to results.md and a picture to results.png, all in
+--output. After a stop, the same command resumes. --show makes the table and the picture from
+results.json and measures nothing.
 """
 
 import argparse
@@ -45,39 +46,39 @@ MODES = ["training", "inference"]
 OURS = {"with oneDNN": {}, "pure JAX": {"FLAX_VISION_ONEDNN": "0"}}
 THEIRS = {"PyTorch": [], "torch.compile": ["--compile"]}
 LIMIT = "a large matrix product"
-OUR_SIDE, TORCH_SIDE = (
+WORKER_JAX, WORKER_TORCH = (
     str(Path(__file__).with_name(name)) for name in ("worker_jax.py", "worker_torch.py")
 )
 
 
-def measure(place: dict, sides: list[str], rounds: int, seconds: float) -> dict:
-    """Returns what each side tells of itself, and its figures of each round.
+def measure(case: dict, sides: list[str], rounds: int, seconds: float) -> dict:
+    """Returns the description and the figures of each side.
 
     Args:
-      place: network, mode and allocator.
-      sides: what is measured.
-      rounds: how often each has its turn.
-      seconds: how long a turn is.
+      case: Model with its sizes (`row`), mode and allocator.
+      sides: Names of the sides.
+      rounds: Turns of each side.
+      seconds: Duration of a turn.
     """
     with ExitStack() as stack:
-        workers = {side: start(side, place, stack) for side in (*sides, LIMIT)}
+        workers = {side: start(side, case, stack) for side in (*sides, LIMIT)}
         turns: dict[str, list] = {side: [] for side in workers}
         for _, (side, worker) in itertools.product(range(rounds), workers.items()):
             turns[side].append(worker.turn(seconds))
     return {side: worker.about | {"turns": turns[side]} for side, worker in workers.items()}
 
 
-def start(side: str, place: dict, stack: ExitStack) -> Worker:
-    """Starts the process of a side, which the stack ends."""
-    environment = of_allocator(place["allocator"]) | OURS.get(side, {})
+def start(side: str, case: dict, stack: ExitStack) -> Worker:
+    """Starts the process of a side; the stack ends it."""
+    environment = allocator_variables(case["allocator"]) | OURS.get(side, {})
     if side == LIMIT:
-        return stack.enter_context(Worker([OUR_SIDE, "matrix_product"], environment))
-    name, batch_size, image_size = place["row"]
+        return stack.enter_context(Worker([WORKER_JAX, "matrix_product"], environment))
+    name, batch_size, image_size = case["row"]
     sizes = [f"--batch-size={batch_size}", f"--image-size={image_size}"]
     if side in THEIRS:
-        command = [TORCH_SIDE, name, place["mode"], *sizes, *THEIRS[side]]
+        command = [WORKER_TORCH, name, case["mode"], *sizes, *THEIRS[side]]
         return stack.enter_context(Worker(command, environment))
-    command = [OUR_SIDE, name, place["mode"], *sizes]
+    command = [WORKER_JAX, name, case["mode"], *sizes]
     cache = stack.enter_context(tempfile.TemporaryDirectory())
     environment |= {xla_cache.CACHE: cache, xla_cache.SHORTEST_COMPILATION: "0.1"}
     with Worker(command, environment) as first:
@@ -87,15 +88,15 @@ def start(side: str, place: dict, stack: ExitStack) -> Worker:
     return worker
 
 
-def of_allocator(name: str) -> dict[str, str]:
-    """Returns the environment in which memory is taken so."""
+def allocator_variables(name: str) -> dict[str, str]:
+    """Returns the environment variables that select an allocator."""
     if name == "keep":
         return {allocator.TUNABLES: allocator.KEEP}
     return {allocator.ALLOCATOR: name, allocator.TUNABLES: ""}
 
 
-def planned(options: argparse.Namespace) -> list[dict]:
-    """Returns what is measured, in this order."""
+def planned_cases(options: argparse.Namespace) -> list[dict]:
+    """Returns the cases to measure, in order."""
     rows = [row for row in ROWS if row[0] in (options.names or [row[0] for row in ROWS])]
     plan = itertools.product(options.allocators, rows, options.modes)
     return [
@@ -103,40 +104,35 @@ def planned(options: argparse.Namespace) -> list[dict]:
     ]
 
 
-def goes_on(plan: list[dict], file: Path) -> bool:
-    """Returns whether what the file has, if it is there, is how the plan begins."""
+def can_resume(plan: list[dict], file: Path) -> bool:
+    """Returns whether the results in a file are the first cases of the plan."""
     figures = json.loads(file.read_text()) if file.exists() else []
-    places = [{key: figure[key] for key in plan[0]} for figure in figures]
-    return places == plan[: len(places)]
+    cases = [{key: figure[key] for key in plan[0]} for figure in figures]
+    return cases == plan[: len(cases)]
 
 
 def measure_all(plan: list[dict], options: argparse.Namespace, file: Path) -> None:
-    """Measures what of the plan is not in the file yet, and adds it there."""
+    """Measures the cases that are not in the file yet, and adds them to it."""
     figures = json.loads(file.read_text()) if file.exists() else []
     sides = [side for side in (*OURS, *THEIRS) if side not in options.without]
     begun, first = time.monotonic(), len(figures)
-    for i, place in enumerate(plan[first:], first):
+    for i, case in enumerate(plan[first:], first):
         left = (time.monotonic() - begun) / (i - first) * (len(plan) - i) if i > first else 0
-        what = " ".join(map(str, place.values()))
-        print(f"{i + 1} of {len(plan)}, {left / 60:.0f} minutes left: {what}", flush=True)
-        figures.append(place | {"sides": measure(place, sides, options.rounds, options.seconds)})
+        title = " ".join(map(str, case.values()))
+        print(f"{i + 1} of {len(plan)}, {left / 60:.0f} minutes left: {title}", flush=True)
+        figures.append(case | {"sides": measure(case, sides, options.rounds, options.seconds)})
         file.write_text(json.dumps(figures))
 
 
-def summarize(figures: list[dict]) -> list[dict]:
-    """Returns a row of the table for each network, mode and allocator."""
-    return [row_of(figure) for figure in figures]
-
-
-def row_of(figure: dict) -> dict:
-    """Returns the row of the table for one of them."""
+def table_row(figure: dict) -> dict:
+    """Returns the row of the table for one case."""
     sides = figure["sides"]
     name, batch_size, image_size = figure["row"]
     faster = min((sides[side] for side in THEIRS if side in sides), key=step)
     fastest = min(second for turn in sides[LIMIT]["turns"] for second in turn["step_seconds"])
     limit = sides[LIMIT]["operations"] / fastest
     cells: dict[str, Any] = {
-        "network": f"{name} {image_size}x{image_size}, {batch_size}",
+        "model": f"{name} {image_size}x{image_size}, {batch_size}",
         "mode": figure["mode"],
         "allocator": figure["allocator"],
         "PyTorch, images/s": f"{batch_size / step(faster):,.1f}",
@@ -160,22 +156,22 @@ def row_of(figure: dict) -> dict:
 
 
 def steps(side: dict) -> list[float]:
-    """Returns the seconds of the median step of each turn."""
+    """Returns the median step of each turn, in seconds."""
     return [statistics.median(turn["step_seconds"]) for turn in side["turns"]]
 
 
 def step(side: dict) -> float:
-    """Returns the median of these."""
+    """Returns the median of the turns' median steps, in seconds."""
     return statistics.median(steps(side))
 
 
 def peak(side: dict) -> float:
-    """Returns the most memory that it has had, in GB."""
+    """Returns the peak memory of the process, in GB."""
     return side["turns"][-1]["peak_bytes"] / 1e9
 
 
 def show(figures: list[dict], output: Path) -> None:
-    rows = summarize(figures)
+    rows = [table_row(figure) for figure in figures]
     headings = list(dict.fromkeys(heading for row in rows for heading in row))
     lines = [headings, ["---"] * len(headings)]
     lines += [[row.get(heading, "") for heading in headings] for row in rows]
@@ -195,11 +191,11 @@ def draw(rows: list[dict], file: Path) -> None:
         for i, side in enumerate(OURS):
             key = f"{side}, ratio"
             ratios = [float(row[key].split()[0]) if key in row else 0.0 for row in chosen]
-            places = [place + 0.4 * i for place in range(len(chosen))]
-            axis.barh(places, ratios, 0.4, label=side)
-        axis.set_yticks(range(len(chosen)), [row["network"] for row in chosen])
+            positions = [position + 0.4 * i for position in range(len(chosen))]
+            axis.barh(positions, ratios, 0.4, label=side)
+        axis.set_yticks(range(len(chosen)), [row["model"] for row in chosen])
         axis.axvline(1, color="black", linewidth=1)
-        axis.set_title(f"{mode}: speed beside the faster PyTorch form (1)")
+        axis.set_title(f"{mode}: speed relative to the faster PyTorch form (1)")
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(OURS))
     figure.savefig(file, dpi=110)
@@ -211,11 +207,11 @@ def main() -> None:
     )
     names = list(dict.fromkeys(row[0] for row in ROWS))
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(names)} (default: all)"
+        "names", nargs="*", metavar="NAME", help=f"models: {', '.join(names)} (default: all)"
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--seconds", type=float, default=2, help="of each turn, of at least three steps"
+        "--seconds", type=float, default=2, help="duration of each turn, at least three steps"
     )
     parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
     parser.add_argument(
@@ -223,17 +219,17 @@ def main() -> None:
     )
     parser.add_argument("--without", nargs="+", default=[], choices=[*OURS, *THEIRS])
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--show", action="store_true", help="measure nothing")
+    parser.add_argument("--show", action="store_true", help="only print and draw the results")
     options = parser.parse_args()
     if unknown := set(options.names) - set(names):
-        parser.error(f"{', '.join(unknown)}: not among {', '.join(names)}")
+        parser.error(f"unknown model {', '.join(unknown)}; valid: {', '.join(names)}")
     if {*THEIRS} <= {*options.without} or {*OURS} <= {*options.without}:
         parser.error("--without leaves nothing to compare")
     results = options.output / "results.json"
-    plan = planned(options)
+    plan = planned_cases(options)
     if options.show and not results.exists():
-        parser.error(f"{results} is not there; give another --output")
-    if not options.show and not goes_on(plan, results):
+        parser.error(f"{results} does not exist; give another --output")
+    if not options.show and not can_resume(plan, results):
         parser.error(f"{results} has other measurements; --show them, or give another --output")
     options.output.mkdir(parents=True, exist_ok=True)
     if not options.show:

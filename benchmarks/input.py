@@ -3,8 +3,8 @@
     python benchmarks/input.py
 
 It writes JPEGs like ImageNet's (500x375 pixels, about 110 kB) into a temporary folder. They have
-smooth colors and detail like photographs. It reads them as a training epoch does, with alternating
-decoders. The CPU time per image is the better measure on a machine with other load.
+smooth colors and details. It reads them as a training epoch does, with alternating decoders. The
+CPU time per image is the better measure on a machine with other load.
 """
 
 from flax_vision.runtime import environment
@@ -37,8 +37,8 @@ Speed = tuple[float, float]
 """Images per second, and milliseconds of CPU time per image."""
 
 
-def photograph(random: np.random.Generator, grain: float) -> bytes:
-    """Returns a JPEG with a spectrum like a photograph: amplitudes fall with the frequency."""
+def random_jpeg(random: np.random.Generator, grain: float) -> bytes:
+    """Returns a JPEG with a natural spectrum: amplitudes fall with the frequency."""
     pixels = np.full((HEIGHT, WIDTH, 3), 120.0)
     for cells, amplitude in ((4, 50), (12, 30), (36, 20), (108, 14)):
         rough = random.normal(0, amplitude, (cells * HEIGHT // WIDTH + 1, cells, 3))
@@ -55,7 +55,7 @@ def photograph(random: np.random.Generator, grain: float) -> bytes:
 def fitting_grain(random: np.random.Generator) -> float:
     """Returns the amplitude of noise that makes a file of about `BYTES`."""
     grains = np.arange(4.0, 20.0)
-    sizes = [len(photograph(random, grain)) for grain in grains]
+    sizes = [len(random_jpeg(random, grain)) for grain in grains]
     return float(np.interp(BYTES, sizes, grains))
 
 
@@ -65,7 +65,7 @@ def write(folder: Path, count: int) -> float:
     grain = fitting_grain(random)
     total = 0
     for index in range(count):
-        content = photograph(random, grain)
+        content = random_jpeg(random, grain)
         total += len(content)
         directory = folder / f"class {index % CLASSES}"
         directory.mkdir(exist_ok=True)

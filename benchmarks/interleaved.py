@@ -1,7 +1,7 @@
-"""Processes that do steps when they are asked to, so that several can take turns.
+"""Worker processes that run steps on request, so that several can take turns.
 
-What else a machine does changes from second to second. Processes that are all ready, of which one
-works at a time, meet the same; those that are timed one after the other do not.
+The load of a machine changes from second to second. Processes that take turns meet the same load;
+processes that are timed one after the other do not.
 """
 
 import json
@@ -17,9 +17,13 @@ from flax_vision.analysis.benchmark import peak_bytes, time_steps
 
 
 def serve(step: Callable[[], Any], about: Mapping[str, Any]) -> None:
-    """Prints what is told about the process; then does steps for the seconds of each line it reads.
+    """Prints `about`, and then runs steps for the number of seconds in each line of its input.
 
-    It answers each line with the seconds of each step, and the most memory that it has had.
+    The answer to a line has the seconds of each step and the peak memory of the process.
+
+    Args:
+      step: Function that runs one step, and returns when it has ended.
+      about: Description of the process.
     """
     print(json.dumps(about), flush=True)
     for line in sys.stdin:
@@ -28,16 +32,16 @@ def serve(step: Callable[[], Any], about: Mapping[str, Any]) -> None:
 
 
 class Worker:
-    """A process that serves.
+    """A process that calls `serve`.
 
     Attributes:
-      about: what it told of itself when it was ready, and after how long that was.
+      about: Description from the process, with the seconds from its start as `ready_seconds`.
     """
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], python: str = sys.executable
     ) -> None:
-        """Starts it, and waits until it is ready.
+        """Starts the process, and waits for its description.
 
         Args:
           command: Python file and its arguments.
@@ -58,7 +62,7 @@ class Worker:
         self.about["ready_seconds"] = time.monotonic() - begun
 
     def turn(self, seconds: float) -> Any:
-        """Has it do steps for that long, at least three; returns its figures."""
+        """Runs at least three steps, for about `seconds`, and returns their figures."""
         assert self._process.stdin
         print(seconds, file=self._process.stdin, flush=True)
         return self._answer()

@@ -1,13 +1,12 @@
-"""LeNet-5's own optimizer beside plain gradient descent, by pass, in one picture.
+"""Compares LeNet-5's own optimizer with plain gradient descent, in one picture.
 
-    pip install -e '.[parity]'
-    python benchmarks/sdlm_against_sgd.py                    # Fashion-MNIST, half an hour
+    python benchmarks/sdlm_against_sgd.py                    # Fashion-MNIST, about an hour.
 
-Both train the network of the paper with one pattern at a time, in the same order, from the same
-weights, at the same table of rates: the stochastic diagonal Levenberg-Marquardt method divides a
-rate by mu and the curvature, gradient descent takes it as it is, and, in a third run, divided by mu
-alone. Each is a run of `train.py` that goes on where it was stopped. Prints a line a pass, and
-draws the error on the validation images.
+All runs train the paper's model with one pattern at a time, in the same order, from the same
+weights and with the same table of rates. The stochastic diagonal Levenberg-Marquardt method (SDLM)
+divides a rate by mu and the curvature. Gradient descent uses the rate itself, and in a third run
+the rate over mu. Each run resumes after a stop, as with `train.py`. It prints a line for each pass,
+and draws the error on the validation images.
 """
 
 import argparse
@@ -26,7 +25,7 @@ SGD = ["optimizer.name=sgd", "optimizer.momentum=0.0", "optimizer.weight_decay=0
 
 
 def settings(config: str) -> dict[str, list[str]]:
-    """Returns what each run sets besides the recipe."""
+    """Returns the overrides of each run, by its name."""
     recipe = load_config(config, [])
     rate = recipe.schedule.lr / recipe.optimizer.damping
     return {

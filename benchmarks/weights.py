@@ -1,11 +1,11 @@
-"""Measures imports of VGG-19, and predictions of ResNet-50 on photographs.
+"""Measures imports of VGG-19, and predictions of ResNet-50 on images.
 
     python benchmarks/weights.py
 
-It creates files of random weights and photographs in a temporary directory. For VGG-19 it prints
+It creates files of random weights and images in a temporary directory. For VGG-19 it prints
 the duration of an import and its peak memory in multiples of the file. For ResNet-50 it prints the
 latency of the first prediction with a warm compilation cache, and the model's share of the time on
-many photographs. Each measurement runs in a new process. Peak memory includes libraries and mapped
+many images. Each measurement runs in a new process. Peak memory includes libraries and mapped
 files (VmHWM of Linux): importing a CUDA build of PyTorch alone takes 0.5 GB. The `.pth` file needs
 PyTorch.
 """
@@ -32,7 +32,7 @@ status = main()
 print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")])
 sys.exit(status)
 """
-"""Program of a command that prints its peak memory in kB last."""
+"""Code that runs a command, and prints its peak memory in kB as the last line."""
 
 
 def write_weights(name: str, path: Path) -> Path:
@@ -52,7 +52,7 @@ def write_weights(name: str, path: Path) -> Path:
     return path
 
 
-def write_photographs(folder: Path, count: int) -> None:
+def write_images(folder: Path, count: int) -> None:
     """Writes JPEGs of 500x375, the median size in ImageNet."""
     random = np.random.default_rng(0)
     for number in range(count):
@@ -86,13 +86,13 @@ def predictions(folder: Path, count: int) -> None:
     """Prints durations of predictions of ResNet-50."""
     source, net = write_weights("resnet50_v1_5", folder / "r.safetensors"), str(folder / "r")
     run("import-weights", "resnet50_v1_5", str(source), net)
-    (folder / "photographs").mkdir()
-    write_photographs(folder / "photographs", count)
-    first = str(folder / "photographs/0.jpg")
+    (folder / "images").mkdir()
+    write_images(folder / "images", count)
+    first = str(folder / "images/0.jpg")
     run("predict", net, first)  # compiles
     seconds = min(run("predict", net, first)[0] for _ in range(3))
     print(f"first prediction: {seconds:.1f} s, the best of 3")
-    _, _, messages = run("predict", net, str(folder / "photographs"))
+    _, _, messages = run("predict", net, str(folder / "images"))
     print(messages.strip())
 
 
@@ -100,11 +100,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photographs", type=int, default=1000, metavar="N")
+    parser.add_argument("--images", type=int, default=1000, metavar="N")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         imports(Path(folder))
-        predictions(Path(folder), options.photographs)
+        predictions(Path(folder), options.images)
 
 
 if __name__ == "__main__":

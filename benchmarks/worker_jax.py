@@ -1,8 +1,8 @@
-"""One network of ours, or the product of two large matrices, which does steps when asked to.
+"""Runs steps of one of our models, or products of two large matrices, on request.
 
     python benchmarks/worker_jax.py resnet50_v1_5 training --batch-size 16 --image-size 224
 
-See `interleaved.serve`. Networks have no auxiliary heads.
+See `interleaved.serve`. GoogLeNet has no auxiliary heads.
 """
 
 from flax_vision.runtime import environment
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", help=f"of a network, or {MATRIX_PRODUCT}")
+    parser.add_argument("name", help=f"model, or {MATRIX_PRODUCT}")
     parser.add_argument("mode", nargs="?", choices=["training", "inference"], default="inference")
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--image-size", type=int)

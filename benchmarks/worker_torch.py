@@ -1,10 +1,10 @@
-"""Runs steps of a PyTorch network on request; see `interleaved.serve`.
+"""Runs steps of a PyTorch model on request; see `interleaved.serve`.
 
     python benchmarks/worker_torch.py resnet50_v1_5 training --batch-size 16 --image-size 224
 
-Networks that torchvision has are torchvision's; the papers' forms are the modules that the parity
-tests compare ours with, without auxiliary heads. Images are in the channels-last format, the
-optimizer is SGD with momentum and decay, and the loss comes back to Python at every step.
+A model that torchvision has is torchvision's; the others are the reference modules of the parity
+tests, without auxiliary heads. Images are in the channels-last format, the optimizer is SGD with
+momentum and weight decay, and each step returns its loss to Python.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def lenet5_modern() -> nn.Module:
 
 
 def vgg16_for_small_images() -> nn.Module:
-    """Torchvision's convolutions, and a classifier of the 1x1 maps that 32x32 images leave."""
+    """Returns torchvision's convolutions with a classifier for the 1x1 maps of 32x32 images."""
     dropout = nn.Dropout
     classifier = nn.Sequential(
         nn.Flatten(), nn.Linear(512, 4096), nn.ReLU(), dropout(), nn.Linear(4096, 4096), nn.ReLU()
@@ -53,12 +53,12 @@ def vgg16_for_small_images() -> nn.Module:
 
 
 def googlenet() -> nn.Module:
-    network = reference_googlenet.GoogLeNet()
-    network.auxiliary_4a = network.auxiliary_4d = nn.Identity()
-    return network
+    model = reference_googlenet.GoogLeNet()
+    model.auxiliary_4a = model.auxiliary_4d = nn.Identity()
+    return model
 
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {
+MODELS: dict[str, Callable[[], nn.Module]] = {
     "lenet5_modern": lenet5_modern,
     "alexnet_owt": lambda: torchvision.models.alexnet(weights=None),
     "vgg16": lambda: torchvision.models.vgg16(weights=None),
@@ -73,16 +73,16 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def make_step(network: nn.Module, mode: str, x: torch.Tensor, y: torch.Tensor) -> Callable:
+def make_step(model: nn.Module, mode: str, x: torch.Tensor, y: torch.Tensor) -> Callable:
     def logits() -> torch.Tensor:
-        output = network(x)
+        output = model(x)
         return output[0] if isinstance(output, tuple) else output
 
     if mode == "inference":
-        network.eval()
+        model.eval()
         return lambda: torch.inference_mode()(logits)().argmax().item()
-    network.train()
-    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -98,22 +98,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", choices=NETWORKS)
+    parser.add_argument("name", choices=MODELS)
     parser.add_argument("mode", choices=["training", "inference"])
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--image-size", type=int, required=True)
-    parser.add_argument("--compile", action="store_true", help="through torch.compile")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
     options = parser.parse_args()
     small = options.name == "vgg16" and options.image_size == 32
-    network = vgg16_for_small_images() if small else NETWORKS[options.name]()
+    model = vgg16_for_small_images() if small else MODELS[options.name]()
     channels, classes = (1, 10) if options.name == "lenet5_modern" else (3, 10)
     shape = (options.batch_size, channels, options.image_size, options.image_size)
     x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
     y = torch.randint(classes, (options.batch_size,))
-    network = network.to(memory_format=torch.channels_last)
+    model = model.to(memory_format=torch.channels_last)
     if options.compile:
-        network = torch.compile(network)
-    step = make_step(network, options.mode, x, y)
+        model = torch.compile(model)
+    step = make_step(model, options.mode, x, y)
     step()
     serve(step, {})
 

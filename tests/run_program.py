@@ -1,12 +1,20 @@
+"""Runs of Python programs in a process of their own."""
+
 import os
 import subprocess
 import sys
 
 
 def run_program(program, *arguments, **environment):
-    """Runs a program of Python on a CPU, without the settings that this process may have.
+    """Runs a Python program on a CPU, without the settings of this process.
 
-    Returns what it printed, and what it warned of.
+    Args:
+      program: Source code.
+      *arguments: Command-line arguments.
+      **environment: Additional environment variables.
+
+    Returns:
+      Its standard output and its standard error.
     """
     others = ("JAX_", "GLIBC_", "LD_", "FLAX_VISION_")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(others)}

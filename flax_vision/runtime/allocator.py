@@ -1,12 +1,12 @@
-"""Settings of glibc's allocator that keep the memory a program frees for what it allocates next.
+"""Settings of glibc's allocator that retain freed memory for later allocations.
 
-XLA allocates its arrays anew at every step. By default glibc returns large blocks to the system at
-once, and the kernel clears their pages again, 4 KiB at a time. With these settings the heaps keep
-what is freed. Blocks too large for the heap of a thread, 64 MiB, are still returned, but come back
-in huge pages. One heap for all threads (`arena_max=1`) would keep those too, but grows from step to
+XLA allocates its arrays again at every step. By default glibc returns large blocks to the system at
+once, and the kernel clears their pages again, 4 KiB at a time. With these settings the heaps retain
+freed memory. Blocks above 64 MiB, the heap size of a thread, are still returned, but come back in
+huge pages. One heap for all threads (`arena_max=1`) would retain those too, but grows from step to
 step.
 
-glibc reads its settings when a process starts, so the program replaces itself by itself with them.
+glibc reads its settings when a process starts, so the program replaces itself with a new process.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import NoReturn
 from flax_vision.runtime.terminal import warn
 
 ALLOCATOR = "FLAX_VISION_ALLOCATOR"
-"""The environment variable that selects one of `ALLOCATORS`."""
+"""Environment variable that selects one of `ALLOCATORS`."""
 
 ALLOCATORS = {
     "keep": "kept by glibc, in huge pages where the kernel has them",
@@ -33,14 +33,14 @@ KEEP = ":".join(
 
 
 def needs_restart(environment: Mapping[str, str]) -> bool:
-    """Returns whether the program must start again to keep the memory that it frees."""
-    # Tunables that are there already are the user's own, or ours from before the start.
+    """Returns whether the program must start again to use the settings."""
+    # Existing tunables are the user's own, or ours after the restart.
     wanted = environment.get(ALLOCATOR, "")
     return wanted != "system" and TUNABLES not in environment and _is_glibc()
 
 
 def restart(environment: Mapping[str, str]) -> NoReturn:
-    """Starts the program again so that it keeps the memory that it frees."""
+    """Starts the program again with the settings."""
     for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.flush()
     program = [sys.executable, *sys.orig_argv[1:]]
@@ -48,7 +48,7 @@ def restart(environment: Mapping[str, str]) -> NoReturn:
 
 
 def check(environment: Mapping[str, str]) -> None:
-    """Warns of settings that cannot be met."""
+    """Warns of an invalid or unavailable setting."""
     wanted = environment.get(ALLOCATOR, "")
     if wanted not in ("", *ALLOCATORS):
         allowed = " or ".join(ALLOCATORS)
@@ -60,7 +60,7 @@ def check(environment: Mapping[str, str]) -> None:
 
 
 def describe() -> str:
-    """Returns what becomes of the memory that this process frees."""
+    """Returns a description of the allocator's settings in this process."""
     return ALLOCATORS["keep" if os.environ.get(TUNABLES) == KEEP else "system"]
 
 

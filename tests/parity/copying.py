@@ -1,4 +1,4 @@
-"""Random parameters, in the layout of our models and of PyTorch modules."""
+"""Random parameters, in the layouts of our models and of PyTorch modules."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": 
 
 
 def random_variables(model, image_shape, seed=0):
-    """Draws kernels that keep the variance through ReLUs, and everything else at random."""
+    """Draws random variables; the kernels preserve the variance through ReLUs."""
     random = np.random.default_rng(seed)
     images = jax.ShapeDtypeStruct((1, *image_shape), "float32")
     shapes = flatten_dict(jax.eval_shape(model.init, jax.random.key(0), images))

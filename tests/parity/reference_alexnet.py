@@ -5,7 +5,7 @@ from reference_lrn import local_response_normalization
 from torch import nn
 from torch.nn import functional
 
-# convention: k, alpha of each term of the sum, whether the neighbors come from both columns
+# Convention: k, alpha of each term of the sum, whether the sum spans both columns.
 LRN_CONVENTIONS = {
     "paper": (2.0, 1e-4, False),
     "paper_whole_layer": (2.0, 1e-4, True),
@@ -15,7 +15,7 @@ LRN_CONVENTIONS = {
 
 
 class AlexNet(nn.Module):
-    """The two-column network for 224x224 images, with one module for each column's layer."""
+    """The two-column model for 224x224 images, with a module for each layer of each column."""
 
     def __init__(self, num_classes=1000, lrn="paper", dropout=0.5):
         super().__init__()
@@ -38,7 +38,7 @@ class AlexNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def normalize(self, a, b):
-        """Normalize the responses of both columns, each alone or both as one layer."""
+        """Normalizes the responses of both columns, separately or as one layer."""
         if not self.lrn_over_both_columns:
             return (
                 local_response_normalization(a, self.k, self.alpha),
@@ -49,7 +49,7 @@ class AlexNet(nn.Module):
         return both.chunk(2, dim=1)
 
     def forward(self, images):
-        # 224 -> 227 with zeros at the right and at the bottom only, so that 55 windows fit
+        # 224 -> 227 with zeros at the right and at the bottom only: 55 windows fit
         images = functional.pad(images, (0, 3, 0, 3))
         a = functional.relu(self.conv1_a(images))
         b = functional.relu(self.conv1_b(images))

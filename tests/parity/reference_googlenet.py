@@ -9,27 +9,27 @@ from torch.nn import functional
 
 
 def same_padding(size, kernel, stride):
-    """TensorFlow's SAME: ceil(size / stride) windows, an odd rest of the padding at the end."""
+    """Returns TensorFlow's SAME padding; an odd rest of it is at the end."""
     windows = math.ceil(size / stride)
     total = max((windows - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 def ceil_padding(size, kernel, stride):
-    """Caffe's pools: a last window that starts inside the image may reach beyond its end."""
+    """Returns Caffe's padding: the last window starts inside the image and may end outside."""
     windows = math.ceil((size - kernel) / stride) + 1
     return 0, (windows - 1) * stride + kernel - size
 
 
 def conv1_padding(size, padding):
-    """The padding of the 7x7/2 convolution before and after one axis of an image."""
+    """Returns the padding of the 7x7/2 convolution before and after one axis of an image."""
     if padding == "same":
         return same_padding(size, 7, 2)
     return 3, 3
 
 
 def pool_padding(size, padding):
-    """The padding of a 3x3/2 pool before and after one axis of its maps."""
+    """Returns the padding of a 3x3/2 pool before and after one axis of its maps."""
     if padding == "same":
         return same_padding(size, 3, 2)
     if padding == "caffe":
@@ -38,22 +38,22 @@ def pool_padding(size, padding):
 
 
 def pad_for_conv1(images, padding):
-    """Zeros around the images for the 7x7/2 convolution."""
+    """Pads the images with zeros for the 7x7/2 convolution."""
     top, bottom = conv1_padding(images.shape[2], padding)
     left, right = conv1_padding(images.shape[3], padding)
     return functional.pad(images, (left, right, top, bottom))
 
 
 def max_pool(maps, padding):
-    """A 3x3/2 max pool, its padding written out as -inf instead of trusting ceil_mode."""
+    """Applies a 3x3/2 max pool with explicit padding of -inf, without ceil_mode."""
     top, bottom = pool_padding(maps.shape[2], padding)
     left, right = pool_padding(maps.shape[3], padding)
     maps = functional.pad(maps, (left, right, top, bottom), value=-math.inf)
     return functional.max_pool2d(maps, 3, stride=2)
 
 
-class NormalizedConvolution(nn.Module):
-    """A convolution and its batch normalization; the ReLU is the caller's, as for a Conv2d."""
+class ConvBN(nn.Module):
+    """A convolution with batch normalization; the caller applies the ReLU."""
 
     def __init__(self, inputs, outputs, kernel, stride=1, padding=0, bias=True):
         super().__init__()
@@ -89,7 +89,7 @@ class Inception(nn.Module):
 
 
 class Auxiliary(nn.Module):
-    """A classifier on 14x14 maps inside the network, for training."""
+    """An auxiliary classifier on 14x14 maps, for training."""
 
     def __init__(self, inputs, num_classes, dropout):
         super().__init__()
@@ -106,7 +106,7 @@ class Auxiliary(nn.Module):
 
 
 class Inceptions(nn.Module):
-    """The nine inception modules of Table 1, which both networks below have."""
+    """The nine inception modules of table 1, for both models below."""
 
     def __init__(self, convolution, padding):
         super().__init__()
@@ -125,7 +125,7 @@ class Inceptions(nn.Module):
 
 
 class GoogLeNet(Inceptions):
-    """The paper's network; returns its logits and the logits of the heads on 4a and 4d."""
+    """The paper's model; returns its logits and the auxiliary logits on 4a and 4d."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class GoogLeNet(Inceptions):
         self.linear = nn.Linear(1024, num_classes)
 
     def first_convolution(self, images):
-        """7x7/2, plain or separable, before its ReLU."""
+        """Applies the 7x7/2 convolution, plain or separable, without a ReLU."""
         images = pad_for_conv1(images, self.padding)
         if self.stem == "separable":
             return self.conv1_pointwise(self.conv1_depthwise(images))
@@ -189,11 +189,11 @@ class GoogLeNet(Inceptions):
 
 
 class GoogLeNetBN(Inceptions):
-    """The reference's variant: batch normalization everywhere, no LRN, no auxiliary heads."""
+    """The variant with batch normalization everywhere, no LRN and no auxiliary heads."""
 
     def __init__(self, num_classes=10, dropout=0.4, conv_bias=True, padding="symmetric"):
         def convolution(inputs, outputs, kernel, stride=1, padding=0):
-            return NormalizedConvolution(inputs, outputs, kernel, stride, padding, conv_bias)
+            return ConvBN(inputs, outputs, kernel, stride, padding, conv_bias)
 
         super().__init__(convolution, padding)
         self.conv1 = convolution(3, 64, 7, stride=2)

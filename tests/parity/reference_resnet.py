@@ -7,13 +7,13 @@ from torch.nn import functional
 
 
 def ceil_padding(size, kernel, stride):
-    """Caffe's pools: a last window that starts inside the image may reach beyond its end."""
+    """Returns Caffe's padding: the last window starts inside the image and may end outside."""
     windows = math.ceil((size - kernel) / stride) + 1
     return 0, (windows - 1) * stride + kernel - size
 
 
 def stem_max_pool(maps, stem_pool):
-    """The 3x3/2 max pool, its padding written out as -inf instead of trusting ceil_mode."""
+    """Applies the 3x3/2 max pool with explicit padding of -inf, without ceil_mode."""
     if stem_pool == "caffe":
         top, bottom = ceil_padding(maps.shape[2], 3, 2)
         left, right = ceil_padding(maps.shape[3], 3, 2)
@@ -24,7 +24,7 @@ def stem_max_pool(maps, stem_pool):
 
 
 def needs_projection(shortcut, inputs, outputs, stride):
-    """Whether a block's shortcut is a projection under option A, B or C."""
+    """Returns whether a block's shortcut is a projection under option A, B or C."""
     if shortcut not in ("A", "B", "C"):
         raise ValueError(f"unknown shortcut {shortcut!r}")
     if shortcut == "C":
@@ -33,7 +33,7 @@ def needs_projection(shortcut, inputs, outputs, stride):
 
 
 class Block(nn.Module):
-    """The shortcut that both kinds of block share."""
+    """Base class of both kinds of block, with their shortcut."""
 
     def __init__(self, inputs, outputs, stride, shortcut):
         super().__init__()
@@ -45,7 +45,7 @@ class Block(nn.Module):
             self.projection_bn = nn.BatchNorm2d(outputs)
 
     def shortcut(self, maps):
-        """A projection, or the identity: subsampled, with channels of zeros at the end."""
+        """Applies the projection, or subsamples and appends channels of zeros."""
         if self.projects:
             return self.projection_bn(self.projection(maps))
         maps = maps[:, :, :: self.stride, :: self.stride]
@@ -53,7 +53,7 @@ class Block(nn.Module):
 
 
 class BasicBlock(Block):
-    """Two 3x3 convolutions, the stride in the first."""
+    """Two 3x3 convolutions; the first has the stride."""
 
     def __init__(self, inputs, width, stride, shortcut):
         super().__init__(inputs, width, stride, shortcut)
@@ -69,7 +69,7 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """1x1, 3x3 and 1x1 to four times the width, the stride in the first 1x1."""
+    """A 1x1, a 3x3 and a 1x1 convolution to four times the width; the first has the stride."""
 
     def __init__(self, inputs, width, stride, shortcut):
         super().__init__(inputs, 4 * width, stride, shortcut)
@@ -88,7 +88,7 @@ class Bottleneck(Block):
 
 
 def stages(blocks, bottleneck, first_width, shortcut):
-    """The blocks of every stage by name, conv2_1 the first; all stages but the first halve."""
+    """Returns the blocks by name, from conv2_1; each stage after the first halves the maps."""
     block = Bottleneck if bottleneck else BasicBlock
     modules = nn.ModuleDict()
     channels = first_width
@@ -102,7 +102,7 @@ def stages(blocks, bottleneck, first_width, shortcut):
 
 
 class ResNet(nn.Module):
-    """A network of Table 1, for ImageNet."""
+    """A model of table 1, for ImageNet."""
 
     def __init__(self, blocks, bottleneck, num_classes=1000, shortcut="B", stem_pool="caffe"):
         super().__init__()
@@ -123,7 +123,7 @@ class ResNet(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """The network of sect. 4.2 with 6n+2 layers, for CIFAR-10."""
+    """The model of section 4.2 with 6n+2 layers, for CIFAR-10."""
 
     def __init__(self, n, num_classes=10, shortcut="A"):
         super().__init__()

@@ -4,7 +4,7 @@ from reference_lrn import local_response_normalization
 from torch import nn
 from torch.nn import functional
 
-# Table 1: the (kernel size, channels) of every convolution, block by block
+# Table 1: (kernel size, channels) of each convolution, by block.
 CONFIGURATIONS = {
     "A": [
         [(3, 64)],
@@ -52,7 +52,7 @@ CONFIGURATIONS = {
 
 
 class VGG(nn.Module):
-    """A configuration of Table 1 for 224x224 images."""
+    """A configuration of table 1 for 224x224 images."""
 
     def __init__(self, configuration, num_classes=1000, batch_norm="none", dropout=0.5):
         super().__init__()
@@ -78,7 +78,7 @@ class VGG(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def layer(self, name, maps):
-        """A convolution, its batch normalization if it has one, and the ReLU."""
+        """Applies a convolution, its batch normalization if it has one, and a ReLU."""
         maps = self.convs[name](maps)
         if name in self.norms:
             maps = self.norms[name](maps)

@@ -1,4 +1,4 @@
-"""The arithmetic of the comparison with PyTorch, on figures that were never measured."""
+"""The arithmetic of `benchmarks/compare_torch.py`, on invented figures."""
 
 import importlib.util
 import json
@@ -19,7 +19,7 @@ def compare_torch(monkeypatch):
 
 
 def side(*steps):
-    """What a side of 100 GFLOP measured whose turns had such steps, in seconds."""
+    """Returns figures of a side with steps of 100 GFLOP, of the given seconds in each turn."""
     turns = [{"step_seconds": [step] * 3, "peak_bytes": 1e9} for step in steps]
     return {"operations": 100e9, "compile_seconds": 3.0, "ready_seconds": 4.0, "turns": turns}
 
@@ -32,8 +32,8 @@ def test_the_faster_form_of_pytorch_counts_round_by_round(compare_torch):
         "torch.compile": side(2.0, 2.0, 2.0),
         "a large matrix product": side(0.5, 1.0, 0.6),
     }
-    place = {"row": ["vgg16", 8, 224], "mode": "training", "allocator": "keep"}
-    (row,) = compare_torch.summarize([place | {"sides": sides}])
+    case = {"row": ["vgg16", 8, 224], "mode": "training", "allocator": "keep"}
+    row = compare_torch.table_row(case | {"sides": sides})
     assert row["with oneDNN, ratio"] == "1.00 (0.50 to 2.00)"
     assert row["pure JAX, ratio"] == "0.50 (0.25 to 1.00)"
     assert row["PyTorch, images/s"] == "4.0"
@@ -44,13 +44,13 @@ def test_the_faster_form_of_pytorch_counts_round_by_round(compare_torch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["vgg17"], "vgg17: not among lenet5_modern"),
+        (["vgg17"], "unknown model vgg17; valid: lenet5_modern"),
         (["--without", "PyTorch", "torch.compile"], "nothing to compare"),
-        (["--show"], "results.json is not there"),
+        (["--show"], "results.json does not exist"),
         (["--modes", "both"], "invalid choice"),
     ],
 )
-def test_mistakes(arguments, message, compare_torch, monkeypatch, tmp_path, capsys):
+def test_argument_errors(arguments, message, compare_torch, monkeypatch, tmp_path, capsys):
     command = ["compare_torch.py", "--output", str(tmp_path), *arguments]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit, match="2"):
@@ -59,21 +59,21 @@ def test_mistakes(arguments, message, compare_torch, monkeypatch, tmp_path, caps
 
 
 def run(compare_torch, monkeypatch, tmp_path, *arguments):
-    """Runs it with measurements of 1 s each, and returns which were made."""
-    made = []
+    """Runs the program with steps of 1 s, and returns the measured cases."""
+    measured = []
 
-    def measure(place, sides, rounds, seconds):
-        made.append((place["row"][0], place["mode"]))
+    def measure(case, sides, rounds, seconds):
+        measured.append((case["row"][0], case["mode"]))
         return {name: side(*[1.0] * rounds) for name in (*sides, "a large matrix product")}
 
     monkeypatch.setattr(compare_torch, "measure", measure)
     common = ["--rounds=1", "--allocators=keep", "--output", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["compare_torch.py", *common, *arguments])
     compare_torch.main()
-    return made
+    return measured
 
 
-def test_it_goes_on_where_it_was_stopped(compare_torch, monkeypatch, tmp_path):
+def test_the_same_command_resumes(compare_torch, monkeypatch, tmp_path):
     assert len(run(compare_torch, monkeypatch, tmp_path, "vgg16")) == 4
     results = tmp_path / "results.json"
     results.write_text(json.dumps(json.loads(results.read_text())[:3]))
@@ -91,8 +91,8 @@ def test_other_results_are_not_mixed_in(compare_torch, monkeypatch, tmp_path, ca
 def test_sides_take_turns_as_processes(compare_torch, monkeypatch):
     pytest.importorskip("torchvision")
     monkeypatch.setenv("PYTHONPATH", str(Path(compare_torch.__file__).parents[1]))
-    place = {"row": ["lenet5_modern", 2, 28], "mode": "inference", "allocator": "keep"}
-    figures = compare_torch.measure(place, ["pure JAX", "PyTorch"], rounds=2, seconds=0.01)
+    case = {"row": ["lenet5_modern", 2, 28], "mode": "inference", "allocator": "keep"}
+    figures = compare_torch.measure(case, ["pure JAX", "PyTorch"], rounds=2, seconds=0.01)
     assert list(figures) == ["pure JAX", "PyTorch", "a large matrix product"]
     assert all(len(side["turns"]) == 2 for side in figures.values())
     assert figures["pure JAX"]["compile_seconds"] > 0

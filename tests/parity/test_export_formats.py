@@ -1,4 +1,4 @@
-"""Exported networks in torchvision and in ONNX Runtime, in processes without flax_vision."""
+"""Exported models in torchvision and in ONNX Runtime, in processes without flax_vision."""
 
 import json
 import subprocess
@@ -27,17 +27,17 @@ pytestmark = pytest.mark.slow
 READER = Path(__file__).parents[1] / "weights/read_elsewhere.py"
 
 
-def check(name, shape, form, file, folder, theirs="", **options):
-    """Exports a network with random parameters, and compares the logits of three images."""
-    model, variables = exported_network(name, shape, folder, **options)
+def check(name, shape, form, file, folder, torchvision_model="", **options):
+    """Exports a model with random parameters, and compares the logits of three images."""
+    model, variables = export_model(name, shape, folder, **options)
     images = np.random.default_rng(0).standard_normal((3, *shape), np.float32)
     export(folder, form, folder / file)
-    found = logits_elsewhere(form, folder / file, images, theirs)
+    found = logits_elsewhere(form, folder / file, images, torchvision_model)
     expected = jax.jit(model.apply)(variables, images)
     assert relative(found, np.asarray(expected)) < 1e-5
 
 
-def exported_network(name, shape, folder, **options):
+def export_model(name, shape, folder, **options):
     metadata = saved_model.ModelMetadata(
         name=name,
         options=options,
@@ -52,16 +52,16 @@ def exported_network(name, shape, folder, **options):
     return model, variables
 
 
-def logits_elsewhere(reader, path, images, theirs):
+def logits_elsewhere(reader, path, images, torchvision_model):
     """Returns the logits of another process, which cannot import flax_vision."""
     np.save(path.with_name("images.npy"), images)
     files = [path, path.with_name("images.npy"), path.with_name("logits.npy")]
-    subprocess.run([sys.executable, READER, reader, *files, theirs], check=True)
+    subprocess.run([sys.executable, READER, reader, *files, torchvision_model], check=True)
     return np.load(path.with_name("logits.npy"))
 
 
 @pytest.mark.parametrize(
-    ("name", "theirs", "file"),
+    ("name", "torchvision_model", "file"),
     [
         ("alexnet_owt", "alexnet", "net.pth"),
         ("vgg11_bn", "vgg11_bn", "net.safetensors"),
@@ -69,13 +69,13 @@ def logits_elsewhere(reader, path, images, theirs):
         ("resnet18_v1_5", "resnet18", "net.pth"),
     ],
 )
-def test_torchvision_loads_it_strictly(name, theirs, file, tmp_path):
-    options = {"auxiliary_heads": False} if theirs == "googlenet" else {}
-    check(name, (224, 224, 3), "torchvision", file, tmp_path, theirs, **options)
+def test_torchvision_loads_it_strictly(name, torchvision_model, file, tmp_path):
+    options = {"auxiliary_heads": False} if torchvision_model == "googlenet" else {}
+    check(name, (224, 224, 3), "torchvision", file, tmp_path, torchvision_model, **options)
 
 
-def test_class_names_stand_in_the_metadata_of_onnx(tmp_path):
-    exported_network("lenet5_modern", (28, 28, 1), tmp_path)
+def test_onnx_metadata_has_the_class_names(tmp_path):
+    export_model("lenet5_modern", (28, 28, 1), tmp_path)
     export(tmp_path, "onnx", tmp_path / "net.onnx")
     properties = {each.key: each.value for each in onnx.load(tmp_path / "net.onnx").metadata_props}
     assert json.loads(properties["class_names"]) == list("0123456789")
@@ -83,13 +83,13 @@ def test_class_names_stand_in_the_metadata_of_onnx(tmp_path):
 
 def test_torchvision_loads_the_auxiliary_heads(tmp_path):
     shape, path = (224, 224, 3), tmp_path / "net.safetensors"
-    model, variables = exported_network("googlenet_torchvision", shape, tmp_path)
+    model, variables = export_model("googlenet_torchvision", shape, tmp_path)
     export(tmp_path, "torchvision", path)
     images = np.random.default_rng(0).standard_normal((3, *shape), np.float32)
     found = logits_elsewhere("torchvision_with_heads", path, images, "googlenet")
     apply = jax.jit(partial(model.apply, mutable="intermediates"))
-    logits, kept = apply(variables, images)
-    heads = auxiliary_logits(kept["intermediates"])
+    logits, state = apply(variables, images)
+    heads = auxiliary_logits(state["intermediates"])
     for theirs, ours in zip(np.split(found, 3, axis=1), [logits, *heads], strict=True):
         assert relative(theirs, np.asarray(ours)) < 1e-5
 

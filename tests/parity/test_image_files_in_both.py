@@ -1,6 +1,6 @@
-"""Photographs from their files to the logits, in torchvision and here, each in its own way.
+"""Image files through torchvision and through this library, up to the logits.
 
-The weights are random, for torchvision's cannot be downloaded by a test; they go through files.
+The weights are random, because a test cannot download torchvision's. They are imported from files.
 """
 
 import json
@@ -24,16 +24,16 @@ pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`"
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra `parity`")
 
 from copying import random_variables, relative
-from test_torchvision_networks import SIZES
+from test_torchvision_models import SIZES
 from torchvision import models as theirs
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    """A temple and a flower, as their cameras left them and in other sizes, all JPEG."""
-    folder = tmp_path_factory.mktemp("photographs")
+def image_files(tmp_path_factory):
+    """JPEG files of a temple and a flower, in the cameras' sizes and in others."""
+    folder = tmp_path_factory.mktemp("images")
     images = files("sklearn.datasets") / "images"
     for name in ("china", "flower"):
         (folder / f"{name}.jpg").write_bytes((images / f"{name}.jpg").read_bytes())
@@ -50,7 +50,7 @@ def transforms_of(name):
 
 
 def make_theirs(name, state_dict):
-    """torchvision's module with those arrays, without its own slow initialization."""
+    """Returns torchvision's module with the given arrays, without its slow initialization."""
     builder = torchvision_name(name)
     options = {"transform_input": True, "aux_logits": True} if builder == "googlenet" else {}
     if builder == "googlenet" or builder.startswith("vgg"):
@@ -75,63 +75,59 @@ def their_logits(module, transforms, paths):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_logits_and_the_five_most_probable_classes(name, photographs, tmp_path, monkeypatch):
+def test_logits_and_the_five_most_probable_classes(name, image_files, tmp_path, monkeypatch):
     state_dict = random_state_dict(name)
-    expected = their_logits(make_theirs(name, state_dict), transforms_of(name), photographs)
+    expected = their_logits(make_theirs(name, state_dict), transforms_of(name), image_files)
     path = tmp_path / "net.safetensors"
     save_file(state_dict, path)
-    kept = []
-    monkeypatch.setattr(saved_model, "save", lambda path, *what: kept.extend(what))
+    saved = []
+    monkeypatch.setattr(saved_model, "save", lambda path, *arguments: saved.extend(arguments))
     import_weights(name, str(path), tmp_path / "net")
-    metadata, variables = kept
-    pixels = [
-        decode_crops(file.read_bytes(), metadata.crop.center_crop.crop_boxes, metadata.image_shape)[
-            0
-        ]
-        for file in photographs
-    ]
+    metadata, variables = saved
+    crop_boxes, shape = metadata.crop.center_crop.crop_boxes, metadata.image_shape
+    pixels = [decode_crops(file.read_bytes(), crop_boxes, shape)[0] for file in image_files]
     logits = jax.jit(metadata.create_model().apply)(
         variables, metadata.preprocessing(np.stack(pixels))
     )
     path.unlink()
     assert relative(np.asarray(logits), expected) < 1e-5
     best = [np.argsort(-row, kind="stable")[:5].tolist() for row in (*logits, *expected)]
-    assert best[: len(photographs)] == best[len(photographs) :]
+    assert best[: len(image_files)] == best[len(image_files) :]
     assert len({tuple(five) for five in best}) > 1
     for key, x in fv.weights.to_torchvision(name, variables).items():
         np.testing.assert_array_equal(x, state_dict[key], strict=True)
 
 
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
-def test_pixels_are_theirs_to_the_bit(weights, photographs, monkeypatch):
+def test_pixels_equal_torchvision_to_the_bit(weights, image_files, monkeypatch):
     monkeypatch.setattr(pretrained, "read_state_dict", lambda path: {})
     monkeypatch.setattr(pretrained, "_download", lambda url: None)
     transforms = theirs.ResNet50_Weights[weights].transforms()
     mean, std = (np.array(numbers)[:, None, None] for numbers in (transforms.mean, transforms.std))
-    crop = pretrained.load_pretrained("resnet50_v1_5", weights).transforms.crop
+    crop = pretrained.load_pretrained("resnet50_v1_5", weights).transforms.crop_policy
     assert crop.eval_resize == transforms.resize_size[0]
-    for path in photographs:
+    for path in image_files:
         ours = decode_crops(path.read_bytes(), crop.center_crop.crop_boxes, crop.image_shape)[0]
         normalized = transforms(Image.open(path).convert("RGB")).double().numpy()
         pixels = (255 * (normalized * std + mean)).round().astype(np.uint8)
         np.testing.assert_array_equal(ours, pixels.transpose(1, 2, 0), err_msg=path.name)
 
 
-def test_all_the_way_by_commands(photographs, tmp_path, capsys):
-    """From a file of PyTorch's to predictions, and out again into torchvision's own module."""
+def test_import_predict_and_export_commands(image_files, tmp_path, capsys):
+    """A .pth file becomes predictions, and an export that torchvision's module loads."""
     name = "resnet18_v1_5"
     module = make_theirs(name, random_state_dict(name))
     torch.save(module.state_dict(), tmp_path / "net.pth")
     net, back = str(tmp_path / "net"), str(tmp_path / "back.pth")
     assert main(["import-weights", name, str(tmp_path / "net.pth"), net]) == 0
     capsys.readouterr()
-    assert main(["predict", net, *map(str, photographs), "--format", "json"]) == 0
+    assert main(["predict", net, *map(str, image_files), "--format", "json"]) == 0
     transforms = transforms_of(name)
     names = theirs.get_model_weights("resnet18").IMAGENET1K_V1.meta["categories"]
-    logits = their_logits(module, transforms, photographs)
-    shares, order = torch.from_numpy(logits).softmax(1).topk(5)
+    logits = their_logits(module, transforms, image_files)
+    probabilities, order = torch.from_numpy(logits).softmax(1).topk(5)
     for row, path, numbers, five in zip(
-        json.loads(capsys.readouterr().out), photographs, order, shares, strict=True
+        json.loads(capsys.readouterr().out), image_files, order, probabilities, strict=True
     ):
         assert row["file"] == str(path)
         assert [each["class"] for each in row["top"]] == [names[number] for number in numbers]
@@ -141,5 +137,5 @@ def test_all_the_way_by_commands(photographs, tmp_path, capsys):
     again = theirs.resnet18(weights=None)
     again.load_state_dict(torch.load(back, weights_only=True), strict=True)
     np.testing.assert_array_equal(
-        their_logits(again.eval(), transforms, photographs), logits, strict=True
+        their_logits(again.eval(), transforms, image_files), logits, strict=True
     )

@@ -1,4 +1,4 @@
-"""Our models against PyTorch modules, written from the papers alone."""
+"""Our models against PyTorch modules that were written from the papers alone."""
 
 import jax
 import jax.numpy as jnp

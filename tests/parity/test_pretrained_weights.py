@@ -20,7 +20,7 @@ from flax_vision.weights.torchvision_modules import torchvision_name
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
 torchvision = pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
 
-from test_torchvision_networks import SIZES
+from test_torchvision_models import SIZES
 
 NAME = "resnet18_v1_5"
 

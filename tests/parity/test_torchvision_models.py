@@ -1,7 +1,8 @@
-"""Our networks against torchvision's own modules, with the same random weights and statistics.
+"""Our models against torchvision's own modules, with the same random weights and statistics.
 
-In training mode both normalize with the batch's variance; the running variance that PyTorch keeps
-is n / (n - 1) times that, n the pixels of a channel in the batch, and so it is compared.
+In training mode both normalize with the variance of the batch. PyTorch's running variance has the
+factor n / (n - 1), where n is the number of pixels of a channel in the batch. The comparison
+takes it out.
 """
 
 import jax
@@ -20,7 +21,7 @@ from torchvision import models as theirs
 
 pytestmark = pytest.mark.slow
 CLASSES = 10
-# Networks with fully connected layers before the last take one size, the others any.
+# Models with fully connected layers before the last one take one size, the others any size.
 SIZES = {
     "alexnet_owt": (224,),
     "vgg11": (224,),
@@ -38,8 +39,8 @@ SIZES = {
     "resnet101_v1_5": (224, 97),
     "resnet152_v1_5": (224, 97),
 }
-# The others, compared in evaluation, have more of the same layers.
-KINDS = (
+# The other models have more of the same layers.
+TRAINED = (
     *("alexnet_owt", "vgg11", "vgg11_bn"),
     *("googlenet_torchvision", "resnet18_v1_5", "resnet50_v1_5"),
 )
@@ -47,7 +48,7 @@ OTHER_SIZES = [(name, size) for name, (_, *others) in SIZES.items() for size in 
 
 
 def make_torchvision(name, **options):
-    """torchvision's module, without its own slow initialization."""
+    """Returns torchvision's module, without its slow initialization."""
     build = name.removesuffix("_owt").removesuffix("_v1_5").removesuffix("_torchvision")
     if build == "googlenet" or build.startswith("vgg"):
         options["init_weights"] = False
@@ -55,7 +56,7 @@ def make_torchvision(name, **options):
 
 
 def make_pair(name, **options):
-    """Both modules, and the variables, which are loaded into torchvision's."""
+    """Returns our model, its variables, and torchvision's module with the same variables."""
     model = fv.create_model(name, num_classes=CLASSES, **options)
     variables = random_variables(model, (224, 224, 3))
     their_options = (
@@ -74,7 +75,7 @@ def images_of(size, count=2):
 
 @pytest.mark.parametrize(("name", "size"), OTHER_SIZES)
 def test_evaluation_in_another_size(name, size):
-    """In the first, `test_photographs_in_both` compares all fifteen, from photographs on."""
+    """`test_image_files_in_both` compares all models in their first size."""
     model, variables, module = make_pair(name)
     ours, tensors = images_of(size)
     with torch.inference_mode():
@@ -99,11 +100,11 @@ def test_weights_that_torchvision_initialized_come_back_bit_for_bit(name):
         np.testing.assert_array_equal(array, state_dict[key].numpy(), strict=True)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_training(name):
     """Loss, gradients and running statistics of one batch, without dropout, in double precision.
 
-    In single precision a rounding error that moves one value across the corner of a ReLU shows in
+    In single precision, a rounding error that moves one value across the corner of a ReLU changes
     the gradients.
     """
     model, variables, module = make_pair(name, **without_dropout(name))
@@ -118,7 +119,7 @@ def test_training(name):
     np.testing.assert_allclose(loss, expected["loss"], rtol=1e-6)
     scale = max(np.linalg.norm(x) for x in expected["gradients"].values())
     for key, gradient in expected["gradients"].items():
-        # Biases before a batch normalization have a gradient of zero, but for rounding.
+        # Biases before a batch normalization have a gradient of zero, except for rounding.
         assert np.linalg.norm(ours[key] - gradient) < 1e-5 * np.linalg.norm(gradient) + 1e-9 * scale
     for key, pixels in expected["pixels"].items():
         mean, var = (f"{key}.running_{statistic}" for statistic in ("mean", "var"))
@@ -138,7 +139,7 @@ def without_dropout(name):
 
 
 def train_ours(model, variables, images):
-    """Returns the loss, and variables that are gradients and updated running statistics."""
+    """Returns the loss, and the gradients with the updated running statistics."""
 
     @jax.jit
     def step(params, rest):
@@ -147,8 +148,8 @@ def train_ours(model, variables, images):
             logits, updates = model.apply(
                 {"params": params, **rest}, images, train=True, mutable=collections
             )
-            kept = updates.pop("intermediates")
-            heads = [0.3 * cross_entropy(kept[aux][0]) for aux in ("aux1", "aux2") if aux in kept]
+            sown = updates.pop("intermediates")
+            heads = [0.3 * cross_entropy(sown[aux][0]) for aux in ("aux1", "aux2") if aux in sown]
             return cross_entropy(logits) + sum(heads), updates
 
         return jax.value_and_grad(objective, has_aux=True)(params)
@@ -163,7 +164,7 @@ def cross_entropy(logits):
 
 
 def train_theirs(module, tensors):
-    """Returns the loss, gradients and buffers, and the pixels that each statistic is of."""
+    """Returns the loss, the gradients, the buffers, and the number of pixels of each statistic."""
     pixels = {}
     for key, layer in module.named_modules():
         if isinstance(layer, torch.nn.Dropout):
