@@ -125,8 +125,9 @@ def check(config: ConfigDict) -> None:
             valid = False
         if not valid:
             raise UserError(f"config.{key} is {flat[key]!r}; it must be {rule}.")
-    for key in CHOICES:
-        check_choice(key, flat[key])
+    for key, choices in CHOICES.items():
+        if (value := flat[key]) not in choices:
+            raise unknown(f"config.{key}", value, choices, NEW_VALUES.get((key, value), ""))
     boundaries, factors = flat["schedule.boundaries"], flat["schedule.decay_factors"]
     if len(boundaries) != len(factors):
         raise UserError(
@@ -135,12 +136,6 @@ def check(config: ConfigDict) -> None:
         )
     _check_layer_patterns(flat)
     _check_image_files(flat)
-
-
-def check_choice(key: str, value: Any) -> None:
-    """Raises a UserError unless the value is one of the key's choices."""
-    if value not in CHOICES[key]:
-        raise unknown(f"config.{key}", value, CHOICES[key], NEW_VALUES.get((key, value), ""))
 
 
 def _check_image_files(flat: Mapping[str, Any]) -> None:

@@ -129,21 +129,6 @@ def test_steps_are_compiled_once(config, tmp_path, caplog):
         assert sum(step in message for message in compiled) == 1
 
 
-def test_same_command_writes_a_report_that_a_kill_prevented(
-    config, finished, tmp_path, monkeypatch
-):
-    shutil.copytree(finished[0], tmp_path / "run")
-    reported = []
-    monkeypatch.setattr(fit_module, "_report", lambda *of: reported.append(of[:2]))
-    config.write_report = True
-    fit(config, tmp_path / "run")
-    assert reported == [(tmp_path / "run", None)]
-    (tmp_path / "run/report").mkdir()
-    (tmp_path / "run/report/index.html").touch()
-    fit(config, tmp_path / "run")
-    assert len(reported) == 1
-
-
 def test_same_command_exports_again_what_was_damaged(config, finished, tmp_path, capsys):
     shutil.copytree(finished[0], tmp_path / "run")
     (tmp_path / "run/export/model.json").unlink()

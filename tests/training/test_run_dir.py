@@ -210,6 +210,6 @@ def test_processes_with_other_images(digits, tmp_path, monkeypatch):
 
 def test_result_is_that_of_the_first(tmp_path, monkeypatch):
     replies = iter(["", '{"step": 20}'])  # no error, then the result
-    monkeypatch.setattr(multihost, "is_first", lambda: False)
-    monkeypatch.setattr(multihost, "gathered", lambda text: [next(replies), text])
+    monkeypatch.setattr(multihost, "is_primary", lambda: False)
+    monkeypatch.setattr(multihost, "all_gather_text", lambda text: [next(replies), text])
     assert RunDirectory(tmp_path, CONFIG).result() == {"step": 20}

@@ -126,7 +126,7 @@ def test_directory_in_use_by_another_process(tmp_path):
 
 
 def test_process_that_does_not_see_the_directory_of_the_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(multihost, "gathered", lambda text: [text, ""])
+    monkeypatch.setattr(multihost, "all_gather_text", lambda text: [text, ""])
     message = "process 1 does not see run directory .*run' of process 0; it must be on a disk that"
     with pytest.raises(UserError, match=message), open_run(tmp_path / "run", CONFIG):
         pass
@@ -138,7 +138,7 @@ def test_process_waits_until_it_sees_the_directory(tmp_path, monkeypatch):
     def wait(seconds):
         (tmp_path / "launches.json").write_bytes(b"[]")
 
-    monkeypatch.setattr(multihost, "gathered", lambda text: [written, text])
+    monkeypatch.setattr(multihost, "all_gather_text", lambda text: [written, text])
     monkeypatch.setattr(run_lock.time, "sleep", wait)
     run_lock.check_shared(tmp_path)
     monkeypatch.setattr(run_lock, "_VISIBLE_SECONDS", 0.0)
