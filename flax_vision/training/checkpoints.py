@@ -15,8 +15,8 @@ from flax_vision.errors import UserError, add_file_name
 from flax_vision.runtime import multihost
 from flax_vision.runtime.checksums import write_checksums
 from flax_vision.text import counted
-from flax_vision.weights.array_tree import disk_errors
 from flax_vision.weights import run_checkpoints
+from flax_vision.weights.array_tree import disk_errors
 from flax_vision.weights.run_checkpoints import CorruptCheckpointError, History
 
 _OVERHEAD_BYTES = 1 << 16

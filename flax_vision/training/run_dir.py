@@ -78,19 +78,16 @@ class RunDirectory:
         if multihost.is_primary():
             for name in (run_files.REPORT_PAGE, run_files.RESULT):
                 (self.path / name).unlink(missing_ok=True)
-        self.rewind(history)
-        self.write_metadata(metadata)
-        if multihost.is_primary():
+            self.rewind(history)
+            self.write_metadata(metadata)
             self._write_config()
 
     def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Replaces the content of `metrics.jsonl` and the TensorBoard events.
+        """Replaces the content of `metrics.jsonl` and the TensorBoard events, in one process.
 
         Args:
           history: Records of the epochs up to the checkpoint at which the run resumes.
         """
-        if not multihost.is_primary():
-            return
         self.check_exists()
         run_files.write_file(
             self._metrics, "".join(json.dumps(record) + "\n" for record in history)
@@ -106,10 +103,9 @@ class RunDirectory:
             self._events.add(record)
 
     def write_metadata(self, metadata: ModelMetadata) -> None:
-        """Writes the description of the model, with its preprocessing."""
-        if multihost.is_primary():
-            self.check_exists()
-            run_files.write_file(self.path / run_files.METADATA, metadata.to_json())
+        """Writes the description of the model, with its preprocessing, in one process."""
+        self.check_exists()
+        run_files.write_file(self.path / run_files.METADATA, metadata.to_json())
 
     def metadata(self) -> ModelMetadata | None:
         """Returns the model's description in a resumed run; None if unknown or the run is new.

@@ -224,8 +224,8 @@ class Trainer:
 
     def _show_progress(self, epoch: int, meter: ThroughputMeter) -> None:
         name, steps = f"{epoch + 1}/{self._config.epochs}", self.experiment.total_steps
-        averages = self._finite_totals().averages()
-        self.display.training(name, self._step, steps, averages, meter)
+        record = self._finite_totals().averages() | meter.record()
+        self.display.training(name, self._step, steps, record)
 
     def _finite_totals(self) -> Totals:
         """Returns the totals of the epoch so far; raises a UserError for a loss not finite."""

@@ -6,7 +6,6 @@ import pytest
 from rich.console import Console
 
 from flax_vision.cli.training_display import TrainingDisplay, format_duration
-from flax_vision.training.throughput import ThroughputMeter
 
 RECORD = {
     "epoch": 3,
@@ -33,7 +32,7 @@ def run(terminal: bool, use) -> str:
 def test_live_line_shows_everything_while_it_runs():
     def use(display):
         time.sleep(0.01)
-        display.training("3/25", 30, 60, AVERAGES, ThroughputMeter())
+        display.training("3/25", 30, 60, AVERAGES)
 
     text = run(True, use)
     for part in (
@@ -49,7 +48,7 @@ def test_live_line_shows_everything_while_it_runs():
 
 def test_plain_lines_have_no_control_codes():
     def use(display):
-        display.training("3/25", 30, 60, AVERAGES, ThroughputMeter())
+        display.training("3/25", 30, 60, AVERAGES)
         display.epoch(RECORD, 25, 250)
 
     text = run(False, use)
@@ -64,7 +63,7 @@ def test_time_left_is_what_the_speed_so_far_says():
     def use(display):
         display.begin(10)
         time.sleep(0.2)
-        display.training("1/1", 11, 61, AVERAGES, ThroughputMeter())
+        display.training("1/1", 11, 61, AVERAGES)
 
     minutes, seconds = re.search(r"(\d+):(\d+) left", run(False, use)).groups()
     assert 10 <= 60 * int(minutes) + int(seconds) < 20
