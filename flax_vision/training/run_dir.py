@@ -160,12 +160,8 @@ class RunDirectory:
 
     def _record_dataset(self, found: Mapping[str, fingerprint.Fingerprint]) -> None:
         self.check_exists()
-        saved = None
-        if has_progress(self.path):
-            saved = run_files.read_dataset(
-                self.path, "delete it to go on without comparing the images"
-            )
-        if saved is not None:
+        hint = "delete it to go on without comparing the images"
+        if has_progress(self.path) and (saved := run_files.read_dataset(self.path, hint)):
             changes = {
                 split: fingerprint.describe_changes(saved[split], found[split]) for split in found
             }

@@ -15,7 +15,7 @@ from flax_vision.cli.training_display import TrainingDisplay
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
 from flax_vision.evaluation.metrics import sum_batches
-from flax_vision.training import fit as fit_module
+from flax_vision.training import build
 from flax_vision.training import trainer as run_module
 from flax_vision.training.build import build_experiment
 from flax_vision.training.checkpoints import Checkpoints
@@ -105,7 +105,7 @@ def test_string_is_a_path_and_a_tilde_is_home(config, finished, monkeypatch):
 
 def test_finished_run_is_not_trained_again(config, finished, monkeypatch):
     workdir, result = finished
-    monkeypatch.setattr(fit_module, "build_experiment", pytest.fail)
+    monkeypatch.setattr(build, "build_experiment", pytest.fail)
     assert fit(config, workdir) == result
 
 
