@@ -199,10 +199,10 @@ def _is_per_channel(values: Any) -> bool:
     return len(values) > 0 and _all_finite(values)
 
 
-def _is_range(values: Any, above: float, most: float) -> bool:
-    """Returns whether `values` are two numbers, the lower first, above `above`, at most `most`."""
+def _is_range(values: Any, most: float = math.inf) -> bool:
+    """Returns whether `values` are two numbers above 0 and at most `most`, the lower first."""
     low, high = values
-    return _all_finite(values) and above < low <= high <= most
+    return _all_finite(values) and 0 < low <= high <= most
 
 
 _Rule = tuple[Callable[[Any], bool], str]
@@ -230,17 +230,14 @@ _RULES: dict[str, _Rule] = {
         "finite numbers other than 0, one or one a channel",
     ),
     "crop.resize_range": (
-        lambda values: _is_range(values, 0, math.inf) and all(isinstance(x, int) for x in values),
+        lambda values: _is_range(values) and all(isinstance(x, int) for x in values),
         "two whole numbers of pixels, the lower first",
     ),
     "crop.scale": (
-        lambda values: not values or _is_range(values, 0, 1),
+        lambda values: not values or _is_range(values, 1),
         "empty, or two numbers above 0 and at most 1, the lower first",
     ),
-    "crop.ratio": (
-        lambda values: _is_range(values, 0, math.inf),
-        "two numbers above 0, the lower first",
-    ),
+    "crop.ratio": (_is_range, "two numbers above 0, the lower first"),
     "augmentation.color_jitter": (lambda value: 0 <= value <= 1, "from 0 to 1"),
     "loss.map_j": (math.isfinite, "finite"),
     "schedule.boundaries": (

@@ -8,8 +8,7 @@ from ml_collections import ConfigDict
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.runtime import multihost
 from flax_vision.runtime.files import to_path
-from flax_vision.training import build, data_pipeline, partitioning, run_dir
-from flax_vision.training.config_loader import check_config
+from flax_vision.training import build, config_loader, data_pipeline, partitioning, run_dir
 from flax_vision.training.config_schema import DATA_PATHS, flatten
 from flax_vision.training.progress import TrainingObserver
 from flax_vision.training.signals import Interruption
@@ -35,7 +34,7 @@ def fit(
       OSError: A file of the run cannot be written.
       Interrupted: Ctrl-C or SIGTERM arrived, and the state was saved.
     """
-    config, workdir = check_config(config), to_path(workdir)
+    config, workdir = config_loader.check_config(config), to_path(workdir)
     observer = observer or TrainingObserver()
     _check_same_settings(config, workdir)
     partitioning.make_partitioner(config)  # an error here leaves no directory behind

@@ -35,10 +35,9 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
     steps = [optax.trace(config.momentum), _scale_by_learning_rate()]
     if config.momentum_form == "alexnet":
         steps.reverse()
+    decayed = None if config.decay_biases else _is_not_bias
     optimizer = optax.chain(
-        optax.add_decayed_weights(
-            config.weight_decay, None if config.decay_biases else _is_not_bias
-        ),
+        optax.add_decayed_weights(config.weight_decay, decayed),
         optax.masked(optax.scale(config.bias_lr_mult), _is_bias),
         *steps,
     )

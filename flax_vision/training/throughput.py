@@ -14,9 +14,7 @@ class ThroughputMeter:
         self._wait_seconds = 0.0
         self._images = 0
 
-    def timed(
-        self, batches: Iterator[Batch], is_idle: Callable[[], bool] = lambda: True
-    ) -> Iterator[Batch]:
+    def timed(self, batches: Iterator[Batch], is_idle: Callable[[], bool]) -> Iterator[Batch]:
         """Yields the batches, and adds up the time that the devices wait for them.
 
         Args:

@@ -21,7 +21,7 @@ def test_only_the_time_before_a_batch_counts():
             yield BATCH
 
     start, meter = time.monotonic(), ThroughputMeter()
-    for _ in meter.timed(slow()):
+    for _ in meter.timed(slow(), lambda: True):
         time.sleep(0.05)
     record, seconds = meter.record(), time.monotonic() - start
     assert record["input_wait_fraction"] == pytest.approx(0.5, abs=0.1)
