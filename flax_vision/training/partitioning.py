@@ -121,9 +121,11 @@ def make_partitioner(config: ConfigDict) -> Partitioner:
     """
     try:
         mesh = make_mesh(data=config.mesh.data or None, column=config.mesh.column)
+        model = create_model(mesh=mesh, **config.model.to_dict())
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"config.mesh: {error}") from error
-    model = create_model(mesh=mesh, **config.model.to_dict())
     _check_mesh(mesh, config.batch_size)
     return Partitioner(mesh, config.mesh.fsdp, getattr(model, "column_layers", ()))
 
