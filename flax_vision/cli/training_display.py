@@ -14,7 +14,6 @@ from flax_vision.data.dataset import Dataset
 from flax_vision.runtime import multihost
 from flax_vision.text import counted, printable
 from flax_vision.training.progress import TrainingObserver
-from flax_vision.training.throughput import ThroughputMeter
 
 
 class TrainingDisplay(TrainingObserver):
@@ -80,19 +79,12 @@ class TrainingDisplay(TrainingObserver):
         if done == total:
             self.begin(0)
 
-    def training(
-        self,
-        epoch: str,
-        step: int,
-        total: int,
-        averages: Mapping[str, float],
-        meter: ThroughputMeter,
-    ) -> None:
+    def training(self, epoch: str, step: int, total: int, record: Mapping[str, float]) -> None:
         """Shows the progress within an epoch."""
         status = (
-            f"loss {averages['loss']:.4f}  top-1 {averages['top1']:.2%}  "
-            f"{meter.images_per_second:,.0f} images/s  waiting {meter.input_wait_fraction:.1%}  "
-            f"{self._time_left(step, total)}"
+            f"loss {record['loss']:.4f}  top-1 {record['top1']:.2%}  "
+            f"{record['images_per_second']:,.0f} images/s  "
+            f"waiting {record['input_wait_fraction']:.1%}  {self._time_left(step, total)}"
         )
         self._show(f"epoch {epoch}", step, total, status)
 

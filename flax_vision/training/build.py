@@ -15,11 +15,8 @@ from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError
 from flax_vision.text import counted
-from flax_vision.training import data_pipeline
+from flax_vision.training import data_pipeline, partitioning, state, step
 from flax_vision.training.fine_tuning import FineTuning
-from flax_vision.training.partitioning import Partitioner, make_partitioner
-from flax_vision.training.state import make_train_spec
-from flax_vision.training.step import TrainFunctions
 from flax_vision.weights.saved_model import ModelMetadata
 
 _MAX_STEPS = 2**31 - 1
@@ -44,7 +41,7 @@ class Experiment:
     config: ConfigDict
     splits: Splits
     metadata: ModelMetadata
-    functions: TrainFunctions
+    functions: step.TrainFunctions
     steps_per_epoch: int
     init_variables: Mapping[str, Any] | None
     notes: Sequence[str] = ()
@@ -86,14 +83,14 @@ def build_experiment(
     Raises:
       UserError: The data cannot be read, or do not fit the configuration or the model.
     """
-    partitioner = make_partitioner(config)
+    partitioner = partitioning.make_partitioner(config)
     fine_tuning = FineTuning(config, saved)
     splits = data_pipeline.load_data(config, on_progress)
     check_dataset(splits)
     steps_per_epoch = _count_steps(config, splits)
     metadata = _describe_model(config, splits.train)
     model, shapes = _make_model(metadata, partitioner)
-    spec = make_train_spec(config, model, fine_tuning.frozen, steps_per_epoch)
+    spec = state.make_train_spec(config, model, fine_tuning.frozen, steps_per_epoch)
     fine_tuning.match(shapes, len(metadata.class_names))
     preprocessing = fine_tuning.preprocessing(
         metadata.preprocessing
@@ -105,7 +102,7 @@ def build_experiment(
     )
     background = (saved and saved.background) or measure_background(splits.train, on_progress)
     metadata = dataclasses.replace(metadata, preprocessing=preprocessing, background=background)
-    functions = TrainFunctions(
+    functions = step.TrainFunctions(
         model,
         dataclasses.replace(spec, augmentation=augmentation),
         preprocessing,
@@ -161,7 +158,7 @@ def _describe_model(config: ConfigDict, train: Dataset) -> ModelMetadata:
 
 
 def _make_model(
-    metadata: ModelMetadata, partitioner: Partitioner
+    metadata: ModelMetadata, partitioner: partitioning.Partitioner
 ) -> tuple[nn.Module, Mapping[str, Any]]:
     """Returns the model and its variables' shapes for preprocessed images."""
     model = metadata.create_model(partitioner.mesh)

@@ -15,13 +15,9 @@ from flax_vision.errors import UserError, add_file_name
 from flax_vision.runtime import multihost
 from flax_vision.runtime.checksums import write_checksums
 from flax_vision.text import counted
+from flax_vision.weights import run_checkpoints
 from flax_vision.weights.array_tree import disk_errors
-from flax_vision.weights.run_checkpoints import (
-    CHECKED_ITEMS,
-    CorruptCheckpointError,
-    History,
-    check_files,
-)
+from flax_vision.weights.run_checkpoints import CorruptCheckpointError, History
 
 _OVERHEAD_BYTES = 1 << 16
 """Upper bound for a checkpoint's metadata, history and checksums."""
@@ -108,7 +104,7 @@ class Checkpoints:
             state=ocp.args.StandardRestore(abstract_state), history=ocp.args.JsonRestore()
         )
         try:
-            check_files(self._directory / str(step))
+            run_checkpoints.check_files(self._directory / str(step))
             restored = self._manager.restore(step, args=items)
         except Exception as error:  # Orbax raises anything for a damaged file, even Exception
             raise CorruptCheckpointError(step, error) from error
@@ -163,7 +159,7 @@ class Checkpoints:
     def _add_checksums(self) -> None:
         """Adds the checksums to a complete checkpoint before it becomes visible."""
         for folder in self._directory.glob("*.orbax-checkpoint-tmp*"):
-            write_checksums(folder, CHECKED_ITEMS)
+            write_checksums(folder, run_checkpoints.CHECKED_ITEMS)
 
     def _check_room(self, needed: int) -> None:
         # On a full disk, Orbax's threads print a page of tracebacks.

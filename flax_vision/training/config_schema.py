@@ -125,8 +125,9 @@ def check(config: ConfigDict) -> None:
             valid = False
         if not valid:
             raise UserError(f"config.{key} is {flat[key]!r}; it must be {rule}.")
-    for key in CHOICES:
-        check_choice(key, flat[key])
+    for key, choices in CHOICES.items():
+        if (value := flat[key]) not in choices:
+            raise unknown(f"config.{key}", value, choices, NEW_VALUES.get((key, value), ""))
     boundaries, factors = flat["schedule.boundaries"], flat["schedule.decay_factors"]
     if len(boundaries) != len(factors):
         raise UserError(
@@ -135,12 +136,6 @@ def check(config: ConfigDict) -> None:
         )
     _check_layer_patterns(flat)
     _check_image_files(flat)
-
-
-def check_choice(key: str, value: Any) -> None:
-    """Raises a UserError unless the value is one of the key's choices."""
-    if value not in CHOICES[key]:
-        raise unknown(f"config.{key}", value, CHOICES[key], NEW_VALUES.get((key, value), ""))
 
 
 def _check_image_files(flat: Mapping[str, Any]) -> None:
@@ -204,10 +199,10 @@ def _is_per_channel(values: Any) -> bool:
     return len(values) > 0 and _all_finite(values)
 
 
-def _is_range(values: Any, above: float, most: float) -> bool:
-    """Returns whether `values` are two numbers, the lower first, above `above`, at most `most`."""
+def _is_range(values: Any, most: float = math.inf) -> bool:
+    """Returns whether `values` are two numbers above 0 and at most `most`, the lower first."""
     low, high = values
-    return _all_finite(values) and above < low <= high <= most
+    return _all_finite(values) and 0 < low <= high <= most
 
 
 _Rule = tuple[Callable[[Any], bool], str]
@@ -235,17 +230,14 @@ _RULES: dict[str, _Rule] = {
         "finite numbers other than 0, one or one a channel",
     ),
     "crop.resize_range": (
-        lambda values: _is_range(values, 0, math.inf) and all(isinstance(x, int) for x in values),
+        lambda values: _is_range(values) and all(isinstance(x, int) for x in values),
         "two whole numbers of pixels, the lower first",
     ),
     "crop.scale": (
-        lambda values: not values or _is_range(values, 0, 1),
+        lambda values: not values or _is_range(values, 1),
         "empty, or two numbers above 0 and at most 1, the lower first",
     ),
-    "crop.ratio": (
-        lambda values: _is_range(values, 0, math.inf),
-        "two numbers above 0, the lower first",
-    ),
+    "crop.ratio": (_is_range, "two numbers above 0, the lower first"),
     "augmentation.color_jitter": (lambda value: 0 <= value <= 1, "from 0 to 1"),
     "loss.map_j": (math.isfinite, "finite"),
     "schedule.boundaries": (

@@ -77,7 +77,7 @@ class FineTuning:
         if self._saved:
             return self._saved.preprocessing
         if self._start and self._config.init_preprocessing:
-            return init_from.source_preprocessing(self._start.source.metadata, given)
+            return init_from.source_preprocessing(self._start.source.model.metadata, given)
         return None
 
     def notes(self, metadata: ModelMetadata, params: Mapping[str, Any]) -> list[str]:
@@ -85,7 +85,7 @@ class FineTuning:
         notes = []
         if self._start:
             notes.append(self._start.describe(metadata.name))
-            notes += filter(None, [self._start.source.note])
+            notes += filter(None, [self._start.source.model.note])
         if self._start and self._config.init_preprocessing:
             mean, std = list(metadata.preprocessing.mean), list(metadata.preprocessing.std)
             notes.append(

@@ -40,15 +40,13 @@ def _has_export(path: Path) -> bool:
 
 def missing_records(path: Path) -> History | None:
     """Returns the epoch records of a finished run; None if its metrics cannot be improved."""
+    hint = "it is written again from the newest checkpoint"
     try:
-        recovered = recover_history(path, "it is written again from the newest checkpoint")
+        history, damage = recover_history(path, hint) or (None, None)
     except UserError as error:
-        print_warning(error)
-        return None
-    if recovered is None:
-        return None
-    history, damage = recovered
-    print_warning(damage)
+        history, damage = None, error
+    if damage:
+        print_warning(damage)
     return history
 
 

@@ -8,13 +8,9 @@ from ml_collections import ConfigDict
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.runtime import multihost
 from flax_vision.runtime.files import to_path
-from flax_vision.training.build import build_experiment
-from flax_vision.training.config_loader import check_config
+from flax_vision.training import build, config_loader, data_pipeline, partitioning, run_dir
 from flax_vision.training.config_schema import DATA_PATHS, flatten
-from flax_vision.training.data_pipeline import load_data
-from flax_vision.training.partitioning import make_partitioner
 from flax_vision.training.progress import TrainingObserver
-from flax_vision.training.run_dir import RunDirectory, open_run
 from flax_vision.training.signals import Interruption
 from flax_vision.training.trainer import Trainer
 
@@ -38,18 +34,18 @@ def fit(
       OSError: A file of the run cannot be written.
       Interrupted: Ctrl-C or SIGTERM arrived, and the state was saved.
     """
-    config, workdir = check_config(config), to_path(workdir)
+    config, workdir = config_loader.check_config(config), to_path(workdir)
     observer = observer or TrainingObserver()
     _check_same_settings(config, workdir)
-    make_partitioner(config)  # an error here leaves no directory behind
-    with open_run(workdir, config.to_dict()) as directory:
+    partitioning.make_partitioner(config)  # an error here leaves no directory behind
+    with run_dir.open_run(workdir, config.to_dict()) as directory:
         config.init_from = directory.init_from
         result, test_images = directory.result(), None
         if result is None:
             result, test_images = _train(config, directory, observer)
         else:
             if directory.data_moved:
-                directory.check_dataset(load_data(config, observer.reading))
+                directory.check_dataset(data_pipeline.load_data(config, observer.reading))
             observer.line("this run is finished; its result:")
         title = f"{config.model.name} on {config.data.name}"
         observer.result(title, result, directory.export, test_images)
@@ -57,14 +53,16 @@ def fit(
 
 
 def _train(
-    config: ConfigDict, directory: RunDirectory, observer: TrainingObserver
+    config: ConfigDict, directory: run_dir.RunDirectory, observer: TrainingObserver
 ) -> tuple[dict[str, Any], Dataset]:
     """Builds, trains, evaluates and exports; returns the result and the test images."""
     with Interruption() as interruption:
         with interruption.reading():
             on_progress = _stoppable(observer.reading, interruption)
             metadata = directory.metadata()
-            experiment = build_experiment(config, on_progress, directory.check_dataset, metadata)
+            experiment = build.build_experiment(
+                config, on_progress, directory.check_dataset, metadata
+            )
         with Trainer(experiment, directory, observer, interruption) as trainer:
             trainer.start()
             trainer.train()

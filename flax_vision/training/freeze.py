@@ -31,12 +31,7 @@ def frozen_layers(pattern: str, params: Mapping[str, Any]) -> frozenset[Layer]:
     if not pattern:
         return frozenset()
     names = {path[:-1]: _names(path[:-1]) for path in flatten_dict(dict(params))}
-    try:
-        regex = re.compile(pattern)
-    except re.error as error:
-        raise UserError(
-            f"config.freeze is {pattern!r}, which is no regular expression ({error})."
-        ) from error
+    regex = compile_pattern("freeze", pattern)
     found = {layer for layer in names if any(map(regex.fullmatch, names[layer]))}
     if not found:
         valid = sorted({name for layer in names.values() for name in layer})
@@ -53,6 +48,16 @@ def frozen_layers(pattern: str, params: Mapping[str, Any]) -> frozenset[Layer]:
             "exclude some, such as the last one with (?!fc).*"
         )
     return frozenset(found)
+
+
+def compile_pattern(key: str, pattern: str) -> re.Pattern[str]:
+    """Compiles the regular expression of a configuration key, or raises a UserError."""
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise UserError(
+            f"config.{key} is {pattern!r}, which is no regular expression ({error})."
+        ) from error
 
 
 def _names(layer: Layer) -> list[str]:

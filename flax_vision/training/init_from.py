@@ -18,8 +18,9 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.models.registry import differing_options, find_variant, model_options
 from flax_vision.text import listed
+from flax_vision.training.freeze import compile_pattern
 from flax_vision.weights.loading import load_model
-from flax_vision.weights.saved_model import ModelMetadata
+from flax_vision.weights.saved_model import LoadedModel, ModelMetadata
 
 ALL = ".*"
 """Pattern of all layers."""
@@ -37,21 +38,17 @@ class SourceModel:
     Attributes:
       path: Export or run directory.
       pattern: Regular expression for the names of the layers to copy.
-      metadata: Description of the model.
-      variables: Parameters and statistics.
-      note: A line about the checkpoint of an unfinished run; empty for an export.
+      model: The model, with its description and variables.
     """
 
     path: str
-    pattern: str
-    metadata: ModelMetadata
-    variables: Mapping[str, Any]
-    note: str = ""
+    pattern: re.Pattern[str]
+    model: LoadedModel
 
     @property
     def layers(self) -> list[str]:
         """Names of the outermost layers to copy."""
-        return [name for name in self.variables["params"] if re.fullmatch(self.pattern, name)]
+        return list(filter(self.pattern.fullmatch, self.model.variables["params"]))
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class InitialWeights:
 
     def describe(self, name: str) -> str:
         """Returns a line about the arrays for the model of this name."""
-        other = self.source.metadata.name
+        other = self.source.model.metadata.name
         count = len(flatten_dict(dict(self.variables)))
         text = f"{count:,} arrays are copied from {other} in {self.source.path}"
         if other != name:
@@ -93,18 +90,11 @@ def load_source(path: str, pattern: str, name: str, options: Mapping[str, Any]) 
       UserError: The model cannot be loaded, no layer has such a name, or the new model's options
         give the parameters another meaning.
     """
-    loaded = load_model(path)
-    source = SourceModel(path, pattern, loaded.metadata, loaded.variables, loaded.note)
-    try:
-        layers = source.layers
-    except re.error as error:
-        raise UserError(
-            f"config.init_pattern is {pattern!r}, which is no regular expression ({error})."
-        ) from error
-    if not layers:
+    source = SourceModel(path, compile_pattern("init_pattern", pattern), load_model(path))
+    if not source.layers:
         raise UserError(
             f"config.init_pattern is {pattern!r}, and no layer in {path} has such a name: "
-            f"{', '.join(loaded.variables['params'])}."
+            f"{', '.join(source.model.variables['params'])}."
         )
     _check_meaning(source, name, options)
     return source
@@ -112,18 +102,18 @@ def load_source(path: str, pattern: str, name: str, options: Mapping[str, Any]) 
 
 def _check_meaning(source: SourceModel, name: str, options: Mapping[str, Any]) -> None:
     """Raises a UserError if equal parameters mean something else in the two models."""
-    old = source.metadata.name
+    old = source.model.metadata
     differing = {}
-    if source.pattern == ALL:
-        differing = differing_options(find_variant(old).fixed, find_variant(name).fixed)
-    advice = f"--config.model.name={old}, or choose layers with --config.init_pattern"
+    if source.pattern.pattern == ALL:
+        differing = differing_options(find_variant(old.name).fixed, find_variant(name).fixed)
+    advice = f"--config.model.name={old.name}, or choose layers with --config.init_pattern"
     if not differing:
-        differing = differing_options({**model_options(old), **source.metadata.options}, options)
+        differing = differing_options({**model_options(old.name), **old.options}, options)
         advice = " ".join(f"--config.model.{key}={value}" for key, (value, _) in differing.items())
     if differing:
         details = [f"{key} is {x!r} there and {y!r} here" for key, (x, y) in differing.items()]
         raise UserError(
-            f"{source.path} has {old}, whose parameters have another meaning in this {name}: "
+            f"{source.path} has {old.name}, whose parameters have another meaning in this {name}: "
             f"{'; '.join(details)}. Give {advice}."
         )
 
@@ -154,7 +144,7 @@ def select_weights(
         layers and all are wanted.
     """
     there, here = _selected_arrays(source, variables)
-    old_classes = len(source.metadata.class_names)
+    old_classes = len(source.model.metadata.class_names)
     reinitialized = {
         key
         for key, x in there.items()
@@ -171,9 +161,9 @@ def select_weights(
 
 def _selected_arrays(source: SourceModel, variables: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
     """Returns the arrays of the selected layers in the trained and in the new model."""
-    there, here = (flatten_dict(dict(tree)) for tree in (source.variables, variables))
+    there, here = (flatten_dict(dict(tree)) for tree in (source.model.variables, variables))
     layers = source.layers
-    wanted = variables["params"] if source.pattern == ALL else layers
+    wanted = variables["params"] if source.pattern.pattern == ALL else layers
     return (
         {key: x for key, x in there.items() if key[1] in layers},
         {key: x for key, x in here.items() if key[1] in wanted},

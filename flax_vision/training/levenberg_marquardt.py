@@ -16,15 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flax_vision.models.lenet import (
-    CODES,
-    TABLE_I,
-    LeNet5,
-    RadialBasis,
-    dense_from_links,
-    pad_to_field,
-    scaled_tanh,
-)
+from flax_vision.models import lenet
 from flax_vision.ops.convolution import conv
 from flax_vision.ops.pooling import sum_pool
 from flax_vision.training.losses import Loss
@@ -52,7 +44,7 @@ def _convolve(params: Any, x: jax.Array) -> jax.Array:
 
 
 def _convolve_links(params: Any, x: jax.Array) -> jax.Array:
-    return conv(x, dense_from_links(params["kernel"], TABLE_I), bias=params["bias"])
+    return conv(x, lenet.dense_from_links(params["kernel"], lenet.TABLE_I), bias=params["bias"])
 
 
 def _scale(params: Any, x: jax.Array) -> jax.Array:
@@ -77,28 +69,28 @@ _LAYERS = (
 )
 
 
-def make_curvature(model: LeNet5, loss: Loss) -> Curvature:
+def make_curvature(model: lenet.LeNet5, loss: Loss) -> Curvature:
     """Returns the function that estimates the curvature of a LeNet-5 with fixed codes.
 
     Args:
       model: The model.
       loss: Training loss of each image.
     """
-    output = RadialBasis(CODES[model.codes](model.num_classes))
+    output = lenet.RadialBasis(lenet.CODES[model.codes](model.num_classes))
 
     def curvature(params: Any, images: jax.Array, labels: jax.Array) -> Any:
-        x = pad_to_field(images, model.background)
+        x = lenet.pad_to_field(images, model.background)
         forward = []
         for layer in _LAYERS:
             sums = layer.weighted_sums(params.get(layer.name), x)
             forward.append((layer, x, sums))
-            x = scaled_tanh(sums) if layer.has_sigmoid else sums
+            x = lenet.scaled_tanh(sums) if layer.has_sigmoid else sums
         # This is exact for the outputs of the last layer, where it is never negative.
         second = jax.vmap(output_curvature)(x, labels)
         result = {}
         for layer, x, sums in reversed(forward):
             if layer.has_sigmoid:
-                _, slope = jax.jvp(scaled_tanh, (sums,), (jnp.ones_like(sums),))
+                _, slope = jax.jvp(lenet.scaled_tanh, (sums,), (jnp.ones_like(sums),))
                 second = second.reshape(sums.shape) * slope**2
             squared = jax.tree.map(jnp.square, (params.get(layer.name), x))
             _, propagate = jax.vjp(layer.weighted_sums, *squared)

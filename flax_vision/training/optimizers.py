@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from flax_vision.training.config_schema import check_choice
 from flax_vision.training.levenberg_marquardt import levenberg_marquardt
 
 
@@ -26,25 +25,19 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
         v = momentum v - rate g';  w = w + v.
 
     Args:
-      config: Section `optimizer` of a configuration.
+      config: Section `optimizer` of a checked configuration.
 
     Returns:
       An optimizer whose `update` has the keyword argument `learning_rate`.
-
-    Raises:
-      UserError: The optimizer or the form of the momentum is unknown.
     """
-    check_choice("optimizer.name", config.name)
-    check_choice("optimizer.momentum_form", config.momentum_form)
     if config.name == "levenberg_marquardt":
         return levenberg_marquardt(config.damping)
     steps = [optax.trace(config.momentum), _scale_by_learning_rate()]
     if config.momentum_form == "alexnet":
         steps.reverse()
+    decayed = None if config.decay_biases else _is_not_bias
     optimizer = optax.chain(
-        optax.add_decayed_weights(
-            config.weight_decay, None if config.decay_biases else _is_not_bias
-        ),
+        optax.add_decayed_weights(config.weight_decay, decayed),
         optax.masked(optax.scale(config.bias_lr_mult), _is_bias),
         *steps,
     )

@@ -8,7 +8,6 @@ from flax_vision.runtime.terminal import print_warning
 
 if TYPE_CHECKING:
     from flax_vision.data.dataset import Dataset
-    from flax_vision.training.throughput import ThroughputMeter
 
 
 class TrainingObserver:
@@ -50,22 +49,14 @@ class TrainingObserver:
     def reading(self, what: str, done: int, total: int) -> None:
         """Receives the number of images that have been read, of `total`."""
 
-    def training(
-        self,
-        epoch: str,
-        step: int,
-        total: int,
-        averages: Mapping[str, float],
-        meter: "ThroughputMeter",
-    ) -> None:
+    def training(self, epoch: str, step: int, total: int, record: Mapping[str, float]) -> None:
         """Receives the progress within an epoch.
 
         Args:
           epoch: Epoch and number of epochs, such as `"3/25"`.
           step: Finished steps of the run.
           total: All steps of the run.
-          averages: Averages `loss` and `top1` of the epoch so far.
-          meter: Throughput of the epoch so far.
+          record: Averages `loss` and `top1` and the throughput of the epoch so far.
         """
 
     def epoch(self, record: Mapping[str, Any], epochs: int, total: int) -> None:

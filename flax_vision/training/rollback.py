@@ -35,11 +35,10 @@ class Rollback:
         self._had_lock = (path / LOCK).exists()
 
     def __enter__(self) -> "Rollback":
-        paths = [*self._path.glob(PATTERN), *(self._path / name for name in _FILES)]
-        self._contents = {path: path.read_bytes() if path.is_file() else None for path in paths}
+        self._contents = {path: path.read_bytes() for path in self._files() if path.is_file()}
         if not self._had_lock:
-            self._contents[self._path / LOCK] = None
-        self._others = self._list_others()
+            self._contents.pop(self._path / LOCK, None)
+        self._had_checkpoints = (self._path / "checkpoints").exists()
         self._steps = set(saved_steps(self._path))
         return self
 
@@ -47,7 +46,7 @@ class Rollback:
         if kind is None:
             return
         with contextlib.suppress(OSError):
-            if not any(path.exists() for path in self._contents):
+            if not any(path.exists() for path in self._files()):
                 # Another process removed the directory, and a checkpoint was saved afterwards.
                 shutil.rmtree(self._path / "checkpoints")
                 self._path.rmdir()
@@ -60,20 +59,21 @@ class Rollback:
             for folder in self._new_folders:
                 folder.rmdir()
 
-    def _undo(self) -> None:
-        for path in self._list_others() - self._others:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for path, content in self._contents.items():
-            if content is None and path.is_file():
-                path.unlink()
-            elif content is not None and (not path.is_file() or path.read_bytes() != content):
-                path.write_bytes(content)
+    def _files(self) -> list[Path]:
+        return [*self._path.glob(PATTERN), *(self._path / name for name in _FILES)]
 
-    def _list_others(self) -> set[Path]:
-        return {*self._path.glob(PATTERN), *self._path.glob("checkpoints")}
+    def _undo(self) -> None:
+        if not self._had_checkpoints:
+            shutil.rmtree(self._path / "checkpoints", ignore_errors=True)
+        for path in self._files():
+            if path not in self._contents and path.is_file():
+                path.unlink()
+        for path, content in self._contents.items():
+            if not path.is_file() or path.read_bytes() != content:
+                path.write_bytes(content)
 
     def _has_progressed(self) -> bool:
         """Returns whether there is a new checkpoint or a new result."""
         result = self._path / run_files.RESULT
-        has_result = result.is_file() and result.read_bytes() != self._contents[result]
+        has_result = result.is_file() and result.read_bytes() != self._contents.get(result)
         return has_result or not self._steps.issuperset(saved_steps(self._path))

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,10 @@ from flax_vision.errors import UserError, add_file_name
 from flax_vision.runtime import multihost
 from flax_vision.runtime.files import normalized_path
 from flax_vision.runtime.terminal import print_warning
+from flax_vision.training import finished_run, rollback, run_lock, tensorboard
 from flax_vision.training.config_schema import DATA_PATHS, INIT_FROM, flatten
-from flax_vision.training.finished_run import missing_records, read_finished
-from flax_vision.training.rollback import LOCK
-from flax_vision.training.run_lock import check_shared, has_progress, lock_run
-from flax_vision.training.tensorboard import Events
 from flax_vision.weights import run_files, saved_model
-from flax_vision.weights.run_checkpoints import saved_steps
-from flax_vision.weights.saved_model import ModelMetadata
+from flax_vision.weights.run_checkpoints import History, saved_steps
 
 
 class RunDirectory:
@@ -44,11 +40,11 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.export = path / "export"
         self._metrics = path / run_files.METRICS
-        self._events = Events(path)
+        self._events = tensorboard.Events(path)
 
     def check_exists(self) -> None:
         """Raises a UserError if the directory was removed during the run."""
-        files = (self.path / LOCK, self.path / run_files.CONFIG)
+        files = (self.path / rollback.LOCK, self.path / run_files.CONFIG)
         if multihost.is_primary() and not any(file.exists() for file in files):
             raise UserError(
                 f"run directory {str(self.path)!r} was removed or moved during the run; give the "
@@ -68,7 +64,7 @@ class RunDirectory:
             )
             self._write_config()
 
-    def start(self, metadata: ModelMetadata, history: Sequence[Mapping[str, Any]]) -> None:
+    def start(self, metadata: saved_model.ModelMetadata, history: History) -> None:
         """Writes the run's files, and removes the result and report of an earlier end.
 
         Args:
@@ -78,19 +74,16 @@ class RunDirectory:
         if multihost.is_primary():
             for name in (run_files.REPORT_PAGE, run_files.RESULT):
                 (self.path / name).unlink(missing_ok=True)
-        self.rewind(history)
-        self.write_metadata(metadata)
-        if multihost.is_primary():
+            self.rewind(history)
+            self.write_metadata(metadata)
             self._write_config()
 
-    def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Replaces the content of `metrics.jsonl` and the TensorBoard events.
+    def rewind(self, history: History) -> None:
+        """Replaces the content of `metrics.jsonl` and the TensorBoard events, in one process.
 
         Args:
           history: Records of the epochs up to the checkpoint at which the run resumes.
         """
-        if not multihost.is_primary():
-            return
         self.check_exists()
         run_files.write_file(
             self._metrics, "".join(json.dumps(record) + "\n" for record in history)
@@ -105,13 +98,12 @@ class RunDirectory:
             self._add_line(record)
             self._events.add(record)
 
-    def write_metadata(self, metadata: ModelMetadata) -> None:
-        """Writes the description of the model, with its preprocessing."""
-        if multihost.is_primary():
-            self.check_exists()
-            run_files.write_file(self.path / run_files.METADATA, metadata.to_json())
+    def write_metadata(self, metadata: saved_model.ModelMetadata) -> None:
+        """Writes the description of the model, with its preprocessing, in one process."""
+        self.check_exists()
+        run_files.write_file(self.path / run_files.METADATA, metadata.to_json())
 
-    def metadata(self) -> ModelMetadata | None:
+    def metadata(self) -> saved_model.ModelMetadata | None:
         """Returns the model's description in a resumed run; None if unknown or the run is new.
 
         Raises:
@@ -164,12 +156,8 @@ class RunDirectory:
 
     def _record_dataset(self, found: Mapping[str, fingerprint.Fingerprint]) -> None:
         self.check_exists()
-        saved = None
-        if has_progress(self.path):
-            saved = run_files.read_dataset(
-                self.path, "delete it to go on without comparing the images"
-            )
-        if saved is not None:
+        hint = "delete it to go on without comparing the images"
+        if run_lock.has_progress(self.path) and (saved := run_files.read_dataset(self.path, hint)):
             changes = {
                 split: fingerprint.describe_changes(saved[split], found[split]) for split in found
             }
@@ -184,8 +172,8 @@ class RunDirectory:
     def _read_result(self) -> dict[str, Any] | None:
         if run_files.read_config(self.path).get("epochs") != self._config.get("epochs"):
             return None  # the run resumes with another number of epochs
-        result = read_finished(self.path)
-        if result is not None and (records := missing_records(self.path)) is not None:
+        result = finished_run.read_finished(self.path)
+        if result is not None and (records := finished_run.missing_records(self.path)) is not None:
             self.rewind(records)
             self.finish(result)
         return result
@@ -217,11 +205,11 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     """
     run = RunDirectory(path, config)
     with contextlib.ExitStack() as stack:
-        original = multihost.primary_only(lambda: lock_run(path, config, stack)) or config
+        original = multihost.primary_only(lambda: run_lock.lock_run(path, config, stack)) or config
         run.data_moved = any(multihost.all_max(_data_paths(original) != _data_paths(config)))
         run.init_from = multihost.all_gather_text(original.get(INIT_FROM, ""))[0]
         stack.callback(run.close)
-        check_shared(path)
+        run_lock.check_shared(path)
         yield run
 
 

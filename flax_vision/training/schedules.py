@@ -5,8 +5,6 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from flax_vision.training.config_schema import check_choice
-
 INDEPENDENT_OF_EPOCHS = ("constant", "exponential", "piecewise", "plateau")
 """Schedules whose rates do not depend on the number of epochs."""
 
@@ -15,15 +13,10 @@ def make_schedule(config: ConfigDict, epochs: int, steps_per_epoch: int) -> opta
     """Returns the learning rate as a function of the step, without reductions on a plateau.
 
     Args:
-      config: Section `schedule` of a configuration.
+      config: Section `schedule` of a checked configuration.
       epochs: Epochs of the whole run.
       steps_per_epoch: Steps in each epoch.
-
-    Raises:
-      UserError: The schedule or the warm-up is unknown.
     """
-    check_choice("schedule.name", config.name)
-    check_choice("schedule.warmup.name", config.warmup.name)
     schedule = _main_schedule(config, epochs, steps_per_epoch)
     warmup_steps = round(config.warmup.epochs * steps_per_epoch)
     first = config.warmup.factor * config.lr

@@ -17,11 +17,8 @@ from flax_vision.data.augmentation import Augmentation
 from flax_vision.errors import UserError
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.lenet import LeNet5
+from flax_vision.training import levenberg_marquardt, losses, optimizers, schedules
 from flax_vision.training.freeze import Layer, merge_params
-from flax_vision.training.levenberg_marquardt import Curvature, make_curvature
-from flax_vision.training.losses import Loss, make_loss
-from flax_vision.training.optimizers import make_optimizer
-from flax_vision.training.schedules import make_plateau, make_schedule
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class TrainSpec:
       frozen: Layers that keep their parameters and statistics.
     """
 
-    loss: Loss
+    loss: losses.Loss
     optimizer: optax.GradientTransformationExtraArgs
     schedule: optax.Schedule
     plateau: optax.GradientTransformationExtraArgs
@@ -49,7 +46,7 @@ class TrainSpec:
     augmentation: Augmentation = field(default_factory=Augmentation)
     aux_weight: float = 0.3
     ema_decay: float = 0.0
-    curvature: Curvature | None = None
+    curvature: levenberg_marquardt.Curvature | None = None
     frozen: frozenset[Layer] = frozenset()
 
 
@@ -61,20 +58,20 @@ def make_train_spec(
     Raises:
       UserError: The optimizer does not support the model.
     """
-    loss = make_loss(config.loss.name, config.loss.map_j)
-    curvature: Curvature | None = None
+    loss = losses.make_loss(config.loss.name, config.loss.map_j)
+    curvature: levenberg_marquardt.Curvature | None = None
     if config.optimizer.name == "levenberg_marquardt":
         if not isinstance(model, LeNet5) or model.trainable_codes:
             raise UserError(
                 "config.optimizer.name is 'levenberg_marquardt', which is for lenet5 with fixed "
                 "codes; choose sgd."
             )
-        curvature = make_curvature(model, loss)
+        curvature = levenberg_marquardt.make_curvature(model, loss)
     return TrainSpec(
         loss,
-        make_optimizer(config.optimizer),
-        make_schedule(config.schedule, config.epochs, steps_per_epoch),
-        make_plateau(config.schedule),
+        optimizers.make_optimizer(config.optimizer),
+        schedules.make_schedule(config.schedule, config.epochs, steps_per_epoch),
+        schedules.make_plateau(config.schedule),
         steps_per_epoch,
         aux_weight=config.loss.aux_weight,
         ema_decay=config.optimizer.ema_decay,

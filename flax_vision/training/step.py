@@ -1,6 +1,7 @@
 """The compiled functions that initialize, train and evaluate a model."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial, wraps
 from typing import Any
 
@@ -19,14 +20,19 @@ from flax_vision.training.partitioning import Partitioner
 from flax_vision.training.state import TrainSpec, TrainState
 
 
+@dataclass(eq=False)
 class TrainFunctions:
     """The functions of a run, each compiled once, for one batch size.
 
     All but `init` and `eval_step` consume the state that they get.
 
     Attributes:
+      model: Model to train.
+      spec: Specification of the training.
+      preprocessing: Preprocessing of the images.
+      batch: A batch, or its shapes and types.
+      partitioner: Placement of the state and the batches; by default on the first device.
       state: Shapes, types and shardings of the TrainState.
-      partitioner: Placement of the state and the batches.
       init: Function of an int32 seed that returns the first TrainState.
       train_step: Function of a TrainState and a Batch that returns the next TrainState.
       train_steps: Function like `train_step` for several batches, as arrays [K, ...].
@@ -37,30 +43,17 @@ class TrainFunctions:
         none) that returns the TrainState for the next epoch.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        spec: TrainSpec,
-        preprocessing: Preprocessing,
-        batch: Batch,
-        partitioner: Partitioner | None = None,
-    ) -> None:
-        """Defines the functions; `compile` compiles them.
+    model: nn.Module
+    spec: TrainSpec
+    preprocessing: Preprocessing
+    batch: Batch
+    partitioner: Partitioner = field(default_factory=Partitioner)
 
-        Args:
-          model: Model to train.
-          spec: Specification of the training.
-          preprocessing: Preprocessing of the images.
-          batch: A batch, or its shapes and types.
-          partitioner: Placement of the arrays; None for the first device.
-        """
-        self._model = model
-        self._spec = spec
-        self._preprocessing = preprocessing
-        self.partitioner = partitioner or Partitioner()
+    def __post_init__(self) -> None:
+        """Defines the functions; `compile` compiles them."""
         abstract: Any = jax.ShapeDtypeStruct
         sharding = self.partitioner.batch_sharding()
-        self._batch = Batch(*(abstract(x.shape, x.dtype, sharding=sharding) for x in batch))
+        self._batch = Batch(*(abstract(x.shape, x.dtype, sharding=sharding) for x in self.batch))
         state = jax.eval_shape(self._init, jnp.int32(0))
         shardings = self.partitioner.state_shardings(state)
         self.state: TrainState = jax.tree.map(
@@ -114,21 +107,21 @@ class TrainFunctions:
 
     def learning_rate(self, state: TrainState) -> jax.Array:
         """Returns the learning rate of the next step, float32 []."""
-        return self._spec.schedule(state.step) * state.plateau.scale
+        return self.spec.schedule(state.step) * state.plateau.scale
 
     def _init(self, seed: jax.Array) -> TrainState:
         init_key, run_key = jax.random.split(jax.random.key(seed))
-        images = self._preprocessing(jnp.zeros((1, *self._batch.images.shape[1:]), jnp.uint8))
-        statistics = dict(self._model.init(init_key, images))
+        images = self.preprocessing(jnp.zeros((1, *self._batch.images.shape[1:]), jnp.uint8))
+        statistics = dict(self.model.init(init_key, images))
         params = statistics.pop("params")
-        trainable = trainable_params(params, self._spec.frozen)
+        trainable = trainable_params(params, self.spec.frozen)
         return TrainState(
             step=jnp.int32(0),
             params=params,
             statistics=statistics,
-            opt_state=self._spec.optimizer.init(trainable),
-            average=jax.tree.map(jnp.copy, trainable) if self._spec.ema_decay else None,
-            plateau=self._spec.plateau.init(params),
+            opt_state=self.spec.optimizer.init(trainable),
+            average=jax.tree.map(jnp.copy, trainable) if self.spec.ema_decay else None,
+            plateau=self.spec.plateau.init(params),
             key=run_key,
             totals=Totals.zero(),
             bad_step=jnp.int32(0),
@@ -136,21 +129,21 @@ class TrainFunctions:
 
     def _train_step(self, state: TrainState, batch: Batch) -> TrainState:
         loss_and_grad = jax.value_and_grad(self._loss_fn(state, batch), has_aux=True)
-        params = trainable_params(state.params, self._spec.frozen)
+        params = trainable_params(state.params, self.spec.frozen)
         (loss, (totals, statistics)), grads = loss_and_grad(self._gather(params))
         grads = self._constrain(grads, self.partitioner.state_shardings)
-        updates, opt_state = self._spec.optimizer.update(
+        updates, opt_state = self.spec.optimizer.update(
             grads, state.opt_state, params, learning_rate=self.learning_rate(state)
         )
         step = state.step + 1
         params = optax.apply_updates(params, updates)
         average = state.average
         if average is not None:
-            average = running_average(average, params, step, self._spec.ema_decay)
+            average = running_average(average, params, step, self.spec.ema_decay)
         is_first_bad = (state.bad_step == 0) & ~jnp.isfinite(loss)
         return state.replace(
             step=step,
-            params=merge_params(state.params, params) if self._spec.frozen else params,
+            params=merge_params(state.params, params) if self.spec.frozen else params,
             statistics=statistics,
             opt_state=opt_state,
             average=average,
@@ -175,26 +168,26 @@ class TrainFunctions:
         return state
 
     def _begin_epoch(self, state: TrainState, samples: Batch) -> TrainState:
-        assert self._spec.curvature is not None
-        images, labels = self._preprocessing(samples.images), jnp.asarray(samples.labels)
-        curvature = self._spec.curvature(self._gather(state.params), images, labels)
+        assert self.spec.curvature is not None
+        images, labels = self.preprocessing(samples.images), jnp.asarray(samples.labels)
+        curvature = self.spec.curvature(self._gather(state.params), images, labels)
         return state.replace(opt_state=curvature)
 
     def _loss_fn(self, state: TrainState, batch: Batch) -> Callable[[Any], Any]:
         """Returns the loss as a function of the trained parameters."""
         dropout_key, image_key = jax.random.split(state.key)
         rngs = {"dropout": jax.random.fold_in(dropout_key, state.step)}
-        epoch_key = jax.random.fold_in(image_key, state.step // self._spec.steps_per_epoch)
+        epoch_key = jax.random.fold_in(image_key, state.step // self.spec.steps_per_epoch)
         keys = jax.vmap(lambda index: jax.random.fold_in(epoch_key, index))(batch.indices)
-        images = self._spec.augmentation(batch.images, keys, self._preprocessing)
-        frozen = self._spec.frozen
+        images = self.spec.augmentation(batch.images, keys, self.preprocessing)
+        frozen = self.spec.frozen
 
         def loss_fn(params: Any) -> tuple[jax.Array, tuple[Totals, Any]]:
             # Frozen parameters are constants, so no gradient goes through layers before the first
             # trained one.
             merged = merge_params(self._gather(state.params), params) if frozen else params
             marked = {"frozen": frozen_collection(frozen)} if frozen else {}
-            applied: Any = self._model.apply(
+            applied: Any = self.model.apply(
                 {"params": merged, **state.statistics, **marked},
                 images,
                 train=True,
@@ -202,10 +195,10 @@ class TrainFunctions:
                 mutable=[*state.statistics, "intermediates"],
             )
             logits, updated = applied
-            losses = self._spec.loss(logits, batch.labels)
+            losses = self.spec.loss(logits, batch.labels)
             totals = Totals.of_batch(losses, logits, batch.labels, batch.mask)
             for aux_logits in auxiliary_logits(updated.pop("intermediates", {})):
-                losses += self._spec.aux_weight * self._spec.loss(aux_logits, batch.labels)
+                losses += self.spec.aux_weight * self.spec.loss(aux_logits, batch.labels)
             # The mean over the images that count. If all count, the factor is 1 and exact.
             factor = len(batch.mask) / jnp.maximum(batch.mask.sum(), 1).astype(jnp.float32)
             return jnp.where(batch.mask, losses * factor, 0).mean(), (totals, updated)
@@ -214,12 +207,12 @@ class TrainFunctions:
 
     def _end_epoch(self, state: TrainState, error: jax.Array) -> TrainState:
         with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers
-            _, after = self._spec.plateau.update({}, state.plateau, value=error)
+            _, after = self.spec.plateau.update({}, state.plateau, value=error)
         plateau = jax.tree.map(partial(jnp.where, jnp.isnan(error)), state.plateau, after)
         return state.replace(totals=Totals.zero(), plateau=plateau)
 
     def _eval_step(self, variables: Any, batch: Batch) -> Totals:
-        images = self._preprocessing(batch.images)
-        logits: Any = self._model.apply(self._gather(variables), images, train=False)
-        losses = self._spec.loss(logits, batch.labels)
+        images = self.preprocessing(batch.images)
+        logits: Any = self.model.apply(self._gather(variables), images, train=False)
+        losses = self.spec.loss(logits, batch.labels)
         return Totals.of_batch(losses, logits, batch.labels, batch.mask)

@@ -14,9 +14,7 @@ class ThroughputMeter:
         self._wait_seconds = 0.0
         self._images = 0
 
-    def timed(
-        self, batches: Iterator[Batch], is_idle: Callable[[], bool] = lambda: True
-    ) -> Iterator[Batch]:
+    def timed(self, batches: Iterator[Batch], is_idle: Callable[[], bool]) -> Iterator[Batch]:
         """Yields the batches, and adds up the time that the devices wait for them.
 
         Args:
@@ -35,23 +33,15 @@ class ThroughputMeter:
             yield batch
 
     def record(self) -> dict[str, float]:
-        """Returns the entries of a record; empty if there was no batch."""
+        """Returns the entries of a record; empty if there was no batch.
+
+        These are the images in each second since the start, and the share of the time, 0 to 1, in
+        which the devices waited for a batch.
+        """
         if not self._images:
             return {}
-        names = ("images_per_second", "input_wait_fraction")
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._start
-
-    @property
-    def images_per_second(self) -> float:
-        """Images in each second since the start."""
-        return self._images / self.seconds
-
-    @property
-    def input_wait_fraction(self) -> float:
-        """Share of the time, 0 to 1, in which the devices waited for a batch."""
-        return self._wait_seconds / self.seconds
+        seconds = time.monotonic() - self._start
+        return {
+            "images_per_second": self._images / seconds,
+            "input_wait_fraction": self._wait_seconds / seconds,
+        }

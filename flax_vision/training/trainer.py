@@ -19,14 +19,9 @@ from flax_vision.errors import UserError, add_file_name
 from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches
 from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
-from flax_vision.training.build import Experiment
+from flax_vision.training import build, poll, progress, run_dir, signals, throughput
 from flax_vision.training.checkpoints import Checkpoints
-from flax_vision.training.poll import Poll
-from flax_vision.training.progress import TrainingObserver
-from flax_vision.training.run_dir import RunDirectory
-from flax_vision.training.signals import Interrupted, Interruption
 from flax_vision.training.state import TrainState, is_finite
-from flax_vision.training.throughput import ThroughputMeter
 from flax_vision.weights import saved_model
 from flax_vision.weights.run_checkpoints import CorruptCheckpointError, History, epoch_rank
 
@@ -42,17 +37,17 @@ class Trainer:
       interruption: Signals that ask the run to stop.
     """
 
-    experiment: Experiment
-    directory: RunDirectory
-    display: TrainingObserver
-    interruption: Interruption
+    experiment: build.Experiment
+    directory: run_dir.RunDirectory
+    display: progress.TrainingObserver
+    interruption: signals.Interruption
 
     def __post_init__(self) -> None:
         self._config, self._functions = self.experiment.config, self.experiment.functions
         self._partitioner = self._functions.partitioner
         self._history: History = []
         self._state: TrainState
-        self._step, self._poll = 0, Poll()
+        self._step, self._poll = 0, poll.Poll()
         self.directory.check_exists()
         max_to_keep = self._config.checkpoint.max_to_keep
         self._checkpoints = Checkpoints(self.directory.checkpoints, max_to_keep, self._best_step)
@@ -159,7 +154,7 @@ class Trainer:
         Loss and accuracy cover the whole epoch. The throughput covers the steps of this process, if
         there are any.
         """
-        meter = ThroughputMeter()
+        meter = throughput.ThroughputMeter()
         for batch in meter.timed(self._train_batches(epoch), self._is_device_idle):
             if is_poll := self._poll.is_due():
                 self._stop_if_asked()
@@ -222,10 +217,10 @@ class Trainer:
         sharded = map(partitioner.shard_batch, batches)
         return sum_batches(self._functions.eval_step, variables, sharded, self._stop_if_due)
 
-    def _show_progress(self, epoch: int, meter: ThroughputMeter) -> None:
+    def _show_progress(self, epoch: int, meter: throughput.ThroughputMeter) -> None:
         name, steps = f"{epoch + 1}/{self._config.epochs}", self.experiment.total_steps
-        averages = self._finite_totals().averages()
-        self.display.training(name, self._step, steps, averages, meter)
+        record = self._finite_totals().averages() | meter.record()
+        self.display.training(name, self._step, steps, record)
 
     def _finite_totals(self) -> Totals:
         """Returns the totals of the epoch so far; raises a UserError for a loss not finite."""
@@ -274,7 +269,7 @@ class Trainer:
         self._save()
         self._checkpoints.wait()
         stopped_by = signal.Signals(number)
-        raise Interrupted(
+        raise signals.Interrupted(
             stopped_by,
             f"stopped by {stopped_by.name} after step {self._step:,} of "
             f"{self.experiment.total_steps:,}; all of it is saved in {self.directory.path}. "

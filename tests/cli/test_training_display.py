@@ -6,7 +6,6 @@ import pytest
 from rich.console import Console
 
 from flax_vision.cli.training_display import TrainingDisplay, format_duration
-from flax_vision.training.throughput import ThroughputMeter
 
 RECORD = {
     "epoch": 3,
@@ -18,7 +17,7 @@ RECORD = {
     "images_per_second": 12345.6,
     "input_wait_fraction": 0.012,
 }
-AVERAGES = {"loss": 0.5, "top1": 0.75}
+PROGRESS = {"loss": 0.5, "top1": 0.75, "images_per_second": 0.0, "input_wait_fraction": 0.0}
 
 
 def run(terminal: bool, use) -> str:
@@ -33,7 +32,7 @@ def run(terminal: bool, use) -> str:
 def test_live_line_shows_everything_while_it_runs():
     def use(display):
         time.sleep(0.01)
-        display.training("3/25", 30, 60, AVERAGES, ThroughputMeter())
+        display.training("3/25", 30, 60, PROGRESS)
 
     text = run(True, use)
     for part in (
@@ -49,7 +48,7 @@ def test_live_line_shows_everything_while_it_runs():
 
 def test_plain_lines_have_no_control_codes():
     def use(display):
-        display.training("3/25", 30, 60, AVERAGES, ThroughputMeter())
+        display.training("3/25", 30, 60, PROGRESS)
         display.epoch(RECORD, 25, 250)
 
     text = run(False, use)
@@ -64,7 +63,7 @@ def test_time_left_is_what_the_speed_so_far_says():
     def use(display):
         display.begin(10)
         time.sleep(0.2)
-        display.training("1/1", 11, 61, AVERAGES, ThroughputMeter())
+        display.training("1/1", 11, 61, PROGRESS)
 
     minutes, seconds = re.search(r"(\d+):(\d+) left", run(False, use)).groups()
     assert 10 <= 60 * int(minutes) + int(seconds) < 20

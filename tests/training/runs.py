@@ -4,7 +4,18 @@ import json
 import os
 import signal
 
+from flax_vision.training.progress import TrainingObserver
 from flax_vision.training.step import TrainFunctions
+
+
+class LineRecorder(TrainingObserver):
+    """An observer that keeps the lines about a run."""
+
+    def __init__(self):
+        self.text = ""
+
+    def line(self, text):
+        self.text += f"{text}\n"
 
 
 def read_metrics(workdir):

@@ -48,7 +48,7 @@ def test_background_that_a_resumed_run_does_not_know_is_measured(config, finishe
         ({"freeze": "C9"}, "config.freeze is 'C9', and no layer has such a name"),
         ({"init_from": "nowhere"}, "no model in 'nowhere'"),
         ({"init_from": "{}", "init_pattern": "C9"}, "config.init_pattern is 'C9', and no layer in"),
-        ({"init_from": "{}", "model.name": "lenet5"}, "do not fit the network"),
+        ({"init_from": "{}", "model.name": "lenet5"}, "do not fit the model"),
         ({"init_from": "{}", "model.background": 0.5}, "background is -0.1 there and 0.5 here"),
     ],
 )

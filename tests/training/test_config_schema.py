@@ -131,11 +131,21 @@ def test_resize_range_is_unused_with_a_scale():
     check(config)
 
 
-@pytest.mark.parametrize("key", ["loss.name", "schedule.name"])
-def test_unknown_names(key):
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("loss.name", "mse"),
+        ("optimizer.name", "adam"),
+        ("optimizer.name", "SGD"),
+        ("optimizer.momentum_form", "nesterov"),
+        ("schedule.name", "linear"),
+        ("schedule.warmup.name", "cosine"),
+    ],
+)
+def test_unknown_names(key, name):
     config = default_config()
-    config.update_from_flattened_dict({key: "cosin"})
-    with pytest.raises(UserError, match=f"unknown config.{key} 'cosin'.*Valid: "):
+    config.update_from_flattened_dict({key: name})
+    with pytest.raises(UserError, match=f"unknown config.{key} '{name}'.*Valid: "):
         check(config)
 
 

@@ -15,7 +15,7 @@ from flax_vision.cli.training_display import TrainingDisplay
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.errors import UserError
 from flax_vision.evaluation.metrics import sum_batches
-from flax_vision.training import fit as fit_module
+from flax_vision.training import build
 from flax_vision.training import trainer as run_module
 from flax_vision.training.build import build_experiment
 from flax_vision.training.checkpoints import Checkpoints
@@ -105,7 +105,7 @@ def test_string_is_a_path_and_a_tilde_is_home(config, finished, monkeypatch):
 
 def test_finished_run_is_not_trained_again(config, finished, monkeypatch):
     workdir, result = finished
-    monkeypatch.setattr(fit_module, "build_experiment", pytest.fail)
+    monkeypatch.setattr(build, "build_experiment", pytest.fail)
     assert fit(config, workdir) == result
 
 
@@ -127,21 +127,6 @@ def test_steps_are_compiled_once(config, tmp_path, caplog):
     compiled = [r.getMessage() for r in caplog.records if "Finished XLA comp" in r.getMessage()]
     for step in ("_train_step", "_eval_step"):
         assert sum(step in message for message in compiled) == 1
-
-
-def test_same_command_writes_a_report_that_a_kill_prevented(
-    config, finished, tmp_path, monkeypatch
-):
-    shutil.copytree(finished[0], tmp_path / "run")
-    reported = []
-    monkeypatch.setattr(fit_module, "_report", lambda *of: reported.append(of[:2]))
-    config.write_report = True
-    fit(config, tmp_path / "run")
-    assert reported == [(tmp_path / "run", None)]
-    (tmp_path / "run/report").mkdir()
-    (tmp_path / "run/report/index.html").touch()
-    fit(config, tmp_path / "run")
-    assert len(reported) == 1
 
 
 def test_same_command_exports_again_what_was_damaged(config, finished, tmp_path, capsys):

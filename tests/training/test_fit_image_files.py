@@ -95,7 +95,7 @@ def test_settings_of_a_folder_reach_the_data(tmp_path):
     settings = {"data.class_order": "sorted", "data.max_pixels": 10_000}
     experiment = build_experiment(configuration(tmp_path, **settings), ignore)
     assert experiment.metadata.class_names == ["10", "9"]
-    assert experiment.splits.train.reading.max_pixels == 10_000
+    assert experiment.splits.train.decode_config.max_pixels == 10_000
     (note,) = experiment.notes
     assert note.startswith("skipped 1 file without an image extension (.heic 1), such as ")
 

@@ -7,7 +7,7 @@ import signal
 
 import chex
 import pytest
-from runs import read_metrics, stop_at
+from runs import LineRecorder, read_metrics, stop_at
 
 import flax_vision as fv
 from flax_vision.evaluation.evaluate import evaluate
@@ -37,9 +37,7 @@ def test_run_resumes_without_the_model_of_init_from(config, finished, tmp_path, 
 
 
 @pytest.mark.parametrize("step", [1, 4, 6])
-def test_stopped_run_goes_on_to_the_same_bits(
-    step, config, finished, tmp_path, monkeypatch, capsys
-):
+def test_stopped_run_goes_on_to_the_same_bits(step, config, finished, tmp_path, monkeypatch):
     workdir, whole = finished
     with monkeypatch.context() as patch:
         stop_at(patch, step)
@@ -47,12 +45,12 @@ def test_stopped_run_goes_on_to_the_same_bits(
         with pytest.raises(Interrupted, match=message) as error:
             fit(config, tmp_path / "stopped")
         assert error.value.is_common
-    capsys.readouterr()
     with (tmp_path / "stopped/metrics.jsonl").open("a") as file:
         file.write('{"step": 999, "of": "what a kill undid"}\n')
     monkeypatch.setattr(build, "measure_background", lambda *_: pytest.fail("measured"))
-    result = fit(config, tmp_path / "stopped")
-    assert f"going on from step {step}" in capsys.readouterr().out
+    observer = LineRecorder()
+    result = fit(config, tmp_path / "stopped", observer)
+    assert f"going on from step {step}" in observer.text
     chex.assert_trees_all_equal(fv.load(tmp_path / "stopped")[1], fv.load(workdir)[1])
     timeless = [name for name in whole if name not in ("train_seconds", "input_wait_fraction")]
     assert {name: result[name] for name in timeless} == {name: whole[name] for name in timeless}
@@ -63,7 +61,7 @@ def test_stopped_run_goes_on_to_the_same_bits(
         }
 
 
-def test_more_epochs_give_the_bits_of_one_long_run(config, tmp_path, monkeypatch, capsys):
+def test_more_epochs_give_the_bits_of_one_long_run(config, tmp_path, monkeypatch):
     config.schedule.name, config.epochs = "constant", 3
     whole = fit(config, tmp_path / "whole")
     config.epochs = 1
@@ -74,10 +72,9 @@ def test_more_epochs_give_the_bits_of_one_long_run(config, tmp_path, monkeypatch
         with pytest.raises(Interrupted, match="after step 5 of 6"):
             fit(config, tmp_path / "run")
     assert not (tmp_path / "run/result.json").exists()
-    config.epochs = 3
-    capsys.readouterr()
-    result = fit(config, tmp_path / "run")
-    assert "going on from step 5" in capsys.readouterr().out
+    config.epochs, observer = 3, LineRecorder()
+    result = fit(config, tmp_path / "run", observer)
+    assert "going on from step 5" in observer.text
     chex.assert_trees_all_equal(fv.load(tmp_path / "run")[1], fv.load(tmp_path / "whole")[1])
     assert [record["step"] for record in read_metrics(tmp_path / "run")] == [3, 6, 9, 9]
     assert json.loads((tmp_path / "run/config.json").read_text())["epochs"] == 3
@@ -86,7 +83,7 @@ def test_more_epochs_give_the_bits_of_one_long_run(config, tmp_path, monkeypatch
     }
 
 
-def test_stopped_run_is_evaluated_and_initializes_another(config, tmp_path, monkeypatch, capsys):
+def test_stopped_run_is_evaluated_and_initializes_another(config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at(patch, 7)
         with pytest.raises(Interrupted):
@@ -95,10 +92,10 @@ def test_stopped_run_is_evaluated_and_initializes_another(config, tmp_path, monk
         max(record["validation/top1"] for record in read_metrics(tmp_path / "stopped"))
     )
     config.init_from, config.epochs = str(tmp_path / "stopped"), 1
-    fit(config, tmp_path / "other")
-    assert "stopped is not finished (epoch 2 of 3); using the checkpoint of epoch 2, the best" in (
-        capsys.readouterr().out
-    )
+    observer = LineRecorder()
+    fit(config, tmp_path / "other", observer)
+    message = "stopped is not finished (epoch 2 of 3); using the checkpoint of epoch 2, the best"
+    assert message in observer.text
 
 
 def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, monkeypatch, capsys):

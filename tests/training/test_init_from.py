@@ -1,3 +1,5 @@
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -38,6 +40,10 @@ def export(path, name, size=28, channels=1, **options):
 def select(path, pattern, new, classes, name="lenet5_modern", **options):
     """Returns the initial weights of a model."""
     return select_weights(load_source(path, pattern, name, options), new, classes)
+
+
+def source_of(pattern, metadata):
+    return SourceModel("there", re.compile(pattern), saved_model.LoadedModel(metadata, None, {}))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +109,7 @@ def test_common_options_of_different_models_are_compared():
     metadata = saved_model.ModelMetadata(
         "resnet18_v1_5", {}, ["a"], [224, 224, 3], Preprocessing([0.0], [1.0]), {}
     )
-    trained = SourceModel("there", "conv1", metadata, {})
+    trained = source_of("conv1", metadata)
     message = "stem_pool is 'torch' there and 'caffe' here. Give --config.model.stem_pool=torch"
     with pytest.raises(UserError, match=message):
         init_from._check_meaning(trained, "resnet18", with_options("resnet18"))
@@ -134,7 +140,7 @@ def test_model_names_that_change_the_meaning_of_parameters():
         "there has resnet50_v1_5, .* in this resnet50: stride_in is '3x3' there and '1x1' here. "
         "Give --config.model.name=resnet50_v1_5"
     )
-    trained = SourceModel("there", ".*", metadata, {})
+    trained = source_of(".*", metadata)
     with pytest.raises(UserError, match=message):
         init_from._check_meaning(trained, "resnet50", {})
     init_from._check_meaning(trained, "resnet50_v1_5", {})

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import flax_vision as fv
-from flax_vision.models.lenet import CODES
+from flax_vision.models.lenet import CODES, pad_to_field, scaled_tanh
 from flax_vision.training import levenberg_marquardt as module
 from flax_vision.training.levenberg_marquardt import levenberg_marquardt, make_curvature
 from flax_vision.training.losses import make_loss
@@ -19,7 +19,7 @@ def after(layers, params, x):
     """What goes out of the last of some layers where x goes into the first."""
     for layer in layers:
         x = layer.weighted_sums(params.get(layer.name), x)
-        x = module.scaled_tanh(x) if layer.has_sigmoid else x
+        x = scaled_tanh(x) if layer.has_sigmoid else x
     return x
 
 
@@ -49,7 +49,7 @@ def features(lenet5):
 
 def test_layers_compute_the_features(lenet5, features):
     model, params, images, _ = lenet5
-    x = after(module._LAYERS, params, module.pad_to_field(images, model.background))
+    x = after(module._LAYERS, params, pad_to_field(images, model.background))
     np.testing.assert_allclose(x, features, rtol=1e-5, atol=1e-6)
 
 
@@ -69,7 +69,7 @@ def numeric(lenet5):
 
     @jax.jit
     def error(params):
-        x = module.pad_to_field(jnp.asarray(images, jnp.float64), model.background)
+        x = pad_to_field(jnp.asarray(images, jnp.float64), model.background)
         x = after(module._LAYERS, params, x)
         return LOSS(-jnp.sum((x[:, None] - codes[None]) ** 2, axis=-1), labels).mean()
 
@@ -104,7 +104,7 @@ def by_features(lenet5, features):
 def inputs(lenet5):
     """The inputs of F6, [N, 120]."""
     model, params, images, _ = lenet5
-    x = after(module._LAYERS[:-1], params, module.pad_to_field(images, model.background))
+    x = after(module._LAYERS[:-1], params, pad_to_field(images, model.background))
     return np.asarray(x).reshape(len(images), -1)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import optax
 import pytest
 
-from flax_vision.errors import UserError
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.optimizers import make_optimizer, running_average
 
@@ -87,11 +86,3 @@ def test_running_average_is_the_mean_at_first():
         average = running_average(average, params, jnp.int32(step), 2 / 3)
         found.append(float(average["w"]))
     assert found == pytest.approx([1.0, 1.5, 3.0, 3.0], rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("key", "name"), [("name", "adam"), ("name", "SGD"), ("momentum_form", "nesterov")]
-)
-def test_unknown_name_is_refused(key, name):
-    with pytest.raises(UserError, match=f"unknown config.optimizer.{key} '{name}'.*Valid: "):
-        descend(**{key: name})

@@ -224,3 +224,11 @@ def test_batch_that_does_not_divide_is_mended_by_all_processes_alike(config, mon
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(UserError, match="among 4 devices; give --config.batch_size=32.$"):
         make_partitioner(config)
+
+
+def test_model_that_needs_its_columns_on_one_device(config):
+    with config.unlocked():
+        config.model = {"name": "alexnet", "lrn": "caffe"}
+    config.mesh.column = 2
+    with pytest.raises(UserError, match="config.mesh: lrn is 'caffe', which sums over both col"):
+        make_partitioner(config)

@@ -15,7 +15,9 @@ def clock(monkeypatch):
 
 
 def processes(monkeypatch, all_max, is_primary=True):
-    fake = types.SimpleNamespace(count=lambda: 2, is_primary=lambda: is_primary, all_max=all_max)
+    fake = types.SimpleNamespace(
+        process_count=lambda: 2, is_primary=lambda: is_primary, all_max=all_max
+    )
     monkeypatch.setattr(module, "multihost", fake)
 
 
@@ -31,7 +33,7 @@ def decisions(clock, step_seconds, steps):
 
 
 def test_one_process_decides_at_every_step_without_a_collective(clock, monkeypatch):
-    monkeypatch.setattr(module.multihost, "agreed", pytest.fail)
+    monkeypatch.setattr(module.multihost, "all_max", pytest.fail)
     assert decisions(clock, 0.001, 5) == [1, 2, 3, 4, 5]
     assert Poll().decide(15) == 15
 

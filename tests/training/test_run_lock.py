@@ -12,6 +12,7 @@ from flax_vision.runtime import multihost
 from flax_vision.training import run_lock
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.run_dir import open_run
+from flax_vision.weights import run_files
 
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}, "mean": (1.0, 2.0)}
 RESULT = {"step": 20, "best_epoch": 2, "test/images": 10, "test/top1": 0.9, "test/loss": 0.5}
@@ -48,7 +49,7 @@ def test_what_changes_nothing_learned_may_be_another(tmp_path):
         (tmp_path / "checkpoints/10").mkdir(parents=True)
     other = {"data": {"on_error": "skip", "name": "folder"}, "write_report": False}
     with open_run(tmp_path, other):
-        assert json.loads((tmp_path / "config.json").read_text()) == other
+        assert json.loads((tmp_path / "config.json").read_text()) == {"format": 2, **other}
 
 
 def test_paths_are_compared_where_there_are_no_digests(tmp_path):
@@ -93,7 +94,8 @@ def test_checkpoints_that_cannot_be_read_are_not_none(tmp_path, monkeypatch):
         open_run(tmp_path, {**CONFIG, "seed": 1}),
     ):
         pass
-    assert json.loads((tmp_path / "config.json").read_text()) == json.loads(json.dumps(CONFIG))
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config == {"format": 2, **json.loads(json.dumps(CONFIG))}
 
 
 @pytest.mark.parametrize("name", ["config.json", "launches.json", "run.lock"])
@@ -126,7 +128,7 @@ def test_directory_in_use_by_another_process(tmp_path):
 
 
 def test_process_that_does_not_see_the_directory_of_the_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(multihost, "gathered", lambda text: [text, ""])
+    monkeypatch.setattr(multihost, "all_gather_text", lambda text: [text, ""])
     message = "process 1 does not see run directory .*run' of process 0; it must be on a disk that"
     with pytest.raises(UserError, match=message), open_run(tmp_path / "run", CONFIG):
         pass
@@ -138,7 +140,7 @@ def test_process_waits_until_it_sees_the_directory(tmp_path, monkeypatch):
     def wait(seconds):
         (tmp_path / "launches.json").write_bytes(b"[]")
 
-    monkeypatch.setattr(multihost, "gathered", lambda text: [written, text])
+    monkeypatch.setattr(multihost, "all_gather_text", lambda text: [written, text])
     monkeypatch.setattr(run_lock.time, "sleep", wait)
     run_lock.check_shared(tmp_path)
     monkeypatch.setattr(run_lock, "_VISIBLE_SECONDS", 0.0)
@@ -155,6 +157,6 @@ def test_new_directory_whose_checkpoints_would_not_be_found(name, tmp_path):
     finished = tmp_path / name
     finished.mkdir(parents=True)
     (finished / "result.json").write_text(json.dumps(RESULT))
-    (finished / "config.json").write_text(json.dumps(CONFIG))
+    run_files.write_config(finished, CONFIG)
     with open_run(finished, CONFIG) as run:
         assert run.result() == RESULT

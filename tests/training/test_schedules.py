@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flax_vision.errors import UserError
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.schedules import make_plateau, make_schedule
 
@@ -93,15 +92,3 @@ def test_rate_falls_so_often_and_no_more():
 
 def test_other_schedules_never_fall():
     assert scales([0.5] * 9, name="constant", patience=1) == [1.0] * 9
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"name": "linear"}, "unknown config.schedule.name 'linear'"),
-        ({"warmup": {"name": "cosine"}}, "unknown config.schedule.warmup.name 'cosine'"),
-    ],
-)
-def test_unknown_name_is_refused(settings, message):
-    with pytest.raises(UserError, match=message):
-        rates((0,), **settings)

@@ -54,7 +54,7 @@ def two_processes(monkeypatch):
         calls.append(values)
         return values
 
-    fake = types.SimpleNamespace(count=lambda: 2, is_primary=lambda: True, all_max=all_max)
+    fake = types.SimpleNamespace(process_count=lambda: 2, is_primary=lambda: True, all_max=all_max)
     for module in (poll, trainer):
         monkeypatch.setattr(module, "multihost", fake)
     monkeypatch.setattr(poll, "time", types.SimpleNamespace(monotonic=lambda: 0.0))
@@ -66,8 +66,7 @@ def train(config, workdir, before_step, interruption=None):
     experiment = build_experiment(config, lambda *report: None)
     with (
         open_run(workdir, config.to_dict()) as directory,
-        TrainingObserver() as display,
-        Trainer(experiment, directory, display, interruption or Interruption()) as run,
+        Trainer(experiment, directory, TrainingObserver(), interruption or Interruption()) as run,
     ):
         run.start()
         train_step = experiment.functions.train_step
@@ -111,9 +110,8 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
     checkpoint.rmdir()
     with (
         open_run(tmp_path, config.to_dict()) as directory,
-        TrainingObserver() as display,
         Interruption() as interruption,
-        Trainer(experiment, directory, display, interruption) as run,
+        Trainer(experiment, directory, TrainingObserver(), interruption) as run,
         pytest.raises(UserError, match="has no checkpoint to go on from; give another --workdir"),
     ):
         run.start()
