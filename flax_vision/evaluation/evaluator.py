@@ -138,15 +138,11 @@ def score_batch(scores: jax.Array, labels: Array, mask: Array) -> Predictions:
     """Returns the predictions for images with these scores."""
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
     totals = Totals.of_batch(losses, scores, labels, mask)
-    predicted = _predict(scores, labels)
-    confidence = jnp.take_along_axis(jax.nn.softmax(scores), predicted[:, None], axis=1)
-    return Predictions(totals, predicted, confidence[:, 0])
-
-
-def _predict(scores: jax.Array, labels: Array) -> jax.Array:
     is_label = jax.nn.one_hot(labels, scores.shape[1], dtype=jnp.bool_)
     wrong = jnp.argmax(jnp.where(is_label, -jnp.inf, scores), axis=1).astype(jnp.int32)
-    return jnp.where(label_ranks(scores, labels) == 0, labels, wrong)
+    predicted = jnp.where(label_ranks(scores, labels) == 0, labels, wrong)
+    confidence = jnp.take_along_axis(jax.nn.softmax(scores), predicted[:, None], axis=1)
+    return Predictions(totals, predicted, confidence[:, 0])
 
 
 def build_evaluator(

@@ -19,7 +19,7 @@ _REQUIRED = {"name", "tfds_dir", "val_fraction"}
 """Required keys of a run's data configuration; an image folder also needs `image_dir`."""
 
 _SOURCE_KEYS = {"tfds_dir", "image_dir", "val_fraction", "test_fraction"}
-"""Keys of a run's data configuration that describe the source of its own images."""
+"""Data configuration keys of a `Source`."""
 
 OPTIONS = DataFlags(
     name="--data ",

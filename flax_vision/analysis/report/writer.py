@@ -55,7 +55,10 @@ def write_report(
     tested, image_warning = None, ""
     try:
         if images is None:
-            images, image_warning = _test_images(run, on_progress, **options)
+            source, images = load_images(
+                run.path, run.loaded.metadata, "test", on_progress, **options
+            )
+            image_warning = data_warning(run.path, source, "test", images)
         tested = _tested(run, images, on_progress)
     except UserError as error:
         image_warning = f"figures of test images are left out: {str(error).rstrip('.')}"
@@ -87,14 +90,6 @@ def _sections(
         yield sections.feature_maps(metadata, model, variables, tested)
     yield sections.layers(summarize(model, metadata.input_shape))
     yield sections.configuration(run.config, run.launches, run.records)
-
-
-def _test_images(
-    run: TrainedRun, on_progress: ProgressFn, **options: Unpack[DataOptions]
-) -> tuple[Dataset, str]:
-    """Returns the test images, and a warning if the run had others."""
-    source, images = load_images(run.path, run.loaded.metadata, "test", on_progress, **options)
-    return images, data_warning(run.path, source, "test", images)
 
 
 def _page(run: TrainedRun, content: Sequence[Section]) -> str:
