@@ -1,6 +1,5 @@
 """Measures the speed and memory of training and inference on this machine."""
 
-import dataclasses
 import multiprocessing
 import resource
 import statistics
@@ -10,6 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -25,11 +25,8 @@ from flax_vision.models.registry import create_model, find_variant
 from flax_vision.models.summary import summarize
 from flax_vision.text import counted
 from flax_vision.training.config_schema import default_config
-from flax_vision.training.freeze import frozen_layers
-from flax_vision.training.losses import make_loss
-from flax_vision.training.optimizers import make_optimizer
-from flax_vision.training.schedules import make_plateau, make_schedule
-from flax_vision.training.state import TrainSpec
+from flax_vision.training.freeze import Layer, frozen_layers
+from flax_vision.training.state import make_train_spec
 from flax_vision.training.step import TrainFunctions
 
 Mode = Literal["training", "inference"]
@@ -44,7 +41,7 @@ BATCH_SIZES = {
 """Default models, one of each paper, and their batch sizes."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Speed:
     """Measurement of one model in one mode.
 
@@ -239,17 +236,13 @@ def compile_step(
       A function that runs one step, and the compiled step.
     """
     config = default_config()
-    config.optimizer.weight_decay = 5e-4
-    spec = TrainSpec(
-        make_loss("cross_entropy", config.loss.map_j),
-        make_optimizer(config.optimizer),
-        make_schedule(config.schedule, epochs=1, steps_per_epoch=1),
-        make_plateau(config.schedule),
-    )
+    config.epochs, config.optimizer.weight_decay = 1, 5e-4
+    frozen: frozenset[Layer] = frozenset()
     if freeze:
         images = jax.ShapeDtypeStruct((1, *batch.images.shape[1:]), jnp.float32)
         params = jax.eval_shape(partial(model.init, jax.random.key(0)), images)["params"]
-        spec = dataclasses.replace(spec, frozen=frozen_layers(freeze, params))
+        frozen = frozen_layers(freeze, params)
+    spec = make_train_spec(config, model, frozen, steps_per_epoch=1)
     functions = TrainFunctions(model, spec, Preprocessing([127.5], [60.0]), batch)
     if mode == "inference":
         variables = _random_variables(functions)
@@ -274,9 +267,6 @@ def _random_variables(functions: TrainFunctions) -> Any:
     def draw(like: jax.ShapeDtypeStruct) -> jax.Array:
         if len(like.shape) < 2:  # biases; scales, means and variances of batch normalization
             return jnp.ones(like.shape, like.dtype)
-        array = random.random(like.shape, np.float32)
-        array -= 0.5
-        array *= 0.05
-        return jax.device_put(array)
+        return jax.device_put((random.random(like.shape, np.float32) - 0.5) * 0.05)
 
     return jax.tree.map(draw, jax.eval_shape(lambda: functions.init(0).variables))

@@ -102,14 +102,12 @@ def layer_bytes(
     one, batch = (jax.ShapeDtypeStruct((n, *image_shape), "float32") for n in (1, batch_size))
     variables = jax.eval_shape(model.init, jax.random.key(0), one)
     shardings = parameter_shardings(variables, mesh, getattr(model, "column_layers", ()))
+    variables = jax.tree.map(_with_sharding, variables, shardings)
     sent: Counter[tuple[str, bool]] = Counter()
-    for collective in collectives(_compile(model, mesh, variables, shardings, batch), mesh.size):
+    for collective in collectives(_compile(model, mesh, variables, batch), mesh.size):
         scope = parse_op_name(collective.name, type(model).__name__)
         sent[scope.layer, scope.is_backward] += collective.sent
-    params = {
-        name: _device_bytes(layer, shardings["params"][name])
-        for name, layer in variables["params"].items()
-    }
+    params = {name: _device_bytes(layer) for name, layer in variables["params"].items()}
     return {
         name: LayerBytes(params.get(name, 0), sent[name, False], sent[name, True])
         for name in dict.fromkeys([*params, *(layer for layer, _ in sent)])
@@ -150,33 +148,22 @@ def _sum(sizes: Iterable[LayerBytes]) -> LayerBytes:
     return LayerBytes(*map(sum, zip(LayerBytes(0, 0, 0), *sizes, strict=True)))
 
 
-def _with_shardings(tree: Any, shardings: Any) -> Any:
-    return jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        tree,
-        shardings,
-    )
+def _with_sharding(array: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:
+    return array.update(sharding=sharding)
 
 
-def _device_bytes(tree: Any, shardings: Any) -> int:
+def _device_bytes(tree: Any) -> int:
     """Returns the bytes of arrays on each device."""
-    sizes = jax.tree.map(
-        lambda x, sharding: math.prod(sharding.shard_shape(x.shape)) * x.dtype.itemsize,
-        tree,
-        shardings,
-    )
-    return sum(jax.tree.leaves(sizes))
+    arrays = jax.tree.leaves(tree)
+    return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in arrays)
 
 
-def _compile(
-    model: nn.Module, mesh: Mesh, variables: Any, shardings: Any, images: jax.ShapeDtypeStruct
-) -> str:
+def _compile(model: nn.Module, mesh: Mesh, variables: Any, images: jax.ShapeDtypeStruct) -> str:
     """Returns the program of the gradients, which have the shardings of their parameters."""
+    shardings = jax.tree.map(lambda x: x.sharding, variables)
+    images = _with_sharding(images, NamedSharding(mesh, PartitionSpec(DATA)))
     key = jax.eval_shape(jax.random.key, 0)
-    operands = _with_shardings(
-        (variables, images, key),
-        (shardings, *(NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((DATA,), ()))),
-    )
+    operands = variables, images, _with_sharding(key, NamedSharding(mesh, PartitionSpec()))
     with jax.set_mesh(mesh), keep_op_names():
         lowered = jax.jit(partial(_gradients, model), out_shardings=shardings).lower(*operands)
         return lowered.compile(compiler_options=_COMPILER_OPTIONS).as_text() or ""

@@ -41,8 +41,8 @@ def run(options: argparse.Namespace) -> None:
         with progress() as on_progress:
             page, warning = write_report(
                 options.run_directory,
-                directory=options.tfds_dir,
-                folder=options.image_dir,
+                tfds_dir=options.tfds_dir,
+                image_dir=options.image_dir,
                 on_progress=on_progress,
             )
     except OSError as error:

@@ -1,11 +1,10 @@
 """Evaluation of a saved model under a paper's test protocol."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from flax_vision.evaluation.grouping import BuildFn, ShapeGroup, predict_groups
 from flax_vision.evaluation.host_crops import host_crop_groups
 from flax_vision.evaluation.metrics import has_top5
 from flax_vision.evaluation.protocols import CENTER
+from flax_vision.evaluation.run_data import DataOptions
 from flax_vision.runtime.files import to_path
 from flax_vision.weights.loading import load_model
 
@@ -77,16 +77,12 @@ def evaluate(
     *,
     protocol: str = CENTER,
     split: str = "test",
-    data: str | None = None,
-    tfds_dir: str | None = None,
-    image_dir: str | None = None,
-    on_error: Literal["stop", "skip"] | None = None,
-    max_pixels: int | None = None,
     scales: tuple[int, ...] | None = None,
     flip: bool = True,
     batch_size: int | None = None,
     on_progress: ProgressFn = lambda what, done, total: None,
     on_warning: Callable[[str], None] = lambda warning: None,
+    **options: Unpack[DataOptions],
 ) -> Evaluation:
     """Evaluates a trained or imported model.
 
@@ -94,13 +90,6 @@ def evaluate(
       path: An export, or a run directory; an unfinished run gives its best checkpoint.
       protocol: One of `protocols.NAMES`.
       split: `"train"`, `"validation"` or `"test"`.
-      data: Name of a data set with the same classes; None for the run's own.
-      tfds_dir: Directory of TFDS's data sets; None for the run's own.
-      image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
-        folder `train`.
-      on_error: Whether an unreadable image is an error, or is skipped with a warning; None for the
-        run's own choice.
-      max_pixels: Bound on the pixels of an image file; None for the run's own.
       scales: Shorter sides of the resized images; None for the paper's, in proportion to the
         training size.
       flip: Whether to add mirror images, if the protocol has them.
@@ -109,6 +98,7 @@ def evaluate(
       on_progress: Function that gets a text, the items done and their number; 0 for an unknown
         number.
       on_warning: Function that gets each warning at once, mostly before the test begins.
+      **options: Choice of other images than the run's, as in `DataOptions`.
 
     Raises:
       UserError: The model, the data and the protocol do not fit together.
@@ -118,45 +108,48 @@ def evaluate(
     build = partial(build_evaluator, metadata, protocol, scales=scales, flip=flip)
     # Building it for the training images reports errors of the protocol before images are read.
     evaluator = build(tuple(metadata.image_shape))
-    source = run_data.find_source(path, metadata, data, tfds_dir, image_dir, on_error, max_pixels)
-    images = run_data.load_split(source, split, on_progress)
-    run_data.check_compatible(metadata, images, source.name)
-    warnings: list[str] = []
-
-    def warn(*texts: str) -> None:
-        for text in filter(None, texts):
-            warnings.append(text)
-            on_warning(text)
-
-    warn(note, *images.warnings, run_data.class_names_warning(metadata, images, source.name))
-    warn(_flip_warning(path, evaluator), run_data.data_warning(path, source, split, images))
+    source, images = run_data.load_images(path, metadata, split, on_progress, **options)
+    warnings = _Warnings(on_warning)
+    warnings.add(note, *images.warnings)
+    warnings.add(run_data.class_names_warning(metadata, images, source.name))
+    warnings.add(_flip_warning(path, evaluator), run_data.data_warning(path, source, split, images))
     groups = _groups(images, evaluator, build, on_progress)
-    started = time.monotonic()
-    predictions, compile_seconds = predict_groups(groups, variables, batch_size, on_progress)
-    seconds = time.monotonic() - started - compile_seconds
-    warn(unreadable_warning([group.images for group in groups]))
-    if metadata.background and (data or image_dir):
-        warn(background_hint(sample_edge_levels(images, on_progress), metadata.background))
-    return Evaluation(
-        model=metadata.name,
-        data=source.image_dir if source.name == "folder" else source.name,
-        split=split,
-        protocol=protocol,
-        scales=evaluator.scales,
-        views=evaluator.crops.total() or 1,
-        views_computed=max(group.crops_computed for group in groups),
-        seconds=seconds,
-        compile_seconds=compile_seconds,
-        class_names=metadata.class_names,
-        warnings=warnings,
-        **_readable(predictions, images),
-    )
+    predictions, times = predict_groups(groups, variables, batch_size, on_progress)
+    warnings.add(unreadable_warning([group.images for group in groups]))
+    if metadata.background and (options.get("data") or options.get("image_dir")):
+        warnings.add(background_hint(sample_edge_levels(images, on_progress), metadata.background))
+    data = source.image_dir if source.name == "folder" else source.name
+    facts = _facts(evaluator, groups, predictions, images) | times._asdict()
+    return Evaluation(data=data, split=split, protocol=protocol, warnings=warnings, **facts)
 
 
-def _readable(predictions: Predictions, images: Dataset) -> dict[str, Any]:
-    """Returns the fields of an Evaluation that depend on the readable images."""
+class _Warnings(list[str]):
+    """Warnings, each reported at once."""
+
+    def __init__(self, on_warning: Callable[[str], None]) -> None:
+        self._on_warning = on_warning
+
+    def add(self, *texts: str) -> None:
+        """Adds the texts that are not empty."""
+        for text in filter(None, texts):
+            self.append(text)
+            self._on_warning(text)
+
+
+def _facts(
+    evaluator: ProtocolEvaluator,
+    groups: Sequence[ShapeGroup],
+    predictions: Predictions,
+    images: Dataset,
+) -> dict[str, Any]:
+    """Returns the fields of an Evaluation about the model, its crops and the readable images."""
     averages, is_readable = predictions.totals.averages(), predictions.predicted >= 0
     return {
+        "model": evaluator.metadata.name,
+        "class_names": evaluator.metadata.class_names,
+        "scales": evaluator.scales,
+        "views": evaluator.crops.total() or 1,
+        "views_computed": max(group.crops_computed for group in groups),
         "top1": averages["top1"],
         "top5": averages["top5"] if has_top5(len(images.class_names)) else None,
         "cross_entropy": averages["loss"],

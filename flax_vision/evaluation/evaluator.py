@@ -18,7 +18,7 @@ from flax_vision.data.batches import Array, Batch, batch_shapes
 from flax_vision.errors import UserError
 from flax_vision.evaluation import protocols
 from flax_vision.evaluation.device_crops import average_crops
-from flax_vision.evaluation.metrics import Totals
+from flax_vision.evaluation.metrics import Totals, label_ranks
 from flax_vision.evaluation.protocols import CENTER, NAMES, PROTOCOLS, Crop, Protocol
 from flax_vision.models.googlenet import GoogLeNet
 from flax_vision.models.registry import create_model, model_options
@@ -138,17 +138,11 @@ def score_batch(scores: jax.Array, labels: Array, mask: Array) -> Predictions:
     """Returns the predictions for images with these scores."""
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
     totals = Totals.of_batch(losses, scores, labels, mask)
-    predicted = _predict(scores, labels)
-    confidence = jnp.take_along_axis(jax.nn.softmax(scores), predicted[:, None], axis=1)
-    return Predictions(totals, predicted, confidence[:, 0])
-
-
-def _predict(scores: jax.Array, labels: Array) -> jax.Array:
-    correct = jnp.take_along_axis(scores, labels[:, None], axis=1)
-    is_correct = jnp.sum(~(scores < correct), axis=1) == 1
     is_label = jax.nn.one_hot(labels, scores.shape[1], dtype=jnp.bool_)
     wrong = jnp.argmax(jnp.where(is_label, -jnp.inf, scores), axis=1).astype(jnp.int32)
-    return jnp.where(is_correct, labels, wrong)
+    predicted = jnp.where(label_ranks(scores, labels) == 0, labels, wrong)
+    confidence = jnp.take_along_axis(jax.nn.softmax(scores), predicted[:, None], axis=1)
+    return Predictions(totals, predicted, confidence[:, 0])
 
 
 def build_evaluator(

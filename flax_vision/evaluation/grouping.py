@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -104,9 +104,21 @@ def aspect_groups(
     ]
 
 
+class Times(NamedTuple):
+    """Duration of a pass over a set.
+
+    Attributes:
+      seconds: Seconds of the test, with reading the images but without compilation.
+      compile_seconds: Seconds of compilation.
+    """
+
+    seconds: float
+    compile_seconds: float
+
+
 def predict_groups(
     groups: Sequence[ShapeGroup], variables: Any, batch_size: int | None, on_progress: ProgressFn
-) -> tuple[Predictions, float]:
+) -> tuple[Predictions, Times]:
     """Runs the model on all images of a set.
 
     Args:
@@ -116,7 +128,7 @@ def predict_groups(
       on_progress: Function that gets a text, the images tested so far and their number.
 
     Returns:
-      The predictions in the order of the set, and the seconds of compilation.
+      The predictions in the order of the set, and the duration.
 
     Raises:
       UserError: The model does not accept the images, memory is too small, or no image is
@@ -124,7 +136,7 @@ def predict_groups(
     """
     model, count = groups[0].evaluator.metadata.name, sum(len(group.images) for group in groups)
     results: list[tuple[np.ndarray, Predictions]] = []
-    compile_seconds, done = 0.0, 0
+    compile_seconds, done, begun = 0.0, 0, time.monotonic()
     for group in groups:
         size = group.batch_size(batch_size)
         on_progress("compiling", 0, 0)
@@ -139,7 +151,8 @@ def predict_groups(
                 results.append((np.where(batch.mask, batch.indices, -1), step(variables, batch)))
                 done += int(np.sum(batch.mask))
     with _memory_hint(model, size):
-        return _merge(results, count), compile_seconds
+        merged = _merge(results, count)
+    return merged, Times(time.monotonic() - begun - compile_seconds, compile_seconds)
 
 
 def _merge(results: Sequence[tuple[np.ndarray, Predictions]], count: int) -> Predictions:

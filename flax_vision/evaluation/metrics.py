@@ -28,6 +28,20 @@ def has_top5(num_classes: int) -> bool:
     return num_classes > _TOP
 
 
+def label_ranks(logits: jax.Array, labels: Array) -> jax.Array:
+    """Returns the number of logits above the label's logit, int32 [N].
+
+    A logit equal to the label's logit ranks above it. Thus a model whose outputs are all equal,
+    or not finite, gets no image right.
+
+    Args:
+      logits: float32 [N, classes].
+      labels: int32 [N].
+    """
+    correct = jnp.take_along_axis(logits, labels[:, None], axis=1)
+    return jnp.sum(~(logits < correct), axis=1) - 1
+
+
 class Totals(struct.PyTreeNode):
     """Sums over images.
 
@@ -52,17 +66,13 @@ class Totals(struct.PyTreeNode):
     def of_batch(cls, losses: jax.Array, logits: jax.Array, labels: Array, mask: Array) -> "Totals":
         """Returns the totals of a batch.
 
-        A logit equal to the label's logit ranks above it. Thus a model whose outputs are all equal,
-        or not finite, gets no image right.
-
         Args:
           losses: float32 [N].
           logits: float32 [N, classes].
           labels: int32 [N].
           mask: bool [N], False for images that do not count.
         """
-        correct = jnp.take_along_axis(logits, labels[:, None], axis=1)
-        rank = jnp.sum(~(logits < correct), axis=1) - 1
+        rank = label_ranks(logits, labels)
 
         def count(condition: Array) -> jax.Array:
             return jnp.sum(condition & mask, dtype=jnp.int32)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from flax_vision.data import fingerprint
 from flax_vision.data.crops import CropPolicy, DecodeConfig
@@ -18,6 +18,9 @@ from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_dat
 _REQUIRED = {"name", "tfds_dir", "val_fraction"}
 """Required keys of a run's data configuration; an image folder also needs `image_dir`."""
 
+_SOURCE_KEYS = {"tfds_dir", "image_dir", "val_fraction", "test_fraction"}
+"""Data configuration keys of a `Source`."""
+
 OPTIONS = DataFlags(
     name="--data ",
     tfds_dir="--tfds-dir ",
@@ -30,33 +33,72 @@ OPTIONS = DataFlags(
 """Flags of the `flax-vision` commands, for error messages."""
 
 
-def find_source(
+class DataOptions(TypedDict, total=False):
+    """Options of the images of an evaluation; a missing one, or None, is as in the run.
+
+    Attributes:
+      data: Name of a data set with the same classes.
+      tfds_dir: Directory of TFDS's data sets. The run's own directory serves only its set.
+      image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
+        folder `train`.
+      on_error: Whether an unreadable image is an error, or is skipped with a warning.
+      max_pixels: Bound on the pixels of an image file.
+    """
+
+    data: str | None
+    tfds_dir: str | None
+    image_dir: str | None
+    on_error: Literal["stop", "skip"] | None
+    max_pixels: int | None
+
+
+def load_images(
     path: Path,
     metadata: ModelMetadata,
-    name: str | None,
-    tfds_dir: str | None = None,
-    image_dir: str | None = None,
-    on_error: Literal["stop", "skip"] | None = None,
-    max_pixels: int | None = None,
-) -> Source:
+    split: str,
+    on_progress: ProgressFn,
+    **options: Unpack[DataOptions],
+) -> tuple[Source, Dataset]:
+    """Loads one split of a run's images, or of others.
+
+    Args:
+      path: A run directory, its export, or another export.
+      metadata: Description of the model.
+      split: `"train"`, `"validation"` or `"test"`.
+      on_progress: Function that gets a text, the images so far and their number.
+      **options: Choice of other images.
+
+    Raises:
+      UserError: The set cannot be loaded, does not fit the model, or the split is empty.
+    """
+    source = find_source(path, metadata, **options)
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+    images = read_split(source, split, on_progress)
+    if not len(images):
+        raise UserError(_empty_split(source, split))
+    _check_compatible(metadata, images, source.name)
+    return source, images
+
+
+def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptions]) -> Source:
     """Returns the source of a run's images, or of others.
 
     Args:
       path: A run directory, its export, or another export.
       metadata: Description of the model.
-      name: Name of a data set; None for the run's own, or for the folder.
-      tfds_dir: Directory of TFDS's data sets; None for the run's own, which serves only its set.
-      image_dir: Folder of images, in place of a named set.
-      on_error: Handling of unreadable images; None for the run's own choice.
-      max_pixels: Bound on the pixels of an image file; None for the run's own.
+      **options: Choice of other images.
 
     Raises:
       UserError: No set is named and the run is unknown, the run's folder is missing, or both a
         folder and a set are given.
     """
-    tfds_dir, image_dir = (x and expanded_path(x) for x in (tfds_dir, image_dir))
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    tfds_dir, image_dir = (
+        x and expanded_path(x) for x in map(given.get, ("tfds_dir", "image_dir"))
+    )
     config = run_config(path).get("data", {})
-    name = name or ("folder" if image_dir is not None else config.get("name"))
+    name = given.get("data") or ("folder" if image_dir is not None else config.get("name"))
     if name is None:
         raise UserError(
             f"{str(path)!r} has no config.json with the name of its data set; give --data NAME, "
@@ -64,26 +106,21 @@ def find_source(
         )
     if image_dir is not None and name != "folder":
         raise UserError(f"--image-dir is {image_dir!r}, and --data is {name!r}; give one of them.")
-    data: dict[str, Any] = {"val_fraction": config.get("val_fraction", 0.0), "test_fraction": 1.0}
     own_dir = config.get("image_dir", "")
     is_own_dir = image_dir is None or Path(image_dir).resolve() == Path(own_dir).resolve()
     if name == config.get("name") and is_own_dir:
-        data = config
+        fields = {key: config[key] for key in _SOURCE_KEYS & config.keys()}
         if name == "folder" and image_dir is None:
             _check_folder(path, Path(own_dir))
-    elif image_dir:
-        data["image_dir"] = image_dir
-    given = {"on_error": on_error, "max_pixels": max_pixels}
-    settings = config | {key: x for key, x in given.items() if x is not None}
+    else:
+        fields = {"val_fraction": config.get("val_fraction", 0.0), "test_fraction": 1.0}
+        fields["image_dir"] = image_dir or ""
+    if tfds_dir is not None:
+        fields["tfds_dir"] = tfds_dir
+    decode_config = _decode_config(metadata, name, config | given)
+    class_names = metadata.class_names if name == "folder" else ()
     return Source(
-        name,
-        data.get("tfds_dir", "") if tfds_dir is None else tfds_dir,
-        data.get("image_dir", ""),
-        data["val_fraction"],
-        data.get("test_fraction", 0.0),
-        _decode_config(metadata, name, settings),
-        metadata.class_names if name == "folder" else (),
-        OPTIONS,
+        name, **fields, decode_config=decode_config, class_names=class_names, flags=OPTIONS
     )
 
 
@@ -147,28 +184,14 @@ def _run_directory(path: Path) -> Path:
     return path.parent if path.name == "export" and (path / "model.json").exists() else path
 
 
-def load_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
-    """Loads one split of a data set.
-
-    Args:
-      source: Source of the images.
-      split: `"train"`, `"validation"` or `"test"`.
-      on_progress: Function that gets a text, the images so far and their number.
-
-    Raises:
-      UserError: The set cannot be loaded, or the split is empty.
-    """
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
-    images = read_split(source, split, on_progress)
-    if len(images):
-        return images
+def _empty_split(source: Source, split: str) -> str:
+    """Returns the reason why a split of a set has no images."""
     if source.name == "folder" and source.test_fraction == 1:
-        raise UserError(
+        return (
             f"{source.image_dir!r} has no {split} images, because it has no folder {split}/; "
             "without a folder train/ all of it is --split test. Choose another --split."
         )
-    raise UserError(
+    return (
         f"{source.name!r} has no {split} images: val_fraction, the share of the training set for "
         f"validation, is {source.val_fraction:g}. Choose --split train or test."
     )
@@ -210,7 +233,7 @@ def data_warning(path: Path, source: Source, split: str, images: Dataset) -> str
     )
 
 
-def check_compatible(metadata: ModelMetadata, images: Dataset, name: str) -> None:
+def _check_compatible(metadata: ModelMetadata, images: Dataset, name: str) -> None:
     """Checks the number of classes and channels of a set.
 
     Args:

@@ -67,16 +67,14 @@ def run(trained, pictures, tmp_path_factory):
 
 
 def run_source(folder):
-    return Source(
-        "folder", image_dir=str(folder), test_fraction=0.34, decode_config=DecodeConfig(CROP)
-    )
+    decode_config = DecodeConfig(CROP)
+    return Source("folder", "", str(folder), test_fraction=0.34, decode_config=decode_config)
 
 
 @pytest.fixture
 def export(run, tmp_path):
     """The export outside of its run."""
-    shutil.copytree(run / "export", tmp_path / "model")
-    return tmp_path / "model"
+    return shutil.copytree(run / "export", tmp_path / "model")
 
 
 def center(image, height, width):

@@ -12,7 +12,7 @@ from flax_vision.data.batches import Batch
 from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluator import _predict, build_evaluator
+from flax_vision.evaluation.evaluator import build_evaluator, score_batch
 from flax_vision.models.googlenet import GoogLeNet
 from flax_vision.models.resnet import CifarResNet
 from flax_vision.weights.saved_model import ModelMetadata
@@ -212,7 +212,8 @@ def test_step_returns_totals_predicted_classes_and_confidence(metadata, variable
 )
 def test_predicted_class_of_an_image_of_the_first_class(scores, expected):
     label = jnp.zeros(1, jnp.int32)
-    assert int(_predict(jnp.array([scores], jnp.float32), label)[0]) == expected
+    predictions = score_batch(jnp.array([scores], jnp.float32), label, label == 0)
+    assert int(predictions.predicted[0]) == expected
 
 
 def image_file_metadata(

@@ -31,25 +31,26 @@ def directory(tmp_path):
 
 def test_folder_of_a_run_is_split_as_in_the_run(directory, image_file_metadata):
     path, names = str(directory / "pictures"), image_file_metadata.class_names
-    reading = DecodeConfig(CROP_POLICY, "skip", 3, OPTIONS)
-    own = Source("folder", "", path, 0.1, 0.2, reading, names, OPTIONS)
-    assert find_source(directory, image_file_metadata, None) == own
-    assert find_source(directory, image_file_metadata, "folder") == own
-    by_another_name = find_source(
-        directory, image_file_metadata, None, image_dir=f"{path}/../pictures"
-    )
+    decode_config = DecodeConfig(CROP_POLICY, "skip", 3, OPTIONS)
+    own = Source("folder", "", path, 0.1, 0.2, decode_config, names, OPTIONS)
+    assert find_source(directory, image_file_metadata) == own
+    assert find_source(directory, image_file_metadata, data="folder") == own
+    by_another_name = find_source(directory, image_file_metadata, image_dir=f"{path}/../pictures")
     assert by_another_name == own
-    other = Source("folder", "", "others", 0.1, 1.0, reading, names, OPTIONS)
-    assert find_source(directory, image_file_metadata, None, image_dir="others") == other
+    other = Source("folder", "", "others", 0.1, 1.0, decode_config, names, OPTIONS)
+    assert find_source(directory, image_file_metadata, image_dir="others") == other
 
 
 def test_folders_may_begin_with_a_tilde(metadata, image_file_metadata, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert (
-        find_source(tmp_path, image_file_metadata, None, image_dir="~/others").image_dir
+        find_source(tmp_path, image_file_metadata, image_dir="~/others").image_dir
         == "/home/me/others"
     )
-    assert find_source(tmp_path, metadata, "cifar10", tfds_dir="~/sets").tfds_dir == "/home/me/sets"
+    assert (
+        find_source(tmp_path, metadata, data="cifar10", tfds_dir="~/sets").tfds_dir
+        == "/home/me/sets"
+    )
 
 
 def test_folder_of_a_run_is_not_expanded_again(directory, image_file_metadata, monkeypatch):
@@ -58,10 +59,10 @@ def test_folder_of_a_run_is_not_expanded_again(directory, image_file_metadata, m
     config["data"]["image_dir"] = "./~nouser"
     (directory / "config.json").write_text(json.dumps(config))
     (directory / "~nouser").mkdir()
-    source = find_source(directory, image_file_metadata, None)
+    source = find_source(directory, image_file_metadata)
     assert source.image_dir == "./~nouser"
     assert data_warning(directory, dataclasses.replace(source, test_fraction=1), "test", None) == ""
-    assert find_source(directory, image_file_metadata, None, image_dir="./~nouser") == source
+    assert find_source(directory, image_file_metadata, image_dir="./~nouser") == source
 
 
 def test_folder_of_a_run_is_missing(directory, image_file_metadata):
@@ -69,22 +70,22 @@ def test_folder_of_a_run_is_missing(directory, image_file_metadata):
     with pytest.raises(
         UserError, match="the training folder of .* is missing: .*give --image-dir DIR"
     ):
-        find_source(directory, image_file_metadata, None)
+        find_source(directory, image_file_metadata)
 
 
 def test_on_error_can_differ_from_the_run(directory, image_file_metadata):
-    source = find_source(directory, image_file_metadata, None, on_error="stop")
+    source = find_source(directory, image_file_metadata, on_error="stop")
     assert source.decode_config == DecodeConfig(CROP_POLICY, "stop", 3, OPTIONS)
 
 
 def test_max_pixels_come_from_the_run_or_the_caller(directory, image_file_metadata):
-    assert find_source(directory, image_file_metadata, None).decode_config.max_pixels == MAX_PIXELS
-    source = find_source(directory, image_file_metadata, None, max_pixels=7)
+    assert find_source(directory, image_file_metadata).decode_config.max_pixels == MAX_PIXELS
+    source = find_source(directory, image_file_metadata, max_pixels=7)
     assert source.decode_config.max_pixels == 7
     config = json.loads((directory / "config.json").read_text())
     config["data"]["max_pixels"] = 9
     (directory / "config.json").write_text(json.dumps(config))
-    assert find_source(directory, image_file_metadata, None).decode_config.max_pixels == 9
+    assert find_source(directory, image_file_metadata).decode_config.max_pixels == 9
 
 
 def test_class_names_are_compared_in_one_form_of_unicode(image_file_metadata, digits):
@@ -96,7 +97,7 @@ def test_class_names_are_compared_in_one_form_of_unicode(image_file_metadata, di
 
 def test_only_image_files_have_a_decode_config(metadata, image_file_metadata, tmp_path):
     def decode_config(metadata, name):
-        return find_source(tmp_path, metadata, name).decode_config
+        return find_source(tmp_path, metadata, data=name).decode_config
 
     assert decode_config(image_file_metadata, "imagenette") == DecodeConfig(
         CROP_POLICY, flags=OPTIONS
@@ -112,4 +113,4 @@ def test_only_image_files_have_a_decode_config(metadata, image_file_metadata, tm
 def test_model_for_rectangular_images(metadata, tmp_path):
     wide = dataclasses.replace(metadata, image_shape=[8, 9, 3])
     with pytest.raises(UserError, match="trained on images of 8x9.*--data NAME"):
-        find_source(tmp_path, wide, None, image_dir="pictures")
+        find_source(tmp_path, wide, image_dir="pictures")

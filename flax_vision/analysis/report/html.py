@@ -77,18 +77,16 @@ class Section:
         )
 
 
-def figure(
-    name: str, draw: Callable[[Theme], Picture], alternative: str, caption: str = ""
-) -> Figure:
+def figure(name: str, draw: Callable[..., Picture], alternative: str, caption: str = "") -> Figure:
     """Draws a figure for a page in each of `THEMES`.
 
     Args:
       name: Name of its file.
-      draw: Function that draws the figure.
+      draw: Function that draws the figure in the colors of its argument `theme`.
       alternative: Alternative text.
       caption: Text above the figure.
     """
-    pictures = [draw(theme) for theme in THEMES.values()]
+    pictures = [draw(theme=theme) for theme in THEMES.values()]
     width, height = (round(96 * inches) for inches in pictures[0].get_size_inches())
     pngs = [picture.png() for picture in pictures]
     return Figure(name, pngs, alternative, caption, width, height)

@@ -13,7 +13,6 @@ from flax.traverse_util import flatten_dict
 from flax_vision.analysis.report.figures import curves
 from flax_vision.analysis.report.figures.confusion import confusion
 from flax_vision.analysis.report.figures.curves import series
-from flax_vision.analysis.report.figures.drawing import Picture, Theme
 from flax_vision.analysis.report.figures.feature_maps import draw, stages
 from flax_vision.analysis.report.figures.filters import filters, first_kernels
 from flax_vision.analysis.report.figures.mistakes import confidence_text, mistakes, most_confident
@@ -68,19 +67,12 @@ def training(
     """
     if not any("epoch" in record for record in records):
         return Section("Training", "No epoch is finished yet.")
-    figures = [
-        figure("loss", partial(curves.loss, records), f"Loss: {_ranges(records, 'loss', '.4f')}"),
-        figure(
-            "accuracy",
-            partial(curves.accuracy, records),
-            f"Top-1 accuracy: {_ranges(records, 'top1', '.2%')}",
-        ),
-        figure(
-            "learning-rate",
-            partial(curves.learning_rate, records),
-            f"Learning rate by epoch: {_rates(records)}",
-        ),
+    drawings = [
+        ("loss", curves.loss, f"Loss: {_ranges(records, 'loss', '.4f')}"),
+        ("accuracy", curves.accuracy, f"Top-1 accuracy: {_ranges(records, 'top1', '.2%')}"),
+        ("learning-rate", curves.learning_rate, f"Learning rate by epoch: {_rates(records)}"),
     ]
+    figures = [figure(name, partial(plot, records), text) for name, plot, text in drawings]
     text = _about_losses(config, image_counts)
     text += " The best epoch is the one that was tested and exported."
     return Section("Training", text, figures)
@@ -123,11 +115,9 @@ def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
     matrix = confusion_matrix(labels[read], predicted[read], len(class_names))
     correct, count = int(np.trace(matrix)), int(matrix.sum())
     alternative = f"Confusion matrix of {count:,} test images, {correct:,} of them correct."
-    drawn = figure("confusion", lambda theme: confusion(matrix, class_names, theme), alternative)
-    text = (
-        "Rows are true classes, columns are predicted classes. Blue is correct, orange is wrong. "
-    )
-    text += "A deeper color means a larger share of the row."
+    drawn = figure("confusion", partial(confusion, matrix, class_names), alternative)
+    text = "Rows are true classes, columns are predicted classes. Blue is correct, orange is "
+    text += "wrong. A deeper color means a larger share of the row."
     rows = confusion_table(matrix, class_names)
     title = "In numbers" if "predicted" not in (rows or [{}])[0] else "The most frequent confusions"
     return Section("Confusion", text, [drawn], table(rows, title) if rows else "")
@@ -135,15 +125,13 @@ def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
 
 def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Section:
     """Returns the mistakes with the most confident predictions."""
-    labels, measured = tested.images.labels, tested.predictions
-    indices = most_confident(labels, measured.predicted, measured.confidence)
+    columns = tested.images.labels, tested.predictions.predicted, tested.predictions.confidence
+    indices = most_confident(*columns)
     title = "Most confident mistakes"
     if not len(indices):
         return Section(title, "All test images were predicted correctly.")
     images, names = tested.pixels(indices), tested.file_names(indices)
-    true, predicted, confidence = (
-        x[indices] for x in (labels, measured.predicted, measured.confidence)
-    )
+    true, predicted, confidence = (column[indices] for column in columns)
     rows = [
         {
             "predicted": class_names[predicted[i]],
@@ -154,11 +142,10 @@ def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Secti
         for i, name in enumerate(names or indices.tolist())
     ]
     pairs = [f"predicted {x['predicted']}, is {x['is']} ({x['confidence']} sure)" for x in rows]
-    drawn = figure(
-        "mistakes",
-        lambda theme: mistakes(images, true, predicted, confidence, class_names, theme, names),
-        f"Test images: {'; '.join(pairs)}.",
+    draw_mistakes = partial(
+        mistakes, images, true, predicted, confidence, class_names, file_names=names
     )
+    drawn = figure("mistakes", draw_mistakes, f"Test images: {'; '.join(pairs)}.")
     text = "Above each test image are the predicted class, the true class and the probability of "
     text += "the predicted class. Some labels may be wrong."
     return Section(title, text, [drawn], table(rows))
@@ -168,13 +155,9 @@ def first_layer(variables: Mapping[str, Any]) -> Section:
     """Returns the kernels of the first layer."""
     columns, height, width, channels, count = first_kernels(variables).shape
     kinds = f"{columns * count} kernels of {height}x{width} for {counted(channels, 'channel')}"
-    drawn = figure(
-        "filters", lambda theme: filters(variables, theme), f"The {kinds} of the first layer."
-    )
-    columns_note = (
-        " The two columns take the same images and are shown separately." if columns > 1 else ""
-    )
-    text = f"{kinds}, each from its smallest weight (dark) to its largest.{columns_note}"
+    drawn = figure("filters", partial(filters, variables), f"The {kinds} of the first layer.")
+    note = " The two columns take the same images and are shown separately." if columns > 1 else ""
+    text = f"{kinds}, each from its smallest weight (dark) to its largest.{note}"
     return Section("First layer", text, [drawn])
 
 
@@ -192,10 +175,7 @@ def feature_maps(
     for number, index in enumerate(indices):
         name = metadata.class_names[labels[index]]
         only = slice(number, number + 1)
-
-        def drawn(theme: Theme, only: slice = only) -> Picture:
-            return draw(images[only], {key: x[only] for key, x in outputs.items()}, theme=theme)
-
+        drawn = partial(draw, images[only], {key: x[only] for key, x in outputs.items()})
         alternative = f"Feature maps of {', '.join(outputs)} for an image of class {name}."
         caption = f"class {name}{files[number]}"
         figures.append(figure(f"feature-maps-{number + 1}", drawn, alternative, caption))

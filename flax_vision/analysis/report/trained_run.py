@@ -7,18 +7,10 @@ from typing import Any
 
 from flax_vision.errors import UserError
 from flax_vision.evaluation.run_data import run_config
+from flax_vision.weights import run_files
 from flax_vision.weights.loading import LoadedModel, load_model
 from flax_vision.weights.run_checkpoints import recover_history
-from flax_vision.weights.run_files import (
-    CONFIG,
-    METRICS,
-    RESTORE,
-    Records,
-    read_dataset,
-    read_launches,
-    read_records,
-    read_result,
-)
+from flax_vision.weights.run_files import CONFIG, METRICS, RESTORE, Records
 
 _LEFT_OUT = "the report leaves it out"
 
@@ -62,8 +54,8 @@ def open_trained_run(path: Path) -> TrainedRun:
         raise UserError(f"{path / CONFIG} is missing; {RESTORE}.")
     warnings: list[str] = []
     records = _records(path, warnings)
-    launches = _read_optional(read_launches, path, warnings) or []
-    dataset = _read_optional(read_dataset, path, warnings) or {}
+    launches = _read_optional(run_files.read_launches, path, warnings) or []
+    dataset = _read_optional(run_files.read_dataset, path, warnings) or {}
     image_counts = {
         split: sum(count for count, _ in classes.values()) for split, classes in dataset.items()
     }
@@ -74,10 +66,10 @@ def _records(path: Path, warnings: list[str]) -> Records:
     """Returns the records; the newest checkpoint and the result replace a damaged file."""
     recovered = recover_history(path, "the report shows the records of the newest checkpoint")
     if recovered is None:
-        return read_records(path)
+        return run_files.read_records(path)
     history, damage = recovered
     warnings.append(str(damage).rstrip("."))
-    result = read_result(path, RESTORE)
+    result = run_files.read_result(path, RESTORE)
     return [*history, *([result] if result else [])]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Unpack
 
 import jax
 
@@ -17,12 +18,7 @@ from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluator import build_evaluator
 from flax_vision.evaluation.grouping import predict_groups, whole_images
 from flax_vision.evaluation.protocols import CENTER
-from flax_vision.evaluation.run_data import (
-    check_compatible,
-    data_warning,
-    find_source,
-    load_split,
-)
+from flax_vision.evaluation.run_data import DataOptions, data_warning, load_images
 from flax_vision.models.summary import summarize
 from flax_vision.runtime.files import to_path
 from flax_vision.weights.run_files import REPORT_PAGE
@@ -34,9 +30,8 @@ FOLDER, _PAGE = REPORT_PAGE.split("/")
 def write_report(
     path: str | Path,
     images: Dataset | None = None,
-    directory: str | None = None,
-    folder: str | None = None,
     on_progress: ProgressFn = lambda what, done, total: None,
+    **options: Unpack[DataOptions],
 ) -> tuple[Path, str]:
     """Writes the report of a run into its directory.
 
@@ -44,10 +39,9 @@ def write_report(
 
     Args:
       path: The run directory.
-      images: Test images; None to read them again, as the run did.
-      directory: Directory of TFDS; None for the run's.
-      folder: Folder of photographs in place of the run's.
+      images: Test images; None to read them again.
       on_progress: Function of a text, the number of finished images and the number of all images.
+      **options: Choice of other images to read than the run's.
 
     Returns:
       The path of the page, and the warnings on it; empty for none.
@@ -61,7 +55,10 @@ def write_report(
     tested, image_warning = None, ""
     try:
         if images is None:
-            images, image_warning = _test_images(run, directory, folder, on_progress)
+            source, images = load_images(
+                run.path, run.loaded.metadata, "test", on_progress, **options
+            )
+            image_warning = data_warning(run.path, source, "test", images)
         tested = _tested(run, images, on_progress)
     except UserError as error:
         image_warning = f"figures of test images are left out: {str(error).rstrip('.')}"
@@ -93,16 +90,6 @@ def _sections(
         yield sections.feature_maps(metadata, model, variables, tested)
     yield sections.layers(summarize(model, metadata.input_shape))
     yield sections.configuration(run.config, run.launches, run.records)
-
-
-def _test_images(
-    run: TrainedRun, directory: str | None, folder: str | None, on_progress: ProgressFn
-) -> tuple[Dataset, str]:
-    """Returns the test images, and a warning if the run had others."""
-    source = find_source(run.path, run.loaded.metadata, None, directory, folder)
-    images = load_split(source, "test", on_progress)
-    check_compatible(run.loaded.metadata, images, source.name)
-    return images, data_warning(run.path, source, "test", images)
 
 
 def _page(run: TrainedRun, content: Sequence[Section]) -> str:

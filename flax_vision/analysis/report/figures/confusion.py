@@ -70,10 +70,9 @@ def _pooled(shares: np.ndarray, width: int) -> np.ndarray:
 def _color(axes: Any, shares: np.ndarray, width: int, color: str, theme: Theme) -> None:
     """Colors the cells that are not 0, by a scale that shows small shares."""
     scale = LinearSegmentedColormap.from_list("", [theme.paper, color])
-    most = max(shares.max(), 1e-9)
     nonzero = np.ma.masked_equal(shares, 0)
     edge = len(shares) * width - 0.5
-    norm = PowerNorm(0.5, 0, most)
+    norm = PowerNorm(0.5, 0, max(shares.max(), 1e-9))
     axes.imshow(nonzero, scale, norm, interpolation="nearest", extent=(-0.5, edge, edge, -0.5))
 
 

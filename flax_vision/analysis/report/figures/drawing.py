@@ -83,19 +83,21 @@ class Sheet(Picture):
         self._axes.set_axis_off()
 
     def put(
-        self,
-        image: np.ndarray,
-        left: float,
-        top: float,
-        width: float,
-        height: float,
-        **settings: Any,
+        self, image: np.ndarray, left: float, top: float, size: tuple[float, float], **settings: Any
     ) -> None:
-        """Adds an image [H, W, C] or [H, W]; an image without colors is gray by default."""
+        """Adds an image [H, W, C] or [H, W]; an image without colors is gray by default.
+
+        Args:
+          image: Image.
+          left: Distance from the left edge.
+          top: Distance from the top edge.
+          size: Width and height.
+          **settings: Settings of matplotlib's `imshow`.
+        """
         if image.ndim == 3 and image.shape[-1] == 1:
             image = image[..., 0]
         settings = {"cmap": "gray", "interpolation": "auto"} | settings
-        edges = left, left + width, top + height, top
+        edges = left, left + size[0], top + size[1], top
         self._axes.imshow(image, extent=edges, aspect="auto", **settings)
 
     def write(self, text: str, left: float, top: float, **settings: Any) -> None:

@@ -83,8 +83,7 @@ def draw(
         sheet.write(row.title, 0, top + 0.13, fontsize=12.5)
         for index, image in enumerate(row.images):
             left = index * (row.width + _GAP)
-            settings = {} if image.shape[-1] == 3 and image.ndim == 3 else {"cmap": row.colors}
-            sheet.put(image, left, top + _HEADING, row.width, row.height, **settings)
+            sheet.put(image, left, top + _HEADING, (row.width, row.height), cmap=row.colors)
         top += row.height + _HEADING
     return sheet
 

@@ -1,6 +1,5 @@
 """Draws the kernels of the first layer."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, rescale
+from flax_vision.data.file_list import natural
 from flax_vision.errors import UserError
 
 _PER_ROW = 8
@@ -45,7 +45,7 @@ def filters(variables: Mapping[str, Any], theme: Theme = LIGHT) -> Picture:
             kernel = rescale(kernels[column, ..., number])
             left, share = number % across * cell, 1 - _GAP
             size = cell * share, cell * share * height / width
-            sheet.put(kernel, left, top, *size, interpolation="nearest")
+            sheet.put(kernel, left, top, size, interpolation="nearest")
     return sheet
 
 
@@ -60,19 +60,13 @@ def first_kernels(variables: Mapping[str, Any]) -> np.ndarray:
     """
     kernels = {
         path: kernel
-        for path, kernel in flatten_dict(dict(variables["params"])).items()
-        if path[-1] == "kernel"
+        for path, kernel in flatten_dict(dict(variables["params"]), sep="/").items()
+        if path.rpartition("/")[2] == "kernel"
         and kernel.ndim >= 4
         and kernel.shape[-2] in (1, 3)
         and kernel.shape[-3] > 1
     }
     if not kernels:
         raise UserError("no layer of these variables has kernels for images of 1 or 3 channels.")
-    kernel = np.asarray(kernels[min(kernels, key=_natural_order)], np.float32)
+    kernel = np.asarray(kernels[natural(kernels)[0]], np.float32)
     return kernel if kernel.ndim == 5 else kernel[None]
-
-
-def _natural_order(path: tuple[str, ...]) -> list[tuple[int, str]]:
-    """Sort key that puts conv2 before conv10."""
-    parts = re.findall(r"\d+|\D+", "/".join(path))
-    return [(int(part) if part.isdecimal() else -1, part) for part in parts]

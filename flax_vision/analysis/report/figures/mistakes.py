@@ -73,5 +73,5 @@ def mistakes(
         if file_names:
             name = label(Path(file_names[index]).name)
             sheet.write(name, left, top + 0.74, fontsize=10, color=theme.faint)
-        sheet.put(image, left, top + lines - 0.14, width, height, vmin=0, vmax=255)
+        sheet.put(image, left, top + lines - 0.14, (width, height), vmin=0, vmax=255)
     return sheet

@@ -23,7 +23,7 @@ def pixels(picture):
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_sheet_shows_an_image_where_it_is_put(theme):
     sheet = Sheet(2, 1, theme)
-    sheet.put(np.array([[[1.0, 0, 0]], [[0, 1.0, 0]]]), 1, 0, 1, 1)
+    sheet.put(np.array([[[1.0, 0, 0]], [[0, 1.0, 0]]]), 1, 0, (1, 1))
     found = pixels(sheet)
     assert found.shape == (150, 300, 3)
     assert found[20, 220].tolist() == [255, 0, 0]
@@ -34,7 +34,7 @@ def test_sheet_shows_an_image_where_it_is_put(theme):
 
 def test_gray_images_are_from_black_to_white():
     sheet = Sheet(2, 1)
-    sheet.put(np.array([[[0], [255]]], np.uint8), 0, 0, 2, 1)
+    sheet.put(np.array([[[0], [255]]], np.uint8), 0, 0, (2, 1))
     assert pixels(sheet)[75, [20, 280], 0].tolist() == [0, 255]
 
 
