@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -66,21 +73,26 @@ def _markdown_cell(value: Any) -> str:
     return re.sub(r"([*`<])", r"\\\1", text).replace("\n", "<br>")
 
 
+def progress_bar(console: Console, *columns: ProgressColumn, **settings: Any) -> Progress:
+    """Returns a live line with a description and a bar, which only a terminal shows.
+
+    Args:
+      console: Console of the line.
+      *columns: Columns after the bar.
+      **settings: Other arguments of rich's `Progress`.
+    """
+    description = TextColumn("{task.description}", markup=False)
+    columns = (description, BarColumn(bar_width=16), *columns)
+    is_hidden = not console.is_terminal
+    return Progress(*columns, console=console, transient=True, disable=is_hidden, **settings)
+
+
 @contextmanager
 def progress() -> Iterator["ProgressFn"]:
     """Yields a function that shows progress as a live line on a terminal, and nothing elsewhere."""
     console = Console(stderr=True)
-    live = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=16),
-        MofNCompleteColumn(),
-        TextColumn("images "),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    counts = (MofNCompleteColumn(), TextColumn("images "))
+    live = progress_bar(console, *counts, TimeRemainingColumn(), TextColumn("left"))
 
     def show(what: str, done: int, total: int) -> None:
         what = printable(what)

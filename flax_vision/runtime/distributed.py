@@ -200,9 +200,8 @@ def _connect(
     timer.start()
     handler = signal.getsignal(signal.SIGINT)
     if handler != signal.SIG_IGN:
-        signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        )  # a handler of Python's would run after the wait
+        # A handler of Python's would run after the wait.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         jax.distributed.initialize(
             coordinator,
