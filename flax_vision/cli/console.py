@@ -8,20 +8,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from flax_vision.text import format_value, printable
 
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
     from flax_vision.data.dataset import ProgressFn
 
 FORMATS = ("table", "markdown", "json")
@@ -73,7 +68,7 @@ def _markdown_cell(value: Any) -> str:
     return re.sub(r"([*`<])", r"\\\1", text).replace("\n", "<br>")
 
 
-def progress_bar(console: Console, *columns: ProgressColumn, **settings: Any) -> Progress:
+def progress_bar(console: Console, *columns: "str | ProgressColumn", **settings: Any) -> Progress:
     """Returns a live line with a description and a bar, which only a terminal shows.
 
     Args:
@@ -82,17 +77,15 @@ def progress_bar(console: Console, *columns: ProgressColumn, **settings: Any) ->
       **settings: Other arguments of rich's `Progress`.
     """
     description = TextColumn("{task.description}", markup=False)
-    columns = (description, BarColumn(bar_width=16), *columns)
-    is_hidden = not console.is_terminal
-    return Progress(*columns, console=console, transient=True, disable=is_hidden, **settings)
+    settings |= {"console": console, "transient": True, "disable": not console.is_terminal}
+    return Progress(description, BarColumn(bar_width=16), *columns, **settings)
 
 
 @contextmanager
 def progress() -> Iterator["ProgressFn"]:
     """Yields a function that shows progress as a live line on a terminal, and nothing elsewhere."""
     console = Console(stderr=True)
-    counts = (MofNCompleteColumn(), TextColumn("images "))
-    live = progress_bar(console, *counts, TimeRemainingColumn(), TextColumn("left"))
+    live = progress_bar(console, MofNCompleteColumn(), "images ", TimeRemainingColumn(), "left")
 
     def show(what: str, done: int, total: int) -> None:
         what = printable(what)

@@ -56,6 +56,6 @@ def _finds_file(file: str, is_module: bool) -> bool:
 
 def _caller_frames() -> list[FrameType]:
     """Returns the frames outside this package and `runpy` (for `-m`), the innermost first."""
-    frames = (frame for frame, _ in traceback.walk_stack(None))
+    frames = (frame for frame, _ in traceback.walk_stack(sys._getframe()))
     hidden = (_PACKAGE, "runpy")
     return [f for f in frames if f.f_globals.get("__name__", "").partition(".")[0] not in hidden]

@@ -25,11 +25,12 @@ def cache_dir() -> Path | None:
     """
     try:
         path = platformdirs.user_cache_path("flax_vision").expanduser().absolute()
-        path.mkdir(MODE, parents=True, exist_ok=True)
-        reason = untrusted_reason(path)
     except RuntimeError:
         _warn_once("this user has no home directory")
         return None
+    try:
+        path.mkdir(MODE, parents=True, exist_ok=True)
+        reason = untrusted_reason(path)
     except OSError as error:
         reason = f"cannot be created ({error.strerror})"
     if reason:
