@@ -27,6 +27,8 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 DATA_TABLES: frozenset[str] = frozenset()
 """Paths of files that may be longer, because they are tables of data."""
+TABLE_FUNCTIONS = frozenset({"flax_vision/training/config_schema.py: default_config"})
+"""Functions that may be longer, because their body is a table of data."""
 SOURCES = [
     path
     for folder in ("flax_vision", "configs", "tests", "benchmarks", "examples")
@@ -115,12 +117,13 @@ def test_files_are_short():
 
 
 def test_functions_are_short():
-    found = {
-        f"{path.relative_to(ROOT)}: {node.name}": lines
+    lengths = {
+        f"{path.relative_to(ROOT)}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path in SOURCES
         if path.suffix == ".py"
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
     }
-    assert found == {}
+    found = {name: lines for name, lines in lengths.items() if lines > MAX_FUNCTION_LINES}
+    assert found.keys() >= TABLE_FUNCTIONS
+    assert {name: found[name] for name in found.keys() - TABLE_FUNCTIONS} == {}

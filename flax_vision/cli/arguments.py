@@ -101,18 +101,16 @@ def model_option(text: str) -> tuple[str, Any]:
         return key, value
 
 
+_COUNT = {"type": positive_int, "metavar": "N"}
+_DIRECTORY = {"type": expanded_path, "metavar": "DIR"}
 _SHARED: dict[str, dict[str, Any]] = {
-    "trained": {"type": expanded_path, "metavar": "DIR", "help": "run or export directory"},
+    "trained": {**_DIRECTORY, "help": "run or export directory"},
     "--format": {"choices": FORMATS, "default": "table", "help": "default: table"},
     "--mode": {"choices": MODES, "help": "default: both"},
-    "--batch-size": {"type": positive_int, "metavar": "N", "help": "images in a step"},
-    "--max-pixels": {"type": positive_int, "metavar": "N", "help": "bound on an image's pixels"},
-    "--tfds-dir": {
-        "type": expanded_path,
-        "metavar": "DIR",
-        "help": "TFDS data (default: the run's)",
-    },
-    "--image-dir": {"type": expanded_path, "metavar": "DIR", "help": "folder of images"},
+    "--batch-size": {**_COUNT, "help": "images in a step"},
+    "--max-pixels": {**_COUNT, "help": "bound on an image's pixels"},
+    "--tfds-dir": {**_DIRECTORY, "help": "TFDS data (default: the run's)"},
+    "--image-dir": {**_DIRECTORY, "help": "folder of images"},
     "--options": {
         **{"type": model_option, "nargs": "+", "action": "extend", "default": []},
         **{"metavar": "KEY=VALUE", "help": "options of the model, such as shortcut=A"},

@@ -15,6 +15,8 @@ from rich.text import Text
 from flax_vision.text import format_value, printable
 
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
     from flax_vision.data.dataset import ProgressFn
 
 FORMATS = ("table", "markdown", "json")
@@ -66,21 +68,24 @@ def _markdown_cell(value: Any) -> str:
     return re.sub(r"([*`<])", r"\\\1", text).replace("\n", "<br>")
 
 
+def progress_bar(console: Console, *columns: "str | ProgressColumn", **settings: Any) -> Progress:
+    """Returns a live line with a description and a bar, which only a terminal shows.
+
+    Args:
+      console: Console of the line.
+      *columns: Columns after the bar.
+      **settings: Other arguments of rich's `Progress`.
+    """
+    description = TextColumn("{task.description}", markup=False)
+    settings |= {"console": console, "transient": True, "disable": not console.is_terminal}
+    return Progress(description, BarColumn(bar_width=16), *columns, **settings)
+
+
 @contextmanager
 def progress() -> Iterator["ProgressFn"]:
     """Yields a function that shows progress as a live line on a terminal, and nothing elsewhere."""
     console = Console(stderr=True)
-    live = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=16),
-        MofNCompleteColumn(),
-        TextColumn("images "),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    live = progress_bar(console, MofNCompleteColumn(), "images ", TimeRemainingColumn(), "left")
 
     def show(what: str, done: int, total: int) -> None:
         what = printable(what)

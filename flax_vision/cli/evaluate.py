@@ -40,10 +40,18 @@ from flax_vision.runtime.terminal import print_warning
 from flax_vision.text import counted
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from flax_vision.evaluation.evaluate import Evaluation
 
 PROTOCOLS = ("center", "ten_crop", "dense", "multi_scale", "multi_crop", "googlenet_144")
 """Names of `evaluation.protocols`; importing them would import JAX, which takes a second."""
+
+_SETTINGS = (
+    *("protocol", "split", "data", "tfds_dir", "image_dir", "on_error", "max_pixels"),
+    "batch_size",
+)
+"""Options that are arguments of `evaluate` too."""
 
 _JSON_KEYS = (
     *("model", "data", "split", "protocol", "scales", "views", "views_computed", "images"),
@@ -77,45 +85,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Tests the model, and prints the result."""
     from flax_vision.evaluation.evaluate import evaluate
+    from flax_vision.evaluation.metrics import confusion_matrix
 
     with progress() as on_progress:
         result = evaluate(
             options.trained,
-            protocol=options.protocol,
-            split=options.split,
-            data=options.data,
-            tfds_dir=options.tfds_dir,
-            image_dir=options.image_dir,
-            on_error=options.on_error,
-            max_pixels=options.max_pixels,
             scales=tuple(options.scales) if options.scales else None,
             flip=not options.no_flip,
-            batch_size=options.batch_size,
             on_progress=on_progress,
             on_warning=print_warning,
+            **{name: getattr(options, name) for name in _SETTINGS},
         )
+    matrix = None
+    if options.confusion:
+        matrix = confusion_matrix(result.labels, result.predicted, len(result.class_names))
     if options.format == "json":
-        print(json.dumps(_json(result, options.confusion)))
+        print(json.dumps(_json(result, matrix)))
     else:
-        _print_tables(result, options.format, options.confusion)
+        _print_tables(result, options.format, matrix)
 
 
-def _json(result: "Evaluation", confusion: bool) -> dict[str, Any]:
+def _json(result: "Evaluation", matrix: "np.ndarray | None") -> dict[str, Any]:
     """Returns the result as a JSON object; accuracies are from 0 to 1."""
     content = {key: getattr(result, key) for key in _JSON_KEYS}
-    if confusion:
-        content["class_names"] = list(result.class_names)
-        content["confusion"] = _confusion_matrix(result).tolist()
+    if matrix is not None:
+        content |= {"class_names": list(result.class_names), "confusion": matrix.tolist()}
     return content
 
 
-def _print_tables(result: "Evaluation", form: str, confusion: bool) -> None:
+def _print_tables(result: "Evaluation", form: str, matrix: "np.ndarray | None") -> None:
     from flax_vision.evaluation.metrics import confusion_table
 
     rows = [{"model": name, result.model: text} for name, text in _rows(result).items()]
     print_table(rows, form)
-    if confusion:
-        rows = confusion_table(_confusion_matrix(result), result.class_names)
+    if matrix is not None:
+        rows = confusion_table(matrix, result.class_names)
         print()
         print_table(rows, form) if rows else print("all images are classified correctly")
 
@@ -140,9 +144,3 @@ def _rows(result: "Evaluation") -> dict[str, str]:
         "images/s": f"{result.images_per_second:,.1f}",
     }
     return {name: text for name, text in rows.items() if text}
-
-
-def _confusion_matrix(result: "Evaluation") -> Any:
-    from flax_vision.evaluation.metrics import confusion_matrix
-
-    return confusion_matrix(result.labels, result.predicted, len(result.class_names))

@@ -33,8 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         is_program = arguments is None
         if is_program:
-            _configure_signals_and_streams()
-        options = _parse(arguments)
+            environment.handle_ctrl_c(signal.SIG_DFL)  # there is no state to save
+            if not configure_streams():
+                raise UserError("standard output is closed; redirect it to a file or to /dev/null.")
+        options, rest = _parser().parse_known_args(arguments)
+        options.parser.check_unknown(rest)
         if is_program and _compiles(options):
             environment.configure_process(has_steps=options.command != "summary")
         if options.command not in ("models", "summary"):  # summary may emulate its devices first
@@ -50,18 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print_error(f"{str(error.filename)!r}: {error.strerror}")
         return 2
-
-
-def _configure_signals_and_streams() -> None:
-    environment.handle_ctrl_c(signal.SIG_DFL)  # there is no state to save
-    if not configure_streams():
-        raise UserError("standard output is closed; redirect it to a file or to /dev/null.")
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    options, rest = _parser().parse_known_args(arguments)
-    options.parser.check_unknown(rest)
-    return options
 
 
 def _parser() -> Parser:

@@ -49,16 +49,12 @@ def run(options: argparse.Namespace) -> None:
     rows = summarize(create(), image_shape)
     sums = totals(rows)
     layers = [row.to_dict() for row in rows + sums]
-    if not options.mesh:
-        print_table(layers, options.format, len(sums))
-        return
-    from flax_vision.analysis import communication
+    batch_size, meshes = options.batch_size, {}
+    if options.mesh:
+        from flax_vision.analysis.communication import compare_with_data_parallel as compare
 
-    batch_size = options.batch_size
-    meshes = communication.compare_with_data_parallel(
-        create, options.mesh, rows, image_shape, batch_size
-    )
-    if options.format == "json":
+        meshes = compare(create, options.mesh, rows, image_shape, batch_size)
+    if meshes and options.format == "json":
         print(json.dumps({"layers": layers, "batch_size": batch_size, **meshes}, indent=2))
         return
     print_table(layers, options.format, len(sums))

@@ -162,16 +162,14 @@ def _fit_with_others(options: argparse.Namespace, config: "ConfigDict", workdir:
 
 
 def _print_loss(workdir: Path) -> None:
+    """Prints the error for a run that lost one of its processes."""
     steps = _checkpoint_steps(workdir)
-    last = f"The last checkpoint is that of step {max(steps):,} in" if steps else "Nothing is in"
+    last = f"The last checkpoint is step {max(steps):,} in" if steps else "No checkpoint is in"
+    command = shlex.join(["python", *sys.orig_argv[1:]])
     print_error(
-        f"another process of this run has ended, or cannot be reached any more. {last} {workdir}. "
-        f"Start all of them again to go on from there, this one with: {_command()}"
+        f"another process of this run ended, or cannot be reached. {last} {workdir}. Start all "
+        f"processes again to resume, this one with: {command}"
     )
-
-
-def _command() -> str:
-    return shlex.join(["python", *sys.orig_argv[1:]])
 
 
 def _fit(config: "ConfigDict", workdir: Path) -> int:
@@ -214,22 +212,6 @@ def _exit_at_once(status: int) -> None:
     if multihost.process_count() == 1:  # otherwise JAX must disconnect from the others
         sys.stdout.flush()
         os._exit(status)
-
-
-def _fail_of_loss(workdir: Path, who: str) -> None:
-    """Prints the error for a run that lost one of its processes.
-
-    Args:
-      workdir: Run directory.
-      who: The lost process, for example "process 1".
-    """
-    steps = _checkpoint_steps(workdir)
-    last = f"The last checkpoint is step {max(steps):,} in" if steps else "No checkpoint is in"
-    command = shlex.join(["python", *sys.orig_argv[1:]])
-    _fail(
-        f"{who} of this run ended, or cannot be reached. {last} {workdir}. Start all processes "
-        f"again to resume, this one with: {command}"
-    )
 
 
 def _checkpoint_steps(workdir: Path) -> list[int]:

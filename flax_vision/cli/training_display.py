@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from flax_vision.cli.console import progress_bar
 from flax_vision.data.dataset import Dataset
 from flax_vision.runtime import multihost
 from flax_vision.text import counted, printable
@@ -31,15 +32,8 @@ class TrainingDisplay(TrainingObserver):
         quiet = not multihost.is_primary()
         self._console = console or Console(highlight=False, markup=False, quiet=quiet)
         self._is_live = self._console.is_terminal
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=16),
-            TextColumn("{task.fields[status]}", markup=False),
-            console=self._console,
-            transient=True,
-            auto_refresh=False,
-            disable=not self._is_live,
-        )
+        status = TextColumn("{task.fields[status]}", markup=False)
+        self._progress = progress_bar(self._console, status, auto_refresh=False)
         self._task = self._progress.add_task("", status="", visible=False)
         self.test_images: Dataset | None = None
         self.begin(0)

@@ -80,10 +80,13 @@ def initialize(
             f"{' and '.join(missing)} must be given too; --coordinator HOST:PORT, "
             "--num-processes N and --process-id I belong together."
         )
-    _check_arguments(coordinator, process_count, process_id)
+    host, port = _check_arguments(coordinator, process_count, process_id)
     if process_id == 0:
-        _check_port(coordinator)
-    _connect(f"at {coordinator}", timeout, on_loss, coordinator, process_count, process_id)
+        _check_port(coordinator, host, port)
+    bind_address = coordinator if _is_address(host) else None
+    ids = {"num_processes": process_count, "process_id": process_id}
+    service = {"coordinator_address": coordinator, "coordinator_bind_address": bind_address, **ids}
+    _connect(f"at {coordinator}", timeout, on_loss, **service)
     multihost.check_same({"--num-processes": process_count}, hint="Give all processes the same.")
 
 
@@ -104,9 +107,10 @@ def exit_without_waiting(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _check_arguments(coordinator: str, process_count: int, process_id: int) -> None:
-    port = re.fullmatch(r"(?:[^:\[\]]+|\[[^\[\]]+\]):([0-9]{1,5})", coordinator)
-    if not port or not 0 < int(port[1]) < 1 << 16:
+def _check_arguments(coordinator: str, process_count: int, process_id: int) -> tuple[str, int]:
+    """Returns the host and the port of the coordinator; a UserError names an invalid argument."""
+    address = re.fullmatch(r"([^:\[\]]+|\[[^\[\]]+\]):([0-9]{1,5})", coordinator)
+    if not address or not 0 < int(address[2]) < 1 << 16:
         raise UserError(
             f"--coordinator is {coordinator!r}; it must be HOST:PORT, the host of process 0 and a "
             "free port there, such as 10.0.0.1:1234. For IPv6 write [::1]:1234."
@@ -121,11 +125,11 @@ def _check_arguments(coordinator: str, process_count: int, process_id: int) -> N
             f"--process-id is {process_id}; with --num-processes={process_count} it must be from "
             f"0 to {process_count - 1}. Give each process its own."
         )
+    return address[1].strip("[]"), int(address[2])
 
 
-def _check_port(coordinator: str) -> None:
+def _check_port(coordinator: str, host: str, port: int) -> None:
     """Raises a UserError where JAX's service cannot listen, which would crash the process."""
-    host, port = _host_and_port(coordinator)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host if _is_address(host) else "", port), family=family).close()
@@ -135,11 +139,6 @@ def _check_port(coordinator: str) -> None:
             f"({error.strerror}). Give all processes an address of this host and a free port, and "
             "only one of them --process-id 0."
         ) from error
-
-
-def _host_and_port(coordinator: str) -> tuple[str, int]:
-    host, _, port = coordinator.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def _is_address(host: str) -> bool:
@@ -180,15 +179,8 @@ def _detect(timeout: float, on_loss: Callable[[], None]) -> None:
         ) from error
 
 
-def _connect(
-    where: str,
-    timeout: float,
-    on_loss: Callable[[], None],
-    coordinator: str | None = None,
-    process_count: int | None = None,
-    process_id: int | None = None,
-) -> None:
-    is_address = coordinator is not None and _is_address(_host_and_port(coordinator)[0])
+def _connect(where: str, timeout: float, on_loss: Callable[[], None], **service: Any) -> None:
+    """Connects the processes; `service` has the arguments of JAX that name the coordinator."""
     connected = _exit_on_abort(
         on_loss,
         f"not all processes could connect to the coordinator {where} (time limit: {timeout:g} "
@@ -200,15 +192,11 @@ def _connect(
     timer.start()
     handler = signal.getsignal(signal.SIGINT)
     if handler != signal.SIG_IGN:
-        signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        )  # a handler of Python's would run after the wait
+        # A handler of Python's would run after the wait.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         jax.distributed.initialize(
-            coordinator,
-            process_count,
-            process_id,
-            coordinator_bind_address=coordinator if is_address else None,
+            **service,
             initialization_timeout=int(timeout) + 60,  # JAX prints a page of C++ then
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,

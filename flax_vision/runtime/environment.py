@@ -103,6 +103,5 @@ def describe() -> str:
     """Returns a line about the configuration of the process."""
     cache = os.environ.get(xla_cache.CACHE) or "none"
     flags = os.environ.get(xla_flags.FLAGS) or "none"
-    return (
-        f"freed memory: {allocator.describe()}; flags of XLA: {flags}; compilation cache: {cache}"
-    )
+    memory = allocator.describe()
+    return f"freed memory: {memory}; flags of XLA: {flags}; compilation cache: {cache}"

@@ -4,6 +4,7 @@ import builtins
 import os
 import sys
 import threading
+import traceback
 from pathlib import Path
 from types import FrameType
 
@@ -55,11 +56,6 @@ def _finds_file(file: str, is_module: bool) -> bool:
 
 def _caller_frames() -> list[FrameType]:
     """Returns the frames outside this package and `runpy` (for `-m`), the innermost first."""
-    frames: list[FrameType] = []
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name.partition(".")[0] != _PACKAGE and name != "runpy":
-            frames.append(frame)
-        frame = frame.f_back
-    return frames
+    frames = (frame for frame, _ in traceback.walk_stack(sys._getframe()))
+    hidden = (_PACKAGE, "runpy")
+    return [f for f in frames if f.f_globals.get("__name__", "").partition(".")[0] not in hidden]

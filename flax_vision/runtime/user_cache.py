@@ -16,38 +16,27 @@ MODE = 0o755
 """Permissions of the directory: only its owner can write it."""
 
 
-class NoCacheError(Exception):
-    """Raised where there is no cache directory; the message gives the reason."""
-
-
-def find_cache_dir() -> Path:
+def cache_dir() -> Path | None:
     """Returns the cache directory of this package, and creates it if it is missing.
 
-    Raises:
-      NoCacheError: The user has no home directory, the cache directory cannot be created, or other
-        users can write it.
+    Returns:
+      None, with one warning, if the user has no home directory, the directory cannot be created,
+      or other users can write it.
     """
     try:
         path = platformdirs.user_cache_path("flax_vision").expanduser().absolute()
     except RuntimeError:
-        raise NoCacheError("this user has no home directory") from None
+        _warn_once("this user has no home directory")
+        return None
     try:
         path.mkdir(MODE, parents=True, exist_ok=True)
         reason = untrusted_reason(path)
     except OSError as error:
-        raise NoCacheError(f"{path} cannot be created ({error.strerror})") from error
+        reason = f"cannot be created ({error.strerror})"
     if reason:
-        raise NoCacheError(f"{path} {reason}")
-    return path
-
-
-def cache_dir() -> Path | None:
-    """Returns the cache directory of this package; None, with one warning, if there is none."""
-    try:
-        return find_cache_dir()
-    except NoCacheError as error:
-        _warn_once(str(error))
+        _warn_once(f"{path} {reason}")
         return None
+    return path
 
 
 def untrusted_reason(path: Path) -> str | None:

@@ -96,8 +96,7 @@ def _compiles(flags: Sequence[str]) -> bool:
         [sys.executable, "-P", "-c", _TRIAL],
         env={**os.environ, **settings},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        capture_output=True,
         timeout=_TRIAL_SECONDS,
         check=False,
     )

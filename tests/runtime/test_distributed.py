@@ -75,10 +75,11 @@ def test_jax_listens_at_a_given_address_only(monkeypatch):
     calls = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **more: calls.append(more))
     monkeypatch.setattr(distributed, "_exit_on_abort", lambda *args: distributed.threading.Event())
-    for address in ("127.0.0.1:1234", "[::1]:1234", "localhost:1234", "node-1:1234", None):
-        distributed._connect("there", 20.0, lambda: None, address, 2, 0)
+    for address in ("127.0.0.1:1234", "[::1]:1234", "localhost:1234", "node-1:1234"):
+        initialize(address, 2, 1)
     found = [call["coordinator_bind_address"] for call in calls]
-    assert found == ["127.0.0.1:1234", "[::1]:1234", "localhost:1234", None, None]
+    assert found == ["127.0.0.1:1234", "[::1]:1234", "localhost:1234", None]
+    assert {(call["num_processes"], call["process_id"]) for call in calls} == {(2, 1)}
 
 
 @pytest.mark.parametrize(

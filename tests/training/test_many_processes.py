@@ -117,8 +117,8 @@ def test_killed_process_ends_the_other_and_the_run_resumes_as_two_or_one(
     assert time.monotonic() - killed_at < 30
     assert processes[1 - killed].returncode == 1
     last = errors.splitlines()[-1]
-    assert "error: another process of this run has ended" in last
-    (step,) = re.findall("The last checkpoint is that of step (.+) in ", last)
+    assert "error: another process of this run ended" in last
+    (step,) = re.findall("The last checkpoint is step (.+) in ", last)
     assert int(step) >= 4
     assert re.search(rf"python train.py --config=.* --process-id={1 - killed}$", last)
     processes[killed].communicate()
