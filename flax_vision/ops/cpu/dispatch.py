@@ -9,14 +9,8 @@ import math
 import jax.numpy as jnp
 from jax import Array, lax
 
-from flax_vision.ops.cpu import im2col, winograd
-from flax_vision.ops.cpu.xla_convolution import (
-    Geometry,
-    Shape,
-    conv_xla,
-    input_gradient_xla,
-    kernel_gradient_xla,
-)
+from flax_vision.ops.cpu import im2col, winograd, xla_convolution
+from flax_vision.ops.cpu.xla_convolution import Geometry, Shape
 from flax_vision.ops.padding import Pairs
 from flax_vision.runtime import cpu_features
 
@@ -59,7 +53,7 @@ def conv_jax(x: Array, kernel: Array, geometry: Geometry) -> Array:
     if _suits_products(kernel.shape, padded, shape):
         form = _im2col(kernel.shape, padded, stride)
         return im2col.conv_im2col(form, _pad(x, padding), kernel, shape, stride)
-    return conv_xla(x, kernel, geometry)
+    return xla_convolution.conv_xla(x, kernel, geometry)
 
 
 def input_gradient_jax(dy: Array, kernel: Array, geometry: Geometry) -> Array:
@@ -76,7 +70,7 @@ def input_gradient_jax(dy: Array, kernel: Array, geometry: Geometry) -> Array:
         form = _im2col(kernel.shape, padded, stride)
         gradient = im2col.input_gradient_im2col(form, dy, kernel, padded)
         return lax.dynamic_slice(gradient, (0, top, left, 0), shape)
-    return input_gradient_xla(dy, kernel, geometry)
+    return xla_convolution.input_gradient_xla(dy, kernel, geometry)
 
 
 def kernel_gradient_jax(x: Array, dy: Array, geometry: Geometry) -> Array:
@@ -90,7 +84,7 @@ def kernel_gradient_jax(x: Array, dy: Array, geometry: Geometry) -> Array:
     if _suits_xla_gradient(shape, stride, dy.shape):
         # XLA would fuse its transpositions with all operations before them.
         x, dy = lax.optimization_barrier((x, dy))
-        return kernel_gradient_xla(x, dy, geometry)
+        return xla_convolution.kernel_gradient_xla(x, dy, geometry)
     form = _im2col(shape, _padded_shape(x.shape, padding), stride)
     return im2col.kernel_gradient_im2col(form, _pad(x, padding), dy, shape, stride)
 
