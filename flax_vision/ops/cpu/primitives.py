@@ -64,13 +64,13 @@ def make_primitive(
       **attributes: Attributes of the handler that are no parameters of the primitive.
     """
     primitive = xla_primitive(name, reference, ("geometry", "relu", "size"))
-    target = handler or (name if name in onednn_library.TARGETS else None)
+    target = handler or name
 
     def lower(ctx: Any, *operands: Any, geometry: Geometry, **parameters: Any) -> Any:
         batch = BatchPartitioning(partial(bind, primitive), batched, geometry, is_sum)
         form = batch.partitioned(ctx)
         is_slower = beats_onednn is not None and beats_onednn(ctx.avals_in[1].shape, geometry)
-        has_handler = target is not None and not is_slower
+        has_handler = target in onednn_library.TARGETS and not is_slower
         if form is None and (not has_handler or onednn_library.unavailable_reason() is not None):
             form = partial(jax_form or reference, geometry=geometry)
         if form is not None:
