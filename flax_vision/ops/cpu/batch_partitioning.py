@@ -12,10 +12,8 @@ from typing import Any, NamedTuple
 
 import jax
 from jax import Array, lax
-from jax._src import dispatch
 from jax.experimental.custom_partitioning import ArrayMapping, SdyShardingRule, custom_partitioning
 from jax.experimental.xla_metadata import set_xla_metadata
-from jax.extend.core import Primitive
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from flax_vision.ops.cpu.xla_convolution import Geometry
@@ -24,14 +22,6 @@ from flax_vision.runtime.mesh import DATA
 _RESULT_AXES = 4
 
 _Function = Callable[..., Array]
-
-
-def request_mesh(primitive: Primitive) -> None:
-    """Makes JAX pass the program's mesh to the lowering rule of a primitive.
-
-    `custom_partitioning` needs the mesh, and JAX has no public way to request it.
-    """
-    dispatch.prim_requires_devices_during_lowering.add(primitive)
 
 
 class BatchPartitioning(NamedTuple):

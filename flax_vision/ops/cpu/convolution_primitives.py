@@ -21,6 +21,7 @@ from flax_vision.ops.cpu.primitives import bind, make_primitive
 from flax_vision.ops.cpu.xla_convolution import Geometry
 
 _Function = Callable[..., Array]
+_Transpose = tuple[Primitive, bool]
 
 
 def conv_onednn(
@@ -164,9 +165,7 @@ def _conv_epilogue_jvp(
 ad.primitive_jvps[conv_epilogue_p] = _conv_epilogue_jvp
 
 
-def _define_transposes(
-    primitive: Primitive, for_left: tuple[Primitive, bool], for_right: tuple[Primitive, bool]
-) -> None:
+def _define_transposes(primitive: Primitive, for_left: _Transpose, for_right: _Transpose) -> None:
     """Makes a primitive bilinear.
 
     Args:
@@ -175,10 +174,8 @@ def _define_transposes(
       for_right: The same for the right operand.
     """
 
-    def apply(
-        transpose: tuple[Primitive, bool], cotangent: Any, other: Any, missing: Any, geometry: Any
-    ) -> Any:
-        operands = (cotangent, other) if transpose[1] else (other, cotangent)
+    def apply(transpose: _Transpose, ct: Any, other: Any, missing: Any, geometry: Any) -> Any:
+        operands = (ct, other) if transpose[1] else (other, ct)
         return bind(transpose[0], *operands, geometry=geometry._replace(shape=missing.aval.shape))
 
     ad.defbilinear(

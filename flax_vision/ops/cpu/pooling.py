@@ -36,21 +36,14 @@ def max_pool(x: Array, size: int, stride: int, padding: Padding = "VALID") -> Ar
 def sum_pool(x: Array, size: int, stride: int) -> Array:
     """Computes `ops.pooling.sum_pool` by sums over axes or slices."""
     if size == stride:
-        return _sum_tiles(x, size)
+        # XLA would compute `x` slice by slice, and not vectorize LeNet-5's tanh; it does not fuse
+        # that into a sum over axes.
+        rows, columns = x.shape[1] // size, x.shape[2] // size
+        tiles = (x.shape[0], rows, size, columns, size, x.shape[3])
+        return x[:, : rows * size, : columns * size].reshape(tiles).sum((2, 4), dtype=x.dtype)
     x = lax.optimization_barrier(x)  # else XLA may compute x again for each slice
-    rows = reduce(lax.add, window_slices(x, 2, size, stride))
-    return reduce(lax.add, window_slices(rows, 1, size, stride))
-
-
-def _sum_tiles(x: Array, size: int) -> Array:
-    """Computes the sums of windows that lie edge to edge.
-
-    XLA would compute `x` slice by slice, and not vectorize LeNet-5's tanh; it does not fuse that
-    into a sum over axes.
-    """
-    rows, columns = x.shape[1] // size, x.shape[2] // size
-    tiles = (x.shape[0], rows, size, columns, size, x.shape[3])
-    return x[:, : rows * size, : columns * size].reshape(tiles).sum((2, 4), dtype=x.dtype)
+    sums = reduce(lax.add, window_slices(x, 2, size, stride))
+    return reduce(lax.add, window_slices(sums, 1, size, stride))
 
 
 def _separable_max_pool(x: Array, *, size: int, geometry: Geometry) -> Array:

@@ -10,11 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array, lax
+from jax._src import dispatch
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from flax_vision.ops.cpu import onednn_library
-from flax_vision.ops.cpu.batch_partitioning import BatchPartitioning, request_mesh
+from flax_vision.ops.cpu.batch_partitioning import BatchPartitioning
 from flax_vision.ops.cpu.xla_convolution import Geometry
 
 _Function = Callable[..., Array]
@@ -80,7 +81,8 @@ def make_primitive(
         wide = {key: np.int64(x) if type(x) is int else x for key, x in settings.items()}
         return jax.ffi.ffi_lowering(target)(ctx, *operands, padding=pads, **wide)
 
-    request_mesh(primitive)
+    # Lowering needs the program's mesh, and JAX has no public way to request it.
+    dispatch.prim_requires_devices_during_lowering.add(primitive)
     primitive.def_abstract_eval(
         lambda x, *_, geometry, **parameters: x.update(shape=geometry.shape, weak_type=False)
     )

@@ -40,14 +40,12 @@ def conv_xla(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 def input_gradient_xla(dy: Array, kernel: Array, geometry: Geometry) -> Array:
     """Computes the gradient for the images from the gradient `dy` of the result."""
-    forward = geometry._replace(shape=dy.shape)
-    return transpose(lambda x: conv_xla(x, kernel, forward), geometry.shape, dy)
+    return transpose(lambda x: conv_xla(x, kernel, geometry), geometry.shape, dy)
 
 
 def kernel_gradient_xla(x: Array, dy: Array, geometry: Geometry) -> Array:
     """Computes the gradient for the kernel from the gradient `dy` of the result."""
-    forward = geometry._replace(shape=dy.shape)
-    return transpose(lambda kernel: conv_xla(x, kernel, forward), geometry.shape, dy)
+    return transpose(lambda kernel: conv_xla(x, kernel, geometry), geometry.shape, dy)
 
 
 def transpose(linear: Callable[[Array], Array], shape: Shape, y: Array) -> Array:
