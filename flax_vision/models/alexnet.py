@@ -186,7 +186,7 @@ class AlexNet(nn.Module):
         return None if self.is_initializing() else columns.column_mesh(self.mesh)
 
     def _layer(self, name: str, x: Array, *kernels: Any, **geometry: Any) -> Array:
-        """Applies a layer of section 3.5 with its ReLU; the arguments are those of `ColumnConv`."""
+        """Applies a `ColumnConv` of section 3.5, with its ReLU."""
         make_layer: Callable[..., ColumnConv] = partial(ColumnConv, mesh=self._mesh, **geometry)
         layer = make_layer(*kernels, **self._settings(name))
         return sow_output(self, f"relu{name[-1]}", layer(x))
