@@ -5,6 +5,7 @@ NIPS 2012: section 3 and figure 2. Options cover the differences between the tex
 code: github.com/computerhistory/AlexNet-Source-Code, layers/layers-145.cfg.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -184,28 +185,14 @@ class AlexNet(nn.Module):
         """Mesh of the computation; `init` takes any number of images, and so uses none."""
         return None if self.is_initializing() else columns.column_mesh(self.mesh)
 
-    def _layer(
-        self,
-        name: str,
-        x: Array,
-        features: int,
-        size: int | None,
-        inputs: columns.ColumnInput = "own",
-        **geometry: Any,
-    ) -> Array:
-        """Applies a layer of section 3.5 with its ReLU."""
-        settings = self._settings(name) | geometry
-        layer = ColumnConv(features, size, inputs, self._mesh, **settings)
+    def _layer(self, name: str, x: Array, *kernels: Any, **geometry: Any) -> Array:
+        """Applies a `ColumnConv` of section 3.5, with its ReLU."""
+        make_layer: Callable[..., ColumnConv] = partial(ColumnConv, mesh=self._mesh, **geometry)
+        layer = make_layer(*kernels, **self._settings(name))
         return sow_output(self, f"relu{name[-1]}", layer(x))
 
     def _settings(self, name: str) -> dict[str, Any]:
-        kernel_init, bias_init = _initializers(self.initialization, name)
-        return {
-            "kernel_init": kernel_init,
-            "bias_init": bias_init,
-            "dtype": self.dtype,
-            "name": name,
-        }
+        return {"name": name, "dtype": self.dtype, **_initializers(self.initialization, name)}
 
     def _pool(self, name: str, x: Array) -> Array:
         own = partial(columns.map_columns, mesh=self._mesh)
@@ -262,14 +249,15 @@ class AlexNetOwt(nn.Module):
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
 
 
-def _initializers(scheme: str, layer: str) -> tuple[Initializer, Initializer]:
+def _initializers(scheme: str, layer: str) -> dict[str, Initializer]:
     """Returns the initializers of a layer's kernel and bias."""
     if scheme in SCALED_TO_INPUTS:
         batch_axis = () if layer == "fc8" else 0
-        return SCALED_TO_INPUTS[scheme](batch_axis=batch_axis), layers.constant(0.0)
+        return {"kernel_init": SCALED_TO_INPUTS[scheme](batch_axis=batch_axis)}
     wider = scheme == "2012code" and layer in ("conv3", "conv4", "conv5")
-    has_ones = layer in ("conv2", "conv4", "conv5", "fc6", "fc7")
-    return layers.normal(0.03 if wider else 0.01), layers.constant(1.0 if has_ones else 0.0)
+    bias = 1.0 if layer in ("conv2", "conv4", "conv5", "fc6", "fc7") else 0.0
+    kernel_init = layers.normal(0.03 if wider else 0.01)
+    return {"kernel_init": kernel_init, "bias_init": layers.constant(bias)}
 
 
 MODELS = {"alexnet": Variant(AlexNet), "alexnet_owt": Variant(AlexNetOwt)}

@@ -52,13 +52,11 @@ def map_columns(layer: Layer, mesh: Mesh | None, inputs: ColumnInput = "own") ->
             x = lax.all_gather(x, COLUMN, axis=3, tiled=True)
         return layer(x, *(own[0] for own in parameters))
 
+    input_spec = _image_spec(mesh) if inputs == "images" else _map_spec(mesh)
     mapped = jax.shard_map(
         on_own_device,
         mesh=mesh,
-        in_specs=(
-            _image_spec(mesh) if inputs == "images" else _map_spec(mesh),
-            PartitionSpec(COLUMN),
-        ),
+        in_specs=(input_spec, PartitionSpec(COLUMN)),
         out_specs=_map_spec(mesh),
     )
     return lambda x, *parameters: mapped(x, parameters)
@@ -72,9 +70,8 @@ def gather_columns(x: Array, mesh: Mesh | None) -> Array:
     if mesh is None:
         return x
     gather = partial(lax.all_gather, axis_name=COLUMN, axis=3, tiled=True, to="invarying")
-    return jax.shard_map(gather, mesh=mesh, in_specs=_map_spec(mesh), out_specs=_image_spec(mesh))(
-        x
-    )
+    own, whole = _map_spec(mesh), _image_spec(mesh)
+    return jax.shard_map(gather, mesh=mesh, in_specs=own, out_specs=whole)(x)
 
 
 def check_mesh(mesh: Mesh) -> None:

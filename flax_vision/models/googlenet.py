@@ -106,28 +106,22 @@ class AuxiliaryHead(nn.Module):
       num_classes: Number of classes.
       pool: Constructor of the pooling layer.
       unit: Convolution with its normalization and ReLU.
-      dropout: Rate of dropout after the fully connected layer.
-      train: Applies dropout.
-      kernel_init: Initializer of the fully connected layers.
-      dtype: Type of the arithmetic.
+      dropout: Constructor of the dropout after the fully connected layer.
+      settings: Initializer and type of the fully connected layers.
     """
 
     num_classes: int
     pool: Callable[[], nn.Module]
     unit: ConvUnit
-    dropout: float
-    train: bool
-    kernel_init: Initializer
-    dtype: DTypeLike
+    dropout: Callable[[], nn.Dropout]
+    settings: dict[str, Any]
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        settings: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         x = self.unit(self.pool()(x), 128, 1, name="conv")
         # On images larger than the first it is a convolution, as in section 3.2 of the VGG paper.
-        x = nn.relu(layers.FullyConnected(1024, True, **settings, name="fc")(x))
-        x = nn.Dropout(self.dropout, deterministic=not self.train)(x)
-        logits = nn.Dense(self.num_classes, **settings, name="linear")(x)
+        x = nn.relu(layers.FullyConnected(1024, True, **self.settings, name="fc")(x))
+        logits = nn.Dense(self.num_classes, **self.settings, name="linear")(self.dropout()(x))
         return logits.mean(axis=(1, 2)).astype(jnp.float32)
 
 
@@ -171,7 +165,7 @@ class GoogLeNet(nn.Module):
         is_visible = train or self.is_initializing() or self.is_mutable_collection("intermediates")
         heads = AUXILIARY_HEADS if self.auxiliary_heads and is_visible else {}
         layers.check_images(images, "GoogLeNet", self._min_size(bool(heads)))
-        unit = partial(_conv_unit, conv=self._conv(), norm=self._norm(train))
+        unit, dropout = self._unit(train), partial(nn.Dropout, deterministic=not train)
         x = self._stem(images, unit)
         for name, kernels in TABLE_1.items():
             if name == "4a":
@@ -181,12 +175,10 @@ class GoogLeNet(nn.Module):
             inception = Inception(kernels, self.variant.large, unit, name=f"inception_{name}")
             x = sow_output(self, name, inception(x))
             if name in heads:
-                sow_output(self, heads[name], self._head(name, unit, train)(x))
+                sow_output(self, heads[name], self._head(name, unit, dropout)(x))
         x = sow_output(self, "pool5", layers.GlobalAveragePool()(x))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        init, _ = INITIALIZATION[self.initialization]
-        linear = nn.Dense(self.num_classes, kernel_init=init, dtype=self.dtype, name="linear")
-        return linear(x[:, 0, 0]).astype(jnp.float32)
+        linear = nn.Dense(self.num_classes, **self._linear_settings(), name="linear")
+        return linear(dropout(self.dropout)(x)[:, 0, 0]).astype(jnp.float32)
 
     def _stem(self, images: Array, unit: ConvUnit) -> Array:
         """Applies the rows of table 1 before 3a."""
@@ -202,18 +194,13 @@ class GoogLeNet(nn.Module):
         x = sow_output(self, "relu2", unit(x, 192, 3, padding=1, name="conv2"))
         return sow_output(self, "pool2", self._pool(self._normalize("norm2", x)))
 
-    def _head(self, name: str, unit: ConvUnit, train: bool) -> AuxiliaryHead:
+    def _head(
+        self, name: str, unit: ConvUnit, dropout: Callable[[float], nn.Dropout]
+    ) -> AuxiliaryHead:
         adaptive, means = partial(layers.AdaptiveAveragePool, 4), partial(layers.AveragePool, 5, 3)
-        return AuxiliaryHead(
-            self.num_classes,
-            adaptive if self.variant.adaptive_heads else means,
-            unit,
-            self.auxiliary_dropout,
-            train,
-            INITIALIZATION[self.initialization][0],
-            self.dtype,
-            name=f"auxiliary_{name}",
-        )
+        pool = adaptive if self.variant.adaptive_heads else means
+        head = partial(AuxiliaryHead, self.num_classes, pool, unit, name=f"auxiliary_{name}")
+        return head(partial(dropout, self.auxiliary_dropout), self._linear_settings())
 
     def _pool(self, x: Array, size: int = 3) -> Array:
         return MaxPool(size, 2, PADDING[self.padding][1])(x)
@@ -228,11 +215,20 @@ class GoogLeNet(nn.Module):
         biases: dict[str, Any] = {"use_bias": self.conv_bias, "bias_init": layers.constant(bias)}
         return partial(layers.Conv, kernel_init=init, dtype=self.dtype, **biases)
 
-    def _norm(self, train: bool) -> Callable[..., layers.BatchNorm] | None:
-        if self.variant.epsilon is None:
-            return None
-        norm = partial(layers.BatchNorm, epsilon=self.variant.epsilon, dtype=self.dtype)
-        return partial(norm, use_running_average=not train)
+    def _linear_settings(self) -> dict[str, Any]:
+        return {"kernel_init": INITIALIZATION[self.initialization][0], "dtype": self.dtype}
+
+    def _unit(self, train: bool) -> ConvUnit:
+        conv, epsilon = self._conv(), self.variant.epsilon
+
+        def unit(x: Array, kernels: int, size: int, *, name: str, **geometry: Any) -> Array:
+            layer = conv(kernels, size, relu=epsilon is None, name=name, **geometry)
+            if epsilon is None:
+                return layer(x)
+            norm = layers.BatchNorm(not train, epsilon, dtype=self.dtype, name=f"{name}_bn")
+            return conv_bn_relu(x, layer, norm)
+
+        return unit
 
     def _min_size(self, heads: bool) -> int:
         """Returns the smallest image size that leaves each pool a window."""
@@ -241,20 +237,6 @@ class GoogLeNet(nn.Module):
         if self.variant.adaptive_heads:
             return 15
         return 79 if heads else 31
-
-
-def _conv_unit(
-    x: Array,
-    kernels: int,
-    size: int,
-    *,
-    name: str,
-    conv: Callable[..., layers.Conv],
-    norm: Callable[..., layers.BatchNorm] | None,
-    **geometry: Any,
-) -> Array:
-    layer = conv(kernels, size, relu=norm is None, name=name, **geometry)
-    return layer(x) if norm is None else conv_bn_relu(x, layer, norm(name=f"{name}_bn"))
 
 
 def auxiliary_logits(intermediates: Mapping[str, Any]) -> list[Array]:

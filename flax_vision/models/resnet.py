@@ -4,7 +4,7 @@ He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", arXiv 15
 and table 1 for ImageNet, section 4.2 for CIFAR-10.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -175,11 +175,7 @@ def _constructors(
 
 
 def _apply_stages(
-    model: nn.Module,
-    x: Array,
-    width: int,
-    blocks: tuple[int, ...],
-    make_block: Callable[..., Block],
+    model: nn.Module, x: Array, width: int, blocks: Sequence[int], make_block: Callable[..., Block]
 ) -> Array:
     """Applies conv2_x and so on, each but the first with half the size and twice the width."""
     for stage, count in enumerate(blocks, 2):

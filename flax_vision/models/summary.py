@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
@@ -35,13 +35,9 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the row by the headings of the table."""
-        return {
-            "layer": self.layer,
-            "kernels": list(self.kernels),
-            "output": self.output,
-            "parameters": self.parameters,
-            "multiply-adds": self.multiply_adds,
-        }
+        columns = asdict(self) | {"kernels": list(self.kernels)}
+        del columns["modules"]
+        return {name.replace("_", "-"): value for name, value in columns.items()}
 
     @property
     def is_auxiliary(self) -> bool:

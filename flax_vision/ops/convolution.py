@@ -44,15 +44,19 @@ def conv(
     pads = conv_padding(x.shape, kernel.shape, stride, padding, groups)
     if scale is not None:
         kernel = (kernel * scale.reshape(1, 1, 1, -1)).astype(x.dtype)
-    y = lax.conv_general_dilated(
+    return apply_epilogue(cross_correlate(x, kernel, stride, pads), bias, residual, relu)
+
+
+def cross_correlate(x: Array, kernel: Array, stride: int, padding: Pairs) -> Array:
+    """Computes the cross-correlation; the shape of the kernels determines the number of groups."""
+    return lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
-        pads,
+        padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
+        feature_group_count=x.shape[3] // kernel.shape[2],
     )
-    return apply_epilogue(y, bias, residual, relu)
 
 
 @with_cpu_kernel

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from jax import lax
+
 Pairs = tuple[tuple[int, int], tuple[int, int]]
 Padding = int | Pairs | Literal["VALID", "SAME", "CEIL"]
 
@@ -27,26 +29,17 @@ def padding_pairs(
         return (padding, padding), (padding, padding)
     if not isinstance(padding, str):
         return padding
-    height, width = (
-        _pair(padding, size, extent, stride)
-        for size, extent in zip(shape[1:3], window, strict=True)
-    )
-    return height, width
+    height, width = shape[1:3]
+    if padding == "CEIL":
+        return (0, (window[0] - height) % stride), (0, (window[1] - width) % stride)
+    if padding not in ("VALID", "SAME"):
+        raise ValueError(
+            f"padding is {padding!r}; it must be a number, pairs, VALID, SAME or CEIL."
+        )
+    vertical, horizontal = lax.padtype_to_pads((height, width), window, (stride, stride), padding)
+    return vertical, horizontal
 
 
 def output_size(size: int, window: int, stride: int, pair: tuple[int, int] = (0, 0)) -> int:
     """Returns the number of windows along one axis of a padded image."""
     return (size + sum(pair) - window) // stride + 1
-
-
-def _pair(padding: str, size: int, window: int, stride: int) -> tuple[int, int]:
-    if padding == "VALID":
-        return 0, 0
-    if padding == "CEIL":
-        return 0, -((window - size) // stride) * stride + window - size
-    if padding != "SAME":
-        raise ValueError(
-            f"padding is {padding!r}; it must be a number, pairs, VALID, SAME or CEIL."
-        )
-    missing = max((-(-size // stride) - 1) * stride + window - size, 0)
-    return missing // 2, missing - missing // 2

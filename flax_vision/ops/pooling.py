@@ -1,10 +1,10 @@
 """Pooling over windows of square shape."""
 
 import math
-from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jax import Array, lax
 
 from flax_vision.ops.backend import with_cpu_kernel
@@ -25,13 +25,14 @@ def max_pool(x: Array, size: int, stride: int, padding: Padding = "VALID") -> Ar
     Returns:
       Maps [N, H', W', C].
     """
-    return _reduce_windows(x, lax.max, -np.inf, size, stride, padding)
+    pads = padding_pairs(padding, x.shape, (size, size), stride)
+    return nn.max_pool(x, (size, size), (stride, stride), pads)
 
 
 @with_cpu_kernel
 def sum_pool(x: Array, size: int, stride: int) -> Array:
     """Computes the sum of each window, without padding; the arguments are as in `max_pool`."""
-    return _reduce_windows(x, lax.add, 0.0, size, stride, "VALID")
+    return nn.pool(x, 0.0, lax.add, (size, size), (stride, stride), "VALID")
 
 
 def average_pool(x: Array, size: int, stride: int) -> Array:
@@ -54,20 +55,6 @@ def adaptive_average_pool(x: Array, size: int) -> Array:
         jnp.asarray(_averaging_matrix(length, size), wide.dtype) for length in x.shape[1:3]
     )
     return jnp.einsum("ih,jw,nhwc->nijc", rows, columns, wide).astype(x.dtype)
-
-
-def _reduce_windows(
-    x: Array,
-    combine: Callable[[Array, Array], Array],
-    identity: float,
-    size: int,
-    stride: int,
-    padding: Padding,
-) -> Array:
-    pads = padding_pairs(padding, x.shape, (size, size), stride)
-    window, strides = (1, size, size, 1), (1, stride, stride, 1)
-    start = np.asarray(identity, x.dtype)
-    return lax.reduce_window(x, start, combine, window, strides, [(0, 0), *pads, (0, 0)])
 
 
 def _averaging_matrix(length: int, size: int) -> np.ndarray:

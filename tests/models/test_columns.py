@@ -114,7 +114,7 @@ def test_three_columns():
 
 @pytest.mark.parametrize("lrn", ["caffe", "paper_whole_layer"])
 def test_sums_over_both_columns(lrn):
-    with pytest.raises(ValueError, match=f"lrn is '{lrn}'.*Choose one of paper, 2012code"):
+    with pytest.raises(ValueError, match=f"lrn is '{lrn}'.*choose one of paper, 2012code"):
         fv.create_model("alexnet", lrn=lrn, mesh=make_mesh(data=1, column=2))
 
 

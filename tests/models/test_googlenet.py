@@ -17,6 +17,7 @@ from abstract import (
     quick_key,
     rows_of,
 )
+from flax import linen as nn
 
 import flax_vision as fv
 from flax_vision.models.googlenet import AuxiliaryHead
@@ -190,7 +191,8 @@ def test_heads_are_convolutions_on_larger_images():
 
 def test_a_head_averages_its_logits_over_larger_images():
     unit = lambda x, *_, **__: x  # noqa: E731
-    head = AuxiliaryHead(3, partial(AveragePool, 5, 3), unit, 0.7, False, normal(1.0), jnp.float32)
+    dropout, settings = partial(nn.Dropout, 0.7, deterministic=True), {"kernel_init": normal(1.0)}
+    head = AuxiliaryHead(3, partial(AveragePool, 5, 3), unit, dropout, settings)
     maps = jnp.asarray(np.random.default_rng(0).standard_normal((1, 14, 17, 2), np.float32))
     left, right = maps[:, :, :14], maps[:, :, 3:]
     variables = jax.jit(head.init)(quick_key(), left)

@@ -4,15 +4,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from flax_vision.ops.convolution import conv_padding
+from flax_vision.ops.convolution import conv_padding, cross_correlate
 from flax_vision.ops.cpu.convolution_primitives import conv_onednn
-from flax_vision.ops.cpu.xla_convolution import conv_xla, geometry_of
+from flax_vision.ops.cpu.xla_convolution import geometry_of
 from flax_vision.ops.padding import Padding
 
 # For few rows and a large matrix, XLA's products on x86-64 (YNNPACK) take up to 1.7 times as long
 # as its convolutions (Eigen).
 MAX_CONV_ROWS, MIN_CONV_MATRIX = 64, 4 << 20
-_NO_PADDING = ((0, 0), (0, 0))
+
+_Pair = tuple[Array, Array]
 
 
 def conv(
@@ -28,15 +29,15 @@ def conv(
 ) -> Array:
     """Computes `ops.convolution.conv` by the fastest form for its shapes."""
     pads = conv_padding(x.shape, kernel.shape, stride, padding, groups)
-    geometry = geometry_of(x.shape, kernel.shape, stride, pads)
     is_dense = groups == 1 and x.size > 0
     covers_image = kernel.shape[:2] == x.shape[1:3] and not any(map(sum, pads))
     if is_dense and not covers_image and _are_float32(x, kernel) and min(map(min, pads)) >= 0:
+        geometry = geometry_of(x.shape, kernel.shape, stride, pads)
         return conv_onednn(x, kernel, geometry, scale, bias, residual, relu)
     if scale is not None:
         kernel = (kernel * scale.reshape(1, 1, 1, -1)).astype(x.dtype)
     is_product = is_dense and covers_image
-    y = _fully_connected(x, kernel) if is_product else conv_xla(x, kernel, geometry)
+    y = _fully_connected(x, kernel) if is_product else cross_correlate(x, kernel, stride, pads)
     return apply_epilogue(y, bias, residual, relu)
 
 
@@ -61,9 +62,7 @@ def _relu_of_sum(y: Array, residual: Array) -> Array:
 
 
 @_relu_of_sum.defjvp
-def _relu_of_sum_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Array, Array]:
+def _relu_of_sum_jvp(primals: _Pair, tangents: _Pair) -> _Pair:
     result = _relu_of_sum(*primals)
     dy, dresidual = tangents
     return result, jnp.where(result > 0, dy + dresidual, 0)
@@ -81,14 +80,12 @@ def _fully_connected(x: Array, kernel: Array) -> Array:
 @jax.custom_jvp
 def _matmul_by_conv(x: Array, matrix: Array) -> Array:
     """Computes x @ matrix as a convolution; its gradients are products."""
-    x, kernel = x[:, None, None], matrix[None, None]
-    return conv_xla(x, kernel, geometry_of(x.shape, kernel.shape, 1, _NO_PADDING))[:, 0, 0]
+    no_padding = ((0, 0), (0, 0))
+    return cross_correlate(x[:, None, None], matrix[None, None], 1, no_padding)[:, 0, 0]
 
 
 @_matmul_by_conv.defjvp
-def _matmul_by_conv_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Array, Array]:
+def _matmul_by_conv_jvp(primals: _Pair, tangents: _Pair) -> _Pair:
     (x, matrix), (dx, dmatrix) = primals, tangents
     return _matmul_by_conv(x, matrix), dx @ matrix + x @ dmatrix
 

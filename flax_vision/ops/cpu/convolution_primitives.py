@@ -5,10 +5,9 @@ are bilinear too, and the transposes of all three are among the three. So they h
 every order, forward and backward. All other backends get XLA's convolution: see `primitives`.
 """
 
-import functools
-import operator
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,6 +21,7 @@ from flax_vision.ops.cpu.primitives import bind, make_primitive
 from flax_vision.ops.cpu.xla_convolution import Geometry
 
 _Function = Callable[..., Array]
+_Transpose = tuple[Primitive, bool]
 
 
 def conv_onednn(
@@ -58,34 +58,38 @@ def conv_onednn(
     return bind(conv_epilogue_p, x, kernel, *others, geometry=geometry, relu=relu)
 
 
-def _with_epilogue(conv: _Function, scales_kernel: bool) -> _Function:
-    """Adds the epilogue to a convolution.
+def _conv_with_epilogue(
+    conv: _Function,
+    scales_kernel: bool,
+    x: Array,
+    kernel: Array,
+    affine: Array,
+    residual: Array | None = None,
+    *,
+    geometry: Geometry,
+    relu: bool,
+) -> Array:
+    """Computes a convolution and its epilogue.
 
-    Its operand `affine` is [K], the summands of the channels, or [2, K], factors and summands.
+    The operand `affine` is [K], the summands of the channels, or [2, K], factors and summands.
 
     Args:
       conv: Convolution of images with a kernel.
       scales_kernel: Multiplies the kernel by the factors, instead of the maps. That is faster where
         the convolution computes the epilogue in its own pass, as XLA's does on a GPU. Where another
         pass over the maps follows anyway, the factors are free there, but not on a large kernel.
+      x: Images [N, H, W, C].
+      kernel: Kernels [height, width, C, K].
+      affine: Factors and summands of the channels, or summands only.
+      residual: Maps [N, H', W', K] to add.
+      geometry: Geometry of the convolution.
+      relu: Applies a ReLU at the end.
     """
-
-    def with_epilogue(
-        x: Array,
-        kernel: Array,
-        affine: Array,
-        residual: Array | None = None,
-        *,
-        geometry: Geometry,
-        relu: bool,
-    ) -> Array:
-        if scales_kernel:
-            y = conv(x, _scaled(kernel, affine), geometry)
-        else:
-            y = _scaled(conv(x, kernel, geometry), affine)
-        return apply_epilogue(y, _shift(affine), residual, relu)
-
-    return with_epilogue
+    if scales_kernel:
+        y = conv(x, _scaled(kernel, affine), geometry)
+    else:
+        y = _scaled(conv(x, kernel, geometry), affine)
+    return apply_epilogue(y, _shift(affine), residual, relu)
 
 
 def _scaled(x: Array, affine: Array) -> Array:
@@ -108,12 +112,11 @@ conv_p = make_primitive(
 )
 conv_epilogue_p = make_primitive(
     "flax_vision_convolution_epilogue",
-    _with_epilogue(xla_convolution.conv_xla, scales_kernel=True),
+    partial(_conv_with_epilogue, xla_convolution.conv_xla, True),
     (True, False, False, True),
     handler="flax_vision_convolution",
-    jax_form=_with_epilogue(dispatch.conv_jax, scales_kernel=False),
+    jax_form=partial(_conv_with_epilogue, dispatch.conv_jax, False),
     beats_onednn=dispatch.beats_onednn,
-    static=("relu",),
 )
 input_gradient_p = make_primitive(
     "flax_vision_convolution_input_gradient",
@@ -155,16 +158,14 @@ def _conv_epilogue_jvp(
     )
     pairs = zip(along, tangents, strict=False)  # the residual may be absent
     terms = [linear(tangent) for linear, tangent in pairs if type(tangent) is not ad.Zero]
-    dy = functools.reduce(operator.add, terms)
+    dy = reduce(add, terms)
     return y, jnp.where(y > 0, dy, 0) if relu else dy
 
 
 ad.primitive_jvps[conv_epilogue_p] = _conv_epilogue_jvp
 
 
-def _define_transposes(
-    primitive: Primitive, for_left: tuple[Primitive, bool], for_right: tuple[Primitive, bool]
-) -> None:
+def _define_transposes(primitive: Primitive, for_left: _Transpose, for_right: _Transpose) -> None:
     """Makes a primitive bilinear.
 
     Args:
@@ -173,10 +174,8 @@ def _define_transposes(
       for_right: The same for the right operand.
     """
 
-    def apply(
-        transpose: tuple[Primitive, bool], cotangent: Any, other: Any, missing: Any, geometry: Any
-    ) -> Any:
-        operands = (cotangent, other) if transpose[1] else (other, cotangent)
+    def apply(transpose: _Transpose, ct: Any, other: Any, missing: Any, geometry: Any) -> Any:
+        operands = (ct, other) if transpose[1] else (other, ct)
         return bind(transpose[0], *operands, geometry=geometry._replace(shape=missing.aval.shape))
 
     ad.defbilinear(

@@ -9,14 +9,8 @@ import math
 import jax.numpy as jnp
 from jax import Array, lax
 
-from flax_vision.ops.cpu import im2col, winograd
-from flax_vision.ops.cpu.xla_convolution import (
-    Geometry,
-    Shape,
-    conv_xla,
-    input_gradient_xla,
-    kernel_gradient_xla,
-)
+from flax_vision.ops.cpu import im2col, winograd, xla_convolution
+from flax_vision.ops.cpu.xla_convolution import Geometry, Shape
 from flax_vision.ops.padding import Pairs
 from flax_vision.runtime import cpu_features
 
@@ -59,7 +53,7 @@ def conv_jax(x: Array, kernel: Array, geometry: Geometry) -> Array:
     if _suits_products(kernel.shape, padded, shape):
         form = _im2col(kernel.shape, padded, stride)
         return im2col.conv_im2col(form, _pad(x, padding), kernel, shape, stride)
-    return conv_xla(x, kernel, geometry)
+    return xla_convolution.conv_xla(x, kernel, geometry)
 
 
 def input_gradient_jax(dy: Array, kernel: Array, geometry: Geometry) -> Array:
@@ -76,7 +70,7 @@ def input_gradient_jax(dy: Array, kernel: Array, geometry: Geometry) -> Array:
         form = _im2col(kernel.shape, padded, stride)
         gradient = im2col.input_gradient_im2col(form, dy, kernel, padded)
         return lax.dynamic_slice(gradient, (0, top, left, 0), shape)
-    return input_gradient_xla(dy, kernel, geometry)
+    return xla_convolution.input_gradient_xla(dy, kernel, geometry)
 
 
 def kernel_gradient_jax(x: Array, dy: Array, geometry: Geometry) -> Array:
@@ -85,12 +79,12 @@ def kernel_gradient_jax(x: Array, dy: Array, geometry: Geometry) -> Array:
     if shape[:2] == (1, 1):
         pixels = _pad(x, padding)[:, ::stride, ::stride]
         return im2col.multiply_columns(pixels, dy).reshape(shape)
-    if _suits_winograd(shape, dy.shape, geometry, _winograd_min_channels()):
+    if _winograd_is_fastest(shape, dy.shape, geometry):
         return winograd.kernel_gradient_winograd(x, dy, padding)
     if _suits_xla_gradient(shape, stride, dy.shape):
         # XLA would fuse its transpositions with all operations before them.
         x, dy = lax.optimization_barrier((x, dy))
-        return kernel_gradient_xla(x, dy, geometry)
+        return xla_convolution.kernel_gradient_xla(x, dy, geometry)
     form = _im2col(shape, _padded_shape(x.shape, padding), stride)
     return im2col.kernel_gradient_im2col(form, _pad(x, padding), dy, shape, stride)
 
@@ -112,7 +106,7 @@ def beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
 
 def input_gradient_beats_onednn(kernel: Shape, geometry: Geometry) -> bool:
     """Tells whether `input_gradient_jax` is faster than oneDNN: where Winograd's form is."""
-    return _suits_winograd(kernel, geometry.shape, geometry, _winograd_min_channels())
+    return _winograd_is_fastest(kernel, geometry.shape, geometry)
 
 
 def kernel_gradient_beats_onednn(dy: Shape, geometry: Geometry) -> bool:
@@ -123,15 +117,10 @@ def kernel_gradient_beats_onednn(dy: Shape, geometry: Geometry) -> bool:
     There oneDNN has a third to two thirds of the speed of its other convolutions.
     """
     kernel = geometry.shape
-    suits = _suits_winograd(kernel, dy, geometry, _winograd_min_channels())
-    if suits or _is_large_on_tiny_map(kernel, dy):
+    if _winograd_is_fastest(kernel, dy, geometry) or _is_large_on_tiny_map(kernel, dy):
         return True
     is_large = kernel[:2] != (1, 1) and math.prod(kernel[:3]) >= ONEDNN_SLOW_WINDOW
     return is_large and dy[0] >= XLA_GRADIENT_MIN_BATCH and not _has("avx512f")
-
-
-def _winograd_min_channels() -> int:
-    return WINOGRAD_MIN_CHANNELS_AVX512 if _has("avx512f") else WINOGRAD_MIN_CHANNELS
 
 
 def _is_large_on_tiny_map(kernel: Shape, maps: Shape) -> bool:
@@ -144,13 +133,17 @@ def _has(instructions: str) -> bool:
     return instructions in cpu_features.flags()
 
 
-def _suits_winograd(
-    kernel: Shape, maps: Shape, geometry: Geometry, min_channels: int = WINOGRAD_MIN_CHANNELS
-) -> bool:
+def _winograd_is_fastest(kernel: Shape, maps: Shape, geometry: Geometry) -> bool:
+    """Tells whether Winograd's form beats oneDNN, and all other forms of a kernel's gradient."""
+    min_channels = WINOGRAD_MIN_CHANNELS_AVX512 if _has("avx512f") else WINOGRAD_MIN_CHANNELS
+    return min(kernel[2:]) >= min_channels and _suits_winograd(kernel, maps, geometry)
+
+
+def _suits_winograd(kernel: Shape, maps: Shape, geometry: Geometry) -> bool:
     """Tells whether Winograd's transforms cost less than the products that they save."""
     images, rows, columns, _ = maps
     tiles = images * -(-rows // 2) * -(-columns // 2)
-    pays = min(kernel[2:]) >= min_channels and tiles >= WINOGRAD_MIN_TILES
+    pays = min(kernel[2:]) >= WINOGRAD_MIN_CHANNELS and tiles >= WINOGRAD_MIN_TILES
     # With more padding, the gradient for the images would be a part of a convolution.
     is_plain = geometry.stride == 1 and max(map(max, geometry.padding)) <= 2
     return kernel[:2] == (3, 3) and is_plain and pays

@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 
+from flax_vision.ops.cpu.primitives import define_linear, xla_primitive
 from flax_vision.ops.padding import output_size
 
 
@@ -61,9 +60,7 @@ def _gather(x: Array, index: Array, *, axis: int, size: int, stride: int) -> Arr
     return y
 
 
-def _scatter_add(
-    y: Array, index: Array, *, length: int, axis: int, size: int, stride: int
-) -> Array:
+def _scatter_add(y: Array, index: Array, length: int, axis: int, size: int, stride: int) -> Array:
     """Adds each `y` to the index of its window: the transpose of `_gather`."""
     shape = (*y.shape[:axis], length, *y.shape[axis + 1 :])
     before = (size - 1) // stride
@@ -90,17 +87,8 @@ def _gather_transpose(y: Array, x: Any, index: Array, **settings: Any) -> list[A
     return [_scatter_add(y, index, length=length, **settings), None]
 
 
-def _gather_batch(operands: Any, axes: Any, **settings: Any) -> tuple[Array, int]:
-    return jax.vmap(partial(_gather, **settings), in_axes=axes)(*operands), 0
-
-
-_gather_p = Primitive("flax_vision_window_gather")
-_gather_p.def_impl(jax.jit(_gather, static_argnames=("axis", "size", "stride")))
+_gather_p = xla_primitive("flax_vision_window_gather", _gather, ("axis", "size", "stride"))
 _gather_p.def_abstract_eval(
     lambda x, index, **settings: x.update(shape=index.shape, weak_type=False)
 )
-mlir.register_lowering(_gather_p, mlir.lower_fun(_gather, multiple_results=False))
-batching.primitive_batchers[_gather_p] = _gather_batch
-ad.deflinear2(_gather_p, _gather_transpose)
-# Linear in the first operand only.
-ad.defjvp(_gather_p, lambda t, x, index, **settings: _gather_p.bind(t, index, **settings), None)
+define_linear(_gather_p, _gather_transpose)

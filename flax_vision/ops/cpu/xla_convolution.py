@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
+from flax_vision.ops.convolution import cross_correlate
 from flax_vision.ops.padding import Pairs, output_size
 
 Shape = tuple[int, ...]
@@ -33,30 +34,18 @@ def geometry_of(images: Shape, kernel: Shape, stride: int, padding: Pairs) -> Ge
 
 
 def conv_xla(x: Array, kernel: Array, geometry: Geometry) -> Array:
-    """Computes the convolution of images [N, H, W, C] with kernels, as `ops.convolution` does.
-
-    The shape of the kernel, [height, width, C / groups, K], determines the number of groups.
-    """
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (geometry.stride, geometry.stride),
-        geometry.padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=x.shape[3] // kernel.shape[2],
-    )
+    """Computes the convolution of images [N, H, W, C] with kernels, as `ops.convolution` does."""
+    return cross_correlate(x, kernel, geometry.stride, geometry.padding)
 
 
 def input_gradient_xla(dy: Array, kernel: Array, geometry: Geometry) -> Array:
     """Computes the gradient for the images from the gradient `dy` of the result."""
-    forward = geometry._replace(shape=dy.shape)
-    return transpose(lambda x: conv_xla(x, kernel, forward), geometry.shape, dy)
+    return transpose(lambda x: conv_xla(x, kernel, geometry), geometry.shape, dy)
 
 
 def kernel_gradient_xla(x: Array, dy: Array, geometry: Geometry) -> Array:
     """Computes the gradient for the kernel from the gradient `dy` of the result."""
-    forward = geometry._replace(shape=dy.shape)
-    return transpose(lambda kernel: conv_xla(x, kernel, forward), geometry.shape, dy)
+    return transpose(lambda kernel: conv_xla(x, kernel, geometry), geometry.shape, dy)
 
 
 def transpose(linear: Callable[[Array], Array], shape: Shape, y: Array) -> Array:

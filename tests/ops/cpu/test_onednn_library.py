@@ -87,10 +87,10 @@ def test_a_missing_cache_directory_is_warned_of(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("compiler")
 def test_a_cache_directory_that_cannot_be_written_is_warned_of(monkeypatch):
-    def keep(built: Path, path: Path) -> None:
+    def install(built: Path, path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(onednn_library.native_build, "keep", keep)
+    monkeypatch.setattr(onednn_library.native_build, "install", install)
     with pytest.warns(UserWarning, match="cannot be written .No space left on device"):
         assert has_handlers(onednn_library._open())
 
