@@ -22,7 +22,7 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import model_options
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.partitioning import make_partitioner
-from flax_vision.weights import import_weights, saved_model
+from flax_vision.weights import pretrained, saved_model
 from flax_vision.weights.export import export
 from flax_vision.weights.pretrained import PretrainedWeights, Transforms
 
@@ -160,7 +160,7 @@ def test_import_commands(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     if source.startswith("torchvision:"):
         found = PretrainedWeights(state_dict, Transforms(), list("abc"))
-        monkeypatch.setattr(import_weights, "load_pretrained", lambda *what: found)
+        monkeypatch.setattr(pretrained, "load_pretrained", lambda *what: found)
     else:
         save_file(state_dict, source)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
