@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         print_note(f"hint: {predictions.hint}")
     _print(predictions, options.format)
     images, seconds = counted(len(predictions), "image"), predictions.seconds
-    share = predictions.network_seconds / seconds
+    share = predictions.model_seconds / seconds
     print_note(f"{images} in {seconds:.2f} s, {share:.0%} of it in the model")
     if options.picture and predictions:
         _draw(classifier, predictions, Path(options.picture))

@@ -52,14 +52,14 @@ class PredictionList(Sequence[Prediction]):
       predictions: Predictions for the readable files.
       unreadable: Reasons by path, for files without a prediction.
       seconds: Seconds of the call, with decoding and compilation.
-      network_seconds: Seconds in the model, with compilation.
+      model_seconds: Seconds in the model, with compilation.
       hint: Advice if the images look like negatives of the training images, else empty.
     """
 
     predictions: Sequence[Prediction]
     unreadable: Mapping[str, str]
     seconds: float
-    network_seconds: float
+    model_seconds: float
     hint: str = ""
 
     def __getitem__(self, index: Any) -> Any:
@@ -136,7 +136,7 @@ class Classifier:
         if top < 1:
             raise UserError(f"top is {top}; give at least 1, the number of classes to name.")
         paths, _, unreadable = find_images(photographs)
-        started, network_seconds = time.monotonic(), 0.0
+        started, model_seconds = time.monotonic(), 0.0
         images = self._dataset(paths, threads)
         predictions: list[Prediction] = []
         levels = [np.empty(0)]
@@ -145,7 +145,7 @@ class Classifier:
             on_progress(f"looking with {self.metadata.name}", len(predictions), len(paths))
             before = time.monotonic()
             posteriors = np.asarray(self.posteriors(batch.images))[batch.mask]
-            network_seconds += time.monotonic() - before
+            model_seconds += time.monotonic() - before
             if not np.isfinite(posteriors).all():
                 raise UserError(
                     f"the outputs of this {self.metadata.name} are not finite, because its weights "
@@ -157,7 +157,7 @@ class Classifier:
         seconds = time.monotonic() - started
         hint = background_hint(np.concatenate(levels), self.metadata.background)
         unreadable = {**unreadable, **images.unreadable}
-        return PredictionList(predictions, unreadable, seconds, network_seconds, hint)
+        return PredictionList(predictions, unreadable, seconds, model_seconds, hint)
 
     def _prediction(self, path: Path, probabilities: np.ndarray, top: int) -> Prediction:
         names = self.metadata.class_names

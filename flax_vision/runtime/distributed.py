@@ -21,7 +21,7 @@ from jax._src.distributed import global_state
 from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.runtime.environment import check_platforms
-from flax_vision.runtime.terminal import print_error
+from flax_vision.runtime.terminal import print_error, print_warning
 
 TIMEOUT_SECONDS = 300.0
 """Time limit for the processes to connect; a cluster may start them one after the other."""
@@ -74,6 +74,8 @@ def initialize(
     if len(missing) == len(given):
         if _is_in_cluster():
             _detect(timeout, on_loss)
+        else:
+            _warn_without_srun()
         return
     if coordinator is None or process_count is None or process_id is None:
         raise UserError(
@@ -153,6 +155,16 @@ def _is_in_cluster() -> bool:
     if _task_counts() or "JOB_COMPLETION_INDEX" in os.environ:  # an indexed job of Kubernetes
         return True
     return importlib.util.find_spec("libtpu") is not None
+
+
+def _warn_without_srun() -> None:
+    """Warns in the shell of salloc or a script of sbatch, where a program starts only once."""
+    tasks = os.environ.get("SLURM_NTASKS", "1")
+    if tasks != "1" and "SLURM_STEP_ID" not in os.environ:
+        print_warning(
+            f"SLURM_NTASKS is {tasks}, and this process is alone, because srun did not start it; "
+            "srun starts one process for each task"
+        )
 
 
 def _task_counts() -> list[str]:

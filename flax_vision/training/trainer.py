@@ -47,7 +47,9 @@ class Trainer:
         self._partitioner = self._functions.partitioner
         self._history: History = []
         self._state: TrainState
-        self._step, self._poll = 0, poll.Poll()
+        self._step = 0
+        # Two, because a step of training may take many times as long as one of evaluation.
+        self._train_poll, self._eval_poll = poll.Poll(), poll.Poll()
         self.directory.check_exists()
         max_to_keep = self._config.checkpoint.max_to_keep
         self._checkpoints = Checkpoints(self.directory.checkpoints, max_to_keep, self._best_step)
@@ -156,8 +158,8 @@ class Trainer:
         """
         meter = throughput.ThroughputMeter()
         for batch in meter.timed(self._train_batches(epoch), self._is_device_idle):
-            if is_poll := self._poll.is_due():
-                self._stop_if_asked()
+            if is_poll := self._train_poll.is_due():
+                self._stop_if_asked(self._train_poll)
             self._train_step(batch)
             if is_poll:
                 shows, saves = multihost.all_max(self.display.is_due, self._is_save_due)
@@ -259,11 +261,11 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _stop_if_due(self) -> None:
-        if self._poll.is_due():
-            self._stop_if_asked()
+        if self._eval_poll.is_due():
+            self._stop_if_asked(self._eval_poll)
 
-    def _stop_if_asked(self) -> None:
-        number = self._poll.decide(self.interruption.signal or 0)
+    def _stop_if_asked(self, decisions: poll.Poll) -> None:
+        number = decisions.decide(self.interruption.signal or 0)
         if not number:
             return
         self._save()

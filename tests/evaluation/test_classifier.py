@@ -58,7 +58,7 @@ def test_most_probable_classes(expected, classifier, tmp_path):
         assert prediction.truth is None
     assert len({tuple(prediction.classes) for prediction in predictions}) > 1
     assert predictions[1:3][0] is predictions[1]
-    assert 0 < predictions.network_seconds < predictions.seconds
+    assert 0 < predictions.model_seconds < predictions.seconds
 
 
 def test_top_beyond_the_classes_is_all_of_them(classifier, tmp_path):

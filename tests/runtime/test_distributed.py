@@ -18,7 +18,7 @@ SLURM_STEP = {
     "SLURM_NTASKS": "2",
     "SLURM_STEP_NUM_TASKS": "2",
 }
-VARIABLES = (*SLURM_STEP, *distributed._TASK_COUNTS, "JOB_COMPLETION_INDEX")
+VARIABLES = (*SLURM_STEP, *distributed._TASK_COUNTS, "SLURM_STEP_ID", "JOB_COMPLETION_INDEX")
 
 
 @pytest.fixture
@@ -97,6 +97,23 @@ def test_clusters(variables, expected, environment):
     for name, value in variables.items():
         environment.setenv(name, value)
     assert distributed._is_in_cluster() == expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"SLURM_NTASKS": "4"}, "warning: SLURM_NTASKS is 4, and this process is alone"),
+        ({"SLURM_NTASKS": "1"}, ""),
+        ({"SLURM_NTASKS": "4", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "1"}, ""),
+    ],
+)
+def test_process_beside_the_tasks_of_slurm_warns(variables, expected, environment, capsys):
+    for name, value in variables.items():
+        environment.setenv(name, value)
+    initialize()
+    errors = capsys.readouterr().err
+    assert errors.startswith(expected)
+    assert bool(errors) == bool(expected)
 
 
 @pytest.mark.parametrize("name", ["SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"])

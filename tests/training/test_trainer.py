@@ -1,5 +1,6 @@
 """The steps of a run: placement of their batches, and their collectives."""
 
+import itertools
 import types
 
 import jax
@@ -99,6 +100,22 @@ def test_stop_between_decisions_is_noticed_at_the_next(config, tmp_path, two_pro
     with pytest.raises(Interrupted, match="stopped by SIGTERM after step 6 of 12"):
         train(config, tmp_path, send_signal, interruption)
     assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_fast_evaluation_does_not_delay_decisions_of_slow_training(
+    config, tmp_path, two_processes, monkeypatch
+):
+    config.update_from_flattened_dict({"epochs": 2, "batch_size": 64})
+    clock, counts = types.SimpleNamespace(seconds=0.0), []
+    monkeypatch.setattr(poll, "time", types.SimpleNamespace(monotonic=lambda: clock.seconds))
+
+    def slow_step():
+        clock.seconds += 1
+        counts.append(len(two_processes))
+
+    train(config, tmp_path, slow_step)
+    # Each step decides, and so does the one after an evaluation, which takes no time here.
+    assert all(before < after for before, after in itertools.pairwise(counts[2:]))
 
 
 def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_path):
