@@ -58,7 +58,7 @@ def test_most_probable_classes(expected, classifier, tmp_path):
         assert prediction.truth is None
     assert len({tuple(prediction.classes) for prediction in predictions}) > 1
     assert predictions[1:3][0] is predictions[1]
-    assert 0 < predictions.network_seconds < predictions.seconds
+    assert 0 < predictions.model_seconds < predictions.seconds
 
 
 def test_top_beyond_the_classes_is_all_of_them(classifier, tmp_path):
@@ -154,7 +154,7 @@ def test_progress(classifier, tmp_path):
     write_images(tmp_path, 3)
     calls = []
     classifier.predict([tmp_path], batch_size=2, on_progress=lambda *call: calls.append(call))
-    assert calls == [("looking with lenet5_modern", done, 3) for done in (0, 2)]
+    assert calls == [("predicting with lenet5_modern", done, 3) for done in (0, 2)]
 
 
 def test_top_of_0(classifier):

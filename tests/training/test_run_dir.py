@@ -174,7 +174,7 @@ def test_damaged_identities_of_images(content, digits, tmp_path):
     with open_run(tmp_path, CONFIG) as run:
         (tmp_path / "checkpoints/10").mkdir(parents=True)
         (tmp_path / "dataset.json").write_text(content)
-        message = "dataset.json is damaged .*delete it to go on without comparing the images.$"
+        message = "dataset.json is damaged .*delete it to continue without comparing the images.$"
         with pytest.raises(UserError, match=message):
             run.check_dataset(Splits(digits, digits, digits))
 
