@@ -57,7 +57,7 @@ def run(metadata, variables, tmp_path_factory):
 
 @pytest.fixture
 def load_calls(noise, monkeypatch) -> list[tuple[str, str, float]]:
-    """Replaces every data set with the random images, and records the requests."""
+    """Replaces every dataset with the random images, and records the requests."""
     calls = []
 
     def read_split(source, split, on_progress):
@@ -73,7 +73,7 @@ def load_calls(noise, monkeypatch) -> list[tuple[str, str, float]]:
 
 @pytest.fixture
 def replace_dataset(load_calls, noise, monkeypatch):
-    """Function that replaces every data set with changed random images."""
+    """Function that replaces every dataset with changed random images."""
 
     def replace(**changes):
         other = dataclasses.replace(noise, **changes)

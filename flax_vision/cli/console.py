@@ -25,7 +25,7 @@ FORMATS = ("table", "markdown", "json")
 def print_table(rows: Sequence[Mapping[str, Any]], form: str, totals: int = 0) -> None:
     """Prints rows with the same keys, which become the headings.
 
-    Numbers are right-aligned, with separators; fractions have two places. Tuples of numbers look
+    Numbers are right-aligned, with separators; fractions have two decimals. Tuples of numbers look
     like 28x28x6, and lists have one line for each entry. Control characters are escaped. JSON has
     the exact values.
 

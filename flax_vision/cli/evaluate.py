@@ -54,7 +54,7 @@ _SETTINGS = (
 """Options that are arguments of `evaluate` too."""
 
 _JSON_KEYS = (
-    *("model", "data", "split", "protocol", "scales", "views", "views_computed", "images"),
+    *("model", "data", "split", "protocol", "scales", "crops", "crops_computed", "images"),
     *("top1", "top5", "cross_entropy", "seconds", "images_per_second", "compile_seconds"),
     "warnings",
 )
@@ -127,15 +127,15 @@ def _print_tables(result: "Evaluation", form: str, matrix: "np.ndarray | None") 
 def _rows(result: "Evaluation") -> dict[str, str]:
     """Returns the rows of the table by their headings."""
     wrong = int((result.labels != result.predicted).sum())
-    views = f"{result.views}"
-    if result.views_computed < result.views:
-        views += f", {result.views_computed} of them different"
+    crops = f"{result.crops}"
+    if result.crops_computed < result.crops:
+        crops += f", {result.crops_computed} of them different"
     rows = {
-        "data set": result.data,
+        "dataset": result.data,
         "split": result.split,
         "protocol": result.protocol,
         "scales": ", ".join(map(str, result.scales)),
-        "views per image": views,
+        "crops per image": crops,
         "images": f"{result.images:,}",
         "top-1": f"{result.top1:.2%}  ({wrong:,} of {counted(result.images, 'image')} wrong)",
         "top-5": "" if result.top5 is None else f"{result.top5:.2%}",

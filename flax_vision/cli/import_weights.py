@@ -1,4 +1,4 @@
-"""Imports weights of torchvision's form of a model.
+"""Imports the weights of a torchvision model.
 
 Writes an export directory with torchvision's preprocessing and the class names. `flax-vision
 evaluate` and `predict`, fine-tuning (--config.init_from=DIR) and fv.load read it. Prints the source

@@ -27,7 +27,7 @@ _COMMANDS = (models, summary, bench, profile, evaluate, import_weights, predict,
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status.
 
-    The status is 0, or 1 for a command that did only a part of its work, or 2 for a mistake of the
+    The status is 0, or 1 for a command that did only some of its work, or 2 for a mistake of the
     user.
     """
     try:

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_picture(path: Path, overwrite: bool, count: int) -> None:
     """Raises a UserError if the picture could not be written after the predictions."""
-    from flax_vision.analysis.report.figures.predictions import MAX_PHOTOGRAPHS
+    from flax_vision.analysis.report.figures.predictions import MAX_IMAGES
 
     has_extension = path.suffix.lower() in (".png", ".pdf", ".svg")
     problems = {
@@ -97,9 +97,7 @@ def _check_picture(path: Path, overwrite: bool, count: int) -> None:
         "exists; give --overwrite, or another name": path.exists() and not overwrite,
         "has no valid extension; give a .png, .pdf or .svg file": not has_extension,
         "is in a folder that does not exist; create it": not path.absolute().parent.is_dir(),
-        f"shows at most {MAX_PHOTOGRAPHS} images; give fewer, or leave it out": (
-            count > MAX_PHOTOGRAPHS
-        ),
+        f"shows at most {MAX_IMAGES} images; give fewer, or leave it out": (count > MAX_IMAGES),
     }
     for problem, is_present in problems.items():
         if is_present:

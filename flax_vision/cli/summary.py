@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prints the layers, and the traffic of a mesh."""
+    """Prints the layers, and the communication of a mesh."""
     if options.mesh:
         environment.emulate_devices(math.prod(options.mesh.values()))
     environment.check_platforms()

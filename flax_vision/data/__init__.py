@@ -1,1 +1,1 @@
-"""Data sets, batches, preprocessing and augmentation."""
+"""Datasets, batches, preprocessing and augmentation."""

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from flax_vision.data.dataset import Dataset, ProgressFn
 
 _SAMPLE = 500
-"""Number of measured images; decoding as many photographs takes a second."""
+"""Number of measured images; decoding as many image files takes a second."""
 
 _CHUNK = 100
 """Images in one batch."""
@@ -87,7 +87,7 @@ def measure_background(dataset: Dataset, on_progress: ProgressFn) -> Background 
 def background_hint(levels: np.ndarray, background: Background | None) -> str:
     """Returns a hint if most images are on another background than in training, else nothing.
 
-    Sets of photographs never get it for their own images: their edges have all levels, so the
+    Sets of natural images never get it for their own images: their edges have all levels, so the
     standard deviation is large.
 
     Args:

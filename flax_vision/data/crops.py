@@ -1,4 +1,4 @@
-"""Crops of photographs for training and evaluation, as the papers define them."""
+"""Crops of images for training and evaluation, as the papers define them."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _MAX_TRIES = 10
 _ASPECT_BUCKETS = (1.0, 1.12, 1.24, 1.32, 1.49, 1.76, 2.0, 2.5)
 """Aspect ratios of evaluation crops, slightly below frequent ones (4:3, 3:2, 500x334, 16:9).
 
-Photographs of those ratios thus lose only a few pixels.
+Images of those ratios thus lose only a few pixels.
 """
 
 Size = tuple[int, int]
@@ -25,11 +25,11 @@ INTERPOLATIONS = ("bilinear", "box", "nearest", "bicubic")
 
 
 class CropBox(NamedTuple):
-    """A rectangle in a photograph, in pixels; the edges may be fractional.
+    """A rectangle in an image, in pixels; the edges may be fractional.
 
     Attributes:
       interpolation: Filter for scaling, one of `INTERPOLATIONS`.
-      resize_to: Width and height of the whole photograph, which is first scaled at full
+      resize_to: Width and height of the whole image, which is first scaled at full
         resolution; the rectangle then lies in the scaled image, at whole pixels. None to scale
         the crop alone.
     """
@@ -53,7 +53,7 @@ class CropBox(NamedTuple):
 
 
 class EvalCrops(Protocol):
-    """Fixed crops of a photograph of any size.
+    """Fixed crops of an image of any size.
 
     Attributes:
       image_shape: Height, width and channels, preceded by the number of crops if several.
@@ -63,13 +63,13 @@ class EvalCrops(Protocol):
     def image_shape(self) -> tuple[int, ...]: ...
 
     def crop_boxes(self, width: int, height: int) -> Sequence[CropBox]:
-        """Returns the crops of a photograph of `width` by `height` pixels."""
+        """Returns the crops of an image of `width` by `height` pixels."""
         ...
 
 
 @dataclass(frozen=True)
 class CenterCrop:
-    """The center of a photograph after its shorter side is scaled.
+    """The center of an image after its shorter side is scaled.
 
     Attributes:
       height: Height of the crop in pixels.
@@ -91,7 +91,7 @@ class CenterCrop:
         return self.height, self.width, self.channels
 
     def crop_boxes(self, width: int, height: int) -> list[CropBox]:
-        """Returns the only crop of a photograph of `width` by `height` pixels."""
+        """Returns the only crop of an image of `width` by `height` pixels."""
         if self.as_torchvision:
             # Rounds as torchvision's `Resize` and `CenterCrop` do.
             columns, rows = (self.resize * side // min(width, height) for side in (width, height))
@@ -104,14 +104,14 @@ class CenterCrop:
 
 
 def aspect_bucket_crop(width: int, height: int, resize: int, channels: int) -> CenterCrop:
-    """Returns a center crop of nearly the whole photograph, in one of 15 shapes.
+    """Returns a center crop of nearly the whole image, in one of 15 shapes.
 
     Few shapes need few compiled steps. The longer side is cut equally at both ends to the next of
     `_ASPECT_BUCKETS`; a panorama is cut to 5:2.
 
     Args:
-      width: Width of the photograph.
-      height: Height of the photograph.
+      width: Width of the image.
+      height: Height of the image.
       resize: Length of the shorter side after scaling.
       channels: 3, or 1 for gray images.
     """
@@ -123,7 +123,7 @@ def aspect_bucket_crop(width: int, height: int, resize: int, channels: int) -> C
 
 @dataclass(frozen=True)
 class CropPolicy:
-    """Crops of one size from photographs of any size; small photographs are enlarged.
+    """Crops of one size from images of any size; small images are enlarged.
 
     Attributes:
       size: Height and width of the crop.
@@ -131,7 +131,7 @@ class CropPolicy:
       resize_range: Least and greatest length of the shorter side in training. The length is
         uniform, and the crop lies anywhere (AlexNet, section 2: 256; VGG, section 3.1: 256, 384,
         or 256 to 512; ResNet, section 3.4: 256 to 480).
-      scale: Least and greatest share of the photograph's area in a training crop, uniform
+      scale: Least and greatest share of the image's area in a training crop, uniform
         (GoogLeNet, section 6: 0.08 to 1). It replaces `resize_range`; empty to use that.
       ratio: Least and greatest width of such a crop in multiples of its height (GoogLeNet: 3/4 to
         4/3). Its logarithm is uniform, so wide and high crops are equally frequent; the paper
@@ -140,7 +140,7 @@ class CropPolicy:
         section 6).
       channels: 3, or 1 for gray images.
       center_square: Whether training takes crops of the center square only (AlexNet, section 2).
-      as_torchvision: Whether evaluation scales the whole photograph at full resolution before the
+      as_torchvision: Whether evaluation scales the whole image at full resolution before the
         crop, and rounds the longer side and the margins as torchvision does. Otherwise only the
         crop is scaled, and a JPEG is decoded at a sufficient resolution, which is faster.
     """
@@ -167,7 +167,7 @@ class CropPolicy:
         return CenterCrop(size, size, resize, self.channels, self.as_torchvision)
 
     def random_crop(self, width: int, height: int, random: np.random.Generator) -> CropBox:
-        """Draws a training crop of a photograph of `width` by `height` pixels."""
+        """Draws a training crop of an image of `width` by `height` pixels."""
         draw = self._random_resized_crop if self.scale else self._random_crop_of_resized
         crop_box = draw(width, height, random)
         if self.interpolation == "random":
@@ -185,9 +185,9 @@ class CropPolicy:
         return crop_box_in_original((width, height), resized, (left, top), (self.size, self.size))
 
     def _random_resized_crop(self, width: int, height: int, random: np.random.Generator) -> CropBox:
-        """Draws a crop of random area and aspect ratio, anywhere in the photograph.
+        """Draws a crop of random area and aspect ratio, anywhere in the image.
 
-        After ten tries outside the photograph, as in a panorama, it is the largest center crop of
+        After ten tries outside the image, as in a panorama, it is the largest center crop of
         a permitted aspect ratio.
         """
         least, greatest = self.ratio
@@ -234,13 +234,13 @@ def resized_size(size: Size, shorter_side: int) -> Size:
 
 
 def crop_box_in_original(original: Size, resized: Size, offset: Size, size: Size) -> CropBox:
-    """Maps a crop of a resized photograph to the original photograph.
+    """Maps a crop of a resized image to the original image.
 
     Args:
       original: Width and height of the original.
       resized: Width and height after scaling.
-      offset: Left and top of the crop in the resized photograph.
-      size: Width and height of the crop in the resized photograph.
+      offset: Left and top of the crop in the resized image.
+      size: Width and height of the crop in the resized image.
     """
     across, down = original[0] / resized[0], original[1] / resized[1]
     left, top = offset

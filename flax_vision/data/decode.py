@@ -151,15 +151,15 @@ def _check_range(image: ImageFile.ImageFile) -> None:
         raise DecodingError(reason)
 
 
-def _check_pixels(size: Size, max_pixels: int, subject: str = "it has") -> None:
+def _check_pixels(size: Size, max_pixels: int, prefix: str = "it has") -> None:
     # Above its bound Pillow only warns; above twice the bound it raises an error. A filter that
     # turns the warning into an error would apply to the whole process.
     if size[0] * size[1] > max_pixels:
-        raise TooManyPixelsError(_too_many(max_pixels, subject))
+        raise TooManyPixelsError(_too_many(max_pixels, prefix))
 
 
-def _too_many(max_pixels: int, subject: str = "it has") -> str:
-    return f"{subject} more than {max_pixels:,} pixels, as a decompression bomb would"
+def _too_many(max_pixels: int, prefix: str = "it has") -> str:
+    return f"{prefix} more than {max_pixels:,} pixels, as a decompression bomb would"
 
 
 def _decoding_error(error: Exception, max_pixels: int) -> DecodingError:

@@ -17,7 +17,7 @@ class DataFlags:
     """Flags of one command, each with the text before its value; train.py's by default.
 
     Attributes:
-      name: Name of the data set.
+      name: Name of the dataset.
       tfds_dir: Directory of prepared TFDS sets.
       image_dir: Folder of images.
       on_error: Treatment of unreadable images.
@@ -33,7 +33,7 @@ class DataFlags:
     one_size: str = (
         "config.crop.size is 0; give the height and width of a crop, such as "
         "--config.crop.size=224, and --config.data.resize=0 --config.data.crop=0; or a recipe for "
-        "photographs, such as configs/resnet50.py:imagenet."
+        "image files, such as configs/resnet50.py:imagenet."
     )
 
 

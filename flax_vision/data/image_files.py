@@ -108,7 +108,7 @@ class ImageFileDataset(Dataset):
         """Yields the crops of each group of indices; threads decode the next groups meanwhile.
 
         The crop of an image depends only on the seed, the epoch and its index. Unreadable images
-        are replaced by another image of the group, so batch normalization sees only photographs.
+        are replaced by another image of the group, so batch normalization sees only real images.
 
         Args:
           index_groups: int [N] each; the last may be shorter.

@@ -1,4 +1,4 @@
-"""Data sets by name, divided into training, validation and test splits."""
+"""Datasets by name, divided into training, validation and test splits."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _MAX_NAMED = 3
 
 @dataclass(frozen=True)
 class Source:
-    """Origin of a data set, as in `config.data`.
+    """Origin of a dataset, as in `config.data`.
 
     Attributes:
       name: `"mnist_5k"`, `"folder"`, or the TFDS name of a set.
@@ -53,7 +53,7 @@ class Source:
 
 
 class Splits(NamedTuple):
-    """The splits of a data set.
+    """The splits of a dataset.
 
     Attributes:
       train: Images for training.
@@ -81,10 +81,10 @@ def unreadable_warning(datasets: Iterable[Dataset]) -> str:
 
 
 def read_splits(source: Source, on_progress: ProgressFn) -> Splits:
-    """Reads a data set: small images into memory, and the list of larger images.
+    """Reads a dataset: small images into memory, and the list of larger images.
 
     Args:
-      source: Origin of the data set.
+      source: Origin of the dataset.
       on_progress: Function that gets a text, the images read and the total.
 
     Raises:
@@ -94,10 +94,10 @@ def read_splits(source: Source, on_progress: ProgressFn) -> Splits:
 
 
 def read_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
-    """Reads one of `SPLITS`; of the others it reads only the parts that determine its images.
+    """Reads one of `SPLITS`, and the training set if the split is taken out of it.
 
     Args:
-      source: Origin of the data set.
+      source: Origin of the dataset.
       split: Name of the split.
       on_progress: Function that gets a text, the images read and the total.
 

@@ -15,7 +15,7 @@ _CHUNK = 128
 """Images in one batch."""
 
 _SAMPLE = 10_000
-"""Number of sampled photographs; images in memory are all used."""
+"""Number of sampled image files; images in memory are all used."""
 
 
 def mean_image(
@@ -24,7 +24,7 @@ def mean_image(
     """Computes the mean of the images before normalization, float32 [H, W, C].
 
     Args:
-      dataset: Training set; photographs are randomly cropped, as in training.
+      dataset: Training set; image files are randomly cropped, as in training.
       preprocessing: Source of the size and the number of channels.
       on_progress: Function that gets a text, the images so far and their number.
     """
@@ -49,7 +49,7 @@ def pca_components(
     uses the standard deviation.
 
     Args:
-      dataset: Training set; photographs are randomly cropped, as in training.
+      dataset: Training set; image files are randomly cropped, as in training.
       preprocessing: Source of the size and the number of channels.
       scaled_by: Factor of each component.
       on_progress: Function that gets a text, the images so far and their number.
@@ -71,7 +71,7 @@ def pca_components(
 def _pixels(
     dataset: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
 ) -> Iterator[np.ndarray]:
-    """Yields all images in memory, or a fixed sample of photographs."""
+    """Yields all images in memory, or a fixed sample of image files."""
     indices = np.arange(len(dataset))
     if not dataset.in_memory:
         indices = np.random.RandomState(0).permutation(indices)[:_SAMPLE]

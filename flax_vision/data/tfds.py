@@ -1,4 +1,4 @@
-"""Data sets prepared by TensorFlow Datasets (TFDS), read without TensorFlow."""
+"""Datasets prepared by TensorFlow Datasets (TFDS), read without TensorFlow."""
 
 import contextlib
 import difflib
@@ -104,9 +104,9 @@ class _Request:
             nearest = difflib.get_close_matches(self.name, ["mnist_5k", "folder", *known], n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
             problem = (
-                f"data set {self.name!r} cannot be opened ({_first_line(error)}); choose another."
+                f"dataset {self.name!r} cannot be opened ({_first_line(error)}); choose another."
                 if self.name in known
-                else f"unknown data set {self.name!r}{hint} Valid: mnist_5k, folder (of your own "
+                else f"unknown dataset {self.name!r}{hint} Valid: mnist_5k, folder (of your own "
                 "images), or any image classification set that `tfds.list_builders()` names, such "
                 "as mnist, fashion_mnist or cifar10."
             )
@@ -120,12 +120,12 @@ class _Request:
         is_labeled = isinstance(label, tfds.features.ClassLabel)
         if not is_labeled or not isinstance(image, tfds.features.Image):
             raise UserError(
-                f"data set {self.name!r} has no `image` with a class as `label` (its features: "
+                f"dataset {self.name!r} has no `image` with a class as `label` (its features: "
                 f"{', '.join(features) or 'none'}); choose an image classification set."
             )
         if None in image.shape and decode_config is None:
             raise UserError(
-                f"data set {self.name!r} has images of several sizes, and {self.flags.one_size}"
+                f"dataset {self.name!r} has images of several sizes, and {self.flags.one_size}"
             )
 
     def test_split(self, builder: Any) -> str:
@@ -136,7 +136,7 @@ class _Request:
         missing = {"train", test} - set(splits)
         if missing:
             raise UserError(
-                f"data set {self.name!r} has no split {missing.pop()!r}, only "
+                f"dataset {self.name!r} has no split {missing.pop()!r}, only "
                 f"{', '.join(sorted(splits)) or 'none'}; choose another set."
             )
         return test
@@ -163,7 +163,7 @@ class _Request:
             instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
             manual = f" Before that, put its files into {manual_dir}; TFDS says: {instructions!r}."
         return UserError(
-            f"data set {self.name!r} {problem} (looked in {directory}). TFDS needs TensorFlow to "
+            f"dataset {self.name!r} {problem} (looked in {directory}). TFDS needs TensorFlow to "
             "prepare it, once, in a separate environment: `pip install tensorflow "
             f"tensorflow-datasets`, then `{command}`.{manual} "
             f"For sets elsewhere give {self.flags.tfds_dir}DIR. {self._embedded}"

@@ -111,7 +111,7 @@ class Classifier:
 
     def predict(
         self,
-        photographs: str | Path | Sequence[str | Path],
+        images: str | Path | Sequence[str | Path],
         top: int = 5,
         *,
         batch_size: int | None = None,
@@ -124,7 +124,7 @@ class Classifier:
         upright by their EXIF orientation. Threads decode them while the model computes.
 
         Args:
-          photographs: Image files, and folders searched at any depth; or one of them.
+          images: Image files, and folders searched at any depth; or one of them.
           top: Number of most probable classes to name.
           batch_size: Number of images in a step; None for up to 32.
           threads: Number of decoding threads; 0 for one per core.
@@ -135,14 +135,14 @@ class Classifier:
         """
         if top < 1:
             raise UserError(f"top is {top}; give at least 1, the number of classes to name.")
-        paths, _, unreadable = find_images(photographs)
+        paths, _, unreadable = find_images(images)
         started, model_seconds = time.monotonic(), 0.0
-        images = self._dataset(paths, threads)
+        dataset = self._dataset(paths, threads)
         predictions: list[Prediction] = []
         levels = [np.empty(0)]
-        size = next((x for x in _BATCH_SIZES if x >= len(images)), _BATCH_SIZES[-1])
-        for batch in evaluation_batches(images, batch_size or size):
-            on_progress(f"looking with {self.metadata.name}", len(predictions), len(paths))
+        size = next((x for x in _BATCH_SIZES if x >= len(dataset)), _BATCH_SIZES[-1])
+        for batch in evaluation_batches(dataset, batch_size or size):
+            on_progress(f"predicting with {self.metadata.name}", len(predictions), len(paths))
             before = time.monotonic()
             posteriors = np.asarray(self.posteriors(batch.images))[batch.mask]
             model_seconds += time.monotonic() - before
@@ -156,7 +156,7 @@ class Classifier:
                 predictions.append(self._prediction(paths[index], row, top))
         seconds = time.monotonic() - started
         hint = background_hint(np.concatenate(levels), self.metadata.background)
-        unreadable = {**unreadable, **images.unreadable}
+        unreadable = {**unreadable, **dataset.unreadable}
         return PredictionList(predictions, unreadable, seconds, model_seconds, hint)
 
     def _prediction(self, path: Path, probabilities: np.ndarray, top: int) -> Prediction:
@@ -166,9 +166,9 @@ class Classifier:
         return Prediction(path, classes, probabilities[order], folder_class(path, names))
 
     def seen(self, path: Path) -> np.ndarray:
-        """Returns the crop of an image file that the model gets, uint8 [H, W, C]."""
-        (views,) = self._dataset([path], 1).batches([np.arange(1)], None)
-        return np.asarray(views[0][0])
+        """Returns the input of the model for an image file: its crop, uint8 [H, W, C]."""
+        (crops,) = self._dataset([path], 1).batches([np.arange(1)], None)
+        return np.asarray(crops[0][0])
 
     def _dataset(self, paths: Sequence[Path], threads: int) -> ImageFileDataset:
         """Returns image files as a set without known labels."""

@@ -29,8 +29,8 @@ class Evaluation:
 
     Attributes:
       model: Name of the model.
-      data: Name of the data set, or path of the image folder.
-      split: Split of the data set.
+      data: Name of the dataset, or path of the image folder.
+      split: Split of the dataset.
       protocol: Test protocol.
       scales: Shorter sides of the resized images; empty under `"center"`.
       top1: Share of the images whose class had the largest output, 0 to 1.
@@ -38,8 +38,8 @@ class Evaluation:
         classes or fewer.
       cross_entropy: Mean of -log of the true class's probability, for any training loss.
       images: Number of readable images.
-      views: Number of crops of each image, identical ones included.
-      views_computed: Largest number of different crops of an image.
+      crops: Number of crops of each image, identical ones included.
+      crops_computed: Largest number of different crops of an image.
       seconds: Seconds of the test, with reading the images but without compilation.
       compile_seconds: Seconds of compilation.
       class_names: Names of the classes.
@@ -57,8 +57,8 @@ class Evaluation:
     top5: float | None
     cross_entropy: float
     images: int
-    views: int
-    views_computed: int
+    crops: int
+    crops_computed: int
     seconds: float
     compile_seconds: float
     class_names: Sequence[str]
@@ -148,8 +148,8 @@ def _facts(
         "model": evaluator.metadata.name,
         "class_names": evaluator.metadata.class_names,
         "scales": evaluator.scales,
-        "views": evaluator.crops.total() or 1,
-        "views_computed": max(group.crops_computed for group in groups),
+        "crops": evaluator.crops.total() or 1,
+        "crops_computed": max(group.crops_computed for group in groups),
         "top1": averages["top1"],
         "top5": averages["top5"] if has_top5(len(images.class_names)) else None,
         "cross_entropy": averages["loss"],
@@ -181,5 +181,5 @@ def _flip_warning(path: Path, evaluator: ProtocolEvaluator) -> str:
         return ""
     return (
         "this model was trained without mirror images (augmentation.flip is False), and half of "
-        "the views are mirrored; --no-flip leaves them out"
+        "the crops are mirrored; --no-flip leaves them out"
     )

@@ -60,7 +60,7 @@ class HostCrops:
         return boxes + boxes[:1] * (self.num_crops - len(boxes))
 
     def counts(self, width: int, height: int) -> list[int]:
-        """Returns the count of each box in `crop_boxes`: 0 for the padding."""
+        """Returns the count of each box of `crop_boxes`: 0 for the padding."""
         counts = list(self._crops(width, height).values())
         return counts + [0] * (self.num_crops - len(counts))
 

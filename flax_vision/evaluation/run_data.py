@@ -1,4 +1,4 @@
-"""The images of an evaluation: a run's own data set, or another one."""
+"""The images of an evaluation: a run's own dataset, or another one."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,8 +37,8 @@ class DataOptions(TypedDict, total=False):
     """Options of the images of an evaluation; a missing one, or None, is as in the run.
 
     Attributes:
-      data: Name of a data set with the same classes.
-      tfds_dir: Directory of TFDS's data sets. The run's own directory serves only its set.
+      data: Name of a dataset with the same classes.
+      tfds_dir: Directory of TFDS's datasets. The run's own directory serves only its set.
       image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
         folder `train`.
       on_error: Whether an unreadable image is an error, or is skipped with a warning.
@@ -101,7 +101,7 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
     name = given.get("data") or ("folder" if image_dir is not None else config.get("name"))
     if name is None:
         raise UserError(
-            f"{str(path)!r} has no config.json with the name of its data set; give --data NAME, "
+            f"{str(path)!r} has no config.json with the name of its dataset; give --data NAME, "
             "such as --data mnist_5k, or --image-dir DIR with a folder of images for each class."
         )
     if image_dir is not None and name != "folder":
@@ -214,7 +214,7 @@ def data_warning(path: Path, source: Source, split: str, images: Dataset) -> str
     if source.name != config.get("name"):
         return ""
     if source.test_fraction == config.get("test_fraction", 0.0):
-        hint = "delete it to go on without comparing the images"
+        hint = "delete it to continue without comparing the images"
         recorded = read_dataset(_run_directory(path), hint)
         if recorded is None:
             return ""
@@ -239,7 +239,7 @@ def _check_compatible(metadata: ModelMetadata, images: Dataset, name: str) -> No
     Args:
       metadata: Description of the model.
       images: The images.
-      name: Name of the data set.
+      name: Name of the dataset.
 
     Raises:
       UserError: The model has other classes or channels.

@@ -60,7 +60,7 @@ class GoogLeNetVariant(NamedTuple):
 
     Attributes:
       epsilon: Epsilon of the batch normalization after each convolution. None instead uses local
-        response normalization, at the two places of figure 3.
+        response normalization, at the two positions of figure 3.
       large: Height and width of the kernels in the "5x5" branch.
       last_pool: Height and width of the windows of the pool before 5a.
       adaptive_heads: Auxiliary heads take 4x4 means of maps of any size, instead of means of 5x5

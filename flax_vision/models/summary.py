@@ -84,7 +84,7 @@ def summarize(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Row]:
             params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
     except ValueError as error:
         raise UserError(str(error)) from error
-    # A layer ends after its parts have ended.
+    # A layer ends after its sublayers have ended.
     layers: list[list[_Call]] = [[]]
     for call in calls:
         layers[-1].append(call)
@@ -149,7 +149,7 @@ def _merge_repeats(blocks: list[str]) -> tuple[str, ...]:
 
 
 def _layer_kernels(layer: list[_Call]) -> str:
-    """Returns the kernels of a layer's parts, the shortcut's last."""
+    """Returns the kernels of a layer's sublayers, the shortcut's last."""
     return ", ".join(filter(None, map(_kernels, sorted(layer, key=_is_shortcut))))
 
 

@@ -1,4 +1,4 @@
-"""The one place that chooses between the reference operations and the CPU kernels.
+"""Choice between the reference operations and the CPU kernels, for the whole library.
 
 The library works without the folder `ops/cpu` once `use_cpu_kernels` returns False.
 """

@@ -61,7 +61,7 @@ def cross_correlate(x: Array, kernel: Array, stride: int, padding: Pairs) -> Arr
 
 @with_cpu_kernel
 def apply_epilogue(y: Array, bias: Array | None, residual: Array | None, relu: bool) -> Array:
-    """Computes relu(y + bias + residual); each part may be absent.
+    """Computes relu(y + bias + residual); each operand but `y` may be absent.
 
     Args:
       y: Maps [N, H, W, K].

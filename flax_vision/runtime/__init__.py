@@ -1,1 +1,1 @@
-"""The process, its devices and its peers."""
+"""The process, its devices, and the other processes of a run."""

@@ -36,7 +36,7 @@ def file_name(name: str, *sources: str | bytes) -> str:
 
 
 def invalid_reason(path: Path) -> str | None:
-    """Returns why a file must not be loaded; None if it is as `keep` wrote it.
+    """Returns why a file must not be loaded; None if it is as `install` wrote it.
 
     Raises:
       OSError: The file cannot be read.

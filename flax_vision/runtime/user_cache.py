@@ -58,7 +58,7 @@ def untrusted_reason(path: Path) -> str | None:
 @functools.cache
 def _warn_once(reason: str) -> None:
     warn(
-        f"nothing is cached, so code is compiled anew at every start: {reason}; set XDG_CACHE_HOME "
-        "to a directory of your own",
+        f"nothing is cached, so code is compiled again at every start: {reason}; set "
+        "XDG_CACHE_HOME to a directory of your own",
         stacklevel=3,
     )

@@ -81,7 +81,7 @@ def _is_usable(path: Path, is_own: bool) -> bool:
     if reason:
         variable = "XDG_CACHE_HOME" if is_own else CACHE
         warn(
-            f"programs are compiled anew at every start: {path} {reason}; set {variable} to a "
+            f"programs are compiled again at every start: {path} {reason}; set {variable} to a "
             "directory of your own"
         )
     return not reason

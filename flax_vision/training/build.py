@@ -25,7 +25,7 @@ _MAX_STEPS = 2**31 - 1
 
 @dataclass(frozen=True)
 class Experiment:
-    """The parts of a run that do not change during it.
+    """Data, model and functions of a run, which do not change during it.
 
     Attributes:
       config: Checked configuration.
@@ -169,7 +169,7 @@ def _make_model(
         )
     except ValueError as error:
         raise UserError(
-            f"{metadata.name} cannot take the data set: {error} config."
+            f"{metadata.name} cannot take the dataset: {error} config."
             f"{'crop.size' if metadata.crop else 'data.resize'}=N makes images NxN."
         ) from error
     return model, shapes

@@ -74,7 +74,7 @@ class Checkpoints:
             raise UserError(
                 f"Orbax does not save step {step:,}: {self._directory} has the steps "
                 f"{', '.join(map(str, self.steps()))}. Remove the steps of other runs, and give "
-                "the same command again to go on."
+                "the same command again to resume."
             )
 
     def wait(self) -> None:
@@ -133,7 +133,7 @@ class Checkpoints:
                 continue
             for damage in damaged:
                 moved = self._set_aside(damage.step)
-                warn(f"{damage}; going on from step {step:,} (it was moved to {moved})")
+                warn(f"{damage}; resuming from step {step:,} (it was moved to {moved})")
             return restored
         if damaged:
             raise UserError(

@@ -33,8 +33,8 @@ def default_config() -> ConfigDict:
             "freeze": "",  # regular expression for the names of layers that are not trained
             "model": {"name": "lenet5"},  # and the options of the model
             "data": {
-                "name": "mnist_5k",  # or the TFDS name of a data set, or folder
-                "tfds_dir": "",  # directory of the TFDS data sets; empty for the default
+                "name": "mnist_5k",  # or the TFDS name of a dataset, or folder
+                "tfds_dir": "",  # directory of the TFDS datasets; empty for the default
                 "image_dir": "",  # folder: one directory a class, or train/, val/ and test/
                 "val_fraction": 0.1,  # share of the training set that chooses the best model
                 "test_fraction": 0.1,  # folder: share of the test split, if there is no test/

@@ -25,14 +25,14 @@ def make_decode_config(config: ConfigDict) -> DecodeConfig | None:
 
 
 def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
-    """Reads the data set of a configuration.
+    """Reads the dataset of a configuration.
 
     Args:
       config: Checked configuration.
       on_progress: Function that gets a text, the images read so far and their number.
 
     Raises:
-      UserError: The data set cannot be read.
+      UserError: The dataset cannot be read.
     """
     data = config.data
     fractions = (data.val_fraction, data.test_fraction)

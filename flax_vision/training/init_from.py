@@ -73,7 +73,7 @@ class InitialWeights:
         if other != name:
             text += f", another model than {name} with layers of the same shapes"
         if self.reinitialized:
-            text += f"; {', '.join(self.reinitialized)} start anew, for other classes"
+            text += f"; reinitialized for other classes: {', '.join(self.reinitialized)}"
         return text
 
 

@@ -13,7 +13,7 @@ Loss = Callable[[jax.Array, Array], jax.Array]
 
 
 def map_loss(logits: jax.Array, labels: Array, map_j: float) -> jax.Array:
-    """LeNet-5's maximum a posteriori loss, y_D + log(exp(-j) + sum_i exp(-y_i)).
+    """Computes LeNet-5's maximum a posteriori loss, y_D + log(exp(-j) + sum_i exp(-y_i)).
 
     The second term pushes the wrong classes away. The constant j stands for a rubbish class: images
     far from every class are not pushed further.

@@ -33,7 +33,7 @@ class Partitioner:
       mesh: Devices of the run.
       fsdp: Whether large parameters and their optimizer states are divided along the axis `data`.
         Kernels of convolutions are gathered for each step. Kernels of large fully connected layers
-        stay divided, and each device multiplies all inputs by its part.
+        stay divided, and each device multiplies all inputs by its shard.
       column_layers: Layers that are divided along the axis `column`.
       replicated: Sharding of arrays that are whole on every device.
     """
@@ -72,7 +72,7 @@ class Partitioner:
     def local_rows(self, batch_size: int) -> np.ndarray:
         """Returns the indices of this process's images in a batch: int [n], ascending."""
         slices = self.batch_sharding().addressable_devices_indices_map((batch_size,)).values()
-        rows = {row for (part,) in slices for row in range(batch_size)[part]}  # type: ignore
+        rows = {row for (own,) in slices for row in range(batch_size)[own]}  # type: ignore
         return np.array(sorted(rows))
 
     def shard_batch(self, batch: Batch) -> Batch:
@@ -135,7 +135,7 @@ def _check_mesh(mesh: Mesh, batch_size: int) -> None:
     if processes > 1 and mesh.size < jax.device_count():
         raise UserError(
             f"config.mesh has {mesh.size} of the {jax.device_count()} devices of {processes} "
-            "processes, and each must take part; give --config.mesh.data=0 for all."
+            "processes, and each must have devices in it; give --config.mesh.data=0 for all."
         )
     if batch_size % devices:
         fewer = f"--config.mesh.data={math.gcd(batch_size, devices)} or "

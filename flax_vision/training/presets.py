@@ -1,4 +1,4 @@
-"""Overrides that fit a paper's recipe to another data set, by dotted configuration key."""
+"""Overrides that fit a paper's recipe to another dataset, by dotted configuration key."""
 
 from collections.abc import Mapping
 from typing import Any

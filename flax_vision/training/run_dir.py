@@ -48,7 +48,7 @@ class RunDirectory:
         if multihost.is_primary() and not any(file.exists() for file in files):
             raise UserError(
                 f"run directory {str(self.path)!r} was removed or moved during the run; give the "
-                "same command again to begin anew, or move it back first to go on."
+                "same command to start over, or move it back first to resume."
             )
 
     def restore_config(self) -> None:
@@ -156,7 +156,7 @@ class RunDirectory:
 
     def _record_dataset(self, found: Mapping[str, fingerprint.Fingerprint]) -> None:
         self.check_exists()
-        hint = "delete it to go on without comparing the images"
+        hint = "delete it to continue without comparing the images"
         if run_lock.has_progress(self.path) and (saved := run_files.read_dataset(self.path, hint)):
             changes = {
                 split: fingerprint.describe_changes(saved[split], found[split]) for split in found

@@ -29,12 +29,12 @@ def _stop_at_once(number: int, frame: FrameType | None) -> None:
     with contextlib.suppress(OSError):
         if os.isatty(1):
             os.write(1, _CLEAR_LINE_AND_SHOW_CURSOR)
-        os.write(1, b"stopped at once; the same command goes on from the last checkpoint\n")
+        os.write(1, b"stopped at once; the same command resumes from the last checkpoint\n")
     os._exit(128 + number)
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
-    """Raised when a run was asked to stop and has saved its state.
+    """Raised when a signal stops a run, after its state, if any, is saved.
 
     Attributes:
       signal: Signal that asked the run to stop.

@@ -76,7 +76,7 @@ class Trainer:
             self._state, self._history = restored
             self._step = int(self._state.step)
             self._checkpoints.set_aside_after(self._step, display.warning)
-            display.line(f"going on from step {self._step:,}")
+            display.line(f"resuming from step {self._step:,}")
         self.directory.start(experiment.metadata, self._history)
         hardware = f"{backend.describe()}; {environment.describe()}"
         for line in (experiment.summary(), *experiment.notes, hardware):
@@ -92,7 +92,7 @@ class Trainer:
         variables = self.experiment.init_variables
         if variables is None:
             raise UserError(
-                f"{self.directory.checkpoints} has no checkpoint to go on from; give another "
+                f"{self.directory.checkpoints} has no checkpoint to resume from; give another "
                 "--workdir to start again."
             )
         return self._functions.init(self._config.seed).init_from(variables)
@@ -246,7 +246,7 @@ class Trainer:
                     return record, state
         raise UserError(
             f"no checkpoint of a finished epoch in {self.directory.path} can be read; the same "
-            "command goes on from the newest that is whole."
+            "command resumes from the newest undamaged one."
         )
 
     @property
@@ -275,7 +275,7 @@ class Trainer:
             stopped_by,
             f"stopped by {stopped_by.name} after step {self._step:,} of "
             f"{self.experiment.total_steps:,}; all of it is saved in {self.directory.path}. "
-            "Give the same command again to go on.",
+            "Give the same command again to resume.",
             is_common=True,
         )
 

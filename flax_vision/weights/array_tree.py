@@ -54,7 +54,7 @@ def disk_errors() -> Iterator[None]:
     except TimeoutError as error:
         raise UserError(
             f"Orbax waited too long for the disk ({str(error).strip() or 'timed out'}): the disk "
-            "hangs, or the clock was changed. Give the same command again to go on."
+            "hangs, or the clock was changed. Give the same command again."
         ) from error
     except Exception as error:
         number = _disk_error(str(error))

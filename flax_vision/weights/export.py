@@ -72,7 +72,7 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
       form: `"orbax"`, `"safetensors"`, `"torchvision"`, `"stablehlo"` or `"onnx"`.
       output: New file, or new directory for Orbax.
       preprocessing: Whether a StableHLO function includes the preprocessing, and takes uint8 images
-        of the data set's size.
+        of the dataset's size.
 
     Returns:
       A line about the checkpoint of an unfinished run; empty for an export.

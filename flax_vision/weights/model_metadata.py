@@ -44,7 +44,7 @@ class ModelMetadata:
       image_shape: Height, width and channels of the training images.
       preprocessing: Conversion of their pixels to the model's input.
       metrics: Results of the model, such as `"test/top1"`.
-      crop: Crops of photographs; None for small images, which need no crop.
+      crop: Crops of image files; None for small images, which need no crop.
       background: Background of the training images; None for imported weights.
     """
 

@@ -24,7 +24,7 @@ _TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Transforms:
-    """Preprocessing of a photograph for a torchvision model.
+    """Preprocessing of an image for a torchvision model.
 
     Attributes:
       resize: Length of the shorter side after the resize.
@@ -43,7 +43,7 @@ class Transforms:
 
     @property
     def crop_policy(self) -> CropPolicy:
-        """Crop of the photograph."""
+        """Crop of the image."""
         return CropPolicy(self.crop, self.resize, (self.resize, self.resize), as_torchvision=True)
 
     @property
@@ -61,7 +61,7 @@ class PretrainedWeights:
 
     Attributes:
       state_dict: Tensors by name.
-      transforms: Preprocessing of photographs.
+      transforms: Preprocessing of images.
       class_names: Names of the classes; None if torchvision has no names.
     """
 

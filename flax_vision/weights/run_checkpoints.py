@@ -16,7 +16,7 @@ from flax_vision.weights import run_files
 from flax_vision.weights.array_tree import on_first_device
 
 _VARIABLES = ("params", "statistics", "average")
-"""Parts of the saved state that belong to the model."""
+"""Entries of the saved state that belong to the model."""
 
 CHECKED_ITEMS = ("state", "history")
 """Directories of a checkpoint whose files have checksums; Orbax writes others later."""
@@ -106,8 +106,8 @@ def load_variables(checkpoint: Checkpoint) -> dict[str, Any]:
     """
     handler, folder = ocp.PyTreeCheckpointHandler(), checkpoint.folder / "state"
     saved = handler.metadata(folder).tree
-    parts = {name: saved[name] for name in _VARIABLES if saved.get(name) is not None}
-    abstract = on_first_device(parts)
+    variables = {name: saved[name] for name in _VARIABLES if saved.get(name) is not None}
+    abstract = on_first_device(variables)
     restore_args = ocp.checkpoint_utils.construct_restore_args(abstract)
     arguments = ocp.args.PyTreeRestore(abstract, restore_args=restore_args, partial_restore=True)
     state = handler.restore(folder, args=arguments)

@@ -72,7 +72,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         path.open("rb").close()  # safetensors reports an unreadable file as missing
         with safe_open(path, "numpy") as file:
             sizes = {name: np.prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        # Mapped pages stay in memory until the file is closed, so each array opens it anew. The
+        # Mapped pages stay in memory until the file is closed, so each array opens it again. The
         # largest comes first, when least memory is in use.
         arrays = {name: _read_array(path, name) for name in sorted(sizes, key=lambda n: -sizes[n])}
     except OSError as error:

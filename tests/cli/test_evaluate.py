@@ -24,11 +24,11 @@ def test_table(run, capsys):
     rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     rows = {name: text.strip() for name, text in rows.items()}
     assert rows.pop("model") == "lenet5_modern"
-    assert rows["views per image"] == "10, 8 of them different"
+    assert rows["crops per image"] == "10, 8 of them different"
     assert rows["scales"] == "9"
     assert "of 20 images wrong)" in rows["top-1"]
     assert list(rows) == [
-        *("data set", "split", "protocol", "scales", "views per image", "images", "top-1", "top-5"),
+        *("dataset", "split", "protocol", "scales", "crops per image", "images", "top-1", "top-5"),
         *("cross-entropy", "seconds", "images/s"),
     ]
 
@@ -44,7 +44,7 @@ def test_json(run, capsys):
     assert (result["model"], result["data"], result["split"]) == (
         *("lenet5_modern", "noise", "validation"),
     )
-    assert (result["views"], result["images"], result["warnings"]) == (1, 5, [])
+    assert (result["crops"], result["images"], result["warnings"]) == (1, 5, [])
 
 
 @pytest.mark.usefixtures("load_calls")

@@ -65,10 +65,10 @@ def test_killed_run_ends_with_the_same_bits(tmp_path):
     process.terminate()
     output = finish(process, 128 + signal.SIGTERM)
     assert "stopped by SIGTERM after step" in output
-    assert "Give the same command again to go on." in output
+    assert "Give the same command again to resume." in output
 
     output = finish(start(killed, every_step))
-    assert "going on from step" in output
+    assert "resuming from step" in output
     chex.assert_trees_all_equal(fv.load(killed)[1], fv.load(whole)[1])
     results = [json.loads((run / "result.json").read_text()) for run in (whole, killed)]
     assert results[0]["test/loss"] == results[1]["test/loss"]

@@ -134,7 +134,7 @@ def test_validation_stands_in_for_a_missing_test_split(directory):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tiny_pictuers", "unknown data set 'tiny_pictuers'; did you mean 'tiny_pictures'"),
+        ("tiny_pictuers", "unknown dataset 'tiny_pictuers'; did you mean 'tiny_pictures'"),
         ("mnist_5", "did you mean 'mnist_5k'"),
         ("fashion_mnist", "not prepared.*tfds build fashion_mnist --file_format=array_record"),
         ("tiny_untested", "no split 'validation', only train"),
@@ -146,10 +146,10 @@ def test_validation_stands_in_for_a_missing_test_split(directory):
             "ILSVRC2012_img_val.tar",
         ),
         ("tiny_unlabeled", "no `image` with a class as `label`.*image, label"),
-        ("not a name", "unknown data set 'not a name'"),
-        ("", "unknown data set ''"),
-        ("mnist:9.9.9", "unknown data set 'mnist:9.9.9'"),
-        ("huggingface:mnist", "unknown data set 'huggingface:mnist'"),
+        ("not a name", "unknown dataset 'not a name'"),
+        ("", "unknown dataset ''"),
+        ("mnist:9.9.9", "unknown dataset 'mnist:9.9.9'"),
+        ("huggingface:mnist", "unknown dataset 'huggingface:mnist'"),
         ("emnist/letters", "tfds build emnist/letters .*--data_dir=DIRECTORY`"),
     ],
 )

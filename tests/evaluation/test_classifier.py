@@ -154,7 +154,7 @@ def test_progress(classifier, tmp_path):
     write_images(tmp_path, 3)
     calls = []
     classifier.predict([tmp_path], batch_size=2, on_progress=lambda *call: calls.append(call))
-    assert calls == [("looking with lenet5_modern", done, 3) for done in (0, 2)]
+    assert calls == [("predicting with lenet5_modern", done, 3) for done in (0, 2)]
 
 
 def test_top_of_0(classifier):

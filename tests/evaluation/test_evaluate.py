@@ -1,4 +1,4 @@
-"""Tests of runs and exports on images that replace their data sets."""
+"""Tests of runs and exports on images that replace their datasets."""
 
 import dataclasses
 import json
@@ -40,7 +40,7 @@ def test_run_is_evaluated_on_its_own_data(run, noise, metadata, load_calls):
     assert result.top1 == (classes == noise.labels).mean()
     facts = (result.model, result.data, result.split, result.protocol, result.images)
     assert facts == ("lenet5_modern", "noise", "test", "center", 20)
-    assert (result.views, result.views_computed, result.scales) == (1, 1, ())
+    assert (result.crops, result.crops_computed, result.scales) == (1, 1, ())
     assert result.images_per_second == 20 / result.seconds
 
 
@@ -220,7 +220,7 @@ def test_ten_crop_is_not_below_the_center_crop(mirrored):
     """Beyond noise: if both are as good, each is right on half of the images they differ on."""
     directory, _ = mirrored
     center, ten_crop = (evaluate(directory, protocol=p) for p in ("center", "ten_crop"))
-    assert (center.views, ten_crop.views, ten_crop.views_computed) == (1, 10, 10)
+    assert (center.crops, ten_crop.crops, ten_crop.crops_computed) == (1, 10, 10)
     assert center.top1 > 0.8
     by_center, by_ten_crop = (x.predicted == x.labels for x in (center, ten_crop))
     lost, won = (by_center & ~by_ten_crop).sum(), (by_ten_crop & ~by_center).sum()

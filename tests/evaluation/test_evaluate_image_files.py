@@ -289,7 +289,7 @@ def test_dense_uses_whole_image_files(trained, pictures, tmp_path):
     saved_model.save(tmp_path / "resnet", metadata, variables)
     path, images = str(pictures[0]), pictures[1]
     result = evaluate(tmp_path / "resnet", image_dir=path, protocol="dense")
-    assert (result.scales, result.views) == ((12,), 2)
+    assert (result.scales, result.crops) == ((12,), 2)
     apply = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x)))
     probabilities = np.array([np.asarray(apply(dense(image))).mean(axis=0) for image in images])
     np.testing.assert_array_equal(result.predicted, probabilities.argmax(axis=1))
@@ -297,4 +297,4 @@ def test_dense_uses_whole_image_files(trained, pictures, tmp_path):
     assert result.cross_entropy == pytest.approx(expected, rel=1e-4)
     for protocol, views in (("multi_scale", 6), ("multi_crop", 150), ("googlenet_144", 144)):
         result = evaluate(tmp_path / "resnet", image_dir=path, protocol=protocol)
-        assert (result.views, result.images) == (views, 18)
+        assert (result.crops, result.images) == (views, 18)

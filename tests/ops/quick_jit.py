@@ -2,7 +2,7 @@ from functools import partial
 
 import jax
 
-# For what runs once, so that optimizing it takes longer than it saves.
+# For functions that run once: optimizing them takes longer than it saves.
 quick_jit = partial(
     jax.jit,
     compiler_options={

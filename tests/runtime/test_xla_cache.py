@@ -32,7 +32,7 @@ def test_a_cache_directory_that_cannot_be_written_is_warned_of(tmp_path):
     output, warnings = run(XDG_CACHE_HOME=str(tmp_path / "file"))
     assert "compilation cache: none" in output
     assert warnings == (
-        "warning: nothing is cached, so code is compiled anew at every start: "
+        "warning: nothing is cached, so code is compiled again at every start: "
         f"{tmp_path}/file/flax_vision cannot be created (Not a directory); set XDG_CACHE_HOME to a "
         "directory of your own\n"
     )

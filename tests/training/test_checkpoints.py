@@ -121,7 +121,7 @@ def test_damaged_newest_gives_way_to_the_one_before(damage, which, tmp_path, sav
     assert_is_step(saved.restore_newest(ABSTRACT, warnings.append), 10)
     assert len(warnings) == 1
     assert "step 20 is damaged" in warnings[0]
-    assert "going on from step 10" in warnings[0]
+    assert "resuming from step 10" in warnings[0]
     assert (tmp_path / "checkpoints.damaged/20/state").is_dir()
     assert saved.steps() == [10]
 

@@ -171,5 +171,5 @@ def test_network_that_cannot_take_the_views(folder, tmp_path):
     config = configuration(
         folder, **{"crop.size": 40, "crop.resize_range": "40,40", "crop.eval_resize": 40}
     )
-    with pytest.raises(UserError, match="cannot take the data set.*config.crop.size=N"):
+    with pytest.raises(UserError, match="cannot take the dataset.*config.crop.size=N"):
         fit(config, tmp_path)

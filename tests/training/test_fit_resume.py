@@ -50,7 +50,7 @@ def test_stopped_run_goes_on_to_the_same_bits(step, config, finished, tmp_path, 
     monkeypatch.setattr(build, "measure_background", lambda *_: pytest.fail("measured"))
     observer = LineRecorder()
     result = fit(config, tmp_path / "stopped", observer)
-    assert f"going on from step {step}" in observer.text
+    assert f"resuming from step {step}" in observer.text
     chex.assert_trees_all_equal(fv.load(tmp_path / "stopped")[1], fv.load(workdir)[1])
     timeless = [name for name in whole if name not in ("train_seconds", "input_wait_fraction")]
     assert {name: result[name] for name in timeless} == {name: whole[name] for name in timeless}
@@ -74,7 +74,7 @@ def test_more_epochs_give_the_bits_of_one_long_run(config, tmp_path, monkeypatch
     assert not (tmp_path / "run/result.json").exists()
     config.epochs, observer = 3, LineRecorder()
     result = fit(config, tmp_path / "run", observer)
-    assert "going on from step 5" in observer.text
+    assert "resuming from step 5" in observer.text
     chex.assert_trees_all_equal(fv.load(tmp_path / "run")[1], fv.load(tmp_path / "whole")[1])
     assert [record["step"] for record in read_metrics(tmp_path / "run")] == [3, 6, 9, 9]
     assert json.loads((tmp_path / "run/config.json").read_text())["epochs"] == 3

@@ -151,13 +151,13 @@ def test_no_export():
         select("nowhere", ".*", variables("lenet5"), 3)
 
 
-def test_layers_of_other_classes_start_anew(residual):
+def test_layers_of_other_classes_are_reinitialized(residual):
     start = select(residual, ".*", variables("resnet20", 5, 32, 3), 5)
     assert start.reinitialized == ["fc"]
     assert "fc" not in start.variables["params"]
     assert "conv4_3" in start.variables["params"]
     line = start.describe("resnet20")
-    assert "; fc start anew, for other classes" in line
+    assert "; reinitialized for other classes: fc" in line
     assert "another model" not in line
 
 

@@ -124,7 +124,7 @@ def test_killed_process_ends_the_other_and_the_run_resumes_as_two_or_one(
     processes[killed].communicate()
 
     shutil.copytree(workdir, tmp_path / "one")
-    assert "going on from step" in finish(start(tmp_path / "one", 4))[0]
+    assert "resuming from step" in finish(start(tmp_path / "one", 4))[0]
     assert_same_curve(tmp_path / "one", expected)
     for process in start_two(workdir, free_port):
         finish(process)

@@ -114,7 +114,7 @@ def test_directory_that_was_removed_is_an_error(tmp_path, digits):
         run.check_exists()
         (tmp_path / "run").rename(tmp_path / "elsewhere")
         (tmp_path / "run/checkpoints").mkdir(parents=True)  # as Orbax does
-        message = "run' was removed or moved during the run; give the same command again"
+        message = "run' was removed or moved during the run; give the same command to start over"
         with pytest.raises(UserError, match=message):
             run.log({"step": 1})
         with pytest.raises(UserError, match=message):
@@ -174,7 +174,7 @@ def test_damaged_identities_of_images(content, digits, tmp_path):
     with open_run(tmp_path, CONFIG) as run:
         (tmp_path / "checkpoints/10").mkdir(parents=True)
         (tmp_path / "dataset.json").write_text(content)
-        message = "dataset.json is damaged .*delete it to go on without comparing the images.$"
+        message = "dataset.json is damaged .*delete it to continue without comparing the images.$"
         with pytest.raises(UserError, match=message):
             run.check_dataset(Splits(digits, digits, digits))
 

@@ -129,6 +129,6 @@ def test_begun_run_that_cannot_tell_how_it_began_says_so(config, finished, tmp_p
         open_run(tmp_path, config.to_dict()) as directory,
         Interruption() as interruption,
         Trainer(experiment, directory, TrainingObserver(), interruption) as run,
-        pytest.raises(UserError, match="has no checkpoint to go on from; give another --workdir"),
+        pytest.raises(UserError, match="has no checkpoint to resume from; give another --workdir"),
     ):
         run.start()

@@ -48,7 +48,7 @@ class Tested:
         return np.asarray(images)
 
     def file_names(self, indices: np.ndarray) -> list[str]:
-        """Returns the file names of photographs; empty for images in memory."""
+        """Returns the file names of image files; empty for images in memory."""
         images = self.images
         if not isinstance(images, ImageFileDataset):
             return []

@@ -1,4 +1,4 @@
-"""The hyperbolic tangent, kept out of place."""
+"""The hyperbolic tangent, computed into separate memory."""
 
 import jax
 import jax.numpy as jnp

@@ -80,7 +80,7 @@ def _open() -> ctypes.CDLL:
                 return ctypes.CDLL(str(path))
         except OSError as error:
             reason = str(error)
-        warn(f"{path} is compiled anew: {reason}")
+        warn(f"{path} is compiled again: {reason}")
     return _build(headers, library, path)
 
 
@@ -111,7 +111,7 @@ def _build(headers: Path, library: Path, path: Path | None) -> ctypes.CDLL:
                 native_build.install(built, path)
         except OSError as error:
             warn(
-                f"oneDNN's handlers are compiled anew at every start: {path} cannot be written "
+                f"oneDNN's handlers are compiled again at every start: {path} cannot be written "
                 f"({error.strerror}); set XDG_CACHE_HOME to a writable directory."
             )
         return loaded

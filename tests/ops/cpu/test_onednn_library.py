@@ -60,7 +60,7 @@ def test_a_damaged_file_is_replaced(damage, tmp_path):
     whole = path.read_bytes()
     path.unlink()
     path.write_bytes(damage if isinstance(damage, bytes) else whole[:damage])
-    with pytest.warns(UserWarning, match="compiled anew: it is damaged"):
+    with pytest.warns(UserWarning, match="compiled again: it is damaged"):
         assert has_handlers(onednn_library._open())
     assert path.read_bytes() == whole
 
@@ -81,7 +81,7 @@ def test_an_invalid_setting_is_warned_of(monkeypatch):
 def test_a_missing_cache_directory_is_warned_of(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.warns(UserWarning, match="compiled anew at every start: .*file.*XDG_CACHE_HOME"):
+    with pytest.warns(UserWarning, match="compiled again at every start: .*file.*XDG_CACHE_HOME"):
         assert has_handlers(onednn_library._open())
 
 
@@ -100,7 +100,7 @@ def test_a_file_that_others_can_write_is_not_loaded(tmp_path):
     onednn_library._open()
     (path,) = tmp_path.glob("cache/flax_vision/onednn-*.so")
     path.chmod(0o777)
-    with pytest.warns(UserWarning, match="compiled anew: it can be written by others"):
+    with pytest.warns(UserWarning, match="compiled again: it can be written by others"):
         assert has_handlers(onednn_library._open())
     assert path.stat().st_mode & 0o777 == 0o755
 

@@ -1,4 +1,4 @@
-"""Shared parts of the figures: sizes, colors and fonts, for light and dark pages.
+"""Helpers of all figures: sizes, colors and fonts, for light and dark pages.
 
 No figure uses pyplot. A notebook displays a figure that is the last value of a cell, and `savefig`
 writes it to a file.

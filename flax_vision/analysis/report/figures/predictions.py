@@ -1,4 +1,4 @@
-"""Draws photographs with their predicted classes, as in figure 4 of the AlexNet paper.
+"""Draws images with their predicted classes, as in figure 4 of the AlexNet paper.
 
 Krizhevsky, Sutskever and Hinton 2012, section 6.1: each image has its class and a bar for each of
 the five most probable classes. The bar of the right class has another color.
@@ -15,38 +15,36 @@ from flax_vision.analysis.report.figures.drawing import LIGHT, Picture, Theme, l
 from flax_vision.errors import UserError
 from flax_vision.evaluation.classifier import Classifier, Prediction
 
-MAX_PHOTOGRAPHS = 64
-"""Largest number of photographs in a figure."""
+MAX_IMAGES = 64
+"""Largest number of images in a figure."""
 
 MAX_BARS = 20
-"""Largest number of bars of a photograph."""
+"""Largest number of bars of an image."""
 
 _COLUMNS = 4
 _ALPHA = 0.4
 _WIDTH, _HEIGHT, _BAR = 2.6, 2.9, 0.24
-"""Sizes of a column, a photograph with its title, and a bar, in inches."""
+"""Sizes of a column, an image with its title, and a bar, in inches."""
 
 
 def draw(
     classifier: Classifier, predictions: Sequence[Prediction], theme: Theme = LIGHT
 ) -> Picture:
-    """Draws photographs with a bar for each predicted class.
+    """Draws images with a bar for each predicted class.
 
-    The title of a photograph is its class, or the name of its file if the class is unknown.
+    The title of an image is its class, or the name of its file if the class is unknown.
 
     Args:
       classifier: Classifier of the predictions.
-      predictions: One to `MAX_PHOTOGRAPHS` predictions; the `MAX_BARS` most probable classes of
+      predictions: One to `MAX_IMAGES` predictions; the `MAX_BARS` most probable classes of
         each have a bar.
       theme: Colors.
 
     Raises:
       UserError: There are no predictions, or too many.
     """
-    if not 0 < len(predictions) <= MAX_PHOTOGRAPHS:
-        raise UserError(
-            f"a figure shows 1 to {MAX_PHOTOGRAPHS} photographs, not {len(predictions):,}."
-        )
+    if not 0 < len(predictions) <= MAX_IMAGES:
+        raise UserError(f"a figure shows 1 to {MAX_IMAGES} images, not {len(predictions):,}.")
     columns = min(_COLUMNS, len(predictions))
     rows = math.ceil(len(predictions) / columns)
     bars = _BAR * min(MAX_BARS, max(len(prediction.classes) for prediction in predictions))
@@ -85,7 +83,7 @@ def _add_bars(axes: Axes, prediction: Prediction, theme: Theme) -> None:
 
 
 def _add_legend(picture: Picture, theme: Theme) -> None:
-    meanings = {"the class of the photograph": theme.second, "another": theme.first}
+    meanings = {"the class of the image": theme.second, "another": theme.first}
     picture.legend(
         handles=[Patch(color=x, alpha=_ALPHA, label=text) for text, x in meanings.items()],
         loc="outside lower center",

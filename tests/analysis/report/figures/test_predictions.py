@@ -48,7 +48,7 @@ def test_photograph_of_which_nobody_knows_has_the_name_of_its_file(classifier, p
 def test_colors_are_explained_where_a_class_is_known(classifier, prediction):
     (legend,) = draw(classifier, [prediction]).legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts == ["the class of the photograph", "another"]
+    assert texts == ["the class of the image", "another"]
     colors = [patch.get_facecolor()[:3] for patch in legend.get_patches()]
     assert colors == [to_rgb(LIGHT.second), to_rgb(LIGHT.first)]
     unknown = Prediction(prediction.path, ["dog"], np.array([0.5]))
@@ -71,5 +71,5 @@ def test_four_stand_side_by_side(classifier, prediction):
 
 @pytest.mark.parametrize("count", [0, 65])
 def test_too_few_or_too_many(count, classifier, prediction):
-    with pytest.raises(UserError, match=f"shows 1 to 64 photographs, not {count}"):
+    with pytest.raises(UserError, match=f"shows 1 to 64 images, not {count}"):
         draw(classifier, [prediction] * count)
