@@ -1,10 +1,10 @@
 """Pooling over windows of square shape."""
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax import Array, lax
 
 from flax_vision.ops.backend import with_cpu_kernel
@@ -25,14 +25,22 @@ def max_pool(x: Array, size: int, stride: int, padding: Padding = "VALID") -> Ar
     Returns:
       Maps [N, H', W', C].
     """
-    pads = padding_pairs(padding, x.shape, (size, size), stride)
-    return nn.max_pool(x, (size, size), (stride, stride), pads)
+    pads = [(0, 0), *padding_pairs(padding, x.shape, (size, size), stride), (0, 0)]
+    return _reduce_windows(x, lax.max, -np.inf, size, stride, pads)
 
 
 @with_cpu_kernel
 def sum_pool(x: Array, size: int, stride: int) -> Array:
     """Computes the sum of each window, without padding; the arguments are as in `max_pool`."""
-    return nn.pool(x, 0.0, lax.add, (size, size), (stride, stride), "VALID")
+    return _reduce_windows(x, lax.add, 0.0, size, stride, "VALID")
+
+
+def _reduce_windows(
+    x: Array, combine: Any, identity: float, size: int, stride: int, padding: Any
+) -> Array:
+    # Pooling of Flax cannot be exported to ONNX with explicit padding.
+    start = np.asarray(identity, x.dtype)
+    return lax.reduce_window(x, start, combine, (1, size, size, 1), (1, stride, stride, 1), padding)
 
 
 def average_pool(x: Array, size: int, stride: int) -> Array:
