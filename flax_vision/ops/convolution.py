@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 from jax import Array, lax
 
 from flax_vision.ops.backend import with_cpu_kernel
@@ -42,9 +43,13 @@ def conv(
       ValueError: The kernels do not fit the channels or the padded images.
     """
     pads = conv_padding(x.shape, kernel.shape, stride, padding, groups)
-    if scale is not None:
-        kernel = (kernel * scale.reshape(1, 1, 1, -1)).astype(x.dtype)
+    kernel = scale_kernel(kernel, scale, x.dtype)
     return apply_epilogue(cross_correlate(x, kernel, stride, pads), bias, residual, relu)
+
+
+def scale_kernel(kernel: Array, scale: Array | None, dtype: jnp.dtype) -> Array:
+    """Multiplies each output channel of a kernel by its factor, and rounds the product once."""
+    return kernel if scale is None else (kernel * scale.reshape(1, 1, 1, -1)).astype(dtype)
 
 
 def cross_correlate(x: Array, kernel: Array, stride: int, padding: Pairs) -> Array:

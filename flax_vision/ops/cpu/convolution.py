@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from flax_vision.ops.convolution import conv_padding, cross_correlate
+from flax_vision.ops.convolution import conv_padding, cross_correlate, scale_kernel
 from flax_vision.ops.cpu.convolution_primitives import conv_onednn
 from flax_vision.ops.cpu.xla_convolution import geometry_of
 from flax_vision.ops.padding import Padding
@@ -34,8 +34,7 @@ def conv(
     if is_dense and not covers_image and _are_float32(x, kernel) and min(map(min, pads)) >= 0:
         geometry = geometry_of(x.shape, kernel.shape, stride, pads)
         return conv_onednn(x, kernel, geometry, scale, bias, residual, relu)
-    if scale is not None:
-        kernel = (kernel * scale.reshape(1, 1, 1, -1)).astype(x.dtype)
+    kernel = scale_kernel(kernel, scale, x.dtype)
     is_product = is_dense and covers_image
     y = _fully_connected(x, kernel) if is_product else cross_correlate(x, kernel, stride, pads)
     return apply_epilogue(y, bias, residual, relu)
