@@ -1,13 +1,18 @@
-"""Paths as users type them, and reading of regular files.
+"""Paths as users type them, regular files, and outputs.
 
 Reading a pipe or a device may never end.
 """
 
+import contextlib
 import errno
 import os
+import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from flax_vision.errors import UserError
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -77,3 +82,25 @@ def read_regular(path: Path) -> bytes:
     """
     with open_regular(path) as file:
         return file.read()
+
+
+@contextlib.contextmanager
+def write_errors(path: Path, hint: str) -> Iterator[None]:
+    """Turns system errors about an output into a UserError that ends with a hint."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{str(path)!r} cannot be written ({reason}); {hint}.") from error
+
+
+@contextlib.contextmanager
+def unfinished_directory(path: Path) -> Iterator[Path]:
+    """Creates a directory beside a path for unfinished content, and finally removes it."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

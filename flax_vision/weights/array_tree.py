@@ -5,7 +5,6 @@ import errno
 import inspect
 import logging
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,28 +60,6 @@ def disk_errors() -> Iterator[None]:
         if number is None:
             raise
         raise OSError(number, os.strerror(number)) from error
-
-
-@contextlib.contextmanager
-def write_errors(path: Path, hint: str) -> Iterator[None]:
-    """Turns system errors about an output into a UserError that ends with a hint."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{str(path)!r} cannot be written ({reason}); {hint}.") from error
-
-
-@contextlib.contextmanager
-def unfinished_directory(path: Path) -> Iterator[Path]:
-    """Creates a directory beside a path for unfinished content, and finally removes it."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _is_not_disk_error(record: logging.LogRecord) -> bool:

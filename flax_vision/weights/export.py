@@ -17,9 +17,8 @@ from safetensors.numpy import save_file
 from flax_vision.errors import UserError, unknown
 from flax_vision.models.registry import differing_options, model_options
 from flax_vision.ops.backend import reference_ops
-from flax_vision.runtime.files import to_path
+from flax_vision.runtime.files import to_path, unfinished_directory, write_errors
 from flax_vision.weights import saved_model
-from flax_vision.weights.array_tree import unfinished_directory, write_errors
 from flax_vision.weights.loading import load_metadata, load_model
 from flax_vision.weights.saved_model import ModelMetadata
 from flax_vision.weights.torchvision import to_torchvision

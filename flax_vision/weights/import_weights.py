@@ -11,10 +11,10 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from flax_vision.errors import UserError
-from flax_vision.runtime.files import to_path
+from flax_vision.runtime.files import to_path, write_errors
 from flax_vision.text import listed, nfc
 from flax_vision.weights import pretrained, saved_model
-from flax_vision.weights.array_tree import check_finite, write_errors
+from flax_vision.weights.array_tree import check_finite
 from flax_vision.weights.pretrained import PretrainedWeights, Transforms
 from flax_vision.weights.saved_model import ModelMetadata
 from flax_vision.weights.state_dict import read_state_dict

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 
 from flax_vision.errors import UserError
 from flax_vision.runtime.checksums import ChecksumError, check_checksums, write_checksums
-from flax_vision.runtime.files import read_regular
+from flax_vision.runtime.files import read_regular, unfinished_directory
 from flax_vision.text import counted
 from flax_vision.weights import array_tree
 from flax_vision.weights.array_tree import check_finite, shape_differences
@@ -47,7 +47,7 @@ class LoadedModel(NamedTuple):
 
 def save(path: Path, metadata: ModelMetadata, variables: Any) -> None:
     """Writes an export directory; replaces an older one when the new one is complete."""
-    with array_tree.unfinished_directory(path) as unfinished:
+    with unfinished_directory(path) as unfinished:
         array_tree.save_tree(unfinished / _VARIABLES, variables)
         (unfinished / _METADATA).write_text(metadata.to_json())
         write_checksums(unfinished)
