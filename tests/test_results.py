@@ -1,4 +1,4 @@
-"""What the README says of results, with room for another machine's rounding."""
+"""The results in the README, with room for another machine's rounding."""
 
 import json
 from pathlib import Path
