@@ -40,6 +40,9 @@ _MAX_PROCESSES = 10_000
 _TASK_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 """Variables with the number of processes that SLURM or Open MPI has started."""
 
+_JOB_INDEX = "JOB_COMPLETION_INDEX"
+"""Variable with the index of a process in an indexed job of Kubernetes."""
+
 _handlers: list[Any] = []
 """The C functions that handle SIGABRT; they must stay alive as long as the process."""
 
@@ -152,7 +155,7 @@ def _is_address(host: str) -> bool:
 
 def _is_in_cluster() -> bool:
     """Returns whether JAX may detect other processes."""
-    if _task_counts() or "JOB_COMPLETION_INDEX" in os.environ:  # an indexed job of Kubernetes
+    if _task_counts() or _JOB_INDEX in os.environ:
         return True
     return importlib.util.find_spec("libtpu") is not None
 
@@ -167,9 +170,22 @@ def _warn_without_srun() -> None:
         )
 
 
+def _warn_without_kubernetes() -> None:
+    """Warns in an indexed job of Kubernetes, whose processes JAX finds by another package."""
+    if index := os.environ.get(_JOB_INDEX):
+        print_warning(
+            f"{_JOB_INDEX} is {index}, and this process is alone, because JAX does not detect the "
+            "others; if they belong to one run, install the package kubernetes, or give "
+            "--coordinator HOST:PORT, --num-processes N and --process-id I"
+        )
+
+
 def _task_counts() -> list[str]:
     """Returns the variables by which SLURM or Open MPI tell of more than one process."""
-    counts = {name: os.environ.get(name, "1") for name in _TASK_COUNTS}
+    names = list(_TASK_COUNTS)
+    if "SLURM_STEP_ID" in os.environ and "SLURM_STEP_NUM_TASKS" not in os.environ:
+        names.append("SLURM_NTASKS")  # some containers pass only a part of the variables
+    counts = {name: os.environ.get(name, "1") for name in names}
     return [f"{name} is {count}" for name, count in counts.items() if count != "1"]
 
 
@@ -183,6 +199,7 @@ def _detect(timeout: float, on_loss: Callable[[], None]) -> None:
         reason = str(error)
         if "coordinator_address should be defined" in reason:
             if not (counts := _task_counts()):
+                _warn_without_kubernetes()
                 return
             reason = f"although {' and '.join(counts)}"
         raise UserError(
@@ -195,9 +212,9 @@ def _connect(where: str, timeout: float, on_loss: Callable[[], None], **service:
     """Connects the processes; `service` has the arguments of JAX that name the coordinator."""
     connected = _exit_on_abort(
         on_loss,
-        f"not all processes could connect to the coordinator {where} (time limit: {timeout:g} "
-        "seconds). Start process 0 on its host, and all of --num-processes, each with its own "
-        "--process-id; check that the port can be reached.",
+        f"not all processes could connect to the coordinator {where}. Start process 0 on its host, "
+        f"and all of --num-processes within {timeout:g} seconds, each with its own --process-id; "
+        "check that the port can be reached.",
     )
     timer = threading.Timer(timeout, signal.raise_signal, [signal.SIGABRT])
     timer.daemon = True

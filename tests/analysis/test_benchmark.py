@@ -56,6 +56,6 @@ def test_the_speed_of_a_matrix_product_is_plausible(monkeypatch):
     assert 1 < benchmark.matrix_product_gigaflops() < 1e5
 
 
-def test_every_default_is_a_network():
+def test_every_default_is_a_model():
     for name in benchmark.BATCH_SIZES:
         benchmark.create_model_and_batch(name, 1, 224, {})

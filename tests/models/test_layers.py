@@ -19,7 +19,7 @@ from flax_vision.models.layers import (
     init_as_matrix,
 )
 
-NETWORKS = [
+MODELS = [
     "lenet5",
     "lenet5_modern",
     "alexnet",
@@ -35,7 +35,7 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", MODELS)
 def test_half_precision_is_for_the_arithmetic_only(name):
     model = fv.create_model(name, dtype=jnp.bfloat16)
     variables = abstract_variables(name, dtype=jnp.bfloat16)
@@ -48,7 +48,7 @@ def test_half_precision_is_for_the_arithmetic_only(name):
     assert set(maps.values()) == {jnp.dtype("bfloat16")}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", MODELS)
 def test_number_of_classes(name):
     variables = abstract_variables(name, num_classes=7)
     logits, _ = abstract_apply(
@@ -57,7 +57,7 @@ def test_number_of_classes(name):
     chex.assert_shape(logits, (3, 7))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [((64, 64, 3), "float32"), ((2, 1, 64, 64, 3), "float32"), ((2, 64, 64, 3), "uint8")],

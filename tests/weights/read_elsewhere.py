@@ -89,10 +89,10 @@ def flat(tree, *layers):
     return {key: x for name in tree for key, x in flat(tree[name], *layers, name).items()}
 
 
-def arrays(path, images, network, result, read):
+def arrays(path, images, model, result, read):
     variables = read(path)
     np.savez(Path(result).with_suffix(".npz"), **flat(variables))
-    return globals()[network](variables, images)
+    return globals()[model](variables, images)
 
 
 orbax = partial(arrays, read=read_orbax)
@@ -102,17 +102,17 @@ safetensors = partial(arrays, read=read_safetensors)
 def stablehlo(path, images, **_):
     import jax
 
-    network = jax.export.deserialize(bytearray(Path(path).read_bytes()))
-    assert network.platforms == ("cpu", "cuda", "tpu")
-    return network.call(images)
+    model = jax.export.deserialize(bytearray(Path(path).read_bytes()))
+    assert model.platforms == ("cpu", "cuda", "tpu")
+    return model.call(images)
 
 
-def torchvision(path, images, network, heads=False, **_):
+def torchvision(path, images, model, heads=False, **_):
     import torch
     from torchvision import models
 
-    build = getattr(models, network)
-    options = {"aux_logits": heads, "init_weights": False} if "googlenet" in network else {}
+    build = getattr(models, model)
+    options = {"aux_logits": heads, "init_weights": False} if "googlenet" in model else {}
     module = build(weights=None, num_classes=10, **options).eval()
     if path.endswith(".pth"):
         state_dict = torch.load(path, weights_only=True)
@@ -144,9 +144,9 @@ def onnx(path, images, **_):
 
 
 if __name__ == "__main__":
-    form, path, given, result, *network = sys.argv[1:]
+    form, path, given, result, *model = sys.argv[1:]
     images = np.load(given)
-    read = partial(globals()[form], path, network=network[0] if network else "", result=result)
+    read = partial(globals()[form], path, model=model[0] if model else "", result=result)
     # Of any number of images.
     parts = [np.asarray(read(images=images[:1])), np.asarray(read(images=images[1:]))]
     np.save(result, np.concatenate(parts))

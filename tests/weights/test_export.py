@@ -46,11 +46,11 @@ def normalized(tmp_path_factory):
     return path
 
 
-def logits_elsewhere(form, path, images, folder, network=""):
+def logits_elsewhere(form, path, images, folder, model=""):
     """Returns the logits of another process, which cannot import flax_vision."""
     np.save(folder / "images.npy", images)
     files = [str(path), str(folder / "images.npy"), str(folder / "logits.npy")]
-    subprocess.run([sys.executable, READER, form, *files, network], check=True)
+    subprocess.run([sys.executable, READER, form, *files, model], check=True)
     return np.load(folder / "logits.npy")
 
 
@@ -191,7 +191,7 @@ def test_class_names_stand_in_the_metadata_of_torchvisions_form(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".stablehlo"])
 def test_metadata_file_stands_beside_files_without_metadata(suffix, run, tmp_path, monkeypatch):
-    def write(path, metadata, network):
+    def write(path, metadata, model):
         path.write_text("numbers")
 
     form, path = "stablehlo" if suffix == ".stablehlo" else "torchvision", tmp_path / f"net{suffix}"

@@ -48,7 +48,7 @@ def test_half_precision_has_no_graph(dtype, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "net.onnx").exists()
 
 
-def test_unknown_format_and_no_network(run, tmp_path):
+def test_unknown_format_and_no_model(run, tmp_path):
     with pytest.raises(UserError, match="did you mean 'orbax'"):
         export.export(run, "orbaks", tmp_path / "net")
     with pytest.raises(UserError, match="no model in"):

@@ -110,7 +110,7 @@ def test_differences_list_both_sides(state_dict):
 
 
 @pytest.mark.parametrize("leaf", ["bn1.running_mean", "fc.bias", "conv1.weight", "fc.weight"])
-def test_nothing_is_shared_with_the_other_network(leaf, state_dict):
+def test_nothing_is_shared_with_the_other_model(leaf, state_dict):
     variables = fv.weights.from_torchvision(NAME, state_dict)
     before = jax.tree.map(np.copy, variables)
     state_dict[leaf] += 1
@@ -145,7 +145,7 @@ def test_what_is_not_a_state_dictionary(wrong, message):
         fv.weights.from_torchvision(NAME, wrong)
 
 
-def test_variables_of_another_network(variables):
+def test_variables_of_another_model(variables):
     with pytest.raises(
         UserError, match=r"missing: batch_stats/conv2_3/bn1/mean \[64\], .* 70 more"
     ):

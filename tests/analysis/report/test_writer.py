@@ -76,7 +76,7 @@ def test_pictures_are_inside_in_both_themes_and_beside(read, run):
     assert all(picture["alt"] for picture in pictures if "alt" in picture or "src" in picture)
 
 
-def test_nothing_is_asked_of_a_network(page):
+def test_no_request_leaves_the_page(page):
     assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r"base64,[\w+/=]+", "", page))
 
 

@@ -77,7 +77,7 @@ def test_gradient_of_a_kernel_where_one_operand_alone_is_divided(put):
 
 
 @needs_onednn
-def test_training_step_of_a_network(put):
+def test_training_step_of_a_model(put):
     model = fv.create_model("resnet20", num_classes=4)
     images, labels = random_array(0, (4, 8, 8, 3)), jnp.arange(4)
     variables = jax.jit(model.init)(jax.random.key(0), images)

@@ -15,7 +15,7 @@ def lenet():
     return model, jax.jit(model.init)(jax.random.key(0), jnp.asarray(IMAGES))
 
 
-def test_stages_come_in_the_order_of_the_network(lenet):
+def test_stages_come_in_the_order_of_the_model(lenet):
     outputs = stages(*lenet, IMAGES)
     assert list(outputs) == ["c1", "s2", "c3", "s4", "c5", "f6"]
     assert outputs["c1"].shape == (2, 28, 28, 6)
