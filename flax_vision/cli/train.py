@@ -12,7 +12,8 @@ The classes of a folder are numbered in natural order: 9 before 10, upper and lo
 --config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
 
 --config.KEY=VALUE sets any key of the configuration. config.model also has the options of its
-model. Config files start from these defaults:
+model. `--help KEY` shows a key with an example, `--help data` a section. Config files start from
+these defaults:
 """
 
 import argparse
@@ -29,12 +30,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flax_vision.cli.arguments import Parser
+from flax_vision.cli.config_help import add_help, keys_help
 from flax_vision.errors import UserError
 from flax_vision.runtime import environment
 from flax_vision.runtime.files import expanded_path
 from flax_vision.runtime.terminal import configure_streams, print_error, print_warning
 from flax_vision.text import printable
-from flax_vision.training.config_schema import CHOICES, default_config, flatten
 from flax_vision.training.signals import Interrupted, stop_at_once_on_ctrl_c
 from flax_vision.weights.run_files import REPORT_PAGE
 
@@ -95,12 +96,14 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def _parser() -> Parser:
     description, _, epilog = (__doc__ or "").partition("\n\n")
-    for key, default in flatten(default_config()).items():
-        others = ", ".join(value for value in CHOICES.get(key, ()) if value != default)
-        epilog += f"  {key} = {default!r}{f'  or {others}' if others else ''}\n"
     parser = Parser(
-        prog="python train.py", description=description, epilog=epilog, allow_abbrev=False
+        prog="python train.py",
+        description=description,
+        epilog=f"{epilog}\n{keys_help()}",
+        allow_abbrev=False,
+        add_help=False,
     )
+    add_help(parser)
     add = parser.add_argument
     file = "config file, and the name of a recipe in it"
     add("--config", required=True, type=expanded_path, metavar="FILE[:RECIPE]", help=file)

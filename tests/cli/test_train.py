@@ -206,7 +206,7 @@ def test_help_lists_examples_and_all_keys(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert "python train.py --config configs/lenet5.py" in text
-    assert "data.class_order = 'natural'  or sorted\n" in text
+    assert "data.class_order = 'natural'  (natural or sorted)\n" in text
     assert all(f"\n  {key} = {value!r}" in text for key, value in flatten(default_config()).items())
 
 

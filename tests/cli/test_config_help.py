@@ -1,0 +1,38 @@
+import pytest
+
+from flax_vision.cli.config_help import topic_help
+from flax_vision.cli.train import main
+from flax_vision.errors import UserError
+
+
+def test_page_of_a_key():
+    assert topic_help("schedule.boundaries") == (
+        "config.schedule.boundaries\n"
+        "  Epochs at which the rate changes, for piecewise.\n"
+        "  type:     tuple; epochs, the earlier first\n"
+        "  default:  (); a config file may set another\n"
+        "  example:  '--config.schedule.boundaries=(30, 60)'\n"
+    )
+
+
+def test_page_of_a_section_has_its_own_keys_only():
+    text = topic_help("schedule.warmup")
+    assert text.startswith("The first epochs of the schedule\n  schedule.warmup.epochs = 0.0")
+    assert "schedule.lr" not in text
+
+
+def test_unknown_key():
+    with pytest.raises(UserError, match="config.schedule.lrr is not a key; .* 'config.schedule.lr"):
+        topic_help("schedule.lrr")
+
+
+@pytest.mark.parametrize("name", ["config.seed", "seed"])
+def test_program_prints_the_page(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help", name])
+    assert capsys.readouterr().out.startswith("config.seed\n")
+
+
+def test_program_names_an_unknown_key(capsys):
+    assert main(["--help", "lr"]) == 2
+    assert "error: config.lr is not a key" in capsys.readouterr().err

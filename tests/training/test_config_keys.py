@@ -1,0 +1,24 @@
+import pytest
+
+from flax_vision.training.config_keys import KEYS, SECTIONS
+from flax_vision.training.config_schema import check, default_config
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_has_a_section_and_a_sentence(key):
+    assert key.rpartition(".")[0] in SECTIONS
+    assert KEYS[key].meaning.endswith(".")
+
+
+@pytest.mark.parametrize("key", [key for key, entry in KEYS.items() if entry.example is not None])
+def test_examples_are_valid(key):
+    value = KEYS[key].example
+    others = {"data.image_dir": {"data.name": "folder"}, "init_pattern": {"init_from": "run"}}
+    config = default_config()
+    config.update_from_flattened_dict({key: value, **others.get(key, {})})
+    if key == "schedule.boundaries":
+        config.schedule.decay_factors = KEYS["schedule.decay_factors"].example
+    if key == "schedule.decay_factors":
+        config.schedule.boundaries = KEYS["schedule.boundaries"].example
+    check(config)
+    assert type(value) in (type(KEYS[key].default), int)
