@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "flax_vision"
 LAYERS = (
+    {"__main__"},
     {"cli"},
     {"analysis"},
     {"training"},
@@ -22,7 +23,8 @@ LAYERS = (
 )
 """The packages from top to bottom; each imports only itself and packages of lower layers."""
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-MAX_TOP_ENTRIES = 12
+MAX_TOP_ENTRIES = 11
+"""Without files such as `__init__.py`."""
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 DATA_TABLES: frozenset[str] = frozenset()
@@ -103,7 +105,7 @@ def lazy():
 
 
 def test_top_level_is_short():
-    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__", "py.typed"}
+    entries = {path.name for path in PACKAGE.glob("[!_]*")} - {"py.typed"}
     assert len(entries) <= MAX_TOP_ENTRIES, sorted(entries)
 
 

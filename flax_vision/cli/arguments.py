@@ -1,14 +1,18 @@
 """The argument parser of both programs, argument types, and arguments that commands share."""
 
 import argparse
+import difflib
 import json
 import math
+import re
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from flax_vision.cli.console import FORMATS
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.files import expanded_path
+from flax_vision.runtime.terminal import print_error, print_note
 
 MESH_AXES = ("data", "column")
 """The parameters of `make_mesh`; importing them would import JAX, which takes a second."""
@@ -18,23 +22,72 @@ MAX_EMULATED_DEVICES = 1024
 MODES = ("training", "inference")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+class UsageError(UserError):
+    """An unknown argument.
 
-    def __init__(self, **settings: Any) -> None:
+    Attributes:
+      usage: Usage of the command.
+    """
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+def print_mistake(error: UserError) -> None:
+    """Prints the line of an error, and the usage of the command after an unknown argument."""
+    print_error(error)
+    for line in error.usage.splitlines() if isinstance(error, UsageError) else ():
+        print_note(line)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with the usage after an unknown argument.
+
+    Args:
+      others: Beginnings of flags that the command reads itself.
+      **settings: Settings of argparse's parser.
+    """
+
+    def __init__(self, others: tuple[str, ...] = (), **settings: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+        self._others = others
 
     def error(self, message: str) -> NoReturn:
         """Raises a UserError."""
         raise UserError(f"{message}; see `{self.prog} --help`.")
 
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parses arguments; an unknown flag is reported before a missing argument."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        if self._subparsers is None:
+            options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+            for option in options:
+                self._check_flag(option)
+        return super().parse_known_args(arguments, namespace)
+
     def check_unknown(self, rest: Sequence[str]) -> None:
-        """Raises a UserError about the first unknown argument; it offers the nearest flag."""
+        """Raises a UsageError about the first unknown argument."""
         for argument in rest:
-            flag = argument.partition("=")[0]
-            if flag.startswith("--"):
-                raise unknown("argument", flag, self._option_string_actions)
-            self.error(f"unknown argument {argument!r}")
+            self._check_flag(argument)
+            self._fail(f"unknown argument {argument!r} of `{self.prog}`.")
+
+    def _check_flag(self, argument: str) -> None:
+        """Raises a UsageError if an argument is an unknown flag; it offers the nearest one."""
+        flag = argument.partition("=")[0]
+        if not re.fullmatch("--[^ ]+", flag) or flag.startswith(self._others or "\n"):
+            return
+        valid = list(self._option_string_actions)
+        if flag in valid or (self.allow_abbrev and any(x.startswith(flag) for x in valid)):
+            return
+        nearest = difflib.get_close_matches(flag, valid, 1, 0.5)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+        self._fail(f"unknown argument {flag!r} of `{self.prog}`{hint}")
+
+    def _fail(self, message: str) -> NoReturn:
+        raise UsageError(message, self.format_usage())
 
 
 def positive_int(text: str) -> int:

@@ -2,36 +2,77 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from flax_vision.runtime.files import normalized_path
-from flax_vision.training.config_schema import PATH_KEYS, split_spec
+from flax_vision.training.config_loader import load_config, run_config_file
+from flax_vision.training.config_schema import PATH_KEYS, flatten, split_spec
 from flax_vision.training.resume_check import CHANGEABLE_KEYS
 
 _MAX_BYTES = 255
 """Longest file name of common file systems."""
 
+_MODEL_NAME = "model.name"
+
 
 def default_workdir(spec: str, overrides: Sequence[str]) -> str:
-    """Returns the default run directory of a command.
+    """Returns the default run directory of a command, such as `runs/lenet5-mnist-lr0.1-seed1`.
 
-    Different spellings of a command give the same directory: settings are sorted, paths are
-    normalized, and settings that a resumed run may change are left out.
+    It has the settings that differ from the config file's own. Their order and their spelling do
+    not matter. Settings that a resumed run may change are left out.
 
     Args:
-      spec: Config file, as `PATH` or `PATH:RECIPE`.
-      overrides: Arguments such as `--config.batch_size=64`.
+      spec: Path or name of a config file, and `:RECIPE` if there is one.
+      overrides: Valid arguments such as `--config.batch_size=64`.
+
+    Raises:
+      UserError: The file, the recipe, a key or a value is wrong.
     """
     path, recipe = split_spec(spec)
-    pairs = dict(override.removeprefix("--config.").split("=", 1) for override in overrides)
-    settings = [
-        f"{key}={normalized_path(value) if key in PATH_KEYS else value}"
-        for key, value in sorted(pairs.items())
-        if key not in CHANGEABLE_KEYS
-    ]
-    name = re.sub(r"[^\w.=,+-]+", "_", "-".join(filter(None, [Path(path).stem, recipe, *settings])))
+    words = filter(None, [Path(path).stem, recipe, *_settings(spec, overrides)])
+    name = re.sub(r"[^\w.=,+-]+", "_", "-".join(words))
     if len(name.encode()) > _MAX_BYTES:
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
         name = name.encode()[: _MAX_BYTES - 9].decode(errors="ignore") + f"-{digest}"
     return f"runs/{name}"
+
+
+def _settings(spec: str, overrides: Sequence[str]) -> Iterator[str]:
+    """Yields the settings of a command that differ from its config file's own values."""
+    config = flatten(load_config(spec, overrides))
+    keys = {override.removeprefix("--config.").partition("=")[0] for override in overrides}
+    own = {}
+    if keys:
+        # The file may set other values for another model.
+        own = flatten(run_config_file(spec, config[_MODEL_NAME] if _MODEL_NAME in keys else ""))
+    if _MODEL_NAME in keys:
+        own[_MODEL_NAME] = run_config_file(spec).model.name
+    short = _short_names(config)
+    for key in sorted(keys - {*CHANGEABLE_KEYS}):
+        value, own_value = (_text(key, values[key]) for values in (config, own))
+        if value != own_value:
+            yield _joined(short[key], value)
+
+
+def _short_names(keys: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the last part of each key, or the whole key where others end in the same part."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    counts = Counter(last.values())
+    return {key: name if counts[name] == 1 else key for key, name in last.items()}
+
+
+def _text(key: str, value: Any) -> str:
+    """Returns the one spelling of a value."""
+    if isinstance(value, tuple | list):
+        return ",".join(_text(key, item) for item in value)
+    text = normalized_path(value) if key in PATH_KEYS else str(value)
+    return text.removesuffix(".0") if isinstance(value, float) else text
+
+
+def _joined(key: str, text: str) -> str:
+    """Returns a setting; a single number follows its key at once."""
+    is_number = re.fullmatch(r"\d[\d.e+-]*", text) and not key[-1].isdigit()
+    return f"{key}{text}" if is_number else f"{key}={text}"

@@ -2,10 +2,13 @@
 
 import argparse
 import signal
+import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from flax_vision.cli import (
     bench,
+    compare,
     evaluate,
     export,
     import_weights,
@@ -14,14 +17,30 @@ from flax_vision.cli import (
     profile,
     report,
     summary,
+    train,
 )
-from flax_vision.cli.arguments import Parser
-from flax_vision.errors import UserError
+from flax_vision.cli.arguments import Parser, print_mistake
+from flax_vision.errors import UserError, unknown
 from flax_vision.runtime import environment
 from flax_vision.runtime.terminal import configure_streams, print_error
 
-_COMMANDS = (models, summary, bench, profile, evaluate, import_weights, predict, report, export)
-"""Modules of the commands. The docstring of each is the help page of the command."""
+_GROUPS = {
+    "Models": (models, summary, import_weights),
+    "Training": (train, report, compare),
+    "Use of a trained model": (evaluate, predict, export),
+    "Speed": (bench, profile),
+}
+"""Modules of the commands by subject. The docstring of each is the help page of the command."""
+
+
+def _name(module: ModuleType) -> str:
+    """Returns the name of a module's command."""
+    return module.__name__.rpartition(".")[2].replace("_", "-")
+
+
+_COMMANDS = {_name(module): module for modules in _GROUPS.values() for module in modules}
+_TRAIN = _name(train)
+"""The command that parses its arguments itself; it is the same program as train.py."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,13 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     The status is 0, or 1 for a command that did only some of its work, or 2 for a mistake of the
     user.
     """
+    is_program = arguments is None
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == [_TRAIN]:
+        return train.run(words[1:], f"flax-vision {_TRAIN}", is_program)
     try:
-        is_program = arguments is None
         if is_program:
             environment.handle_ctrl_c(signal.SIG_DFL)  # there is no state to save
             if not configure_streams():
                 raise UserError("standard output is closed; redirect it to a file or to /dev/null.")
-        options, rest = _parser().parse_known_args(arguments)
+        _check_command(words)
+        options, rest = _parser().parse_known_args(words)
         options.parser.check_unknown(rest)
         if is_program and _compiles(options):
             environment.configure_process(has_steps=options.command != "summary")
@@ -44,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             environment.check_platforms()
         return options.run(options) or 0
     except UserError as error:
-        print_error(error)
+        print_mistake(error)
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has enough
         return 1
@@ -55,20 +78,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _check_command(words: Sequence[str]) -> None:
+    """Raises a UserError if the first argument is neither a command nor `--help`."""
+    first = words[0] if words else "--help"
+    if first.startswith("-") and first not in ("-h", "--help"):
+        raise UserError(f"{first!r} stands before the command; see `flax-vision --help`.")
+    if not first.startswith("-") and first not in _COMMANDS:
+        raise unknown("command", first, _COMMANDS)
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="flax-vision",
-        description="The models of five papers, LeNet-5 to ResNet. To train one: "
-        "`python train.py --help`.",
+        usage="flax-vision [-h] COMMAND ...",
+        description="The models of five papers, LeNet-5 to ResNet.",
+        epilog=_command_list(),
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in _COMMANDS:
-        name = module.__name__.rpartition(".")[2].replace("_", "-")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", prog="flax-vision", help=argparse.SUPPRESS
+    )
+    for name, module in _COMMANDS.items():
+        if name == _TRAIN:
+            continue
         first_line, _, rest = (module.__doc__ or "").partition("\n\n")
-        command = commands.add_parser(name, help=first_line, description=first_line, epilog=rest)
+        command = commands.add_parser(name, description=first_line, epilog=rest)
         module.add_arguments(command)
         command.set_defaults(run=module.run, parser=command)
     return parser
+
+
+def _command_list() -> str:
+    """Returns a line for each command, by subject."""
+    width = max(map(len, _COMMANDS))
+    lines = []
+    for title, modules in _GROUPS.items():
+        lines += ["", f"{title}:"]
+        for name in map(_name, modules):
+            summary_line = (_COMMANDS[name].__doc__ or "").partition("\n")[0]
+            lines.append(f"  {name:{width}}  {summary_line}")
+    return "\n".join([*lines, "", "`flax-vision COMMAND --help` shows the arguments of a command."])
 
 
 def _compiles(options: argparse.Namespace) -> bool:

@@ -1,19 +1,24 @@
-"""Trains a model as its config file says, tests the best model once at the end, and exports it.
+"""Trains a model as its config file says.
+
+The best model is tested once at the end, and exported.
 
 After a stop, even by kill -9, the same command resumes the run. The run ends with the same
 parameters as without the stop.
 
 Examples:
-  python train.py --config configs/lenet5.py                  # 5,000 real digits, embedded.
-  python train.py --config configs/lenet5.py:fashion_mnist    # Recipe of the file, by name.
-  python train.py --config configs/lenet5.py --config.seed=1 --config.epochs=5
+  python train.py lenet5                  # 5,000 real digits, embedded.
+  python train.py lenet5:fashion_mnist    # Recipe of the file, by name.
+  python train.py resnet50:folder --config.data.image_dir=DIR  # Your images.
+  python train.py --config my_config.py --config.seed=1 --config.epochs=5
+
+CONFIG is a config file, configs/NAME.py in this directory, or NAME of an installed config file.
 
 The classes of a folder are numbered in natural order: 9 before 10, upper and lower case alike.
 --config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
 
 --config.KEY=VALUE sets any key of the configuration. config.model also has the options of its
-model. `--help KEY` shows a key with an example, `--help data` a section. Config files start from
-these defaults:
+model. `--help KEY` shows a key with an example, `--help data` a section, and `--help resnet50` the
+options of a model. Config files start from these defaults:
 """
 
 import argparse
@@ -29,13 +34,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flax_vision.cli.arguments import Parser
+from flax_vision.cli.arguments import Parser, print_mistake
 from flax_vision.cli.config_help import add_help, keys_help
 from flax_vision.errors import UserError
 from flax_vision.runtime import environment
 from flax_vision.runtime.files import expanded_path
 from flax_vision.runtime.terminal import configure_streams, print_error, print_warning
 from flax_vision.text import printable
+from flax_vision.training.config_files import config_names
 from flax_vision.training.signals import Interrupted, stop_at_once_on_ctrl_c
 from flax_vision.weights.run_files import REPORT_PAGE
 
@@ -51,6 +57,12 @@ _ADVICE = {
 }
 """Advice for errors of the disk."""
 
+SCRIPT = "python train.py"
+"""The program in the help page; `flax-vision train` is the same one."""
+
+_USAGE = """[CONFIG[:RECIPE] | --config CONFIG[:RECIPE]] [--workdir DIR]
+       [--config.KEY=VALUE ...] [--coordinator HOST:PORT --num-processes N --process-id I]"""
+
 _SIGNALED = 128
 """Base of the exit status after a signal; the signal's number is added."""
 
@@ -62,10 +74,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     the user. After a signal that stopped the run it is 128 and the signal's number.
     """
     is_program = arguments is None
+    return run(sys.argv[1:] if arguments is None else arguments, SCRIPT, is_program)
+
+
+def run(arguments: Sequence[str], program: str, is_program: bool) -> int:
+    """Runs the command line, and returns the exit status; see `main`.
+
+    Args:
+      arguments: Arguments.
+      program: Words that start the program, for its messages.
+      is_program: Whether this process has no other purpose.
+    """
     if is_program and not configure_streams():
         print_warning("standard output is closed; metrics.jsonl of the run shows its progress")
     try:
-        options, overrides = _parse(sys.argv[1:] if arguments is None else arguments)
+        options, overrides = _parse(arguments, program)
         if is_program:
             stop_at_once_on_ctrl_c()
             environment.configure_process()
@@ -80,33 +103,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _exit_at_once(status)
         return status
     except UserError as error:
-        return _fail(str(error))
+        print_mistake(error)
+        return 2
     except OSError as error:
         return _fail(_explain(error))
 
 
-def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def _parse(arguments: Sequence[str], program: str = SCRIPT) -> tuple[argparse.Namespace, list[str]]:
     """Returns the options, and the arguments that set keys of the configuration."""
-    parser = _parser()
+    parser = _parser(program)
     options, rest = parser.parse_known_args(_join_overrides(arguments))
     overrides = [argument for argument in rest if argument.startswith("--config.")]
-    parser.check_unknown([argument for argument in rest if argument not in overrides])
+    rest = [argument for argument in rest if argument not in overrides]
+    if options.config is None and rest and not rest[0].startswith("-"):
+        options.config = expanded_path(rest.pop(0))
+    parser.check_unknown(rest)
+    if options.config is None:
+        names = ", ".join(config_names())
+        parser.error(f"no config; give --config with one of {names}, or a file")
     return options, overrides
 
 
-def _parser() -> Parser:
-    description, _, epilog = (__doc__ or "").partition("\n\n")
+def _parser(program: str) -> Parser:
+    description, _, epilog = (__doc__ or "").replace(SCRIPT, program).partition("\n\n")
     parser = Parser(
-        prog="python train.py",
+        prog=program,
+        usage=f"{program} {_USAGE}",
         description=description,
         epilog=f"{epilog}\n{keys_help()}",
         allow_abbrev=False,
         add_help=False,
+        others=("--config.",),
     )
     add_help(parser)
     add = parser.add_argument
-    file = "config file, and the name of a recipe in it"
-    add("--config", required=True, type=expanded_path, metavar="FILE[:RECIPE]", help=file)
+    file = "config file or its name, and the name of a recipe in it; --config may be left out"
+    add("--config", type=expanded_path, metavar="CONFIG[:RECIPE]", help=file)
     workdir = "run directory (default: runs/ and a name from the file, recipe and settings)"
     add("--workdir", type=expanded_path, metavar="DIR", help=workdir)
     where = "JAX finds these on SLURM, Kubernetes, Open MPI and TPUs."
@@ -142,6 +174,7 @@ def _fit_with_others(options: argparse.Namespace, config: "ConfigDict", workdir:
             on_loss=partial(_print_loss, workdir),
         )
         environment.check_platforms()
+        _print_first(f"run directory: {workdir}")
         status = _fit(config, workdir)
     except Interrupted as interrupted:
         if multihost.is_primary():
@@ -164,11 +197,23 @@ def _fit_with_others(options: argparse.Namespace, config: "ConfigDict", workdir:
     return status
 
 
+def _print_first(line: str) -> None:
+    """Prints a line in the first process; exits, as rich does, if the reader is gone."""
+    from flax_vision.runtime import multihost
+
+    if multihost.is_primary():
+        try:
+            print(printable(line), flush=True)
+        except BrokenPipeError:
+            raise SystemExit(1) from None
+
+
 def _print_loss(workdir: Path) -> None:
     """Prints the error for a run that lost one of its processes."""
     steps = _checkpoint_steps(workdir)
     last = f"The last checkpoint is step {max(steps):,} in" if steps else "No checkpoint is in"
-    command = shlex.join(["python", *sys.orig_argv[1:]])
+    script, words = Path(sys.argv[0]).name, ["python", *sys.orig_argv[1:]]
+    command = shlex.join([script, *sys.argv[1:]] if script == "flax-vision" else words)
     print_error(
         f"another process of this run ended, or cannot be reached. {last} {workdir}. Start all "
         f"processes again to resume, this one with: {command}"

@@ -1,7 +1,6 @@
 """Loads a configuration from a config file and the overrides of a command line."""
 
 import contextlib
-import difflib
 import importlib.machinery
 import importlib.util
 import inspect
@@ -21,6 +20,7 @@ from ml_collections import ConfigDict, config_flags
 from flax_vision.errors import UserError
 from flax_vision.models.registry import model_options
 from flax_vision.runtime.files import expanded_path
+from flax_vision.training.config_files import find_config, installed_folder
 from flax_vision.training.config_schema import PATH_KEYS, check, default_config, flatten, split_spec
 from flax_vision.training.renamed_keys import unknown_key
 
@@ -35,12 +35,14 @@ _KINDS = {
 _PACKAGE = "configs"
 """Package from which config files import each other."""
 
+_MODEL = "--config.model.name="
+
 
 def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
     """Runs a config file and applies the overrides of the command line.
 
     Args:
-      spec: `PATH`, or `PATH:RECIPE`.
+      spec: `CONFIG`, or `CONFIG:RECIPE`, with a path or a name for `find_config`.
       overrides: Arguments such as `--config.batch_size=64`.
 
     Returns:
@@ -49,16 +51,26 @@ def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
     Raises:
       UserError: The file, the recipe, a key or a value is wrong.
     """
+    models = [text.removeprefix(_MODEL) for text in overrides if text.startswith(_MODEL)]
+    return check_config(_override(run_config_file(spec, models[-1] if models else ""), overrides))
+
+
+def run_config_file(spec: str, model: str = "") -> ConfigDict:
+    """Returns the configuration of a config file, before its values are checked.
+
+    Args:
+      spec: `CONFIG`, or `CONFIG:RECIPE`, with a path or a name for `find_config`.
+      model: Name of the model; empty for the file's own.
+
+    Raises:
+      UserError: The file, the recipe or the model is wrong.
+    """
     name, recipe = split_spec(spec)
-    path = Path(name)
-    _check_exists(path)
-    prefix = "--config.model.name="
-    models = [text.removeprefix(prefix) for text in overrides if text.startswith(prefix)]
-    model = models[-1] if models else ""
+    path = find_config(name)
     with _add_location(path), _config_package(path.parent):
         config = _complete(_call(_import_get_config(path), recipe, model))
     _add_model_options(config, model or config.model.name)
-    return check_config(_override(config, overrides))
+    return config
 
 
 def check_config(config: ConfigDict) -> ConfigDict:
@@ -84,21 +96,6 @@ def check_config(config: ConfigDict) -> ConfigDict:
             ) from error
     check(complete)
     return complete
-
-
-def _check_exists(path: Path) -> None:
-    try:
-        if path.is_file():
-            return
-    except OSError as error:
-        raise UserError(
-            f"config file {str(path)!r} cannot be read ({error.strerror}); give another --config."
-        ) from error
-    siblings = sorted(str(file) for file in path.parent.glob("*.py") if file != path)
-    nearest = difflib.get_close_matches(str(path), siblings, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-    found = ", ".join(siblings) or "no .py file"
-    raise UserError(f"no config file {str(path)!r}{hint} In {path.parent}: {found}.")
 
 
 @contextlib.contextmanager
@@ -127,8 +124,9 @@ def _add_location(path: Path) -> Iterator[None]:
 def _config_package(folder: Path) -> Iterator[None]:
     """Lets config files import each other from the package `configs`.
 
-    The package has the files of `folder`, then of every folder `configs` on `sys.path`. A copied
-    folder therefore uses its own files, under any name, and shadows no other module.
+    The package has the files of `folder`, then of every folder `configs` on `sys.path`, then of
+    this library. A copied folder therefore uses its own files, under any name, and shadows no other
+    module.
     """
 
     def remove() -> dict[str, types.ModuleType]:
@@ -137,7 +135,8 @@ def _config_package(folder: Path) -> Iterator[None]:
 
     before = remove()
     package = sys.modules[_PACKAGE] = types.ModuleType(_PACKAGE)
-    package.__path__ = [str(folder.absolute()), *(str(Path(p, _PACKAGE)) for p in sys.path)]
+    on_path = [str(Path(entry, _PACKAGE)) for entry in sys.path]
+    package.__path__ = [str(folder.absolute()), *on_path, str(installed_folder())]
     try:
         yield
     finally:

@@ -135,14 +135,6 @@ def test_mistakes(arguments, message, capsys):
     assert not printed.out
 
 
-@pytest.mark.parametrize("arguments", [[], ["modles"]])
-def test_unknown_command(arguments, capsys):
-    assert main(arguments) == 2
-    message = capsys.readouterr().err
-    assert "COMMAND" in message
-    assert message.count("\n") == 1
-
-
 @pytest.fixture
 def known_limit(monkeypatch):
     """Skips timing the largest matrix product."""
@@ -264,17 +256,3 @@ def test_unavailable_platform():
     assert done.stderr.startswith(
         "error: JAX_PLATFORMS is 'nonsense', but JAX finds no such device"
     )
-
-
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("\x1b[2J", r"unknown argument '\x1b[2J'; see `flax-vision models --help`."),
-        ("--fromat=json", "unknown argument '--fromat'; did you mean '--format'? Valid: --format,"),
-    ],
-)
-def test_unknown_arguments_are_one_line_with_the_nearest(argument, message, capsys):
-    assert main(["models", "a", argument]) == 2
-    printed = capsys.readouterr().err
-    assert printed.startswith(f"error: {message}")
-    assert printed.count("\n") == 1

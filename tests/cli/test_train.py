@@ -28,9 +28,11 @@ def fails(capsys, tmp_path, monkeypatch):
     def fails(*arguments: str) -> str:
         assert main(list(arguments)) == 2
         captured = capsys.readouterr()
-        *progress, line = captured.err.splitlines()
+        message, _, usage = captured.err.partition("usage: ")
+        *progress, line = message.splitlines()
         assert all(text.startswith("compiling oneDNN's handlers") for text in progress)
         assert line.startswith("error: ")
+        assert bool(usage) == ("unknown argument" in line)
         assert "Traceback" not in captured.out
         return line
 
@@ -40,7 +42,7 @@ def fails(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--config"),
+        ([], "no config; give --config with one of alexnet, googlenet, lenet5, resnet20"),
         (["--config"], "--config"),
         ([f"--config={'x' * 300}.py"], "xxx.py' cannot be read (File name too long); give ano"),
         ([f"--config={LENET5}", f"--workdir={'x' * 300}"], "cannot be written (File name too lon"),
@@ -55,14 +57,16 @@ def fails(capsys, tmp_path, monkeypatch):
         ([f"--config={LENET5}", "--config.mesh.fsdp=4"], "it must be True or False, such as False"),
         (
             [f"--config={LENET5}", "--wrokdir=x"],
-            "unknown argument '--wrokdir'; did you mean '--workdir'?",
+            "unknown argument '--wrokdir' of `python train.py`; did you mean '--workdir'?",
         ),
         (
             [f"--config={LENET5}", "--num_processes=2"],
-            "unknown argument '--num_processes'; did you mean '--num-processes'?",
+            "did you mean '--num-processes'?",
         ),
         ([f"--config={LENET5}", "--process_id", "1"], "did you mean '--process-id'?"),
-        ([f"--config={LENET5}", "surplus"], "unknown argument 'surplus'"),
+        ([f"--config={LENET5}", "surplus"], "unknown argument 'surplus' of `python train.py`."),
+        (["lenet5", "vgg16"], "unknown argument 'vgg16'"),
+        (["lenet"], "unknown config 'lenet'; did you mean 'lenet5'? Valid: alexnet, googlenet"),
         ([f"--config={LENET5}", "--config.data.name=mnits"], "did you mean 'mnist'"),
         ([f"--config={LENET5}:fashion_mnist", "--config.data.tfds_dir=."], "not prepared"),
         ([f"--config={LENET5}", "--config.batch_size=3604"], "only 3,600 images"),
@@ -109,7 +113,7 @@ def test_unavailable_devices_leave_no_directory_behind(fails, tmp_path, monkeypa
 
 def test_control_codes_in_mistakes_are_escaped(fails):
     assert fails(f"--config={LENET5}", "\x1b[2J") == (
-        r"error: unknown argument '\x1b[2J'; see `python train.py --help`."
+        r"error: unknown argument '\x1b[2J' of `python train.py`."
     )
     assert r"\u202e" in fails("--config=\u202e.py")
 
@@ -201,11 +205,25 @@ def test_tilde_is_home(monkeypatch):
     assert options.workdir == "/home/me/run"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["resnet50:folder", "--config.seed", "1", "--workdir=a"],
+        ["--config.seed=1", "--workdir", "a", "resnet50:folder"],
+        ["--config", "resnet50:folder", "--workdir=a", "--config.seed=1"],
+    ],
+)
+def test_config_may_stand_anywhere_without_a_flag(arguments):
+    options, overrides = train._parse(arguments)
+    assert (options.config, options.workdir) == ("resnet50:folder", "a")
+    assert overrides == ["--config.seed=1"]
+
+
 def test_help_lists_examples_and_all_keys(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     text = capsys.readouterr().out
-    assert "python train.py --config configs/lenet5.py" in text
+    assert "python train.py lenet5:fashion_mnist" in text
     assert "data.class_order = 'natural'  (natural or sorted)\n" in text
     assert all(f"\n  {key} = {value!r}" in text for key, value in flatten(default_config()).items())
 
@@ -215,7 +233,29 @@ def test_each_configuration_has_its_own_directory(fails, tmp_path):
     fails("--config", LENET5, *diverging)
     fails("--config", LENET5, *diverging, "--config.seed", "1")
     names = {path.name for path in (tmp_path / "runs").iterdir()}
-    assert names == {f"lenet5-schedule.lr=1e30{end}" for end in ("", "-seed=1")}
+    assert names == {f"lenet5-lr1e+30{end}" for end in ("", "-seed1")}
+
+
+def test_run_directory_is_printed_first(fails, tmp_path, monkeypatch):
+    printed = []
+    monkeypatch.setattr(train, "_fit", lambda config, workdir: printed.append(workdir) or 0)
+    monkeypatch.setattr("builtins.print", lambda *words, **settings: printed.append(*words))
+    assert main(["lenet5", "--config.seed=1"]) == 0
+    assert printed == ["run directory: runs/lenet5-seed1", Path("runs/lenet5-seed1")]
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["/venv/bin/flax-vision", "train", "lenet5"], "flax-vision train lenet5"),
+        (["train.py", "--config", "a b"], "python train.py --config 'a b'"),
+    ],
+)
+def test_lost_process_prints_its_command(words, command, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(sys, "orig_argv", ["/venv/bin/python", *words])
+    train._print_loss(Path("run"))
+    assert capsys.readouterr().err.endswith(f"to resume, this one with: {command}\n")
 
 
 def test_stopped_program_does_not_wait_for_readers(monkeypatch):

@@ -1,0 +1,9 @@
+"""Compares runs."""
+
+
+def add_arguments(parser):
+    pass
+
+
+def run(o):
+    pass
