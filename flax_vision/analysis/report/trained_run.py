@@ -44,14 +44,7 @@ def open_trained_run(path: Path) -> TrainedRun:
     Raises:
       UserError: There is no run, or its configuration or its model cannot be read.
     """
-    if not (path / METRICS).is_file() and not (path / CONFIG).is_file():
-        raise UserError(
-            f"no run in {str(path)!r}: it has no {METRICS}. Give the directory of a run, such as "
-            "runs/lenet5."
-        )
-    config = run_config(path)
-    if not config:
-        raise UserError(f"{path / CONFIG} is missing; {RESTORE}.")
+    config = read_trained_config(path)
     warnings: list[str] = []
     records = _records(path, warnings)
     launches = _read_optional(run_files.read_launches, path, warnings) or []
@@ -60,6 +53,23 @@ def open_trained_run(path: Path) -> TrainedRun:
         split: sum(count for count, _ in classes.values()) for split, classes in dataset.items()
     }
     return TrainedRun(path, load_model(path), config, records, launches, image_counts, warnings)
+
+
+def read_trained_config(path: Path) -> dict[str, Any]:
+    """Returns the configuration of a run, as nested dictionaries.
+
+    Raises:
+      UserError: There is no run, or its configuration cannot be read.
+    """
+    if not (path / METRICS).is_file() and not (path / CONFIG).is_file():
+        raise UserError(
+            f"no run in {str(path)!r}: it has no {METRICS}. Give the directory of a run, such as "
+            "runs/lenet5."
+        )
+    config = run_config(path)
+    if not config:
+        raise UserError(f"{path / CONFIG} is missing; {RESTORE}.")
+    return config
 
 
 def _records(path: Path, warnings: list[str]) -> Records:
