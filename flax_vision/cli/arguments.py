@@ -7,6 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from flax_vision.cli.console import FORMATS
@@ -154,6 +155,26 @@ def model_option(text: str) -> tuple[str, Any]:
         return key, value
 
 
+def check_picture(option: str, path: Path, overwrite: bool) -> None:
+    """Raises a UserError if a picture cannot be written.
+
+    Args:
+      option: Option that names the picture.
+      path: File of the picture.
+      overwrite: Whether an existing file may be replaced.
+    """
+    has_extension = path.suffix.lower() in (".png", ".pdf", ".svg")
+    problems = {
+        "is a directory; give the name of a file": path.is_dir(),
+        "exists; give --overwrite, or another name": path.exists() and not overwrite,
+        "has no valid extension; give a .png, .pdf or .svg file": not has_extension,
+        "is in a folder that does not exist; create it": not path.absolute().parent.is_dir(),
+    }
+    for problem, is_present in problems.items():
+        if is_present:
+            raise UserError(f"{option} {str(path)!r} {problem}.")
+
+
 _COUNT = {"type": positive_int, "metavar": "N"}
 _DIRECTORY = {"type": expanded_path, "metavar": "DIR"}
 _SHARED: dict[str, dict[str, Any]] = {
@@ -164,6 +185,7 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--max-pixels": {**_COUNT, "help": "bound on an image's pixels"},
     "--tfds-dir": {**_DIRECTORY, "help": "TFDS data (default: the run's)"},
     "--image-dir": {**_DIRECTORY, "help": "folder of images"},
+    "--overwrite": {"action": "store_true", "help": "replace an existing picture"},
     "--options": {
         **{"type": model_option, "nargs": "+", "action": "extend", "default": []},
         **{"metavar": "KEY=VALUE", "help": "options of the model, such as shortcut=A"},

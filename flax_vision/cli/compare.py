@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flax_vision.cli.arguments import add_shared
+from flax_vision.cli.arguments import add_shared, check_picture
 from flax_vision.cli.console import FORMATS, print_table, progress
 from flax_vision.errors import UserError
 from flax_vision.runtime.files import expanded_path, write_errors
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=expanded_path, metavar="FILE", help=picture)
     skip = "leave out the test loss of runs that were trained with another loss"
     add("--no-evaluate", action="store_true", help=skip)
+    add_shared(parser, "--overwrite")
     add_shared(parser, "--format", choices=(*FORMATS, "csv"))
 
 
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from flax_vision.analysis.comparison import data_warnings, differences
 
     if options.output:
-        _check_picture(Path(options.output))
+        check_picture("--output", Path(options.output), options.overwrite)
     paths = list(dict.fromkeys(options.runs))
     runs = _read(paths)
     if not runs:
@@ -153,14 +154,6 @@ def _formatted(value: float | None, form: str) -> str:
 
 def _text(settings: Mapping[str, Any], key: str) -> str:
     return str(settings[key]) if key in settings else _ABSENT
-
-
-def _check_picture(path: Path) -> None:
-    """Raises a UserError if the picture could not be written after the comparison."""
-    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise UserError(f"--output {str(path)!r} has no valid extension; give .png, .pdf or .svg.")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"--output {str(path)!r} is in a folder that does not exist; create it.")
 
 
 def _draw(runs: Sequence["ComparedRun"], path: Path) -> None:
