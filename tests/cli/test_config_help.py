@@ -3,6 +3,8 @@ import pytest
 from flax_vision.cli.config_help import topic_help
 from flax_vision.cli.train import main
 from flax_vision.errors import UserError
+from flax_vision.models.catalog import CATALOG
+from flax_vision.models.registry import model_options
 
 
 def test_page_of_a_key():
@@ -36,3 +38,22 @@ def test_program_prints_the_page(name, capsys):
 def test_program_names_an_unknown_key(capsys):
     assert main(["--help", "lr"]) == 2
     assert "error: config.lr is not a key" in capsys.readouterr().err
+
+
+def test_page_of_a_model_has_its_options():
+    text = topic_help("lenet5")
+    assert text.startswith("The options of lenet5\n  model.codes = 'digits'  (digits or random)\n")
+    assert "  model.background = -0.1  (number)\n      Value around the images, " in text
+    assert "  model.dtype = 'float32'  (text)\n" in text
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_page_of_an_option_lists_its_models():
+    text = topic_help("model.background")
+    assert "      Value around the images, up to 32x32.\n" in text
+    assert text.endswith("      Models: lenet5, lenet5_modern.\n")
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_model_has_a_page(name):
+    assert topic_help(name).count("  model.") == len(model_options(name))

@@ -68,6 +68,9 @@ def starts(module, arguments, cache):
     [
         ("flax_vision.cli.main", "--help"),
         ("flax_vision.cli.main", "bench --help"),
+        ("flax_vision.cli.main", "compare --help"),
+        ("flax_vision.cli.main", "train --help"),
+        ("flax_vision.cli.main", "train --config=lenet5 surplus"),
         ("flax_vision.cli.main", "models"),
         ("flax_vision.cli.main", "summary lenet5"),
         ("flax_vision.cli.train", "--help"),
@@ -83,8 +86,10 @@ def test_commands_without_computation_start_no_process(module, arguments, tmp_pa
     ("module", "arguments"),
     [
         ("flax_vision.cli.main", "--help"),
+        ("flax_vision.cli.main", "compare --help"),
         ("flax_vision.cli.main", "evaluate --help"),
         ("flax_vision.cli.main", "models"),
+        ("flax_vision.cli.main", "train --help schedule.lr"),
         ("flax_vision.cli.train", "--help"),
     ],
 )
@@ -113,6 +118,7 @@ def test_own_warnings_of_programs_are_one_line_and_others_keep_their_form():
     ("module", "arguments"),
     [
         ("flax_vision.cli.main", "evaluate nowhere"),
+        ("flax_vision.cli.main", "train nowhere"),
         ("flax_vision.cli.train", "--config=nowhere.py"),
     ],
 )

@@ -63,3 +63,23 @@ def test_a_rate_that_stays_is_beside_zero():
     assert axes.get_ylim() == (0, 0.2)
     assert ticks(axes.xaxis) == [1, 2]
     assert curves.learning_rate([{"epoch": 1, "learning_rate": 0.0}]).axes[0].get_ylim() == (0, 1)
+
+
+def test_several_runs_have_a_color_and_a_mark_each():
+    unfinished = [{"epoch": 1, "train/top1": 0.25}, {"epoch": 2, "train/top1": 0.375}]
+    (axes,) = curves.accuracy({"runs/a": VALIDATED, "runs/b": unfinished, "new": []}).axes
+    lines = [(x.get_color(), x.get_linestyle(), x.get_marker()) for x in axes.lines]
+    assert len({color for color, *_ in lines}) == 4  # those of the runs, and the legend's
+    assert lines[0][1:] == ("--", "None")
+    assert lines[1][1:] == ("-", "None")
+    drawn_lines = [line.get_xydata().tolist() for line in axes.lines]
+    assert drawn_lines[1] == [[epoch, 0.25] for epoch in (1, 2, 3, 4)]
+    marks = {x.get_label(): (x.get_marker(), x.get_xydata().tolist()) for x in axes.lines}
+    assert marks["runs/a"] == ("o", [[3, 0.25]])
+    assert marks["runs/b (unfinished)"] == ("x", [[2, 0.375]])
+    assert marks["new (unfinished)"] == ("x", [])
+
+
+def test_many_runs_have_different_colors():
+    (axes,) = curves.accuracy({f"runs/{i}": VALIDATED for i in range(12)}).axes
+    assert len({line.get_color() for line in axes.lines}) == 13
