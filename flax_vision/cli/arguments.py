@@ -6,7 +6,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,7 +48,12 @@ class Parser(argparse.ArgumentParser):
     Args:
       others: Beginnings of flags that the command reads itself.
       **settings: Settings of argparse's parser.
+
+    Attributes:
+      siblings: Parsers of all commands of the program.
     """
+
+    siblings: Collection["Parser"] = ()
 
     def __init__(self, others: tuple[str, ...] = (), **settings: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
@@ -83,8 +88,12 @@ class Parser(argparse.ArgumentParser):
         valid = list(self._option_string_actions)
         if flag in valid or (self.allow_abbrev and any(x.startswith(flag) for x in valid)):
             return
+        owners = [f"`{x.prog}`" for x in self.siblings if flag in x._option_string_actions]
         nearest = difflib.get_close_matches(flag, valid, 1, 0.5)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+        if owners:
+            hint = f"; it belongs to {' and '.join(owners)}."
+        else:
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
         self._fail(f"unknown argument {flag!r} of `{self.prog}`{hint}")
 
     def _fail(self, message: str) -> NoReturn:

@@ -104,6 +104,7 @@ def _parser() -> Parser:
         command = commands.add_parser(name, description=first_line, epilog=rest)
         module.add_arguments(command)
         command.set_defaults(run=module.run, parser=command)
+        command.siblings = commands.choices.values()
     return parser
 
 

@@ -48,7 +48,8 @@ def test_help_has_a_line_for_each_command(capsys):
         ),
         (
             ["models", "--protocol", "ten_crop"],
-            "unknown argument '--protocol' of `flax-vision models`.",
+            "unknown argument '--protocol' of `flax-vision models`; it belongs to `flax-vision "
+            "evaluate`.",
         ),
     ],
 )
