@@ -38,7 +38,8 @@ class ComparedRun:
       config: The configuration by dotted key, with defaults for keys that are newer than the run.
       records: Records of the epochs, and the result.
       result: The result; None for an unfinished run.
-      metadata: Description of the model.
+      class_names: Names of the classes.
+      parameters: Number of trainable parameters.
       dataset: Fingerprint of each split; empty if unknown.
     """
 
@@ -46,7 +47,8 @@ class ComparedRun:
     config: Mapping[str, Any]
     records: Records
     result: Mapping[str, Any] | None
-    metadata: ModelMetadata
+    class_names: Sequence[str]
+    parameters: int
     dataset: Mapping[str, Fingerprint]
 
     @cached_property
@@ -59,13 +61,6 @@ class ComparedRun:
         """Name of the dataset, or path of the image folder."""
         name = self.config["data.name"]
         return str(self.config["data.image_dir"] if name == "folder" else name)
-
-    @property
-    def parameters(self) -> int:
-        """Number of trainable parameters."""
-        images = jax.ShapeDtypeStruct((1, *self.metadata.input_shape), "float32")
-        variables = jax.eval_shape(self.metadata.create_model().init, jax.random.key(0), images)
-        return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
     @property
     def recorded_cross_entropy(self) -> float | None:
@@ -109,14 +104,22 @@ def read_run(path: Path) -> ComparedRun:
     # Tuples become lists, as in the file.
     config = json.loads(json.dumps(defaults | given))
     file = path / METADATA
+    metadata = saved_model.read_metadata(file, RESTORE) if file.exists() else load_metadata(path)
     return ComparedRun(
         path=path,
         config=config,
         records=run_files.read_records(path),
         result=run_files.read_result(path, RESTORE),
-        metadata=saved_model.read_metadata(file, RESTORE) if file.exists() else load_metadata(path),
+        class_names=metadata.class_names,
+        parameters=_parameters(metadata),
         dataset=run_files.read_dataset(path, RESTORE) or {},
     )
+
+
+def _parameters(metadata: ModelMetadata) -> int:
+    images = jax.ShapeDtypeStruct((1, *metadata.input_shape), "float32")
+    variables = jax.eval_shape(metadata.create_model().init, jax.random.key(0), images)
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
 
 def differences(runs: Sequence[ComparedRun]) -> list[str]:
@@ -136,7 +139,7 @@ def data_warnings(runs: Sequence[ComparedRun]) -> Iterator[str]:
     """Yields a warning for each run with other classes or images than the first."""
     first, *others = runs
     for run in others:
-        if list(run.metadata.class_names) != list(first.metadata.class_names):
+        if list(run.class_names) != list(first.class_names):
             yield f"{run.path} has other classes than {first.path}; do not compare their accuracy"
         elif splits := _differing_splits(first, run):
             yield (
@@ -146,7 +149,7 @@ def data_warnings(runs: Sequence[ComparedRun]) -> Iterator[str]:
 
 
 def _differing_splits(first: ComparedRun, run: ComparedRun) -> list[str]:
-    """Returns the splits of which two runs have other images."""
+    """Returns the splits whose images differ between two runs."""
     splits = ["validation", "test"]
     if not first.dataset or not run.dataset:
         return splits if run.data != first.data else []

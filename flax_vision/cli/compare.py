@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output:
         check_picture("--output", Path(options.output), options.overwrite)
-    paths = list(dict.fromkeys(options.runs))
+    paths = list(dict.fromkeys(map(Path, options.runs)))
     runs = _read(paths)
     if not runs:
         return 2
@@ -65,16 +65,16 @@ def run(options: argparse.Namespace) -> int:
     return 1 if len(runs) < len(paths) else 0
 
 
-def _read(paths: Sequence[str]) -> list["ComparedRun"]:
+def _read(paths: Sequence[Path]) -> list["ComparedRun"]:
     """Returns the readable runs; an error line names each of the others."""
     from flax_vision.analysis.comparison import read_run
 
     runs = []
     for path in paths:
         try:
-            runs.append(read_run(Path(path)))
-        except UserError as error:
-            print_error(f"{path!r} is left out: {error}")
+            runs.append(read_run(path))
+        except (UserError, OSError) as error:
+            print_error(f"{str(path)!r} is left out: {error}")
     return runs
 
 

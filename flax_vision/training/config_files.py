@@ -25,7 +25,7 @@ def config_names() -> list[str]:
 def find_config(name: str) -> Path:
     """Returns the path of a config file.
 
-    An existing file comes first, then `configs/NAME.py`, then this library's file of that name.
+    An existing file comes first, then `configs/NAME.py`, then this library's config NAME.
 
     Args:
       name: Path, or name without folder and extension.

@@ -29,7 +29,7 @@ class Key(NamedTuple):
 
 SECTIONS = {
     "": "The run",
-    "model": "The model; its own options are keys too",
+    "model": "The model; its own options are keys too, see `--help resnet50`",
     "data": "Images and their preprocessing",
     "crop": "Crops of image files, which have any size",
     "augmentation": "Random changes of training images",

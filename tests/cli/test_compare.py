@@ -65,7 +65,7 @@ def test_csv_has_a_row_for_each_run(capsys):
 
 
 def test_unreadable_run_is_named_and_the_others_are_compared(capsys):
-    assert main(["compare", "a", "nowhere", "a", "--format=json"]) == 1
+    assert main(["compare", "a", "nowhere", "a/", "--format=json"]) == 1
     printed = capsys.readouterr()
     assert [row["run"] for row in json.loads(printed.out)] == ["a"]
     assert printed.err.startswith("error: 'nowhere' is left out: no run in 'nowhere'")
