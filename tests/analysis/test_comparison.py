@@ -98,7 +98,6 @@ def test_without_a_record_the_name_of_the_data_counts(write):
 
 
 @pytest.mark.parametrize("file", ["config.json", "metrics.jsonl", "result.json"])
-@pytest.mark.usefixtures("files_are_damaged")
 def test_damaged_file_is_named(file, write):
     run = write("a")
     (run.path / file).write_text("{")
