@@ -136,9 +136,8 @@ def make_class_weights(text: str, train: Dataset) -> tuple[float, ...]:
         return tuple(np.where(counts > 0, balanced, 0).tolist())
     weights = tuple(float(x) for x in text.split(","))
     if len(weights) != len(names):
-        problem = (
-            f"has {counted(len(weights), 'number')} for {counted(len(names), 'class', 'classes')}"
-        )
+        classes = counted(len(names), "class", "classes")
+        problem = f"has {counted(len(weights), 'number')} for {classes}"
     elif min(weights) < 0:
         problem = f"has a negative weight for {names[int(np.argmin(weights))]!r}"
     elif not any(weights):

@@ -124,6 +124,7 @@ def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, mo
                 "loss.name": "lenet5_map",
                 "optimizer.name": "levenberg_marquardt",
                 "optimizer.curvature_samples": 32,
+                "optimizer.weight_decay": 0.0,
                 "schedule.name": "constant",
                 "schedule.lr": 1e-3,
             },
