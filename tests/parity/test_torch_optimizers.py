@@ -1,5 +1,7 @@
 """Our optimizers and class weights against those of PyTorch."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,17 +48,15 @@ def our_weights(**settings):
     [
         ({"name": "adam"}, torch.optim.Adam),
         ({"name": "adamw"}, torch.optim.AdamW),
-        ({"name": "rmsprop"}, lambda *w, **kw: torch.optim.RMSprop(*w, alpha=0.9, **kw)),
+        ({"name": "rmsprop"}, partial(torch.optim.RMSprop, alpha=0.9)),
         ({"name": "rmsprop", "b2": 0.99}, torch.optim.RMSprop),
-        (
-            {"nesterov": True},
-            lambda *w, **kw: torch.optim.SGD(*w, momentum=0.9, nesterov=True, **kw),
-        ),
+        ({"nesterov": True}, partial(torch.optim.SGD, momentum=0.9, nesterov=True)),
     ],
     ids=["adam", "adamw", "rmsprop", "rmsprop-alpha", "nesterov"],
 )
 def test_optimizer_is_pytorchs(settings, make):
-    np.testing.assert_allclose(our_weights(**settings), torch_weights(make), rtol=2e-6, atol=1e-7)
+    # Optax computes 1 - b2^t in single precision.
+    np.testing.assert_allclose(our_weights(**settings), torch_weights(make), rtol=1e-6, atol=1e-6)
 
 
 def test_gradient_clipping_is_pytorchs():
