@@ -1,4 +1,4 @@
-"""Our optimizers and class weights against those of PyTorch."""
+"""Optimizers and class weights compared with PyTorch."""
 
 from functools import partial
 
