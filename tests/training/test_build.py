@@ -8,6 +8,7 @@ from flax_vision.errors import UserError
 from flax_vision.training import build, data_pipeline
 from flax_vision.training.build import build_experiment
 from flax_vision.training.fit import fit
+from flax_vision.training.losses import make_loss
 from flax_vision.weights.saved_model import load_metadata
 
 
@@ -46,6 +47,7 @@ def test_background_that_a_resumed_run_does_not_know_is_measured(config, finishe
     ("changes", "message"),
     [
         ({"freeze": "C9"}, "config.freeze is 'C9', and no layer has such a name"),
+        ({"optimizer.lr_mult": (("C9", 0.1),)}, "lr_mult is 'C9', and no layer has such a name"),
         ({"init_from": "nowhere"}, "no model in 'nowhere'"),
         ({"init_from": "{}", "init_pattern": "C9"}, "config.init_pattern is 'C9', and no layer in"),
         ({"init_from": "{}", "model.name": "lenet5"}, "do not fit the model"),
@@ -79,3 +81,18 @@ def test_mean_for_another_number_of_channels(config, tmp_path):
     config.data.mean = (1.0, 2.0, 3.0)
     with pytest.raises(UserError, match="data.mean has 3 numbers.*have 1 channel;"):
         fit(config, tmp_path)
+
+
+def test_loss_optimizer_and_classes_of_the_configuration(config):
+    config.update_from_flattened_dict(
+        {"loss.name": "focal", "loss.class_weights": "1,1,1,1,1,1,1,1,1,3"}
+    )
+    spec = build_experiment(config, lambda *_: None).functions.spec
+    assert spec.class_weights == (*[1.0] * 9, 3.0)
+    assert spec.loss is not spec.eval_loss is make_loss("cross_entropy", 0.0)
+
+
+def test_weights_of_other_classes(config):
+    config.loss.class_weights = "1,2"
+    with pytest.raises(UserError, match="has 2 numbers for 10 classes; .* order: 0, 1, 2, 3"):
+        build_experiment(config, lambda *_: None)

@@ -135,7 +135,7 @@ def test_resize_range_is_unused_with_a_scale():
     ("key", "name"),
     [
         ("loss.name", "mse"),
-        ("optimizer.name", "adam"),
+        ("optimizer.name", "adamax"),
         ("optimizer.name", "SGD"),
         ("optimizer.momentum_form", "nesterov"),
         ("schedule.name", "linear"),

@@ -4,12 +4,15 @@ import itertools
 import types
 
 import jax
+import numpy as np
 import pytest
 
+from flax_vision.data.batches import balanced_order
 from flax_vision.errors import UserError
 from flax_vision.training import poll, trainer
 from flax_vision.training.build import build_experiment
 from flax_vision.training.fit import fit
+from flax_vision.training.partitioning import Partitioner
 from flax_vision.training.progress import TrainingObserver
 from flax_vision.training.run_dir import open_run
 from flax_vision.training.signals import Interrupted, Interruption
@@ -41,6 +44,22 @@ def test_steps_receive_batches_that_are_on_the_devices(devices, config, tmp_path
     monkeypatch.setattr(TrainFunctions, "compile", compile_and_check)
     fit(config, tmp_path)
     assert names == ["train"] * 3 + ["eval"] * (13 + 4)
+
+
+def test_steps_receive_balanced_batches(config, tmp_path, monkeypatch):
+    config.update_from_flattened_dict({"epochs": 1, "data.sampler": "balanced"})
+    found = []
+
+    def record(self, batch):
+        found.append(batch)
+        return shard_batch(self, batch)
+
+    shard_batch = Partitioner.shard_batch
+    monkeypatch.setattr(Partitioner, "shard_batch", record)
+    fit(config, tmp_path)
+    train = build_experiment(config, lambda *_: None).splits.train
+    order = np.concatenate([batch.indices for batch in found[:3]])
+    np.testing.assert_array_equal(order, balanced_order(train.labels, config.seed, 0)[:768])
 
 
 @pytest.fixture

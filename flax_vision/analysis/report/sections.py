@@ -85,7 +85,8 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
       config: Configuration of the run, as nested dictionaries.
       image_counts: Number of images of each split; empty if unknown.
     """
-    name = config.get("loss", {}).get("name", "loss").replace("_", "-")
+    loss = config.get("loss", {})
+    name = loss.get("name", "loss").replace("_", "-")
     train, validation = (image_counts.get(split) for split in ("train", "validation"))
     left_out = (train or 0) % (config.get("batch_size") or 1)
     trained = "the images" if train is None else counted(train - left_out, "image")
@@ -94,6 +95,10 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
         "change, with augmentation and dropout.",
         "Neither weight decay nor auxiliary heads are part of it.",
     ]
+    if loss.get("class_weights", "none") != "none":
+        sentences.append("Class weights are not part of it either.")
+    if loss.get("label_smoothing"):
+        sentences.append("Only the training loss has smoothed labels.")
     if left_out:
         sentences.append(
             f"Each epoch leaves out {counted(left_out, 'image')} of {train:,}, because a last "
@@ -101,6 +106,7 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
         )
     if validation != 0:
         images = "all" if validation is None else f"{validation:,}"
+        name = "cross-entropy" if name == "focal" else name
         sentences.append(
             f"The validation loss is the mean {name} over {images} validation images at the end "
             "of an epoch, without augmentation and dropout."

@@ -178,3 +178,11 @@ def test_unknown_facts_are_left_out():
     assert run_module._facts({"test/images": 10}) == {}
     facts = run_module._facts({"test/images": 10, "test/top1": 0.5})
     assert facts == {"test top-1": "50.00%", "test images wrong": "5 of 10"}
+
+
+def test_text_about_losses_that_differ_in_training():
+    loss = {"name": "focal", "class_weights": "balanced", "label_smoothing": 0.1}
+    text = sections._about_losses({"loss": loss}, {})
+    assert "The training loss is the mean focal over" in text
+    assert "The validation loss is the mean cross-entropy over" in text
+    assert "Class weights are not part of it either. Only the training loss has smoothed" in text
