@@ -134,7 +134,7 @@ def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(jax.export, "export", kept)
     monkeypatch.setattr(jax.export.Exported, "serialize", lambda self: b"")
-    program = export.ExportedFunction(lambda x: model.apply(variables, x), shape, "float32")
+    program = export.ExportedFunction(lambda x: model.apply(variables, x), shape, "float32", {})
     export._write_stablehlo(tmp_path / "net", METADATA, program)
     text = lowered[0].mlir_module()
     calls = {
