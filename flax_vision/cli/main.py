@@ -1,6 +1,7 @@
 """The program `flax-vision`: parses its arguments and runs one command."""
 
 import argparse
+import math
 import signal
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from flax_vision.cli import (
     summary,
 )
 from flax_vision.cli.arguments import Parser
+from flax_vision.cli.imports import add_import, import_modules
 from flax_vision.errors import UserError
 from flax_vision.runtime import environment
 from flax_vision.runtime.terminal import configure_streams, print_error
@@ -40,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.parser.check_unknown(rest)
         if is_program and _compiles(options):
             environment.configure_process(has_steps=options.command != "summary")
-        if options.command not in ("models", "summary"):  # summary may emulate its devices first
+        if getattr(options, "mesh", None):
+            environment.emulate_devices(math.prod(options.mesh.values()))
+        import_modules(options.imports)  # may import JAX
+        if options.command != "models":
             environment.check_platforms()
         return options.run(options) or 0
     except UserError as error:
@@ -61,12 +66,14 @@ def _parser() -> Parser:
         description="The models of five papers, LeNet-5 to ResNet. To train one: "
         "`python train.py --help`.",
     )
+    add_import(parser, [])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in _COMMANDS:
         name = module.__name__.rpartition(".")[2].replace("_", "-")
         first_line, _, rest = (module.__doc__ or "").partition("\n\n")
         command = commands.add_parser(name, help=first_line, description=first_line, epilog=rest)
         module.add_arguments(command)
+        add_import(command, argparse.SUPPRESS)
         command.set_defaults(run=module.run, parser=command)
     return parser
 

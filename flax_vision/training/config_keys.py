@@ -67,7 +67,7 @@ KEYS: dict[str, Key] = {
     "model.name": Key("lenet5", "Name of the model; `flax-vision models` lists all."),
     "data.name": Key(
         "mnist_5k",
-        "Dataset: mnist_5k (embedded), folder (your images), or the TFDS name of a dataset.",
+        "Dataset: mnist_5k (embedded), folder (your images), a registered name, or a TFDS name.",
         example="cifar10",
     ),
     "data.tfds_dir": Key("", "Directory of the TFDS datasets; empty for TFDS's default."),

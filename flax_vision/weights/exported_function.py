@@ -1,6 +1,7 @@
 """A model with its parameters as one function, and the description of its input for users."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -27,20 +28,28 @@ class ExportedFunction(NamedTuple):
     description: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
 class _ConvertiblePreprocessing(Preprocessing):
-    """A preprocessing that jax2onnx can convert for any batch size."""
+    """A preprocessing that jax2onnx can convert for any batch size.
+
+    It resizes by two matrices, because `jax.image.resize` compares the batch size.
+
+    Attributes:
+      matrices: Matrices that resize rows [resize, H] and columns [resize, W].
+    """
+
+    matrices: Sequence[np.ndarray] = ()
 
     def resized(self, pixels: jax.Array) -> jax.Array:
-        """Resizes by two matrices, because `jax.image.resize` compares the batch size."""
-        rows, columns = (_resize_matrix(size, self.resize) for size in pixels.shape[1:3])
+        """Returns float32 images, bilinearly resized to `resize`."""
+        rows, columns = self.matrices
         return jnp.einsum("wx,nhxc->nhwc", columns, jnp.einsum("hy,nyxc->nhxc", rows, pixels))
 
 
 def _resize_matrix(size: int, new_size: int) -> np.ndarray:
     """Returns the matrix [new_size, size] of a bilinear resizing."""
-    with jax.ensure_compile_time_eval():
-        identity = jnp.eye(size, dtype=jnp.float32)
-        return np.asarray(jax.image.resize(identity, (new_size, size), "linear"))
+    identity = np.eye(size, dtype=np.float32)
+    return np.asarray(jax.image.resize(identity, (new_size, size), "linear"))
 
 
 def make_exported_function(
@@ -55,7 +64,9 @@ def make_exported_function(
       preprocessing: Whether the function includes the preprocessing, and takes uint8 images of
         `image_shape` instead of float32 images of `input_shape`.
     """
-    preprocess = _ConvertiblePreprocessing(**vars(metadata.preprocessing))
+    given, sides = metadata.preprocessing, metadata.image_shape[:2]
+    matrices = [_resize_matrix(side, given.resize) for side in sides] if given.resize else ()
+    preprocess = _ConvertiblePreprocessing(**vars(given), matrices=matrices)
 
     def function(images: Any) -> Any:
         return model.apply(variables, preprocess(images) if preprocessing else images)
@@ -85,7 +96,7 @@ def describe(metadata: ModelMetadata, preprocessing: bool) -> dict[str, Any]:
     given = metadata.preprocessing
     mean = np.asarray(given.mean, np.float32)
     if mean.ndim == 3 and not preprocessing:
-        mean = np.asarray(given.center_crop(mean[None])[0])
+        mean = np.asarray(given.center_crop(jnp.asarray(mean[None]))[0])
     size = max(metadata.image_shape[:2])
     resize = metadata.crop.eval_resize if metadata.crop else size
     if given.resize and not preprocessing:
