@@ -50,7 +50,7 @@ def export_model(name, shape, folder, preprocessing=DEFAULT, **options):
         metrics={},
     )
     model = metadata.create_model()
-    variables = random_variables(model, shape)
+    variables = random_variables(model, metadata.input_shape)
     saved_model.save(folder / "export", metadata, variables)
     return model, variables
 
