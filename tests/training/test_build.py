@@ -3,10 +3,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from flax import linen as nn
 
+import flax_vision as fv
 from flax_vision.errors import UserError
 from flax_vision.training import build, data_pipeline
 from flax_vision.training.build import build_experiment
+from flax_vision.training.config_loader import check_config
 from flax_vision.training.fit import fit
 from flax_vision.weights.saved_model import load_metadata
 
@@ -79,3 +82,21 @@ def test_mean_for_another_number_of_channels(config, tmp_path):
     config.data.mean = (1.0, 2.0, 3.0)
     with pytest.raises(UserError, match="data.mean has 3 numbers.*have 1 channel;"):
         fit(config, tmp_path)
+
+
+class Maps(nn.Module):
+    """A user's model that returns maps in place of logits."""
+
+    num_classes: int = 10
+
+    def __call__(self, images, *, train=False):
+        return images
+
+
+def test_model_that_returns_no_logits(config, temporary_names):
+    fv.register_model("maps", Maps, image_shape=(28, 28, 1))
+    del config.model
+    config.model = {"name": "maps"}
+    message = r"maps returns \(1, 28, 28, 1\) for one image; its logits .* \(1, 10\)"
+    with pytest.raises(UserError, match=message):
+        build_experiment(check_config(config), lambda *report: None)
