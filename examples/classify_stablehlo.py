@@ -1,6 +1,8 @@
 """Classifies an image file with an exported StableHLO model, by JAX without flax_vision.
 
-    pip install flatbuffers jax pillow
+It needs these packages: flatbuffers jax pillow.
+Export a run, and classify a photograph:
+
     flax-vision export runs/lenet5 --format stablehlo --preprocessing -o lenet5.stablehlo
     python examples/classify_stablehlo.py lenet5.stablehlo photograph.jpg
 

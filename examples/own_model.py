@@ -1,7 +1,12 @@
 """A model of your own, in the trainer and in every command.
 
+Train it:
+
     python train.py --import examples.own_model --config configs/resnet20.py \
         --config.model.name=tiny --workdir=runs/tiny
+
+These commands evaluate it and print its layers.
+
     flax-vision --import examples.own_model evaluate runs/tiny
     flax-vision --import examples.own_model summary tiny
 

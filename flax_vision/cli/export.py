@@ -17,15 +17,16 @@ safetensors (torchvision's too) and onnx have them in their metadata, as JSON un
 
 stablehlo and onnx take float32 images [N, H, W, C], preprocessed, and return logits [N, classes].
 With --preprocessing they take uint8 images of the dataset's size, or of the crop of image files.
-Metadata describe the input, in lenet5.stablehlo.json or as JSON in ONNX's metadata_props:
-model_name, class_names, input_size, input_dtype, mean, std, and resize, which is the shorter side
-before the center crop. Three lines run a stablehlo file:
+lenet5.stablehlo.json, or ONNX's metadata_props as JSON, has model_name, class_names, input_size,
+input_dtype, mean, std and resize, the shorter side before the center crop.
+examples/classify_onnx.py and examples/classify_stablehlo.py go from an image file to a class.
+
+Three lines run a stablehlo file:
   import jax
   model = jax.export.deserialize(bytearray(open("lenet5.stablehlo", "rb").read()))
   logits = model.call(images)
-examples/classify_onnx.py and examples/classify_stablehlo.py go from an image file to a class.
 
-Three exports of a run:
+These commands export a run in three formats.
   flax-vision export runs/lenet5 --format orbax -o lenet5
   flax-vision export runs/lenet5 --format safetensors -o lenet5.safetensors
   flax-vision export runs/lenet5 --format onnx --preprocessing -o lenet5.onnx

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.parser.check_unknown(rest)
         if is_program and _compiles(options):
             environment.configure_process(has_steps=options.command != "summary")
-        if getattr(options, "mesh", None):
+        if options.command == "summary" and options.mesh:
             environment.emulate_devices(math.prod(options.mesh.values()))
         import_modules(options.imports)  # may import JAX
         if options.command != "models":
