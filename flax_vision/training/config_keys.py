@@ -82,7 +82,7 @@ KEYS: dict[str, Key] = {
         rules.FRACTION,
     ),
     "data.test_fraction": Key(
-        0.1, "Share of a folder's images that test the model, without test/.", rules.FRACTION
+        0.1, "Share of the images that test the model, without a test split.", rules.FRACTION
     ),
     "data.on_error": Key(
         "stop", "Action at unreadable image files: stop or skip them.", choices=("stop", "skip")
