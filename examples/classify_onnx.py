@@ -22,11 +22,12 @@ about = {key: json.loads(text) for key, text in metadata.items()}
 height, width, channels = about["input_size"]
 mode = "RGB" if channels == 3 else "L"
 image = Image.open(sys.argv[2])
-image.draft(mode, image.size)  # a JPEG becomes gray while it is decoded
+resized = [round(side * about["resize"] / min(image.size)) for side in image.size]
+image.draft(mode, (resized[0], resized[1]))  # decodes a large JPEG at a lower resolution
 image = ImageOps.exif_transpose(image).convert(mode)
 
-# Center crop after the shorter side is scaled, as a rectangle of the original image.
-columns, rows = (round(side * about["resize"] / min(image.size)) for side in image.size)
+# The center of the resized image, as a rectangle of the decoded image.
+columns, rows = sorted(resized, reverse=image.width > image.height)
 left, top = (columns - width) // 2, (rows - height) // 2
 x, y = image.width / columns, image.height / rows
 box = (left * x, top * y, (left + width) * x, (top + height) * y)
