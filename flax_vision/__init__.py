@@ -5,12 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flax_vision import weights
+    from flax_vision.data.own_datasets import register_dataset
     from flax_vision.evaluation.classifier import Classifier
-    from flax_vision.models.registry import create_model, list_models
+    from flax_vision.models.registry import create_model, list_models, register_model
     from flax_vision.runtime.mesh import make_mesh
     from flax_vision.weights.loading import load
 
-__all__ = ["Classifier", "create_model", "list_models", "load", "make_mesh", "weights"]
+__all__ = [
+    "Classifier",
+    "create_model",
+    "list_models",
+    "load",
+    "make_mesh",
+    "register_dataset",
+    "register_model",
+    "weights",
+]
 __version__: str
 
 _MODULES = {
@@ -19,6 +29,8 @@ _MODULES = {
     "list_models": "flax_vision.models.registry",
     "load": "flax_vision.weights.loading",
     "make_mesh": "flax_vision.runtime.mesh",
+    "register_dataset": "flax_vision.data.own_datasets",
+    "register_model": "flax_vision.models.registry",
 }
 """Module of each public name; imported at its first use, because JAX takes a second to import."""
 

@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+import sys
 import tempfile
 
 from flax_vision.runtime import xla_flags
@@ -27,7 +28,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from flax_vision.data import own_datasets
 from flax_vision.data.dataset import ArrayDataset
+from flax_vision.models import catalog, registry
 from flax_vision.training.config_loader import load_config
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -64,6 +67,20 @@ def quick_generator() -> Iterator[None]:
     """
     with jax.default_prng_impl("unsafe_rbg"):
         yield
+
+
+@pytest.fixture
+def temporary_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Removes the models and datasets that a test registers, and the modules that do so."""
+    monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
+    monkeypatch.setattr(catalog, "OWN_ENTRIES", {})
+    monkeypatch.setattr(own_datasets, "_DATASETS", {})
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in ("examples", "mymodels"):
+            del sys.modules[name]
 
 
 @pytest.fixture

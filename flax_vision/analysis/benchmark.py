@@ -1,5 +1,6 @@
 """Measures the speed and memory of training and inference on this machine."""
 
+import importlib
 import multiprocessing
 import resource
 import statistics
@@ -21,7 +22,7 @@ from flax import linen as nn
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
-from flax_vision.models.registry import create_model, find_variant
+from flax_vision.models.registry import create_model, find_variant, list_models, registered_by
 from flax_vision.models.summary import summarize
 from flax_vision.text import counted
 from flax_vision.training.config_schema import default_config
@@ -113,10 +114,7 @@ def measure_in_subprocess(name: str, mode: Mode, batch_size: int, **settings: An
       UserError: The memory does not suffice.
     """
     spawn = multiprocessing.get_context("spawn")
-    # This process has given these warnings already.
-    known = "convolutions are slower|oneDNN's handlers|nothing is cached"
-    ignore = partial(warnings.filterwarnings, "ignore", known)
-    with ProcessPoolExecutor(1, spawn, ignore) as pool:
+    with ProcessPoolExecutor(1, spawn, _configure_child, (name, registered_by(name))) as pool:
         task = pool.submit(measure, name, mode, batch_size, started=time.monotonic(), **settings)
         try:
             return task.result()
@@ -125,6 +123,13 @@ def measure_in_subprocess(name: str, mode: Mode, batch_size: int, **settings: An
                 f"{name} with {counted(batch_size, 'image')} in a step does not fit into memory; "
                 "give a smaller --batch-size."
             ) from error
+
+
+def _configure_child(name: str, module: str) -> None:
+    """Ignores warnings that the parent process has given, and imports a user's model."""
+    warnings.filterwarnings("ignore", "convolutions are slower|oneDNN's handlers|nothing is cached")
+    if module and name not in list_models():
+        importlib.import_module(module)
 
 
 def measure(

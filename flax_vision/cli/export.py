@@ -16,15 +16,20 @@ safetensors (torchvision's too) and onnx have them in their metadata, as JSON un
 .pth, .pt and .stablehlo have a copy of model.json beside the file, such as lenet5.stablehlo.json.
 
 stablehlo and onnx take float32 images [N, H, W, C], preprocessed, and return logits [N, classes].
-stablehlo with --preprocessing takes uint8 images of the dataset's size. Three lines run it:
+With --preprocessing they take uint8 images of the dataset's size, or of the crop of image files.
+lenet5.stablehlo.json, or ONNX's metadata_props as JSON, has model_name, class_names, input_size,
+input_dtype, mean, std and resize, the shorter side before the center crop.
+examples/classify_onnx.py and examples/classify_stablehlo.py go from an image file to a class.
+
+Three lines run a stablehlo file:
   import jax
   model = jax.export.deserialize(bytearray(open("lenet5.stablehlo", "rb").read()))
   logits = model.call(images)
 
-Three exports of a run:
+These commands export a run in three formats.
   flax-vision export runs/lenet5 --format orbax -o lenet5
   flax-vision export runs/lenet5 --format safetensors -o lenet5.safetensors
-  flax-vision export runs/lenet5 --format stablehlo --preprocessing -o lenet5.stablehlo
+  flax-vision export runs/lenet5 --format onnx --preprocessing -o lenet5.onnx
 """
 
 import argparse
@@ -43,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared(parser, "trained")
     add("--format", required=True, choices=FORMATS, help="see below")
     add("-o", "--output", required=True, type=expanded_path, metavar="PATH", help="a new path")
-    preprocessing = "stablehlo: include the preprocessing; the model then takes pixels 0 to 255"
+    preprocessing = "stablehlo, onnx: include the preprocessing; the model takes pixels 0 to 255"
     add("--preprocessing", action="store_true", help=preprocessing)
 
 

@@ -1,6 +1,7 @@
 """The program `flax-vision`: parses its arguments and runs one command."""
 
 import argparse
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from flax_vision.cli import (
     train,
 )
 from flax_vision.cli.arguments import Parser, print_mistake
+from flax_vision.cli.imports import add_import, import_modules, with_imports_last
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime import environment
 from flax_vision.runtime.terminal import configure_streams, print_error
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     user.
     """
     is_program = arguments is None
-    words = sys.argv[1:] if arguments is None else arguments
+    words = with_imports_last(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == [_TRAIN]:
         return train.run(words[1:], f"flax-vision {_TRAIN}", is_program)
     try:
@@ -63,7 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.parser.check_unknown(rest)
         if is_program and _compiles(options):
             environment.configure_process(has_steps=options.command != "summary")
-        if options.command not in ("models", "summary"):  # summary may emulate its devices first
+        if options.command == "summary" and options.mesh:
+            environment.emulate_devices(math.prod(options.mesh.values()))
+        import_modules(options.imports)  # may import JAX
+        if options.command != "models":
             environment.check_platforms()
         return options.run(options) or 0
     except UserError as error:
@@ -90,7 +95,7 @@ def _check_command(words: Sequence[str]) -> None:
 def _parser() -> Parser:
     parser = Parser(
         prog="flax-vision",
-        usage="flax-vision [-h] COMMAND ...",
+        usage="flax-vision [-h] [--import MODULE] COMMAND ...",
         description="The models of five papers, LeNet-5 to ResNet.",
         epilog=_command_list(),
     )
@@ -103,6 +108,7 @@ def _parser() -> Parser:
         first_line, _, rest = (module.__doc__ or "").partition("\n\n")
         command = commands.add_parser(name, description=first_line, epilog=rest)
         module.add_arguments(command)
+        add_import(command)
         command.set_defaults(run=module.run, parser=command)
         command.siblings = commands.choices.values()
     return parser

@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> None:
     rows = [
         {
             "name": name,
-            "year": str(entry.paper.year),
+            "year": str(entry.paper.year or ""),
             "parameters": entry.parameters,
             "multiply-adds": entry.multiply_adds,
             "paper": entry.paper.title,

@@ -8,13 +8,11 @@ that program, and from the program of as many devices that share only the batch.
 
 import argparse
 import json
-import math
 from functools import partial
 
 from flax_vision.cli import arguments
 from flax_vision.cli.console import print_table
 from flax_vision.errors import UserError
-from flax_vision.runtime import environment
 from flax_vision.text import counted
 
 
@@ -34,9 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints the layers, and the communication of a mesh."""
-    if options.mesh:
-        environment.emulate_devices(math.prod(options.mesh.values()))
-    environment.check_platforms()
     from flax_vision.models.registry import create_model, find_variant
     from flax_vision.models.summary import summarize, totals
 

@@ -16,6 +16,9 @@ CONFIG is a config file, configs/NAME.py in this directory, or NAME of an instal
 The classes of a folder are numbered in natural order: 9 before 10, upper and lower case alike.
 --config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
 
+--import MODULE makes models and datasets of your own known: those that the Python module MODULE
+registers by fv.register_model and fv.register_dataset.
+
 --config.KEY=VALUE sets any key of the configuration. config.model also has the options of its
 model. `--help KEY` shows a key with an example, `--help data` a section, and `--help resnet50` the
 options of a model. Config files start from these defaults:
@@ -36,6 +39,7 @@ from typing import TYPE_CHECKING
 
 from flax_vision.cli.arguments import Parser, print_mistake
 from flax_vision.cli.config_help import add_help, keys_help
+from flax_vision.cli.imports import add_import, import_modules
 from flax_vision.errors import UserError
 from flax_vision.runtime import environment
 from flax_vision.runtime.files import expanded_path
@@ -92,6 +96,7 @@ def run(arguments: Sequence[str], program: str, is_program: bool) -> int:
         if is_program:
             stop_at_once_on_ctrl_c()
             environment.configure_process()
+        import_modules(options.imports)
         # These import JAX, which takes a second. --help and mistyped options end before it.
         from flax_vision.cli.default_workdir import default_workdir
         from flax_vision.training.config_loader import load_config
@@ -141,6 +146,7 @@ def _parser(program: str) -> Parser:
     add("--config", type=expanded_path, metavar="CONFIG[:RECIPE]", help=file)
     workdir = "run directory (default: runs/ and a name from the file, recipe and settings)"
     add("--workdir", type=expanded_path, metavar="DIR", help=workdir)
+    add_import(parser)
     where = "JAX finds these on SLURM, Kubernetes, Open MPI and TPUs."
     add = parser.add_argument_group("several processes", where).add_argument
     add("--coordinator", metavar="HOST:PORT", help="address of process 0")

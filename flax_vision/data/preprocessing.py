@@ -38,11 +38,15 @@ class Preprocessing:
         """Returns float32 images from 0 to 255, resized and in color."""
         pixels = jnp.asarray(images, jnp.float32)
         if self.resize and pixels.shape[1:3] != (self.resize, self.resize):
-            shape = (pixels.shape[0], self.resize, self.resize, pixels.shape[3])
-            pixels = jax.image.resize(pixels, shape, "linear")
+            pixels = self.resized(pixels)
         if self.channels and pixels.shape[3] == 1:
             pixels = jnp.repeat(pixels, self.channels, axis=3)
         return pixels
+
+    def resized(self, pixels: jax.Array) -> jax.Array:
+        """Returns float32 images, bilinearly resized to `resize`."""
+        shape = (pixels.shape[0], self.resize, self.resize, pixels.shape[3])
+        return jax.image.resize(pixels, shape, "linear")
 
     def normalize(self, pixels: jax.Array) -> jax.Array:
         """Subtracts the mean from float32 pixels [N, H, W, C], and divides by `std`."""

@@ -10,6 +10,7 @@ from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn, stratified_split
 from flax_vision.data.flags import TRAIN_FLAGS, DataFlags
 from flax_vision.data.mnist_5k import load_mnist_5k
+from flax_vision.data.own_datasets import is_registered, own_loaders
 from flax_vision.errors import UserError
 from flax_vision.text import counted, listed
 
@@ -27,7 +28,7 @@ class Source:
     """Origin of a dataset, as in `config.data`.
 
     Attributes:
-      name: `"mnist_5k"`, `"folder"`, or the TFDS name of a set.
+      name: `"mnist_5k"`, `"folder"`, a registered name, or the TFDS name of a set.
       tfds_dir: Directory of prepared TFDS sets; empty for its default.
       image_dir: Path of the folder.
       val_fraction: Share of the training set for validation, 0 to below 1, if there is no
@@ -120,15 +121,22 @@ def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dic
     return {split: splits[split] for split in wanted}
 
 
+def in_memory(name: str) -> bool:
+    """Returns whether a dataset always has its images in memory, without crops of files."""
+    return name == "mnist_5k" or is_registered(name)
+
+
 def _loaders(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[], Dataset]]:
     """Returns a function for each split of the source that reads it."""
     name, decode_config = source.name, source.decode_config
+    if in_memory(name) and decode_config is not None:
+        raise UserError(
+            f"config.crop.size is {decode_config.crop.size}, and the images of {name} are "
+            "small and in memory; give --config.crop.size=0 (config.data.resize enlarges them)."
+        )
+    if is_registered(name):
+        return own_loaders(name)
     if name == "mnist_5k":
-        if decode_config is not None:
-            raise UserError(
-                f"config.crop.size is {decode_config.crop.size}, and the images of mnist_5k are "
-                "small and in memory; give --config.crop.size=0 (config.data.resize enlarges them)."
-            )
         train, test = load_mnist_5k()
         return {"train": lambda: train, "test": lambda: test}
     if name == "folder":
@@ -162,10 +170,12 @@ def _divide(loaders: Mapping[str, Callable[[], Dataset]], source: Source) -> dic
             return {"train": train, "validation": empty, "test": test}
         train, splits["test"] = _take_out(train, "test", source.test_fraction, source.name)
         if not len(splits["test"]):
+            is_folder = source.name == "folder"
+            location, kind = (source.image_dir, "folder") if is_folder else (source.name, "split")
             raise UserError(
-                f"config.data.test_fraction is {source.test_fraction}, and {source.image_dir!r} "
-                "has no folder test/, so there is no test image; give a share above 0, or such a "
-                "folder."
+                f"config.data.test_fraction is {source.test_fraction}, and {location!r} has no "
+                f"{kind} test{'/' * is_folder}, so there is no test image; give a "
+                f"share above 0, or such a {kind}."
             )
     if "validation" not in loaders:
         fraction = source.val_fraction

@@ -8,7 +8,7 @@ from flax_vision.data import fingerprint
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.flags import MAX_PIXELS, DataFlags
-from flax_vision.data.splits import SPLITS, Source, read_split
+from flax_vision.data.splits import SPLITS, Source, in_memory, read_split
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.files import expanded_path
 from flax_vision.text import counted, nfc
@@ -139,7 +139,7 @@ def _decode_config(
 ) -> DecodeConfig | None:
     """Returns how to decode the images of a set; None for small images in memory."""
     crop = crop_policy(metadata) if name == "folder" else metadata.crop
-    if crop is None or name == "mnist_5k":
+    if crop is None or in_memory(name):
         return None
     on_error, threads = settings.get("on_error", "stop"), settings.get("num_threads", 0)
     return DecodeConfig(crop, on_error, threads, OPTIONS, settings.get("max_pixels", MAX_PIXELS))
@@ -191,6 +191,8 @@ def _empty_split(source: Source, split: str) -> str:
             f"{source.image_dir!r} has no {split} images, because it has no folder {split}/; "
             "without a folder train/ all of it is --split test. Choose another --split."
         )
+    if split == "test":
+        return f"{source.name!r} has no test images. Choose another --split."
     return (
         f"{source.name!r} has no {split} images: val_fraction, the share of the training set for "
         f"validation, is {source.val_fraction:g}. Choose --split train or test."

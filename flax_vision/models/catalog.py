@@ -5,6 +5,7 @@ compares.
 """
 
 import fnmatch
+from collections.abc import Callable
 from typing import NamedTuple
 
 from flax_vision.errors import UserError
@@ -13,7 +14,7 @@ from flax_vision.errors import UserError
 class Paper(NamedTuple):
     """The source of a model."""
 
-    year: int
+    year: int | None
     title: str
 
 
@@ -83,13 +84,20 @@ CATALOG |= {
 }
 
 
+OWN_ENTRIES: dict[str, Callable[[], Entry]] = {}
+"""Functions that compute the entries of users' models."""
+
+
 def find(pattern: str | None = None) -> dict[str, Entry]:
     """Returns the models whose names match a shell-style pattern, or all, oldest first.
+
+    Users' models are the last.
 
     Raises:
       UserError: No name matches.
     """
-    names = fnmatch.filter(CATALOG, pattern) if pattern else list(CATALOG)
+    valid = [*CATALOG, *OWN_ENTRIES]
+    names = fnmatch.filter(valid, pattern) if pattern else valid
     if not names:
-        raise UserError(f"no model matches {pattern!r}; valid: {', '.join(sorted(CATALOG))}")
-    return {name: CATALOG[name] for name in names}
+        raise UserError(f"no model matches {pattern!r}; valid: {', '.join(sorted(valid))}")
+    return {name: OWN_ENTRIES[name]() if name in OWN_ENTRIES else CATALOG[name] for name in names}

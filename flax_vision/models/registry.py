@@ -2,9 +2,12 @@
 
 import dataclasses
 import fnmatch
+import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -12,7 +15,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from flax_vision.errors import UserError, unknown
-from flax_vision.models import alexnet, googlenet, lenet, resnet, vgg
+from flax_vision.models import alexnet, catalog, googlenet, lenet, own_models, resnet, vgg
 from flax_vision.models.variant import Variant
 from flax_vision.runtime.mesh import COLUMN
 
@@ -38,6 +41,60 @@ def list_models(pattern: str | None = None) -> list[str]:
       pattern: Pattern such as `"lenet5*"`; None for all.
     """
     return sorted(fnmatch.filter(_MODELS, pattern) if pattern else _MODELS)
+
+
+def register_model(
+    name: str,
+    module: Callable[..., nn.Module],
+    *,
+    image_shape: tuple[int, int, int],
+    **options: Any,
+) -> None:
+    """Adds a model of your own, for `create_model`, the trainer and every command.
+
+    ```python
+    fv.register_model("tiny", Tiny, image_shape=(28, 28, 1), num_classes=10)
+    ```
+
+    A program that loads a trained model must first import the module that registers it; the
+    commands do so by `--import MODULE`.
+
+    Args:
+      name: New name.
+      module: Linen Module class, or a function with the same arguments that returns a module. It
+        has an attribute `num_classes`, and is called as `module(images, train=False)`: float32
+        images [N, H, W, C] to float32 logits [N, num_classes].
+      image_shape: Height, width and channels of the images by default.
+      **options: Defaults of the module's attributes, in place of its own. Attributes with numbers,
+        texts, bools and tuples of them are options; so is `dtype`.
+
+    Raises:
+      UserError: The name exists, or the module has another interface.
+    """
+    if name in _MODELS:
+        by = _MODELS[name].registered_by
+        raise UserError(
+            f"a model {name!r} exists already{f', registered by {by!r}' if by else ''}; give "
+            "another name."
+        )
+    registered_by = _module_name(sys._getframe(1).f_globals)
+    variant = own_models.make_variant(name, module, image_shape, options, registered_by)
+    _MODELS[name] = variant
+    catalog.OWN_ENTRIES[name] = partial(own_models.make_entry, variant)
+
+
+def registered_by(name: str) -> str:
+    """Returns the name of the Python module that registered a model; empty for the library's."""
+    return _MODELS[name].registered_by if name in _MODELS else ""
+
+
+def _module_name(names: Mapping[str, Any]) -> str:
+    """Returns the name by which another program imports the module with these global names."""
+    name = str(names.get("__name__", "__main__"))
+    if name == "__main__" and names.get("__file__"):
+        spec = names.get("__spec__")
+        return spec.name if spec else Path(names["__file__"]).stem
+    return name
 
 
 def create_model(
@@ -86,8 +143,11 @@ def model_options(name: str) -> dict[str, Any]:
       UserError: There is no such model.
     """
     variant = find_variant(name)
-    module = variant.model_class(**variant.defaults)
     hidden = {"parent", "name", "num_classes", "mesh", *variant.fixed}
+    if variant.registered_by:
+        options = own_models.option_defaults(variant)
+        return {option: value for option, value in options.items() if option not in hidden}
+    module: Any = variant.model_class(**variant.defaults)
     fields = [f.name for f in dataclasses.fields(module) if f.init and f.name not in hidden]
     return {field: getattr(module, field) for field in fields}
 
@@ -121,7 +181,9 @@ def find_variant(name: str) -> Variant:
 
 def _check_value(name: str, option: str, value: Any) -> None:
     """Raises a UserError unless `value` has the type that the model declares."""
-    hint = typing.get_type_hints(_MODELS[name].model_class)[option]
+    hint = None
+    if not _MODELS[name].registered_by:
+        hint = typing.get_type_hints(_MODELS[name].model_class)[option]
     valid = _DTYPES if option == "dtype" else typing.get_args(hint)
     if option == "dtype" or typing.get_origin(hint) is Literal:
         if (_dtype_name(value) if option == "dtype" else value) not in valid:

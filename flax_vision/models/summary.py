@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
 
 from flax_vision.errors import UserError
@@ -90,7 +91,9 @@ def summarize(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Row]:
         layers[-1].append(call)
         if len(call.path) == 1:
             layers.append([])
-    return [_row(name, list(stage), params) for name, stage in groupby(layers[:-1], _row_name)]
+    rows = [_row(name, list(stage), params) for name, stage in groupby(layers[:-1], _row_name)]
+    counted = {module for row in rows for module in row.modules}
+    return [_parameter_row(name, params[name]) for name in params if name not in counted] + rows
 
 
 def totals(rows: list[Row]) -> list[Row]:
@@ -142,6 +145,11 @@ def _row(name: str, layers: list[list[_Call]], params: Mapping[str, Any]) -> Row
     )
 
 
+def _parameter_row(name: str, params: Any) -> Row:
+    """Returns the row of parameters that the model itself has."""
+    return Row(name, (), (), sum(leaf.size for leaf in jax.tree.leaves(params)), 0, (name,))
+
+
 def _merge_repeats(blocks: list[str]) -> tuple[str, ...]:
     """Returns one line for each run of equal blocks."""
     runs = [(text, len(list(members))) for text, members in groupby(blocks)]
@@ -162,12 +170,23 @@ def _kernels(call: _Call) -> str:
     module = call.module
     if isinstance(module, nn.Dropout):
         return f"{module.rate:.0%}"
-    size, stride = getattr(module, "size", None), getattr(module, "stride", 1)
-    window = f"{size}x{size}" + (f"/{stride}" if stride > 1 else "") if size else ""
+    window = _window(module)
     if call.kernel:
         shortcut = "shortcut" if _is_shortcut(call) else ""
         return " ".join(filter(None, (shortcut, window, str(call.output[-1]))))
     return f"{_kind(module)} {window}" if window and len(call.path) > 1 else window
+
+
+def _window(module: nn.Module) -> str:
+    """Describes the size and the stride of a window, for example `3x3/2`; empty for none."""
+    if isinstance(module, nn.Conv):
+        strides = module.strides if isinstance(module.strides, Sequence) else (module.strides,)
+        sides = np.atleast_1d(module.kernel_size)
+        size, stride = "x".join(map(str, sides)), max(each or 1 for each in strides)
+    else:
+        side, stride = getattr(module, "size", None), getattr(module, "stride", 1)
+        size = f"{side}x{side}" if isinstance(side, int) else ""
+    return size + (f"/{stride}" if size and isinstance(stride, int) and stride > 1 else "")
 
 
 def _kind(module: nn.Module) -> str:

@@ -1,6 +1,6 @@
 """A model's name, as a module class with fixed attributes and defaults."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,16 @@ class Variant:
     """A named model.
 
     Attributes:
-      model_class: Module class; its attributes are the options.
+      model_class: Module class, whose attributes are the options; for a user's model also a
+        function with these arguments.
       fixed: Attributes that define this model, and are no options.
       defaults: Options with other defaults than the class.
       image_shape: Height, width and channels of the images in its paper.
+      registered_by: Name of the Python module that registered a user's model; otherwise empty.
     """
 
-    model_class: type[nn.Module]
+    model_class: Callable[..., nn.Module]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     image_shape: tuple[int, int, int] = (224, 224, 3)
+    registered_by: str = ""

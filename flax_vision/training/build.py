@@ -164,12 +164,19 @@ def _make_model(
     model = metadata.create_model(partitioner.mesh)
     images = jax.ShapeDtypeStruct((1, *metadata.image_shape), "uint8")
     try:
-        shapes = jax.eval_shape(
-            lambda x: model.init(jax.random.key(0), metadata.preprocessing(x)), images
+        logits, shapes = jax.eval_shape(
+            lambda x: model.init_with_output(jax.random.key(0), metadata.preprocessing(x)), images
         )
     except ValueError as error:
         raise UserError(
             f"{metadata.name} cannot take the dataset: {error} config."
             f"{'crop.size' if metadata.crop else 'data.resize'}=N makes images NxN."
         ) from error
+    expected = (1, len(metadata.class_names))
+    if getattr(logits, "shape", None) != expected:
+        shape = jax.tree.map(lambda x: x.shape, logits)
+        raise UserError(
+            f"{metadata.name} returns {shape} for one image; its logits must have the shape "
+            f"{expected}."
+        )
     return model, shapes

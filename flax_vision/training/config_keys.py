@@ -67,7 +67,7 @@ KEYS: dict[str, Key] = {
     "model.name": Key("lenet5", "Name of the model; `flax-vision models` lists all."),
     "data.name": Key(
         "mnist_5k",
-        "Dataset: mnist_5k (embedded), folder (your images), or the TFDS name of a dataset.",
+        "Dataset: mnist_5k (embedded), folder (your images), a registered name, or a TFDS name.",
         example="cifar10",
     ),
     "data.tfds_dir": Key("", "Directory of the TFDS datasets; empty for TFDS's default."),
@@ -82,7 +82,7 @@ KEYS: dict[str, Key] = {
         rules.FRACTION,
     ),
     "data.test_fraction": Key(
-        0.1, "Share of a folder's images that test the model, without test/.", rules.FRACTION
+        0.1, "Share of the images that test the model, without a test split.", rules.FRACTION
     ),
     "data.on_error": Key(
         "stop", "Action at unreadable image files: stop or skip them.", choices=("stop", "skip")

@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from flax_vision.models.registry import differing_options, model_options
 from flax_vision.ops.backend import reference_ops
 from flax_vision.runtime.files import to_path, unfinished_directory, write_errors
 from flax_vision.weights import saved_model
+from flax_vision.weights.exported_function import ExportedFunction, make_exported_function
 from flax_vision.weights.loading import load_metadata, load_model
 from flax_vision.weights.saved_model import ModelMetadata
 from flax_vision.weights.torchvision import to_torchvision
@@ -27,20 +27,6 @@ _FILE_MODE = 0o644
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """Platforms of StableHLO exports."""
-
-
-class ExportedFunction(NamedTuple):
-    """A model with its parameters as one function.
-
-    Attributes:
-      function: Function from images to logits.
-      shape: Height, width and channels of the images.
-      dtype: Type of the images.
-    """
-
-    function: Callable[[Any], jax.Array]
-    shape: tuple[int, ...]
-    dtype: str
 
 
 class _Format(NamedTuple):
@@ -64,14 +50,14 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
 
     The file includes the class names, in the order of the logits. safetensors and ONNX have them in
     their metadata; `.pth`, `.pt` and `.stablehlo` have a second file with `.json` added to the
-    name.
+    name. ONNX and StableHLO also describe the input, see `describe`.
 
     Args:
       path: A run directory or an export directory.
       form: `"orbax"`, `"safetensors"`, `"torchvision"`, `"stablehlo"` or `"onnx"`.
       output: New file, or new directory for Orbax.
-      preprocessing: Whether a StableHLO function includes the preprocessing, and takes uint8 images
-        of the dataset's size.
+      preprocessing: Whether a StableHLO or ONNX function includes the preprocessing, and takes
+        uint8 images of the dataset's size, or of the size of the crop of image files.
 
     Returns:
       A line about the checkpoint of an unfinished run; empty for an export.
@@ -87,11 +73,11 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
     metadata, model, variables, note = load_model(path)
     content = variables
     if chosen.is_function:
-        content = _exported_function(metadata, model, variables, preprocessing)
+        content = make_exported_function(metadata, model, variables, preprocessing)
     with write_errors(output, "give another -o"), unfinished_directory(output) as unfinished:
         chosen.write(unfinished / output.name, metadata, content)
         for file in _files(unfinished / output.name)[1:]:
-            file.write_text(metadata.to_json())
+            file.write_text(_to_json(metadata, getattr(content, "description", {})))
         for file in sorted(unfinished.iterdir(), reverse=True):  # the metadata first
             file.rename(output.with_name(file.name))
     return note
@@ -102,8 +88,10 @@ def _check_format(form: str, output: Path, preprocessing: bool) -> _Format:
     if form not in _FORMATS:
         raise unknown("format", form, _FORMATS)
     chosen = _FORMATS[form]
-    if preprocessing and form != "stablehlo":
-        raise UserError(f"--preprocessing is for --format stablehlo, not {form}; leave it out.")
+    if preprocessing and not chosen.is_function:
+        raise UserError(
+            f"--preprocessing is for --format stablehlo or onnx, not {form}; leave it out."
+        )
     if chosen.suffixes and output.suffix not in chosen.suffixes:
         raise UserError(
             f"-o is {str(output)!r}, and a file in the format {form} ends with "
@@ -132,9 +120,16 @@ def _files(output: Path) -> list[Path]:
     return [output, output.with_name(f"{output.name}.json")] if has_second else [output]
 
 
-def _metadata(metadata: ModelMetadata) -> dict[str, str]:
-    """Returns the description of a model as metadata of a file."""
-    return {"class_names": json.dumps(list(metadata.class_names)), "model.json": metadata.to_json()}
+def _to_json(metadata: ModelMetadata, description: Mapping[str, Any]) -> str:
+    """Returns the content of a second file: model.json and the description of a function."""
+    return json.dumps({**json.loads(metadata.to_json()), **description}, indent=2) + "\n"
+
+
+def _metadata(metadata: ModelMetadata, **description: Any) -> dict[str, str]:
+    """Returns the description of a model as metadata of a file; each value is JSON."""
+    values = {"class_names": list(metadata.class_names), **description}
+    texts = {key: json.dumps(value) for key, value in values.items()}
+    return {**texts, "model.json": metadata.to_json()}
 
 
 def _check_precision(metadata: ModelMetadata) -> None:
@@ -145,18 +140,6 @@ def _check_precision(metadata: ModelMetadata) -> None:
             f"this {metadata.name} computes in {dtype}, and ONNX is for models that compute in "
             "float32; give --format stablehlo, or train with --config.model.dtype=float32."
         )
-
-
-def _exported_function(
-    metadata: ModelMetadata, model: Any, variables: Any, preprocessing: bool
-) -> ExportedFunction:
-    if not preprocessing:
-        return ExportedFunction(partial(model.apply, variables), metadata.input_shape, "float32")
-    return ExportedFunction(
-        lambda images: model.apply(variables, metadata.preprocessing(images)),
-        tuple(metadata.image_shape),
-        "uint8",
-    )
 
 
 def _write_safetensors(path: Path, metadata: ModelMetadata, variables: Mapping[str, Any]) -> None:
@@ -211,7 +194,8 @@ def _write_stablehlo(path: Path, metadata: ModelMetadata, exported: ExportedFunc
 def _write_onnx(path: Path, metadata: ModelMetadata, exported: ExportedFunction) -> None:
     from flax_vision.weights.onnx import write_onnx
 
-    write_onnx(path, *exported, _metadata(metadata))
+    function, shape, dtype, description = exported
+    write_onnx(path, function, shape, dtype, _metadata(metadata, **description))
 
 
 _FORMATS = {

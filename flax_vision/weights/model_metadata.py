@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from flax_vision.data.background import Background
 from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.models.registry import create_model
+from flax_vision.models.registry import create_model, list_models, registered_by
 from flax_vision.weights.run_files import other_version
 
 FORMAT = 3
@@ -29,8 +29,14 @@ class OtherFormatError(ValueError):
     """Raised for JSON that another version of flax_vision wrote."""
 
 
-class _Format(msgspec.Struct):
+class UnregisteredModelError(ValueError):
+    """Raised for the JSON of a user's model that is not registered."""
+
+
+class _Header(msgspec.Struct):
     format: int
+    name: str = ""
+    registered_by: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +76,13 @@ class ModelMetadata:
         return height, width, channels
 
     def to_json(self) -> str:
-        """Returns JSON for `from_json`, without metrics that are not finite."""
+        """Returns JSON for `from_json`, without metrics that are not finite.
+
+        For a user's model, `registered_by` names the Python module that registers it.
+        """
         content = {"format": FORMAT, **dataclasses.asdict(self)}
+        if module := registered_by(self.name):
+            content["registered_by"] = module
         content["metrics"] = {key: x for key, x in self.metrics.items() if math.isfinite(x)}
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
@@ -84,12 +95,18 @@ def from_json(text: str | bytes) -> ModelMetadata:
 
     Raises:
       OtherFormatError: Another version of flax_vision wrote it.
+      UnregisteredModelError: The module that registers its model is not imported.
       ValueError: It is not JSON, or a value in it is missing, unknown or invalid.
     """
     try:
-        form = msgspec.json.decode(text, type=_Format).format
-        if form != FORMAT:
-            raise OtherFormatError(f"was written by {other_version(form, FORMAT)}")
+        header = msgspec.json.decode(text, type=_Header)
+        if header.format != FORMAT:
+            raise OtherFormatError(f"was written by {other_version(header.format, FORMAT)}")
+        if (module := header.registered_by) and header.name not in list_models():
+            raise UnregisteredModelError(
+                f"was trained with a model registered by {module!r}; give --import {module}, or "
+                "import it before in Python"
+            )
         metadata = msgspec.json.decode(text, type=ModelMetadata)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error

@@ -17,7 +17,12 @@ from flax_vision.runtime.files import read_regular, unfinished_directory
 from flax_vision.text import counted
 from flax_vision.weights import array_tree
 from flax_vision.weights.array_tree import check_finite, shape_differences
-from flax_vision.weights.model_metadata import ModelMetadata, OtherFormatError, from_json
+from flax_vision.weights.model_metadata import (
+    ModelMetadata,
+    OtherFormatError,
+    UnregisteredModelError,
+    from_json,
+)
 from flax_vision.weights.run_files import CONFIG
 
 _METADATA = "model.json"
@@ -93,6 +98,8 @@ def read_metadata(file: Path, hint: str) -> ModelMetadata:
         raise UserError(
             f"{file} {error}; import the model again, or train it again in another --workdir."
         ) from error
+    except UnregisteredModelError as error:
+        raise UserError(f"{file.parent} {error}.") from error
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}).") from error
     except ValueError as error:

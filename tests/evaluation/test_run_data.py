@@ -3,14 +3,22 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from tiny_folders import CROP_POLICY
 
+import flax_vision as fv
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.splits import Source
 from flax_vision.errors import UserError
-from flax_vision.evaluation.run_data import OPTIONS, class_names_warning, data_warning, find_source
+from flax_vision.evaluation.run_data import (
+    OPTIONS,
+    class_names_warning,
+    data_warning,
+    find_source,
+    load_images,
+)
 
 
 @pytest.fixture
@@ -114,3 +122,15 @@ def test_model_for_rectangular_images(metadata, tmp_path):
     wide = dataclasses.replace(metadata, image_shape=[8, 9, 3])
     with pytest.raises(UserError, match="trained on images of 8x9.*--data NAME"):
         find_source(tmp_path, wide, image_dir="pictures")
+
+
+def test_registered_dataset_is_in_memory(image_file_metadata, tmp_path, temporary_names):
+    images, labels = np.zeros((6, 12, 12), np.uint8), np.arange(6)
+    fv.register_dataset("own", lambda: {"train": (images, labels)})
+    metadata = dataclasses.replace(image_file_metadata, image_shape=[12, 12, 1])
+    assert find_source(tmp_path, metadata, data="own").decode_config is None
+    options = {"data": "own"}
+    _, found = load_images(tmp_path, metadata, "train", lambda *_: None, **options)
+    assert found.images.shape == (6, 12, 12, 1)
+    with pytest.raises(UserError, match="'own' has no test images. Choose another --split"):
+        load_images(tmp_path, metadata, "test", lambda *_: None, **options)

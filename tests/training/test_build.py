@@ -3,10 +3,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from flax import linen as nn
 
+import flax_vision as fv
 from flax_vision.errors import UserError
 from flax_vision.training import build, data_pipeline
 from flax_vision.training.build import build_experiment
+from flax_vision.training.config_loader import check_config
 from flax_vision.training.fit import fit
 from flax_vision.training.losses import make_loss
 from flax_vision.weights.saved_model import load_metadata
@@ -96,3 +99,19 @@ def test_weights_of_other_classes(config):
     config.loss.class_weights = "1,2"
     with pytest.raises(UserError, match="has 2 numbers for 10 classes; .* order: 0, 1, 2, 3"):
         build_experiment(config, lambda *_: None)
+class Maps(nn.Module):
+    """A user's model that returns maps in place of logits."""
+
+    num_classes: int = 10
+
+    def __call__(self, images, *, train=False):
+        return images
+
+
+def test_model_that_returns_no_logits(config, temporary_names):
+    fv.register_model("maps", Maps, image_shape=(28, 28, 1))
+    del config.model
+    config.model = {"name": "maps"}
+    message = r"maps returns \(1, 28, 28, 1\) for one image; its logits .* \(1, 10\)"
+    with pytest.raises(UserError, match=message):
+        build_experiment(check_config(config), lambda *report: None)

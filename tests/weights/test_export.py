@@ -18,6 +18,7 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.ops import backend
 from flax_vision.weights import export, saved_model
+from flax_vision.weights.exported_function import describe
 
 NORMALIZED = saved_model.ModelMetadata(
     name="resnet20",
@@ -134,7 +135,7 @@ def test_stablehlo_has_none_of_our_own_calls(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(jax.export, "export", kept)
     monkeypatch.setattr(jax.export.Exported, "serialize", lambda self: b"")
-    program = export.ExportedFunction(lambda x: model.apply(variables, x), shape, "float32")
+    program = export.ExportedFunction(lambda x: model.apply(variables, x), shape, "float32", {})
     export._write_stablehlo(tmp_path / "net", METADATA, program)
     text = lowered[0].mlir_module()
     calls = {
@@ -204,6 +205,18 @@ def test_metadata_file_stands_beside_files_without_metadata(suffix, run, tmp_pat
     path.unlink()
     with pytest.raises(UserError, match=f"net{suffix}.json' exists; give another -o"):
         export.export(run, form, path)
+
+
+@pytest.mark.parametrize("preprocessing", [False, True])
+def test_description_stands_beside_stablehlo(preprocessing, run, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        export._FORMATS,
+        "stablehlo",
+        export._Format(lambda path, *_: path.touch(), (".stablehlo",), is_function=True),
+    )
+    export.export(run, "stablehlo", tmp_path / "net.stablehlo", preprocessing)
+    text = (tmp_path / "net.stablehlo.json").read_text()
+    assert json.loads(text) == json.loads(METADATA.to_json()) | describe(METADATA, preprocessing)
 
 
 def test_export_replaces_the_rest_of_a_killed_one(run, tmp_path):

@@ -1,5 +1,6 @@
 """Writes the report of a run: a page and its figures."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -85,7 +86,8 @@ def _sections(
     if tested is not None:
         yield sections.confusions(tested, metadata.class_names)
         yield sections.most_confident_mistakes(tested, metadata.class_names)
-    yield sections.first_layer(variables)
+    with contextlib.suppress(UserError):  # a user's model may have no such layer
+        yield sections.first_layer(variables)
     if tested is not None:
         yield sections.feature_maps(metadata, model, variables, tested)
     yield sections.layers(summarize(model, metadata.input_shape))

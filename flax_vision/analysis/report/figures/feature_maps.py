@@ -46,6 +46,8 @@ def stages(
 ) -> dict[str, np.ndarray]:
     """Returns the output of every stage, from the first to the last: [N, ...] each.
 
+    The stages of a model without `intermediates` are its layers.
+
     Args:
       model: The model.
       variables: Variables of the model.
@@ -54,12 +56,30 @@ def stages(
     names: list[str] = []
 
     def apply(variables: Any, images: jax.Array) -> list[jax.Array]:
-        _, sown = model.apply(variables, images, mutable=["intermediates"])
-        names.extend(sown["intermediates"])  # in their order, which jit would lose
-        return [value[0] for value in sown["intermediates"].values()]
+        sown = _sown(model, variables, images, capture_intermediates=False)
+        if not sown:
+            sown = _sown(model, variables, images, capture_intermediates=_is_layer)
+        names.extend(sown)  # in their order, which jit would lose
+        return list(sown.values())
 
     outputs = jax.device_get(jax.jit(apply)(variables, images))
     return dict(zip(names, outputs, strict=True))
+
+
+def _sown(model: nn.Module, variables: Any, images: jax.Array, **options: Any) -> dict[str, Any]:
+    """Returns maps [N, H, W, C] and units [N, C] of the collection `intermediates`."""
+    _, state = model.apply(variables, images, mutable=["intermediates"], **options)
+    sown = {}
+    for name, value in state.get("intermediates", {}).items():
+        calls = value.get("__call__") if isinstance(value, Mapping) else value
+        if isinstance(calls, tuple) and getattr(calls[0], "ndim", 0) in (2, 4):
+            sown[name] = calls[0]
+    return sown
+
+
+def _is_layer(module: nn.Module, method: str) -> bool:
+    """Returns whether a call is one of the model's own layers."""
+    return len(module.path) == 1 and method == "__call__"
 
 
 def draw(

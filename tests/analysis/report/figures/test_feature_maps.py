@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 import flax_vision as fv
 from flax_vision.analysis.report.figures.feature_maps import draw, feature_maps, stages
@@ -53,3 +54,27 @@ def test_units_that_do_not_fill_a_row():
     strip = axes.images[1].get_array()
     assert strip.shape == (2, 128)
     assert strip.count() == 130
+
+
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, images):
+        return nn.relu(nn.Conv(4, (3, 3))(images))
+
+
+class Plain(nn.Module):
+    """A user's model without `intermediates`."""
+
+    @nn.compact
+    def __call__(self, images):
+        x = nn.relu(nn.Conv(5, (3, 3), name="first")(images))
+        x = Block(name="second")(x)
+        return nn.Dense(3, name="last")(x.reshape(len(x), 1, -1).mean(1))
+
+
+def test_stages_of_a_model_that_sows_nothing_are_its_layers():
+    model = Plain()
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.asarray(IMAGES))
+    outputs = stages(model, variables, IMAGES)
+    shapes = {name: x.shape for name, x in outputs.items()}
+    assert shapes == {"first": (2, 28, 28, 5), "second": (2, 28, 28, 4), "last": (2, 3)}
