@@ -173,18 +173,6 @@ class EvalTotals(Totals):
         return super().averages() | self.classes.averages()
 
 
-def class_imbalance(labels: np.ndarray, num_classes: int) -> float:
-    """Returns the ratio of the largest to the smallest class with images; 1 for no images.
-
-    Args:
-      labels: int [N].
-      num_classes: Number of classes.
-    """
-    counts = np.bincount(labels, minlength=num_classes)
-    counts = counts[counts > 0]
-    return float(counts.max() / counts.min()) if len(counts) else 1.0
-
-
 def _members(indices: Array, mask: Array, size: int) -> jax.Array:
     """Returns whether each index, where the mask is True, is 0, 1, ..., bool [N, size]."""
     return (indices[:, None] == jnp.arange(size, dtype=jnp.int32)[None]) & mask[:, None]

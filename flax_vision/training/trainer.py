@@ -16,7 +16,7 @@ from flax_vision.data.batches import Batch, evaluation_batches, sample_batch, tr
 from flax_vision.data.dataset import Dataset
 from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError, add_file_name
-from flax_vision.evaluation.class_metrics import EvalTotals, class_imbalance
+from flax_vision.evaluation.class_metrics import EvalTotals
 from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches
 from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
@@ -84,7 +84,7 @@ class Trainer:
             display.line(line)
         if self._partitioner.mesh.size > 1:
             display.line(f"mesh: {self._partitioner.describe(functions.state.params)}")
-        display.imbalance(self._imbalance)
+        display.imbalance(experiment.splits.train.imbalance)
         display.compiling()
         functions.compile()
         display.begin(self._step)
@@ -136,7 +136,7 @@ class Trainer:
             **{name: value for name, value in best.items() if name.startswith("validation/")},
             **_with_prefix("test", averages),
             "test/images": int(totals.count),
-            "train/imbalance": self._imbalance,
+            "train/imbalance": splits.train.imbalance,
             "train_seconds": sum(record["epoch_seconds"] for record in self._history),
             "input_wait_fraction": statistics.fmean(
                 record.get("input_wait_fraction", 0.0) for record in self._history
@@ -233,11 +233,6 @@ class Trainer:
         if bad_step:
             raise self._not_finite(int(bad_step))
         return totals
-
-    @property
-    def _imbalance(self) -> float:
-        train = self.experiment.splits.train
-        return class_imbalance(train.labels, len(train.class_names))
 
     def _best_step(self) -> int | None:
         return max(self._history, key=epoch_rank)["step"] if self._history else None
