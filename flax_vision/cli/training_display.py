@@ -96,7 +96,7 @@ class TrainingDisplay(TrainingObserver):
                 loss, top1 = record[f"{split}/loss"], record[f"{split}/top1"]
                 words.append(f"{split} loss {loss:.4f} top-1 {top1:.2%}")
         if self._is_unbalanced and "validation/majority" in record:
-            words[-1] += _beside_top1(record, "validation")
+            words[-1] += _largest_class(record, "validation")
             words.append(f"balanced {record['validation/balanced_accuracy']:.2%}")
         if "images_per_second" in record:
             words.append(f"{record['images_per_second']:,.0f} images/s")
@@ -151,10 +151,10 @@ def _result_rows(result: Mapping[str, Any]) -> dict[str, str]:
     rows = {
         "best epoch": str(result["best_epoch"]),
         "validation top-1": _percent(result.get("validation/top1"))
-        + _beside_top1(shown, "validation"),
+        + _largest_class(shown, "validation"),
         "validation balanced": _percent(shown.get("validation/balanced_accuracy")),
         "test top-1": f"{result['test/top1']:.2%}  ({wrong:,} of {counted(images, 'image')} wrong)"
-        + _beside_top1(shown, "test"),
+        + _largest_class(shown, "test"),
         "test balanced": _percent(shown.get("test/balanced_accuracy")),
         "test top-5": _percent(result.get("test/top5")),
         "test loss": f"{result['test/loss']:.4f}",
@@ -164,10 +164,10 @@ def _result_rows(result: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, text in rows.items() if text}
 
 
-def _beside_top1(record: Mapping[str, Any], split: str) -> str:
-    """Returns the share of the largest class, to be read beside the accuracy; empty if unknown."""
+def _largest_class(record: Mapping[str, Any], split: str) -> str:
+    """Returns the share of the largest class, to compare the accuracy with; empty if unknown."""
     share = record.get(f"{split}/majority")
-    return "" if share is None else f" (largest class {share:.2%})"
+    return "" if share is None else f", largest class {share:.2%}"
 
 
 def _percent(fraction: float | None) -> str:

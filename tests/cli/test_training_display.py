@@ -106,7 +106,7 @@ def test_epoch_of_an_unbalanced_set_has_the_balanced_accuracy(ratio, shown):
         display.epoch(RECORD | RARE, 25, 250)
 
     text = run(False, use)
-    assert ("top-1 90.00% (largest class 85.00%)  balanced 62.00%  12," in text) == shown
+    assert ("top-1 90.00%, largest class 85.00%  balanced 62.00%  12," in text) == shown
     assert ("balanced" in text) == shown
 
 
@@ -124,8 +124,8 @@ def test_result_of_an_unbalanced_set_has_the_balanced_accuracy(ratio, shown, tmp
     result |= {"train_seconds": 65.0, "input_wait_fraction": 0.01, "train/imbalance": ratio}
     result |= {"test/balanced_accuracy": 0.6, "test/majority": 0.8, "validation/top1": 0.9} | RARE
     text = run(False, lambda display: display.result("lenet5", result, tmp_path, None))
-    assert ("(1 of 10 images wrong) (largest class 80.00%)" in text) == shown
-    assert ("90.00% (largest class 85.00%)" in text) == shown
+    assert ("(1 of 10 images wrong), largest class 80.00%" in text) == shown
+    assert ("90.00%, largest class 85.00%" in text) == shown
     assert bool(re.search(r"test balanced +│ 60.00%", text)) == shown
     assert bool(re.search(r"validation balanced +│ 62.00%", text)) == shown
 

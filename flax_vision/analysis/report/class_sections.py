@@ -26,16 +26,16 @@ def classes(counts: ClassCounts, class_names: Sequence[str]) -> Section:
     return Section("Classes", text, tables=table(counts.table(class_names), is_sortable=True))
 
 
-def calibration(counts: ClassCounts, split: str = "test") -> Section:
+def calibration(counts: ClassCounts, kind: str = "test") -> Section:
     """Returns the reliability diagram.
 
     Args:
       counts: Counts of the tested images.
-      split: Name of their split.
+      kind: Word before "images", such as `"training"`.
     """
     images = int(np.sum(counts.bin_count))
     error = f"expected calibration error {counts.ece:.2%}"
-    alternative = f"Accuracy by confidence of {images:,} {split} images; {error}."
+    alternative = f"Accuracy by confidence of {images:,} {kind} images; {error}."
     drawn = figure("reliability", partial(reliability, counts), alternative)
     text = (
         "The confidence is the probability of the predicted class. A calibrated model is right on "

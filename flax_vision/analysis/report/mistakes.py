@@ -23,31 +23,28 @@ _SIDE = 128
 """Largest side of a thumbnail in pixels; the page shows it at half the size."""
 
 
-def all_mistakes(
-    tested: PredictedImages, class_names: Sequence[str], split: str = "test"
-) -> Section:
+def all_mistakes(tested: PredictedImages, class_names: Sequence[str]) -> Section:
     """Returns the figure of the most confident mistakes, and the table of all.
 
     Args:
       tested: Images with their predictions.
       class_names: Names of the classes.
-      split: Name of the split of the images.
     """
     predictions = tested.predictions
     columns = tested.images.labels, predictions.predicted, predictions.confidence
     indices = most_confident(*columns, len(tested.images))
     images = int((predictions.predicted >= 0).sum())
     if not len(indices):
-        return Section("Mistakes", f"All {split} images were predicted correctly.")
+        return Section("Mistakes", f"All {tested.kind} images were predicted correctly.")
     shown = indices[:MAX_ROWS]
     text = (
-        f"{len(indices):,} of {counted(images, f'{split} image')} are predicted incorrectly. The "
+        f"{len(indices):,} of {counted(images, f'{tested.kind} image')} are predicted incorrectly. The "
         f"figure shows the {min(_DRAWN, len(indices))} most confident mistakes. The table shows "
-        f"{_extent(len(indices), split)}, the most confident first. A click on a heading sorts "
+        f"{_extent(len(indices), tested.split)}, the most confident first. A click on a heading sorts "
         "the table. Some labels may be wrong."
     )
     tables = table(_rows(tested, shown, class_names), is_sortable=True, sorted_by="confidence")
-    drawn = _figure(tested, indices[:_DRAWN], class_names, split)
+    drawn = _figure(tested, indices[:_DRAWN], class_names)
     return Section("Mistakes", text, [drawn], tables)
 
 
@@ -60,9 +57,7 @@ def _extent(count: int, split: str) -> str:
     return parts + (f", {MAX_PICTURES} of them with pictures" if count > MAX_PICTURES else "")
 
 
-def _figure(
-    tested: PredictedImages, indices: np.ndarray, class_names: Sequence[str], split: str
-) -> Any:
+def _figure(tested: PredictedImages, indices: np.ndarray, class_names: Sequence[str]) -> Any:
     """Returns the figure of some mistakes."""
     images, names = tested.pixels(indices), tested.file_names(indices)
     columns = tested.images.labels, tested.predictions.predicted, tested.predictions.confidence
@@ -73,8 +68,7 @@ def _figure(
         for i in range(len(indices))
     ]
     draw = partial(mistakes, images, true, predicted, confidence, class_names, file_names=names)
-    title = f"{split} images: {'; '.join(pairs)}."
-    return figure("mistakes", draw, title[:1].upper() + title[1:])
+    return figure("mistakes", draw, f"{tested.kind.capitalize()} images: {'; '.join(pairs)}.")
 
 
 def _rows(

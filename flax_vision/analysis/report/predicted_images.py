@@ -16,10 +16,17 @@ class PredictedImages:
     Attributes:
       images: The images.
       predictions: Predictions of the model.
+      split: Name of the split.
     """
 
     images: Dataset
     predictions: Predictions
+    split: str = "test"
+
+    @property
+    def kind(self) -> str:
+        """Word before "images", such as `"training"`."""
+        return "training" if self.split == "train" else self.split
 
     def pixels(self, indices: np.ndarray) -> np.ndarray:
         """Returns images as the input of the preprocessing, uint8."""

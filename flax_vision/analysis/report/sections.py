@@ -79,13 +79,15 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
     return " ".join(sentences)
 
 
-def confusions(tested: PredictedImages, class_names: Sequence[str], split: str = "test") -> Section:
+def confusions(tested: PredictedImages, class_names: Sequence[str]) -> Section:
     """Returns the confusion matrix of the images of a split."""
     labels, predicted = tested.images.labels, tested.predictions.predicted
     read = predicted >= 0
     matrix = confusion_matrix(labels[read], predicted[read], len(class_names))
     correct, count = int(np.trace(matrix)), int(matrix.sum())
-    alternative = f"Confusion matrix of {count:,} {split} images, {correct:,} of them correct."
+    alternative = (
+        f"Confusion matrix of {count:,} {tested.kind} images, {correct:,} of them correct."
+    )
     drawn = figure("confusion", partial(confusion, matrix, class_names), alternative)
     text = "Rows are true classes, columns are predicted classes. Blue is correct, orange is "
     text += "wrong. A deeper color means a larger share of the row."

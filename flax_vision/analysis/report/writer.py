@@ -97,21 +97,21 @@ def write_mistakes(
     run = open_trained_run(to_path(path))
     (run.path / FOLDER).mkdir(exist_ok=True)  # fails before anything takes long
     source, images = load_images(run.path, run.loaded.metadata, split, on_progress, **options)
-    tested = _tested(run, images, on_progress)
+    tested = _tested(run, images, on_progress, split)
     image_warning = data_warning(run.path, source, split, images)
     notes = (run.loaded.note, *images.warnings, image_warning, unreadable_warning([images]))
     warnings = [text for text in notes if text]
     names, counts = run.loaded.metadata.class_names, tested.predictions.totals.classes
     content = [
         *_warnings(warnings),
-        all_mistakes(tested, names, split),
+        all_mistakes(tested, names),
         class_sections.classes(counts, names),
-        sections.confusions(tested, names, split),
-        class_sections.calibration(counts, split),
+        sections.confusions(tested, names),
+        class_sections.calibration(counts, tested.kind),
     ]
     page = render_page(
         title=f"Mistakes of {run.loaded.metadata.name} on {run.config['data']['name']}",
-        subtitle=f"Predictions for the {split} images.",
+        subtitle=f"Predictions for the {tested.kind} images.",
         facts=_facts(_averages(tested, split), split),
         sections=content,
         footer=_footer(),
@@ -129,11 +129,13 @@ def _averages(tested: PredictedImages, split: str) -> dict[str, float]:
     return averages | {f"{split}/images": int(totals.count)}
 
 
-def _tested(run: TrainedRun, images: Dataset, on_progress: ProgressFn) -> PredictedImages:
+def _tested(
+    run: TrainedRun, images: Dataset, on_progress: ProgressFn, split: str = "test"
+) -> PredictedImages:
     """Returns images with their predicted classes, for the crops of the run's own test."""
     groups = whole_images(images, partial(build_evaluator, run.loaded.metadata, CENTER))
     predictions, _ = predict_groups(groups, run.loaded.variables, None, on_progress)
-    return PredictedImages(images, predictions)
+    return PredictedImages(images, predictions, split)
 
 
 def _sections(

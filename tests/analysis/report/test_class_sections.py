@@ -28,10 +28,10 @@ def test_classes_have_a_sortable_table():
 
 
 def test_calibration_has_the_bins_with_images():
-    section = calibration(COUNTS, "train")
+    section = calibration(COUNTS, "training")
     (drawn,) = section.figures
     assert drawn.alternative == (
-        "Accuracy by confidence of 5 train images; expected calibration error 3.00%."
+        "Accuracy by confidence of 5 training images; expected calibration error 3.00%."
     )
     assert section.tables.count("<tr>") == 3
     assert "<td>93.3% to 100.0%</td>" in section.tables

@@ -1,5 +1,6 @@
 """The section with all mistakes of a model."""
 
+import dataclasses
 import io
 import re
 
@@ -58,14 +59,15 @@ def test_pictures_and_rows_have_a_bound_that_is_told(tested, monkeypatch):
     assert section.tables.count("<img") == 2
     assert "The table shows all mistakes, 2 of them with pictures" in section.text
     monkeypatch.setattr(mistakes_module, "MAX_ROWS", 3)
-    section = all_mistakes(tested, CLASSES, "train")
+    section = all_mistakes(dataclasses.replace(tested, split="train"), CLASSES)
     assert indices(section) == [8, 7, 5]
+    assert section.text.startswith("4 of 8 training images are predicted incorrectly.")
     assert "shows 3 mistakes (flax-vision evaluate DIR --split train --predictions" in section.text
 
 
 def test_no_mistakes(tested):
     tested.predictions.predicted[1:] = tested.images.labels[1:]
-    section = all_mistakes(tested, CLASSES, "validation")
+    section = all_mistakes(dataclasses.replace(tested, split="validation"), CLASSES)
     assert section.text == "All validation images were predicted correctly."
     assert not section.tables
 
