@@ -12,8 +12,7 @@ from flax_vision.data.background import background_hint, sample_edge_levels
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.data.split_record import relative_paths
-from flax_vision.data.splits import unreadable_warning
-from flax_vision.errors import UserError
+from flax_vision.data.splits import Source, unreadable_warning
 from flax_vision.evaluation import grouping, run_data
 from flax_vision.evaluation.class_metrics import ClassCounts
 from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, build_evaluator
@@ -157,8 +156,6 @@ def evaluate(
     Raises:
       UserError: The model, the data and the protocol do not fit together.
     """
-    if top < 0:
-        raise UserError(f"top is {top}; give the number of classes for each image, 0 or more.")
     path = to_path(path)
     metadata, _, variables, note = load_model(path)
     build = partial(build_evaluator, metadata, protocol, scales=scales, flip=flip, top=top)
@@ -174,10 +171,8 @@ def evaluate(
     warnings.add(unreadable_warning([group.images for group in groups]))
     if metadata.background and (options.get("data") or options.get("image_dir")):
         warnings.add(background_hint(sample_edge_levels(images, on_progress), metadata.background))
-    data = source.image_dir if source.name == "folder" else source.name
-    facts = _facts(evaluator, groups, predictions, images) | times._asdict()
-    facts["paths"] = relative_paths(images, source.image_dir)
-    return Evaluation(data=data, split=split, protocol=protocol, warnings=warnings, **facts)
+    facts = _facts(evaluator, groups, predictions, images, source) | times._asdict()
+    return Evaluation(split=split, protocol=protocol, warnings=warnings, **facts)
 
 
 class _Warnings(list[str]):
@@ -198,11 +193,14 @@ def _facts(
     groups: Sequence[ShapeGroup],
     predictions: Predictions,
     images: Dataset,
+    source: Source,
 ) -> dict[str, Any]:
-    """Returns the fields of an Evaluation about the model, its crops and the readable images."""
+    """Returns the fields of an Evaluation about the model, its crops and the images."""
     averages, is_readable = predictions.totals.averages(), predictions.predicted >= 0
     return {
         "model": evaluator.metadata.name,
+        "data": source.image_dir if source.name == "folder" else source.name,
+        "paths": relative_paths(images, source.image_dir),
         "class_names": evaluator.metadata.class_names,
         "scales": evaluator.scales,
         "crops": evaluator.crops.total() or 1,

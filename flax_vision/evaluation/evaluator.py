@@ -177,8 +177,10 @@ def build_evaluator(
       top: Number of most probable classes in the predictions; at most all.
 
     Raises:
-      UserError: The protocol does not fit the model or the images.
+      UserError: The protocol does not fit the model or the images, or `top` is negative.
     """
+    if top < 0:
+        raise UserError(f"top is {top}; give the number of classes for each image, 0 or more.")
     model, top = metadata.create_model(), min(top, len(metadata.class_names))
     if protocol == CENTER:
         _check_center(metadata, image_shape, scales)

@@ -37,11 +37,11 @@ def all_mistakes(tested: PredictedImages, class_names: Sequence[str]) -> Section
     if not len(indices):
         return Section("Mistakes", f"All {tested.kind} images were predicted correctly.")
     shown = indices[:MAX_ROWS]
+    count = f"{len(indices):,} of {counted(images, f'{tested.kind} image')}"
     text = (
-        f"{len(indices):,} of {counted(images, f'{tested.kind} image')} are predicted incorrectly. The "
-        f"figure shows the {min(_DRAWN, len(indices))} most confident mistakes. The table shows "
-        f"{_extent(len(indices), tested.split)}, the most confident first. A click on a heading sorts "
-        "the table. Some labels may be wrong."
+        f"{count} are predicted incorrectly. The figure shows the {min(_DRAWN, len(indices))} most "
+        f"confident mistakes. The table shows {_extent(len(indices), tested.split)}, the most "
+        "confident first. A click on a heading sorts the table. Some labels may be wrong."
     )
     tables = table(_rows(tested, shown, class_names), is_sortable=True, sorted_by="confidence")
     drawn = _figure(tested, indices[:_DRAWN], class_names)
