@@ -31,6 +31,8 @@ Examples:
   flax-vision evaluate runs/lenet5 --split validation --confusion
   flax-vision evaluate runs/resnet20 --protocol ten_crop --no-flip
   flax-vision evaluate runs/resnet20 --protocol dense --scales 28 32 40
+
+Single classes and images:
   flax-vision evaluate runs/lenet5 --per-class --predictions digits.csv --top 3
 
 On other images:

@@ -11,8 +11,8 @@ Sections of the page:
   Without the test images, their figures are left out, with a warning.
 
 --mistakes SPLIT writes another page, DIR/report/mistakes-SPLIT.html, with all mistakes of the model
-on a split, and their paths. Wrong labels are often among the most confident mistakes: look through
-those of train before you train again.
+on a split, and their paths. Wrong labels are often among the most confident mistakes on training
+images.
 
 Examples:
   flax-vision report runs/lenet5
