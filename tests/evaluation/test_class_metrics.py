@@ -94,6 +94,10 @@ def test_certainty_is_in_the_last_bin_and_0_in_the_first():
     assert count([0, 0], [0, 0], [0.0, 1.0]).bin_count.tolist() == [1, *[0] * 13, 1]
 
 
+def test_upper_edge_belongs_to_a_bin():
+    assert np.flatnonzero(count([0, 0], [0, 0], [0.2, 0.6]).bin_count).tolist() == [2, 8]
+
+
 def test_masked_images_do_not_count():
     mask = np.array([True, False, True])
     confidence = [0.9, np.nan, 0.3]
