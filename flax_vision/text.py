@@ -29,6 +29,11 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def encodable(text: str) -> str:
+    r"""Returns a text for a UTF-8 file; bytes of a file name that are not UTF-8 become `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def counted(number: int, singular: str, plural: str = "") -> str:
     """Returns a number with its noun, such as `1 image` or `1,200 images`.
 

@@ -7,7 +7,6 @@ import math
 import re
 import sys
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from flax_vision.cli.console import FORMATS
@@ -162,26 +161,6 @@ def model_option(text: str) -> tuple[str, Any]:
         return key, json.loads(value.lower() if value in ("True", "False") else value)
     except ValueError:
         return key, value
-
-
-def check_picture(option: str, path: Path, overwrite: bool) -> None:
-    """Raises a UserError if a picture cannot be written.
-
-    Args:
-      option: Option that names the picture.
-      path: File of the picture.
-      overwrite: Whether an existing file may be replaced.
-    """
-    has_extension = path.suffix.lower() in (".png", ".pdf", ".svg")
-    problems = {
-        "is a directory; give the name of a file": path.is_dir(),
-        "exists; give --overwrite, or another name": path.exists() and not overwrite,
-        "has no valid extension; give a .png, .pdf or .svg file": not has_extension,
-        "is in a folder that does not exist; create it": not path.absolute().parent.is_dir(),
-    }
-    for problem, is_present in problems.items():
-        if is_present:
-            raise UserError(f"{option} {str(path)!r} {problem}.")
 
 
 _COUNT = {"type": positive_int, "metavar": "N"}

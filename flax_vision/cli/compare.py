@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flax_vision.cli.arguments import add_shared, check_picture
+from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import FORMATS, print_table, progress
+from flax_vision.cli.output_file import check_picture
 from flax_vision.errors import UserError
 from flax_vision.runtime.files import expanded_path, write_errors
 from flax_vision.runtime.terminal import print_error, print_warning

@@ -1,6 +1,8 @@
 """Tests a trained model on images that it was not trained on.
 
-Prints top-1 and top-5 accuracy. The protocol is the run's own, or one of the papers'.
+Prints top-1 and top-5 accuracy, balanced accuracy (the mean recall of the classes), macro F1, the
+expected calibration error (15 bins, Guo et al. 2017) and the share of the largest class. The
+protocol is the run's own, or one of the papers'.
 
 Protocols:
   center         One crop, as in the run's own test.
@@ -20,10 +22,18 @@ keep their weight. LeNet-5 has no fully convolutional form. In images of any sha
 the center square; multi_crop and googlenet_144 use the whole image. The dense protocols cut some
 pixels from the ends of the longer side: at most 15 shapes are compiled.
 
+--predictions writes a row for each image: path (relative to the folder; the index in the split for
+other images), label, prediction, right, confidence, error, and the most probable classes with
+their probabilities: class_1, probability_1, class_2 and so on. An unreadable image that is skipped
+has its reason under error.
+
 Examples:
   flax-vision evaluate runs/lenet5 --split validation --confusion
   flax-vision evaluate runs/resnet20 --protocol ten_crop --no-flip
   flax-vision evaluate runs/resnet20 --protocol dense --scales 28 32 40
+
+Single classes and images:
+  flax-vision evaluate runs/lenet5 --per-class --predictions digits.csv --top 3
 
 On other images:
   flax-vision evaluate runs/resnet50-folder/export --image-dir ~/photographs --protocol multi_crop
@@ -32,11 +42,15 @@ On other images:
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flax_vision.cli.arguments import add_shared
+from flax_vision.cli.arguments import add_shared, positive_int
 from flax_vision.cli.console import print_table, progress
-from flax_vision.runtime.terminal import print_warning
+from flax_vision.cli.output_file import check_output_file
+from flax_vision.errors import UserError
+from flax_vision.runtime.files import expanded_path, write_errors
+from flax_vision.runtime.terminal import print_note, print_warning
 from flax_vision.text import counted
 
 if TYPE_CHECKING:
@@ -47,6 +61,9 @@ if TYPE_CHECKING:
 PROTOCOLS = ("center", "ten_crop", "dense", "multi_scale", "multi_crop", "googlenet_144")
 """Names of `evaluation.protocols`; importing them would import JAX, which takes a second."""
 
+_TOP = 5
+"""Default of `--top`."""
+
 _SETTINGS = (
     *("protocol", "split", "data", "tfds_dir", "image_dir", "on_error", "max_pixels"),
     "batch_size",
@@ -55,8 +72,8 @@ _SETTINGS = (
 
 _JSON_KEYS = (
     *("model", "data", "split", "protocol", "scales", "crops", "crops_computed", "images"),
-    *("top1", "top5", "cross_entropy", "seconds", "images_per_second", "compile_seconds"),
-    "warnings",
+    *("top1", "top5", "balanced_accuracy", "f1", "ece", "majority", "cross_entropy"),
+    *("seconds", "images_per_second", "compile_seconds", "warnings"),
 )
 """Attributes of an Evaluation that JSON has."""
 
@@ -80,46 +97,85 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared(parser, "--max-pixels", help=pixels)
     confusion = "print the confusion matrix, or the most frequent confusions of many classes"
     add("--confusion", action="store_true", help=confusion)
+    per_class = "print precision, recall, F1 and number of images of each class"
+    add("--per-class", action="store_true", help=per_class)
+    predictions = "write a row for each image into a .csv, .jsonl or .parquet file"
+    add("--predictions", type=expanded_path, metavar="FILE", help=predictions)
+    top = "classes of each image in --predictions, at most all classes (default: 5)"
+    add("--top", type=positive_int, metavar="K", help=top)
+    add("--overwrite", action="store_true", help="replace an existing file of --predictions")
 
 
 def run(options: argparse.Namespace) -> None:
     """Tests the model, and prints the result."""
     from flax_vision.evaluation.evaluate import evaluate
-    from flax_vision.evaluation.metrics import confusion_matrix
 
+    if options.predictions:
+        _check_predictions(Path(options.predictions), options.overwrite)
+    elif options.top:
+        raise UserError("--top is for --predictions FILE; give that too, or leave out --top.")
     with progress() as on_progress:
         result = evaluate(
             options.trained,
             scales=tuple(options.scales) if options.scales else None,
             flip=not options.no_flip,
+            top=(options.top or _TOP) if options.predictions else 0,
             on_progress=on_progress,
             on_warning=print_warning,
             **{name: getattr(options, name) for name in _SETTINGS},
         )
-    matrix = None
-    if options.confusion:
-        matrix = confusion_matrix(result.labels, result.predicted, len(result.class_names))
+    if options.predictions:
+        _write_predictions(Path(options.predictions), result)
     if options.format == "json":
-        print(json.dumps(_json(result, matrix)))
+        print(json.dumps(_json(result, options)))
     else:
-        _print_tables(result, options.format, matrix)
+        _print_tables(result, options)
 
 
-def _json(result: "Evaluation", matrix: "np.ndarray | None") -> dict[str, Any]:
+def _check_predictions(path: Path, overwrite: bool) -> None:
+    """Raises a UserError if the predictions could not be written after the test."""
+    from flax_vision.evaluation.prediction_file import check_extension
+
+    check_output_file("--predictions", path, overwrite)
+    check_extension(path)
+
+
+def _write_predictions(path: Path, result: "Evaluation") -> None:
+    from flax_vision.evaluation.prediction_file import write_predictions
+
+    with write_errors(path, "correct that and repeat the command"):
+        write_predictions(path, result)
+    print_note(f"predictions: {path}")
+
+
+def _confusion(result: "Evaluation") -> "np.ndarray":
+    from flax_vision.evaluation.metrics import confusion_matrix
+
+    return confusion_matrix(result.labels, result.predicted, len(result.class_names))
+
+
+def _json(result: "Evaluation", options: argparse.Namespace) -> dict[str, Any]:
     """Returns the result as a JSON object; accuracies are from 0 to 1."""
     content = {key: getattr(result, key) for key in _JSON_KEYS}
-    if matrix is not None:
-        content |= {"class_names": list(result.class_names), "confusion": matrix.tolist()}
+    if options.confusion:
+        names, matrix = list(result.class_names), _confusion(result).tolist()
+        content |= {"class_names": names, "confusion": matrix}
+    if options.per_class:
+        content["per_class"] = result.counts.by_class(result.class_names)
     return content
 
 
-def _print_tables(result: "Evaluation", form: str, matrix: "np.ndarray | None") -> None:
+def _print_tables(result: "Evaluation", options: argparse.Namespace) -> None:
     from flax_vision.evaluation.metrics import confusion_table
 
+    form = options.format
     rows = [{"model": name, result.model: text} for name, text in _rows(result).items()]
     print_table(rows, form)
-    if matrix is not None:
-        rows = confusion_table(matrix, result.class_names)
+    if options.per_class:
+        print()
+        print_table(result.counts.table(result.class_names), form)
+    if options.confusion:
+        rows = confusion_table(_confusion(result), result.class_names)
         print()
         print_table(rows, form) if rows else print("all images are classified correctly")
 
@@ -139,6 +195,10 @@ def _rows(result: "Evaluation") -> dict[str, str]:
         "images": f"{result.images:,}",
         "top-1": f"{result.top1:.2%}  ({wrong:,} of {counted(result.images, 'image')} wrong)",
         "top-5": "" if result.top5 is None else f"{result.top5:.2%}",
+        "balanced accuracy": f"{result.balanced_accuracy:.2%}",
+        "macro F1": f"{result.f1:.2%}",
+        "largest class": f"{result.majority:.2%} of the images",
+        "calibration error": f"{result.ece:.2%}",
         "cross-entropy": f"{result.cross_entropy:.4f}",
         "seconds": f"{result.seconds:.2f}, and {result.compile_seconds:.2f} of compiling",
         "images/s": f"{result.images_per_second:,.1f}",

@@ -24,8 +24,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flax_vision.cli.arguments import add_shared, check_picture
+from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import print_table, progress
+from flax_vision.cli.output_file import check_picture
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.errors import UserError
 from flax_vision.runtime.files import expanded_path

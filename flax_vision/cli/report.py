@@ -5,17 +5,23 @@ each for a light and for a dark page (-dark). A run writes its report at the end
 --config.write_report=False. The report of an unfinished run shows its best checkpoint.
 
 Sections of the page:
-  Loss, accuracy and learning rate by epoch; the confusion matrix of the test images; the most
-  confident mistakes; the kernels of the first layer; the feature maps of a few test images; the
-  table of the layers; configuration, versions and times.
+  Loss, accuracy and learning rate by epoch; the confusion matrix of the test images; precision,
+  recall and F1 of each class; the calibration; all mistakes; the kernels of the first layer; the
+  feature maps of a few test images; the table of the layers; configuration, versions and times.
   Without the test images, their figures are left out, with a warning.
+
+--mistakes SPLIT writes another page, DIR/report/mistakes-SPLIT.html, with all mistakes of the model
+on a split, and their paths. Wrong labels are often among the most confident mistakes on training
+images.
 
 Examples:
   flax-vision report runs/lenet5
+  flax-vision report runs/lenet5 --mistakes train
   flax-vision report runs/resnet50-folder --image-dir ~/photographs
 """
 
 import argparse
+from functools import partial
 
 from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import progress
@@ -31,15 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared(parser, "--tfds-dir")
     folder = "the run's folder of images, or another with the same classes"
     add_shared(parser, "--image-dir", help=folder)
+    mistakes = "write the page of all mistakes on train, validation or test images instead"
+    splits = ("train", "validation", "test")
+    parser.add_argument("--mistakes", choices=splits, metavar="SPLIT", help=mistakes)
 
 
 def run(options: argparse.Namespace) -> None:
     """Writes the report, and prints its path."""
-    from flax_vision.analysis.report.writer import write_report
+    from flax_vision.analysis.report.writer import write_mistakes, write_report
 
+    write = partial(write_mistakes, split=options.mistakes) if options.mistakes else write_report
     try:
         with progress() as on_progress:
-            page, warning = write_report(
+            page, warning = write(
                 options.run_directory,
                 tfds_dir=options.tfds_dir,
                 image_dir=options.image_dir,

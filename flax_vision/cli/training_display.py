@@ -12,6 +12,7 @@ from rich.text import Text
 
 from flax_vision.cli.console import progress_bar
 from flax_vision.data.dataset import Dataset
+from flax_vision.evaluation.class_metrics import UNBALANCED
 from flax_vision.runtime import multihost
 from flax_vision.text import counted, printable
 from flax_vision.training.progress import TrainingObserver
@@ -36,6 +37,7 @@ class TrainingDisplay(TrainingObserver):
         self._progress = progress_bar(self._console, status, auto_refresh=False)
         self._task = self._progress.add_task("", status="", visible=False)
         self.test_images: Dataset | None = None
+        self._is_unbalanced = False
         self.begin(0)
 
     def __enter__(self) -> "TrainingDisplay":
@@ -59,6 +61,10 @@ class TrainingDisplay(TrainingObserver):
     def line(self, text: str) -> None:
         """Prints a line that stays."""
         self._console.print(Text(printable(text)), soft_wrap=True)
+
+    def imbalance(self, ratio: float) -> None:
+        """Shows balanced accuracies if the classes differ by more than a factor of three."""
+        self._is_unbalanced = ratio > UNBALANCED
 
     def compiling(self) -> None:
         """Shows on the live line that the steps are being compiled."""
@@ -89,6 +95,9 @@ class TrainingDisplay(TrainingObserver):
             if f"{split}/loss" in record:
                 loss, top1 = record[f"{split}/loss"], record[f"{split}/top1"]
                 words.append(f"{split} loss {loss:.4f} top-1 {top1:.2%}")
+        if self._is_unbalanced and "validation/majority" in record:
+            words[-1] += _largest_class(record, "validation")
+            words.append(f"balanced {record['validation/balanced_accuracy']:.2%}")
         if "images_per_second" in record:
             words.append(f"{record['images_per_second']:,.0f} images/s")
             words.append(f"waiting {record['input_wait_fraction']:.1%}")
@@ -138,16 +147,27 @@ class TrainingDisplay(TrainingObserver):
 def _result_rows(result: Mapping[str, Any]) -> dict[str, str]:
     images = result["test/images"]
     wrong = images - round(result["test/top1"] * images)
+    shown = result if result.get("train/imbalance", 1) > UNBALANCED else {}
     rows = {
         "best epoch": str(result["best_epoch"]),
-        "validation top-1": _percent(result.get("validation/top1")),
-        "test top-1": f"{result['test/top1']:.2%}  ({wrong:,} of {counted(images, 'image')} wrong)",
+        "validation top-1": _percent(result.get("validation/top1"))
+        + _largest_class(shown, "validation"),
+        "validation balanced": _percent(shown.get("validation/balanced_accuracy")),
+        "test top-1": f"{result['test/top1']:.2%}  ({wrong:,} of {counted(images, 'image')} wrong)"
+        + _largest_class(shown, "test"),
+        "test balanced": _percent(shown.get("test/balanced_accuracy")),
         "test top-5": _percent(result.get("test/top5")),
         "test loss": f"{result['test/loss']:.4f}",
         "training time": format_duration(result["train_seconds"]),
         "waiting for input": f"{result['input_wait_fraction']:.1%}",
     }
     return {name: text for name, text in rows.items() if text}
+
+
+def _largest_class(record: Mapping[str, Any], split: str) -> str:
+    """Returns the share of the largest class, to compare the accuracy with; empty if unknown."""
+    share = record.get(f"{split}/majority")
+    return "" if share is None else f", largest class {share:.2%}"
 
 
 def _percent(fraction: float | None) -> str:

@@ -48,6 +48,12 @@ class Dataset(ABC):
         """Reasons by the names of the images that were skipped so far."""
         return {}
 
+    @property
+    def imbalance(self) -> float:
+        """Ratio of the largest to the smallest class with images; 1 for no images."""
+        _, counts = np.unique(self.labels, return_counts=True)
+        return float(counts.max() / counts.min()) if len(counts) else 1.0
+
     @abstractmethod
     def take(self, indices: np.ndarray) -> Self:
         """Returns the dataset of the images at `indices`, in that order."""

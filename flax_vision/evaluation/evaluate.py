@@ -11,8 +11,10 @@ import numpy as np
 from flax_vision.data.background import background_hint, sample_edge_levels
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.image_files import ImageFileDataset
-from flax_vision.data.splits import unreadable_warning
+from flax_vision.data.split_record import relative_paths
+from flax_vision.data.splits import Source, unreadable_warning
 from flax_vision.evaluation import grouping, run_data
+from flax_vision.evaluation.class_metrics import ClassCounts
 from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, build_evaluator
 from flax_vision.evaluation.grouping import BuildFn, ShapeGroup, predict_groups
 from flax_vision.evaluation.host_crops import host_crop_groups
@@ -21,6 +23,21 @@ from flax_vision.evaluation.protocols import CENTER
 from flax_vision.evaluation.run_data import DataOptions
 from flax_vision.runtime.files import to_path
 from flax_vision.weights.loading import load_model
+
+
+@dataclass(frozen=True)
+class UnreadableImage:
+    """An image of a split that cannot be read.
+
+    Attributes:
+      index: Position in the split.
+      label: True class.
+      reason: Reason why it cannot be read.
+    """
+
+    index: int
+    label: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,13 @@ class Evaluation:
       class_names: Names of the classes.
       labels: int32 [images], the true classes.
       predicted: int32 [images], the predicted classes.
+      confidence: float32 [images], the probabilities of the predicted classes.
+      top_classes: int32 [images, top], the most probable classes, the most probable first.
+      top_probabilities: float32 [images, top], their probabilities.
+      indices: int [images], positions of the readable images in the split.
+      paths: Paths of all files of the split, relative to the folder; empty for other images.
+      unreadable: Unreadable images of the split.
+      counts: Counts by class and by bin of confidence.
       warnings: Reasons to doubt the result.
     """
 
@@ -64,12 +88,39 @@ class Evaluation:
     class_names: Sequence[str]
     labels: np.ndarray
     predicted: np.ndarray
+    confidence: np.ndarray
+    top_classes: np.ndarray
+    top_probabilities: np.ndarray
+    indices: np.ndarray
+    paths: Sequence[str]
+    unreadable: Sequence[UnreadableImage]
+    counts: ClassCounts
     warnings: Sequence[str]
 
     @property
     def images_per_second(self) -> float:
         """Number of images in each second."""
         return self.images / self.seconds
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes with images, 0 to 1."""
+        return self.counts.balanced_accuracy
+
+    @property
+    def f1(self) -> float:
+        """Macro F1: the mean F1 of the classes with images or predictions, 0 to 1."""
+        return self.counts.macro_f1
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error, 0 to 1."""
+        return self.counts.ece
+
+    @property
+    def majority(self) -> float:
+        """Share of the largest class among the images, 0 to 1."""
+        return self.counts.majority
 
 
 def evaluate(
@@ -80,6 +131,7 @@ def evaluate(
     scales: tuple[int, ...] | None = None,
     flip: bool = True,
     batch_size: int | None = None,
+    top: int = 0,
     on_progress: ProgressFn = lambda what, done, total: None,
     on_warning: Callable[[str], None] = lambda warning: None,
     **options: Unpack[DataOptions],
@@ -95,6 +147,7 @@ def evaluate(
       flip: Whether to add mirror images, if the protocol has them.
       batch_size: Number of images in a step; None for as many as memory allows. It changes the
         result by rounding at most.
+      top: Number of most probable classes of each image in the result, at most all.
       on_progress: Function that gets a text, the items done and their number; 0 for an unknown
         number.
       on_warning: Function that gets each warning at once, mostly before the test begins.
@@ -105,7 +158,7 @@ def evaluate(
     """
     path = to_path(path)
     metadata, _, variables, note = load_model(path)
-    build = partial(build_evaluator, metadata, protocol, scales=scales, flip=flip)
+    build = partial(build_evaluator, metadata, protocol, scales=scales, flip=flip, top=top)
     # Building it for the training images reports errors of the protocol before images are read.
     evaluator = build(tuple(metadata.image_shape))
     source, images = run_data.load_images(path, metadata, split, on_progress, **options)
@@ -118,9 +171,8 @@ def evaluate(
     warnings.add(unreadable_warning([group.images for group in groups]))
     if metadata.background and (options.get("data") or options.get("image_dir")):
         warnings.add(background_hint(sample_edge_levels(images, on_progress), metadata.background))
-    data = source.image_dir if source.name == "folder" else source.name
-    facts = _facts(evaluator, groups, predictions, images) | times._asdict()
-    return Evaluation(data=data, split=split, protocol=protocol, warnings=warnings, **facts)
+    facts = _facts(evaluator, groups, predictions, images, source) | times._asdict()
+    return Evaluation(split=split, protocol=protocol, warnings=warnings, **facts)
 
 
 class _Warnings(list[str]):
@@ -141,11 +193,14 @@ def _facts(
     groups: Sequence[ShapeGroup],
     predictions: Predictions,
     images: Dataset,
+    source: Source,
 ) -> dict[str, Any]:
-    """Returns the fields of an Evaluation about the model, its crops and the readable images."""
+    """Returns the fields of an Evaluation about the model, its crops and the images."""
     averages, is_readable = predictions.totals.averages(), predictions.predicted >= 0
     return {
         "model": evaluator.metadata.name,
+        "data": source.image_dir if source.name == "folder" else source.name,
+        "paths": relative_paths(images, source.image_dir),
         "class_names": evaluator.metadata.class_names,
         "scales": evaluator.scales,
         "crops": evaluator.crops.total() or 1,
@@ -156,7 +211,24 @@ def _facts(
         "images": int(is_readable.sum()),
         "labels": images.labels[is_readable],
         "predicted": predictions.predicted[is_readable],
+        "confidence": predictions.confidence[is_readable],
+        "top_classes": predictions.top_classes[is_readable],
+        "top_probabilities": predictions.top_probabilities[is_readable],
+        "indices": np.flatnonzero(is_readable),
+        "unreadable": _unreadable(groups, images.labels),
+        "counts": predictions.totals.classes,
     }
+
+
+def _unreadable(groups: Sequence[ShapeGroup], labels: np.ndarray) -> list[UnreadableImage]:
+    """Returns the images that were skipped, by their position in the split."""
+    reasons = {
+        int(group.indices[index]): reason
+        for group in groups
+        if isinstance(group.images, ImageFileDataset)
+        for index, reason in group.images.skipped.items()
+    }
+    return [UnreadableImage(x, int(labels[x]), reason) for x, reason in sorted(reasons.items())]
 
 
 def _groups(

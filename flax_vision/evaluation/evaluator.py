@@ -17,8 +17,9 @@ from flax import linen as nn
 from flax_vision.data.batches import Array, Batch, batch_shapes
 from flax_vision.errors import UserError
 from flax_vision.evaluation import protocols
+from flax_vision.evaluation.class_metrics import EvalTotals
 from flax_vision.evaluation.device_crops import average_crops
-from flax_vision.evaluation.metrics import Totals, label_ranks
+from flax_vision.evaluation.metrics import predict
 from flax_vision.evaluation.protocols import CENTER, NAMES, PROTOCOLS, Crop, Protocol
 from flax_vision.models.googlenet import GoogLeNet
 from flax_vision.models.registry import create_model, model_options
@@ -34,11 +35,15 @@ class Predictions(NamedTuple):
       predicted: int32 [N], the class of each image; in a set, -1 for an unreadable image. As in
         the totals, an image is wrong if another logit equals its label's logit.
       confidence: float32 [N], the probability of that class; in a set, 0 for an unreadable image.
+      top_classes: int32 [N, top], the most probable classes, the most probable first.
+      top_probabilities: float32 [N, top], their probabilities.
     """
 
-    totals: Totals
+    totals: EvalTotals
     predicted: Any
     confidence: Any
+    top_classes: Any
+    top_probabilities: Any
 
 
 Step = Callable[[Any, Batch], Predictions]
@@ -62,6 +67,7 @@ class ProtocolEvaluator:
       protocol: Test protocol; None for center, the crop of the preprocessing.
       crops: Crops of each image with their counts; empty for center.
       images_are_crops: Whether the images are crops made on the host.
+      top: Number of most probable classes in the predictions.
     """
 
     metadata: ModelMetadata
@@ -70,6 +76,7 @@ class ProtocolEvaluator:
     protocol: Protocol | None
     crops: Counter[Crop]
     images_are_crops: bool = False
+    top: int = 0
 
     @property
     def scales(self) -> tuple[int, ...]:
@@ -121,7 +128,8 @@ class ProtocolEvaluator:
         return lowered.compile()
 
     def _step(self, variables: Any, batch: Batch) -> Predictions:
-        return score_batch(self.scores(variables, batch.images), batch.labels, batch.mask)
+        scores = self.scores(variables, batch.images)
+        return score_batch(scores, batch.labels, batch.mask, self.top)
 
     def scores(self, variables: Any, images: jax.Array | np.ndarray) -> jax.Array:
         """Returns logits, or log mean probabilities over crops, float32 [N, classes]."""
@@ -134,15 +142,20 @@ class ProtocolEvaluator:
         return average_crops(model, images, self.crops, preprocessing, crop_mean, average_logits)
 
 
-def score_batch(scores: jax.Array, labels: Array, mask: Array) -> Predictions:
-    """Returns the predictions for images with these scores."""
+def score_batch(scores: jax.Array, labels: Array, mask: Array, top: int = 0) -> Predictions:
+    """Returns the predictions for images with these scores.
+
+    Args:
+      scores: Logits or log probabilities, float32 [N, classes].
+      labels: int32 [N].
+      mask: bool [N], False for images that do not count.
+      top: Number of most probable classes to return, at most all.
+    """
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
-    totals = Totals.of_batch(losses, scores, labels, mask)
-    is_label = jax.nn.one_hot(labels, scores.shape[1], dtype=jnp.bool_)
-    wrong = jnp.argmax(jnp.where(is_label, -jnp.inf, scores), axis=1).astype(jnp.int32)
-    predicted = jnp.where(label_ranks(scores, labels) == 0, labels, wrong)
-    confidence = jnp.take_along_axis(jax.nn.softmax(scores), predicted[:, None], axis=1)
-    return Predictions(totals, predicted, confidence[:, 0])
+    totals = EvalTotals.of_batch(losses, scores, labels, mask)
+    predicted, confidence = predict(scores, labels)
+    top_probabilities, top_classes = jax.lax.top_k(jax.nn.softmax(scores), top)
+    return Predictions(totals, predicted, confidence, top_classes, top_probabilities)
 
 
 def build_evaluator(
@@ -151,6 +164,7 @@ def build_evaluator(
     image_shape: tuple[int, ...],
     scales: tuple[int, ...] | None = None,
     flip: bool = True,
+    top: int = 0,
 ) -> ProtocolEvaluator:
     """Returns a model under a protocol.
 
@@ -160,14 +174,17 @@ def build_evaluator(
       image_shape: Height, width and channels of the images.
       scales: Shorter sides of the resized images; None for the paper's, in proportion.
       flip: Whether to add mirror images, if the protocol has them.
+      top: Number of most probable classes in the predictions; at most all.
 
     Raises:
-      UserError: The protocol does not fit the model or the images.
+      UserError: The protocol does not fit the model or the images, or `top` is negative.
     """
-    model = metadata.create_model()
+    if top < 0:
+        raise UserError(f"top is {top}; give the number of classes for each image, 0 or more.")
+    model, top = metadata.create_model(), min(top, len(metadata.class_names))
     if protocol == CENTER:
         _check_center(metadata, image_shape, scales)
-        return ProtocolEvaluator(metadata, model, image_shape, None, Counter())
+        return ProtocolEvaluator(metadata, model, image_shape, None, Counter(), top=top)
     definition = protocols.find_protocol(protocol, isinstance(model, ResNet))
     if definition.is_dense:
         model = _fully_convolutional(metadata, model, protocol)
@@ -176,7 +193,7 @@ def build_evaluator(
     size = (image_shape[0], image_shape[1])
     protocols.check_scales(definition, size, crop_size, scales)
     crops = protocols.make_crops(definition, size, crop_size, scales, flip)
-    return ProtocolEvaluator(metadata, model, image_shape, definition, crops)
+    return ProtocolEvaluator(metadata, model, image_shape, definition, crops, top=top)
 
 
 def _check_center(metadata: ModelMetadata, image_shape: tuple[int, ...], scales: Any) -> None:

@@ -164,10 +164,13 @@ def _merge(results: Sequence[tuple[np.ndarray, Predictions]], count: int) -> Pre
     """
     totals = sum_totals([batch.totals for _, batch in results])
     totals.averages()  # raises if no image is readable
-    merged = Predictions(totals, np.full(count, -1, np.int32), np.zeros(count, np.float32))
+    first = results[0][1]
+    arrays = [np.zeros((count, *x.shape[1:]), x.dtype) for x in first[1:]]
+    merged = Predictions(totals, *arrays)
+    merged.predicted[:] = -1
     for indices, batch in results:
-        merged.predicted[indices[indices >= 0]] = np.asarray(batch.predicted)[indices >= 0]
-        merged.confidence[indices[indices >= 0]] = np.asarray(batch.confidence)[indices >= 0]
+        for array, values in zip(arrays, batch[1:], strict=True):
+            array[indices[indices >= 0]] = np.asarray(values)[indices >= 0]
     return merged
 
 

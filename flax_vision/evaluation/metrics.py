@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,22 @@ def label_ranks(logits: jax.Array, labels: Array) -> jax.Array:
     """
     correct = jnp.take_along_axis(logits, labels[:, None], axis=1)
     return jnp.sum(~(logits < correct), axis=1) - 1
+
+
+def predict(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the predicted classes, int32 [N], and their probabilities, float32 [N].
+
+    As in `label_ranks`, an image is wrong if another logit equals its label's logit.
+
+    Args:
+      logits: float32 [N, classes].
+      labels: int32 [N].
+    """
+    is_label = jax.nn.one_hot(labels, logits.shape[1], dtype=jnp.bool_)
+    wrong = jnp.argmax(jnp.where(is_label, -jnp.inf, logits), axis=1).astype(jnp.int32)
+    predicted = jnp.where(label_ranks(logits, labels) == 0, labels, wrong)
+    confidence = jnp.take_along_axis(jax.nn.softmax(logits), predicted[:, None], axis=1)
+    return predicted, confidence[:, 0]
 
 
 class Totals(struct.PyTreeNode):
@@ -80,7 +96,7 @@ class Totals(struct.PyTreeNode):
         loss = jnp.sum(jnp.where(mask, losses, 0))
         return cls(loss, count(rank < 1), count(rank < _TOP), count(mask))
 
-    def __add__(self, other: "Totals") -> "Totals":
+    def __add__(self, other: Self) -> Self:
         return jax.tree.map(operator.add, self, other)
 
     def averages(self) -> dict[str, float]:
@@ -97,21 +113,27 @@ class Totals(struct.PyTreeNode):
         return {name: float(getattr(self, name)) / count for name in ("loss", "top1", "top5")}
 
 
-def sum_totals(totals: Sequence[Totals]) -> Totals:
-    """Adds the totals of batches on the host, as float64 [].
+TotalsT = TypeVar("TotalsT", bound=Totals)
+
+
+def sum_totals(totals: Sequence[TotalsT]) -> TotalsT:
+    """Adds the totals of batches on the host, as float64.
 
     Single precision would lose images in a long sum of losses.
     """
-    return functools.reduce(operator.add, jax.tree.map(np.float64, jax.device_get(totals)))
+    added: TotalsT = functools.reduce(
+        operator.add, jax.tree.map(np.float64, jax.device_get(totals))
+    )
+    return added
 
 
 def sum_batches(
-    eval_step: Callable[[Any, Batch], Totals],
+    eval_step: Callable[[Any, Batch], TotalsT],
     variables: Any,
     batches: Iterable[Batch],
     poll: Callable[[], None] = lambda: None,
-) -> Totals:
-    """Returns the totals over batches, float64 [].
+) -> TotalsT:
+    """Returns the totals over batches, float64.
 
     Args:
       eval_step: Compiled function from the variables and a batch to its totals.

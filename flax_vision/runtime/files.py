@@ -95,6 +95,22 @@ def write_errors(path: Path, hint: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Yields a path for the new content of a file, and then replaces the file atomically.
+
+    An error or a kill leaves the old file.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        yield unfinished
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def unfinished_directory(path: Path) -> Iterator[Path]:
     """Creates a directory beside a path for unfinished content, and finally removes it."""
     unfinished = path.with_name(f".{path.name}.unfinished")

@@ -43,6 +43,9 @@ class TrainingObserver:
             self.warning(text)
         self._last_left_out = text
 
+    def imbalance(self, ratio: float) -> None:
+        """Receives the ratio of the largest to the smallest class of training images."""
+
     def compiling(self) -> None:
         """Marks the start of compiling the steps."""
 

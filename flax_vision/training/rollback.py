@@ -14,6 +14,7 @@ _FILES = (
     run_files.CONFIG,
     run_files.LAUNCHES,
     run_files.DATASET,
+    run_files.SPLITS,
     run_files.METADATA,
     run_files.METRICS,
     run_files.RESULT,

@@ -1,4 +1,4 @@
-"""The files of a run directory: configuration, metrics, dataset record, model and result."""
+"""The files of a run directory: configuration, metrics, records of data, model and result."""
 
 import contextlib
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flax_vision.data import fingerprint
+from flax_vision.data.split_record import splits_csv
 from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.runtime import multihost
@@ -149,6 +150,7 @@ class RunDirectory:
         hint = "Bring those of process 0 to where the other reads them."
         multihost.check_same(fingerprint.summaries(found), "the same images", hint)
         multihost.primary_only(lambda: self._record_dataset(found))
+        multihost.primary_only(lambda: self._record_splits(splits))
 
     def close(self) -> None:
         """Closes the files."""
@@ -168,6 +170,12 @@ class RunDirectory:
                     f"{'; '.join(texts)}. Bring them back as they were, or give another --workdir."
                 )
         run_files.write_file(self.path / run_files.DATASET, json.dumps(found) + "\n")
+
+    def _record_splits(self, splits: Splits) -> None:
+        """Writes the split of each image file, if the images are from a folder."""
+        text = splits_csv(splits, self._config.get("data", {}).get("image_dir", ""))
+        if text:
+            run_files.write_file(self.path / run_files.SPLITS, text)
 
     def _read_result(self) -> dict[str, Any] | None:
         if run_files.read_config(self.path).get("epochs") != self._config.get("epochs"):

@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from flax_vision.data.batches import Array, Batch
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.evaluation.class_metrics import EvalTotals
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.googlenet import auxiliary_logits
 from flax_vision.training.freeze import frozen_collection, merge_params, trainable_params
@@ -39,7 +40,7 @@ class TrainFunctions:
       train_steps: Function like `train_step` for several batches, as arrays [K, ...].
       begin_epoch: Function of a TrainState and a Batch of samples that returns the TrainState with
         their curvature; only for a `TrainSpec` with one.
-      eval_step: Function of the model's variables and a Batch that returns its Totals.
+      eval_step: Function of the model's variables and a Batch that returns its EvalTotals.
       end_epoch: Function of a TrainState and the epoch's validation error (float32 [], NaN for
         none) that returns the TrainState for the next epoch.
     """
@@ -216,8 +217,8 @@ class TrainFunctions:
         plateau = jax.tree.map(partial(jnp.where, jnp.isnan(error)), state.plateau, after)
         return state.replace(totals=Totals.zero(), plateau=plateau)
 
-    def _eval_step(self, variables: Any, batch: Batch) -> Totals:
+    def _eval_step(self, variables: Any, batch: Batch) -> EvalTotals:
         images = self.preprocessing(batch.images)
         logits: Any = self.model.apply(self._gather(variables), images, train=False)
         losses = (self.spec.eval_loss or self.spec.loss)(logits, batch.labels)
-        return Totals.of_batch(losses, logits, batch.labels, batch.mask)
+        return EvalTotals.of_batch(losses, logits, batch.labels, batch.mask)

@@ -16,6 +16,7 @@ from flax_vision.data.batches import Batch, evaluation_batches, sample_batch, tr
 from flax_vision.data.dataset import Dataset
 from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError, add_file_name
+from flax_vision.evaluation.class_metrics import EvalTotals
 from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches
 from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
@@ -83,6 +84,7 @@ class Trainer:
             display.line(line)
         if self._partitioner.mesh.size > 1:
             display.line(f"mesh: {self._partitioner.describe(functions.state.params)}")
+        display.imbalance(experiment.splits.train.imbalance)
         display.compiling()
         functions.compile()
         display.begin(self._step)
@@ -134,6 +136,7 @@ class Trainer:
             **{name: value for name, value in best.items() if name.startswith("validation/")},
             **_with_prefix("test", averages),
             "test/images": int(totals.count),
+            "train/imbalance": splits.train.imbalance,
             "train_seconds": sum(record["epoch_seconds"] for record in self._history),
             "input_wait_fraction": statistics.fmean(
                 record.get("input_wait_fraction", 0.0) for record in self._history
@@ -216,7 +219,7 @@ class Trainer:
         averages = self._evaluate(self._state.variables, validation).averages()
         return _with_prefix("validation", averages)
 
-    def _evaluate(self, variables: Any, images: Dataset) -> Totals:
+    def _evaluate(self, variables: Any, images: Dataset) -> EvalTotals:
         size, partitioner = self._config.batch_size, self._partitioner
         batches = evaluation_batches(images, size, partitioner.local_rows(size))
         sharded = map(partitioner.shard_batch, batches)

@@ -1,7 +1,6 @@
 """The JSON files of a run directory, read with their types checked."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -9,11 +8,12 @@ from typing import Annotated, Any, TypedDict
 import msgspec
 
 from flax_vision.errors import UserError
-from flax_vision.runtime.files import read_regular
+from flax_vision.runtime.files import read_regular, replaced_file
 
 CONFIG = "config.json"
 LAUNCHES = "launches.json"
 DATASET = "dataset.json"
+SPLITS = "splits.csv"
 RESULT = "result.json"
 METRICS = "metrics.jsonl"
 METADATA = "model_metadata.json"
@@ -213,17 +213,11 @@ def to_json(content: Any) -> str:
 
 def write_file(path: Path, text: str) -> None:
     """Replaces a file atomically: a kill leaves the old one or the new one."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        with unfinished.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        with replaced_file(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _problem(content: Any, kind: Any) -> str:

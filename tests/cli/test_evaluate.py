@@ -29,8 +29,10 @@ def test_table(run, capsys):
     assert "of 20 images wrong)" in rows["top-1"]
     assert list(rows) == [
         *("dataset", "split", "protocol", "scales", "crops per image", "images", "top-1", "top-5"),
+        *("balanced accuracy", "macro F1", "largest class", "calibration error"),
         *("cross-entropy", "seconds", "images/s"),
     ]
+    assert rows["largest class"] == "20.00% of the images"
 
 
 @pytest.mark.usefixtures("load_calls")
@@ -56,6 +58,74 @@ def test_confusion_as_a_table(run, capsys):
     rows = [line.split() for line in lines[heading + 1 :]]
     assert [row[:2] for row in rows] == [[str(i), name] for i, name in enumerate("abcdef")]
     assert sum(int(count) for row in rows for count in row[2:]) == 20
+
+
+@pytest.mark.usefixtures("load_calls")
+def test_classes_as_a_table(run, capsys):
+    evaluate(run, "--per-class")
+    lines = capsys.readouterr().out.splitlines()
+    heading = lines.index(next(line for line in lines if line.startswith("class")))
+    headings = ("class", "precision, %", "recall, %", "F1, %", "images")
+    assert lines[heading].split() == " ".join(headings).split()
+    rows = [line.split() for line in lines[heading + 1 :]]
+    assert [row[0] for row in rows] == list("abcdef")
+    assert [int(row[-1]) for row in rows] == [4, 4, 3, 3, 3, 3]
+
+
+@pytest.mark.usefixtures("load_calls")
+def test_metrics_of_classes_in_json(run, capsys):
+    evaluate(run, "--per-class", "--format=json")
+    result = json.loads(capsys.readouterr().out)
+    recalls = [row["recall"] for row in result["per_class"]]
+    assert result["balanced_accuracy"] == pytest.approx(sum(recalls) / 6)
+    assert result["f1"] == pytest.approx(sum(row["f1"] for row in result["per_class"]) / 6)
+    assert result["majority"] == 0.2
+    assert 0 < result["ece"] < 1
+
+
+@pytest.mark.usefixtures("load_calls")
+def test_predictions_are_written_once(run, tmp_path, capsys):
+    file = tmp_path / "predictions.csv"
+    evaluate(run, f"--predictions={file}", "--top=2")
+    heading, *rows = file.read_text().splitlines()
+    columns = "index,label,prediction,right,confidence,error"
+    assert heading == f"{columns},class_1,probability_1,class_2,probability_2"
+    assert len(rows) == 20
+    assert f"predictions: {file}\n" in capsys.readouterr().err
+    assert main(["evaluate", str(run), f"--predictions={file}"]) == 2
+    error = f"error: --predictions {str(file)!r} exists; give --overwrite, or another name.\n"
+    assert capsys.readouterr().err == error
+    evaluate(run, f"--predictions={file}", "--overwrite")
+    assert file.read_text().splitlines()[0].endswith(",class_5,probability_5")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--predictions=x.txt"], "'x.txt' has no valid extension; give a .csv, .jsonl or .parq"),
+        (["--predictions=nowhere/x.csv"], "is in a folder that does not exist; create it"),
+        (["--predictions=."], "'.' is a directory; give the name of a file"),
+        (["--top=3"], "--top is for --predictions FILE; give that too, or leave out --top"),
+        (["--predictions=x.csv", "--top=0"], "'0' is not a whole number of at least 1"),
+    ],
+)
+def test_mistakes_about_predictions_are_found_first(arguments, message, run, capsys):
+    assert main(["evaluate", str(run), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+@pytest.mark.usefixtures("load_calls")
+def test_predictions_that_cannot_be_written(run, tmp_path, capsys, monkeypatch):
+    def fail(path, result):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("flax_vision.evaluation.prediction_file.write_predictions", fail)
+    assert main(["evaluate", str(run), f"--predictions={tmp_path / 'x.csv'}"]) == 2
+    assert "x.csv' cannot be written (No space left on device); correct" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("load_calls")

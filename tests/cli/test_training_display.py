@@ -96,6 +96,40 @@ def test_result_table(tmp_path):
     assert "100.00%  (0 of 1 image wrong)" in text
 
 
+RARE = {"validation/balanced_accuracy": 0.62, "validation/majority": 0.85}
+
+
+@pytest.mark.parametrize(("ratio", "shown"), [(3.0, False), (3.1, True)])
+def test_epoch_of_an_unbalanced_set_has_the_balanced_accuracy(ratio, shown):
+    def use(display):
+        display.imbalance(ratio)
+        display.epoch(RECORD | RARE, 25, 250)
+
+    text = run(False, use)
+    assert ("top-1 90.00%, largest class 85.00%  balanced 62.00%  12," in text) == shown
+    assert ("balanced" in text) == shown
+
+
+def test_unbalanced_set_without_validation():
+    def use(display):
+        display.imbalance(10)
+        display.epoch({"epoch": 1, "step": 5, "train/loss": 0.5, "train/top1": 0.875}, 25, 250)
+
+    assert "balanced" not in run(False, use)
+
+
+@pytest.mark.parametrize(("ratio", "shown"), [(3.0, False), (3.1, True)])
+def test_result_of_an_unbalanced_set_has_the_balanced_accuracy(ratio, shown, tmp_path):
+    result = {"best_epoch": 7, "test/top1": 0.9, "test/loss": 0.1, "test/images": 10}
+    result |= {"train_seconds": 65.0, "input_wait_fraction": 0.01, "train/imbalance": ratio}
+    result |= {"test/balanced_accuracy": 0.6, "test/majority": 0.8, "validation/top1": 0.9} | RARE
+    text = run(False, lambda display: display.result("lenet5", result, tmp_path, None))
+    assert ("(1 of 10 images wrong), largest class 80.00%" in text) == shown
+    assert ("90.00%, largest class 85.00%" in text) == shown
+    assert bool(re.search(r"test balanced +│ 60.00%", text)) == shown
+    assert bool(re.search(r"validation balanced +│ 62.00%", text)) == shown
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(7.4, "0:07"), (59.9, "1:00"), (750, "12:30"), (11_100, "3:05:00")]
 )

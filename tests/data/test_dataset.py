@@ -34,3 +34,10 @@ def test_take_keeps_images_with_their_labels():
     assert taken.images.ravel().tolist() == [1, 2]
     assert taken.labels.tolist() == [1, 0]
     assert len(taken) == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "ratio"), [([0, 1], 1), ([1] * 7 + [0] * 2, 3.5), ([1, 1], 1), ([], 1)]
+)
+def test_imbalance_is_the_ratio_of_the_extreme_classes(labels, ratio):
+    assert make(labels).imbalance == ratio

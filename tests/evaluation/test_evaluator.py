@@ -190,7 +190,7 @@ def test_step_returns_totals_predicted_classes_and_confidence(metadata, variable
     evaluator = build_evaluator(metadata, "center", noise.images.shape[1:])
     mask = np.arange(4) < 3
     batch = Batch(noise.images[:4], noise.labels[:4], mask, np.arange(4, dtype=np.int32))
-    totals, predicted, confidence = evaluator.compile(variables, 4)(variables, batch)
+    totals, predicted, confidence, *_ = evaluator.compile(variables, 4)(variables, batch)
     scores = np.asarray(jax.jit(evaluator.scores)(variables, batch.images))
     np.testing.assert_array_equal(predicted, scores.argmax(axis=1))
     np.testing.assert_allclose(

@@ -99,6 +99,8 @@ def test_weights_of_other_classes(config):
     config.loss.class_weights = "1,2"
     with pytest.raises(UserError, match="has 2 numbers for 10 classes; .* order: 0, 1, 2, 3"):
         build_experiment(config, lambda *_: None)
+
+
 class Maps(nn.Module):
     """A user's model that returns maps in place of logits."""
 

@@ -1,6 +1,7 @@
 """Whole runs on a folder of photographs: stopped, resumed, and with damaged files."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import chex
@@ -54,6 +55,13 @@ def test_run_on_a_folder(finished):
     assert metadata.class_names == ["a", "b", "c"]
     assert list(metadata.image_shape) == [32, 32, 1]
     assert (metadata.crop.size, metadata.crop.eval_resize, metadata.crop.channels) == (32, 32, 1)
+    heading, *files = (workdir / "splits.csv").read_text().splitlines()
+    assert heading == "path,label,split"
+    assert Counter(file.rpartition(",")[2] for file in files) == {
+        **{"train": 48, "validation": 6, "test": 6}
+    }
+    assert result["train/imbalance"] == 1
+    assert 0 <= result["validation/ece"] <= 1
 
 
 @pytest.mark.parametrize("step", [2, 5])

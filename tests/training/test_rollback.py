@@ -7,6 +7,7 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.training import run_lock
 from flax_vision.training.run_dir import open_run
+from flax_vision.weights.run_files import SPLITS
 from flax_vision.weights.saved_model import ModelMetadata
 
 METADATA = ModelMetadata("lenet5", {}, ["a"], [28, 28, 1], Preprocessing([0.0], [255.0]), {})
@@ -41,6 +42,12 @@ def test_directory_that_was_there_is_left_as_it_was(tmp_path):
     before = contents(tmp_path)
     fail_in(tmp_path)
     assert contents(tmp_path) == before
+
+
+def test_record_of_the_splits_is_removed(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    fail_in(tmp_path, work=lambda path: (path / SPLITS).write_text("path,label,split"))
+    assert contents(tmp_path).keys() == {"mine.txt"}
 
 
 def test_begun_run_keeps_its_configuration(tmp_path):

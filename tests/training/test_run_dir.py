@@ -9,10 +9,9 @@ from flax_vision.data import fingerprint
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError
-from flax_vision.runtime import multihost
+from flax_vision.runtime import files, multihost
 from flax_vision.training import run_lock
 from flax_vision.training.run_dir import RunDirectory, open_run
-from flax_vision.weights import run_files
 from flax_vision.weights.saved_model import ModelMetadata
 
 CONFIG = {"epochs": 2, "model": {"name": "lenet5"}, "mean": (1.0, 2.0)}
@@ -151,7 +150,7 @@ def test_errors_of_the_system_name_the_file(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with open_run(tmp_path, CONFIG) as run:
-        monkeypatch.setattr(run_files.os, "fsync", fail)
+        monkeypatch.setattr(files.os, "fsync", fail)
         with pytest.raises(OSError, match=r"No space left on device: '.*/metrics.jsonl'"):
             run.rewind([])
     assert not [file for file in tmp_path.iterdir() if "unfinished" in file.name]

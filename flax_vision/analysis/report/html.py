@@ -47,6 +47,46 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Thumbnail:
+    """A small picture in a table.
+
+    Attributes:
+      content: Content of the image file.
+      media_type: Media type of the file, such as `image/png`.
+      alternative: Alternative text.
+      width: Width in CSS pixels.
+      height: Height in CSS pixels.
+    """
+
+    content: bytes
+    media_type: str
+    alternative: str
+    width: int
+    height: int
+
+    def html(self) -> str:
+        """Returns the HTML."""
+        data = base64.b64encode(self.content).decode()
+        return (
+            f'<img src="data:{self.media_type};base64,{data}" width="{self.width}" '
+            f'height="{self.height}" alt="{_escape(self.alternative)}">'
+        )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number in a table that is shown in another form.
+
+    Attributes:
+      text: Text of the cell.
+      number: Number by which the table is sorted.
+    """
+
+    text: str
+    number: float
+
+
+@dataclass(frozen=True)
 class Section:
     """A section of a page.
 
@@ -121,35 +161,59 @@ def page(
     )
 
 
-def table(rows: Sequence[Mapping[str, Any]], title: str = "", totals: int = 0) -> str:
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    title: str = "",
+    totals: int = 0,
+    is_sortable: bool = False,
+    sorted_by: str = "",
+) -> str:
     """Returns a table as HTML.
 
     Args:
-      rows: Rows with the same keys, the headings.
+      rows: Rows with the same keys, the headings. Values may be a `Cell` or a `Thumbnail`.
       title: Heading above the table.
       totals: Number of rows at the end that are sums.
+      is_sortable: Whether a click on a heading sorts the rows.
+      sorted_by: Heading by which the rows are sorted, the largest first; empty for none.
     """
-    classes = {
-        key: ' class="number"' if isinstance(value, int | float) else ""
-        for key, value in rows[0].items()
-    }
-    head = "".join(f'<th scope="col"{kind}>{_escape(key)}</th>' for key, kind in classes.items())
+    head = "".join(_heading(key, value, key == sorted_by) for key, value in rows[0].items())
     body = []
     for index, row in enumerate(rows):
-        cells = "".join(f"<td{classes[key]}>{_cell(value)}</td>" for key, value in row.items())
+        cells = "".join(_cell(value, is_sortable) for value in row.values())
         row_class = ' class="sum"' if index >= len(rows) - totals else ""
         body.append(f"<tr{row_class}>{cells}</tr>")
     heading = f"<h3>{_escape(title)}</h3>\n" if title else ""
     name = f' role="region" aria-label="{_escape(title or "table")}" tabindex="0"'
+    kind = ' class="sortable"' if is_sortable else ""
     return (
-        f'{heading}<div class="wide"{name}><table><thead><tr>{head}</tr></thead>\n<tbody>'
+        f'{heading}<div class="wide"{name}><table{kind}><thead><tr>{head}</tr></thead>\n<tbody>'
         + "\n".join(body)
         + "</tbody></table></div>\n"
     )
 
 
-def _cell(value: Any) -> str:
-    return html.escape(format_value(value)).replace("\n", "<br>")
+def _heading(key: str, value: Any, is_sorted: bool) -> str:
+    """Returns the heading of a column, which begins with `value`."""
+    kind = ' class="picture"' if isinstance(value, Thumbnail) else _kind(value)
+    order = ' aria-sort="descending"' if is_sorted else ""
+    return f'<th scope="col"{kind}{order}>{_escape(key)}</th>'
+
+
+def _kind(value: Any) -> str:
+    return ' class="number"' if isinstance(value, int | float | Cell) else ""
+
+
+def _cell(value: Any, is_sortable: bool) -> str:
+    number = value.number if isinstance(value, Cell) else value
+    is_number = is_sortable and isinstance(number, int | float)
+    key = f' data-sort="{number!r}"' if is_number else ""
+    if isinstance(value, Thumbnail):
+        content = value.html()
+    else:
+        text = value.text if isinstance(value, Cell) else value
+        content = html.escape(format_value(text)).replace("\n", "<br>")
+    return f"<td{_kind(value)}{key}>{content}</td>"
 
 
 def _escape(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,11 +14,8 @@ from flax_vision.analysis.report.figures.confusion import confusion
 from flax_vision.analysis.report.figures.curves import series
 from flax_vision.analysis.report.figures.feature_maps import draw, stages
 from flax_vision.analysis.report.figures.filters import filters, first_kernels
-from flax_vision.analysis.report.figures.mistakes import confidence_text, mistakes, most_confident
 from flax_vision.analysis.report.html import Section, figure, table
-from flax_vision.data.dataset import Dataset
-from flax_vision.data.image_files import ImageFileDataset
-from flax_vision.evaluation.evaluator import Predictions
+from flax_vision.analysis.report.predicted_images import PredictedImages
 from flax_vision.evaluation.metrics import confusion_matrix, confusion_table
 from flax_vision.models.summary import Row, totals
 from flax_vision.text import counted
@@ -28,31 +24,6 @@ from flax_vision.weights.saved_model import ModelMetadata
 
 _SHOWN = 3
 """Number of images with feature maps."""
-
-
-@dataclass(frozen=True)
-class Tested:
-    """Test images and their predictions.
-
-    Attributes:
-      images: Test images.
-      predictions: Predictions of the model.
-    """
-
-    images: Dataset
-    predictions: Predictions
-
-    def pixels(self, indices: np.ndarray) -> np.ndarray:
-        """Returns images as the input of the preprocessing, uint8."""
-        ((images, _),) = self.images.batches([indices], None)
-        return np.asarray(images)
-
-    def file_names(self, indices: np.ndarray) -> list[str]:
-        """Returns the file names of image files; empty for images in memory."""
-        images = self.images
-        if not isinstance(images, ImageFileDataset):
-            return []
-        return [images.files.name(int(images.indices[index])) for index in indices]
 
 
 def training(
@@ -114,47 +85,21 @@ def _about_losses(config: Mapping[str, Any], image_counts: Mapping[str, int]) ->
     return " ".join(sentences)
 
 
-def confusions(tested: Tested, class_names: Sequence[str]) -> Section:
-    """Returns the confusion matrix."""
+def confusions(tested: PredictedImages, class_names: Sequence[str]) -> Section:
+    """Returns the confusion matrix of the images of a split."""
     labels, predicted = tested.images.labels, tested.predictions.predicted
     read = predicted >= 0
     matrix = confusion_matrix(labels[read], predicted[read], len(class_names))
     correct, count = int(np.trace(matrix)), int(matrix.sum())
-    alternative = f"Confusion matrix of {count:,} test images, {correct:,} of them correct."
+    alternative = (
+        f"Confusion matrix of {count:,} {tested.kind} images, {correct:,} of them correct."
+    )
     drawn = figure("confusion", partial(confusion, matrix, class_names), alternative)
     text = "Rows are true classes, columns are predicted classes. Blue is correct, orange is "
     text += "wrong. A deeper color means a larger share of the row."
     rows = confusion_table(matrix, class_names)
     title = "In numbers" if "predicted" not in (rows or [{}])[0] else "The most frequent confusions"
     return Section("Confusion", text, [drawn], table(rows, title) if rows else "")
-
-
-def most_confident_mistakes(tested: Tested, class_names: Sequence[str]) -> Section:
-    """Returns the mistakes with the most confident predictions."""
-    columns = tested.images.labels, tested.predictions.predicted, tested.predictions.confidence
-    indices = most_confident(*columns)
-    title = "Most confident mistakes"
-    if not len(indices):
-        return Section(title, "All test images were predicted correctly.")
-    images, names = tested.pixels(indices), tested.file_names(indices)
-    true, predicted, confidence = (column[indices] for column in columns)
-    rows = [
-        {
-            "predicted": class_names[predicted[i]],
-            "is": class_names[true[i]],
-            "confidence": confidence_text(confidence[i]),
-            "test image": name,
-        }
-        for i, name in enumerate(names or indices.tolist())
-    ]
-    pairs = [f"predicted {x['predicted']}, is {x['is']} ({x['confidence']} sure)" for x in rows]
-    draw_mistakes = partial(
-        mistakes, images, true, predicted, confidence, class_names, file_names=names
-    )
-    drawn = figure("mistakes", draw_mistakes, f"Test images: {'; '.join(pairs)}.")
-    text = "Above each test image are the predicted class, the true class and the probability of "
-    text += "the predicted class. Some labels may be wrong."
-    return Section(title, text, [drawn], table(rows))
 
 
 def first_layer(variables: Mapping[str, Any]) -> Section:
@@ -168,7 +113,7 @@ def first_layer(variables: Mapping[str, Any]) -> Section:
 
 
 def feature_maps(
-    metadata: ModelMetadata, model: nn.Module, variables: Mapping[str, Any], tested: Tested
+    metadata: ModelMetadata, model: nn.Module, variables: Mapping[str, Any], tested: PredictedImages
 ) -> Section:
     """Returns the feature maps of the first test images of some classes."""
     labels, read = tested.images.labels, np.flatnonzero(tested.predictions.predicted >= 0)

@@ -1,4 +1,4 @@
-"""Writes the report of a run: a page and its figures."""
+"""Writes the report of a run, and the pages of its mistakes, with their figures."""
 
 import contextlib
 import time
@@ -10,18 +10,22 @@ from typing import Unpack
 
 import jax
 
-from flax_vision.analysis.report import sections
+from flax_vision.analysis.report import class_sections, sections
 from flax_vision.analysis.report.html import THEMES, Section
 from flax_vision.analysis.report.html import page as render_page
+from flax_vision.analysis.report.mistakes import all_mistakes
+from flax_vision.analysis.report.predicted_images import PredictedImages
 from flax_vision.analysis.report.trained_run import TrainedRun, open_trained_run
 from flax_vision.data.dataset import Dataset, ProgressFn
+from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluator import build_evaluator
 from flax_vision.evaluation.grouping import predict_groups, whole_images
+from flax_vision.evaluation.metrics import has_top5
 from flax_vision.evaluation.protocols import CENTER
 from flax_vision.evaluation.run_data import DataOptions, data_warning, load_images
 from flax_vision.models.summary import summarize
-from flax_vision.runtime.files import to_path
+from flax_vision.runtime.files import replaced_file, to_path
 from flax_vision.weights.run_files import REPORT_PAGE
 
 FOLDER, _PAGE = REPORT_PAGE.split("/")
@@ -68,30 +72,97 @@ def write_report(
     return _write(run.path / FOLDER, _page(run, content), content), "; ".join(warnings)
 
 
-def _tested(run: TrainedRun, images: Dataset, on_progress: ProgressFn) -> sections.Tested:
+def write_mistakes(
+    path: str | Path,
+    split: str,
+    on_progress: ProgressFn = lambda what, done, total: None,
+    **options: Unpack[DataOptions],
+) -> tuple[Path, str]:
+    """Writes the page `report/mistakes-SPLIT.html` with all mistakes of a run on a split.
+
+    Wrong labels of training images are often among the most confident mistakes.
+
+    Args:
+      path: The run directory.
+      split: `"train"`, `"validation"` or `"test"`.
+      on_progress: Function of a text, the number of finished images and the number of all images.
+      **options: Choice of other images than the run's.
+
+    Returns:
+      The path of the page, and the warnings on it; empty for none.
+
+    Raises:
+      UserError: There is no run, or its images cannot be read.
+      OSError: The page cannot be written.
+    """
+    run = open_trained_run(to_path(path))
+    (run.path / FOLDER).mkdir(exist_ok=True)  # fails before anything takes long
+    source, images = load_images(run.path, run.loaded.metadata, split, on_progress, **options)
+    tested = _tested(run, images, on_progress, split)
+    image_warning = data_warning(run.path, source, split, images)
+    notes = (run.loaded.note, *images.warnings, image_warning, unreadable_warning([images]))
+    warnings = [text for text in notes if text]
+    names, counts = run.loaded.metadata.class_names, tested.predictions.totals.classes
+    content = [
+        *_warnings(warnings),
+        all_mistakes(tested, names),
+        class_sections.classes(counts, names),
+        sections.confusions(tested, names),
+        class_sections.calibration(counts, tested.kind),
+    ]
+    page = render_page(
+        title=f"Mistakes of {run.loaded.metadata.name} on {run.config['data']['name']}",
+        subtitle=f"Predictions for the {tested.kind} images.",
+        facts=_facts(_averages(tested, split), split),
+        sections=content,
+        footer=_footer(),
+    )
+    written = _write(run.path / FOLDER, page, content, f"mistakes-{split}.html", f"-{split}")
+    return written, "; ".join(warnings)
+
+
+def _averages(tested: PredictedImages, split: str) -> dict[str, float]:
+    """Returns the averages of a split, named as in the result of a run."""
+    totals = tested.predictions.totals
+    averages = {f"{split}/{name}": value for name, value in totals.averages().items()}
+    if not has_top5(len(tested.images.class_names)):
+        del averages[f"{split}/top5"]
+    return averages | {f"{split}/images": int(totals.count)}
+
+
+def _tested(
+    run: TrainedRun, images: Dataset, on_progress: ProgressFn, split: str = "test"
+) -> PredictedImages:
     """Returns images with their predicted classes, for the crops of the run's own test."""
     groups = whole_images(images, partial(build_evaluator, run.loaded.metadata, CENTER))
     predictions, _ = predict_groups(groups, run.loaded.variables, None, on_progress)
-    return sections.Tested(images, predictions)
+    return PredictedImages(images, predictions, split)
 
 
 def _sections(
-    run: TrainedRun, tested: sections.Tested | None, warnings: Sequence[str]
+    run: TrainedRun, tested: PredictedImages | None, warnings: Sequence[str]
 ) -> Iterator[Section]:
     metadata, model, variables, _ = run.loaded
-    if warnings:
-        text = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in warnings)
-        yield Section("Warnings", text)
+    yield from _warnings(warnings)
     yield sections.training(run.records, run.config, run.image_counts)
     if tested is not None:
+        counts = tested.predictions.totals.classes
         yield sections.confusions(tested, metadata.class_names)
-        yield sections.most_confident_mistakes(tested, metadata.class_names)
+        yield class_sections.classes(counts, metadata.class_names)
+        yield class_sections.calibration(counts)
+        yield all_mistakes(tested, metadata.class_names)
     with contextlib.suppress(UserError):  # a user's model may have no such layer
         yield sections.first_layer(variables)
     if tested is not None:
         yield sections.feature_maps(metadata, model, variables, tested)
     yield sections.layers(summarize(model, metadata.input_shape))
     yield sections.configuration(run.config, run.launches, run.records)
+
+
+def _warnings(warnings: Sequence[str]) -> list[Section]:
+    """Returns a section with the warnings, if there are any."""
+    text = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in warnings)
+    return [Section("Warnings", text)] if text else []
 
 
 def _page(run: TrainedRun, content: Sequence[Section]) -> str:
@@ -103,18 +174,30 @@ def _page(run: TrainedRun, content: Sequence[Section]) -> str:
         f"{'x'.join(map(str, metadata.input_shape))}.",
         facts=_facts(metadata.metrics) | {"parameters": f"{parameters:,}"},
         sections=content,
-        footer=f"Made by flax_vision {version('flax_vision')}, {time.strftime('%Y-%m-%d %H:%M')}.",
+        footer=_footer(),
     )
 
 
-def _facts(result: Mapping[str, float]) -> dict[str, str]:
-    """Returns the main results of a run, by name."""
-    titles = {"test/top1": "test top-1", "test/top5": "test top-5"}
-    facts = {title: f"{result[key]:.2%}" for key, title in titles.items() if key in result}
-    if {"test/images", "test/top1"} <= result.keys():
-        images = int(result["test/images"])
-        wrong = images - round(result["test/top1"] * images)
-        facts["test images wrong"] = f"{wrong:,} of {images:,}"
+def _footer() -> str:
+    return f"Made by flax_vision {version('flax_vision')}, {time.strftime('%Y-%m-%d %H:%M')}."
+
+
+def _facts(result: Mapping[str, float], split: str = "test") -> dict[str, str]:
+    """Returns the main results of a run on a split, by name."""
+    titles = {
+        "top1": f"{split} top-1",
+        "top5": f"{split} top-5",
+        "balanced_accuracy": "balanced accuracy",
+        "f1": "macro F1",
+        "ece": "calibration error",
+        "majority": "largest class",
+    }
+    values = {title: result.get(f"{split}/{name}") for name, title in titles.items()}
+    facts = {title: f"{value:.2%}" for title, value in values.items() if value is not None}
+    if {f"{split}/images", f"{split}/top1"} <= result.keys():
+        images = int(result[f"{split}/images"])
+        wrong = images - round(result[f"{split}/top1"] * images)
+        facts[f"{split} images wrong"] = f"{wrong:,} of {images:,}"
     if "best_epoch" in result:
         facts["best epoch"] = f"{result['best_epoch']:,}"
     if "train_seconds" in result:
@@ -122,12 +205,22 @@ def _facts(result: Mapping[str, float]) -> dict[str, str]:
     return facts
 
 
-def _write(folder: Path, page: str, content: Sequence[Section]) -> Path:
-    """Writes the figures, and then replaces the page atomically."""
+def _write(
+    folder: Path, page: str, content: Sequence[Section], name: str = _PAGE, suffix: str = ""
+) -> Path:
+    """Writes the figures, and then replaces the page atomically.
+
+    Args:
+      folder: Folder of the report.
+      page: Content of the page.
+      content: Sections of the page.
+      name: Name of the page.
+      suffix: End of the figures' names.
+    """
     for section in content:
         for figure in section.figures:
-            for suffix, png in zip(THEMES, figure.pngs, strict=True):
-                (folder / f"{figure.name}{suffix}.png").write_bytes(png)
-    unfinished = folder / f".{_PAGE}.unfinished"
-    unfinished.write_text(page, "utf-8")
-    return unfinished.replace(folder / _PAGE)
+            for theme, png in zip(THEMES, figure.pngs, strict=True):
+                (folder / f"{figure.name}{suffix}{theme}.png").write_bytes(png)
+    with replaced_file(folder / name) as unfinished:
+        unfinished.write_text(page, "utf-8")
+    return folder / name

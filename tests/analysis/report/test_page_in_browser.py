@@ -64,7 +64,9 @@ def test_every_picture_is_drawn_and_nothing_is_wrong(page, tab, width, scheme):
     tab.call("Emulation.setEmulatedMedia", features=scheme_wanted)
     tab.open(page)
     pictures = tab.evaluate(PICTURES)
-    assert len(pictures) == 9
+    thumbnails = [x for x in pictures if x["name"].startswith("an image of class ")]
+    assert len(pictures) == 10 + len(thumbnails)
+    assert 0 < len(thumbnails) <= 200
     for picture in pictures:
         assert picture["drawn"] > 0
         assert 0 < picture["width"] <= width
@@ -76,6 +78,49 @@ def test_every_picture_is_drawn_and_nothing_is_wrong(page, tab, width, scheme):
     is_dark = scheme == "dark"
     assert (tab.evaluate(LUMINANCE) < 128) == is_dark
     assert (tab.evaluate(CORNER) < 128) == is_dark
+
+
+TABLE = "document.querySelector('#mistakes table')"
+HEADINGS = f"[...{TABLE}.tHead.rows[0].cells].map(cell => cell.textContent)"
+ORDERS = f"[...{TABLE}.tHead.rows[0].cells].map(cell => cell.getAttribute('aria-sort'))"
+
+
+def column(tab, index):
+    return tab.evaluate(
+        f"[...{TABLE}.tBodies[0].rows].map(row => row.cells[{index}])"
+        ".map(cell => cell.dataset.sort ? Number(cell.dataset.sort) : cell.textContent)"
+    )
+
+
+def button(index):
+    return f"{TABLE}.tHead.rows[0].cells[{index}].querySelector('button')"
+
+
+def press_enter(tab, index):
+    tab.evaluate(f"{button(index)}.focus() || true")
+    key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+    for kind in ("keyDown", "keyUp"):
+        tab.call("Input.dispatchKeyEvent", type=kind, **key)
+
+
+def test_mistakes_are_sorted_by_clicks_and_keys(page, tab):
+    tab.open(page)
+    assert tab.evaluate(HEADINGS) == ["image", "label", "prediction", "confidence", "index"]
+    assert tab.evaluate(ORDERS) == [None, None, None, "descending", None]
+    confidences, indices = column(tab, 3), column(tab, 4)
+    assert confidences == sorted(confidences, reverse=True)
+    for index in (1, 2, 4):
+        press_enter(tab, index)
+        first, is_number = column(tab, index), index == 4
+        assert first == sorted(first, reverse=is_number)
+        tab.evaluate(f"{button(index)}.click() || true")
+        assert column(tab, index) == sorted(first, reverse=not is_number)
+    assert tab.evaluate(ORDERS) == [None, None, None, None, "ascending"]
+    press_enter(tab, 3)
+    assert column(tab, 3) == confidences
+    assert sorted(column(tab, 4)) == sorted(indices)
+    assert tab.evaluate(f"{button(0)} === null")
+    assert tab.errors() == []
 
 
 def test_what_the_browser_finds_wrong_is_seen(page, tab, tmp_path):

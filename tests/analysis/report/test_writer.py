@@ -10,7 +10,9 @@ from tiny_folders import CROP_POLICY, write_sizes
 
 from flax_vision.analysis.report import sections, trained_run
 from flax_vision.analysis.report import writer as run_module
-from flax_vision.analysis.report.writer import write_report
+from flax_vision.analysis.report.html import THEMES
+from flax_vision.analysis.report.predicted_images import PredictedImages
+from flax_vision.analysis.report.writer import write_mistakes, write_report
 from flax_vision.cli.main import main
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.image_folder import ALL, image_folder_loaders
@@ -59,14 +61,17 @@ def test_page_has_its_sections_in_order(read):
 
 def page_sections():
     return [
-        *("Training", "Confusion", "Most confident mistakes", "First layer", "Feature maps"),
-        *("Model", "Run"),
+        *("Training", "Confusion", "Classes", "Calibration", "Mistakes", "First layer"),
+        *("Feature maps", "Model", "Run"),
     ]
 
 
 def test_pictures_are_inside_in_both_themes_and_beside(read, run):
     pictures = [attributes for tag, attributes in read.tags if tag in ("img", "source")]
-    assert len(pictures) == 2 * 9
+    thumbnails = [x for x in pictures if x.get("alt", "").startswith("an image of class ")]
+    pictures = [x for x in pictures if x not in thumbnails]
+    assert len(pictures) == 2 * 10
+    assert 0 < len(thumbnails) <= 12
     inside = {
         base64.b64decode(picture.get("src", picture.get("srcset")).partition(",")[2])
         for picture in pictures
@@ -106,7 +111,7 @@ def test_mistakes_say_what_was_predicted(read):
 def test_photographs_are_named(tmp_path):
     write_sizes(tmp_path, "ab", [(20, 20)])
     photographs = image_folder_loaders(str(tmp_path), DecodeConfig(CROP_POLICY))[ALL]()
-    names = sections.Tested(photographs, None).file_names(np.array([1]))
+    names = PredictedImages(photographs, None).file_names(np.array([1]))
     assert names == [str(tmp_path / "b/0.png")]
 
 
@@ -144,7 +149,7 @@ def test_images_that_are_not_those_of_the_run_are_said_to_be_others(
     assert capsys.readouterr().err == "warning: these are not the test images\n"
     page = (run / "report/index.html").read_text()
     assert "<p>These are not the test images.</p>" in page
-    assert page.count("<img") == 9
+    assert page.count("<picture") == 10
 
 
 def link(run, target, *others):
@@ -176,6 +181,11 @@ def test_report_that_cannot_be_written_is_one_error(run, tmp_path, capsys):
 
 def test_unknown_facts_are_left_out():
     assert run_module._facts({"test/images": 10}) == {}
+    result = {"test/balanced_accuracy": 0.5, "test/f1": 0.25, "test/ece": 0.125}
+    facts = {"balanced accuracy": "50.00%", "macro F1": "25.00%", "calibration error": "12.50%"}
+    assert run_module._facts(result | {"test/majority": 0.75}) == facts | {
+        "largest class": "75.00%"
+    }
     facts = run_module._facts({"test/images": 10, "test/top1": 0.5})
     assert facts == {"test top-1": "50.00%", "test images wrong": "5 of 10"}
 
@@ -186,3 +196,49 @@ def test_text_about_losses_that_differ_in_training():
     assert "The training loss is the mean focal over" in text
     assert "The validation loss is the mean cross-entropy over" in text
     assert "Class weights are not part of it either. Only the training loss has smoothed" in text
+
+
+@pytest.fixture
+def asked(images, monkeypatch):
+    """The splits that are read, each with the same images."""
+    splits = []
+
+    def read_split(source, split, on_progress):
+        splits.append(split)
+        return images
+
+    monkeypatch.setattr(run_data, "read_split", read_split)
+    monkeypatch.setattr(run_module, "data_warning", lambda *of: "")
+    return splits
+
+
+def test_page_of_the_mistakes_of_a_split(run, asked, capsys):
+    before = {file.name: file.read_bytes() for file in (run / "report").glob("*")}
+    assert main(["report", str(run), "--mistakes=train"]) == 0
+    page = run / "report/mistakes-train.html"
+    assert capsys.readouterr().out == f"{page}\n"
+    assert asked == ["train"]
+    reader = Reader()
+    reader.feed(page.read_text())
+    assert reader.open == []
+    headings = [text for text in reader.text if text in page_sections()]
+    assert headings[4:] == ["Mistakes", "Classes", "Confusion", "Calibration"]
+    assert "train images wrong" in reader.text
+    new = {file.name for file in (run / "report").glob("*")} - before.keys()
+    names = {f"{x}-train{y}.png" for x in ("mistakes", "confusion", "reliability") for y in THEMES}
+    assert new == names | {page.name}
+    assert all((run / "report" / name).read_bytes() == content for name, content in before.items())
+
+
+def test_unreadable_images_are_a_warning_on_the_page(run, asked, monkeypatch):
+    monkeypatch.setattr(run_module, "unreadable_warning", lambda images: "1 image cannot be read")
+    page, warning = write_mistakes(run, "validation")
+    assert warning == "1 image cannot be read"
+    assert "<p>1 image cannot be read.</p>" in page.read_text()
+
+
+def test_mistakes_without_the_images_are_one_error(run, capsys):
+    assert main(["report", str(run), "--mistakes=test"]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1

@@ -1,0 +1,41 @@
+"""Checks of the output files that a user names, before a command takes long."""
+
+from pathlib import Path
+
+from flax_vision.errors import UserError
+
+_PICTURES = (".png", ".pdf", ".svg")
+
+
+def check_output_file(flag: str, path: Path, overwrite: bool) -> None:
+    """Checks that a file can be written.
+
+    Args:
+      flag: Flag that names the file, for messages.
+      path: The file.
+      overwrite: Whether an existing file may be replaced.
+
+    Raises:
+      UserError: The file exists, is a directory, or is in a missing folder.
+    """
+    problems = {
+        "is a directory; give the name of a file": path.is_dir(),
+        "exists; give --overwrite, or another name": path.exists() and not overwrite,
+        "is in a folder that does not exist; create it": not path.absolute().parent.is_dir(),
+    }
+    for problem, is_present in problems.items():
+        if is_present:
+            raise UserError(f"{flag} {str(path)!r} {problem}.")
+
+
+def check_picture(flag: str, path: Path, overwrite: bool) -> None:
+    """Checks that a picture can be written; the arguments are those of `check_output_file`.
+
+    Raises:
+      UserError: As in `check_output_file`, or the extension is not that of a picture.
+    """
+    check_output_file(flag, path, overwrite)
+    if path.suffix.lower() not in _PICTURES:
+        raise UserError(
+            f"{flag} {str(path)!r} has no valid extension; give a .png, .pdf or .svg file."
+        )

@@ -1,0 +1,50 @@
+"""Record of the split and the class of each file in an image folder."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from flax_vision.data.dataset import Dataset
+from flax_vision.data.file_list import FileList
+from flax_vision.data.image_files import ImageFileDataset
+from flax_vision.data.splits import SPLITS, Splits
+from flax_vision.text import encodable
+
+
+def relative_paths(images: Dataset, folder: str) -> Sequence[str]:
+    """Returns the paths of the images of a folder, relative to it, with `/` on every system.
+
+    Args:
+      images: Images of a split.
+      folder: Path of the folder, as in the `Source` of the images.
+
+    Returns:
+      A path for each image; empty for images of another source.
+    """
+    if not isinstance(images, ImageFileDataset) or not isinstance(images.files, FileList):
+        return []
+    paths = images.files.paths
+    return [paths[index].relative_to(folder).as_posix() for index in images.indices.tolist()]
+
+
+def splits_csv(splits: Splits, folder: str) -> str:
+    """Returns a CSV file with the columns `path`, `label` and `split`.
+
+    Args:
+      splits: Splits of an image folder.
+      folder: Path of the folder; the paths are relative to it.
+
+    Returns:
+      The text of the file; empty if the images are not from a folder.
+    """
+    rows = [
+        (path, images.class_names[label], split)
+        for split, images in zip(SPLITS, splits, strict=True)
+        for path, label in zip(relative_paths(images, folder), images.labels.tolist(), strict=False)
+    ]
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([("path", "label", "split"), *(map(encodable, row) for row in rows)])
+    return text.getvalue()
