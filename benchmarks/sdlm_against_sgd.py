@@ -21,7 +21,7 @@ from flax_vision.cli.training_display import TrainingDisplay
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
 
-SGD = ["optimizer.name=sgd", "optimizer.momentum=0.0", "optimizer.weight_decay=0.0"]
+SGD = ["optimizer.name=sgd", "optimizer.momentum=0.0", "optimizer.damping=0.02"]
 
 
 def settings(config: str) -> dict[str, list[str]]:

@@ -74,6 +74,7 @@ _PAPER = {
     # 0 in the lower layers: 0.02 makes rates of 0.025, and the model ends saturated.
     "optimizer.damping": 0.3,
     "optimizer.curvature_samples": 500,
+    "optimizer.weight_decay": 0.0,
     "schedule.name": "piecewise",
     "schedule.lr": 0.0005,  # passes 1 and 2
     "schedule.boundaries": (2, 5, 8, 12),

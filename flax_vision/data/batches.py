@@ -21,7 +21,8 @@ class Batch(NamedTuple):
       images: uint8 [N, H, W, C].
       labels: int32 [N].
       mask: bool [N], False for padding and for unreadable images, which do not count.
-      indices: int32 [N], positions of the images in the dataset.
+      indices: int32 [N], positions of the images in the dataset. The length of the dataset is added
+        for each earlier use of the image in the epoch, so that each use has its own augmentation.
     """
 
     images: Array
@@ -35,6 +36,32 @@ def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(size)
 
 
+def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Returns an epoch in which each class is equally often, a function of (seed, epoch) alone.
+
+    Each class gives permutations of its images, one after the other, until it has its share of the
+    epoch. Random classes have one image more if the shares are not whole.
+
+    Args:
+      labels: int32 [N], the class of each image.
+      seed: Seed of the run.
+      epoch: Number of the epoch, from 0.
+
+    Returns:
+      int64 [N], positions of the images; N is added for each earlier use of an image.
+    """
+    random = np.random.default_rng((seed, epoch))
+    size, classes = len(labels), np.unique(labels)
+    shares = size // len(classes) + (random.permutation(len(classes)) < size % len(classes))
+    uses = []
+    for label, share in zip(classes, shares, strict=True):
+        members = np.flatnonzero(labels == label)
+        rounds = range(-(-share // len(members)))
+        permutations = [random.permutation(members) + size * use for use in rounds]
+        uses.append(np.concatenate(permutations)[:share])
+    return random.permutation(np.concatenate(uses))
+
+
 def training_batches(
     dataset: Dataset,
     batch_size: int,
@@ -44,6 +71,7 @@ def training_batches(
     reshuffle: bool = True,
     steps_per_call: int = 1,
     rows: np.ndarray | slice = _ALL_ROWS,
+    sampler: str = "shuffle",
 ) -> Iterator[Batch]:
     """Yields the full batches of an epoch and drops the remainder.
 
@@ -57,8 +85,9 @@ def training_batches(
       steps_per_call: Number of batches that are stacked to arrays [steps_per_call, batch_size,
         ...]; the last stack may be shorter. With 1, arrays are [batch_size, ...].
       rows: int [n], positions in each batch that this process reads.
+      sampler: `"shuffle"` for each image once, or `"balanced"` for each class equally often.
     """
-    order = epoch_order(len(dataset), seed, epoch if reshuffle else 0)
+    order = _order(dataset, seed, epoch if reshuffle else 0, sampler)
     indices = order[start * batch_size : len(order) // batch_size * batch_size]
     grid = indices.reshape(-1, batch_size)[:, rows]
     calls = [
@@ -88,9 +117,11 @@ def evaluation_batches(
         yield batch._replace(mask=batch.mask & is_image)
 
 
-def sample_batch(dataset: Dataset, size: int, seed: int, epoch: int) -> Batch:
+def sample_batch(
+    dataset: Dataset, size: int, seed: int, epoch: int, sampler: str = "shuffle"
+) -> Batch:
     """Returns the first `size` images of an epoch, or all images of a smaller set."""
-    indices = epoch_order(len(dataset), seed, epoch)[:size]
+    indices = _order(dataset, seed, epoch, sampler)[:size]
     (batch,) = _batches(dataset, [indices], None)
     return batch
 
@@ -102,9 +133,16 @@ def batch_shapes(image_shape: tuple[int, ...], batch_size: int) -> Batch:
     return Batch(images, *(shape((batch_size,), dtype) for dtype in (np.int32, np.bool, np.int32)))
 
 
+def _order(dataset: Dataset, seed: int, epoch: int, sampler: str) -> np.ndarray:
+    if sampler == "balanced":
+        return balanced_order(dataset.labels, seed, epoch)
+    return epoch_order(len(dataset), seed, epoch)
+
+
 def _batches(
     dataset: Dataset, index_groups: Sequence[np.ndarray], epoch: Epoch | None
 ) -> Iterator[Batch]:
     batches = dataset.batches(index_groups, epoch)
     for indices, (images, is_readable) in zip(index_groups, batches, strict=True):
-        yield Batch(images, dataset.labels[indices], is_readable, indices.astype(np.int32))
+        labels = dataset.labels[indices % len(dataset)]
+        yield Batch(images, labels, is_readable, indices.astype(np.int32))

@@ -61,7 +61,8 @@ class Dataset(ABC):
         """Yields the images of each group of indices.
 
         Args:
-          index_groups: int [N] each; the last may be shorter.
+          index_groups: int [N] each; the last may be shorter. An index counts modulo the length of
+            the dataset; one that is larger has other random numbers.
           epoch: Training epoch; None for evaluation.
         """
 
@@ -99,7 +100,7 @@ class ArrayDataset(Dataset):
         """Yields the images of each group of indices, all of them readable."""
         del epoch  # augmentation happens on the device
         for indices in index_groups:
-            yield self.images[indices], np.ones(len(indices), bool)
+            yield self.images[indices % len(self)], np.ones(len(indices), bool)
 
 
 DatasetT = TypeVar("DatasetT", bound=Dataset)

@@ -111,7 +111,8 @@ class ImageFileDataset(Dataset):
         are replaced by another image of the group, so batch normalization sees only real images.
 
         Args:
-          index_groups: int [N] each; the last may be shorter.
+          index_groups: int [N] each; the last may be shorter. An index counts modulo the length of
+            the dataset; one that is larger has another crop.
           epoch: Training epoch; None for evaluation.
 
         Raises:
@@ -161,7 +162,8 @@ class ImageFileDataset(Dataset):
             return [config.crop.random_crop(width, height, random)]
 
         crops = self._read(
-            index, lambda file: decode_crops(file.read(), choose, shape, config.max_pixels)
+            index % len(self),
+            lambda file: decode_crops(file.read(), choose, shape, config.max_pixels),
         )
         out[...] = 0 if crops is None else np.reshape(crops, out.shape)
         return crops is not None

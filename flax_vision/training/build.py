@@ -90,7 +90,7 @@ def build_experiment(
     steps_per_epoch = _count_steps(config, splits)
     metadata = _describe_model(config, splits.train)
     model, shapes = _make_model(metadata, partitioner)
-    spec = state.make_train_spec(config, model, fine_tuning.frozen, steps_per_epoch)
+    spec = state.make_train_spec(config, model, fine_tuning.frozen, steps_per_epoch, splits.train)
     fine_tuning.match(shapes, len(metadata.class_names))
     preprocessing = fine_tuning.preprocessing(
         metadata.preprocessing

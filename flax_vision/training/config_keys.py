@@ -98,6 +98,11 @@ KEYS: dict[str, Key] = {
         "Order of a folder's classes: natural (9 before 10), or sorted as by ImageFolder.",
         choices=CLASS_ORDERS,
     ),
+    "data.sampler": Key(
+        "shuffle",
+        "Images of an epoch: shuffle (each once), or balanced (each class equally often).",
+        choices=("shuffle", "balanced"),
+    ),
     "data.reshuffle": Key(True, "Use a new order of the images in each epoch."),
     "data.resize": Key(
         0, "Height and width after resizing images in memory; 0 for no resizing.", example=64
@@ -166,15 +171,28 @@ KEYS: dict[str, Key] = {
     "augmentation.flip": Key(False, "Mirror half of the images."),
     "loss.name": Key(
         "cross_entropy",
-        "Loss: cross_entropy, or lenet5_map (maximum a posteriori, LeNet-5).",
-        choices=("cross_entropy", "lenet5_map"),
+        "Loss: cross_entropy, focal (Lin et al. 2017), or lenet5_map (LeNet-5's).",
+        choices=("cross_entropy", "focal", "lenet5_map"),
     ),
+    "loss.label_smoothing": Key(
+        0.0,
+        "Share of the label that cross_entropy spreads over all classes.",
+        rules.FRACTION,
+        example=0.1,
+    ),
+    "loss.class_weights": Key(
+        "none",
+        "Weights of the classes in training: none, balanced, or a number from 0 for each class.",
+        rules.CLASS_WEIGHTS,
+        example="1,2,0.5",
+    ),
+    "loss.focal_gamma": Key(2.0, "Exponent of focal; 0 gives the cross-entropy."),
     "loss.map_j": Key(10.0, "Constant j of lenet5_map.", rules.FINITE),
     "loss.aux_weight": Key(0.3, "Weight of the loss of each auxiliary head."),
     "optimizer.name": Key(
         "sgd",
-        "Optimizer: sgd, or levenberg_marquardt (LeNet-5's).",
-        choices=("sgd", "levenberg_marquardt"),
+        "Optimizer: sgd, adam, adamw, rmsprop, lamb, lion, or levenberg_marquardt (LeNet-5's).",
+        choices=("sgd", "adam", "adamw", "rmsprop", "lamb", "lion", "levenberg_marquardt"),
     ),
     "optimizer.damping": Key(
         0.02, "Constant that levenberg_marquardt adds to the curvature.", rules.ABOVE_0
@@ -188,11 +206,38 @@ KEYS: dict[str, Key] = {
         "Form of the momentum: standard, or alexnet, whose velocity contains the rate.",
         choices=("standard", "alexnet"),
     ),
-    "optimizer.weight_decay": Key(
-        0.0, "Factor of the weights that are added to the gradient.", example=0.0005
+    "optimizer.nesterov": Key(False, "Use Nesterov's form of sgd's momentum."),
+    "optimizer.b1": Key(
+        0.9, "Decay of the mean gradient, for adam, adamw, lamb and lion.", rules.FRACTION
+    ),
+    "optimizer.b2": Key(
+        0.0,
+        "Decay of the squared gradient, or of lion's momentum; "
+        "0 for 0.999 (rmsprop 0.9, lion 0.99).",
+        rules.FRACTION,
+        example=0.95,
+    ),
+    "optimizer.eps": Key(
+        1e-8, "Constant added to the root of the squared gradient.", rules.ABOVE_0
+    ),
+    "optimizer.clip_norm": Key(
+        0.0, "Largest norm of the whole gradient; 0 for no clipping.", example=1.0
+    ),
+    "optimizer.weight_decay": Key(0.0, "Factor of the weight decay.", example=0.0005),
+    "optimizer.decay_form": Key(
+        "auto",
+        "Weight decay: coupled (in the gradient), or decoupled (times the rate). "
+        "auto is decoupled for adamw, lamb and lion.",
+        choices=("auto", "coupled", "decoupled"),
     ),
     "optimizer.decay_biases": Key(True, "Apply the weight decay to biases too."),
     "optimizer.bias_lr_mult": Key(1.0, "Factor of the learning rate for biases."),
+    "optimizer.lr_mult": Key(
+        (),
+        'Factors of the rate by a pattern of layers, as {"conv.*": 0.1}; the first match counts.',
+        rules.RATES_BY_PATTERN,
+        example=(("conv.*", 0.1),),
+    ),
     "optimizer.grad_accum_steps": Key(
         1, "Batches whose mean gradient makes one step.", rules.AT_LEAST_1
     ),

@@ -21,7 +21,9 @@ from ml_collections import ConfigDict, config_flags
 from flax_vision.errors import UserError
 from flax_vision.models.registry import model_options
 from flax_vision.runtime.files import expanded_path
+from flax_vision.training.config_keys import KEYS
 from flax_vision.training.config_schema import PATH_KEYS, check, default_config, flatten, split_spec
+from flax_vision.training.config_values import STORED_FORMS, with_stored_forms
 from flax_vision.training.renamed_keys import unknown_key
 
 _KINDS = {
@@ -170,7 +172,7 @@ def _complete(config: Any) -> ConfigDict:
     """Returns the configuration with defaults for its missing keys."""
     if not isinstance(config, ConfigDict):
         raise UserError(f"the configuration is a {type(config).__name__}; give a ConfigDict.")
-    complete = default_config()
+    complete, config = default_config(), with_stored_forms(config)
     defaults = flatten(complete)
     for key, value in flatten(config).items():
         if isinstance(value, ConfigDict) and any(name.startswith(f"{key}.") for name in defaults):
@@ -210,6 +212,12 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
             raise UserError(f"{override!r} has no value; write {override}=VALUE.")
         if key not in keys:
             raise unknown_key(key, keys)
+        if key in STORED_FORMS:
+            value = STORED_FORMS[key](value)
+            if not _has_type_of(keys[key], value):
+                raise _wrong_type(key, value, KEYS[key].example, "for example")
+            config.update_from_flattened_dict({key: value})
+            continue
         values, arguments = flags.FlagValues(), ["train.py", override]
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=arguments)
         try:

@@ -33,6 +33,17 @@ def _is_per_channel(values: Any) -> bool:
     return len(values) > 0 and _all_finite(values)
 
 
+def _are_class_weights(text: str) -> bool:
+    return text in ("none", "balanced") or _all_finite([float(x) for x in text.split(",")])
+
+
+def _are_rates_by_pattern(pairs: Any) -> bool:
+    return all(
+        isinstance(pattern, str) and not isinstance(factor, bool) and 0 <= factor < math.inf
+        for pattern, factor in pairs
+    )
+
+
 def _is_range(values: Any, most: float = math.inf) -> bool:
     """Returns whether `values` are two numbers above 0 and at most `most`, the lower first."""
     low, high = values
@@ -68,5 +79,11 @@ RATIO_RANGE = Rule(_is_range, "two numbers above 0, the lower first")
 INCREASING = Rule(
     lambda values: _all_finite(values) and sorted(values) == list(values),
     "epochs, the earlier first",
+)
+CLASS_WEIGHTS = Rule(
+    _are_class_weights, "none, balanced, or a number for each class, such as 1,2,0.5"
+)
+RATES_BY_PATTERN = Rule(
+    _are_rates_by_pattern, 'patterns of layers with numbers from 0, such as {"conv.*": 0.1}'
 )
 COLUMNS = Rule(lambda value: value in (1, 2), "1, or 2 for AlexNet's columns")

@@ -1,4 +1,4 @@
-"""Frozen layers and initial weights of a run."""
+"""Frozen layers, rates of layers and initial weights of a run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import create_model, find_variant
 from flax_vision.text import counted
 from flax_vision.training import init_from
-from flax_vision.training.freeze import frozen_layers, trainable_params
+from flax_vision.training.freeze import check_lr_mult, frozen_layers, trainable_params
 from flax_vision.weights.saved_model import ModelMetadata
 
 
@@ -38,7 +38,8 @@ class FineTuning:
         self._source: init_from.SourceModel | None = None
         self._start: init_from.InitialWeights | None = None
         self.frozen = frozenset[tuple[str, ...]]()
-        if not (config.freeze or config.init_from):
+        lr_mult = config.optimizer.lr_mult
+        if not (config.freeze or config.init_from or lr_mult):
             return
         options = config.model.to_dict()
         model, name = create_model(**options), options.pop("name")
@@ -46,6 +47,7 @@ class FineTuning:
         # The names of layers depend neither on the images nor on the classes.
         shapes = jax.eval_shape(model.init, jax.random.key(0), images)
         self.frozen = frozen_layers(config.freeze, shapes["params"])
+        check_lr_mult(lr_mult, self.frozen, shapes["params"])
         if config.init_from and not self._saved:
             self._source = init_from.load_source(
                 config.init_from, config.init_pattern, name, options

@@ -1,8 +1,8 @@
-"""Frozen layers, which keep their parameters and batch statistics."""
+"""Layers by pattern, and frozen layers, which keep their parameters and batch statistics."""
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -16,10 +16,7 @@ _MAX_LISTED = 5
 
 
 def frozen_layers(pattern: str, params: Mapping[str, Any]) -> frozenset[Layer]:
-    """Returns the layers that match a pattern.
-
-    The pattern must match the layer's whole path with slashes (`conv2_1/bn1`), or the path of a
-    module that contains it (`conv2_1`).
+    """Returns the layers that match a pattern, as in `matching_layers`.
 
     Args:
       pattern: Regular expression; empty for no layer.
@@ -30,24 +27,72 @@ def frozen_layers(pattern: str, params: Mapping[str, Any]) -> frozenset[Layer]:
     """
     if not pattern:
         return frozenset()
-    names = {path[:-1]: _names(path[:-1]) for path in flatten_dict(dict(params))}
-    regex = compile_pattern("freeze", pattern)
-    found = {layer for layer in names if any(map(regex.fullmatch, names[layer]))}
-    if not found:
-        valid = sorted({name for layer in names.values() for name in layer})
-        nearest = difflib.get_close_matches(pattern, valid, n=_MAX_LISTED, cutoff=0.3)
-        raise UserError(
-            f"config.freeze is {pattern!r}, and no layer has such a name; "
-            f"{'the nearest are' if nearest else 'some are'} "
-            f"{', '.join(nearest or valid[:_MAX_LISTED])}. The pattern must match the whole name: "
-            "conv.* for all that begin with conv."
-        )
-    if len(found) == len(names):
+    layers = _layers(params)
+    found = matching_layers("freeze", pattern, layers)
+    if found == layers:
         raise UserError(
             f"config.freeze is {pattern!r}, which matches every layer and leaves nothing to train; "
             "exclude some, such as the last one with (?!fc).*"
         )
-    return frozenset(found)
+    return found
+
+
+def check_lr_mult(
+    factors: Sequence[tuple[str, float]], frozen: frozenset[Layer], params: Mapping[str, Any]
+) -> None:
+    """Raises a UserError for a pattern that changes the rate of no layer.
+
+    Args:
+      factors: Pairs of a pattern and the factor of its layers' rate; the first match counts.
+      frozen: Layers that are not trained.
+      params: Parameters of the model, or their shapes and types.
+    """
+    layers = _layers(params)
+    left = layers - frozen
+    for pattern, _ in factors:
+        found = matching_layers("optimizer.lr_mult", pattern, layers)
+        if not found & left:
+            raise UserError(
+                f"config.optimizer.lr_mult has {pattern!r}, and all its layers are frozen or match "
+                "an earlier pattern; leave it out, or give it first."
+            )
+        left -= found
+
+
+def matching_layers(key: str, pattern: str, layers: Collection[Layer]) -> frozenset[Layer]:
+    """Returns the layers that match a pattern.
+
+    The pattern must match the layer's whole path with slashes (`conv2_1/bn1`), or the path of a
+    module that contains it (`conv2_1`).
+
+    Args:
+      key: Configuration key of the pattern, for messages.
+      pattern: Regular expression.
+      layers: All layers.
+
+    Raises:
+      UserError: The pattern is no regular expression, or matches no layer.
+    """
+    compile_pattern(key, pattern)
+    if found := frozenset(layer for layer in layers if matches_layer(pattern, layer)):
+        return found
+    valid = sorted({name for layer in layers for name in _names(layer)})
+    nearest = difflib.get_close_matches(pattern, valid, n=_MAX_LISTED, cutoff=0.3)
+    raise UserError(
+        f"config.{key} is {pattern!r}, and no layer has such a name; "
+        f"{'the nearest are' if nearest else 'some are'} "
+        f"{', '.join(nearest or valid[:_MAX_LISTED])}. The pattern must match the whole name: "
+        "conv.* for all that begin with conv."
+    )
+
+
+def matches_layer(pattern: str, layer: Sequence[str]) -> bool:
+    """Returns whether a regular expression matches a layer, as in `matching_layers`."""
+    return any(re.fullmatch(pattern, name) for name in _names(layer))
+
+
+def _layers(params: Mapping[str, Any]) -> frozenset[Layer]:
+    return frozenset(path[:-1] for path in flatten_dict(dict(params)))
 
 
 def compile_pattern(key: str, pattern: str) -> re.Pattern[str]:
@@ -60,7 +105,7 @@ def compile_pattern(key: str, pattern: str) -> re.Pattern[str]:
         ) from error
 
 
-def _names(layer: Layer) -> list[str]:
+def _names(layer: Sequence[str]) -> list[str]:
     """Returns the paths of a layer and of the modules that contain it."""
     return ["/".join(layer[:end]) for end in range(1, len(layer) + 1)]
 

@@ -1,6 +1,7 @@
-"""Optimizers of the papers."""
+"""Optimizers of the papers, and the common optimizers of Optax."""
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,7 +9,14 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from flax_vision.training.freeze import matches_layer
 from flax_vision.training.levenberg_marquardt import levenberg_marquardt
+
+_DECOUPLED = ("adamw", "lamb", "lion")
+"""Optimizers whose weight decay is decoupled by default."""
+
+_B2 = {"rmsprop": 0.9, "lion": 0.99}
+"""Default decay of the squared gradient, where it is not 0.999."""
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
@@ -24,6 +32,11 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
 
         v = momentum v - rate g';  w = w + v.
 
+    The other optimizers are Optax's. `decay_form` says where their weight decay is.
+
+        coupled:    u = f(g + decay w);   w = w - rate u.
+        decoupled:  u = f(g) + decay w;   w = w - rate u.
+
     Args:
       config: Section `optimizer` of a checked configuration.
 
@@ -32,31 +45,73 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
     """
     if config.name == "levenberg_marquardt":
         return levenberg_marquardt(config.damping)
-    steps = [optax.trace(config.momentum), _scale_by_learning_rate()]
-    if config.momentum_form == "alexnet":
-        steps.reverse()
+    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    optimizer = optax.chain(*clip, *_steps(config))
+    if config.grad_accum_steps > 1:
+        # One step for several batches, with their mean gradient.
+        optimizer = optax.MultiSteps(optimizer, config.grad_accum_steps)
+    return _with_standard_promotion(optimizer)
+
+
+def _steps(config: ConfigDict) -> list[optax.GradientTransformation]:
+    """Returns the transformations of a clipped gradient, in their order."""
+    form = config.decay_form
+    if form == "auto":
+        form = "decoupled" if config.name in _DECOUPLED else "coupled"
     decayed = None if config.decay_biases else _is_not_bias
-    optimizer = optax.chain(
-        optax.add_decayed_weights(config.weight_decay, decayed),
-        optax.masked(optax.scale(config.bias_lr_mult), _is_bias),
-        *steps,
-    )
-    if config.grad_accum_steps == 1:
-        return optimizer
-    return _accumulate(optimizer, config.grad_accum_steps)
+    decay = optax.add_decayed_weights(config.weight_decay, decayed)
+    multipliers = [optax.masked(optax.scale(config.bias_lr_mult), _is_bias)]
+    if config.lr_mult:
+        multipliers.append(_scale_layers(config.lr_mult))
+    rule, rate = _update_rule(config), _scale_by_learning_rate()
+    if config.name == "sgd" and form == "coupled":
+        # The multipliers may be anywhere, because all steps are linear.
+        momentum = [rate, rule] if config.momentum_form == "alexnet" else [rule, rate]
+        return [decay, *multipliers, *momentum]
+    scaled = [decay, rule] if form == "coupled" else [rule, decay]
+    trust_ratio = [optax.scale_by_trust_ratio()] if config.name == "lamb" else []
+    return [*scaled, *trust_ratio, *multipliers, rate]
 
 
-def _accumulate(
-    optimizer: optax.GradientTransformationExtraArgs, batches: int
+def _update_rule(config: ConfigDict) -> optax.GradientTransformation:
+    """Returns the transformation that is the optimizer's own, without decay and rate."""
+    b2 = config.b2 or _B2.get(config.name, 0.999)
+    match config.name:
+        case "sgd":
+            return optax.trace(config.momentum, config.nesterov)
+        case "rmsprop":
+            # Outside the root, as in PyTorch.
+            return optax.scale_by_rms(b2, config.eps, eps_in_sqrt=False)
+        case "lion":
+            return optax.scale_by_lion(config.b1, b2)
+    return optax.scale_by_adam(config.b1, b2, config.eps)
+
+
+def _with_standard_promotion(
+    optimizer: optax.GradientTransformation | optax.MultiSteps,
 ) -> optax.GradientTransformationExtraArgs:
-    """Returns an optimizer that makes one step for several batches, with their mean gradient."""
-    steps = optax.MultiSteps(optimizer, batches)
+    """Returns the same optimizer, traced with the type promotion that Optax relies on."""
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
-        with jax.numpy_dtype_promotion("standard"):  # Optax relies on it
-            return steps.update(updates, state, params, **extra)
+        with jax.numpy_dtype_promotion("standard"):
+            return optimizer.update(updates, state, params, **extra)
 
-    return optax.GradientTransformationExtraArgs(steps.init, update)
+    return optax.GradientTransformationExtraArgs(optimizer.init, update)
+
+
+def _scale_layers(factors: Sequence[tuple[str, float]]) -> optax.GradientTransformation:
+    """Returns a transformation that scales each layer by the factor of its first pattern.
+
+    Args:
+      factors: Pairs of a pattern, which matches as in `matching_layers`, and a factor.
+    """
+
+    def scale(path: tuple[Any, ...], update: jax.Array) -> jax.Array:
+        names = [jax.tree_util.keystr((key,), simple=True) for key in path]
+        matches = (factor for pattern, factor in factors if matches_layer(pattern, names[:-1]))
+        return update * next(matches, 1.0)
+
+    return optax.stateless(lambda updates, _: jax.tree.map_with_path(scale, updates))
 
 
 def _scale_by_learning_rate() -> optax.GradientTransformationExtraArgs:

@@ -14,6 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from flax_vision.data.augmentation import Augmentation
+from flax_vision.data.dataset import Dataset
 from flax_vision.errors import UserError
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.lenet import LeNet5
@@ -26,7 +27,7 @@ class TrainSpec:
     """Loss, optimizer, schedule and augmentation of a run.
 
     Attributes:
-      loss: Loss of each image.
+      loss: Training loss of each image.
       optimizer: Optimizer, whose `update` takes the learning rate as `learning_rate`.
       schedule: Learning rate by step.
       plateau: Transformation whose state scales the rate; see `make_plateau`.
@@ -36,6 +37,8 @@ class TrainSpec:
       ema_decay: Decay of the average of the parameters that is tested and exported; 0 for none.
       curvature: Estimator of the curvature before each epoch; None for other optimizers.
       frozen: Layers that keep their parameters and statistics.
+      eval_loss: Loss that evaluation reports; None for `loss`.
+      class_weights: Weight of each class in the training loss; empty for equal weights.
     """
 
     loss: losses.Loss
@@ -48,17 +51,33 @@ class TrainSpec:
     ema_decay: float = 0.0
     curvature: levenberg_marquardt.Curvature | None = None
     frozen: frozenset[Layer] = frozenset()
+    eval_loss: losses.Loss | None = None
+    class_weights: tuple[float, ...] = ()
 
 
 def make_train_spec(
-    config: ConfigDict, model: nn.Module, frozen: frozenset[Layer], steps_per_epoch: int
+    config: ConfigDict,
+    model: nn.Module,
+    frozen: frozenset[Layer],
+    steps_per_epoch: int,
+    train: Dataset | None = None,
 ) -> TrainSpec:
     """Returns the specification of a configuration, without augmentation.
 
+    Args:
+      config: Checked configuration.
+      model: Model to train.
+      frozen: Layers that keep their parameters and statistics.
+      steps_per_epoch: Steps in each epoch.
+      train: Training set, for the weights of its classes; None for equal weights.
+
     Raises:
-      UserError: The optimizer does not support the model.
+      UserError: The optimizer does not support the model, or the classes have other weights.
     """
-    loss = losses.make_loss(config.loss.name, config.loss.map_j)
+    options = config.loss
+    loss = losses.make_loss(
+        options.name, options.map_j, options.focal_gamma, options.label_smoothing
+    )
     curvature: levenberg_marquardt.Curvature | None = None
     if config.optimizer.name == "levenberg_marquardt":
         if not isinstance(model, LeNet5) or model.trainable_codes:
@@ -77,6 +96,8 @@ def make_train_spec(
         ema_decay=config.optimizer.ema_decay,
         curvature=curvature,
         frozen=frozen,
+        eval_loss=losses.make_eval_loss(options.name, options.map_j),
+        class_weights=losses.make_class_weights(options.class_weights, train) if train else (),
     )
 
 

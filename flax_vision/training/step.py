@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from flax_vision.data.batches import Batch
+from flax_vision.data.batches import Array, Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.googlenet import auxiliary_logits
 from flax_vision.training.freeze import frozen_collection, merge_params, trainable_params
+from flax_vision.training.losses import mean_loss
 from flax_vision.training.optimizers import running_average
 from flax_vision.training.partitioning import Partitioner
 from flax_vision.training.state import TrainSpec, TrainState
@@ -199,11 +200,15 @@ class TrainFunctions:
             totals = Totals.of_batch(losses, logits, batch.labels, batch.mask)
             for aux_logits in auxiliary_logits(updated.pop("intermediates", {})):
                 losses += self.spec.aux_weight * self.spec.loss(aux_logits, batch.labels)
-            # The mean over the images that count. If all count, the factor is 1 and exact.
-            factor = len(batch.mask) / jnp.maximum(batch.mask.sum(), 1).astype(jnp.float32)
-            return jnp.where(batch.mask, losses * factor, 0).mean(), (totals, updated)
+            weights = self._class_weights(batch.labels)
+            return mean_loss(losses, batch.mask, weights), (totals, updated)
 
         return loss_fn
+
+    def _class_weights(self, labels: Array) -> jax.Array | None:
+        """Returns the weights of images by their classes, float32 [N]; None for equal weights."""
+        weights = self.spec.class_weights
+        return jnp.asarray(weights, jnp.float32)[labels] if weights else None
 
     def _end_epoch(self, state: TrainState, error: jax.Array) -> TrainState:
         with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers
@@ -214,5 +219,5 @@ class TrainFunctions:
     def _eval_step(self, variables: Any, batch: Batch) -> Totals:
         images = self.preprocessing(batch.images)
         logits: Any = self.model.apply(self._gather(variables), images, train=False)
-        losses = self.spec.loss(logits, batch.labels)
+        losses = (self.spec.eval_loss or self.spec.loss)(logits, batch.labels)
         return Totals.of_batch(losses, logits, batch.labels, batch.mask)

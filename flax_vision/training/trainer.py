@@ -198,12 +198,15 @@ class Trainer:
         config, train = self._config, self.experiment.splits.train
         start = self._step - epoch * self.experiment.steps_per_epoch
         if config.optimizer.name == "levenberg_marquardt" and not start:
-            chosen = sample_batch(train, config.optimizer.curvature_samples, config.seed, epoch)
+            size = config.optimizer.curvature_samples
+            chosen = sample_batch(train, size, config.seed, epoch, config.data.sampler)
             chosen = self._partitioner.replicate(chosen)
             self._state = self._functions.begin_epoch(self._state, chosen)
         size, reshuffle = config.batch_size, config.data.reshuffle
         steps, rows = config.steps_per_call, self._partitioner.local_rows(size)
-        batches = training_batches(train, size, config.seed, epoch, start, reshuffle, steps, rows)
+        batches = training_batches(
+            train, size, config.seed, epoch, start, reshuffle, steps, rows, config.data.sampler
+        )
         return map(self._partitioner.shard_batch, batches)
 
     def _validate(self) -> dict[str, float]:

@@ -128,7 +128,10 @@ MISTAKES = [
     *(["data.name=mnits"], ["data.name=mnist", "data.tfds_dir=."], ["data.resize=64"]),
     *(["data.mean=1,2,3"], ["data.crop=29"], ["data.val_fraction=0.9999"], ["crop.size=32"]),
     *(["init_from=nowhere"], ["freeze=C9"], ["data.val_fraction=0", "schedule.name=plateau"]),
-    ["optimizer.name=levenberg_marquardt", "model.name=lenet5_modern"],
+    ["optimizer.name=levenberg_marquardt", "optimizer.weight_decay=0", "model.name=lenet5_modern"],
+    ["optimizer.name=adam", "optimizer.nesterov=True"],
+    ["optimizer.lr_mult={'C9': 0.1}"],
+    ["loss.class_weights=1,2"],
     *(["data.name=folder", "data.image_dir=nowhere"], ["data.name=folder", "crop.size=32"]),
 ]
 

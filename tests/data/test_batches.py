@@ -3,6 +3,7 @@ import pytest
 
 from flax_vision.data.batches import (
     Batch,
+    balanced_order,
     epoch_order,
     evaluation_batches,
     sample_batch,
@@ -68,3 +69,60 @@ def test_stacked_batches_are_the_same_in_the_same_order(digits, start):
     for name in Batch._fields:
         together = np.concatenate([getattr(group, name) for group in groups])
         np.testing.assert_array_equal(together, np.stack([getattr(x, name) for x in apart]))
+
+
+UNBALANCED = np.random.default_rng(0).permutation(np.repeat(np.int32([0, 1, 3]), (70, 25, 5)))
+"""Labels of 100 images of three classes; class 2 has none."""
+
+
+def test_balanced_order_has_each_class_equally_often():
+    order = balanced_order(UNBALANCED, seed=3, epoch=5)
+    counts = np.bincount(UNBALANCED[order % 100])
+    assert len(order) == 100
+    assert sorted(counts[[0, 1, 3]].tolist()) == [33, 33, 34]
+    np.testing.assert_array_equal(order, balanced_order(UNBALANCED, seed=3, epoch=5))
+    for other in ((3, 6), (4, 5), (5, 3)):
+        assert (order != balanced_order(UNBALANCED, *other)).mean() > 0.8
+
+
+def test_balanced_order_uses_the_images_of_a_class_equally_often():
+    order = balanced_order(UNBALANCED, seed=0, epoch=0)
+    for label, uses in {0: (0, 1), 1: (1, 2), 3: (6, 7)}.items():
+        members = np.flatnonzero(label == UNBALANCED)
+        assert set(np.bincount(order % 100, minlength=100)[members]) <= set(uses)
+
+
+def test_balanced_order_numbers_the_uses_of_an_image():
+    order = balanced_order(UNBALANCED, seed=0, epoch=0)
+    assert len(set(order.tolist())) == 100
+    assert order.min() >= 0
+    image = np.flatnonzero(UNBALANCED == 3)[0]
+    uses = sorted(order[order % 100 == image] // 100)
+    assert uses == list(range(len(uses)))
+
+
+def test_balanced_shares_differ_by_one_image_at_random():
+    largest = {
+        int(np.bincount(UNBALANCED[balanced_order(UNBALANCED, 0, epoch) % 100]).argmax())
+        for epoch in range(20)
+    }
+    assert largest == {0, 1, 3}
+
+
+@pytest.mark.parametrize("start", [0, 1, 3])
+def test_balanced_batches_go_on_in_the_middle_of_an_epoch(digits, start):
+    digits = digits.take(np.flatnonzero((digits.labels != 3) | (np.arange(40) < 8)))
+    everything = list(training_batches(digits, 8, 0, 0, sampler="balanced"))
+    rest = list(training_batches(digits, 8, 0, 0, start, sampler="balanced"))
+    assert len(rest) == len(everything) - start
+    for batch, same in zip(rest, everything[start:], strict=True):
+        for found, expected in zip(batch, same, strict=True):
+            np.testing.assert_array_equal(found, expected)
+        images = batch.indices % len(digits)
+        np.testing.assert_array_equal(batch.images, digits.images[images])
+        np.testing.assert_array_equal(batch.labels, digits.labels[images])
+
+
+def test_balanced_sample_batch(digits):
+    chosen = sample_batch(digits, 7, seed=1, epoch=2, sampler="balanced")
+    np.testing.assert_array_equal(chosen.indices, balanced_order(digits.labels, 1, 2)[:7])

@@ -263,3 +263,17 @@ def test_header_that_cannot_be_read_is_an_error(tmp_path):
     (tmp_path / "b/1.png").write_bytes(b"nothing")
     with pytest.raises(UserError, match="b/1.png' cannot be read"):
         photographs.sizes(lambda *progress: None)
+
+
+def test_each_use_of_an_image_has_its_own_crop(folder):
+    images, _, _ = load(folder)
+    ((found, is_readable),) = images.batches([np.array([3, 3 + 21, 3 + 42])], (0, 0))
+    assert is_readable.all()
+    assert len({crop.tobytes() for crop in found}) == 3
+
+
+def test_later_use_of_an_unreadable_image_is_skipped_by_its_name(damaged):
+    images, _, _ = load(damaged, on_error="skip")
+    ((_, is_readable),) = images.batches([np.array([2 + 12, 3 + 12])], (0, 0))
+    assert is_readable.tolist() == [False, True]
+    assert list(images.unreadable) == [str(damaged / "a/2.png")]

@@ -13,7 +13,11 @@ def test_every_key_has_a_section_and_a_sentence(key):
 @pytest.mark.parametrize("key", [key for key, entry in KEYS.items() if entry.example is not None])
 def test_examples_are_valid(key):
     value = KEYS[key].example
-    others = {"data.image_dir": {"data.name": "folder"}, "init_pattern": {"init_from": "run"}}
+    others = {
+        "data.image_dir": {"data.name": "folder"},
+        "init_pattern": {"init_from": "run"},
+        "optimizer.b2": {"optimizer.name": "adam"},
+    }
     config = default_config()
     config.update_from_flattened_dict({key: value, **others.get(key, {})})
     if key == "schedule.boundaries":

@@ -169,7 +169,10 @@ def test_unknown_recipe(write):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"optimizer": {"name": "adam"}}, "unknown config.optimizer.name 'adam'"),
+        (
+            {"optimizer": {"name": "adamax"}},
+            "unknown config.optimizer.name 'adamax'; did you .*'adam",
+        ),
         ({"schedule": {"lr": -1.0}}, "lr is -1.0; it must be greater than 0"),
         (
             {"optimiser": {"name": "sgd"}},

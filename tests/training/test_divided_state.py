@@ -48,8 +48,11 @@ class Wide(nn.Module):
 
 
 @functools.cache
-def functions_on(data: int, fsdp: bool = False, column: int = 1) -> TrainFunctions:
+def functions_on(
+    data: int, fsdp: bool = False, column: int = 1, **optimizer: Any
+) -> TrainFunctions:
     config = default_config()
+    config.optimizer.update(optimizer)
     spec = TrainSpec(
         make_loss("cross_entropy", 0.0),
         make_optimizer(config.optimizer),
@@ -169,3 +172,26 @@ def test_last_images_are_filled_up_and_do_not_count(digits, divided):
         )
     assert averages[1]["top1"] * 39 == pytest.approx(round(averages[0]["top1"] * 39))
     assert averages[1]["loss"] == pytest.approx(averages[0]["loss"], rel=1e-6)
+
+
+def test_both_moments_of_adam_are_divided():
+    state = functions_on(4, True, name="adam").init(0)
+    whole = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    for device in jax.devices():
+        assert bytes_of(state, device) == whole - 4 * LARGE * 3 // 4
+
+
+@pytest.mark.parametrize("name", ["sgd", "lamb"])
+def test_norms_are_of_whole_arrays(name):
+    """The norm of the gradient, and the trust ratio of lamb, are those of one device."""
+    found = []
+    for mesh in ((1, False), (4, True)):
+        functions = functions_on(*mesh, name=name, clip_norm=0.01)
+        state = functions.init(3)
+        batch = functions.partitioner.shard_batch(a_batch())
+        found.append(numbers(functions.compile_training()(state, batch)).params)
+    chex.assert_trees_all_close(*found, rtol=1e-5, atol=1e-6)
+    first = numbers(functions_on(1, name=name, clip_norm=0.01).init(3)).params
+    if name == "sgd":
+        change = jax.tree.leaves(jax.tree.map(lambda x, y: ((x - y) ** 2).sum(), first, found[1]))
+        assert np.sqrt(sum(change)) == pytest.approx(0.01 * 0.01, rel=1e-2)  # norm times rate

@@ -124,6 +124,7 @@ def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, mo
                 "loss.name": "lenet5_map",
                 "optimizer.name": "levenberg_marquardt",
                 "optimizer.curvature_samples": 32,
+                "optimizer.weight_decay": 0.0,
                 "schedule.name": "constant",
                 "schedule.lr": 1e-3,
             },
@@ -146,6 +147,54 @@ def test_rates_that_a_run_has_found_go_on_with_it(changes, rates, config, tmp_pa
     for workdir in ways:
         records = read_metrics(workdir)
         assert [x["learning_rate"] for x in records if "learning_rate" in x] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(
+            {
+                "optimizer.name": "adamw",
+                "optimizer.clip_norm": 1.0,
+                "optimizer.grad_accum_steps": 2,
+                "optimizer.lr_mult": (("C.*", 0.5),),
+                "optimizer.ema_decay": 0.9,
+                "data.sampler": "balanced",
+                "freeze": "C1",
+            },
+            id="adamw",
+        ),
+        pytest.param(
+            {
+                "optimizer.name": "lamb",
+                "loss.class_weights": "balanced",
+                "loss.label_smoothing": 0.1,
+            },
+            id="lamb",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"optimizer.name": "rmsprop", "loss.name": "focal"},
+            id="rmsprop",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"optimizer.name": "lion"}, id="lion", marks=pytest.mark.slow),
+        pytest.param({"optimizer.name": "adam"}, id="adam", marks=pytest.mark.slow),
+        pytest.param({"optimizer.nesterov": True}, id="nesterov", marks=pytest.mark.slow),
+    ],
+)
+def test_every_optimizer_goes_on_to_the_same_bits(changes, config, tmp_path, monkeypatch):
+    """The run is stopped in the middle of its second epoch, and of two accumulated batches."""
+    config.update_from_flattened_dict({"schedule.lr": 1e-3, "epochs": 2, **changes})
+    fit(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5)
+        with pytest.raises(Interrupted):
+            fit(config, tmp_path / "stopped")
+    fit(config, tmp_path / "stopped")
+    chex.assert_trees_all_equal(
+        *(fv.load(tmp_path / workdir)[1] for workdir in ("whole", "stopped"))
+    )
 
 
 def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):

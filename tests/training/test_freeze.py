@@ -13,7 +13,7 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.models.resnet import CifarResNet
 from flax_vision.training.config_schema import default_config
-from flax_vision.training.freeze import frozen_layers, trainable_params
+from flax_vision.training.freeze import check_lr_mult, frozen_layers, trainable_params
 from flax_vision.training.losses import make_loss
 from flax_vision.training.optimizers import make_optimizer
 from flax_vision.training.schedules import make_plateau
@@ -154,3 +154,21 @@ def test_trainable_params(shapes):
 def test_invalid_patterns(pattern, message, shapes):
     with pytest.raises(UserError, match=re.escape(message)):
         frozen_layers(pattern, shapes)
+
+
+def test_valid_rates_of_layers(shapes):
+    check_lr_mult((("conv1", 0.1), ("conv.*", 0.5)), frozen_layers("bn1", shapes), shapes)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [
+        (["conv2_2"], "lr_mult is 'conv2_2', and no layer has such a name; the nearest are conv2_"),
+        (["("], "config.optimizer.lr_mult is '(', which is no regular expression"),
+        (["bn1"], "has 'bn1', and all its layers are frozen or match an earlier pattern"),
+        (["conv.*", "conv2_1"], "has 'conv2_1', and all its layers are frozen or match an earlier"),
+    ],
+)
+def test_patterns_that_change_no_rate(patterns, message, shapes):
+    with pytest.raises(UserError, match=re.escape(message)):
+        check_lr_mult([(x, 0.1) for x in patterns], frozen_layers("bn1", shapes), shapes)

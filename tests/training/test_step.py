@@ -262,3 +262,22 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone(batch):
     first, second, third = seen
     np.testing.assert_array_equal(first, second[::-1])
     assert not np.array_equal(first, third)
+
+
+def test_class_weights_give_the_weighted_mean(batch):
+    """A weight of 2 counts like a second copy of the image."""
+    twice = Batch(*(np.concatenate([x, x[batch.labels == 1]]) for x in batch))
+    weighted = compiled(Linear(), batch, class_weights=(1.0, 2.0, 1.0, 1.0))
+    copied = compiled(Linear(), twice)
+    state = weighted.train_step(weighted.init(0), batch)
+    expected = copied.train_step(copied.init(0), twice)
+    chex.assert_trees_all_close(state.params, expected.params, rtol=1e-5)
+    unweighted = compiled(Linear(), batch)
+    plain = unweighted.train_step(unweighted.init(0), batch)
+    assert float(state.totals.loss) == float(plain.totals.loss)
+
+
+def test_evaluation_reports_its_own_loss(batch):
+    functions = compiled(Linear(), batch, eval_loss=lambda logits, labels: jnp.full(8, 3.0))
+    totals = functions.eval_step(functions.init(0).variables, batch)
+    assert float(totals.loss) == 24.0

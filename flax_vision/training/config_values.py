@@ -1,0 +1,57 @@
+"""Other forms in which some configuration values may be given, and their stored form."""
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+def _rates_by_pattern(value: Any) -> Any:
+    """Returns pairs of a pattern and a number, from a mapping, pairs, or the text of either.
+
+    A ConfigDict cannot have dots in its keys, so that patterns are stored as pairs.
+    """
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            return value
+    if isinstance(value, Mapping | ConfigDict):
+        value = value.items()
+    try:
+        return tuple((pattern, factor) for pattern, factor in value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _class_weights(value: Any) -> Any:
+    """Returns text such as `1,2,0.5`, from such text or a sequence of numbers."""
+    numbers = value.strip("()[] ").rstrip(",").split(",") if isinstance(value, str) else value
+    try:
+        return ",".join(repr(float(x)).removesuffix(".0") for x in numbers)
+    except (TypeError, ValueError):
+        return value
+
+
+STORED_FORMS: dict[str, Callable[[Any], Any]] = {
+    "loss.class_weights": _class_weights,
+    "optimizer.lr_mult": _rates_by_pattern,
+}
+"""Functions from a given value to its stored form, by key; an invalid value stays as it is."""
+
+
+def with_stored_forms(config: ConfigDict) -> ConfigDict:
+    """Returns a copy of a configuration with the stored form of its values.
+
+    Args:
+      config: Configuration; it may lack keys.
+    """
+    copy = config.copy_and_resolve_references()
+    for key, stored in STORED_FORMS.items():
+        section, _, name = key.partition(".")
+        values = copy.get(section)
+        if isinstance(values, ConfigDict) and name in values:
+            with values.ignore_type():
+                values[name] = stored(values[name])
+    return copy

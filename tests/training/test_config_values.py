@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from flax_vision.errors import UserError
+from flax_vision.training.config_loader import check_config, load_config
+from flax_vision.training.config_values import with_stored_forms
+
+LENET5 = str(Path(__file__).parents[2] / "configs/lenet5.py")
+PAIRS = (("C.*", 0.1), ("F6", 2))
+
+
+def load(*overrides):
+    return load_config(LENET5, [f"--config.{override}" for override in overrides])
+
+
+@pytest.mark.parametrize(
+    "text", ['{"C.*": 0.1, "F6": 2}', "{'C.*': 0.1, 'F6': 2}", "(('C.*', 0.1), ('F6', 2))"]
+)
+def test_rates_by_pattern_on_the_command_line(text):
+    assert load(f"optimizer.lr_mult={text}").optimizer.lr_mult == PAIRS
+
+
+def test_override_replaces_earlier_rates():
+    config = load("optimizer.lr_mult={'C1': 0.1}", "optimizer.lr_mult={}", "epochs=3")
+    assert (config.optimizer.lr_mult, config.epochs) == ((), 3)
+
+
+@pytest.mark.parametrize("value", [PAIRS, [["C.*", 0.1], ["F6", 2]]])
+def test_rates_by_pattern_from_python(value):
+    given = ConfigDict({"optimizer": {"lr_mult": value}})
+    assert check_config(given).optimizer.lr_mult == PAIRS
+    assert check_config(check_config(given)).optimizer.lr_mult == PAIRS
+
+
+def test_mapping_from_python():
+    given = ConfigDict({"optimizer": {"lr_mult": {"C1": 0.1}}})
+    assert check_config(given).optimizer.lr_mult == (("C1", 0.1),)
+    assert given.optimizer.lr_mult.to_dict() == {"C1": 0.1}
+
+
+@pytest.mark.parametrize("text", ["conv", "3", "{'a': 'b'}", "{", "(1, 2)"])
+def test_invalid_rates_by_pattern(text):
+    with pytest.raises(UserError, match="config.optimizer.lr_mult is .*; it must be"):
+        load(f"optimizer.lr_mult={text}")
+
+
+@pytest.mark.parametrize(
+    "value", ["1,2,0.5", "(1, 2, 0.5)", "1.0, 2.0,.5", (1, 2, 0.5), [1, 2, 0.5]]
+)
+def test_class_weights(value):
+    given = ConfigDict({"loss": {"class_weights": value}})
+    assert check_config(given).loss.class_weights == "1,2,0.5"
+    if isinstance(value, str):
+        assert load(f"loss.class_weights={value}").loss.class_weights == "1,2,0.5"
+
+
+@pytest.mark.parametrize("name", ["none", "balanced"])
+def test_class_weights_by_name(name):
+    assert load(f"loss.class_weights={name}").loss.class_weights == name
+
+
+def test_invalid_class_weights():
+    with pytest.raises(UserError, match="class_weights is '1,many'; it must be none, balanced"):
+        load("loss.class_weights=1,many")
+
+
+def test_other_values_are_copied():
+    given = ConfigDict({"epochs": 2, "loss": "x"})
+    assert with_stored_forms(given).to_dict() == given.to_dict()
