@@ -38,3 +38,21 @@ def make_loss(name: str, map_j: float) -> Loss:
     if name == "lenet5_map":
         return lambda logits, labels: map_loss(logits, labels, map_j)
     return optax.softmax_cross_entropy_with_integer_labels
+
+
+def mixed_loss(loss: Loss, shares: jax.Array) -> Loss:
+    """Returns the loss of images that are mixed with their mirrored position in the batch.
+
+    For the cross entropy it equals the loss of the mixed labels.
+
+    Args:
+      loss: Loss of each image and one label.
+      shares: float32 [N], share of the own image and of its label.
+
+    Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization", arXiv 1710.09412.
+    """
+
+    def of_both(logits: jax.Array, labels: Array) -> jax.Array:
+        return shares * loss(logits, labels) + (1 - shares) * loss(logits, labels[::-1])
+
+    return of_both
