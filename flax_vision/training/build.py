@@ -35,7 +35,7 @@ class Experiment:
       steps_per_epoch: Number of whole batches in the training set.
       init_variables: Initial weights from another model; None for a run that must have a
         checkpoint.
-      notes: Lines about unused files, copied weights and frozen layers.
+      notes: Lines about unused files, copied weights, frozen layers and slow arithmetic.
     """
 
     config: ConfigDict
@@ -110,9 +110,17 @@ def build_experiment(
         partitioner,
     )
     notes = [*splits.warnings(), *fine_tuning.notes(metadata, shapes["params"])]
+    notes += _precision_notes(config.model.dtype)
     return Experiment(
         config, splits, metadata, functions, steps_per_epoch, fine_tuning.init_variables, notes
     )
+
+
+def _precision_notes(dtype: str) -> list[str]:
+    """Returns a line about arithmetic that is slow on a CPU, even with instructions for it."""
+    if dtype == "float32" or jax.default_backend() != "cpu":
+        return []
+    return [f"config.model.dtype={dtype} is made for GPUs and TPUs; on a CPU float32 is faster"]
 
 
 def _count_steps(config: ConfigDict, splits: Splits) -> int:
