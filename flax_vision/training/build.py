@@ -117,7 +117,7 @@ def build_experiment(
 
 
 def _precision_notes(dtype: str) -> list[str]:
-    """Returns a line about arithmetic that is slow on a CPU, even with instructions for it."""
+    """Returns a line about slow arithmetic on a CPU."""
     if dtype == "float32" or jax.default_backend() != "cpu":
         return []
     return [f"config.model.dtype={dtype} is made for GPUs and TPUs; on a CPU float32 is faster"]
