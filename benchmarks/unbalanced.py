@@ -81,30 +81,28 @@ def train(overrides: list[str], folder: Path, workdir: Path) -> dict[str, float]
     return measure(workdir)
 
 
+def summary(runs: list[dict[str, float]]) -> dict[str, str]:
+    """Returns the mean, the lowest and the highest of each measure."""
+    columns = {key: [measures[key] for measures in runs] for key in runs[0]}
+    return {key: f"{np.mean(x):.1f} % ({min(x):.1f} to {max(x):.1f})" for key, x in columns.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("runs/unbalanced"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=15)
     options = parser.parse_args()
     folder = options.output / "digits"
     write_folder(folder)
-    rows = []
-    for name, overrides in METHODS.items():
-        found = [
-            train([*overrides, f"seed={seed}"], folder, options.output / f"{name}-{seed}")
-            for seed in range(options.seeds)
-        ]
-        columns = {key: [measures[key] for measures in found] for key in found[0]}
-        rows.append(
-            {"method": name}
-            | {
-                key: f"{np.mean(x):.1f} % ({min(x):.1f} to {max(x):.1f})"
-                for key, x in columns.items()
-            }
-        )
-    print_table(rows, "markdown")
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in METHODS}
+    for seed in range(options.seeds):
+        for name, overrides in METHODS.items():
+            settings = [*overrides, f"seed={seed}", f"epochs={options.epochs}"]
+            found[name].append(train(settings, folder, options.output / f"{name}-{seed}"))
+    print_table([{"method": name} | summary(runs) for name, runs in found.items()], "markdown")
 
 
 if __name__ == "__main__":

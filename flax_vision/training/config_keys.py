@@ -255,7 +255,7 @@ KEYS: dict[str, Key] = {
         (),
         'Factors of the rate by a pattern of layers, as {"conv.*": 0.1}; the first match counts.',
         rules.RATES_BY_PATTERN,
-        example=(("conv.*", 0.1),),
+        example='{"conv.*": 0.1}',
     ),
     "optimizer.grad_accum_steps": Key(
         1, "Batches whose mean gradient makes one step.", rules.AT_LEAST_1

@@ -215,7 +215,8 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
         if key in STORED_FORMS:
             value = STORED_FORMS[key](value)
             if not _has_type_of(keys[key], value):
-                raise _wrong_type(key, value, KEYS[key].example, "for example")
+                rule = KEYS[key].rule
+                raise UserError(f"config.{key} is {value!r}; it must be {rule and rule.text}.")
             config.update_from_flattened_dict({key: value})
             continue
         values, arguments = flags.FlagValues(), ["train.py", override]

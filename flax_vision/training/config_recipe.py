@@ -1,6 +1,6 @@
 """Checks across the configuration keys of the loss, the optimizer and the sampler."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flax_vision.errors import UserError
@@ -45,10 +45,15 @@ def check_recipe(flat: Mapping[str, Any]) -> None:
         if flat[key] != default and name not in users:
             raise UserError(
                 f"config.{key} is {flat[key]!r}, which config.{name_key} {name!r} does not use; "
-                f"give --config.{key}={default}, or choose {' or '.join(users)}."
+                f"give --config.{key}={default}, or choose {_alternatives(users)}."
             )
     _check_momentum(flat)
     _check_class_balance(flat)
+
+
+def _alternatives(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _check_momentum(flat: Mapping[str, Any]) -> None:

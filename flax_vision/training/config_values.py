@@ -38,7 +38,7 @@ STORED_FORMS: dict[str, Callable[[Any], Any]] = {
     "loss.class_weights": _class_weights,
     "optimizer.lr_mult": _rates_by_pattern,
 }
-"""Functions from a given value to its stored form, by key; an invalid value stays as it is."""
+"""Functions from a given value to its stored form, by key; an invalid value is not changed."""
 
 
 def with_stored_forms(config: ConfigDict) -> ConfigDict:

@@ -2,6 +2,7 @@ import pytest
 
 from flax_vision.training.config_keys import KEYS, SECTIONS
 from flax_vision.training.config_schema import check, default_config
+from flax_vision.training.config_values import STORED_FORMS
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -12,7 +13,7 @@ def test_every_key_has_a_section_and_a_sentence(key):
 
 @pytest.mark.parametrize("key", [key for key, entry in KEYS.items() if entry.example is not None])
 def test_examples_are_valid(key):
-    value = KEYS[key].example
+    value = STORED_FORMS.get(key, lambda x: x)(KEYS[key].example)
     others = {
         "data.image_dir": {"data.name": "folder"},
         "init_pattern": {"init_from": "run"},

@@ -183,7 +183,7 @@ def test_both_moments_of_adam_are_divided():
 
 @pytest.mark.parametrize("name", ["sgd", "lamb"])
 def test_norms_are_of_whole_arrays(name):
-    """The norm of the gradient, and the trust ratio of lamb, are those of one device."""
+    """The norm of the gradient and the trust ratio of lamb do not depend on the mesh."""
     found = []
     for mesh in ((1, False), (4, True)):
         functions = functions_on(*mesh, name=name, clip_norm=0.01)
