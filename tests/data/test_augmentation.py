@@ -96,30 +96,27 @@ def test_an_augmentation_does_not_change_the_random_numbers_of_others():
     assert 0.3 < kept.mean() < 0.95
 
 
-def test_everything_keeps_shape_type_and_range():
-    augmented = augment(PIXELS, **EVERYTHING)
-    assert augmented.shape == PIXELS.shape
-    assert augmented.dtype == np.float32
-    assert augmented.min() >= 0
-    assert augmented.max() <= 255
-    np.testing.assert_array_equal(augmented, augment(PIXELS, **EVERYTHING))
-
-
-def test_gray_images_are_augmented_as_equal_colors():
+@pytest.mark.slow
+def test_everything_changes_gray_images_as_equal_colors():
     gray = PIXELS[..., :1]
     ours, colored = (augment(x, **EVERYTHING) for x in (gray, gray.repeat(3, axis=3)))
-    # Sums of rounded weights differ from the channel in the last bits.
-    differs = np.abs(ours - colored[..., :1]) > 0.01
-    assert differs.mean() < 0.01  # rounded values of an equalized image
-    np.testing.assert_allclose(colored, np.repeat(colored[..., :1], 3, axis=3), atol=0.01)
+    for augmented, channels in ((ours, 1), (colored, 3)):
+        assert augmented.shape == (8, 12, 10, channels)
+        assert augmented.dtype == np.float32
+        assert augmented.min() >= 0
+        assert augmented.max() <= 255
+    # The weights of the colors do not add up to 1 exactly.
+    close = np.abs(ours - colored) < 0.01
+    assert close.mean() > 0.99  # an equalized image may have other steps
 
 
 def test_erased_pixels_are_the_mean():
     normalized = Preprocessing((100.0,), (50.0,))
     erased = augment(PIXELS, preprocessing=normalized, random_erasing=1.0)
     plain = (PIXELS.astype(np.float32) - 100) / 50
-    assert ((erased == 0) | (erased == plain)).all()
-    assert (erased != plain).any()
+    kept = np.abs(erased - plain) < 1e-5
+    assert (kept | (erased == 0)).all()
+    assert 0.01 < (~kept).mean() < 0.33
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
