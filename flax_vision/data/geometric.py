@@ -1,9 +1,13 @@
 """Random crops, flips, distortions and erased rectangles of training images."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
+
+from flax_vision.data.batches import Array
 
 _MAX_ATTEMPTS = 10
 """Draws of a rectangle that must fit into the image, as in torchvision."""
@@ -136,10 +140,11 @@ def random_erasing(image: jax.Array, key: jax.Array, probability: float) -> jax.
     Source: Zhong et al. 2017, "Random Erasing Data Augmentation", arXiv 1708.04896, algorithm 1.
     """
     erase_key, area_key, ratio_key, corner_key = jax.random.split(key, 4)
-    size = jnp.array(image.shape[:2])
-    draws = (_MAX_ATTEMPTS,)
-    area = jax.random.uniform(area_key, draws, minval=0.02, maxval=0.33) * np.prod(image.shape[:2])
-    ratio = jnp.exp(jax.random.uniform(ratio_key, draws, minval=np.log(0.3), maxval=-np.log(0.3)))
+    height, width, _ = image.shape
+    size, draws = jnp.array([height, width]), (_MAX_ATTEMPTS,)
+    area = jax.random.uniform(area_key, draws, minval=0.02, maxval=0.33) * (height * width)
+    log_ratio = math.log(10 / 3)
+    ratio = jnp.exp(jax.random.uniform(ratio_key, draws, minval=-log_ratio, maxval=log_ratio))
     boxes = jnp.stack([jnp.sqrt(area * ratio), jnp.sqrt(area / ratio)], axis=1)
     boxes = jnp.round(boxes).astype(jnp.int32)  # [draws, 2], height and width
     fits = (boxes < size[None]).all(axis=1)
@@ -150,7 +155,7 @@ def random_erasing(image: jax.Array, key: jax.Array, probability: float) -> jax.
     return jnp.where(is_inside[..., None], 0, image)
 
 
-def rectangle(shape: tuple[int, ...], start: jax.Array, stop: jax.Array) -> jax.Array:
+def rectangle(shape: tuple[int, ...], start: Array, stop: Array) -> jax.Array:
     """Returns a mask of the pixels in a rectangle, bool [H, W].
 
     Args:
@@ -158,7 +163,7 @@ def rectangle(shape: tuple[int, ...], start: jax.Array, stop: jax.Array) -> jax.
       start: int32 [2], first row and column.
       stop: int32 [2], row and column after the last.
     """
-    row, column = np.arange(shape[0], dtype=np.int32), np.arange(shape[1], dtype=np.int32)
+    row, column = jnp.arange(shape[0]), jnp.arange(shape[1])
     in_rows = (row >= start[0]) & (row < stop[0])
     in_columns = (column >= start[1]) & (column < stop[1])
     return in_rows[:, None] & in_columns[None]

@@ -69,17 +69,16 @@ def cutmix_weights(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the weight of each pixel [H, W], 0 in a rectangle and 1 elsewhere, and their mean.
 
-    The rectangle has the share 1 - lambda of each side's square, as in `mixup_weights`. Its center
-    is anywhere in the image, so the rectangle may lose a part of its area at the border.
+    The rectangle has the shape of the image and the share 1 - lambda of its area, with lambda as in
+    `mixup_weights`. Its center is anywhere in the image, and the border cuts off the rest.
 
     Source: Yun et al. 2019, "CutMix: Regularization Strategy to Train Strong Classifiers with
     Localizable Features", arXiv 1905.04899, section 3.1 and algorithm A1.
     """
     share_key, center_key = jax.random.split(key)
-    size = jnp.array(shape)
     side = jnp.sqrt(1 - _larger_share(share_key, alpha))
-    half = (size * side).astype(jnp.int32) // 2
-    center = jax.random.randint(center_key, (2,), 0, size)
+    half = (jnp.array(shape, jnp.float32) * side).astype(jnp.int32) // 2
+    center = jax.random.randint(center_key, (2,), 0, jnp.array(shape))
     weights = jnp.where(rectangle(shape, center - half, center + half), 0.0, 1.0)
     return weights, weights.mean()
 
