@@ -32,6 +32,4 @@ def test_run_in_bfloat16_exports_float32_parameters(config, finished, tmp_path):
 def test_bfloat16_on_a_cpu_is_noted(config):
     assert "bfloat16" not in notes_of(config)
     config.model.dtype = "bfloat16"
-    assert "dtype=bfloat16 is made for GPUs and TPUs; on a CPU float32 is faster" in notes_of(
-        config
-    )
+    assert "dtype=bfloat16 is for GPUs and TPUs; on a CPU float32 is faster" in notes_of(config)
