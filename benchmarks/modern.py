@@ -5,8 +5,12 @@
     python benchmarks/modern.py --set optimizer.ema_decay=0.999 --set augmentation.mixup=0.0
 
 Each run resumes after a stop, as with `train.py`. `--set` changes a key of the modern runs. It
-prints the test accuracy of each run, and how many more images the modern recipe gets right.
+prints the test accuracy of each run, and the mean gain of the modern recipe.
 """
+
+from flax_vision.runtime import environment
+
+environment.configure_process()  # before JAX is imported
 
 import argparse
 import statistics
@@ -17,6 +21,7 @@ from flax_vision.cli.console import print_table
 from flax_vision.cli.default_workdir import default_workdir
 from flax_vision.cli.training_display import TrainingDisplay
 from flax_vision.training.config_loader import load_config
+from flax_vision.training.config_schema import split_spec
 from flax_vision.training.fit import fit
 
 
@@ -37,11 +42,13 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--output", type=Path, default=Path("runs/modern"))
     options = parser.parse_args()
+    path, recipe = split_spec(options.config)
+    modern_spec = f"{path}:{'+'.join(filter(None, [recipe, 'modern']))}"
     rows = []
     for seed in options.seeds:
         shared = [f"epochs={options.epochs}", f"seed={seed}", "write_report=False"]
         plain = train(options.config, shared, options.output)
-        modern = train(f"{options.config}+modern", [*shared, *options.set], options.output)
+        modern = train(modern_spec, [*shared, *options.set], options.output)
         rows.append((seed, 100 * plain["test/top1"], 100 * modern["test/top1"]))
     print_table(
         [
@@ -51,7 +58,7 @@ def main() -> None:
         "markdown",
     )
     gain = statistics.mean(other - one for _, one, other in rows)
-    print(f"modern gets {gain:+.2f} % more of the test images right, at {options.epochs} epochs.")
+    print(f"modern: {gain:+.2f} percentage points at {options.epochs} epochs")
 
 
 if __name__ == "__main__":
