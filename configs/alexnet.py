@@ -82,7 +82,7 @@ RECIPES = {
         "schedule.decay_factors": (1 / 10, 1 / 100, 1 / 1000),
     },
     "folder": presets.FOLDER | _HE | {"schedule.lr": 0.01},
-    "modern": presets.MODERN,
+    "modern": presets.MODERN | {"schedule.lr": 0.01},
     "study": {  # torch.optim.Adam(lr=0.001, weight_decay=0.01)
         "optimizer.name": "adam",
         "optimizer.momentum_form": "standard",

@@ -69,7 +69,7 @@ RECIPES = {
     "cifar10": _SMALL | presets.CIFAR10 | {"data.resize": 80, "data.crop": 72, "epochs": 30},
     "imagenet": presets.IMAGENET,
     "folder": presets.FOLDER | _HE | {"schedule.lr": 0.01, "optimizer.ema_decay": 0.99},
-    "modern": presets.MODERN,
+    "modern": presets.MODERN | {"schedule.lr": 0.01},
     # A student's notes: batch normalization, no auxiliary heads, pools padded on every side.
     "study": {
         "model.name": "googlenet_bn",

@@ -66,7 +66,7 @@ RECIPES = {
     "cifar10": _SMALL | presets.CIFAR10 | _SHIFTS | {"batch_size": 128, "epochs": 30},
     "imagenet": presets.IMAGENET,
     "folder": presets.FOLDER | _HE | {"schedule.lr": 0.01},
-    "modern": presets.MODERN,
+    "modern": presets.MODERN | {"schedule.lr": 0.01},
     # A student's notes: batch normalization once a block, trained as AlexNet.
     "study": {"model.batch_norm": "block", "schedule.name": "plateau", "schedule.lr": 0.01},
 }
