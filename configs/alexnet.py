@@ -7,6 +7,9 @@
     python train.py --config configs/alexnet.py:imagenet       # The paper's training.
     python train.py --config configs/alexnet.py:imagenet_2012_code  # The rates of their code.
     python train.py --config configs/alexnet.py:folder --config.data.image_dir=DIR  # Your images.
+    python train.py --config configs/alexnet.py:modern                # The training of today.
+    python train.py --config configs/alexnet.py:fashion_mnist+modern  # The same on clothes.
+    python train.py --config configs/alexnet.py:study                 # A student's notes: Adam.
 
 Add `--config.model.name=alexnet_owt` for the one-column model of 2014.
 
@@ -79,4 +82,12 @@ RECIPES = {
         "schedule.decay_factors": (1 / 10, 1 / 100, 1 / 1000),
     },
     "folder": presets.FOLDER | _HE | {"schedule.lr": 0.01},
+    "modern": presets.MODERN | {"schedule.lr": 0.01},
+    "study": {  # torch.optim.Adam(lr=0.001, weight_decay=0.01)
+        "optimizer.name": "adam",
+        "optimizer.momentum_form": "standard",
+        "optimizer.weight_decay": 0.01,
+        "schedule.name": "constant",
+        "schedule.lr": 0.001,
+    },
 }

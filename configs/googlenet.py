@@ -6,6 +6,9 @@
     python train.py --config configs/googlenet.py:cifar10        # Small color images, from TFDS.
     python train.py --config configs/googlenet.py:imagenet       # The paper's training.
     python train.py --config configs/googlenet.py:folder --config.data.image_dir=DIR  # Your images.
+    python train.py --config configs/googlenet.py:modern                # The training of today.
+    python train.py --config configs/googlenet.py:fashion_mnist+modern  # The same on clothes.
+    python train.py --config configs/googlenet.py:study                 # A student's notes.
 
 Add `--config.model.name=googlenet_bn` for the same model with batch normalization.
 
@@ -66,4 +69,12 @@ RECIPES = {
     "cifar10": _SMALL | presets.CIFAR10 | {"data.resize": 80, "data.crop": 72, "epochs": 30},
     "imagenet": presets.IMAGENET,
     "folder": presets.FOLDER | _HE | {"schedule.lr": 0.01, "optimizer.ema_decay": 0.99},
+    "modern": presets.MODERN | {"schedule.lr": 0.01},
+    # A student's notes: batch normalization, no auxiliary heads, pools padded on every side.
+    "study": {
+        "model.name": "googlenet_bn",
+        "model.padding": "symmetric",
+        "schedule.name": "exponential",
+        "optimizer.ema_decay": 0.0,
+    },
 }

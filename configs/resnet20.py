@@ -6,6 +6,9 @@
     python train.py --config configs/resnet20.py:cifar10        # The paper's training.
     python train.py --config configs/resnet20.py:imagenet       # At 32x32, not in the paper.
     python train.py --config configs/resnet20.py:folder --config.data.image_dir=DIR  # Your images.
+    python train.py --config configs/resnet20.py:modern                # The training of today.
+    python train.py --config configs/resnet20.py:fashion_mnist+modern  # The same on clothes.
+    python train.py --config configs/resnet20.py:study                 # A student's notes.
 
 Add `--config.model.name=resnet110` or another depth.
 
@@ -44,8 +47,9 @@ def get_config(recipe: str = "", model: str = "resnet20") -> ConfigDict:
 
     # Section 4.2: resnet110 begins with 0.01 until the training error is below 80 %, for about 400
     # steps.
-    if model == "resnet110" and recipe in STEPS_PER_EPOCH:
-        config.schedule.warmup.epochs = 400 / STEPS_PER_EPOCH[recipe]
+    data = presets.recipe_names(recipe)[0]
+    if model == "resnet110" and data in STEPS_PER_EPOCH:
+        config.schedule.warmup.epochs = 400 / STEPS_PER_EPOCH[data]
         config.schedule.warmup.name = "constant"
         config.schedule.warmup.factor = 1 / 10
 
@@ -77,4 +81,6 @@ RECIPES = {
         "schedule.boundaries": (20, 30),
     },
     "folder": presets.FOLDER | _NO_PADDING | {"crop.size": 32, "schedule.lr": 0.1},
+    "modern": presets.MODERN | {"optimizer.weight_decay": 0.0005},
+    "study": presets.STEP_LR,
 }

@@ -6,6 +6,9 @@
     python train.py --config configs/resnet50.py:cifar10        # Small color images, from TFDS.
     python train.py --config configs/resnet50.py:imagenet       # The paper's training.
     python train.py --config configs/resnet50.py:folder --config.data.image_dir=DIR  # Your images.
+    python train.py --config configs/resnet50.py:modern                # The training of today.
+    python train.py --config configs/resnet50.py:fashion_mnist+modern  # The same on clothes.
+    python train.py --config configs/resnet50.py:study                 # A student's notes.
 
 Add `--config.model.name=resnet18` or another depth. The models for CIFAR are in
 `configs/resnet20.py`.
@@ -64,4 +67,6 @@ RECIPES = {
     },
     "imagenet": presets.IMAGENET,
     "folder": presets.FOLDER | {"schedule.lr": 0.05},
+    "modern": presets.MODERN,
+    "study": presets.STEP_LR | {"model.stem_pool": "torch", "epochs": 15},
 }

@@ -34,10 +34,68 @@ def test_recipe(name, recipe):
 @pytest.mark.parametrize("name", FILES)
 def test_launch_lines_name_recipes(name):
     text = (CONFIGS / f"{name}.py").read_text()
-    lines = re.findall(rf"python train.py --config configs/{name}.py(:\w+)?(?= )", text + " ")
+    lines = re.findall(rf"python train.py --config configs/{name}.py(:[\w+]+)?(?= )", text + " ")
     assert lines
     for recipe in lines:
         load(name, recipe.removeprefix(":"))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("data", ["", "fashion_mnist", "cifar10", "folder"])
+def test_modern_recipe_changes_the_training_for_any_data(name, data):
+    plain = load(name, data)
+    config = load(name, f"{data}+modern" if data else "modern")
+    create_model(config.model.name, num_classes=10, **model_options(config))
+    assert (config.loss.name, config.loss.label_smoothing) == ("cross_entropy", 0.1)
+    assert (config.augmentation.mixup, config.schedule.name) == (0.2, "cosine")
+    assert (config.data, config.crop, config.epochs) == (plain.data, plain.crop, plain.epochs)
+
+
+def model_options(config):
+    options = config.model.to_dict()
+    del options["name"]
+    return options
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_papers_recipes_use_nothing_newer(name):
+    config = load(name)
+    new = [config.augmentation.mixup, config.augmentation.cutmix, config.loss.label_smoothing]
+    assert new == [0, 0, 0]
+    assert not config.augmentation.trivial_augment
+    assert not config.model.remat
+    assert not config.model.get("stochastic_depth", 0)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_study_recipe_trains_on_the_digits(name):
+    config = load(name, "study")
+    create_model(config.model.name, num_classes=10, **model_options(config))
+    assert config.data.name == "mnist_5k"
+
+
+def test_alexnet_of_the_notes():
+    """Adam(lr=0.001, weight_decay=0.01) of PyTorch, with the decay in the gradient."""
+    config = load("alexnet", "study")
+    optimizer = config.optimizer
+    assert (optimizer.name, optimizer.weight_decay, optimizer.decay_form) == ("adam", 0.01, "auto")
+    assert (config.schedule.name, config.schedule.lr) == ("constant", 0.001)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet50"])
+def test_resnets_of_the_notes(name):
+    """SGD(lr=0.1, momentum=0.9, weight_decay=0.0001), StepLR(step_size=10, gamma=0.1)."""
+    config = load(name, "study")
+    assert (config.optimizer.momentum, config.optimizer.weight_decay) == (0.9, 1e-4)
+    rate = make_schedule(config.schedule, config.epochs, steps_per_epoch=1)
+    rates = [float(rate(epoch)) for epoch in (0, 9, 10, 19, 20)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
+
+
+def test_models_of_the_notes():
+    assert load("lenet5", "study").model.name == "lenet5_modern"
+    assert load("vgg16", "study").model.batch_norm == "block"
+    assert load("googlenet", "study").model.name == "googlenet_bn"
 
 
 def runs_of_lines(name, length=6):

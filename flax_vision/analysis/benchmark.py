@@ -1,5 +1,6 @@
 """Measures the speed and memory of training and inference on this machine."""
 
+import dataclasses
 import importlib
 import multiprocessing
 import resource
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.batches import Batch
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
@@ -227,7 +229,11 @@ def create_model_and_batch(
 
 
 def compile_step(
-    model: nn.Module, mode: Mode, batch: Batch, freeze: str = ""
+    model: nn.Module,
+    mode: Mode,
+    batch: Batch,
+    freeze: str = "",
+    augmentation: Augmentation | None = None,
 ) -> tuple[Callable[[], Any], jax.stages.Compiled]:
     """Compiles the trainer's step.
 
@@ -236,6 +242,7 @@ def compile_step(
       mode: `"training"` or `"inference"`.
       batch: Batch of the step.
       freeze: Regular expression of the frozen layers; empty for none.
+      augmentation: Augmentation of the training images; None for none.
 
     Returns:
       A function that runs one step, and the compiled step.
@@ -248,6 +255,7 @@ def compile_step(
         params = jax.eval_shape(partial(model.init, jax.random.key(0)), images)["params"]
         frozen = frozen_layers(freeze, params)
     spec = make_train_spec(config, model, frozen, steps_per_epoch=1)
+    spec = dataclasses.replace(spec, augmentation=augmentation or Augmentation())
     functions = TrainFunctions(model, spec, Preprocessing([127.5], [60.0]), batch)
     if mode == "inference":
         variables = _random_variables(functions)

@@ -9,6 +9,9 @@ import jax
 
 OUTSIDE = "(loss, update, input)"
 
+_REMAT = ("checkpoint", "rematted_computation")
+"""Names in the backward pass of a recomputed segment."""
+
 
 class OpScope(NamedTuple):
     """Origin of an instruction.
@@ -37,7 +40,8 @@ def parse_op_name(name: str, model: str) -> OpScope:
     if not inside:  # XLA numbers its own instructions
         return OpScope(OUTSIDE, re.sub(r"\.\d+$", "", operation), is_backward)
     # Names of methods of the model have a dot.
-    layers = [part for part in parts[inside[-1] + 1 :] if not re.search(r"[.()]", part)]
+    path = [part for part in parts[inside[-1] + 1 :] if not re.search(r"[.()]", part)]
+    layers = [part for part in path if part not in _REMAT]
     return OpScope(layers[0] if layers else "(between layers)", operation, is_backward)
 
 

@@ -1,20 +1,36 @@
-"""Random augmentations of training images, as in the papers, inside the compiled step.
+"""Random augmentations of training images inside the compiled step.
 
 Each image has its own key, so its augmentation depends on nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.ndimage import map_coordinates
 
+from flax_vision.data.batches import Array
+from flax_vision.data.color import color_jitter, random_hue
+from flax_vision.data.geometric import (
+    random_affine,
+    random_crop,
+    random_erasing,
+    random_flip,
+    random_rotation,
+    random_vertical_flip,
+)
+from flax_vision.data.mixing import mix
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.data.trivial_augment import trivial_augment
 
-_LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in the luminance (ITU-R BT.601)."""
+_Change = Callable[[jax.Array, jax.Array], jax.Array]
+"""Function of an image [H, W, C] and a PRNG key."""
+
+# Positions of the subkeys of an image's key. A subkey does not depend on the other augmentations.
+_AFFINE, _COLOR_JITTER, _PCA_NOISE, _CROP, _FLIP = range(5)
+_VERTICAL_FLIP, _ROTATION, _HUE, _TRIVIAL_AUGMENT, _ERASING, _MIXING = range(5, 11)
 
 
 @dataclass(frozen=True)
@@ -23,22 +39,36 @@ class Augmentation:
 
     Attributes:
       random_affine: Strength of planar affine distortions (`random_affine`), 0 for none; LeNet-5.
+      rotation: Largest angle of `random_rotation` in degrees, 0 for none.
+      trivial_augment: Whether each image has one operation of `trivial_augment`.
       color_jitter: Greatest distance from 1 of the factors of contrast, brightness and color
         (`color_jitter`), 0 for none; GoogLeNet.
+      hue: Largest shift of `random_hue` as a share of the color circle, 0 for none.
       pca_noise: Standard deviation of the random multiples of `pca_components` that are added to
         all pixels of an image, 0 for none; AlexNet, VGG and ResNet.
       pca_components: [C][C] in units of a pixel. Each row is a principal component of the colors,
         multiplied by its eigenvalue (or standard deviation).
       pad_and_crop: Zeros around the normalized image before a random crop; ResNet on CIFAR.
       flip: Whether half of the images are mirrored.
+      vertical_flip: Whether half of the images are turned upside down.
+      random_erasing: Probability of `random_erasing`.
+      mixup: Parameter alpha of mixup in `mix`, 0 for none.
+      cutmix: Parameter alpha of CutMix in `mix`, 0 for none.
     """
 
     random_affine: float = 0.0
+    rotation: float = 0.0
+    trivial_augment: bool = False
     color_jitter: float = 0.0
+    hue: float = 0.0
     pca_noise: float = 0.0
     pca_components: Sequence[Sequence[float]] = ()
     pad_and_crop: int = 0
     flip: bool = False
+    vertical_flip: bool = False
+    random_erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     def __call__(
         self, images: jax.Array | np.ndarray, keys: jax.Array, preprocessing: Preprocessing
@@ -50,21 +80,66 @@ class Augmentation:
           keys: PRNG keys [N].
           preprocessing: Preprocessing of the images in evaluation.
         """
-        keys = jax.vmap(lambda key: jax.random.split(key, 5))(keys)
+        subkeys = jax.vmap(lambda key: jax.random.split(key, 5))(keys)
+
+        def apply(change: _Change, position: int, x: jax.Array) -> jax.Array:
+            own = subkeys[:, position] if position < 5 else _fold_in(keys, position)
+            return jax.vmap(change)(x, own)
+
         x = preprocessing.pixels(images)
-        if self.random_affine:
-            x = jax.vmap(lambda x, key: random_affine(x, key, self.random_affine))(x, keys[:, 0])
-        if self.color_jitter:
-            x = jax.vmap(lambda x, key: color_jitter(x, key, self.color_jitter))(x, keys[:, 1])
-        if self.pca_noise:
-            x = jax.vmap(self._add_pca_noise)(x, keys[:, 2])
+        for change, position in self._changes_of_pixels():
+            x = apply(change, position, x)
         x = preprocessing.normalize(x)
         size = (preprocessing.crop,) * 2 if preprocessing.crop else x.shape[1:3]
         if self.pad_and_crop or size != x.shape[1:3]:
             pad = (self.pad_and_crop, self.pad_and_crop)
             x = jnp.pad(x, ((0, 0), pad, pad, (0, 0)))
-            x = jax.vmap(lambda x, key: random_crop(x, key, size))(x, keys[:, 3])
-        return jax.vmap(random_flip)(x, keys[:, 4]) if self.flip else x
+            x = apply(partial(random_crop, size=size), _CROP, x)
+        for change, position in self._changes_of_input():
+            x = apply(change, position, x)
+        return x
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed with others of their batch."""
+        return bool(self.mixup or self.cutmix)
+
+    def mix(self, images: jax.Array, keys: jax.Array, mask: Array) -> tuple[jax.Array, jax.Array]:
+        """Mixes augmented images with others of their batch; see `mixing.mix`.
+
+        Args:
+          images: float32 [N, H, W, C].
+          keys: PRNG keys [N], those of the augmentation.
+          mask: bool [N], False for unreadable images.
+
+        Returns:
+          The mixed images, and the share of the own image, float32 [N].
+        """
+        return mix(images, _fold_in(keys, _MIXING), mask, self.mixup, self.cutmix)
+
+    def _changes_of_pixels(self) -> Iterator[tuple[_Change, int]]:
+        """Yields the changes of pixels from 0 to 255, and the positions of their subkeys."""
+        if self.random_affine:
+            yield partial(random_affine, strength=self.random_affine), _AFFINE
+        if self.rotation:
+            yield partial(random_rotation, degrees=self.rotation), _ROTATION
+        if self.trivial_augment:
+            yield trivial_augment, _TRIVIAL_AUGMENT
+        if self.color_jitter:
+            yield partial(color_jitter, strength=self.color_jitter), _COLOR_JITTER
+        if self.hue:
+            yield partial(random_hue, largest=self.hue), _HUE
+        if self.pca_noise:
+            yield self._add_pca_noise, _PCA_NOISE
+
+    def _changes_of_input(self) -> Iterator[tuple[_Change, int]]:
+        """Yields the changes of normalized and cropped images."""
+        if self.flip:
+            yield random_flip, _FLIP
+        if self.vertical_flip:
+            yield random_vertical_flip, _VERTICAL_FLIP
+        if self.random_erasing:
+            yield partial(random_erasing, probability=self.random_erasing), _ERASING
 
     def _add_pca_noise(self, x: jax.Array, key: jax.Array) -> jax.Array:
         components = jnp.asarray(self.pca_components, jnp.float32)
@@ -72,75 +147,5 @@ class Augmentation:
         return x + (multiples @ components)[None, None]
 
 
-def random_crop(image: jax.Array, key: jax.Array, size: tuple[int, ...]) -> jax.Array:
-    """Returns a random crop of an image [H, W, C]; `size` is its height and width."""
-    end = jnp.array(image.shape[:2]) - jnp.array(size) + 1
-    top, left = jax.random.randint(key, (2,), 0, end)
-    return jax.lax.dynamic_slice(image, (top, left, 0), (*size, image.shape[2]))
-
-
-def random_flip(image: jax.Array, key: jax.Array) -> jax.Array:
-    """Mirrors an image [H, W, C] horizontally with probability 1/2."""
-    return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
-
-
-def random_affine(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
-    """Applies a random planar affine map to an image [H, W, C] on a background of 0.
-
-    "Horizontal and vertical translations, scaling, squeezing (simultaneous horizontal compression
-    and vertical elongation, or the reverse), and horizontal shearing" (LeCun et al. 1998, section
-    III.C). The paper does not state the amounts. Here each is uniform. At strength 1 it reaches 7 %
-    of the width for translations, 15 % for scaling and squeezing, and 0.2 for shearing.
-
-    Args:
-      image: float32 pixels.
-      key: PRNG key.
-      strength: Factor of the four amounts.
-    """
-    amounts = jax.random.uniform(key, (5,), minval=-strength, maxval=strength)
-    down, right, scale, squeeze, shear = amounts * jnp.array([0.07, 0.07, 0.15, 0.15, 0.2])
-    zoom, aspect = jnp.exp(scale), jnp.exp(squeeze)
-    height, width, _ = image.shape
-    center = jnp.array([height - 1, width - 1], jnp.float32) / 2
-    y = jnp.arange(height, dtype=jnp.float32)[:, None] - center[0] - down * height
-    x = jnp.arange(width, dtype=jnp.float32)[None] - center[1] - right * width
-    # Source of each pixel of the result.
-    rows = jnp.broadcast_to(y / (zoom * aspect), (height, width)) + center[0]
-    columns = (x + shear * y) * aspect / zoom + center[1]
-
-    def move(channel: jax.Array) -> jax.Array:
-        return map_coordinates(channel, [rows, columns], order=1, mode="constant")
-
-    return jax.vmap(move, in_axes=2, out_axes=2)(image)
-
-
-def color_jitter(image: jax.Array, key: jax.Array, strength: float) -> jax.Array:
-    """Changes the contrast, brightness and color of an image [H, W, 3] or [H, W, 1].
-
-    Each is multiplied by a factor, uniform from 1 - strength to 1 + strength, in a random order.
-    The method is from section 2.2 of Howard, "Some Improvements on Deep Convolutional Neural
-    Network Based Image Classification", arXiv 1312.5402, cited in section 6 of the GoogLeNet paper.
-
-    Args:
-      image: float32 pixels from 0 to 255.
-      key: PRNG key.
-      strength: Greatest distance of a factor from 1; 0.5 in Howard's paper.
-    """
-    luminance = jnp.array(_LUMINANCE if image.shape[2] == 3 else (1.0,))
-    order_key, factor_key = jax.random.split(key)
-    factors = jax.random.uniform(factor_key, (3,), minval=1 - strength, maxval=1 + strength)
-
-    def blend(x: jax.Array, other: jax.Array, factor: jax.Array) -> jax.Array:
-        return jnp.clip(other + factor * (x - other), 0, 255)
-
-    def gray(x: jax.Array) -> jax.Array:
-        return (x @ luminance)[..., None]
-
-    changes = (
-        lambda x: blend(x, gray(x).mean(keepdims=True), factors[0]),
-        lambda x: blend(x, jnp.zeros_like(x), factors[1]),
-        lambda x: blend(x, jnp.broadcast_to(gray(x), x.shape), factors[2]),
-    )
-    for index in jax.random.permutation(order_key, 3):
-        image = jax.lax.switch(index, changes, image)
-    return image
+def _fold_in(keys: jax.Array, position: int) -> jax.Array:
+    return jax.vmap(lambda key: jax.random.fold_in(key, position))(keys)

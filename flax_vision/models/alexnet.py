@@ -5,7 +5,7 @@ NIPS 2012: section 3 and figure 2. Options cover the differences between the tex
 code: github.com/computerhistory/AlexNet-Source-Code, layers/layers-145.cfg.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -120,6 +120,8 @@ class AlexNet(nn.Module):
       fully_convolutional: Applies fc6 to fc8 as convolutions to images of any size, and averages
         their scores (as in section 3.2 of the VGG paper).
       dropout: Rate of dropout after fc6 and fc7 (section 4.2).
+      remat: Recomputes the convolutions between two pools in the backward pass: less memory, more
+        time.
       dtype: Type of the arithmetic; parameters are float32.
       mesh: Mesh of devices. If its axis `column` is 2, each column runs on its own device, as in
         2012. They exchange maps only before conv3, fc6, fc7 and fc8 (section 3.2 and figure 2).
@@ -137,6 +139,7 @@ class AlexNet(nn.Module):
     initialization: Literal["paper", "2012code", "he", "glorot"] = "paper"
     fully_convolutional: bool = False
     dropout: float = 0.5
+    remat: bool = False
     dtype: DTypeLike = jnp.float32
     mesh: Mesh | None = None
 
@@ -161,16 +164,9 @@ class AlexNet(nn.Module):
         columns.check_batch(images, self._mesh)
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
         dense = self.fully_convolutional
-        # 224 pixels hold 54.25 windows of conv1. The authors' code rounds up and pads with zeros at
-        # the right and the bottom; with 227 pixels that padding is not reached.
-        x = self._layer("conv1", images, 48, 11, "images", stride=4, padding=((0, 3), (0, 3)))
-        x = self._pool("pool1", self._normalize("norm1", x))
-        x = self._layer("conv2", x, 128, 5, padding=2)
-        x = self._pool("pool2", self._normalize("norm2", x))
-        x = self._layer("conv3", x, 192, 3, "all", padding=1)
-        x = self._layer("conv4", x, 192, 3, padding=1)
-        x = self._layer("conv5", x, 128, 3, padding=1)
-        x = self._pool("pool5", x)
+        x = images
+        for segment in (AlexNet._to_pool1, AlexNet._to_pool2, AlexNet._to_pool5):
+            x = layers.maybe_remat(segment, self.remat and train)(self, x)
         x = self._layer("fc6", x, FC_UNITS, None, "all", fully_convolutional=dense)
         x = self._layer("fc7", dropout()(x), FC_UNITS, 1, "all")
         fc8 = layers.Conv(self.num_classes, 1, **self._settings("fc8"))
@@ -179,6 +175,22 @@ class AlexNet(nn.Module):
             x = columns.gather_columns(x, self._mesh)
         scores = sow_output(self, "scores", fc8(x))
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
+
+    def _to_pool1(self, images: Array) -> Array:
+        # 224 pixels hold 54.25 windows of conv1. The authors' code rounds up and pads with zeros at
+        # the right and the bottom; with 227 pixels that padding is not reached.
+        x = self._layer("conv1", images, 48, 11, "images", stride=4, padding=((0, 3), (0, 3)))
+        return self._pool("pool1", self._normalize("norm1", x))
+
+    def _to_pool2(self, x: Array) -> Array:
+        x = self._layer("conv2", x, 128, 5, padding=2)
+        return self._pool("pool2", self._normalize("norm2", x))
+
+    def _to_pool5(self, x: Array) -> Array:
+        x = self._layer("conv3", x, 192, 3, "all", padding=1)
+        x = self._layer("conv4", x, 192, 3, padding=1)
+        x = self._layer("conv5", x, 128, 3, padding=1)
+        return self._pool("pool5", x)
 
     @property
     def _mesh(self) -> Mesh | None:
@@ -204,6 +216,14 @@ class AlexNet(nn.Module):
         return sow_output(self, name, layers.LocalResponseNorm(k, alpha, own)(x))
 
 
+OWT_CONVOLUTIONS: dict[int, Sequence[dict[str, int]]] = {
+    1: [{"features": 64, "size": 11, "stride": 4, "padding": 2}],
+    2: [{"features": 192, "size": 5, "padding": 2}],
+    5: [{"features": features, "size": 3, "padding": 1} for features in (384, 256, 256)],
+}
+"""Convolutions of the one column, by the number of the last one before each pool."""
+
+
 class AlexNetOwt(nn.Module):
     """AlexNet in one column, as in torchvision: 61,100,840 parameters.
 
@@ -217,6 +237,7 @@ class AlexNetOwt(nn.Module):
       initialization: Initialization of the weights; biases are 0.
       fully_convolutional: Applies fc6 to fc8 as convolutions to images of any size.
       dropout: Rate of dropout before fc6 and fc7.
+      remat: Recomputes the convolutions between two pools in the backward pass.
       dtype: Type of the arithmetic; parameters are float32.
     """
 
@@ -224,6 +245,7 @@ class AlexNetOwt(nn.Module):
     initialization: Literal["he", "glorot"] = "he"
     fully_convolutional: bool = False
     dropout: float = 0.5
+    remat: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -234,19 +256,28 @@ class AlexNetOwt(nn.Module):
         conv = partial(layers.Conv, relu=True, kernel_init=init, dtype=self.dtype)
         fc = partial(layers.FullyConnected, kernel_init=init, dtype=self.dtype)
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
-        x = sow("relu1", conv(64, 11, stride=4, padding=2, name="conv1")(images))
-        x = sow("pool1", MaxPool(3, 2)(x))
-        x = sow("relu2", conv(192, 5, padding=2, name="conv2")(x))
-        x = sow("pool2", MaxPool(3, 2)(x))
-        x = sow("relu3", conv(384, 3, padding=1, name="conv3")(x))
-        x = sow("relu4", conv(256, 3, padding=1, name="conv4")(x))
-        x = sow("relu5", conv(256, 3, padding=1, name="conv5")(x))
-        x = sow("pool5", MaxPool(3, 2)(x))
+        x = images
+        for last, convolutions in OWT_CONVOLUTIONS.items():
+            segment = partial(AlexNetOwt._to_pool, last=last, convolutions=convolutions, conv=conv)
+            x = layers.maybe_remat(segment, self.remat and train)(self, x)
         fc6 = fc(4096, self.fully_convolutional, name="fc6")
         x = sow("relu6", nn.relu(fc6(dropout()(x))))
         x = sow("relu7", conv(4096, 1, name="fc7")(dropout()(x)))
         scores = sow("scores", conv(self.num_classes, 1, relu=False, name="fc8")(x))
         return scores.mean(axis=(1, 2)).astype(jnp.float32)
+
+    def _to_pool(
+        self,
+        x: Array,
+        last: int,
+        convolutions: Sequence[dict[str, int]],
+        conv: Callable[..., layers.Conv],
+    ) -> Array:
+        """Applies the convolutions up to number `last`, each with its ReLU, and the pool."""
+        for number, geometry in enumerate(convolutions, last + 1 - len(convolutions)):
+            x = conv(name=f"conv{number}", **geometry)(x)
+            x = sow_output(self, f"relu{number}", x)
+        return sow_output(self, f"pool{last}", MaxPool(3, 2)(x))
 
 
 def _initializers(scheme: str, layer: str) -> dict[str, Initializer]:

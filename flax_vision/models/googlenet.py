@@ -145,6 +145,8 @@ class GoogLeNet(nn.Module):
         `"he"` with biases of 0.
       dropout: Rate of dropout before the last layer.
       auxiliary_dropout: Rate of dropout in the auxiliary heads.
+      remat: Recomputes the stem and each inception module in the backward pass: less memory, more
+        time.
       variant: Differences between this model, `googlenet_bn` and `googlenet_torchvision`.
       dtype: Type of the arithmetic; parameters and statistics are float32.
     """
@@ -157,6 +159,7 @@ class GoogLeNet(nn.Module):
     initialization: Literal["caffe", "glorot", "he"] = "caffe"
     dropout: float = 0.4
     auxiliary_dropout: float = 0.7
+    remat: bool = False
     variant: GoogLeNetVariant = GoogLeNetVariant()
     dtype: DTypeLike = jnp.float32
 
@@ -166,14 +169,15 @@ class GoogLeNet(nn.Module):
         heads = AUXILIARY_HEADS if self.auxiliary_heads and is_visible else {}
         layers.check_images(images, "GoogLeNet", self._min_size(bool(heads)))
         unit, dropout = self._unit(train), partial(nn.Dropout, deterministic=not train)
-        x = self._stem(images, unit)
+        maybe_remat = partial(layers.maybe_remat, enabled=self.remat and train)
+        x = maybe_remat(partial(GoogLeNet._stem, unit=unit))(self, images)
         for name, kernels in TABLE_1.items():
             if name == "4a":
                 x = sow_output(self, "pool3", self._pool(x))
             if name == "5a":
                 x = sow_output(self, "pool4", self._pool(x, self.variant.last_pool))
-            inception = Inception(kernels, self.variant.large, unit, name=f"inception_{name}")
-            x = sow_output(self, name, inception(x))
+            apply = partial(GoogLeNet._inception, name=name, kernels=kernels, unit=unit)
+            x = sow_output(self, name, maybe_remat(apply)(self, x))
             if name in heads:
                 sow_output(self, heads[name], self._head(name, unit, dropout)(x))
         x = sow_output(self, "pool5", layers.GlobalAveragePool()(x))
@@ -193,6 +197,9 @@ class GoogLeNet(nn.Module):
         x = unit(x, 64, 1, name="conv2_reduce")
         x = sow_output(self, "relu2", unit(x, 192, 3, padding=1, name="conv2"))
         return sow_output(self, "pool2", self._pool(self._normalize("norm2", x)))
+
+    def _inception(self, x: Array, name: str, kernels: tuple[int, ...], unit: ConvUnit) -> Array:
+        return Inception(kernels, self.variant.large, unit, name=f"inception_{name}")(x)
 
     def _head(
         self, name: str, unit: ConvUnit, dropout: Callable[[float], nn.Dropout]

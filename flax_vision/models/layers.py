@@ -256,6 +256,20 @@ def check_images(images: Array, model: str, min_size: int) -> None:
         raise ValueError(f"{model} takes images of at least {min_size}x{min_size}; not {given}.")
 
 
+def maybe_remat(segment: Callable[..., Array], enabled: bool) -> Callable[..., Array]:
+    """Returns a segment of a model that stores only its input for the backward pass.
+
+    The backward pass computes the segment a second time, which saves the memory of its maps (Chen
+    et al., "Training Deep Nets with Sublinear Memory Cost", 2016). Parameters, outputs and
+    gradients stay the same.
+
+    Args:
+      segment: Function of a module and maps that applies layers of the module.
+      enabled: False returns the segment as it is.
+    """
+    return nn.remat(segment) if enabled else segment
+
+
 def sow_output(model: nn.Module, name: str, x: Array) -> Array:
     """Stores `x` in the collection `intermediates` of a model, and returns it."""
     model.sow("intermediates", name, x)

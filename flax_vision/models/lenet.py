@@ -15,7 +15,7 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
-from flax_vision.models.layers import Conv, check_images, sow_output
+from flax_vision.models.layers import Conv, check_images, maybe_remat, sow_output
 from flax_vision.models.lenet_codes import digit_codes, random_codes
 from flax_vision.models.variant import Variant
 from flax_vision.ops.activations import tanh
@@ -184,6 +184,7 @@ class LeNet5(nn.Module):
       initialization: Initialization of the weights, `"paper"` or `"efficient_backprop"` for larger
         ones, see `BOUNDS`; biases are 0.
       background: Value around the images, up to 32x32.
+      remat: Recomputes C1 to S2, and C3 to S4, in the backward pass: less memory, more time.
       dtype: Type of the arithmetic; parameters are float32.
     """
 
@@ -192,21 +193,28 @@ class LeNet5(nn.Module):
     trainable_codes: bool = False
     initialization: Literal["paper", "efficient_backprop"] = "paper"
     background: float = -0.1
+    remat: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool = False) -> Array:
-        del train  # no dropout and no statistics in 1998
         scheme, sow = self.initialization, partial(sow_output, self)
         init = partial(uniform_fan_in, scheme=scheme)
         conv = partial(Conv, size=5, kernel_init=init, dtype=self.dtype)
         subsample = partial(Subsampling, scheme, self.dtype)
-        c3 = PartialConvolution(TABLE_I, initialization=scheme, dtype=self.dtype, name="C3")
         x = pad_to_field(images, self.background)
-        x = sow("c1", scaled_tanh(conv(6, name="C1")(x)))
-        x = sow("s2", scaled_tanh(subsample(name="S2")(x)))
-        x = sow("c3", scaled_tanh(c3(x)))
-        x = sow("s4", scaled_tanh(subsample(name="S4")(x)))
+
+        def to_s2(model: nn.Module, x: Array) -> Array:
+            x = sow_output(model, "c1", scaled_tanh(conv(6, name="C1")(x)))
+            return sow_output(model, "s2", scaled_tanh(subsample(name="S2")(x)))
+
+        def to_s4(model: nn.Module, x: Array) -> Array:
+            c3 = PartialConvolution(TABLE_I, initialization=scheme, dtype=self.dtype, name="C3")
+            x = sow_output(model, "c3", scaled_tanh(c3(x)))
+            return sow_output(model, "s4", scaled_tanh(subsample(name="S4")(x)))
+
+        for segment in (to_s2, to_s4):
+            x = maybe_remat(segment, self.remat and train)(self, x)
         x = sow("c5", scaled_tanh(conv(120, name="C5")(x)))
         f6 = nn.Dense(84, kernel_init=init, dtype=self.dtype, name="F6")
         x = sow("f6", scaled_tanh(f6(x.reshape(x.shape[0], -1))))
@@ -224,18 +232,22 @@ class LeNet5Modern(nn.Module):
 
     num_classes: int = 10
     background: float = -0.1
+    remat: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool = False) -> Array:
-        del train
         sow, dense = partial(sow_output, self), partial(nn.Dense, dtype=self.dtype)
         conv = partial(Conv, size=5, kernel_init=nn.initializers.lecun_normal(), dtype=self.dtype)
+
+        def to_pool(model: nn.Module, x: Array, maps: int, number: int) -> Array:
+            x = sow_output(model, f"c{number}", tanh(conv(maps, name=f"C{number}")(x)))
+            return sow_output(model, f"s{number + 1}", average_pool(x, 2, 2))
+
         x = pad_to_field(images, self.background)
-        x = sow("c1", tanh(conv(6, name="C1")(x)))
-        x = sow("s2", average_pool(x, 2, 2))
-        x = sow("c3", tanh(conv(16, name="C3")(x)))
-        x = sow("s4", average_pool(x, 2, 2))
+        for maps, number in ((6, 1), (16, 3)):
+            segment = partial(to_pool, maps=maps, number=number)
+            x = maybe_remat(segment, self.remat and train)(self, x)
         x = sow("c5", tanh(conv(120, name="C5")(x)))
         x = sow("f6", tanh(dense(84, name="F6")(x.reshape(x.shape[0], -1))))
         return dense(self.num_classes, name="OUT")(x).astype(jnp.float32)

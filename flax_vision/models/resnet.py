@@ -17,6 +17,7 @@ from flax_vision.models import layers
 from flax_vision.models.conv_bn_relu import conv_bn_relu
 from flax_vision.models.layers import SCALED_TO_INPUTS, BatchNorm, Conv, sow_output
 from flax_vision.models.variant import Variant
+from flax_vision.ops.convolution import apply_epilogue
 from flax_vision.ops.padding import Padding
 
 # Table 1: blocks in conv2_x to conv5_x, and whether they are bottlenecks of 1x1, 3x3, 1x1.
@@ -44,6 +45,7 @@ class Block(nn.Module):
       shortcut: A, zeros for new channels; B, a projection where the shape changes; C, always.
       conv: Constructor of a convolution.
       norm: Constructor of a batch normalization.
+      drop_path: Constructor of the layer that drops the residual function; None for no drops.
     """
 
     width: int
@@ -51,6 +53,14 @@ class Block(nn.Module):
     shortcut: Shortcut
     conv: Callable[..., Conv]
     norm: Callable[..., BatchNorm]
+    drop_path: Callable[[], nn.Dropout] | None = None
+
+    def _join(self, y: Array, conv: Conv, norm: BatchNorm, shortcut: Array) -> Array:
+        """Applies the last convolution, and adds the shortcut."""
+        if self.drop_path is None:
+            return conv_bn_relu(y, conv, norm, residual=shortcut)
+        y = self.drop_path()(conv_bn_relu(y, conv, norm, relu=False))
+        return apply_epilogue(y, None, shortcut, relu=True)
 
     def _shortcut(self, x: Array, channels: int) -> Array:
         changes = self.stride > 1 or x.shape[-1] != channels
@@ -70,7 +80,7 @@ class BasicBlock(Block):
         y = conv_bn_relu(x, conv1, self.norm(name="bn1"))
         conv2 = self.conv(self.width, 3, padding=1, name="conv2")
         shortcut = self._shortcut(x, self.width)
-        return conv_bn_relu(y, conv2, self.norm(name="bn2"), residual=shortcut)
+        return self._join(y, conv2, self.norm(name="bn2"), shortcut)
 
 
 class Bottleneck(Block):
@@ -91,7 +101,7 @@ class Bottleneck(Block):
         y = conv_bn_relu(y, conv2, self.norm(name="bn2"))
         conv3 = self.conv(4 * self.width, 1, name="conv3")
         shortcut = self._shortcut(x, 4 * self.width)
-        return conv_bn_relu(y, conv3, self.norm(name="bn3"), residual=shortcut)
+        return self._join(y, conv3, self.norm(name="bn3"), shortcut)
 
 
 class ResNet(nn.Module):
@@ -111,6 +121,13 @@ class ResNet(nn.Module):
       stride_in: Convolution of a bottleneck with the stride: the first 1x1, the only one with the
         paper's multiply-adds, or the 3x3, known as v1.5.
       initialization: Initialization of the kernels; `"he"` is the paper's (section 3.4).
+      stochastic_depth: Probability in training that the last block is only its shortcut. It rises
+        linearly over the blocks (Huang et al., "Deep Networks with Stochastic Depth", 2016, section
+        3). Kept residuals are divided by their probability, as in torchvision, so evaluation and
+        weights need no scale; the paper multiplies in evaluation instead.
+      stochastic_depth_mode: `"batch"` drops a block for all images of a step, as the paper;
+        `"row"` for each image, as torchvision and timm.
+      remat: Recomputes each block in the backward pass: less memory, more time.
       dtype: Type of the arithmetic; parameters and statistics are float32.
     """
 
@@ -120,6 +137,9 @@ class ResNet(nn.Module):
     stem_pool: Literal["caffe", "torch"] = "caffe"
     stride_in: str = "1x1"
     initialization: Literal["he", "glorot"] = "he"
+    stochastic_depth: float = 0.0
+    stochastic_depth_mode: Literal["batch", "row"] = "batch"
+    remat: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -132,7 +152,7 @@ class ResNet(nn.Module):
         blocks, bottleneck = TABLE_1[self.depth]
         block = partial(Bottleneck, stride_in=self.stride_in) if bottleneck else BasicBlock
         make_block = partial(block, shortcut=self.shortcut, conv=conv, norm=norm)
-        return _classify(self, _apply_stages(self, x, 64, blocks, make_block))
+        return _classify(self, _apply_stages(self, x, 64, blocks, make_block, train))
 
 
 class CifarResNet(nn.Module):
@@ -147,6 +167,9 @@ class CifarResNet(nn.Module):
       num_classes: Number of classes.
       shortcut: Shortcut as in `ResNet`; A is the paper's.
       initialization: Initialization of the kernels; `"he"` is the paper's.
+      stochastic_depth: Probability that the last block is dropped in training, as in `ResNet`.
+      stochastic_depth_mode: `"batch"` or `"row"`, as in `ResNet`.
+      remat: Recomputes each block in the backward pass, as in `ResNet`.
       dtype: Type of the arithmetic; parameters and statistics are float32.
     """
 
@@ -154,6 +177,9 @@ class CifarResNet(nn.Module):
     num_classes: int = 10
     shortcut: Shortcut = "A"
     initialization: Literal["he", "glorot"] = "he"
+    stochastic_depth: float = 0.0
+    stochastic_depth_mode: Literal["batch", "row"] = "batch"
+    remat: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -163,7 +189,7 @@ class CifarResNet(nn.Module):
         conv1 = conv(16, 3, padding=1, name="conv1")
         x = sow_output(self, "relu1", conv_bn_relu(images, conv1, norm(name="bn1")))
         make_block = partial(BasicBlock, shortcut=self.shortcut, conv=conv, norm=norm)
-        return _classify(self, _apply_stages(self, x, 16, (self.n,) * 3, make_block))
+        return _classify(self, _apply_stages(self, x, 16, (self.n,) * 3, make_block, train))
 
 
 def _constructors(
@@ -175,16 +201,43 @@ def _constructors(
 
 
 def _apply_stages(
-    model: nn.Module, x: Array, width: int, blocks: Sequence[int], make_block: Callable[..., Block]
+    model: ResNet | CifarResNet,
+    x: Array,
+    width: int,
+    blocks: Sequence[int],
+    make_block: Callable[..., Block],
+    train: bool,
 ) -> Array:
     """Applies conv2_x and so on, each but the first with half the size and twice the width."""
+    depths = iter(range(1, sum(blocks) + 1))
     for stage, count in enumerate(blocks, 2):
         for i in range(1, count + 1):
             stride = 2 if i == 1 and stage > 2 else 1
-            x = make_block(width, stride, name=f"conv{stage}_{i}")(x)
+            drop_path = _drop_path(model, next(depths) / sum(blocks)) if train else None
+            make = partial(make_block, width, stride, drop_path=drop_path, name=f"conv{stage}_{i}")
+            x = layers.maybe_remat(partial(_apply, make), model.remat and train)(model, x)
         x = sow_output(model, f"conv{stage}_x", x)
         width *= 2
     return x
+
+
+def _apply(make_block: Callable[[], Block], model: nn.Module, x: Array) -> Array:
+    del model  # the parent of the new block
+    return make_block()(x)
+
+
+def _drop_path(model: ResNet | CifarResNet, depth: float) -> Callable[[], nn.Dropout] | None:
+    """Returns the constructor of a block's stochastic depth; None without it.
+
+    Args:
+      model: Model of the block.
+      depth: Number of the block over the number of blocks, l / L in the paper's equation 4.
+    """
+    if not model.stochastic_depth:
+        return None
+    same = (1, 2, 3) if model.stochastic_depth_mode == "row" else (0, 1, 2, 3)
+    rate = depth * model.stochastic_depth
+    return partial(nn.Dropout, rate, broadcast_dims=same, deterministic=False, name="drop_path")
 
 
 def _classify(model: ResNet | CifarResNet, x: Array) -> Array:

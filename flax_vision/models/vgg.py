@@ -59,6 +59,7 @@ class VGG(nn.Module):
       fully_convolutional: Applies fc6 to fc8 as convolutions of 7x7 and 1x1 to images of any size,
         and averages their scores (section 3.2).
       dropout: Rate of dropout after fc6 and fc7 (section 3.1).
+      remat: Recomputes each block in the backward pass: less memory, more time.
       dtype: Type of the arithmetic; parameters and statistics are float32.
     """
 
@@ -68,6 +69,7 @@ class VGG(nn.Module):
     initialization: Literal["glorot", "he", "paper", "normal_0.01"] = "glorot"
     fully_convolutional: bool = False
     dropout: float = 0.5
+    remat: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -80,8 +82,8 @@ class VGG(nn.Module):
         dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
         x = images
         for block, row in enumerate(TABLE_1[self.configuration], 1):
-            x = self._block(x, block, row.split(), conv, norm)
-            x = sow_output(self, f"pool{block}", layers.MaxPool(2, 2)(x))
+            apply = partial(VGG._block, block=block, row=row.split(), conv=conv, norm=norm)
+            x = layers.maybe_remat(apply, self.remat and train)(self, x)
         fc6 = fc(FC_UNITS, self.fully_convolutional, name="fc6")
         x = dropout()(sow_output(self, "relu6", nn.relu(fc6(x))))
         x = dropout()(sow_output(self, "relu7", conv(FC_UNITS, 1, relu=True, name="fc7")(x)))
@@ -96,7 +98,7 @@ class VGG(nn.Module):
         conv: Callable[..., layers.Conv],
         norm: Callable[..., layers.BatchNorm],
     ) -> Array:
-        """Applies a block of table 1, each convolution with its ReLU."""
+        """Applies a block of table 1, each convolution with its ReLU, and its pool."""
         for i, layer in enumerate(row, 1):
             if layer == "LRN":
                 x = sow_output(self, f"norm{block}", layers.LocalResponseNorm()(x))
@@ -108,7 +110,8 @@ class VGG(nn.Module):
             else:
                 x = make_conv(relu=True)(x)
             sow_output(self, f"relu{block}_{i}", x)
-        return norm(name=f"bn{block}")(x) if self.batch_norm == "block" else x
+        x = norm(name=f"bn{block}")(x) if self.batch_norm == "block" else x
+        return sow_output(self, f"pool{block}", layers.MaxPool(2, 2)(x))
 
 
 def _variants(configuration: str, *names: str) -> dict[str, Variant]:

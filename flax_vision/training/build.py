@@ -35,7 +35,7 @@ class Experiment:
       steps_per_epoch: Number of whole batches in the training set.
       init_variables: Initial weights from another model; None for a run that must have a
         checkpoint.
-      notes: Lines about unused files, copied weights and frozen layers.
+      notes: Lines about unused files, copied weights, frozen layers and slow arithmetic.
     """
 
     config: ConfigDict
@@ -109,10 +109,18 @@ def build_experiment(
         batch_shapes(splits.train.image_shape, config.batch_size),
         partitioner,
     )
-    notes = [*splits.warnings(), *fine_tuning.notes(metadata, shapes["params"])]
+    notes = _notes(config.model.dtype, splits, fine_tuning.notes(metadata, shapes["params"]))
     return Experiment(
         config, splits, metadata, functions, steps_per_epoch, fine_tuning.init_variables, notes
     )
+
+
+def _notes(dtype: str, splits: Splits, fine_tuning: Sequence[str]) -> list[str]:
+    """Returns the lines about the data, the fine-tuning and slow arithmetic."""
+    notes = [*splits.warnings(), *fine_tuning]
+    if dtype != "float32" and jax.default_backend() == "cpu":
+        notes.append(f"config.model.dtype={dtype} is for GPUs and TPUs; on a CPU float32 is faster")
+    return notes
 
 
 def _count_steps(config: ConfigDict, splits: Splits) -> int:

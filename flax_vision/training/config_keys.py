@@ -151,11 +151,20 @@ KEYS: dict[str, Key] = {
     "augmentation.random_affine": Key(
         0.0, "Strength of random shifts, scaling, squeezing and shearing.", example=0.5
     ),
+    "augmentation.rotation": Key(
+        0.0, "Largest angle of a random rotation in degrees.", rules.DEGREES, example=15
+    ),
+    "augmentation.trivial_augment": Key(
+        False, "Change each image by one of 14 operations of random strength (TrivialAugment)."
+    ),
     "augmentation.color_jitter": Key(
         0.0,
         "Largest relative change of contrast, brightness and color.",
         rules.FROM_0_TO_1,
         example=0.2,
+    ),
+    "augmentation.hue": Key(
+        0.0, "Largest shift of the hue, as a share of the color circle.", rules.HUE, example=0.1
     ),
     "augmentation.pca_noise": Key(
         0.0,
@@ -169,6 +178,16 @@ KEYS: dict[str, Key] = {
     ),
     "augmentation.pad_and_crop": Key(0, "Pixels of zero padding before a random crop.", example=4),
     "augmentation.flip": Key(False, "Mirror half of the images."),
+    "augmentation.vertical_flip": Key(False, "Turn half of the images upside down."),
+    "augmentation.random_erasing": Key(
+        0.0, "Probability of erasing a random rectangle.", rules.FROM_0_TO_1, example=0.25
+    ),
+    "augmentation.mixup": Key(
+        0.0, "Parameter alpha of mixup, which blends pairs of images; 0 for none.", example=0.2
+    ),
+    "augmentation.cutmix": Key(
+        0.0, "Parameter alpha of CutMix, which pastes rectangles; 0 for none.", example=1.0
+    ),
     "loss.name": Key(
         "cross_entropy",
         "Loss: cross_entropy, focal (Lin et al. 2017), or lenet5_map (LeNet-5's).",

@@ -52,6 +52,7 @@ def check(config: ConfigDict) -> None:
     _check_layer_patterns(flat)
     _check_image_files(flat)
     check_recipe(flat)
+    _check_mixing(flat)
 
 
 def _check_image_files(flat: Mapping[str, Any]) -> None:
@@ -71,6 +72,16 @@ def _check_image_files(flat: Mapping[str, Any]) -> None:
             raise UserError(
                 f"config.crop.size is {size}, but config.crop.{key} makes the shorter side of "
                 f"images {shorter_side}; give it at least {size}."
+            )
+
+
+def _check_mixing(flat: Mapping[str, Any]) -> None:
+    """Raises a UserError for batches in which an image has no other to be mixed with."""
+    for key in ("augmentation.mixup", "augmentation.cutmix"):
+        if flat[key] and flat["batch_size"] == 1:
+            raise UserError(
+                f"config.{key} is {flat[key]}, but config.batch_size is 1, and an image is mixed "
+                f"with another one of its batch; give a batch_size from 2, or --config.{key}=0."
             )
 
 

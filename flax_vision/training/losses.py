@@ -148,3 +148,21 @@ def make_class_weights(text: str, train: Dataset) -> tuple[float, ...]:
         f"config.loss.class_weights is {text!r}, which {problem}; give a number from 0 for each "
         f"class, not all 0, in this order: {listed(names, _MAX_LISTED)}."
     )
+
+
+def mixed_loss(loss: Loss, shares: jax.Array) -> Loss:
+    """Returns the loss of images that are mixed with their mirrored position in the batch.
+
+    For the cross entropy it equals the loss of the mixed labels.
+
+    Args:
+      loss: Loss of each image and one label.
+      shares: float32 [N], share of the own image and of its label.
+
+    Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization", arXiv 1710.09412.
+    """
+
+    def of_both(logits: jax.Array, labels: Array) -> jax.Array:
+        return shares * loss(logits, labels) + (1 - shares) * loss(logits, labels[::-1])
+
+    return of_both

@@ -48,14 +48,56 @@ FOLDER: Overrides = _SHORT_RUN | {
     "epochs": 30,
 }
 
+# The training of today: He et al. 2019, "Bag of Tricks for Image Classification with Convolutional
+# Neural Networks", sections 3.1 and 5, and random erasing (Zhong et al. 2017).
+MODERN: Overrides = {
+    "loss.name": "cross_entropy",
+    "loss.label_smoothing": 0.1,
+    "augmentation.mixup": 0.2,
+    "augmentation.random_erasing": 0.1,
+    "optimizer.momentum_form": "standard",
+    "optimizer.nesterov": True,
+    "optimizer.decay_biases": False,
+    "optimizer.ema_decay": 0.99,
+    "schedule.name": "cosine",
+    "schedule.warmup.epochs": 1.0,
+}
+
+# The settings of a student's notes for ResNet: SGD(lr=0.1, momentum=0.9, weight_decay=0.0001) with
+# StepLR(step_size=10, gamma=0.1) of PyTorch.
+STEP_LR: Overrides = {
+    "optimizer.momentum": 0.9,
+    "optimizer.weight_decay": 0.0001,
+    "schedule.name": "exponential",  # in steps
+    "schedule.lr": 0.1,
+    "schedule.factor": 0.1,
+    "schedule.decay_epochs": 10.0,
+}
+
+
+def recipe_names(recipe: str) -> list[str]:
+    """Returns the names of the recipes in `RECIPE`, or in `RECIPE+RECIPE`."""
+    return recipe.split("+")
+
 
 def apply_recipe(config: ConfigDict, recipe: str, recipes: Mapping[str, Overrides]) -> ConfigDict:
-    """Applies the overrides of a recipe to a configuration, and returns it.
+    """Applies the overrides of recipes to a configuration, and returns it.
+
+    Args:
+      config: Configuration to change.
+      recipe: Recipe such as `"mnist"`, or several such as `"mnist+modern"`. A later one overrides
+        an earlier one. Recipes without a dataset start from the default recipe.
+      recipes: Overrides of each recipe; `""` is the default recipe.
 
     Raises:
-      UserError: The recipe does not exist.
+      UserError: A recipe does not exist.
     """
-    if recipe not in recipes:
-        raise unknown("recipe", recipe, [name for name in recipes if name])
-    config.update_from_flattened_dict(recipes[recipe])
+    overrides: Overrides = {}
+    for name in recipe_names(recipe):
+        if name not in recipes:
+            raise unknown("recipe", name, [name for name in recipes if name])
+        overrides |= recipes[name]
+    if "data.name" not in overrides:
+        overrides = recipes.get("", {}) | overrides
+    config.update_from_flattened_dict(overrides)
     return config

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flax_vision.errors import UserError
+from flax_vision.models.registry import model_options
 from flax_vision.runtime.files import normalized_path
 from flax_vision.text import counted
 from flax_vision.training.config_schema import DATA_PATHS, INIT_FROM, default_config, flatten
@@ -18,6 +19,7 @@ CHANGEABLE_KEYS = (
     *("checkpoint.save_interval_secs", "checkpoint.max_to_keep", "write_report"),
     *("data.on_error", "data.num_threads", "data.max_pixels"),
     *("mesh.data", "mesh.column", "mesh.fsdp"),
+    "model.remat",
 )
 """Keys that a resumed run may change, because they do not affect training."""
 
@@ -61,7 +63,7 @@ def _list_differences(
     path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, str]:
     """Returns texts about the keys in which two configurations differ, by key."""
-    new, defaults = flatten(given), flatten(default_config())
+    new, defaults = flatten(given), flatten(default_config()) | _model_defaults(given)
     # A key that is newer than the run had its default.
     old = {key: x for key, x in defaults.items() if key in new} | flatten(saved)
     old, new = json.loads(json.dumps([old, new]))
@@ -82,6 +84,13 @@ def _list_differences(
         else:
             del differences[INIT_FROM]
     return differences
+
+
+def _model_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the defaults of the model's options, by dotted key."""
+    options = model_options(config["model"]["name"])
+    # The type of the arithmetic is in every saved configuration, as text.
+    return {f"model.{name}": x for name, x in options.items() if name != "dtype"}
 
 
 def _obstacle_to_epochs(path: Path, config: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from flax_vision.evaluation.class_metrics import EvalTotals
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.googlenet import auxiliary_logits
 from flax_vision.training.freeze import frozen_collection, merge_params, trainable_params
-from flax_vision.training.losses import mean_loss
+from flax_vision.training.losses import mean_loss, mixed_loss
 from flax_vision.training.optimizers import running_average
 from flax_vision.training.partitioning import Partitioner
 from flax_vision.training.state import TrainSpec, TrainState
@@ -182,6 +182,10 @@ class TrainFunctions:
         epoch_key = jax.random.fold_in(image_key, state.step // self.spec.steps_per_epoch)
         keys = jax.vmap(lambda index: jax.random.fold_in(epoch_key, index))(batch.indices)
         images = self.spec.augmentation(batch.images, keys, self.preprocessing)
+        loss = self.spec.loss
+        if self.spec.augmentation.mixes:
+            images, shares = self.spec.augmentation.mix(images, keys, batch.mask)
+            loss = mixed_loss(loss, shares)
         frozen = self.spec.frozen
 
         def loss_fn(params: Any) -> tuple[jax.Array, tuple[Totals, Any]]:
@@ -197,10 +201,10 @@ class TrainFunctions:
                 mutable=[*state.statistics, "intermediates"],
             )
             logits, updated = applied
-            losses = self.spec.loss(logits, batch.labels)
+            losses = loss(logits, batch.labels)
             totals = Totals.of_batch(losses, logits, batch.labels, batch.mask)
             for aux_logits in auxiliary_logits(updated.pop("intermediates", {})):
-                losses += self.spec.aux_weight * self.spec.loss(aux_logits, batch.labels)
+                losses += self.spec.aux_weight * loss(aux_logits, batch.labels)
             weights = self._class_weights(batch.labels)
             return mean_loss(losses, batch.mask, weights), (totals, updated)
 

@@ -10,6 +10,10 @@ from flax_vision.analysis.hlo_scopes import OUTSIDE, keep_op_names, parse_op_nam
     [
         ("jit(f)/jvp(VGG)/VGG._block/conv1_1/add", ("conv1_1", "add", False)),
         ("jit(f)/transpose(jvp(VGG))/VGG._block/conv1_1/add", ("conv1_1", "add", True)),
+        (
+            "jit(f)/transpose(jvp(VGG))/jvp(VGG)/checkpoint/rematted_computation/VGG._block/conv2/gt",
+            ("conv2", "gt", True),
+        ),
         ("jit(f)/VGG/conv2/bn/mul", ("conv2", "mul", False)),
         ("jit(f)/jvp(VGG)/conv3/shard_map/all_gather", ("conv3", "all_gather", False)),
         ("jit(f)/jvp(VGG)/jit(relu)/max", ("(between layers)", "max", False)),

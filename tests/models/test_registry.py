@@ -136,4 +136,7 @@ GOOGLENET = {
     ],
 )
 def test_options_have_their_defaults(name, defaults):
-    assert model_options(name) == {**defaults, "dtype": jnp.float32}
+    shared = {"remat": False, "dtype": jnp.float32}
+    if name.startswith("resnet"):
+        shared |= {"stochastic_depth": 0.0, "stochastic_depth_mode": "batch"}
+    assert model_options(name) == defaults | shared

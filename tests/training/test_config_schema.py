@@ -27,6 +27,10 @@ def test_defaults_are_valid():
         ("data.mean", (), "finite numbers"),
         ("data.mean", (float("nan"),), "finite numbers"),
         ("data.std", (0.0,), "other than 0"),
+        ("augmentation.rotation", 181.0, "from 0 to 180"),
+        ("augmentation.hue", 0.6, "from 0 to 0.5"),
+        ("augmentation.random_erasing", 1.5, "from 0 to 1"),
+        ("augmentation.mixup", -0.1, "at least 0"),
         ("loss.map_j", float("inf"), "finite"),
         ("optimizer.momentum", 1.0, "from 0 to below 1"),
         ("optimizer.weight_decay", -1e-4, "at least 0"),
@@ -166,3 +170,14 @@ def test_renamed_values(key, old, new):
 
 def test_flatten():
     assert flatten({"a": 1, "b": {"c": {"d": 2}}}) == {"a": 1, "b.c.d": 2}
+
+
+@pytest.mark.parametrize("key", ["augmentation.mixup", "augmentation.cutmix"])
+def test_a_batch_of_one_image_has_nothing_to_mix(key):
+    config = default_config()
+    config.update_from_flattened_dict({key: 0.2, "batch_size": 1})
+    message = f"config.{key} is 0.2, but config.batch_size is 1.*batch_size from 2"
+    with pytest.raises(UserError, match=message):
+        check(config)
+    config.batch_size = 2
+    check(config)

@@ -207,3 +207,26 @@ def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
     with pytest.raises(Interrupted, match="stopped by SIGINT while reading") as error:
         fit(config, tmp_path)
     assert not error.value.is_common
+
+
+@pytest.mark.slow
+def test_augmented_run_resumes_to_the_same_bits_in_the_middle_of_an_epoch(
+    config, tmp_path, monkeypatch
+):
+    """Every augmentation is on; the run stops after the second of three steps of epoch 2."""
+    config.epochs = 2
+    numbers = {"random_affine": 0.2, "rotation": 10.0, "color_jitter": 0.2, "hue": 0.1}
+    numbers |= {"random_erasing": 0.5, "mixup": 0.4, "cutmix": 1.0, "pad_and_crop": 2}
+    switches = dict.fromkeys(("flip", "vertical_flip", "trivial_augment"), True)
+    config.augmentation.update(numbers | switches)
+    whole = fit(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5)
+        with pytest.raises(Interrupted, match="after step 5 of 6"):
+            fit(config, tmp_path / "stopped")
+    result = fit(config, tmp_path / "stopped")
+    ways = (tmp_path / "whole", tmp_path / "stopped")
+    chex.assert_trees_all_equal(*(fv.load(workdir)[1] for workdir in ways))
+    assert result["test/loss"] == whole["test/loss"]
+    losses = [[record.get("train/loss") for record in read_metrics(way)] for way in ways]
+    assert losses[0] == losses[1]

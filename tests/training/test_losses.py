@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from flax_vision.data.dataset import ArrayDataset
@@ -12,6 +13,7 @@ from flax_vision.training.losses import (
     make_loss,
     map_loss,
     mean_loss,
+    mixed_loss,
 )
 
 DISTANCES = np.array([[1.0, 2.0, 5.0], [30.0, 0.5, 4.0]], np.float32)
@@ -117,3 +119,20 @@ def test_balanced_weights_of_a_class_without_images():
 def test_invalid_class_weights_name_the_classes(text, problem):
     with pytest.raises(UserError, match=f"is '{text}', which {problem}; .* order: cat, dog, owl"):
         make_class_weights(text, unbalanced())
+
+
+def test_loss_of_mixed_images_is_the_cross_entropy_with_soft_labels():
+    random = np.random.default_rng(0)
+    logits = jnp.asarray(random.normal(size=(5, 3)), jnp.float32)
+    labels = np.array([0, 2, 1, 1, 0], np.int32)
+    shares = jnp.asarray(random.uniform(0.5, 1, 5), jnp.float32)
+    losses = mixed_loss(make_loss("cross_entropy", 0.0), shares)(logits, labels)
+    one_hot, share = np.eye(3, dtype=np.float32)[labels], np.asarray(shares)[:, None]
+    soft = share * one_hot + (1 - share) * one_hot[::-1]
+    np.testing.assert_allclose(losses, optax.softmax_cross_entropy(logits, soft), rtol=1e-5)
+
+
+def test_whole_images_have_the_loss_of_their_own_label():
+    loss = make_loss("lenet5_map", 3.0)
+    whole = mixed_loss(loss, jnp.ones(2))(jnp.asarray(-DISTANCES), LABELS)
+    np.testing.assert_array_equal(whole, loss(jnp.asarray(-DISTANCES), LABELS))

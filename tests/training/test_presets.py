@@ -32,6 +32,35 @@ def test_recipe_changes_its_keys_alone():
     assert apply_recipe(config, "mnist", recipes) == expected
 
 
+RECIPES = {
+    "": {"data.name": "mnist_5k", "epochs": 3, "batch_size": 7},
+    "mnist": {"data.name": "mnist", "epochs": 4},
+    "modern": {"epochs": 5, "schedule.lr": 0.5},
+    "fast": {"epochs": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "values"),
+    [
+        ("modern", ("mnist_5k", 5, 7, 0.5)),  # on the default data
+        ("mnist+modern", ("mnist", 5, 128, 0.5)),
+        ("mnist+modern+fast", ("mnist", 1, 128, 0.5)),
+        ("fast+modern", ("mnist_5k", 5, 7, 0.5)),
+        ("modern+mnist", ("mnist", 4, 128, 0.5)),
+    ],
+)
+def test_recipes_apply_from_left_to_right(recipe, values):
+    config = apply_recipe(default_config(), recipe, RECIPES)
+    assert (config.data.name, config.epochs, config.batch_size, config.schedule.lr) == values
+
+
+@pytest.mark.parametrize("recipe", ["mnist+moderm", "moderm+mnist", "moderm"])
+def test_unknown_part_offers_the_nearest(recipe):
+    with pytest.raises(UserError, match="unknown recipe 'moderm'; did you mean 'modern'"):
+        apply_recipe(default_config(), recipe, RECIPES)
+
+
 def losses(experiment, steps: int) -> np.ndarray:
     """Returns the loss of each of the first steps, all with the first batch."""
     train_step, state = experiment.functions.compile_training(), experiment.functions.init(0)
@@ -48,10 +77,12 @@ def losses(experiment, steps: int) -> np.ndarray:
 @pytest.mark.parametrize(
     "name", ["lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "resnet20"]
 )
-def test_recipe_starts_and_learns(name):
-    config = load_config(
-        str(CONFIGS / f"{name}.py"), [f"--config.batch_size={SIZE}", "--config.mesh.data=1"]
-    )
+@pytest.mark.parametrize("recipe", ["", "modern", "study"])
+def test_recipe_starts_and_learns(name, recipe):
+    settings = [f"batch_size={SIZE}", "mesh.data=1"]
+    if recipe == "modern":  # a warm-up of 11 steps
+        settings.append("schedule.warmup.epochs=0.05")
+    config = load_config(f"{CONFIGS / name}.py:{recipe}", [f"--config.{x}" for x in settings])
     found = losses(build_experiment(config, ignore), steps=15)
     assert found[-3:].mean() < 0.9 * found[:3].mean()
     if config.loss.name == "cross_entropy":

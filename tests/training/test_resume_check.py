@@ -76,6 +76,20 @@ def test_another_rate_can_start_from_the_weights(tmp_path):
     assert "\n" not in str(e.value)
 
 
+def test_option_newer_than_the_run_had_its_default(tmp_path):
+    old = configured(**{"model.name": "resnet20"})
+    new = configured(**{"model.name": "resnet20", "model.stochastic_depth": 0.0})
+    check_same_run(tmp_path, old, new)
+    new["model"]["stochastic_depth"] = 0.5
+    with pytest.raises(UserError, match=r"stochastic_depth is 0.0 there and 0.5 now"):
+        check_same_run(tmp_path, old, new)
+
+
+def test_recomputation_may_begin_in_the_middle_of_a_run(tmp_path):
+    old, new = (configured(**{"model.remat": enabled}) for enabled in (False, True))
+    check_same_run(tmp_path, old, new)
+
+
 @pytest.mark.parametrize("saved", ["", "here"])
 def test_another_source_of_weights_is_a_difference(saved, tmp_path):
     message = f"init_from is '{saved}' there and '/nowhere' now, .* leave it out .* to resume. Give"

@@ -1,0 +1,77 @@
+"""Measures the cost of each augmentation: the trainer's step with it, against the step without it.
+
+    python benchmarks/augmentation.py
+    python benchmarks/augmentation.py --model resnet50 --batch-size 16 --rounds 5
+
+All steps are compiled in one process and take turns on one batch of random images. A ratio compares
+two neighboring steps, the one with the augmentation and the plain one before it.
+"""
+
+from flax_vision.runtime import environment
+
+environment.configure_process()  # before JAX is imported
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+from flax_vision.analysis.benchmark import compile_step, create_model_and_batch
+from flax_vision.data.augmentation import Augmentation
+
+AUGMENTATIONS = {
+    "plain again": Augmentation(),
+    "pad_and_crop, flip": Augmentation(pad_and_crop=4, flip=True),
+    "random_affine": Augmentation(random_affine=0.5),
+    "color_jitter": Augmentation(color_jitter=0.4),
+    "rotation": Augmentation(rotation=15.0),
+    "hue": Augmentation(hue=0.1),
+    "vertical_flip": Augmentation(vertical_flip=True),
+    "trivial_augment": Augmentation(trivial_augment=True),
+    "random_erasing": Augmentation(random_erasing=0.25),
+    "mixup": Augmentation(mixup=0.2),
+    "cutmix": Augmentation(cutmix=1.0),
+    "mixup, cutmix": Augmentation(mixup=0.2, cutmix=1.0),
+}
+
+
+def seconds(step: Callable[[], object]) -> float:
+    """Returns the duration of one call."""
+    begun = time.monotonic()
+    step()
+    return time.monotonic() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--only", default="", help="text in the names of the augmentations")
+    options = parser.parse_args()
+    model, batch = create_model_and_batch(options.model, options.batch_size, None, {})
+    chosen = {name: value for name, value in AUGMENTATIONS.items() if options.only in name}
+    plain = compile_step(model, "training", batch)[0]
+    steps = {
+        name: compile_step(model, "training", batch, augmentation=augmentation)[0]
+        for name, augmentation in chosen.items()
+    }
+    for step in (plain, *steps.values()):
+        step()  # warm-up
+    plain_times: list[float] = []
+    ratios: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(options.rounds):
+        for name, step in steps.items():
+            plain_times.append(seconds(plain))
+            ratios[name].append(seconds(step) / plain_times[-1])
+    shape = "x".join(map(str, batch.images.shape))
+    print(f"{options.model}, {shape}, {options.rounds} rounds; plain step: median", end=" ")
+    print(f"{statistics.median(plain_times) * 1e3:,.0f} ms. Ratio: median (smallest to largest)")
+    for name, found in ratios.items():
+        print(f"  {name:20} {statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})")
+
+
+if __name__ == "__main__":
+    main()

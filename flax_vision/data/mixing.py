@@ -1,0 +1,88 @@
+"""Mixup and CutMix: training images mixed with another image of their batch."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from flax_vision.data.batches import Array
+from flax_vision.data.geometric import rectangle
+
+
+def mix(
+    images: jax.Array, keys: jax.Array, mask: Array, mixup: float, cutmix: float
+) -> tuple[jax.Array, jax.Array]:
+    """Mixes each image with its partner, the image at the mirrored position of the batch.
+
+    An image keeps at least half of itself, so its own label has the larger share. An image stays
+    whole if it is its own partner, or if its partner is unreadable.
+
+    Args:
+      images: float32 [N, H, W, C].
+      keys: PRNG keys [N].
+      mask: bool [N], False for unreadable images.
+      mixup: Parameter alpha of `mixup_weights`; 0 for none.
+      cutmix: Parameter alpha of `cutmix_weights`; 0 for none. With both, each image takes one of
+        the two with probability 1/2.
+
+    Returns:
+      The mixed images, and the share of the own image, float32 [N].
+    """
+    draw = partial(_draw_weights, shape=images.shape[1:3], mixup=mixup, cutmix=cutmix)
+    weights, shares = jax.vmap(draw)(keys)
+    position = jnp.arange(len(images))
+    is_mixed = jnp.asarray(mask)[::-1] & (position != position[::-1])
+    weights = jnp.where(is_mixed[:, None, None], weights, 1)[..., None]
+    mixed = weights * images + (1 - weights) * images[::-1]
+    return mixed, jnp.where(is_mixed, shares, 1)
+
+
+def _draw_weights(
+    key: jax.Array, shape: tuple[int, ...], mixup: float, cutmix: float
+) -> tuple[jax.Array, jax.Array]:
+    choice_key, key = jax.random.split(key)
+    if not mixup:
+        return cutmix_weights(key, shape, cutmix)
+    if not cutmix:
+        return mixup_weights(key, shape, mixup)
+    is_cutmix = jax.random.bernoulli(choice_key)
+    pairs = zip(cutmix_weights(key, shape, cutmix), mixup_weights(key, shape, mixup), strict=True)
+    weights, share = (jnp.where(is_cutmix, cut, whole) for cut, whole in pairs)
+    return weights, share
+
+
+def mixup_weights(
+    key: jax.Array, shape: tuple[int, ...], alpha: float
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the weight of each pixel [H, W], the same for all, and their mean.
+
+    It is the larger one of lambda and 1 - lambda, with lambda from Beta(alpha, alpha).
+
+    Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization", arXiv 1710.09412.
+    """
+    share = _larger_share(key, alpha)
+    return jnp.full(shape, share), share
+
+
+def cutmix_weights(
+    key: jax.Array, shape: tuple[int, ...], alpha: float
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the weight of each pixel [H, W], 0 in a rectangle and 1 elsewhere, and their mean.
+
+    The rectangle has the shape of the image and the share 1 - lambda of its area, with lambda as in
+    `mixup_weights`. Its center is anywhere in the image, and the border cuts off the rest.
+
+    Source: Yun et al. 2019, "CutMix: Regularization Strategy to Train Strong Classifiers with
+    Localizable Features", arXiv 1905.04899, section 3.1 and algorithm A1.
+    """
+    share_key, center_key = jax.random.split(key)
+    side = jnp.sqrt(1 - _larger_share(share_key, alpha))
+    half = (jnp.array(shape, jnp.float32) * side).astype(jnp.int32) // 2
+    center = jax.random.randint(center_key, (2,), 0, jnp.array(shape))
+    weights = jnp.where(rectangle(shape, center - half, center + half), 0.0, 1.0)
+    return weights, weights.mean()
+
+
+def _larger_share(key: jax.Array, alpha: float) -> jax.Array:
+    share = jax.random.beta(key, alpha, alpha)
+    return jnp.maximum(share, 1 - share)
