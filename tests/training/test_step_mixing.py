@@ -41,7 +41,7 @@ PREPROCESSING = Preprocessing((128.0,), (64.0,))
 
 
 class Linear(nn.Module):
-    """A linear model, whose logits are those of an auxiliary head too."""
+    """A linear model with its logits as an auxiliary head too."""
 
     has_head: bool = False
 
