@@ -3,8 +3,8 @@
     python benchmarks/augmentation.py
     python benchmarks/augmentation.py --model resnet50 --batch-size 16 --rounds 5
 
-All steps are compiled in one process and take turns on one batch of random images. A ratio compares
-two neighboring steps, the one with the augmentation and the plain one before it.
+The two steps are compiled in one process and take turns on one batch of random images. A ratio
+compares a step with the plain step before it.
 """
 
 from flax_vision.runtime import environment
@@ -12,6 +12,7 @@ from flax_vision.runtime import environment
 environment.configure_process()  # before JAX is imported
 
 import argparse
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -49,28 +50,24 @@ def main() -> None:
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", default="", help="text in the names of the augmentations")
+    parser.add_argument("--only", default="", help="regular expression of augmentations")
     options = parser.parse_args()
     model, batch = create_model_and_batch(options.model, options.batch_size, None, {})
-    chosen = {name: value for name, value in AUGMENTATIONS.items() if options.only in name}
     plain = compile_step(model, "training", batch)[0]
-    steps = {
-        name: compile_step(model, "training", batch, augmentation=augmentation)[0]
-        for name, augmentation in chosen.items()
-    }
-    for step in (plain, *steps.values()):
-        step()  # warm-up
-    plain_times: list[float] = []
-    ratios: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(options.rounds):
-        for name, step in steps.items():
-            plain_times.append(seconds(plain))
-            ratios[name].append(seconds(step) / plain_times[-1])
+    plain()  # warm-up
     shape = "x".join(map(str, batch.images.shape))
-    print(f"{options.model}, {shape}, {options.rounds} rounds; plain step: median", end=" ")
-    print(f"{statistics.median(plain_times) * 1e3:,.0f} ms. Ratio: median (smallest to largest)")
-    for name, found in ratios.items():
-        print(f"  {name:20} {statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})")
+    print(f"{options.model}, {shape}, {options.rounds} rounds: median of the plain step, and ratio")
+    for name, augmentation in AUGMENTATIONS.items():
+        if not re.search(options.only, name):
+            continue
+        step = compile_step(model, "training", batch, augmentation=augmentation)[0]
+        step()
+        pairs = [(seconds(plain), seconds(step)) for _ in range(options.rounds)]
+        milliseconds = 1e3 * statistics.median(before for before, _ in pairs)
+        ratios = sorted(after / before for before, after in pairs)
+        median = statistics.median(ratios)
+        text = f"{milliseconds:7,.0f} ms  {median:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+        print(f"  {name:20} {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Unpack
 import jax
 
 from flax_vision.analysis.report import sections
+from flax_vision.analysis.report.augmented_images import augmented_images
 from flax_vision.analysis.report.html import THEMES, Section
 from flax_vision.analysis.report.html import page as render_page
 from flax_vision.analysis.report.trained_run import TrainedRun, open_trained_run
@@ -63,7 +64,7 @@ def write_report(
     except UserError as error:
         image_warning = f"figures of test images are left out: {str(error).rstrip('.')}"
     warnings = [text for text in (run.loaded.note, *run.warnings, image_warning) if text]
-    content = list(_sections(run, tested, warnings))
+    content = list(_sections(run, tested, warnings, augmented_images(run, on_progress)))
     return _write(run.path / FOLDER, _page(run, content), content), "; ".join(warnings)
 
 
@@ -75,13 +76,18 @@ def _tested(run: TrainedRun, images: Dataset, on_progress: ProgressFn) -> sectio
 
 
 def _sections(
-    run: TrainedRun, tested: sections.Tested | None, warnings: Sequence[str]
+    run: TrainedRun,
+    tested: sections.Tested | None,
+    warnings: Sequence[str],
+    augmented: Section | None,
 ) -> Iterator[Section]:
     metadata, model, variables, _ = run.loaded
     if warnings:
         text = " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in warnings)
         yield Section("Warnings", text)
     yield sections.training(run.records, run.config, run.image_counts)
+    if augmented is not None:
+        yield augmented
     if tested is not None:
         yield sections.confusions(tested, metadata.class_names)
         yield sections.most_confident_mistakes(tested, metadata.class_names)
