@@ -4,7 +4,8 @@
     python benchmarks/augmentation.py --model resnet50 --batch-size 16 --rounds 5
 
 The two steps are compiled in one process and take turns on one batch of random images. A ratio
-compares a step with the plain step before it.
+compares a step with the plain step before it, in seconds and in seconds of the processor. Other
+programs disturb the second one less.
 """
 
 from flax_vision.runtime import environment
@@ -13,9 +14,10 @@ environment.configure_process()  # before JAX is imported
 
 import argparse
 import re
-import statistics
 import time
 from collections.abc import Callable
+
+import numpy as np
 
 from flax_vision.analysis.benchmark import compile_step, create_model_and_batch
 from flax_vision.data.augmentation import Augmentation
@@ -36,11 +38,11 @@ AUGMENTATIONS = {
 }
 
 
-def seconds(step: Callable[[], object]) -> float:
-    """Returns the duration of one call."""
-    begun = time.monotonic()
+def seconds(step: Callable[[], object]) -> np.ndarray:
+    """Returns the duration of one call, and the seconds of all processors in it."""
+    begun = np.array([time.monotonic(), time.process_time()])
     step()
-    return time.monotonic() - begun
+    return np.array([time.monotonic(), time.process_time()]) - begun
 
 
 def main() -> None:
@@ -62,12 +64,14 @@ def main() -> None:
             continue
         step = compile_step(model, "training", batch, augmentation=augmentation)[0]
         step()
-        pairs = [(seconds(plain), seconds(step)) for _ in range(options.rounds)]
-        milliseconds = 1e3 * statistics.median(before for before, _ in pairs)
-        ratios = sorted(after / before for before, after in pairs)
-        median = statistics.median(ratios)
-        text = f"{milliseconds:7,.0f} ms  {median:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
-        print(f"  {name:20} {text}", flush=True)
+        times = np.array([(seconds(plain), seconds(step)) for _ in range(options.rounds)])
+        ratios = times[:, 1] / times[:, 0]
+        columns = [f"{1e3 * np.median(times[:, 0, 0]):7,.0f} ms"]
+        for unit, ratio in zip(("time", "processor"), ratios.T, strict=True):
+            columns.append(
+                f"{unit} {np.median(ratio):.3f} ({ratio.min():.3f} to {ratio.max():.3f})"
+            )
+        print(f"  {name:20} {'   '.join(columns)}", flush=True)
 
 
 if __name__ == "__main__":
