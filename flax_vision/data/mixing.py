@@ -21,9 +21,9 @@ def mix(
       images: float32 [N, H, W, C].
       keys: PRNG keys [N].
       mask: bool [N], False for unreadable images.
-      mixup: Parameter alpha of `mixup_weights`; 0 for none.
-      cutmix: Parameter alpha of `cutmix_weights`; 0 for none. With both, each image takes one of
-        the two with probability 1/2.
+      mixup: Parameter alpha of the shares in mixup, the mean of two images; 0 for none.
+      cutmix: Parameter alpha of the shares in CutMix (`cutmix_weights`); 0 for none. With both,
+        each image takes one of the two with probability 1/2.
 
     Returns:
       The mixed images, and the share of the own image, float32 [N].
@@ -40,49 +40,42 @@ def mix(
 def _draw_weights(
     key: jax.Array, shape: tuple[int, ...], mixup: float, cutmix: float
 ) -> tuple[jax.Array, jax.Array]:
-    choice_key, key = jax.random.split(key)
-    if not mixup:
-        return cutmix_weights(key, shape, cutmix)
+    """Returns the weight of each pixel of the own image, float32 [H, W], and their mean."""
+    choice_key, share_key, center_key = jax.random.split(key, 3)
     if not cutmix:
-        return mixup_weights(key, shape, mixup)
+        share = larger_share(share_key, mixup)
+        return jnp.full(shape, share), share
+    if not mixup:
+        return cutmix_weights(center_key, shape, larger_share(share_key, cutmix))
     is_cutmix = jax.random.bernoulli(choice_key)
-    pairs = zip(cutmix_weights(key, shape, cutmix), mixup_weights(key, shape, mixup), strict=True)
-    weights, share = (jnp.where(is_cutmix, cut, whole) for cut, whole in pairs)
-    return weights, share
+    share = larger_share(share_key, jnp.where(is_cutmix, cutmix, mixup))
+    cut_weights, cut_share = cutmix_weights(center_key, shape, share)
+    return jnp.where(is_cutmix, cut_weights, share), jnp.where(is_cutmix, cut_share, share)
 
 
-def mixup_weights(
-    key: jax.Array, shape: tuple[int, ...], alpha: float
-) -> tuple[jax.Array, jax.Array]:
-    """Returns the weight of each pixel [H, W], the same for all, and their mean.
+def larger_share(key: jax.Array, alpha: float | jax.Array) -> jax.Array:
+    """Returns the larger one of lambda and 1 - lambda, with lambda from Beta(alpha, alpha).
 
-    It is the larger one of lambda and 1 - lambda, with lambda from Beta(alpha, alpha).
+    Lambda is X / (X + Y) with X and Y from Gamma(alpha), so the logarithms decide.
 
     Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization", arXiv 1710.09412.
     """
-    share = _larger_share(key, alpha)
-    return jnp.full(shape, share), share
+    x, y = jax.random.loggamma(key, alpha, (2,))
+    return jax.nn.sigmoid(jnp.abs(x - y))
 
 
 def cutmix_weights(
-    key: jax.Array, shape: tuple[int, ...], alpha: float
+    key: jax.Array, shape: tuple[int, ...], share: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns the weight of each pixel [H, W], 0 in a rectangle and 1 elsewhere, and their mean.
+    """Returns the weight of each pixel, float32 [H, W], 0 in a rectangle, and their mean.
 
-    The rectangle has the shape of the image and the share 1 - lambda of its area, with lambda as in
-    `mixup_weights`. Its center is anywhere in the image, and the border cuts off the rest.
+    The rectangle has the shape of the image and the share 1 - `share` of its area. Its center is
+    anywhere in the image, and the border cuts off the rest.
 
     Source: Yun et al. 2019, "CutMix: Regularization Strategy to Train Strong Classifiers with
     Localizable Features", arXiv 1905.04899, section 3.1 and algorithm A1.
     """
-    share_key, center_key = jax.random.split(key)
-    side = jnp.sqrt(1 - _larger_share(share_key, alpha))
-    half = (jnp.array(shape, jnp.float32) * side).astype(jnp.int32) // 2
-    center = jax.random.randint(center_key, (2,), 0, jnp.array(shape))
+    half = (jnp.array(shape, jnp.float32) * jnp.sqrt(1 - share)).astype(jnp.int32) // 2
+    center = jax.random.randint(key, (2,), 0, jnp.array(shape))
     weights = jnp.where(rectangle(shape, center - half, center + half), 0.0, 1.0)
     return weights, weights.mean()
-
-
-def _larger_share(key: jax.Array, alpha: float) -> jax.Array:
-    share = jax.random.beta(key, alpha, alpha)
-    return jnp.maximum(share, 1 - share)

@@ -20,7 +20,7 @@ _BINS = 31
 
 
 class Operation(NamedTuple):
-    """An operation and its magnitudes, those of torchvision's `TrivialAugmentWide`.
+    """An operation, with the magnitudes of torchvision's `TrivialAugmentWide`.
 
     Attributes:
       magnitudes: float32 [31].
@@ -65,7 +65,7 @@ def trivial_augment(image: jax.Array, key: jax.Array) -> jax.Array:
     """Applies one of 14 operations, with one of its magnitudes, to an image [H, W, C].
 
     Operations, magnitudes and signs are equally probable. Pixels from outside the image are 0.
-    Values are not rounded to integers as they are in torchvision.
+    Unlike in torchvision, values are not rounded to integers.
 
     Args:
       image: float32 pixels from 0 to 255, with one or three channels.
@@ -108,7 +108,7 @@ def apply_operation(image: jax.Array, operation: jax.Array, magnitude: jax.Array
 
 
 def _move(image: jax.Array, operation: jax.Array, magnitude: jax.Array) -> jax.Array:
-    """Applies one of the operations that move pixels; others leave the image as it is.
+    """Applies one of the operations that move pixels; for others the image stays the same.
 
     All are one affine map, so that a step has one gather. As in torchvision, a shear keeps the top
     left corner in its place.

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from flax_vision.data.mixing import cutmix_weights, mix, mixup_weights
+from flax_vision.data.mixing import cutmix_weights, larger_share, mix
 
 COUNT = 401  # the middle image is its own partner
 KEYS = jax.random.split(jax.random.key(0), COUNT)
@@ -36,13 +36,12 @@ def test_cutmix_pastes_a_rectangle_and_counts_its_pixels():
     assert pasted.mean(axis=0).min() > 0  # every position
 
 
-DRAW_MIXUP = jax.jit(jax.vmap(lambda key, alpha: mixup_weights(key, (2, 1), alpha), (0, None)))
+DRAW_SHARES = jax.jit(jax.vmap(larger_share, (0, None)))
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
 def test_shares_have_the_larger_of_two_beta_shares(alpha):
-    weights, shares = map(np.asarray, DRAW_MIXUP(jax.random.split(KEYS[0], 4000), alpha))
-    np.testing.assert_array_equal(weights, np.broadcast_to(shares[:, None, None], weights.shape))
+    shares = np.asarray(DRAW_SHARES(jax.random.split(KEYS[0], 4000), alpha))
     variance = 1 / (4 * (2 * alpha + 1))  # of Beta(alpha, alpha), around 1/2
     assert ((shares - 0.5) ** 2).mean() == pytest.approx(variance, rel=0.05)
     reference = np.random.default_rng(0).beta(alpha, alpha, 100_000)
@@ -55,14 +54,18 @@ def test_shares_have_the_larger_of_two_beta_shares(alpha):
 
 
 def test_inner_rectangles_have_the_shape_of_the_image():
-    shape = (400, 300)
-    weights, shares = jax.jit(jax.vmap(lambda key: cutmix_weights(key, shape, 1.0)))(KEYS[:50])
+    share = 0.7
+    draw = jax.jit(jax.vmap(lambda key: cutmix_weights(key, (400, 300), share)))
+    weights, shares = map(np.asarray, draw(KEYS[:50]))
     pasted = np.asarray(weights) == 0
     inner = ~pasted[:, [0, -1]].any(axis=(1, 2)) & ~pasted[:, :, [0, -1]].any(axis=(1, 2))
     sides = np.stack([pasted.any(axis=2).sum(axis=1), pasted.any(axis=1).sum(axis=1)], axis=1)
     assert inner.sum() > 5
     # The sides are rounded down to an even number of pixels.
-    np.testing.assert_allclose(sides[inner, 0] / 400, sides[inner, 1] / 300, atol=2 / 300)
+    expected = np.sqrt(1 - share) * np.array([400, 300])
+    np.testing.assert_allclose(
+        sides[inner], np.broadcast_to(expected - 1, sides[inner].shape), atol=1
+    )
     np.testing.assert_allclose(1 - sides.prod(axis=1) / (400 * 300), shares, atol=1e-6)
 
 

@@ -11,6 +11,7 @@ from typing import Unpack
 import jax
 
 from flax_vision.analysis.report import class_sections, sections
+from flax_vision.analysis.report.augmented_images import augmented_images
 from flax_vision.analysis.report.html import THEMES, Section
 from flax_vision.analysis.report.html import page as render_page
 from flax_vision.analysis.report.mistakes import all_mistakes
@@ -68,7 +69,7 @@ def write_report(
     except UserError as error:
         image_warning = f"figures of test images are left out: {str(error).rstrip('.')}"
     warnings = [text for text in (run.loaded.note, *run.warnings, image_warning) if text]
-    content = list(_sections(run, tested, warnings))
+    content = list(_sections(run, tested, warnings, augmented_images(run, on_progress)))
     return _write(run.path / FOLDER, _page(run, content), content), "; ".join(warnings)
 
 
@@ -140,11 +141,16 @@ def _tested(
 
 
 def _sections(
-    run: TrainedRun, tested: PredictedImages | None, warnings: Sequence[str]
+    run: TrainedRun,
+    tested: PredictedImages | None,
+    warnings: Sequence[str],
+    augmented: Section | None,
 ) -> Iterator[Section]:
     metadata, model, variables, _ = run.loaded
     yield from _warnings(warnings)
     yield sections.training(run.records, run.config, run.image_counts)
+    if augmented is not None:
+        yield augmented
     if tested is not None:
         counts = tested.predictions.totals.classes
         yield sections.confusions(tested, metadata.class_names)
