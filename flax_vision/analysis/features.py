@@ -55,5 +55,6 @@ def _outputs(model: nn.Module, variables: Any, images: Any) -> dict[str, jax.Arr
         variables, images, train=False, mutable=["intermediates"], capture_intermediates=True
     )
     flat = flatten_dict(updates["intermediates"], sep="/")
+    del flat["__call__"]  # the model's own output
     outputs = {name.removesuffix("/__call__"): calls[-1] for name, calls in flat.items()}
     return {name: x for name, x in outputs.items() if isinstance(x, jax.Array) and x.ndim}

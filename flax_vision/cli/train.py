@@ -198,9 +198,8 @@ def write_report(workdir: Path, display: "TrainingDisplay") -> None:
     try:
         from flax_vision.analysis.report import writer
 
-        page, warning = writer.write_report(
-            workdir, display.test_images, on_progress=display.reading
-        )
+        images, on_progress = display.test_images, display.reading
+        page, warning = writer.write_report(workdir, images, on_progress=on_progress)
     except (Exception, KeyboardInterrupt) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         display.warning(f"no report ({reason}); to try again: flax-vision report {workdir}")

@@ -59,6 +59,10 @@ def _histograms(params: Any, gradients: Any) -> dict[str, Histogram]:
 
 def _histogram(x: jax.Array) -> Histogram:
     x = x.ravel().astype(jnp.float32)
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        counts, edges = jnp.histogram(x, _BINS)
-    return Histogram(counts.astype(jnp.int32), edges, x.size, x.sum(), (x * x).sum())
+    low, high = x.min(), x.max()
+    width = (high - low) / _BINS
+    # Equal values have bins of width 0, and are in the first.
+    bins = jnp.where(width > 0, (x - low) / width, 0).astype(jnp.int32)
+    counts = jnp.zeros(_BINS, jnp.int32).at[jnp.minimum(bins, _BINS - 1)].add(1)
+    edges = low + width * jnp.arange(_BINS + 1, dtype=jnp.float32)
+    return Histogram(counts, edges.at[-1].set(high), x.size, x.sum(), (x * x).sum())

@@ -159,7 +159,7 @@ def _scalars(record: Mapping[str, Any]) -> list[Event]:
 
 def _proto(name: str, histogram: Histogram) -> Any:
     """Returns a histogram as TensorBoard's protocol buffer, with the upper edges of its bins."""
-    edges, counts = np.float64(histogram.edges), np.float64(histogram.counts)
+    edges, counts = (x.astype(np.float64) for x in (histogram.edges, histogram.counts))
     total, squares = float(histogram.total), float(histogram.total_squares)
     size = float(histogram.size)
     return summary.histogram_raw(
