@@ -28,6 +28,8 @@ from flax_vision.weights import run_files
 from flax_vision.weights.loading import load_model
 from flax_vision.weights.run_checkpoints import saved_steps
 
+_ADVICE = "Give the same command again to resume."
+"""End of the message of an interrupted run, for the command line."""
 _SIGNALED = 128
 """Base of the exit status after a signal."""
 
@@ -105,19 +107,25 @@ def train(
     """
     loaded = _load_config(config, overrides or {})
     with _run_directory(workdir) as path:
-        observer = CallbackObserver(display := make_display(), callbacks)
-        with display, _errors_of_stopped_runs(path, observer):
-            result = fit(loaded, path, observer)
-            if workdir is not None and loaded.write_report and multihost.is_primary():
-                write_report(path, display)
-        multihost.all_max(0)  # the first process has written the files
-        records = run_files.read_records(path)
-        model = load_model(path)
-    history = [dict(record) for record in records if "epoch" in record]
-    trained = TrainedModel(history, result, model.model, model.variables, path)
+        trained = _train(loaded, path, callbacks, loaded.write_report and workdir is not None)
     if workdir is None:
         weakref.finalize(trained, shutil.rmtree, path, ignore_errors=True)
     return trained
+
+
+def _train(
+    config: ConfigDict, path: Path, callbacks: Sequence[Callback], reports: bool
+) -> TrainedModel:
+    """Trains with the display of this process, and loads the best model."""
+    observer = CallbackObserver(display := make_display(), callbacks)
+    with display, _errors_of_stopped_runs(path, observer):
+        result = fit(config, path, observer)
+        if reports and multihost.is_primary():
+            write_report(path, display)
+    multihost.all_max(0)  # the first process has written the files
+    history = [dict(record) for record in run_files.read_records(path) if "epoch" in record]
+    loaded = load_model(path)
+    return TrainedModel(history, result, loaded.model, loaded.variables, path)
 
 
 def _load_config(
@@ -164,7 +172,7 @@ def _errors_of_stopped_runs(path: Path, observer: CallbackObserver) -> Iterator[
         observer.raise_error(path)
         message = str(interrupted)
         if saved_steps(path):
-            message += f" {resume_advice(path)}"
+            message = f"{message.removesuffix(_ADVICE)}{resume_advice(path)}"
         if interrupted.signal == signal.SIGINT:
             raise KeyboardInterrupt(message) from None
         observer.line(message)

@@ -98,7 +98,7 @@ class CallbackObserver(TrainingObserver):
           path: Run directory.
         """
         if self._error is not None:
-            self._error.add_note(f"{self._failed} raised it. {resume_advice(path)}")
+            self._error.add_note(f"{self._failed} raised it, and the run is saved. {resume_advice(path)}")
             raise self._error
 
     @property
@@ -177,7 +177,7 @@ def resume_advice(path: Path) -> str:
     Args:
       path: Run directory.
     """
-    return f"The run is saved; to resume: fv.train(config, workdir={str(path)!r})"
+    return f"To resume: fv.train(config, workdir={str(path)!r})"
 
 
 def _check(callback: Any) -> None:
