@@ -98,7 +98,9 @@ class CallbackObserver(TrainingObserver):
           path: Run directory.
         """
         if self._error is not None:
-            self._error.add_note(f"{self._failed} raised it, and the run is saved. {resume_advice(path)}")
+            self._error.add_note(
+                f"{self._failed} raised it, and the run is saved. {resume_advice(path)}"
+            )
             raise self._error
 
     @property
