@@ -98,9 +98,8 @@ class CallbackObserver(TrainingObserver):
           path: Run directory.
         """
         if self._error is not None:
-            self._error.add_note(
-                f"{self._failed} raised it, and the run is saved. {resume_advice(path)}"
-            )
+            what = f"{self._failed} raised it, and the run is saved."
+            self._error.add_note(f"{what} {resume_advice(path)}")
             raise self._error
 
     @property

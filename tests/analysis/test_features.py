@@ -28,7 +28,7 @@ def test_named_output_is_the_stage_of_the_feature_maps(lenet5):
 
 def test_module_is_its_output(lenet5):
     model, variables = lenet5
-    dense = variables["params"]["F6"]
+    dense = jax.device_get(variables["params"]["F6"])
     expected = fv.features(model, variables, IMAGES, "c5").reshape(2, -1) @ dense["kernel"]
     found = fv.features(model, variables, IMAGES, "F6")
     np.testing.assert_allclose(found, expected + dense["bias"], rtol=1e-4, atol=1e-5)
