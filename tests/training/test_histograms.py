@@ -34,12 +34,12 @@ def test_histogram_is_that_of_numpy(name):
 
 
 @pytest.fixture
-def experiment(config):
+def experiment(config, quick_generator):
     config.freeze = "C1"
     return build_experiment(config, lambda *progress: None)
 
 
-def test_gradients_are_those_of_the_training_loss(experiment, quick_generator):
+def test_gradients_are_those_of_the_training_loss(experiment):
     functions, batch = experiment.functions, Histograms(experiment)._batch
     state = functions.init(3)
     summarize = functions.compile_summary(lambda params, gradients: (params, gradients))
