@@ -29,7 +29,7 @@ def storage(tmp_path, monkeypatch):
 
 
 def stored_wandb(storage: Path) -> dict:
-    """Reads LevelDB's log format: its header; then checksum, length, type and data of each record."""
+    """Reads LevelDB's log: 7 bytes, then checksum, length, type and data of each record."""
     import wandb
     from wandb.proto.wandb_internal_pb2 import Record
 
@@ -58,7 +58,7 @@ def stored_trackio(storage: Path) -> dict:
     with sqlite3.connect(storage / "flax_vision.db") as database:
         rows = database.execute("select step, metrics from metrics").fetchall()
         ((config,),) = database.execute("select config from configs")
-    assert json.loads(config)["model"] == {"name": "lenet5_modern"}
+    assert json.loads(config)["model"]["name"] == "lenet5_modern"
     return {key: (x, step) for step, text in rows for key, x in json.loads(text).items()}
 
 

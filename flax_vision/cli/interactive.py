@@ -78,8 +78,8 @@ def train(
     ```
 
     A run with a `workdir` continues where an earlier call with the same settings was stopped. A
-    finished run is not trained again; its result is returned. Its directory has the same files as
-    those of `train.py`, such as `report/index.html`.
+    finished run is not trained again; its result is returned. The directory gets all files that
+    `train.py` writes, such as `report/index.html`.
 
     The interrupt of a notebook's kernel, or Ctrl-C, saves the run after the current step and raises
     `KeyboardInterrupt`, with the call that resumes it; a second one acts at once. SIGTERM saves the

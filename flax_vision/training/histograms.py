@@ -20,8 +20,8 @@ _BINS = 30
 class Histograms:
     """Function of a TrainState that returns the histograms of its weights and gradients, by name.
 
-    The gradients are those of the first batch of the first epoch, for every epoch alike. The
-    function is compiled at its first call, and changes nothing in the run. Without
+    Each epoch uses the same batch for the gradients: the first one of the run. The function is
+    compiled at its first call, and does not change the run. Without
     `config.tensorboard.histograms` it returns nothing and costs nothing.
     """
 

@@ -26,7 +26,7 @@ LENET5 = str(ROOT / "configs/lenet5.py")
 
 
 class Recorder(fv.Callback):
-    """Keeps what it receives."""
+    """Keeps the arguments of its calls."""
 
     every_steps = 2
 

@@ -138,7 +138,7 @@ def test_markup_and_control_codes_in_names_are_escaped(terminal, tmp_path, capsy
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What a notebook without widgets shows and updates, in its order."""
+    """The contents that a notebook without widgets shows, in their order."""
     contents = []
 
     class Handle:

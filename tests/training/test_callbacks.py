@@ -11,7 +11,7 @@ RECORD = {"loss": 0.5, "top1": 0.25}
 
 
 class Calls(Callback):
-    """Keeps what it receives; raises an exception in one method."""
+    """Keeps its calls, and raises an exception in one method."""
 
     def __init__(self, every_steps=50, failing="", error=None):
         self.calls, self.every_steps = [], every_steps
