@@ -12,7 +12,7 @@ from flax_vision.weights.run_files import Records
 def write_mistake_events(
     path: Path, records: Records, tested: Tested, class_names: Sequence[str]
 ) -> None:
-    """Writes the most confident mistakes of a finished run, and removes those of earlier reports.
+    """Writes a finished run's most confident mistakes, and removes the images of earlier reports.
 
     Args:
       path: Run directory.

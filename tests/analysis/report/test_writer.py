@@ -1,21 +1,26 @@
 """The report of a run on small random images, without its training."""
 
 import base64
+import io
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
+from tensorboard_events import read_values
 from tiny_folders import CROP_POLICY, write_sizes
 
 from flax_vision.analysis.report import sections, trained_run
 from flax_vision.analysis.report import writer as run_module
+from flax_vision.analysis.report.mistake_events import write_mistake_events
 from flax_vision.analysis.report.writer import write_report
 from flax_vision.cli.main import main
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.image_folder import ALL, image_folder_loaders
 from flax_vision.errors import UserError
 from flax_vision.evaluation import run_data
+from flax_vision.evaluation.evaluator import Predictions
 from flax_vision.weights import saved_model
 
 
@@ -178,3 +183,26 @@ def test_unknown_facts_are_left_out():
     assert run_module._facts({"test/images": 10}) == {}
     facts = run_module._facts({"test/images": 10, "test/top1": 0.5})
     assert facts == {"test top-1": "50.00%", "test images wrong": "5 of 10"}
+
+
+def test_mistakes_of_a_finished_run_are_images_for_tensorboard(images, tmp_path):
+    predicted = np.array(images.labels)
+    predicted[:3] = 3
+    predictions = Predictions(
+        predicted=predicted, confidence=np.linspace(0, 1, 12, dtype=np.float32)
+    )
+    tested = sections.Tested(images, predictions)
+    records = [{"epoch": 1, "step": 5}]
+    write_mistake_events(tmp_path, records, tested, images.class_names)
+    assert list(tmp_path.iterdir()) == []  # not finished
+    records.append({"step": 10, "test/top1": 0.75})
+    write_mistake_events(tmp_path, records, tested, images.class_names)
+    found = [(step, value.tag) for step, value in read_values(tmp_path)]
+    assert found == [
+        (10, "mistakes/01_predicted_ant_is_owl"),
+        (10, "mistakes/02_predicted_ant_is_dog____co"),
+        (10, "mistakes/03_predicted_ant_is__cat_"),
+    ]
+    (_, first), *_ = read_values(tmp_path)
+    shown = np.asarray(Image.open(io.BytesIO(first.image.encoded_image_string)))[..., :1]
+    np.testing.assert_array_equal(shown, tested.pixels(np.array([2]))[0])
