@@ -82,9 +82,8 @@ def train(
     `train.py` writes, such as `report/index.html`.
 
     The interrupt of a notebook's kernel, or Ctrl-C, saves the run after the current step and raises
-    `KeyboardInterrupt`, with the call that resumes it; a second one acts at once. SIGTERM saves the
-    run too, and raises `SystemExit`. The handlers of both signals are replaced during the call, and
-    only in the main thread. Nothing else about the process changes.
+    `KeyboardInterrupt` with the call that resumes it; a second one acts at once. SIGTERM saves the
+    run and raises `SystemExit`. Only in the main thread, the call replaces both signals' handlers.
 
     Args:
       config: A config file as `"configs/lenet5.py"` or `"configs/lenet5.py:mnist"`; or the keys

@@ -188,9 +188,7 @@ def test_unknown_facts_are_left_out():
 def test_mistakes_of_a_finished_run_are_images_for_tensorboard(images, tmp_path):
     predicted = np.array(images.labels)
     predicted[:3] = 3
-    predictions = Predictions(
-        predicted=predicted, confidence=np.linspace(0, 1, 12, dtype=np.float32)
-    )
+    predictions = Predictions(None, predicted, np.linspace(0, 1, 12, dtype=np.float32))
     tested = sections.Tested(images, predictions)
     records = [{"epoch": 1, "step": 5}]
     write_mistake_events(tmp_path, records, tested, images.class_names)
