@@ -5,32 +5,43 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flax_vision import weights
+    from flax_vision.analysis.features import features
+    from flax_vision.cli.interactive import train
     from flax_vision.data.own_datasets import register_dataset
     from flax_vision.evaluation.classifier import Classifier
     from flax_vision.models.registry import create_model, list_models, register_model
     from flax_vision.runtime.mesh import make_mesh
+    from flax_vision.training.callbacks import Callback, StopTraining
     from flax_vision.weights.loading import load
 
 __all__ = [
+    "Callback",
     "Classifier",
+    "StopTraining",
     "create_model",
+    "features",
     "list_models",
     "load",
     "make_mesh",
     "register_dataset",
     "register_model",
+    "train",
     "weights",
 ]
 __version__: str
 
 _MODULES = {
+    "Callback": "flax_vision.training.callbacks",
     "Classifier": "flax_vision.evaluation.classifier",
+    "StopTraining": "flax_vision.training.callbacks",
     "create_model": "flax_vision.models.registry",
+    "features": "flax_vision.analysis.features",
     "list_models": "flax_vision.models.registry",
     "load": "flax_vision.weights.loading",
     "make_mesh": "flax_vision.runtime.mesh",
     "register_dataset": "flax_vision.data.own_datasets",
     "register_model": "flax_vision.models.registry",
+    "train": "flax_vision.cli.interactive",
 }
 """Module of each public name; imported at its first use, because JAX takes a second to import."""
 

@@ -235,21 +235,22 @@ def _fit(config: "ConfigDict", workdir: Path) -> int:
         with TrainingDisplay() as display:
             fit(config, workdir, display)
             if config.write_report and multihost.is_primary():
-                _write_report(workdir, display)
+                write_report(workdir, display)
     except OSError as error:
         return _fail(_explain(error, workdir))
     return 0
 
 
-def _write_report(workdir: Path, display: "TrainingDisplay") -> None:
+def write_report(workdir: Path, display: "TrainingDisplay") -> None:
     """Writes the report of a finished run, unless it has one; a failure is only a warning."""
     if display.test_images is None and (workdir / REPORT_PAGE).exists():
         return
     display.begin(0)
     try:
-        from flax_vision.analysis.report.writer import write_report
+        from flax_vision.analysis.report import writer
 
-        page, warning = write_report(workdir, display.test_images, on_progress=display.reading)
+        images, on_progress = display.test_images, display.reading
+        page, warning = writer.write_report(workdir, images, on_progress=on_progress)
     except (Exception, KeyboardInterrupt) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         display.warning(f"no report ({reason}); to try again: flax-vision report {workdir}")

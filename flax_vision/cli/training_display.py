@@ -1,5 +1,6 @@
-"""The progress of a training run on the terminal."""
+"""The progress of a training run on the terminal or in a notebook."""
 
+import html
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,6 +143,43 @@ class TrainingDisplay(TrainingObserver):
         elapsed = time.monotonic() - self._began_at
         seconds = elapsed / (done - self._done_before) * (total - done)
         return f"{format_duration(seconds)} left"
+
+
+class NotebookDisplay(TrainingDisplay):
+    """A bar and a line that change in place in a notebook, and plain lines below them.
+
+    It needs IPython, which each notebook has, and no widgets.
+    """
+
+    def __init__(self) -> None:
+        quiet = not multihost.is_primary()
+        console = Console(
+            force_jupyter=False, force_terminal=False, highlight=False, markup=False, quiet=quiet
+        )
+        super().__init__(console)
+        self._is_live, self._handle = not quiet, None
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if self._handle is not None:
+            self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
+
+    def _show(self, what: str, done: int, total: int, status: str) -> None:
+        from IPython.display import display
+
+        self._shown_at = time.monotonic()
+        text = printable(f"{what}  {status}")
+        bar = f'<progress value="{done}" max="{total}"></progress>'
+        content = {"text/plain": text, "text/html": f"<pre>{bar} {html.escape(text)}</pre>"}
+        if self._handle is None:
+            self._handle = display(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
+
+
+def make_display() -> TrainingDisplay:
+    """Returns the display for this process: a notebook's, or the terminal's."""
+    return NotebookDisplay() if Console().is_jupyter else TrainingDisplay()
 
 
 def _result_rows(result: Mapping[str, Any]) -> dict[str, str]:

@@ -39,6 +39,7 @@ SECTIONS = {
     "schedule.warmup": "The first epochs of the schedule",
     "mesh": "Devices; a run can resume on another mesh",
     "checkpoint": "Checkpoints",
+    "tensorboard": "Events for TensorBoard",
 }
 """Titles of the sections, in the order of `KEYS`."""
 
@@ -299,5 +300,8 @@ KEYS: dict[str, Key] = {
     "checkpoint.save_interval_secs": Key(60.0, "Longest training time that a kill can cost."),
     "checkpoint.max_to_keep": Key(
         2, "Newest checkpoints to keep; the best is kept too.", rules.AT_LEAST_1
+    ),
+    "tensorboard.histograms": Key(
+        False, "Write histograms of weights and gradients for TensorBoard after each epoch."
     ),
 }

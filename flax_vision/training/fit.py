@@ -65,6 +65,7 @@ def _train(
             )
         with Trainer(experiment, directory, observer, interruption) as trainer:
             trainer.start()
+            observer.start(config.to_dict(), interruption.request_stop)
             trainer.train()
             return trainer.finish(), experiment.splits.test
 

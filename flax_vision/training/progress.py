@@ -1,6 +1,6 @@
 """The interface through which a run reports its progress."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,24 @@ class TrainingObserver:
     def is_due(self) -> bool:
         """Whether the observer wants the current averages, which wait for the devices."""
         return False
+
+    def due_at(self, step: int) -> bool:
+        """Returns whether the observer wants the current averages after a finished step."""
+        del step
+        return self.is_due
+
+    @property
+    def ends_run(self) -> bool:
+        """Whether the current epoch must be the last one of the run."""
+        return False
+
+    def start(self, config: Mapping[str, Any], request_stop: Callable[[], None]) -> None:
+        """Receives the start of training, or of resumed training.
+
+        Args:
+          config: Configuration as nested dictionaries.
+          request_stop: Function that asks the run to save its state and stop.
+        """
 
     def begin(self, done: int) -> None:
         """Starts the clock of the time left, with `done` steps finished."""

@@ -17,6 +17,7 @@ from flax_vision.weights.run_files import DATASET
 
 CHANGEABLE_KEYS = (
     *("checkpoint.save_interval_secs", "checkpoint.max_to_keep", "write_report"),
+    "tensorboard.histograms",
     *("data.on_error", "data.num_threads", "data.max_pixels"),
     *("mesh.data", "mesh.column", "mesh.fsdp"),
     "model.remat",

@@ -89,15 +89,18 @@ class RunDirectory:
         run_files.write_file(
             self._metrics, "".join(json.dumps(record) + "\n" for record in history)
         )
-        self._events.close()
-        for record in history:
-            self._events.add(record)
+        self._events.rewind(history)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds a record to `metrics.jsonl` and its numbers to the TensorBoard events."""
         if multihost.is_primary():
             self._add_line(record)
             self._events.add(record)
+
+    def log_histograms(self, step: int, histograms: Mapping[str, tensorboard.Histogram]) -> None:
+        """Adds histograms, by name, to the TensorBoard events."""
+        if multihost.is_primary() and histograms:
+            self._events.add_histograms(step, histograms)
 
     def write_metadata(self, metadata: saved_model.ModelMetadata) -> None:
         """Writes the description of the model, with its preprocessing, in one process."""
@@ -138,6 +141,7 @@ class RunDirectory:
         # The other numbers belong to the best epoch or the whole run, not to this step.
         test = {name: value for name, value in result.items() if name.startswith("test/")}
         self._events.add({"step": result["step"], **test})
+        self._events.add_hparams(result["step"], flatten(self._config), test)
         run_files.write_file(self.path / run_files.RESULT, run_files.to_json(result))
 
     def check_dataset(self, splits: Splits) -> None:

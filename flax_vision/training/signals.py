@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -50,7 +51,8 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 class Interruption:
     """Context in which the first Ctrl-C or SIGTERM is remembered, and the second acts at once.
 
-    Signals that were ignored before, as in a background job, stay ignored.
+    Signals that were ignored before, as in a background job, stay ignored. Outside the main thread,
+    where Python allows no handlers, all signals keep theirs.
 
     Attributes:
       signal: First signal; None before it.
@@ -62,7 +64,9 @@ class Interruption:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        active = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        is_main = threading.current_thread() is threading.main_thread()
+        handled = _SIGNALS if is_main else ()
+        active = [number for number in handled if signal.getsignal(number) != signal.SIG_IGN]
         self._previous = {number: signal.signal(number, self._remember) for number in active}
         return self
 
@@ -87,6 +91,10 @@ class Interruption:
             yield
         finally:
             self._is_reading, sys.unraisablehook = False, hook
+
+    def request_stop(self) -> None:
+        """Asks the run to save its state and stop, as SIGTERM does."""
+        self.signal = self.signal or signal.SIGTERM
 
     def stop_reading(self) -> None:
         """Raises `Interrupted` if a signal was received; there is nothing to save yet."""

@@ -103,6 +103,21 @@ class TrainFunctions:
         step = jax.jit(self._eval_step, out_shardings=self.partitioner.replicated)
         return self._compile(step, self.state.variables, self._batch)
 
+    def compile_summary(self, summarize: Callable[[Any, Any], Any]) -> jax.stages.Compiled:
+        """Returns a compiled function of a TrainState and a Batch, which changes neither.
+
+        Args:
+          summarize: Function of the parameters and of the gradients for the batch.
+        """
+
+        def summary(state: TrainState, batch: Batch) -> Any:
+            params = self._gather(trainable_params(state.params, self.spec.frozen))
+            gradients, _ = jax.grad(self._loss_fn(state, batch), has_aux=True)(params)
+            return summarize(state.params, gradients)
+
+        step = jax.jit(summary, out_shardings=self.partitioner.replicated)
+        return self._compile(step, self.state, self._batch)
+
     def _compile(self, function: Any, *args: Any) -> jax.stages.Compiled:
         compiled: jax.stages.Compiled = self._on_mesh(function.lower)(*args).compile()
         return compiled

@@ -22,6 +22,7 @@ from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
 from flax_vision.training import build, poll, progress, run_dir, signals, throughput
 from flax_vision.training.checkpoints import Checkpoints
+from flax_vision.training.histograms import Histograms
 from flax_vision.training.state import TrainState, is_finite
 from flax_vision.weights import saved_model
 from flax_vision.weights.run_checkpoints import CorruptCheckpointError, History, epoch_rank
@@ -46,6 +47,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self._config, self._functions = self.experiment.config, self.experiment.functions
         self._partitioner = self._functions.partitioner
+        self._histograms = Histograms(self.experiment)
         self._history: History = []
         self._state: TrainState
         self._step = 0
@@ -105,20 +107,23 @@ class Trainer:
             record = self._train_epoch(epoch) | self._validate()
             seconds = time.monotonic() - self._epoch_started_at
             self._epoch_started_at += seconds
-            self._end_epoch(record | {"epoch_seconds": seconds})
+            if self._end_epoch(record | {"epoch_seconds": seconds}):
+                break
         self._save()
 
-    def _end_epoch(self, record: dict[str, Any]) -> None:
+    def _end_epoch(self, record: dict[str, Any]) -> bool:
         self._history.append(record)
         error = np.float32(1 - record.get("validation/top1", np.nan))
         self._state = self._functions.end_epoch(self._state, error)
         self.directory.log(record)
+        self.directory.log_histograms(self._step, self._histograms(self._state))
         self.display.epoch(record, self._config.epochs, self.experiment.total_steps)
         self.display.left_out(unreadable_warning(self.experiment.splits))
         is_best = "validation/top1" in record and self._best_step() == self._step
-        (saves,) = multihost.all_max(is_best or self._is_save_due)
+        saves, ends = multihost.all_max(is_best or self._is_save_due, self.display.ends_run)
         if saves:
             self._save()
+        return bool(ends)
 
     def finish(self) -> dict[str, Any]:
         """Tests and exports the best model, and returns the result of the run."""
@@ -165,7 +170,7 @@ class Trainer:
                 self._stop_if_asked(self._train_poll)
             self._train_step(batch)
             if is_poll:
-                shows, saves = multihost.all_max(self.display.is_due, self._is_save_due)
+                shows, saves = multihost.all_max(self.display.due_at(self._step), self._is_save_due)
                 if shows:
                     self._show_progress(epoch, meter)
                 if saves:

@@ -31,7 +31,7 @@ def test_report_uses_the_test_images_of_the_run(reported, tmp_path, capsys):
     write_page(tmp_path)  # an older one
     display = TrainingDisplay()
     display.test_images = IMAGES
-    train._write_report(tmp_path, display)
+    train.write_report(tmp_path, display)
     assert reported == [IMAGES]
     printed = capsys.readouterr()
     assert printed.out == f"report: {tmp_path}/report/index.html\n"
@@ -39,10 +39,10 @@ def test_report_uses_the_test_images_of_the_run(reported, tmp_path, capsys):
 
 
 def test_same_command_writes_a_report_that_a_kill_prevented(reported, tmp_path):
-    train._write_report(tmp_path, TrainingDisplay())
+    train.write_report(tmp_path, TrainingDisplay())
     assert reported == [None]
     write_page(tmp_path)
-    train._write_report(tmp_path, TrainingDisplay())
+    train.write_report(tmp_path, TrainingDisplay())
     assert len(reported) == 1
 
 
@@ -68,7 +68,7 @@ def test_run_survives_a_failed_report(failure, reason, tmp_path, monkeypatch, ca
         raise failure
 
     monkeypatch.setattr("flax_vision.analysis.report.writer.write_report", fail)
-    train._write_report(tmp_path, TrainingDisplay())
+    train.write_report(tmp_path, TrainingDisplay())
     assert capsys.readouterr().err == (
         f"warning: no report ({reason}); to try again: flax-vision report {tmp_path}\n"
     )

@@ -1,11 +1,18 @@
 import io
 import re
+import sys
 import time
+import types
 
 import pytest
 from rich.console import Console
 
-from flax_vision.cli.training_display import TrainingDisplay, format_duration
+from flax_vision.cli.training_display import (
+    NotebookDisplay,
+    TrainingDisplay,
+    format_duration,
+    make_display,
+)
 
 RECORD = {
     "epoch": 3,
@@ -161,3 +168,53 @@ def test_markup_and_control_codes_in_names_are_escaped(terminal, tmp_path, capsy
     assert f"warning: {SHOWN}\n" in text
     assert text.count(SHOWN) >= 5
     assert "\x1b[2J" not in text
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The contents that a notebook without widgets shows, in their order."""
+    contents = []
+
+    class Handle:
+        def update(self, content, raw):
+            contents.append(("update", content["text/html"], content["text/plain"]))
+
+    def display(content, raw, display_id):
+        contents.append(("display", content["text/html"], content["text/plain"]))
+        return Handle()
+
+    module = types.ModuleType("IPython.display")
+    module.display = display
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    return contents
+
+
+def test_notebook_has_a_line_that_changes_and_lines_that_stay(shown, capsys):
+    with NotebookDisplay() as display:
+        display.compiling()
+        display.training("<3>/25", 30, 60, PROGRESS)
+        display.epoch(RECORD, 25, 250)
+    kinds, html, texts = zip(*shown, strict=True)
+    assert kinds == ("display", "update", "update")
+    assert '<progress value="30" max="60">' in html[1]
+    assert "epoch &lt;3&gt;/25  loss 0.5000" in html[1]
+    assert texts[1].startswith("epoch <3>/25  loss 0.5000")
+    assert texts[2] == html[2] == ""
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("epoch  3/25  train loss 0.5000")
+
+
+def test_notebook_of_another_process_shows_nothing(shown, capsys, monkeypatch):
+    monkeypatch.setattr("flax_vision.runtime.multihost.is_primary", lambda: False)
+    with NotebookDisplay() as display:
+        display.compiling()
+        display.line("a")
+    assert shown == []
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("is_notebook", [False, True])
+def test_display_is_the_one_of_the_process(is_notebook, monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: is_notebook)
+    assert type(make_display()) is (NotebookDisplay if is_notebook else TrainingDisplay)

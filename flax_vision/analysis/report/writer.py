@@ -14,6 +14,7 @@ from flax_vision.analysis.report import class_sections, sections
 from flax_vision.analysis.report.augmented_images import augmented_images
 from flax_vision.analysis.report.html import THEMES, Section
 from flax_vision.analysis.report.html import page as render_page
+from flax_vision.analysis.report.mistake_events import write_mistake_events
 from flax_vision.analysis.report.mistakes import all_mistakes
 from flax_vision.analysis.report.predicted_images import PredictedImages
 from flax_vision.analysis.report.trained_run import TrainedRun, open_trained_run
@@ -66,6 +67,7 @@ def write_report(
             )
             image_warning = data_warning(run.path, source, "test", images)
         tested = _tested(run, images, on_progress)
+        write_mistake_events(run.path, run.records, tested, run.loaded.metadata.class_names)
     except UserError as error:
         image_warning = f"figures of test images are left out: {str(error).rstrip('.')}"
     warnings = [text for text in (run.loaded.note, *run.warnings, image_warning) if text]

@@ -1,16 +1,20 @@
 """The report of a run on small random images, without its training."""
 
 import base64
+import io
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
+from tensorboard_events import read_values
 from tiny_folders import CROP_POLICY, write_sizes
 
 from flax_vision.analysis.report import sections, trained_run
 from flax_vision.analysis.report import writer as run_module
 from flax_vision.analysis.report.html import THEMES
+from flax_vision.analysis.report.mistake_events import write_mistake_events
 from flax_vision.analysis.report.predicted_images import PredictedImages
 from flax_vision.analysis.report.writer import write_mistakes, write_report
 from flax_vision.cli.main import main
@@ -18,6 +22,7 @@ from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.image_folder import ALL, image_folder_loaders
 from flax_vision.errors import UserError
 from flax_vision.evaluation import run_data
+from flax_vision.evaluation.evaluator import Predictions
 from flax_vision.weights import saved_model
 
 
@@ -242,3 +247,24 @@ def test_mistakes_without_the_images_are_one_error(run, capsys):
     errors = capsys.readouterr().err
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
+
+
+def test_mistakes_of_a_finished_run_are_images_for_tensorboard(images, tmp_path):
+    predicted = np.array(images.labels)
+    predicted[:3] = 3
+    predictions = Predictions(None, predicted, np.linspace(0, 1, 12, dtype=np.float32))
+    tested = PredictedImages(images, predictions)
+    records = [{"epoch": 1, "step": 5}]
+    write_mistake_events(tmp_path, records, tested, images.class_names)
+    assert list(tmp_path.iterdir()) == []  # not finished
+    records.append({"step": 10, "test/top1": 0.75})
+    write_mistake_events(tmp_path, records, tested, images.class_names)
+    found = [(step, value.tag) for step, value in read_values(tmp_path)]
+    assert found == [
+        (10, "mistakes/01_predicted_ant_is_owl"),
+        (10, "mistakes/02_predicted_ant_is_dog____co"),
+        (10, "mistakes/03_predicted_ant_is__cat_"),
+    ]
+    (_, first), *_ = read_values(tmp_path)
+    shown = np.asarray(Image.open(io.BytesIO(first.image.encoded_image_string)))[..., :1]
+    np.testing.assert_array_equal(shown, tested.pixels(np.array([2]))[0])

@@ -1,0 +1,178 @@
+"""Training from Python: in scripts, interactive sessions and notebooks."""
+
+import contextlib
+import shutil
+import signal
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flax import linen as nn
+from flax.traverse_util import unflatten_dict
+from ml_collections import ConfigDict
+
+from flax_vision.cli.train import write_report
+from flax_vision.cli.training_display import make_display
+from flax_vision.errors import UserError
+from flax_vision.runtime import multihost
+from flax_vision.runtime.files import to_path
+from flax_vision.training.callbacks import Callback, CallbackObserver, resume_advice
+from flax_vision.training.config_loader import check_config, load_config
+from flax_vision.training.config_schema import flatten
+from flax_vision.training.fit import fit
+from flax_vision.training.signals import Interrupted
+from flax_vision.weights import run_files
+from flax_vision.weights.loading import load_model
+from flax_vision.weights.run_checkpoints import saved_steps
+
+_ADVICE = "Give the same command again to resume."
+"""End of the message of an interrupted run, for the command line."""
+_SIGNALED = 128
+"""Base of the exit status after a signal."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A finished run and its best model.
+
+    Attributes:
+      history: Records of the epochs, as in `metrics.jsonl`: `epoch`, `step`, `learning_rate`,
+        `train/loss`, `train/top1`, `validation/loss`, `validation/top1` and others.
+      result: Result of the run, as in `result.json`: `best_epoch`, `test/top1` and others.
+      model: The linen module.
+      variables: Variables of the best epoch, as `fv.load` returns them.
+      workdir: Run directory. A temporary one is removed together with this object.
+    """
+
+    history: Sequence[dict[str, Any]]
+    result: Mapping[str, Any]
+    model: nn.Module
+    variables: Any
+    workdir: Path
+
+    def __repr__(self) -> str:
+        return (
+            f"TrainedModel({type(self.model).__name__}, {len(self.history)} epochs, "
+            f"test top-1 {self.result['test/top1']:.2%}, workdir={str(self.workdir)!r})"
+        )
+
+
+def train(
+    config: str | Mapping[str, Any] | ConfigDict,
+    workdir: str | Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    *,
+    overrides: Mapping[str, Any] | None = None,
+) -> TrainedModel:
+    """Trains a model, tests its best epoch once, and exports it, as `train.py` does.
+
+    ```python
+    import flax_vision as fv
+
+    run = fv.train({"model": {"name": "lenet5_modern"}, "epochs": 2})
+    print([record["validation/top1"] for record in run.history], run.result["test/top1"])
+    print(fv.features(run.model, run.variables, images, "f6").shape)  # images float32 [N, H, W, C]
+    ```
+
+    A run with a `workdir` continues where an earlier call with the same settings was stopped. A
+    finished run is not trained again; its result is returned. The directory gets all files that
+    `train.py` writes, such as `report/index.html`.
+
+    The interrupt of a notebook's kernel, or Ctrl-C, saves the run after the current step and raises
+    `KeyboardInterrupt` with the call that resumes it; a second one acts at once. SIGTERM saves the
+    run and raises `SystemExit`. Only in the main thread, the call replaces both signals' handlers.
+
+    Args:
+      config: A config file as `"configs/lenet5.py"` or `"configs/lenet5.py:mnist"`; or the keys
+        that differ from the defaults, in nested dictionaries or with dots (`"model.name"`).
+        `python train.py --help` lists all keys.
+      workdir: Run directory. None for a temporary one, which has no report and is removed together
+        with the returned object; it stays if the run is stopped.
+      callbacks: Instances of `fv.Callback`, such as loggers.
+      overrides: Keys to change in `config`, in nested dictionaries or with dots.
+
+    Returns:
+      The history, the result and the best model.
+
+    Raises:
+      UserError: The configuration, the data or the directory is not valid, or the loss was not
+        finite.
+      OSError: A file of the run cannot be written.
+      KeyboardInterrupt: The run was interrupted, and is saved.
+      Exception: A callback raised it; the run is saved, and a note has the call that resumes it.
+    """
+    loaded = _load_config(config, overrides or {})
+    with _run_directory(workdir) as path:
+        trained = _train(loaded, path, callbacks, loaded.write_report and workdir is not None)
+    if workdir is None:
+        weakref.finalize(trained, shutil.rmtree, path, ignore_errors=True)
+    return trained
+
+
+def _train(
+    config: ConfigDict, path: Path, callbacks: Sequence[Callback], reports: bool
+) -> TrainedModel:
+    """Trains with the display of this process, and loads the best model."""
+    observer = CallbackObserver(display := make_display(), callbacks)
+    with display, _errors_of_stopped_runs(path, observer):
+        result = fit(config, path, observer)
+        if reports and multihost.is_primary():
+            write_report(path, display)
+    multihost.all_max(0)  # the first process has written the files
+    history = [dict(record) for record in run_files.read_records(path) if "epoch" in record]
+    loaded = load_model(path)
+    return TrainedModel(history, result, loaded.model, loaded.variables, path)
+
+
+def _load_config(
+    config: str | Mapping[str, Any] | ConfigDict, overrides: Mapping[str, Any]
+) -> ConfigDict:
+    """Returns the checked configuration; raises a UserError if it is not valid."""
+    changes = flatten(overrides)
+    if isinstance(config, str | Path):
+        return load_config(str(config), [f"--config.{key}={x}" for key, x in changes.items()])
+    if not isinstance(config, Mapping | ConfigDict):
+        raise UserError(
+            f"config is {config!r}; give a config file such as 'configs/lenet5.py', a dictionary "
+            "such as {'model.name': 'resnet20'}, or a ConfigDict."
+        )
+    return check_config(ConfigDict(unflatten_dict({**flatten(config), **changes}, sep=".")))
+
+
+@contextlib.contextmanager
+def _run_directory(workdir: str | Path | None) -> Iterator[Path]:
+    """Yields the run directory; a temporary one without checkpoints is removed after an error."""
+    if workdir is not None:
+        yield to_path(workdir)
+        return
+    if multihost.process_count() > 1:
+        raise UserError("workdir is None; give a run of several processes a shared directory.")
+    path = Path(tempfile.mkdtemp(prefix="flax_vision-"))
+    try:
+        yield path
+    except BaseException as error:
+        if saved_steps(path):
+            error.add_note(f"The temporary run directory {path} stays.")
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _errors_of_stopped_runs(path: Path, observer: CallbackObserver) -> Iterator[None]:
+    """Turns the end of a stopped run into the exception that Python users expect."""
+    try:
+        yield
+        observer.raise_error(path)
+    except Interrupted as interrupted:
+        observer.raise_error(path)
+        message = str(interrupted)
+        if saved_steps(path):
+            message = f"{message.removesuffix(_ADVICE)}{resume_advice(path)}"
+        if interrupted.signal == signal.SIGINT:
+            raise KeyboardInterrupt(message) from None
+        observer.line(message)
+        raise SystemExit(_SIGNALED + interrupted.signal) from None
