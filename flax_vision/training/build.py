@@ -135,12 +135,27 @@ def _count_steps(config: ConfigDict, splits: Splits) -> int:
             f"run has {counted(total, 'batch', 'batches')}, too few for one step; "
             "give at most that."
         )
-    if config.schedule.name == "plateau" and not len(splits.validation):
-        raise UserError(
-            "config.schedule.name is 'plateau', which needs the error on validation images, and "
-            "config.data.val_fraction is 0; give a share above 0."
-        )
+    if not len(splits.validation):
+        _check_no_validation(config)
     return steps_per_epoch
+
+
+def _check_no_validation(config: ConfigDict) -> None:
+    """Raises a UserError for a setting that needs validation images."""
+    needs = {
+        "schedule.name": (config.schedule.name, config.schedule.name == "plateau"),
+        "stop.patience": (config.stop.patience, config.stop.patience > 0),
+        "checkpoint.best_metric": (
+            config.checkpoint.best_metric,
+            config.checkpoint.best_metric != "auto",
+        ),
+    }
+    for key, (value, is_needed) in needs.items():
+        if is_needed:
+            raise UserError(
+                f"config.{key} is {value!r}, which needs validation images, and "
+                "config.data.val_fraction is 0; give a share above 0."
+            )
 
 
 def _describe_model(config: ConfigDict, train: Dataset) -> ModelMetadata:

@@ -35,7 +35,7 @@ class Events:
         with self._warn_of_errors():
             self._writer = self._writer or self._begin()
             for name, value in record.items():
-                if name != "step":
+                if name != "step" and not isinstance(value, str):
                     event = Event(step=record["step"], summary=scalar(name, value))
                     event.wall_time = time.time()
                     self._writer.write_event(event)
