@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -35,6 +36,23 @@ class Parser(argparse.ArgumentParser):
             if flag.startswith("--"):
                 raise unknown("argument", flag, self._option_string_actions)
             self.error(f"unknown argument {argument!r}")
+
+
+def join_overrides(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments with `--config.KEY VALUE` written as `--config.KEY=VALUE`."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and re.fullmatch(r"--config\.[^=]+", joined[-1]) and argument[:2] != "--":
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns the arguments that set keys of the configuration, and the others."""
+    overrides = [argument for argument in arguments if argument.startswith("--config.")]
+    return overrides, [argument for argument in arguments if argument not in overrides]
 
 
 def positive_int(text: str) -> int:

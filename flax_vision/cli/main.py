@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from collections.abc import Sequence
 
 from flax_vision.cli import (
@@ -9,18 +10,22 @@ from flax_vision.cli import (
     evaluate,
     export,
     import_weights,
+    lr_find,
     models,
     predict,
     profile,
     report,
     summary,
 )
-from flax_vision.cli.arguments import Parser
+from flax_vision.cli.arguments import Parser, join_overrides, split_overrides
 from flax_vision.errors import UserError
 from flax_vision.runtime import environment
 from flax_vision.runtime.terminal import configure_streams, print_error
 
-_COMMANDS = (models, summary, bench, profile, evaluate, import_weights, predict, report, export)
+_COMMANDS = (
+    *(models, summary, bench, profile, lr_find),
+    *(evaluate, import_weights, predict, report, export),
+)
 """Modules of the commands. The docstring of each is the help page of the command."""
 
 
@@ -36,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             environment.handle_ctrl_c(signal.SIG_DFL)  # there is no state to save
             if not configure_streams():
                 raise UserError("standard output is closed; redirect it to a file or to /dev/null.")
-        options, rest = _parser().parse_known_args(arguments)
+        given = join_overrides(sys.argv[1:] if arguments is None else arguments)
+        options, rest = _parser().parse_known_args(given)
+        if "overrides" in options:
+            options.overrides, rest = split_overrides(rest)
         options.parser.check_unknown(rest)
         if is_program and _compiles(options):
             environment.configure_process(has_steps=options.command != "summary")

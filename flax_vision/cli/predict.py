@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import print_table, progress
+from flax_vision.cli.pictures import check_picture
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.errors import UserError
 from flax_vision.runtime.files import expanded_path
@@ -91,17 +92,12 @@ def _check_picture(path: Path, overwrite: bool, count: int) -> None:
     """Raises a UserError if the picture could not be written after the predictions."""
     from flax_vision.analysis.report.figures.predictions import MAX_IMAGES
 
-    has_extension = path.suffix.lower() in (".png", ".pdf", ".svg")
-    problems = {
-        "is a directory; give the name of a file": path.is_dir(),
-        "exists; give --overwrite, or another name": path.exists() and not overwrite,
-        "has no valid extension; give a .png, .pdf or .svg file": not has_extension,
-        "is in a folder that does not exist; create it": not path.absolute().parent.is_dir(),
-        f"shows at most {MAX_IMAGES} images; give fewer, or leave it out": (count > MAX_IMAGES),
-    }
-    for problem, is_present in problems.items():
-        if is_present:
-            raise UserError(f"--picture {str(path)!r} {problem}.")
+    check_picture("--picture", path, overwrite)
+    if count > MAX_IMAGES:
+        raise UserError(
+            f"--picture {str(path)!r} shows at most {MAX_IMAGES} images; give fewer, or leave it "
+            "out."
+        )
 
 
 def _draw(classifier: "Classifier", predictions: "PredictionList", path: Path) -> None:

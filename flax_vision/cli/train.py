@@ -20,7 +20,6 @@ import argparse
 import contextlib
 import errno
 import os
-import re
 import shlex
 import sys
 import traceback
@@ -29,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flax_vision.cli.arguments import Parser
+from flax_vision.cli.arguments import Parser, join_overrides, split_overrides
 from flax_vision.cli.config_help import add_help, keys_help
 from flax_vision.errors import UserError
 from flax_vision.runtime import environment
@@ -88,9 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Returns the options, and the arguments that set keys of the configuration."""
     parser = _parser()
-    options, rest = parser.parse_known_args(_join_overrides(arguments))
-    overrides = [argument for argument in rest if argument.startswith("--config.")]
-    parser.check_unknown([argument for argument in rest if argument not in overrides])
+    options, rest = parser.parse_known_args(join_overrides(arguments))
+    overrides, others = split_overrides(rest)
+    parser.check_unknown(others)
     return options, overrides
 
 
@@ -115,17 +114,6 @@ def _parser() -> Parser:
     add("--num-processes", type=int, metavar="N", help="number of processes")
     add("--process-id", type=int, metavar="I", help="number of this process, from 0")
     return parser
-
-
-def _join_overrides(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments with `--config.KEY VALUE` written as `--config.KEY=VALUE`."""
-    joined: list[str] = []
-    for argument in arguments:
-        if joined and re.fullmatch(r"--config\.[^=]+", joined[-1]) and argument[:2] != "--":
-            joined[-1] += f"={argument}"
-        else:
-            joined.append(argument)
-    return joined
 
 
 def _fit_with_others(options: argparse.Namespace, config: "ConfigDict", workdir: Path) -> int:
