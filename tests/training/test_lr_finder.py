@@ -80,7 +80,8 @@ def test_digits(config):
     test = find_learning_rate(config, 1e-3, 10.0, 30, lambda *report: progress.append(report))
     assert 0.01 < test.suggestion < 0.3
     assert test.losses[0] == pytest.approx(2.3, abs=0.3)
-    assert progress[-1] == ("steps", len(test.rates), 30)
+    assert progress[-1][0] == "steps"
+    assert len(test.rates) <= progress[-1][1] <= 30
 
 
 def test_each_rate_is_used_for_the_batches_of_one_step(config):
