@@ -144,6 +144,7 @@ def _result_rows(result: Mapping[str, Any]) -> dict[str, str]:
         "test top-1": f"{result['test/top1']:.2%}  ({wrong:,} of {counted(images, 'image')} wrong)",
         "test top-5": _percent(result.get("test/top5")),
         "test loss": f"{result['test/loss']:.4f}",
+        "stopped early": printable(result.get("stopped_early", "")),
         "training time": format_duration(result["train_seconds"]),
         "waiting for input": f"{result['input_wait_fraction']:.1%}",
     }

@@ -64,9 +64,9 @@ def find_learning_rate(
 ) -> RangeTest:
     """Trains for some steps with a rising rate, and suggests a rate; nothing is written.
 
-    Model, data, loss, augmentation and optimizer are those of the configuration; its schedule is
-    replaced. The test ends when the smoothed loss is four times its minimum, or not finite
-    (Smith, Cyclical Learning Rates for Training Neural Networks, 2017, section 3.3).
+    The configuration gives the model, the data and the optimizer; the test replaces its schedule.
+    It ends when the smoothed loss is four times its minimum, or not finite (Smith, Cyclical
+    Learning Rates for Training Neural Networks, 2017, section 3.3).
 
     Args:
       config: Checked configuration.

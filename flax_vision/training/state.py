@@ -113,9 +113,12 @@ class TrainState(struct.PyTreeNode):
 
     def restart_plateau(self, plateau: optax.GradientTransformationExtraArgs) -> "TrainState":
         """Returns the state with the first state of `TrainSpec.plateau`."""
+
+        def placed(x: jax.Array, like: jax.Array) -> jax.Array:
+            return jax.device_put(np.asarray(x), like.sharding)
+
         start = plateau.init(self.params)
-        place = lambda x, old: jax.device_put(np.asarray(x), old.sharding)  # noqa: E731
-        return self.replace(plateau=jax.tree.map(place, start, self.plateau))
+        return self.replace(plateau=jax.tree.map(placed, start, self.plateau))
 
     def init_from(self, variables: Mapping[str, Any]) -> "TrainState":
         """Returns the state with some variables replaced, and its average initialized from them."""

@@ -91,7 +91,7 @@ class Trainer:
         self._epoch_started_at = time.monotonic()
 
     def _continue(self) -> None:
-        """Says what a run continues with, and applies a new schedule as the run begins with it."""
+        """Prints changed settings, and starts a changed schedule without earlier reductions."""
         if self.directory.continuation:
             self.display.line(self.directory.continuation.describe(self._config.epochs))
         if self.directory.rescheduled_at == self._step:

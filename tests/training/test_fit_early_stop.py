@@ -1,4 +1,4 @@
-"""Whole runs that end early, and runs whose best epoch is another than that of top-1."""
+"""Whole runs that end early, and runs with another metric for the best epoch."""
 
 import json
 import shutil
