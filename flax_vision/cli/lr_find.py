@@ -4,8 +4,9 @@ The model trains for some steps while the rate rises exponentially, with the opt
 augmentation of the config file. Nothing is written into runs/. The test ends when the smoothed loss
 is four times its minimum.
 
-The suggestion is a tenth of the rate at the minimum of the smoothed loss. The rate at which the
-loss falls fastest is printed too; it depends more on single batches.
+Two rates are good guesses: the one at which the smoothed loss falls fastest, and a tenth of the one
+at its minimum. The suggestion is the smaller one: a rate too low costs a few epochs, and one too
+high may cost the run.
 
 Examples:
   flax-vision lr-find --config configs/lenet5.py
@@ -81,12 +82,12 @@ def _print(test: "RangeTest", picture: Path, command: str, form: str) -> None:
         found = {name: getattr(test, name) for name in ("suggestion", "tenth", "steepest")}
         print(json.dumps(found | {"command": command, "picture": str(picture)} | curve, indent=2))
         return
-    rows = {
-        f"{test.tenth:.2g}": "suggestion: a tenth of the rate at the minimum",
-        f"{test.steepest:.2g}": "rate at which the loss falls fastest",
-        f"{test.rates[test.smoothed.argmin()]:.2g}": "rate at the minimum of the smoothed loss",
+    rates = {
+        "suggestion: the smaller of the next two": test.suggestion,
+        "rate at which the loss falls fastest": test.steepest,
+        "a tenth of the rate at the minimum of the loss": test.tenth,
     }
-    print_table([{"rate": rate, "": meaning} for rate, meaning in rows.items()], form)
+    print_table([{"rate": f"{rate:.2g}", "": meaning} for meaning, rate in rates.items()], form)
     if test.is_complete:
         print_note("the loss did not diverge; a higher --max-lr shows more of the curve")
     print(f"curve: {printable(picture)}")

@@ -137,10 +137,12 @@ def _continuation(
     if checkpoints is None:
         return "but it has no checkpoint to resume from"
     step, history = checkpoints.newest.step, checkpoints.newest.history
-    started = math.ceil(step * history[-1]["epoch"] / history[-1]["step"]) if history else 1
+    # The newest checkpoint may be of the last step of an epoch, before its record.
+    done = step * history[-1]["epoch"] / history[-1]["step"] if history else 0
+    started = max(math.ceil(done), 1)
     if started > epochs:
         return f"but it has already started {counted(started, 'epoch')}; give at least {started:,}"
-    if is_finished and len(history) >= epochs:
+    if is_finished and done >= epochs:
         more = f"give more, such as --config.epochs={2 * epochs}"
         return f"but all {counted(epochs, 'epoch')} are finished; {more}"
-    return Continuation(step, len(history) + 1, changes)
+    return Continuation(step, int(done) + 1, changes)

@@ -163,3 +163,11 @@ def test_unfinished_run_changes_its_early_end_but_not_its_schedule(saved_at, tmp
     assert check_same_run(tmp_path, configured(), configured(**{"stop.after_minutes": 5}))
     with pytest.raises(UserError, match="0.5 now, but only a finished run can change its schedule"):
         check_same_run(tmp_path, configured(), configured(**{"schedule.lr": 0.5}))
+
+
+def test_checkpoint_of_the_last_step_may_lack_the_record_of_its_epoch(saved_at, tmp_path):
+    saved_at(30, 9)
+    finish(tmp_path)
+    with pytest.raises(UserError, match="all 10 epochs are finished; give more"):
+        check_same_run(tmp_path, configured(epochs=10), configured(**{"schedule.lr": 0.5}))
+    assert check_same_run(tmp_path, configured(epochs=10), configured(epochs=12)).epoch == 11
