@@ -22,6 +22,9 @@ MIN_STEPS = 10
 _SMOOTHING = 0.9
 """Decay of the average of the losses."""
 
+_DELAY = round(_SMOOTHING / (1 - _SMOOTHING))
+"""Mean age of a loss in the average, in steps; the loss answers to the rate that long before."""
+
 _DIVERGED = 4.0
 """Ratio of the smoothed loss to its minimum at which the test ends."""
 
@@ -37,8 +40,8 @@ class RangeTest:
       rates: float64 [N], learning rate of each step, rising.
       losses: float64 [N], mean training loss of its images.
       smoothed: float64 [N], exponential average of the losses, with bias correction.
-      steepest: Rate at which the smoothed loss falls fastest.
-      tenth: A tenth of the rate at the minimum of the smoothed loss.
+      steepest: Rate at which the smoothed loss falls fastest, less its delay.
+      tenth: A tenth of the rate at the minimum of the smoothed loss, less its delay.
       is_complete: Whether the loss did not diverge up to the largest rate.
     """
 
@@ -143,8 +146,8 @@ def analyze(rates: np.ndarray, losses: np.ndarray) -> RangeTest:
         rates=rates,
         losses=losses,
         smoothed=smoothed,
-        steepest=float(rates[slopes.argmin()]),
-        tenth=float(rates[lowest] / 10),
+        steepest=float(rates[max(slopes.argmin() - _DELAY, 0)]),
+        tenth=float(rates[max(lowest - _DELAY, 0)] / 10),
         is_complete=is_complete,
     )
 
