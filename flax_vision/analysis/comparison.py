@@ -17,8 +17,8 @@ from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.training.config_schema import default_config, flatten
 from flax_vision.weights import run_files, saved_model
+from flax_vision.weights.best_epoch import epoch_rank
 from flax_vision.weights.loading import load_metadata
-from flax_vision.weights.run_checkpoints import epoch_rank
 from flax_vision.weights.run_files import METADATA, RESTORE, Records
 from flax_vision.weights.saved_model import ModelMetadata
 

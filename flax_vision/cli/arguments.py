@@ -49,6 +49,7 @@ class Parser(argparse.ArgumentParser):
       **settings: Settings of argparse's parser.
 
     Attributes:
+      others: Beginnings of flags that the command reads itself.
       siblings: Parsers of all commands of the program.
     """
 
@@ -56,7 +57,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, others: tuple[str, ...] = (), **settings: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
-        self._others = others
+        self.others = others
 
     def error(self, message: str) -> NoReturn:
         """Raises a UserError."""
@@ -82,7 +83,7 @@ class Parser(argparse.ArgumentParser):
     def _check_flag(self, argument: str) -> None:
         """Raises a UsageError if an argument is an unknown flag; it offers the nearest one."""
         flag = argument.partition("=")[0]
-        if not re.fullmatch("--[^ ]+", flag) or flag.startswith(self._others or "\n"):
+        if not re.fullmatch("--[^ ]+", flag) or flag.startswith(self.others or "\n"):
             return
         valid = list(self._option_string_actions)
         if flag in valid or (self.allow_abbrev and any(x.startswith(flag) for x in valid)):
@@ -97,6 +98,23 @@ class Parser(argparse.ArgumentParser):
 
     def _fail(self, message: str) -> NoReturn:
         raise UsageError(message, self.format_usage())
+
+
+def join_overrides(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments with `--config.KEY VALUE` written as `--config.KEY=VALUE`."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and re.fullmatch(r"--config\.[^=]+", joined[-1]) and argument[:2] != "--":
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns the arguments that set keys of the configuration, and the others."""
+    overrides = [argument for argument in arguments if argument.startswith("--config.")]
+    return overrides, [argument for argument in arguments if argument not in overrides]
 
 
 def positive_int(text: str) -> int:

@@ -82,10 +82,14 @@ def progress_bar(console: Console, *columns: "str | ProgressColumn", **settings:
 
 
 @contextmanager
-def progress() -> Iterator["ProgressFn"]:
-    """Yields a function that shows progress as a live line on a terminal, and nothing elsewhere."""
+def progress(unit: str = "images") -> Iterator["ProgressFn"]:
+    """Yields a function that shows progress as a live line on a terminal, and nothing elsewhere.
+
+    Args:
+      unit: Name of the things that are counted.
+    """
     console = Console(stderr=True)
-    live = progress_bar(console, MofNCompleteColumn(), "images ", TimeRemainingColumn(), "left")
+    live = progress_bar(console, MofNCompleteColumn(), f"{unit} ", TimeRemainingColumn(), "left")
 
     def show(what: str, done: int, total: int) -> None:
         what = printable(what)

@@ -13,6 +13,7 @@ from flax_vision.cli import (
     evaluate,
     export,
     import_weights,
+    lr_find,
     models,
     predict,
     profile,
@@ -20,7 +21,7 @@ from flax_vision.cli import (
     summary,
     train,
 )
-from flax_vision.cli.arguments import Parser, print_mistake
+from flax_vision.cli.arguments import Parser, join_overrides, print_mistake, split_overrides
 from flax_vision.cli.imports import add_import, import_modules, with_imports_last
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime import environment
@@ -28,7 +29,7 @@ from flax_vision.runtime.terminal import configure_streams, print_error
 
 _GROUPS = {
     "Models": (models, summary, import_weights),
-    "Training": (train, report, compare),
+    "Training": (train, lr_find, report, compare),
     "Use of a trained model": (evaluate, predict, export),
     "Speed": (bench, profile),
 }
@@ -61,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not configure_streams():
                 raise UserError("standard output is closed; redirect it to a file or to /dev/null.")
         _check_command(words)
-        options, rest = _parser().parse_known_args(words)
+        options, rest = _parser().parse_known_args(join_overrides(words))
+        if "overrides" in options:
+            options.overrides, rest = split_overrides(rest)
         options.parser.check_unknown(rest)
         if is_program and _compiles(options):
             environment.configure_process(has_steps=options.command != "summary")

@@ -28,7 +28,6 @@ import argparse
 import contextlib
 import errno
 import os
-import re
 import shlex
 import sys
 import traceback
@@ -37,7 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flax_vision.cli.arguments import Parser, print_mistake
+from flax_vision.cli.arguments import Parser, join_overrides, print_mistake, split_overrides
 from flax_vision.cli.config_help import add_help, keys_help
 from flax_vision.cli.imports import add_import, import_modules
 from flax_vision.errors import UserError
@@ -117,9 +116,8 @@ def run(arguments: Sequence[str], program: str, is_program: bool) -> int:
 def _parse(arguments: Sequence[str], program: str = SCRIPT) -> tuple[argparse.Namespace, list[str]]:
     """Returns the options, and the arguments that set keys of the configuration."""
     parser = _parser(program)
-    options, rest = parser.parse_known_args(_join_overrides(arguments))
-    overrides = [argument for argument in rest if argument.startswith("--config.")]
-    rest = [argument for argument in rest if argument not in overrides]
+    options, rest = parser.parse_known_args(join_overrides(arguments))
+    overrides, rest = split_overrides(rest)
     if options.config is None and rest and not rest[0].startswith("-"):
         options.config = expanded_path(rest.pop(0))
     parser.check_unknown(rest)
@@ -153,17 +151,6 @@ def _parser(program: str) -> Parser:
     add("--num-processes", type=int, metavar="N", help="number of processes")
     add("--process-id", type=int, metavar="I", help="number of this process, from 0")
     return parser
-
-
-def _join_overrides(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments with `--config.KEY VALUE` written as `--config.KEY=VALUE`."""
-    joined: list[str] = []
-    for argument in arguments:
-        if joined and re.fullmatch(r"--config\.[^=]+", joined[-1]) and argument[:2] != "--":
-            joined[-1] += f"={argument}"
-        else:
-            joined.append(argument)
-    return joined
 
 
 def _fit_with_others(options: argparse.Namespace, config: "ConfigDict", workdir: Path) -> int:

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from flax_vision.cli.console import progress_bar
 from flax_vision.data.dataset import Dataset
-from flax_vision.evaluation.class_metrics import UNBALANCED
 from flax_vision.runtime import multihost
 from flax_vision.text import counted, printable
 from flax_vision.training.progress import TrainingObserver
+from flax_vision.weights.best_epoch import UNBALANCED
 
 
 class TrainingDisplay(TrainingObserver):
@@ -196,6 +196,7 @@ def _result_rows(result: Mapping[str, Any]) -> dict[str, str]:
         "test balanced": _percent(shown.get("test/balanced_accuracy")),
         "test top-5": _percent(result.get("test/top5")),
         "test loss": f"{result['test/loss']:.4f}",
+        "stopped early": printable(result.get("stopped_early", "")),
         "training time": format_duration(result["train_seconds"]),
         "waiting for input": f"{result['input_wait_fraction']:.1%}",
     }

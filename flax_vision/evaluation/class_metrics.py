@@ -14,9 +14,6 @@ from flax_vision.evaluation.metrics import Totals, predict
 NUM_BINS = 15
 """Number of equal-width bins of the confidence (Guo et al. 2017, section 5)."""
 
-UNBALANCED = 3.0
-"""Ratio of the largest to the smallest class above which a dataset is unbalanced."""
-
 
 class ClassCounts(struct.PyTreeNode):
     """Counts of images by class and by bin of confidence, on a device or summed on the host.

@@ -1,7 +1,7 @@
 """Construction of an experiment from its configuration: data, model and training functions."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from flax_vision.data.background import measure_background
-from flax_vision.data.batches import batch_shapes
+from flax_vision.data.batches import Batch, batch_shapes, sample_batch, training_batches
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError
@@ -50,6 +50,35 @@ class Experiment:
     def total_steps(self) -> int:
         """Steps of the whole run."""
         return self.config.epochs * self.steps_per_epoch
+
+    def train_batches(self, epoch: int, start: int = 0, steps_per_call: int = 1) -> Iterator[Batch]:
+        """Yields the batches of an epoch on the devices.
+
+        Args:
+          epoch: Number of the epoch, from 0.
+          start: Number of batches of this epoch that were used before.
+          steps_per_call: Number of batches that are stacked; see `training_batches`.
+        """
+        config, partitioner = self.config, self.functions.partitioner
+        batches = training_batches(
+            self.splits.train,
+            config.batch_size,
+            config.seed,
+            epoch,
+            start,
+            config.data.reshuffle,
+            steps_per_call,
+            partitioner.local_rows(config.batch_size),
+            config.data.sampler,
+        )
+        return map(partitioner.shard_batch, batches)
+
+    def curvature_batch(self, epoch: int) -> Batch:
+        """Returns the images that estimate levenberg_marquardt's curvature before an epoch."""
+        config = self.config
+        size = config.optimizer.curvature_samples
+        batch = sample_batch(self.splits.train, size, config.seed, epoch, config.data.sampler)
+        return self.functions.partitioner.replicate(batch)
 
     def summary(self) -> str:
         """Returns a line about the model and the data."""
@@ -143,12 +172,27 @@ def _count_steps(config: ConfigDict, splits: Splits) -> int:
             f"run has {counted(total, 'batch', 'batches')}, too few for one step; "
             "give at most that."
         )
-    if config.schedule.name == "plateau" and not len(splits.validation):
-        raise UserError(
-            "config.schedule.name is 'plateau', which needs the error on validation images, and "
-            "config.data.val_fraction is 0; give a share above 0."
-        )
+    if not len(splits.validation):
+        _check_no_validation(config)
     return steps_per_epoch
+
+
+def _check_no_validation(config: ConfigDict) -> None:
+    """Raises a UserError for a setting that needs validation images."""
+    needs = {
+        "schedule.name": (config.schedule.name, config.schedule.name == "plateau"),
+        "stop.patience": (config.stop.patience, config.stop.patience > 0),
+        "checkpoint.best_metric": (
+            config.checkpoint.best_metric,
+            config.checkpoint.best_metric != "auto",
+        ),
+    }
+    for key, (value, is_needed) in needs.items():
+        if is_needed:
+            raise UserError(
+                f"config.{key} is {value!r}, which needs validation images, and "
+                "config.data.val_fraction is 0; give a share above 0."
+            )
 
 
 def _describe_model(config: ConfigDict, train: Dataset) -> ModelMetadata:

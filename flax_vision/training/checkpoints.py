@@ -17,6 +17,7 @@ from flax_vision.runtime.checksums import write_checksums
 from flax_vision.text import counted
 from flax_vision.weights import run_checkpoints
 from flax_vision.weights.array_tree import disk_errors
+from flax_vision.weights.best_epoch import best_first
 from flax_vision.weights.run_checkpoints import CorruptCheckpointError, History
 
 _OVERHEAD_BYTES = 1 << 16
@@ -141,6 +142,32 @@ class Checkpoints:
                 f"({damaged[0]}); nothing was changed. Give another --workdir to start again."
             )
         return None
+
+    def restore_best(
+        self, history: History, abstract_state: Any, warn: Callable[[str], None]
+    ) -> tuple[dict[str, Any], Any]:
+        """Returns the record and the state of the best epoch with an undamaged checkpoint.
+
+        Args:
+          history: Records of the finished epochs.
+          abstract_state: Shapes, types and shardings of the state.
+          warn: Function that gets a line about each damaged checkpoint.
+
+        Raises:
+          UserError: No finished epoch has an undamaged checkpoint.
+        """
+        for record in best_first(history):
+            if record["step"] in self.steps():
+                try:
+                    state, _ = self.restore(record["step"], abstract_state)
+                except CorruptCheckpointError as damage:
+                    warn(f"{damage}; taking the next best epoch")
+                else:
+                    return record, state
+        raise UserError(
+            f"no checkpoint of a finished epoch in {self._directory.parent} can be read; the same "
+            "command resumes from the newest undamaged one."
+        )
 
     def set_aside_after(self, step: int, warn: Callable[[str], None]) -> None:
         """Moves later checkpoints, which belong to another run, to `checkpoints.damaged`.

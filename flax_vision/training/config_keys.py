@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from flax_vision.data.flags import CLASS_ORDERS, MAX_PIXELS
 from flax_vision.training import config_rules as rules
+from flax_vision.weights.best_epoch import METRICS
 
 
 class Key(NamedTuple):
@@ -37,6 +38,7 @@ SECTIONS = {
     "optimizer": "The optimizer",
     "schedule": "The learning rate over the run",
     "schedule.warmup": "The first epochs of the schedule",
+    "stop": "An early end, before the last epoch",
     "mesh": "Devices; a run can resume on another mesh",
     "checkpoint": "Checkpoints",
     "tensorboard": "Events for TensorBoard",
@@ -294,12 +296,35 @@ KEYS: dict[str, Key] = {
         choices=("linear", "constant"),
     ),
     "schedule.warmup.factor": Key(0.1, "First rate in multiples of lr."),
+    "stop.patience": Key(
+        0,
+        "Epochs without a better validation figure that end the run; 0 for no early end.",
+        rules.COUNT_OR_0,
+        example=10,
+    ),
+    "stop.metric": Key(
+        "best",
+        "Figure for stop.patience; best is the one that chooses the best epoch.",
+        choices=("best", *METRICS),
+    ),
+    "stop.min_delta": Key(
+        0.0, "Smallest change of the figure that counts as better.", example=0.001
+    ),
+    "stop.after_minutes": Key(
+        0.0, "Training time that ends the run, after its first epoch; 0 for no limit.", example=90
+    ),
     "mesh.data": Key(0, "Devices that share each batch; 0 for all devices."),
     "mesh.column": Key(1, "Devices that share AlexNet's columns: 1 or 2.", rules.COLUMNS),
     "mesh.fsdp": Key(False, "Divide large parameters among the devices that share a batch."),
     "checkpoint.save_interval_secs": Key(60.0, "Longest training time that a kill can cost."),
     "checkpoint.max_to_keep": Key(
         2, "Newest checkpoints to keep; the best is kept too.", rules.AT_LEAST_1
+    ),
+    "checkpoint.best_metric": Key(
+        "auto",
+        "Validation figure of the best epoch; auto is top1, or for unbalanced classes "
+        "balanced_accuracy.",
+        choices=("auto", *METRICS),
     ),
     "tensorboard.histograms": Key(
         False, "Write histograms of weights and gradients for TensorBoard after each epoch."

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
-from flax_vision.data.batches import Batch, training_batches
+from flax_vision.data.batches import Batch
 from flax_vision.training.build import Experiment
 from flax_vision.training.state import TrainState
 from flax_vision.training.tensorboard import Histogram
@@ -40,11 +40,7 @@ class Histograms:
 
     @cached_property
     def _batch(self) -> Batch:
-        config, functions = self._experiment.config, self._experiment.functions
-        train, size = self._experiment.splits.train, config.batch_size
-        rows = functions.partitioner.local_rows(size)
-        batch = next(training_batches(train, size, config.seed, epoch=0, rows=rows))
-        return functions.partitioner.shard_batch(batch)
+        return next(self._experiment.train_batches(epoch=0))
 
 
 def _histograms(params: Any, gradients: Any) -> dict[str, Histogram]:

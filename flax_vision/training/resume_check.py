@@ -1,10 +1,10 @@
-"""Check that a run directory can resume with a configuration, with advice if not."""
+"""Check that a run directory can resume or continue with a configuration, with advice if not."""
 
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax_vision.errors import UserError
 from flax_vision.models.registry import model_options
@@ -13,7 +13,7 @@ from flax_vision.text import counted
 from flax_vision.training.config_schema import DATA_PATHS, INIT_FROM, default_config, flatten
 from flax_vision.training.schedules import INDEPENDENT_OF_EPOCHS
 from flax_vision.weights.run_checkpoints import find_checkpoints
-from flax_vision.weights.run_files import DATASET
+from flax_vision.weights.run_files import DATASET, RESULT
 
 CHANGEABLE_KEYS = (
     *("checkpoint.save_interval_secs", "checkpoint.max_to_keep", "write_report"),
@@ -26,44 +26,86 @@ CHANGEABLE_KEYS = (
 
 _TRAINING_KEYS = (
     *("augmentation.", "batch_size", "epochs", "freeze", "loss.", "optimizer.", "schedule."),
-    *("seed", "steps_per_call"),
+    *("checkpoint.best_metric", "seed", "steps_per_call", "stop."),
 )
 """Keys, or their prefixes: a run that differs in them can start from the same weights."""
+
+CONTINUED_SECTIONS = ("epochs", "schedule", "stop")
+"""Keys and sections with which a finished run can continue."""
 
 _NONE = "(none)"
 
 
-def check_same_run(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raises a UserError if a run directory belongs to another configuration.
+class Continuation(NamedTuple):
+    """A change of settings with which a run continues from its newest checkpoint.
 
-    The number of epochs may change if the rates of the past epochs stay the same. `init_from` may
-    be left out, because a resumed run does not read it again.
+    Attributes:
+      step: Step of the checkpoint.
+      epoch: Next epoch, or the unfinished one, counted from 1.
+      changes: Old and new value by key.
+    """
+
+    step: int
+    epoch: int
+    changes: Mapping[str, tuple[Any, Any]]
+
+    def describe(self, epochs: int) -> str:
+        """Returns a line about the changes; `epochs` is the new number of epochs."""
+        changes = [f"config.{key} {old} -> {new}" for key, (old, new) in self.changes.items()]
+        return (
+            f"continues at epoch {self.epoch:,} of {epochs:,}: {', '.join(changes)}; past epochs "
+            "keep what they had"
+        )
+
+
+def check_same_run(
+    path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]
+) -> Continuation | None:
+    """Compares the configuration of a run directory with another one.
+
+    A finished run may continue with more epochs, another schedule and other rules to stop. An
+    unfinished run may change `stop`, and the number of epochs if the rates of the past epochs stay
+    the same. `init_from` may be left out, because a resumed run does not read it again.
 
     Args:
       path: Run directory.
       saved: Configuration in the directory, as nested dictionaries.
       given: New configuration.
+
+    Returns:
+      The changes; None for the same configuration.
+
+    Raises:
+      UserError: The directory belongs to another configuration.
     """
     differences = _list_differences(path, saved, given)
-    if set(differences) == {"epochs"}:
-        obstacle = _obstacle_to_epochs(path, flatten(given))
-        if not obstacle:
-            return
-        differences["epochs"] += f", {obstacle}"
-    if differences:
-        advice = "Give another --workdir"
-        if all(key.startswith(_TRAINING_KEYS) for key in differences):
-            advice += f"; with --config.init_from={path} it starts from the weights of this run"
-        raise UserError(
-            f"run directory {str(path)!r} belongs to another configuration: "
-            f"{'; '.join(differences.values())}. {advice}."
+    if not differences:
+        return None
+    texts = "; ".join(
+        f"{key} is {old!r} there and {new!r} now" for key, (old, new) in differences.items()
+    )
+    if INIT_FROM in differences:
+        texts += (
+            f", but a resumed run does not read {INIT_FROM} again; leave it out "
+            f"(--config.{INIT_FROM}=) to resume"
         )
+    if all(key.split(".")[0] in CONTINUED_SECTIONS for key in differences):
+        continuation = _continuation(path, differences, flatten(given))
+        if isinstance(continuation, Continuation):
+            return continuation
+        texts += f", {continuation}"
+    advice = "Give another --workdir"
+    if all(key.startswith(_TRAINING_KEYS) for key in differences):
+        advice += f"; with --config.init_from={path} it starts from the weights of this run"
+    raise UserError(
+        f"run directory {str(path)!r} belongs to another configuration: {texts}. {advice}."
+    )
 
 
 def _list_differences(
     path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]
-) -> dict[str, str]:
-    """Returns texts about the keys in which two configurations differ, by key."""
+) -> dict[str, tuple[Any, Any]]:
+    """Returns the old and the new value of each key in which two configurations differ."""
     new, defaults = flatten(given), flatten(default_config()) | _model_defaults(given)
     # A key that is newer than the run had its default.
     old = {key: x for key, x in defaults.items() if key in new} | flatten(saved)
@@ -71,19 +113,13 @@ def _list_differences(
     # The digests of the images identify the data, at any path.
     paths = DATA_PATHS if (path / DATASET).exists() else ()
     differences = {
-        key: f"{key} is {old.get(key, _NONE)!r} there and {new.get(key, _NONE)!r} now"
+        key: (old.get(key, _NONE), new.get(key, _NONE))
         for key in sorted((old | new).keys() - {*CHANGEABLE_KEYS, *paths})
         if old.get(key, _NONE) != new.get(key, _NONE)
     }
-    if INIT_FROM in differences:
-        source = new.get(INIT_FROM)
-        if source and normalized_path(source) != normalized_path(old.get(INIT_FROM, "")):
-            differences[INIT_FROM] += (
-                ", but a resumed run does not read it again; leave it out "
-                f"(--config.{INIT_FROM}=) to resume"
-            )
-        else:
-            del differences[INIT_FROM]
+    source = new.get(INIT_FROM)
+    if not source or normalized_path(source) == normalized_path(old.get(INIT_FROM, "")):
+        differences.pop(INIT_FROM, None)
     return differences
 
 
@@ -94,18 +130,29 @@ def _model_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     return {f"model.{name}": x for name, x in options.items() if name != "dtype"}
 
 
-def _obstacle_to_epochs(path: Path, config: Mapping[str, Any]) -> str:
-    """Returns the reason why a run cannot change its number of epochs; empty if it can."""
-    name = config.get("schedule.name")
-    if name not in INDEPENDENT_OF_EPOCHS:
+def _continuation(
+    path: Path, changes: Mapping[str, tuple[Any, Any]], config: Mapping[str, Any]
+) -> Continuation | str:
+    """Returns how a run continues with changes, or the reason why it cannot."""
+    is_finished, name, epochs = (
+        (path / RESULT).exists(),
+        config.get("schedule.name"),
+        config["epochs"],
+    )
+    if not is_finished and any(key.startswith("schedule.") for key in changes):
+        return "but only a finished run can change its schedule"
+    if not is_finished and "epochs" in changes and name not in INDEPENDENT_OF_EPOCHS:
         return f"but the rates of the schedule {name!r} depend on the number of epochs"
     checkpoints = find_checkpoints(path)
     if checkpoints is None:
         return "but it has no checkpoint to resume from"
-    newest, started = checkpoints.newest, 1
-    if newest.history:
-        last = newest.history[-1]
-        started = math.ceil(newest.step * last["epoch"] / last["step"])
-    if started > config["epochs"]:
+    step, history = checkpoints.newest.step, checkpoints.newest.history
+    # The newest checkpoint may be of the last step of an epoch, before its record.
+    done = step * history[-1]["epoch"] / history[-1]["step"] if history else 0
+    started = max(math.ceil(done), 1)
+    if started > epochs:
         return f"but it has already started {counted(started, 'epoch')}; give at least {started:,}"
-    return ""
+    if is_finished and done >= epochs:
+        more = f"give more, such as --config.epochs={2 * epochs}"
+        return f"but all {counted(epochs, 'epoch')} are finished; {more}"
+    return Continuation(step, int(done) + 1, changes)

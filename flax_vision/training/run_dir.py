@@ -15,6 +15,7 @@ from flax_vision.runtime.files import normalized_path
 from flax_vision.runtime.terminal import print_warning
 from flax_vision.training import finished_run, rollback, run_lock, tensorboard
 from flax_vision.training.config_schema import DATA_PATHS, INIT_FROM, flatten
+from flax_vision.training.resume_check import Continuation
 from flax_vision.weights import run_files, saved_model
 from flax_vision.weights.run_checkpoints import History, saved_steps
 
@@ -30,10 +31,14 @@ class RunDirectory:
       export: Directory of the exported best model.
       data_moved: Whether the data of a resumed run have another path than before.
       init_from: Model with which the run began, even if a later start leaves it out.
+      continuation: Changes of settings with which the run continues; None for none.
+      rescheduled_at: Step at which the schedule of the run began; None for the first step.
     """
 
     data_moved = False
     init_from = ""
+    continuation: Continuation | None = None
+    rescheduled_at: int | None = None
 
     def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
         self.path = path
@@ -73,11 +78,12 @@ class RunDirectory:
           history: Records of the epochs up to the checkpoint at which the run resumes.
         """
         if multihost.is_primary():
+            self.check_exists()
             for name in (run_files.REPORT_PAGE, run_files.RESULT):
                 (self.path / name).unlink(missing_ok=True)
+            self._write_config()
             self.rewind(history)
             self.write_metadata(metadata)
-            self._write_config()
 
     def rewind(self, history: History) -> None:
         """Replaces the content of `metrics.jsonl` and the TensorBoard events, in one process.
@@ -182,8 +188,8 @@ class RunDirectory:
             run_files.write_file(self.path / run_files.SPLITS, text)
 
     def _read_result(self) -> dict[str, Any] | None:
-        if run_files.read_config(self.path).get("epochs") != self._config.get("epochs"):
-            return None  # the run resumes with another number of epochs
+        if self.continuation:
+            return None
         result = finished_run.read_finished(self.path)
         if result is not None and (records := finished_run.missing_records(self.path)) is not None:
             self.rewind(records)
@@ -217,9 +223,12 @@ def open_run(path: Path, config: Mapping[str, Any]) -> Iterator[RunDirectory]:
     """
     run = RunDirectory(path, config)
     with contextlib.ExitStack() as stack:
-        original = multihost.primary_only(lambda: run_lock.lock_run(path, config, stack)) or config
+        launch = multihost.primary_only(lambda: run_lock.lock_run(path, config, stack))
+        original, *change = launch or run_lock.Launch(config)
         run.data_moved = any(multihost.all_max(_data_paths(original) != _data_paths(config)))
         run.init_from = multihost.all_gather_text(original.get(INIT_FROM, ""))[0]
+        continued, run.rescheduled_at = json.loads(multihost.all_gather_text(json.dumps(change))[0])
+        run.continuation = Continuation(*continued) if continued else None
         stack.callback(run.close)
         run_lock.check_shared(path)
         yield run

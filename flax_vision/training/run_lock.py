@@ -2,10 +2,11 @@
 
 import contextlib
 import hashlib
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 
@@ -13,9 +14,9 @@ from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.runtime.files import read_regular
 from flax_vision.runtime.terminal import print_warning
-from flax_vision.training.config_schema import INIT_FROM
+from flax_vision.training.config_schema import INIT_FROM, flatten
 from flax_vision.training.launches import describe_launch
-from flax_vision.training.resume_check import check_same_run
+from flax_vision.training.resume_check import CONTINUED_SECTIONS, Continuation, check_same_run
 from flax_vision.training.rollback import LOCK, Rollback
 from flax_vision.weights import run_files
 from flax_vision.weights.run_checkpoints import saved_steps
@@ -24,18 +25,28 @@ _VISIBLE_SECONDS = 60.0
 """Time after which NFS shows new files."""
 
 
-def lock_run(
-    path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack
-) -> Mapping[str, Any]:
+class Launch(NamedTuple):
+    """A recorded launch of a run.
+
+    Attributes:
+      original: Configuration with which the run began or last continued.
+      continuation: Changes with which it continues now; None for none.
+      rescheduled_at: Step from which its present schedule is another than before; None if it has
+        been the same from the beginning.
+    """
+
+    original: Mapping[str, Any]
+    continuation: Continuation | None = None
+    rescheduled_at: int | None = None
+
+
+def lock_run(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack) -> Launch:
     """Locks a run directory until the stack is closed, and records the launch in it.
 
     Args:
       path: Run directory, which need not exist.
       config: Configuration as nested dictionaries.
       stack: Stack that gets the release of the lock and the rollback of a failed start.
-
-    Returns:
-      The configuration with which the run began.
 
     Raises:
       UserError: The directory is not writable, in use, or of another configuration.
@@ -104,13 +115,9 @@ def _in_use(path: Path) -> UserError:
     )
 
 
-def _record_launch(path: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Compares and writes `config.json`, and adds the launch to `launches.json`.
-
-    Returns:
-      The configuration with which the run began.
-    """
-    original = config
+def _record_launch(path: Path, config: Mapping[str, Any]) -> Launch:
+    """Compares and writes `config.json`, and adds the launch to `launches.json`."""
+    original, continuation = config, None
     if has_progress(path):
         original = run_files.read_config(path, f"{run_files.RESTORE}, or give another --workdir")
         if not original:
@@ -118,14 +125,40 @@ def _record_launch(path: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
                 f"run directory {str(path)!r} has checkpoints but no {run_files.CONFIG}, so their "
                 "configuration is unknown; give another --workdir."
             )
-        check_same_run(path, original, config)
-    # Another number of epochs takes effect only when the run resumes.
-    fixed = {key: original[key] for key in ("epochs", INIT_FROM) if key in original}
-    run_files.write_config(path, {**config, **fixed})
-    run_files.write_file(
-        path / run_files.LAUNCHES, run_files.to_json([*_read_launches(path), describe_launch()])
-    )
-    return original
+        continuation = check_same_run(path, original, config)
+    # Changed settings take effect only when the run resumes.
+    fixed = (*CONTINUED_SECTIONS, INIT_FROM)
+    settings = {key: x for key, x in config.items() if key not in fixed or key in original}
+    settings |= {key: original[key] for key in fixed if key in original}
+    run_files.write_config(path, settings)
+    launches = [*_read_launches(path), describe_launch() | _describe(path, continuation)]
+    run_files.write_file(path / run_files.LAUNCHES, run_files.to_json(launches))
+    return Launch(original, continuation, _rescheduled_at(launches, config))
+
+
+def _describe(path: Path, continuation: Continuation | None) -> dict[str, Any]:
+    """Returns the entry about a continuation, with the result that the run had before."""
+    if continuation is None:
+        return {}
+    result = None
+    with contextlib.suppress(UserError):  # a damaged result ends with this launch
+        result = run_files.read_result(path, "")
+    return {"continues": {**continuation._asdict(), "result": result}}
+
+
+def _rescheduled_at(launches: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> int | None:
+    """Returns the step at which the last change of the schedule began; None for no change.
+
+    A change that never took effect, because its launch was killed too early, does not count.
+    """
+    flat = json.loads(json.dumps(flatten(config)))
+    for launch in reversed(launches):
+        continued = launch.get("continues", {"changes": {}})
+        new = {k: x[1] for k, x in continued["changes"].items() if k.startswith("schedule.")}
+        if new:
+            step: int = continued["step"]
+            return step if all(flat.get(key) == value for key, value in new.items()) else None
+    return None
 
 
 def _read_launches(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The fixed specification of a training step, and the state that each step changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,6 +132,15 @@ class TrainState(struct.PyTreeNode):
         params = self.params if self.average is None else merge_params(self.params, self.average)
         return {"params": params, **self.statistics}
 
+    def restart_plateau(self, plateau: optax.GradientTransformationExtraArgs) -> "TrainState":
+        """Returns the state with the first state of `TrainSpec.plateau`."""
+
+        def placed(x: jax.Array, like: jax.Array) -> jax.Array:
+            return jax.device_put(np.asarray(x), like.sharding)
+
+        start = plateau.init(self.params)
+        return self.replace(plateau=jax.tree.map(placed, start, self.plateau))
+
     def init_from(self, variables: Mapping[str, Any]) -> "TrainState":
         """Returns the state with some variables replaced, and its average initialized from them."""
         own = flatten_dict({"params": self.params, **self.statistics})
@@ -154,3 +163,20 @@ def is_finite(state: TrainState) -> jax.Array:
     leaves = jax.tree.leaves(state.replace(plateau=None))
     floats = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
     return jnp.stack([jnp.isfinite(x).all() for x in floats]).all() & (state.bad_step == 0)
+
+
+def not_finite_error(step: int, epoch: int, rate: float, saved: Sequence[int]) -> UserError:
+    """Returns the error for a loss that is not finite.
+
+    Args:
+      step: First such step, counted from 1.
+      epoch: Its epoch, counted from 1.
+      rate: `config.schedule.lr`.
+      saved: Steps of the checkpoints, oldest first.
+    """
+    return UserError(
+        f"the loss is not finite at step {step:,} (epoch {epoch}). Likely causes: a learning "
+        f"rate that is too high (config.schedule.lr is {rate}; try {rate / 10:g}), or "
+        "pixels that are not normalized (config.data.mean and std). "
+        + (f"The checkpoint of step {saved[-1]:,} is kept." if saved else "Nothing was saved.")
+    )

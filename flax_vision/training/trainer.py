@@ -2,7 +2,6 @@
 
 import dataclasses
 import signal
-import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 from jax.errors import JaxRuntimeError
 
-from flax_vision.data.batches import Batch, evaluation_batches, sample_batch, training_batches
+from flax_vision.data.batches import Batch, evaluation_batches
 from flax_vision.data.dataset import Dataset
 from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError, add_file_name
@@ -22,10 +21,10 @@ from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
 from flax_vision.training import build, poll, progress, run_dir, signals, throughput
 from flax_vision.training.checkpoints import Checkpoints
+from flax_vision.training.epoch_history import EpochHistory
 from flax_vision.training.histograms import Histograms
-from flax_vision.training.state import TrainState, is_finite
+from flax_vision.training.state import TrainState, is_finite, not_finite_error
 from flax_vision.weights import saved_model
-from flax_vision.weights.run_checkpoints import CorruptCheckpointError, History, epoch_rank
 
 
 @dataclass
@@ -48,14 +47,14 @@ class Trainer:
         self._config, self._functions = self.experiment.config, self.experiment.functions
         self._partitioner = self._functions.partitioner
         self._histograms = Histograms(self.experiment)
-        self._history: History = []
+        self._history = EpochHistory(self._config, self.experiment.splits.train.imbalance)
         self._state: TrainState
         self._step = 0
         # Two, because a step of training may take many times as long as one of evaluation.
         self._train_poll, self._eval_poll = poll.Poll(), poll.Poll()
         self.directory.check_exists()
-        max_to_keep = self._config.checkpoint.max_to_keep
-        self._checkpoints = Checkpoints(self.directory.checkpoints, max_to_keep, self._best_step)
+        max_to_keep, best = self._config.checkpoint.max_to_keep, self._history.best_step
+        self._checkpoints = Checkpoints(self.directory.checkpoints, max_to_keep, best)
         self._saved_at = self._epoch_started_at = time.monotonic()
 
     def __enter__(self) -> "Trainer":
@@ -76,11 +75,13 @@ class Trainer:
         if restored is None:
             self._state = self._init_state()
         else:
-            self._state, self._history = restored
+            self._state, records = restored
+            self._history.restore(records)
             self._step = int(self._state.step)
             self._checkpoints.set_aside_after(self._step, display.warning)
             display.line(f"resuming from step {self._step:,}")
-        self.directory.start(experiment.metadata, self._history)
+            self._continue()
+        self.directory.start(experiment.metadata, self._history.records)
         hardware = f"{backend.describe()}; {environment.describe()}"
         for line in (experiment.summary(), *experiment.notes, hardware):
             display.line(line)
@@ -92,6 +93,13 @@ class Trainer:
         display.begin(self._step)
         self._epoch_started_at = time.monotonic()
 
+    def _continue(self) -> None:
+        """Prints changed settings, and starts a changed schedule without earlier reductions."""
+        if self.directory.continuation:
+            self.display.line(self.directory.continuation.describe(self._config.epochs))
+        if self.directory.rescheduled_at == self._step:
+            self._state = self._state.restart_plateau(self._functions.spec.plateau)
+
     def _init_state(self) -> TrainState:
         variables = self.experiment.init_variables
         if variables is None:
@@ -102,33 +110,43 @@ class Trainer:
         return self._functions.init(self._config.seed).init_from(variables)
 
     def train(self) -> None:
-        """Trains and validates the remaining epochs."""
-        for epoch in range(len(self._history), self._config.epochs):
-            record = self._train_epoch(epoch) | self._validate()
+        """Trains and validates the remaining epochs, or those before an early end."""
+        while not self._history.has_ended:
+            record = self._train_epoch(len(self._history))
+            if self._history.stopped_early:
+                break
+            record |= self._validate()
             seconds = time.monotonic() - self._epoch_started_at
             self._epoch_started_at += seconds
-            if self._end_epoch(record | {"epoch_seconds": seconds}):
-                break
+            self._end_epoch(record | {"epoch_seconds": seconds})
         self._save()
+        if end := self._history.describe_end():
+            self.display.line(end)
 
-    def _end_epoch(self, record: dict[str, Any]) -> bool:
-        self._history.append(record)
+    def _end_epoch(self, record: dict[str, Any]) -> None:
+        self._history.add(record)
         error = np.float32(1 - record.get("validation/top1", np.nan))
         self._state = self._functions.end_epoch(self._state, error)
         self.directory.log(record)
         self.directory.log_histograms(self._step, self._histograms(self._state))
         self.display.epoch(record, self._config.epochs, self.experiment.total_steps)
         self.display.left_out(unreadable_warning(self.experiment.splits))
-        is_best = "validation/top1" in record and self._best_step() == self._step
-        saves, ends = multihost.all_max(is_best or self._is_save_due, self.display.ends_run)
+        is_best = "validation/top1" in record and self._history.best_step() == self._step
+        decisions = (is_best or self._is_save_due, self._is_time_over, self.display.ends_run)
+        saves, is_over, is_ended = multihost.all_max(*decisions)
         if saves:
             self._save()
-        return bool(ends)
+        if is_over:
+            self._history.end_by_time()
+        if is_ended:
+            self._history.end_by_callback()
 
     def finish(self) -> dict[str, Any]:
         """Tests and exports the best model, and returns the result of the run."""
         self._checkpoints.wait()
-        best, state = self._restore_best()
+        best, state = self._checkpoints.restore_best(
+            self._history.records, self._functions.state, self.display.warning
+        )
         splits = self.experiment.splits
         totals = self._evaluate(state.variables, splits.test)
         averages = totals.averages()
@@ -142,12 +160,11 @@ class Trainer:
             **_with_prefix("test", averages),
             "test/images": int(totals.count),
             "train/imbalance": splits.train.imbalance,
-            "train_seconds": sum(record["epoch_seconds"] for record in self._history),
-            "input_wait_fraction": statistics.fmean(
-                record.get("input_wait_fraction", 0.0) for record in self._history
-            ),
+            **self._history.totals(),
         }
         self._export(state, result)
+        if self._history.stopped_early:  # not in the export, whose metrics are numbers
+            result["stopped_early"] = self._history.stopped_early
         self.directory.finish(result)
         return result
 
@@ -170,11 +187,16 @@ class Trainer:
                 self._stop_if_asked(self._train_poll)
             self._train_step(batch)
             if is_poll:
-                shows, saves = multihost.all_max(self.display.due_at(self._step), self._is_save_due)
+                is_shown = self.display.due_at(self._step)
+                decisions = (is_shown, self._is_save_due, self._is_time_over)
+                shows, saves, is_over = multihost.all_max(*decisions)
                 if shows:
                     self._show_progress(epoch, meter)
                 if saves:
                     self._save()
+                if is_over:
+                    self._history.end_by_time()
+                    return {}
         # On the host, because the new step is not on the devices of all processes.
         plateau = jax.device_get(self._state.plateau)
         last = self._state.replace(step=np.int32(self._step - 1), plateau=plateau)
@@ -203,19 +225,11 @@ class Trainer:
 
     def _train_batches(self, epoch: int) -> Iterator[Batch]:
         """Yields the rest of an epoch's batches on the devices."""
-        config, train = self._config, self.experiment.splits.train
         start = self._step - epoch * self.experiment.steps_per_epoch
-        if config.optimizer.name == "levenberg_marquardt" and not start:
-            size = config.optimizer.curvature_samples
-            chosen = sample_batch(train, size, config.seed, epoch, config.data.sampler)
-            chosen = self._partitioner.replicate(chosen)
-            self._state = self._functions.begin_epoch(self._state, chosen)
-        size, reshuffle = config.batch_size, config.data.reshuffle
-        steps, rows = config.steps_per_call, self._partitioner.local_rows(size)
-        batches = training_batches(
-            train, size, config.seed, epoch, start, reshuffle, steps, rows, config.data.sampler
-        )
-        return map(self._partitioner.shard_batch, batches)
+        if self._config.optimizer.name == "levenberg_marquardt" and not start:
+            samples = self.experiment.curvature_batch(epoch)
+            self._state = self._functions.begin_epoch(self._state, samples)
+        return self.experiment.train_batches(epoch, start, self._config.steps_per_call)
 
     def _validate(self) -> dict[str, float]:
         validation = self.experiment.splits.validation
@@ -242,23 +256,9 @@ class Trainer:
             raise self._not_finite(int(bad_step))
         return totals
 
-    def _best_step(self) -> int | None:
-        return max(self._history, key=epoch_rank)["step"] if self._history else None
-
-    def _restore_best(self) -> tuple[dict[str, Any], TrainState]:
-        """Returns the record and state of the best epoch with an undamaged checkpoint."""
-        for record in sorted(self._history, key=epoch_rank, reverse=True):
-            if record["step"] in self._checkpoints.steps():
-                try:
-                    state, _ = self._checkpoints.restore(record["step"], self._functions.state)
-                except CorruptCheckpointError as damage:
-                    self.display.warning(f"{damage}; taking the next best epoch")
-                else:
-                    return record, state
-        raise UserError(
-            f"no checkpoint of a finished epoch in {self.directory.path} can be read; the same "
-            "command resumes from the newest undamaged one."
-        )
+    @property
+    def _is_time_over(self) -> bool:
+        return self._history.is_time_over(time.monotonic() - self._epoch_started_at)
 
     @property
     def _is_save_due(self) -> bool:
@@ -268,7 +268,7 @@ class Trainer:
         if not is_finite(self._state):
             raise self._not_finite(int(self._state.bad_step) or self._step)
         self.directory.restore_config()
-        self._checkpoints.save(self._step, self._state, self._history)
+        self._checkpoints.save(self._step, self._state, self._history.records)
         self._saved_at = time.monotonic()
 
     def _stop_if_due(self) -> None:
@@ -291,15 +291,9 @@ class Trainer:
         )
 
     def _not_finite(self, step: int) -> UserError:
-        rate = self._config.schedule.lr
         self._checkpoints.wait()
-        steps, epoch = self._checkpoints.steps(), (step - 1) // self.experiment.steps_per_epoch + 1
-        return UserError(
-            f"the loss is not finite at step {step:,} (epoch {epoch}). Likely causes: a learning "
-            f"rate that is too high (config.schedule.lr is {rate}; try {rate / 10:g}), or "
-            "pixels that are not normalized (config.data.mean and std). "
-            + (f"The checkpoint of step {steps[-1]:,} is kept." if steps else "Nothing was saved.")
-        )
+        epoch = (step - 1) // self.experiment.steps_per_epoch + 1
+        return not_finite_error(step, epoch, self._config.schedule.lr, self._checkpoints.steps())
 
 
 def _with_prefix(split: str, averages: dict[str, float]) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from flax_vision.runtime.checksums import check_checksums
 from flax_vision.text import counted
 from flax_vision.weights import run_files
 from flax_vision.weights.array_tree import on_first_device
+from flax_vision.weights.best_epoch import best_first
 
 _VARIABLES = ("params", "statistics", "average")
 """Entries of the saved state that belong to the model."""
@@ -66,13 +66,6 @@ class UsableCheckpoints(NamedTuple):
     damaged: list[str]
 
 
-def epoch_rank(record: Mapping[str, Any]) -> tuple[float, ...]:
-    """Sort key of epochs: validation accuracy, then loss; without validation, the epoch."""
-    if "validation/top1" not in record:
-        return (record["epoch"],)
-    return record["validation/top1"], -record["validation/loss"]
-
-
 def saved_steps(run: Path) -> list[int]:
     """Returns the steps of the checkpoints in a run directory, oldest first.
 
@@ -93,8 +86,7 @@ def find_checkpoints(run: Path) -> UsableCheckpoints | None:
     newest = _first_undamaged(run, saved_steps(run)[::-1], damaged)
     if newest is None:
         return None
-    ranked = sorted(newest.history, key=epoch_rank, reverse=True)
-    saved = set(saved_steps(run))
+    ranked, saved = best_first(newest.history), set(saved_steps(run))
     best = _first_undamaged(run, [x["step"] for x in ranked if x["step"] in saved], damaged)
     return UsableCheckpoints(newest, best or newest, damaged)
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 
@@ -27,6 +27,9 @@ RUN_FORMAT = 2
 
 RESTORE = "restore the file that the run wrote"
 """Hint for a file that the run cannot write again."""
+
+_TEXTS = ("best_metric", "stopped_early")
+"""Entries of records and results that are texts; all others are numbers."""
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
@@ -72,6 +75,11 @@ class _Config(TypedDict, total=False):
     data: _Data
 
 
+class _Continuation(TypedDict):
+    step: int
+    changes: dict[str, tuple[Any, Any]]
+
+
 class _Launch(TypedDict):
     time: str
     host: str
@@ -80,6 +88,7 @@ class _Launch(TypedDict):
     devices: list[str]
     command: list[str]
     libraries: dict[str, Any]
+    continues: NotRequired[_Continuation]
 
 
 class _DatasetRecord(TypedDict):
@@ -176,7 +185,7 @@ def read_result(path: Path, hint: str) -> dict[str, Any] | None:
 
 def result_problem(result: Mapping[str, Any]) -> str:
     """Returns the first problem in the result of a run; empty for none."""
-    return _problem(result, dict[str, float]) or _problem(result, _Result)
+    return _type_problem(result) or _problem(result, _Result)
 
 
 def read_records(path: Path, hint: str = RESTORE) -> Records:
@@ -193,7 +202,7 @@ def read_records(path: Path, hint: str = RESTORE) -> Records:
     records = []
     for number, line in enumerate(_read(file, hint).splitlines(), 1):
         record = _parse(line, file, hint)
-        problem = _problem(record, dict[str, float])
+        problem = _type_problem(record)
         if problem or ("epoch" in record and (problem := _problem(record, _Epoch))):
             raise _damaged(file, f"line {number}: {problem}", hint)
         records.append(record)
@@ -218,6 +227,15 @@ def write_file(path: Path, text: str) -> None:
             unfinished.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _type_problem(record: Any) -> str:
+    """Returns the first entry of a record that is of another type; empty for none."""
+    texts = {}
+    if isinstance(record, dict):
+        texts = {key: record[key] for key in _TEXTS if key in record}
+        record = {key: x for key, x in record.items() if key not in texts}
+    return _problem(record, dict[str, float]) or _problem(texts, dict[str, str])
 
 
 def _problem(content: Any, kind: Any) -> str:

@@ -95,12 +95,14 @@ def test_result_table(tmp_path):
     assert "97.30%  (27 of 1,000 images wrong)" in text
     assert "1:05" in text
     assert "validation" not in text
+    assert "stopped early" not in text
     assert re.search(r"test top-5 +│ 99.90%", text)
-    few = {**result, "test/images": 1, "test/top1": 1.0}
+    few = {**result, "test/images": 1, "test/top1": 1.0, "stopped_early": "no better f1"}
     del few["test/top5"]  # of at most five classes
     text = run(False, lambda display: display.result("lenet5", few, tmp_path, None))
     assert "top-5" not in text
     assert "100.00%  (0 of 1 image wrong)" in text
+    assert re.search(r"stopped early +│ no better f1", text)
 
 
 RARE = {"validation/balanced_accuracy": 0.62, "validation/majority": 0.85}

@@ -21,6 +21,7 @@ from flax_vision.training.build import build_experiment
 from flax_vision.training.checkpoints import Checkpoints
 from flax_vision.training.fit import fit
 from flax_vision.training.run_dir import RunDirectory
+from flax_vision.weights import best_epoch
 
 
 def test_run_directory_tells_the_whole_story(finished):
@@ -169,7 +170,7 @@ def test_run_whose_directory_is_removed_is_an_error(when, config, tmp_path, monk
 
 @pytest.mark.parametrize("best", [1, 2, 3])
 def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "epoch_rank", lambda record: (record["epoch"] == best,))
+    monkeypatch.setattr(best_epoch, "epoch_rank", lambda record: (record["epoch"] == best,))
     result = fit(config, tmp_path)
     experiment = build_experiment(config, lambda *report: None)
     experiment.functions.compile()

@@ -101,3 +101,87 @@ def test_another_model_cannot_start_from_the_weights(tmp_path):
     other = configured(**{"model.name": "alexnet", "schedule.lr": 0.5})
     with pytest.raises(UserError, match="model.name is .*; sched.* now. Give another --workdir.$"):
         check_same_run(tmp_path, configured(), other)
+
+
+def finish(path):
+    (path / "result.json").write_text("{}")
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 60},
+        {"epochs": 60, "schedule.name": "cosine"},
+        {"epochs": 60, "schedule.lr": 0.5, "stop.patience": 3},
+    ],
+)
+def test_finished_run_continues_with_another_schedule(changes, saved_at, tmp_path):
+    saved_at(30, 10)
+    given = configured(epochs=10), configured(**changes)
+    continuation = check_same_run(finish(tmp_path), *given)
+    assert (continuation.step, continuation.epoch) == (30, 11)
+    assert continuation.changes.keys() == changes.keys()
+
+
+@pytest.mark.parametrize("name", ["cosine", "one_cycle"])
+def test_finished_run_continues_with_a_schedule_that_depends_on_the_epochs(
+    name, saved_at, tmp_path
+):
+    saved_at(30, 10)
+    given = [configured(epochs=epochs, **{"schedule.name": name}) for epochs in (10, 60)]
+    assert check_same_run(finish(tmp_path), *given).changes == {"epochs": (10, 60)}
+
+
+def test_continuation_is_one_line():
+    changes = {"epochs": (40, 60), "schedule.lr": (0.1, 0.01)}
+    assert resume_check.Continuation(480, 41, changes).describe(60) == (
+        "continues at epoch 41 of 60: config.epochs 40 -> 60, config.schedule.lr 0.1 -> 0.01; "
+        "past epochs keep what they had"
+    )
+
+
+def test_same_configuration_continues_nothing(tmp_path):
+    assert check_same_run(finish(tmp_path), configured(), configured()) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 9}, "has already started 10 epochs; give at least 10"),
+        ({"schedule.lr": 0.5}, "all 10 epochs are finished; give more, such as --config.epochs=20"),
+        ({"stop.patience": 3}, "all 10 epochs are finished; give more, such as --config.epochs=20"),
+        ({"epochs": 20, "seed": 1}, "seed is 0 there and 1 now. Give another --workdir"),
+        ({"checkpoint.best_metric": "loss"}, "best_metric is 'auto' there and 'loss' now. Give"),
+    ],
+)
+def test_finished_run_does_not_continue(changes, message, saved_at, tmp_path):
+    saved_at(30, 10)
+    given = configured(epochs=10), configured(**{"epochs": 10, **changes})
+    with pytest.raises(UserError, match=message):
+        check_same_run(finish(tmp_path), *given)
+
+
+def test_run_that_stopped_early_continues_with_more_patience(saved_at, tmp_path):
+    saved_at(13, 4)  # in the middle of an epoch
+    given = [configured(epochs=10, **{"stop.patience": patience}) for patience in (2, 5)]
+    continuation = check_same_run(finish(tmp_path), *given)
+    assert continuation == (13, 5, {"stop.patience": (2, 5)})
+    assert check_same_run(tmp_path, given[0], configured(epochs=5, **{"stop.patience": 5}))
+    with pytest.raises(UserError, match="has already started 5 epochs; give at least 5"):
+        check_same_run(tmp_path, given[0], configured(epochs=4))
+
+
+def test_unfinished_run_changes_its_early_end_but_not_its_schedule(saved_at, tmp_path):
+    saved_at(13, 4)
+    assert check_same_run(tmp_path, configured(), configured(**{"stop.after_minutes": 5}))
+    with pytest.raises(UserError, match="0.5 now, but only a finished run can change its schedule"):
+        check_same_run(tmp_path, configured(), configured(**{"schedule.lr": 0.5}))
+
+
+def test_checkpoint_of_the_last_step_may_lack_the_record_of_its_epoch(saved_at, tmp_path):
+    saved_at(30, 9)
+    finish(tmp_path)
+    with pytest.raises(UserError, match="all 10 epochs are finished; give more"):
+        check_same_run(tmp_path, configured(epochs=10), configured(**{"schedule.lr": 0.5}))
+    assert check_same_run(tmp_path, configured(epochs=10), configured(epochs=12)).epoch == 11

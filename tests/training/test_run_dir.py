@@ -11,6 +11,7 @@ from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError
 from flax_vision.runtime import files, multihost
 from flax_vision.training import run_lock
+from flax_vision.training.resume_check import Continuation
 from flax_vision.training.run_dir import RunDirectory, open_run
 from flax_vision.weights.saved_model import ModelMetadata
 
@@ -179,7 +180,8 @@ def test_damaged_identities_of_images(content, digits, tmp_path):
 
 
 def test_more_epochs_remove_the_result_of_fewer(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_lock, "check_same_run", lambda *arguments: None)
+    continuation = Continuation(20, 3, {"epochs": (2, 3)})
+    monkeypatch.setattr(run_lock, "check_same_run", lambda *arguments: continuation)
     with open_run(tmp_path, CONFIG) as run:
         run.finish(RESULT)
         (tmp_path / "report").mkdir()

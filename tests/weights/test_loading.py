@@ -19,7 +19,6 @@ from flax_vision.errors import UserError
 from flax_vision.training.checkpoints import Checkpoints
 from flax_vision.weights import saved_model
 from flax_vision.weights.loading import load_metadata, load_model
-from flax_vision.weights.run_checkpoints import epoch_rank
 
 METADATA = saved_model.ModelMetadata(
     name="lenet5_modern",
@@ -174,11 +173,3 @@ def test_metadata_that_does_not_fit(content, message, stopped):
         (stopped / "model_metadata.json").write_text(content)
     with pytest.raises(UserError, match=message):
         load_model(stopped)
-
-
-def test_rank_is_accuracy_and_then_loss():
-    better = {"epoch": 1, "validation/top1": 0.9, "validation/loss": 9.0}
-    equal = {"epoch": 2, "validation/top1": 0.9, "validation/loss": 1.0}
-    worse = {"epoch": 3, "validation/top1": 0.8, "validation/loss": 0.1}
-    assert max([better, equal, worse], key=epoch_rank) is equal
-    assert max([{"epoch": 1}, {"epoch": 2}], key=epoch_rank) == {"epoch": 2}

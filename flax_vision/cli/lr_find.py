@@ -1,0 +1,95 @@
+"""Finds a learning rate by a range test, and draws its curve.
+
+The model trains for some steps while the rate rises exponentially, with the optimizer, batches and
+augmentation of the config file. Nothing is written into runs/. The test ends when the smoothed loss
+is four times its minimum.
+
+Two rates are good guesses: the one at which the smoothed loss falls fastest, and a tenth of the one
+at its minimum. The suggestion is the smaller one: a rate too low costs a few epochs, and one too
+high may cost the run.
+
+Examples:
+  flax-vision lr-find --config configs/lenet5.py
+  flax-vision lr-find --config configs/resnet20.py:cifar10 --config.batch_size=256 -o curve.png
+"""
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flax_vision.cli.arguments import Parser, add_shared
+from flax_vision.cli.console import print_table, progress
+from flax_vision.cli.output_file import check_picture
+from flax_vision.errors import UserError
+from flax_vision.runtime.files import expanded_path
+from flax_vision.runtime.terminal import print_note
+from flax_vision.text import printable
+
+if TYPE_CHECKING:
+    from flax_vision.training.lr_finder import RangeTest
+
+_PICTURE = "lr-find.png"
+
+
+def add_arguments(parser: Parser) -> None:
+    """Adds the arguments of the command."""
+    add = parser.add_argument
+    file = "config file, and the name of a recipe in it; --config.KEY=VALUE sets a key"
+    add("--config", required=True, type=expanded_path, metavar="FILE[:RECIPE]", help=file)
+    parser.set_defaults(overrides=[])  # the program puts --config.KEY=VALUE here
+    parser.others = ("--config.",)
+    add("--min-lr", type=float, default=1e-6, metavar="RATE", help="first rate (default: 1e-6)")
+    add("--max-lr", type=float, default=10.0, metavar="RATE", help="last rate (default: 10)")
+    add("--steps", type=int, default=100, metavar="N", help="number of rates (default: 100)")
+    picture = f".png, .pdf or .svg file for the curve (default: {_PICTURE}, which is replaced)"
+    add("-o", "--output", type=expanded_path, metavar="PICTURE", help=picture)
+    add("--overwrite", action="store_true", help="replace an existing picture")
+    add_shared(parser, "--format", choices=("table", "json"))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs the test, draws its curve, and prints the suggestion."""
+    picture = Path(options.output or _PICTURE)
+    check_picture("--output", picture, options.overwrite or not options.output)
+    from flax_vision.analysis.report.figures import lr_curve
+    from flax_vision.training.config_loader import load_config
+    from flax_vision.training.lr_finder import check_range, find_learning_rate
+
+    arguments = options.min_lr, options.max_lr, options.steps
+    check_range(*arguments)
+    config = load_config(options.config, options.overrides)
+    print_note(
+        f"training {config.model.name} with rates from {options.min_lr:g} to {options.max_lr:g}"
+    )
+    with progress("") as on_progress:
+        test = find_learning_rate(config, *arguments, on_progress)
+    try:
+        lr_curve.draw(test).savefig(picture)
+    except OSError as error:
+        raise UserError(f"{str(picture)!r} cannot be written ({error.strerror}).") from error
+    _print(test, picture, _command(options, test), options.format)
+
+
+def _command(options: argparse.Namespace, test: "RangeTest") -> str:
+    rate = f"--config.schedule.lr={test.suggestion:.2g}"
+    return shlex.join(["flax-vision", "train", options.config, *options.overrides, rate])
+
+
+def _print(test: "RangeTest", picture: Path, command: str, form: str) -> None:
+    if form == "json":
+        curve = {name: getattr(test, name).tolist() for name in ("rates", "losses", "smoothed")}
+        found = {name: getattr(test, name) for name in ("suggestion", "tenth", "steepest")}
+        print(json.dumps(found | {"command": command, "picture": str(picture)} | curve, indent=2))
+        return
+    rates = {
+        "suggestion: the smaller of the next two": test.suggestion,
+        "rate at which the loss falls fastest": test.steepest,
+        "a tenth of the rate at the minimum of the loss": test.tenth,
+    }
+    print_table([{"rate": f"{rate:.2g}", "": meaning} for meaning, rate in rates.items()], form)
+    if test.is_complete:
+        print_note("the loss did not diverge; a higher --max-lr shows more of the curve")
+    print(f"curve: {printable(picture)}")
+    print(f"to train with it: {printable(command)}")

@@ -1,0 +1,63 @@
+"""Rules that end a run before its last epoch."""
+
+import math
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from flax_vision.text import counted
+from flax_vision.weights.best_epoch import record_metric, score
+from flax_vision.weights.run_checkpoints import History
+
+
+def epochs_without_better(scores: Sequence[float], min_delta: float) -> int:
+    """Returns the epochs since the last one that was better than the best by `min_delta`.
+
+    Args:
+      scores: Number for each epoch; larger is better.
+      min_delta: Smallest difference, which must be exceeded.
+    """
+    best, since = -math.inf, 0
+    for number in scores:
+        since += 1
+        if number > best + min_delta:
+            best, since = number, 0
+    return since
+
+
+def patience_reason(config: ConfigDict, history: History) -> str:
+    """Returns why a run ends after the epochs in its history; empty if it does not.
+
+    The answer depends on the history alone, so a resumed run ends after the same epoch.
+
+    Args:
+      config: Section `stop` of a checked configuration.
+      history: Records of the finished epochs.
+    """
+    if not config.patience or not history or "validation/top1" not in history[-1]:
+        return ""
+    metric = record_metric(history[-1]) if config.metric == "best" else config.metric
+    scores = [score(record, metric) for record in history]
+    since = epochs_without_better(scores, config.min_delta)
+    if since < config.patience:
+        return ""
+    return f"no better {metric} for {counted(since, 'epoch')}"
+
+
+def time_reason(config: ConfigDict) -> str:
+    """Returns why a run ends that has used up its time."""
+    return f"{config.after_minutes:g} minutes of training are over"
+
+
+def is_time_over(config: ConfigDict, history: History, seconds: float) -> bool:
+    """Returns whether a run with a finished epoch has used up its time.
+
+    Args:
+      config: Section `stop` of a checked configuration.
+      history: Records of the finished epochs, of all launches.
+      seconds: Training time since the last of them, in this launch.
+    """
+    if not config.after_minutes or not history:
+        return False
+    total = sum(record["epoch_seconds"] for record in history) + seconds
+    return bool(total >= 60 * config.after_minutes)

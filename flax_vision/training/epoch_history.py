@@ -1,0 +1,93 @@
+"""The finished epochs of a run: the best one, and whether the run ends early."""
+
+import statistics
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from flax_vision.training.early_stopping import is_time_over, patience_reason, time_reason
+from flax_vision.weights.best_epoch import best_first, choose_metric, record_metric
+from flax_vision.weights.run_checkpoints import History
+
+
+class EpochHistory:
+    """The records of a run's finished epochs.
+
+    Attributes:
+      records: Records, oldest first.
+      stopped_early: Reason why the run ends before its last epoch; empty if it does not.
+    """
+
+    def __init__(self, config: ConfigDict, imbalance: float) -> None:
+        """Begins without records.
+
+        Args:
+          config: Checked configuration.
+          imbalance: Images of the largest class over those of the smallest, in training.
+        """
+        self._config = config
+        self._metric = choose_metric(config.checkpoint.best_metric, imbalance)
+        self.records: History = []
+        self.stopped_early = ""
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def restore(self, records: History) -> None:
+        """Takes over the records of a checkpoint, with the metric that they have."""
+        self.records = records
+        if records:
+            self._metric = record_metric(records[-1])
+        self._end_by_patience()
+        if self.is_time_over(0.0):
+            self.end_by_time()
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Adds the record of an epoch, and the metric of the best epoch if it is not top-1."""
+        if "validation/top1" in record and self._metric != "top1":
+            record["best_metric"] = self._metric
+        self.records.append(record)
+        self._end_by_patience()
+
+    def best_step(self) -> int | None:
+        """Returns the step after the best epoch; None without epochs."""
+        return best_first(self.records)[0]["step"] if self.records else None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no epoch follows."""
+        return len(self) >= self._config.epochs or bool(self.stopped_early)
+
+    def is_time_over(self, seconds: float) -> bool:
+        """Returns whether the time of the run is over.
+
+        Args:
+          seconds: Training time since the last epoch, in this launch.
+        """
+        return not self.has_ended and is_time_over(self._config.stop, self.records, seconds)
+
+    def end_by_time(self) -> None:
+        """Ends the run because its time is over."""
+        self.stopped_early = time_reason(self._config.stop)
+
+    def end_by_callback(self) -> None:
+        """Ends the run because a callback asks for it, unless it has ended already."""
+        if not self.has_ended:
+            self.stopped_early = "a callback raised StopTraining"
+
+    def totals(self) -> dict[str, float]:
+        """Returns the training time of all epochs, and the mean share of it without input."""
+        waits = [record.get("input_wait_fraction", 0.0) for record in self.records]
+        return {
+            "train_seconds": sum(record["epoch_seconds"] for record in self.records),
+            "input_wait_fraction": statistics.fmean(waits),
+        }
+
+    def describe_end(self) -> str:
+        """Returns a line about an early end; empty for none."""
+        finished = f"{len(self):,} of {self._config.epochs:,} epochs"
+        return self.stopped_early and f"stopped early after {finished}: {self.stopped_early}"
+
+    def _end_by_patience(self) -> None:
+        if not self.has_ended:
+            self.stopped_early = patience_reason(self._config.stop, self.records)
