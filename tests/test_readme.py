@@ -17,6 +17,7 @@ from tiny_folders import write
 
 import flax_vision as fv
 from flax_vision.cli import train
+from flax_vision.cli.imports import import_modules
 from flax_vision.cli.main import main as flax_vision_main
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import model_options
@@ -35,7 +36,10 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
-TRAINING = [part for line in COMMANDS for part in line.split(" && ") if "train.py" in part]
+PARTS = [part for line in COMMANDS for part in line.split(" && ")]
+TRAINING = [
+    x for x in PARTS if re.search(r"train\.py |flax-vision train ", x) and "--help" not in x
+]
 
 
 def write_run(run, name, channels=0):
@@ -79,28 +83,56 @@ def test_python_runs(source, tmp_path, monkeypatch):
         exec(source, {})
 
 
-@pytest.mark.parametrize("line", [part for part in TRAINING if "--help" not in part])
-@pytest.mark.usefixtures("at_the_root")
+@pytest.mark.parametrize("line", TRAINING)
+@pytest.mark.usefixtures("at_the_root", "temporary_names")
 def test_training_commands_have_a_configuration(line):
-    program, arguments = line.split(" train.py ")
-    assert program.split()[-1] == "python"
+    program, arguments = re.split(r" train(?:\.py)? ", line)
+    assert program.split()[-1] in ("python", "flax-vision")
     options, overrides = train._parse(shlex.split(arguments))
+    import_modules(options.imports)
     config = load_config(options.config, overrides)
     if "XLA_FLAGS" in program:
         assert f"count={jax.device_count()}" in program
         make_partitioner(config)
 
 
-OTHERS = [
-    part for line in COMMANDS for part in line.split(" && ") if part.startswith("flax-vision ")
-]
-ELSEWHERE = re.compile(" (evaluate|export|import-weights|predict|report|--mesh) ")  # tested below
+OTHERS = [part for part in PARTS if part.startswith("flax-vision ") and part not in TRAINING]
+ELSEWHERE = re.compile(  # tested below
+    " (compare|evaluate|export|import-weights|lr-find|predict|report|train|--mesh) "
+)
 
 
 @pytest.mark.parametrize("line", [line for line in OTHERS if not ELSEWHERE.search(line)])
 def test_other_commands(line, capsys):
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", [line for line in OTHERS if " train --help" in line])
+def test_help_pages(line, capsys):
+    *_, topic = arguments = shlex.split(line)[1:]
+    with pytest.raises(SystemExit, match="0"):
+        flax_vision_main(arguments)
+    assert topic in capsys.readouterr().out
+
+
+def test_lr_find(at_the_root, tmp_path, capsys):
+    (line,) = [line for line in OTHERS if " lr-find " in line]
+    picture = tmp_path / "curve.png"
+    assert flax_vision_main([*shlex.split(line)[1:], "--steps=40", f"-o={picture}"]) == 0
+    assert "to train with it: flax-vision train lenet5" in capsys.readouterr().out
+    assert picture.exists()
+
+
+def test_compare(tmp_path, monkeypatch, capsys):
+    (line,) = [line for line in OTHERS if " compare " in line]
+    arguments = shlex.split(line)[1:]
+    for path in arguments[1:3]:
+        write_run(tmp_path / path, "lenet5")
+    monkeypatch.chdir(tmp_path)
+    assert flax_vision_main(arguments) == 0
+    assert all(path in capsys.readouterr().out for path in arguments[1:2])
+    assert (tmp_path / "curves.png").exists()
 
 
 class Mnist(tfds.builder_cls("mnist"), skip_registration=True):

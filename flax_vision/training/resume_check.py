@@ -125,7 +125,8 @@ def _list_differences(
 
 def _model_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the defaults of the model's options, by dotted key."""
-    options = model_options(config["model"]["name"])
+    name = config.get("model", {}).get("name")
+    options = model_options(name) if name else {}
     # The type of the arithmetic is in every saved configuration, as text.
     return {f"model.{name}": x for name, x in options.items() if name != "dtype"}
 

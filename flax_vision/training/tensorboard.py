@@ -153,7 +153,7 @@ def _scalars(record: Mapping[str, Any]) -> list[Event]:
     return [
         _event(record["step"], summary.scalar(name, value))
         for name, value in record.items()
-        if name != "step"
+        if name != "step" and not isinstance(value, str)
     ]
 
 

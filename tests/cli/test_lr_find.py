@@ -33,7 +33,7 @@ def test_suggestion_curve_and_command(given, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:2] == [f"{TEST.suggestion:.2g}", "suggestion:"]
     assert lines[-1].endswith(
-        f"--config {LENET5} --config.model.name=lenet5_modern --config.batch_size=64 "
+        f"flax-vision train {LENET5} --config.model.name=lenet5_modern --config.batch_size=64 "
         f"--config.schedule.lr={TEST.suggestion:.2g}"
     )
     assert (tmp_path / "lr-find.png").read_bytes().startswith(b"\x89PNG")
@@ -55,7 +55,10 @@ def test_json(given, tmp_path, capsys):
         (["--min-lr=1", "--max-lr=0.1"], "the rates rise from 1 to 0.1; give"),
         (["--config.batchsize=3"], "did you mean 'config.batch_size'"),
         (["--config.epochs"], "'--config.epochs' has no value"),
-        (["--stepz=3"], "unknown argument '--stepz'; did you mean '--steps'"),
+        (
+            ["--stepz=3"],
+            "unknown argument '--stepz' of `flax-vision lr-find`; did you mean '--steps'",
+        ),
         (["-o", "curve"], "--output 'curve' has no valid extension"),
         (["-o", "old.png"], "--output 'old.png' exists; give --overwrite"),
     ],

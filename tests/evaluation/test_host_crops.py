@@ -108,7 +108,7 @@ def outcome(images, at_once, requested):
     step = group.compile(None, size)
     results = {"loss": 0.0, "count": 0}
     for batch in group.batches(size):
-        totals, classes, _ = step(None, batch)
+        totals, classes, *_ = step(None, batch)
         results["loss"] += float(totals.loss)
         results["count"] += int(totals.count)
         results |= {int(batch.indices[i]): int(classes[i]) for i in np.flatnonzero(batch.mask)}

@@ -55,5 +55,5 @@ def test_folder_of_a_file_shadows_no_module(copied):
 
 def test_syntax_error_in_an_imported_file(copied):
     (copied / "vgg16.py").write_text("def (\n")
-    with pytest.raises(UserError, match="vgg19.py', line 13: SyntaxError: .*vgg16.py, line 1"):
+    with pytest.raises(UserError, match="vgg19.py', line 14: SyntaxError: .*vgg16.py, line 1"):
         load_config(str(copied / "vgg19.py"), [])

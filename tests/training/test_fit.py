@@ -83,7 +83,7 @@ def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("optimizer.name", "adam", "unknown config.optimizer.name 'adam'"),
+        ("optimizer.name", "adan", "unknown config.optimizer.name 'adan'"),
         ("schedule.lr", -1.0, "config.schedule.lr is -1.0; it must"),
         ("model.codes", "ascii", "unknown option of lenet5_modern 'codes'"),
     ],

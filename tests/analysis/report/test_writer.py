@@ -252,7 +252,8 @@ def test_mistakes_without_the_images_are_one_error(run, capsys):
 def test_mistakes_of_a_finished_run_are_images_for_tensorboard(images, tmp_path):
     predicted = np.array(images.labels)
     predicted[:3] = 3
-    predictions = Predictions(None, predicted, np.linspace(0, 1, 12, dtype=np.float32))
+    confidence = np.linspace(0, 1, 12, dtype=np.float32)
+    predictions = Predictions(None, predicted, confidence, None, None)
     tested = PredictedImages(images, predictions)
     records = [{"epoch": 1, "step": 5}]
     write_mistake_events(tmp_path, records, tested, images.class_names)
