@@ -4,9 +4,7 @@ The model trains for some steps while the rate rises exponentially, with the opt
 augmentation of the config file. Nothing is written into runs/. The test ends when the smoothed loss
 is four times its minimum.
 
-Two rates are good guesses: the one at which the smoothed loss falls fastest, and a tenth of the one
-at its minimum. The suggestion is the smaller one: a rate too low costs a few epochs, and one too
-high may cost the run.
+The suggestion is the rate at which the smoothed loss falls fastest. It is a start for trials.
 
 Examples:
   flax-vision lr-find --config configs/lenet5.py
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flax_vision.cli.arguments import Parser, add_shared
-from flax_vision.cli.console import print_table, progress
+from flax_vision.cli.console import progress
 from flax_vision.cli.output_file import check_picture
 from flax_vision.errors import UserError
 from flax_vision.runtime.files import expanded_path
@@ -69,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
         lr_curve.draw(test).savefig(picture)
     except OSError as error:
         raise UserError(f"{str(picture)!r} cannot be written ({error.strerror}).") from error
-    _print(test, picture, _command(options, test), options.format)
+    _print(test, picture, _command(options, test), options.format == "json")
 
 
 def _command(options: argparse.Namespace, test: "RangeTest") -> str:
@@ -77,18 +75,13 @@ def _command(options: argparse.Namespace, test: "RangeTest") -> str:
     return shlex.join(["flax-vision", "train", options.config, *options.overrides, rate])
 
 
-def _print(test: "RangeTest", picture: Path, command: str, form: str) -> None:
-    if form == "json":
+def _print(test: "RangeTest", picture: Path, command: str, as_json: bool) -> None:
+    if as_json:
         curve = {name: getattr(test, name).tolist() for name in ("rates", "losses", "smoothed")}
-        found = {name: getattr(test, name) for name in ("suggestion", "tenth", "steepest")}
-        print(json.dumps(found | {"command": command, "picture": str(picture)} | curve, indent=2))
+        found = {"suggestion": test.suggestion, "command": command, "picture": str(picture)}
+        print(json.dumps(found | curve, indent=2))
         return
-    rates = {
-        "suggestion: the smaller of the next two": test.suggestion,
-        "rate at which the loss falls fastest": test.steepest,
-        "a tenth of the rate at the minimum of the loss": test.tenth,
-    }
-    print_table([{"rate": f"{rate:.2g}", "": meaning} for meaning, rate in rates.items()], form)
+    print(f"suggestion: {test.suggestion:.2g}, at which the loss falls fastest")
     if test.is_complete:
         print_note("the loss did not diverge; a higher --max-lr shows more of the curve")
     print(f"curve: {printable(picture)}")

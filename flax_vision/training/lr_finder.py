@@ -39,22 +39,15 @@ class RangeTest:
       rates: float64 [N], learning rate of each step, rising.
       losses: float64 [N], mean training loss of its images.
       smoothed: float64 [N], exponential average of the losses, with bias correction.
-      steepest: Rate at which the smoothed loss falls fastest, less its delay.
-      tenth: A tenth of the rate at the minimum of the smoothed loss, less its delay.
+      suggestion: Rate at which the smoothed loss falls fastest, less the delay of the average.
       is_complete: Whether the loss did not diverge up to the largest rate.
     """
 
     rates: np.ndarray
     losses: np.ndarray
     smoothed: np.ndarray
-    steepest: float
-    tenth: float
+    suggestion: float
     is_complete: bool
-
-    @property
-    def suggestion(self) -> float:
-        """The smaller of both rates: one too low costs a few epochs, one too high the run."""
-        return min(self.tenth, self.steepest)
 
 
 def find_learning_rate(
@@ -145,8 +138,7 @@ def analyze(rates: np.ndarray, losses: np.ndarray) -> RangeTest:
         rates=rates,
         losses=losses,
         smoothed=smoothed,
-        steepest=float(rates[max(slopes.argmin() - _DELAY, 0)]),
-        tenth=float(rates[max(lowest - _DELAY, 0)] / 10),
+        suggestion=float(rates[max(slopes.argmin() - _DELAY, 0)]),
         is_complete=is_complete,
     )
 

@@ -31,7 +31,7 @@ def test_suggestion_curve_and_command(given, tmp_path, capsys):
     assert (config.model.name, config.batch_size) == ("lenet5_modern", 64)
     assert settings == [1e-6, 10.0, 50]
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[:2] == [f"{TEST.suggestion:.2g}", "suggestion:"]
+    assert lines[0].startswith(f"suggestion: {TEST.suggestion:.2g}, ")
     assert lines[-1].endswith(
         f"flax-vision train {LENET5} --config.model.name=lenet5_modern --config.batch_size=64 "
         f"--config.schedule.lr={TEST.suggestion:.2g}"

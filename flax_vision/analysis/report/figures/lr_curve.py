@@ -7,7 +7,7 @@ from flax_vision.training.lr_finder import RangeTest
 
 
 def draw(test: RangeTest, theme: Theme = LIGHT) -> Picture:
-    """Draws the loss by learning rate, with the suggestions.
+    """Draws the loss by learning rate, with the suggestion.
 
     Args:
       test: Result of the test.
@@ -23,11 +23,9 @@ def draw(test: RangeTest, theme: Theme = LIGHT) -> Picture:
     axes.set_title("training loss", loc="left", color=theme.ink, fontsize=13, fontweight="bold")
     axes.plot(test.rates, test.losses, color=theme.grid, lw=1, label="each step")
     axes.plot(test.rates, test.smoothed, color=theme.first, lw=2, label="smoothed")
-    marks = {"a tenth of the minimum's rate": (test.tenth, "o"), "steepest": (test.steepest, "s")}
-    for name, (rate, marker) in marks.items():
-        loss = np.interp(np.log(rate), np.log(test.rates), test.smoothed)
-        label = f"{name}: {rate:.2g}"
-        axes.plot([rate], [loss], color=theme.second, marker=marker, ls="", ms=8, label=label)
+    loss = np.interp(np.log(test.suggestion), np.log(test.rates), test.smoothed)
+    label = f"suggestion: {test.suggestion:.2g}"
+    axes.plot([test.suggestion], [loss], color=theme.second, marker="o", ls="", ms=8, label=label)
     fall = test.smoothed[0] - test.smoothed.min()
     # The last losses may be thousands of times as large as the first.
     axes.set_ylim(test.losses.min() - 0.1 * fall, test.smoothed[0] + 0.5 * fall)
