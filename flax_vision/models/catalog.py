@@ -84,7 +84,7 @@ CATALOG |= {
 }
 
 
-OWN_ENTRIES: dict[str, Callable[[], Entry]] = {}
+CUSTOM_ENTRIES: dict[str, Callable[[], Entry]] = {}
 """Functions that compute the entries of users' models."""
 
 
@@ -96,8 +96,8 @@ def find(pattern: str | None = None) -> dict[str, Entry]:
     Raises:
       UserError: No name matches.
     """
-    valid = [*CATALOG, *OWN_ENTRIES]
+    valid = [*CATALOG, *CUSTOM_ENTRIES]
     names = fnmatch.filter(valid, pattern) if pattern else valid
     if not names:
         raise UserError(f"no model matches {pattern!r}; valid: {', '.join(sorted(valid))}")
-    return {name: OWN_ENTRIES[name]() if name in OWN_ENTRIES else CATALOG[name] for name in names}
+    return {name: CATALOG.get(name) or CUSTOM_ENTRIES[name]() for name in names}

@@ -15,7 +15,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from flax_vision.errors import UserError, unknown
-from flax_vision.models import alexnet, catalog, googlenet, lenet, own_models, resnet, vgg
+from flax_vision.models import alexnet, catalog, custom_models, googlenet, lenet, resnet, vgg
 from flax_vision.models.variant import Variant
 from flax_vision.runtime.mesh import COLUMN
 
@@ -78,9 +78,9 @@ def register_model(
             "another name."
         )
     registered_by = _module_name(sys._getframe(1).f_globals)
-    variant = own_models.make_variant(name, module, image_shape, options, registered_by)
+    variant = custom_models.make_variant(name, module, image_shape, options, registered_by)
     _MODELS[name] = variant
-    catalog.OWN_ENTRIES[name] = partial(own_models.make_entry, variant)
+    catalog.CUSTOM_ENTRIES[name] = partial(custom_models.make_entry, variant)
 
 
 def registered_by(name: str) -> str:
@@ -145,7 +145,7 @@ def model_options(name: str) -> dict[str, Any]:
     variant = find_variant(name)
     hidden = {"parent", "name", "num_classes", "mesh", *variant.fixed}
     if variant.registered_by:
-        options = own_models.option_defaults(variant)
+        options = custom_models.option_defaults(variant)
         return {option: value for option, value in options.items() if option not in hidden}
     module: Any = variant.model_class(**variant.defaults)
     fields = [f.name for f in dataclasses.fields(module) if f.init and f.name not in hidden]

@@ -1,4 +1,4 @@
-"""Saved models of users."""
+"""Saved models that users registered."""
 
 import dataclasses
 import json

@@ -57,7 +57,7 @@ def is_registered(name: str) -> bool:
     return name in _DATASETS
 
 
-def own_loaders(name: str) -> dict[str, Callable[[], ArrayDataset]]:
+def custom_loaders(name: str) -> dict[str, Callable[[], ArrayDataset]]:
     """Returns functions by split for the images of a registered dataset, which is loaded once.
 
     Raises:
