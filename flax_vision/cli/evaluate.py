@@ -23,7 +23,7 @@ the center square; multi_crop and googlenet_144 use the whole image. The dense p
 pixels from the ends of the longer side: at most 15 shapes are compiled.
 
 --predictions writes a row for each image: path (relative to the folder; the index in the split for
-other images), label, prediction, right, confidence, error, and the most probable classes with
+other images), label, prediction, correct, confidence, error, and the most probable classes with
 their probabilities: class_1, probability_1, class_2 and so on. An unreadable image that is skipped
 has its reason under error.
 

@@ -88,7 +88,7 @@ def test_predictions_are_written_once(run, tmp_path, capsys):
     file = tmp_path / "predictions.csv"
     evaluate(run, f"--predictions={file}", "--top=2")
     heading, *rows = file.read_text().splitlines()
-    columns = "index,label,prediction,right,confidence,error"
+    columns = "index,label,prediction,correct,confidence,error"
     assert heading == f"{columns},class_1,probability_1,class_2,probability_2"
     assert len(rows) == 20
     assert f"predictions: {file}\n" in capsys.readouterr().err

@@ -43,15 +43,15 @@ def calibration(counts: ClassCounts, kind: str = "test") -> Section:
         f"difference between confidence and accuracy over {NUM_BINS} bins of equal width: "
         f"{counts.ece:.2%} (Guo et al. 2017)."
     )
-    columns = (counts.bin_count, counts.bin_right, counts.bin_confidence)
+    columns = (counts.bin_count, counts.bin_correct, counts.bin_confidence)
     rows = [
         {
             "confidence": f"{bin_number / NUM_BINS:.1%} to {(bin_number + 1) / NUM_BINS:.1%}",
             "images": int(number),
-            "accuracy, %": float(100 * right / number),
+            "accuracy, %": float(100 * correct / number),
             "mean confidence, %": float(100 * confidence / number),
         }
-        for bin_number, (number, right, confidence) in enumerate(zip(*columns, strict=True))
+        for bin_number, (number, correct, confidence) in enumerate(zip(*columns, strict=True))
         if number
     ]
     return Section("Calibration", text, [drawn], table(rows, "In numbers") if rows else "")

@@ -11,10 +11,10 @@ def bins(first, last):
 
 
 COUNTS = ClassCounts(
-    right=np.array([1, 3]),
+    correct=np.array([1, 3]),
     support=np.array([2, 3]),
     predicted=np.array([1, 4]),
-    bin_right=bins(0, 4),
+    bin_correct=bins(0, 4),
     bin_count=bins(1, 4),
     bin_confidence=bins(0.05, 3.9),
 )
