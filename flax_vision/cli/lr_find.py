@@ -39,7 +39,7 @@ def add_arguments(parser: Parser) -> None:
     file = "config file, and the name of a recipe in it; --config.KEY=VALUE sets a key"
     add("--config", required=True, type=expanded_path, metavar="FILE[:RECIPE]", help=file)
     parser.set_defaults(overrides=[])  # the program puts --config.KEY=VALUE here
-    parser.others = ("--config.",)
+    parser.passthrough = ("--config.",)
     add("--min-lr", type=float, default=1e-6, metavar="RATE", help="first rate (default: 1e-6)")
     add("--max-lr", type=float, default=10.0, metavar="RATE", help="last rate (default: 10)")
     add("--steps", type=int, default=100, metavar="N", help="number of rates (default: 100)")

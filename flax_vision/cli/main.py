@@ -21,7 +21,7 @@ from flax_vision.cli import (
     summary,
     train,
 )
-from flax_vision.cli.arguments import Parser, join_overrides, print_mistake, split_overrides
+from flax_vision.cli.arguments import Parser, join_overrides, print_user_error, split_overrides
 from flax_vision.cli.imports import add_import, import_modules, with_imports_last
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime import environment
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             environment.check_platforms()
         return options.run(options) or 0
     except UserError as error:
-        print_mistake(error)
+        print_user_error(error)
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has enough
         return 1

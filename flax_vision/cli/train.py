@@ -36,7 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flax_vision.cli.arguments import Parser, join_overrides, print_mistake, split_overrides
+from flax_vision.cli.arguments import Parser, join_overrides, print_user_error, split_overrides
 from flax_vision.cli.config_help import add_help, keys_help
 from flax_vision.cli.imports import add_import, import_modules
 from flax_vision.errors import UserError
@@ -107,7 +107,7 @@ def run(arguments: Sequence[str], program: str, is_program: bool) -> int:
             _exit_at_once(status)
         return status
     except UserError as error:
-        print_mistake(error)
+        print_user_error(error)
         return 2
     except OSError as error:
         return _fail(_explain(error))
@@ -136,7 +136,7 @@ def _parser(program: str) -> Parser:
         epilog=f"{epilog}\n{keys_help()}",
         allow_abbrev=False,
         add_help=False,
-        others=("--config.",),
+        passthrough=("--config.",),
     )
     add_help(parser)
     add = parser.add_argument
