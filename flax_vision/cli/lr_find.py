@@ -80,13 +80,15 @@ def _command(options: argparse.Namespace, test: "RangeTest") -> str:
 def _print(test: "RangeTest", picture: Path, command: str, form: str) -> None:
     if form == "json":
         curve = {name: getattr(test, name).tolist() for name in ("rates", "losses", "smoothed")}
-        found = {name: getattr(test, name) for name in ("suggestion", "tenth", "steepest")}
+        found = {
+            name: getattr(test, name) for name in ("suggestion", "tenth_of_minimum", "steepest")
+        }
         print(json.dumps(found | {"command": command, "picture": str(picture)} | curve, indent=2))
         return
     rates = {
         "suggestion: the smaller of the next two": test.suggestion,
         "rate at which the loss falls fastest": test.steepest,
-        "a tenth of the rate at the minimum of the loss": test.tenth,
+        "a tenth of the rate at the minimum of the loss": test.tenth_of_minimum,
     }
     print_table([{"rate": f"{rate:.2g}", "": meaning} for meaning, rate in rates.items()], form)
     if test.is_complete:

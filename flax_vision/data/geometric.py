@@ -151,11 +151,11 @@ def random_erasing(image: jax.Array, key: jax.Array, probability: float) -> jax.
     box = boxes[jnp.argmax(fits)]
     is_erased = jax.random.bernoulli(erase_key, probability) & fits.any()
     corner = jax.random.randint(corner_key, (2,), 0, jnp.maximum(size - box, 0) + 1)
-    is_inside = rectangle(image.shape, corner, corner + box) & is_erased
+    is_inside = rectangle_mask(image.shape, corner, corner + box) & is_erased
     return jnp.where(is_inside[..., None], 0, image)
 
 
-def rectangle(shape: tuple[int, ...], start: Array, stop: Array) -> jax.Array:
+def rectangle_mask(shape: tuple[int, ...], start: Array, stop: Array) -> jax.Array:
     """Returns a mask of the pixels in a rectangle, bool [H, W].
 
     Args:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from flax_vision.data.batches import Array
-from flax_vision.data.geometric import rectangle
+from flax_vision.data.geometric import rectangle_mask
 
 
 def mix(
@@ -77,5 +77,5 @@ def cutmix_weights(
     """
     half = (jnp.array(shape, jnp.float32) * jnp.sqrt(1 - share)).astype(jnp.int32) // 2
     center = jax.random.randint(key, (2,), 0, jnp.array(shape))
-    weights = jnp.where(rectangle(shape, center - half, center + half), 0.0, 1.0)
+    weights = jnp.where(rectangle_mask(shape, center - half, center + half), 0.0, 1.0)
     return weights, weights.mean()

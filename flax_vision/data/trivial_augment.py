@@ -10,7 +10,7 @@ import numpy as np
 from flax_vision.data.color import blend, luminance
 from flax_vision.data.geometric import (
     affine_sources,
-    rectangle,
+    rectangle_mask,
     rotation_matrix,
     sample_nearest,
 )
@@ -153,7 +153,7 @@ def sharpness(image: jax.Array, magnitude: jax.Array) -> jax.Array:
     sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
     smooth = jnp.pad((sums + 4 * image[1:-1, 1:-1]) / 13, ((1, 1), (1, 1), (0, 0)))
     height, width, _ = image.shape
-    is_inner = rectangle(image.shape, np.array([1, 1]), np.array([height - 1, width - 1]))
+    is_inner = rectangle_mask(image.shape, np.array([1, 1]), np.array([height - 1, width - 1]))
     return jnp.where(is_inner[..., None], blend(image, smooth, 1 + magnitude), image)
 
 

@@ -257,7 +257,7 @@ KEYS: dict[str, Key] = {
     "optimizer.lr_mult": Key(
         (),
         'Factors of the rate by a pattern of layers, as {"conv.*": 0.1}; the first match counts.',
-        rules.RATES_BY_PATTERN,
+        rules.FACTORS_BY_PATTERN,
         example='{"conv.*": 0.1}',
     ),
     "optimizer.grad_accum_steps": Key(

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 
-def _rates_by_pattern(value: Any) -> Any:
+def _factors_by_pattern(value: Any) -> Any:
     """Returns pairs of a pattern and a number, from a mapping, pairs, or the text of either.
 
     A ConfigDict cannot have dots in its keys, so that patterns are stored as pairs.
@@ -36,7 +36,7 @@ def _class_weights(value: Any) -> Any:
 
 STORED_FORMS: dict[str, Callable[[Any], Any]] = {
     "loss.class_weights": _class_weights,
-    "optimizer.lr_mult": _rates_by_pattern,
+    "optimizer.lr_mult": _factors_by_pattern,
 }
 """Functions from a given value to its stored form, by key; an invalid value is not changed."""
 

@@ -10,7 +10,7 @@ from flax_vision.weights.best_epoch import record_metric, score
 from flax_vision.weights.run_checkpoints import History
 
 
-def epochs_without_better(scores: Sequence[float], min_delta: float) -> int:
+def epochs_without_improvement(scores: Sequence[float], min_delta: float) -> int:
     """Returns the epochs since the last one that was better than the best by `min_delta`.
 
     Args:
@@ -38,7 +38,7 @@ def patience_reason(config: ConfigDict, history: History) -> str:
         return ""
     metric = record_metric(history[-1]) if config.metric == "best" else config.metric
     scores = [score(record, metric) for record in history]
-    since = epochs_without_better(scores, config.min_delta)
+    since = epochs_without_improvement(scores, config.min_delta)
     if since < config.patience:
         return ""
     return f"no better {metric} for {counted(since, 'epoch')}"

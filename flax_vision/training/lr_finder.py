@@ -40,7 +40,7 @@ class RangeTest:
       losses: float64 [N], mean training loss of its images.
       smoothed: float64 [N], exponential average of the losses, with bias correction.
       steepest: Rate at which the smoothed loss falls fastest, less its delay.
-      tenth: A tenth of the rate at the minimum of the smoothed loss, less its delay.
+      tenth_of_minimum: A tenth of the rate at the minimum of the smoothed loss, less its delay.
       is_complete: Whether the loss did not diverge up to the largest rate.
     """
 
@@ -48,13 +48,13 @@ class RangeTest:
     losses: np.ndarray
     smoothed: np.ndarray
     steepest: float
-    tenth: float
+    tenth_of_minimum: float
     is_complete: bool
 
     @property
     def suggestion(self) -> float:
         """The smaller of both rates: one too low costs a few epochs, one too high the run."""
-        return min(self.tenth, self.steepest)
+        return min(self.tenth_of_minimum, self.steepest)
 
 
 def find_learning_rate(
@@ -146,7 +146,7 @@ def analyze(rates: np.ndarray, losses: np.ndarray) -> RangeTest:
         losses=losses,
         smoothed=smoothed,
         steepest=float(rates[max(slopes.argmin() - _DELAY, 0)]),
-        tenth=float(rates[max(lowest - _DELAY, 0)] / 10),
+        tenth_of_minimum=float(rates[max(lowest - _DELAY, 0)] / 10),
         is_complete=is_complete,
     )
 

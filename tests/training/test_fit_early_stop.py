@@ -116,7 +116,7 @@ def test_unknown_metric(key, config):
         check_config(config)
 
 
-def test_everyone_agrees_on_the_best_epoch(config, tmp_path, monkeypatch):
+def test_trainer_and_loader_agree_on_the_best_epoch(config, tmp_path, monkeypatch):
     validate = trainer.Trainer._validate
 
     def lower_top1_and_loss(self):

@@ -30,14 +30,14 @@ def valley(lowest, width=1.5):
 
 def test_suggestion_is_the_smaller_of_two_rates():
     wide, narrow = analyze(RATES, valley(0.1)), analyze(RATES, valley(0.1, width=0.3))
-    assert wide.suggestion == wide.steepest < wide.tenth
-    assert narrow.suggestion == narrow.tenth < narrow.steepest
+    assert wide.suggestion == wide.steepest < wide.tenth_of_minimum
+    assert narrow.suggestion == narrow.tenth_of_minimum < narrow.steepest
 
 
 def test_rates_of_a_valley():
     test = analyze(RATES, valley(0.1))
     assert 0.1 < RATES[test.smoothed.argmin()] < 1  # the average is late by several steps
-    assert abs(np.log10(test.tenth / 0.01)) <= 0.4
+    assert abs(np.log10(test.tenth_of_minimum / 0.01)) <= 0.4
     assert abs(np.log10(test.steepest / (0.1 / 10**1.5))) <= 0.4
     assert test.is_complete
 

@@ -23,7 +23,10 @@ def draw(test: RangeTest, theme: Theme = LIGHT) -> Picture:
     axes.set_title("training loss", loc="left", color=theme.ink, fontsize=13, fontweight="bold")
     axes.plot(test.rates, test.losses, color=theme.grid, lw=1, label="each step")
     axes.plot(test.rates, test.smoothed, color=theme.first, lw=2, label="smoothed")
-    marks = {"a tenth of the minimum's rate": (test.tenth, "o"), "steepest": (test.steepest, "s")}
+    marks = {
+        "a tenth of the minimum's rate": (test.tenth_of_minimum, "o"),
+        "steepest": (test.steepest, "s"),
+    }
     for name, (rate, marker) in marks.items():
         loss = np.interp(np.log(rate), np.log(test.rates), test.smoothed)
         label = f"{name}: {rate:.2g}"
