@@ -131,7 +131,7 @@ def test_run_with_a_failing_callback_is_saved_and_resumes_to_the_bit(
         fv.train(small_config, tmp_path, [Failing()])
     (note,) = raised.value.__notes__
     assert note == (
-        "Failing.on_step raised it, and the run is saved. To resume: fv.train(config, "
+        "Failing.on_step raised this error, and the run is saved. To resume: fv.train(config, "
         f"workdir={str(tmp_path)!r})"
     )
     assert (tmp_path / "checkpoints/5").is_dir()

@@ -186,7 +186,7 @@ def test_early_end_is_common_and_the_run_continues_as_one(tmp_path, free_port, e
     assert "stopped early after 1 of 3 epochs: 0.0001 minutes" in finish(processes[0])[0]
     finish(processes[1])
     output, _ = finish(start(tmp_path, 4))
-    assert ": config.stop.after_minutes 0.0001 -> 0.0; past epochs keep what they had" in output
+    assert ": config.stop.after_minutes 0.0001 -> 0.0; the past epochs stay as they are" in output
     assert_same_curve(tmp_path, expected)
 
 

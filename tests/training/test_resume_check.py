@@ -137,7 +137,7 @@ def test_continuation_is_one_line():
     changes = {"epochs": (40, 60), "schedule.lr": (0.1, 0.01)}
     assert resume_check.Continuation(480, 41, changes).describe(60) == (
         "continues at epoch 41 of 60: config.epochs 40 -> 60, config.schedule.lr 0.1 -> 0.01; "
-        "past epochs keep what they had"
+        "the past epochs stay as they are"
     )
 
 
