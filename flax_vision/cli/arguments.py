@@ -23,7 +23,7 @@ MODES = ("training", "inference")
 
 
 class UsageError(UserError):
-    """An unknown argument.
+    """Raised for an unknown argument.
 
     Attributes:
       usage: Usage of the command.
@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
 
     Attributes:
       passthrough: Prefixes of flags that the command parses itself.
-      siblings: Parsers of all commands of the program.
+      siblings: Parsers of all commands of the program, for messages.
     """
 
     siblings: Collection["Parser"] = ()

@@ -30,7 +30,7 @@ from flax_vision.runtime.terminal import configure_streams, print_error
 _GROUPS = {
     "Models": (models, summary, import_weights),
     "Training": (train, lr_find, report, compare),
-    "Use of a trained model": (evaluate, predict, export),
+    "Trained models": (evaluate, predict, export),
     "Speed": (bench, profile),
 }
 """Modules of the commands by subject. The docstring of each is the help page of the command."""
@@ -43,7 +43,7 @@ def _name(module: ModuleType) -> str:
 
 _COMMANDS = {_name(module): module for modules in _GROUPS.values() for module in modules}
 _TRAIN = _name(train)
-"""The command that parses its arguments itself; it is the same program as train.py."""
+"""Command that parses its arguments itself, as train.py does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,7 +90,7 @@ def _check_command(words: Sequence[str]) -> None:
     """Raises a UserError if the first argument is neither a command nor `--help`."""
     first = words[0] if words else "--help"
     if first.startswith("-") and first not in ("-h", "--help"):
-        raise UserError(f"{first!r} stands before the command; see `flax-vision --help`.")
+        raise UserError(f"{first!r} is before the command; see `flax-vision --help`.")
     if not first.startswith("-") and first not in _COMMANDS:
         raise unknown("command", first, _COMMANDS)
 

@@ -42,7 +42,7 @@ def fails(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "no config; give --config with one of alexnet, googlenet, lenet5, resnet20"),
+        ([], "no config file; give --config with a path, or with one of alexnet, googlenet"),
         (["--config"], "--config"),
         ([f"--config={'x' * 300}.py"], "xxx.py' cannot be read (File name too long); give ano"),
         ([f"--config={LENET5}", f"--workdir={'x' * 300}"], "cannot be written (File name too lon"),
