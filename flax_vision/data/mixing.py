@@ -14,14 +14,14 @@ def mix(
 ) -> tuple[jax.Array, jax.Array]:
     """Mixes each image with its partner, the image at the mirrored position of the batch.
 
-    An image keeps at least half of itself, so its own label has the larger share. An image stays
-    whole if it is its own partner, or if its partner is unreadable.
+    Each image keeps a share of at least one half, so its own label has the larger share. An image
+    stays unchanged if it is its own partner, or if its partner is unreadable.
 
     Args:
       images: float32 [N, H, W, C].
       keys: PRNG keys [N].
       mask: bool [N], False for unreadable images.
-      mixup: Parameter alpha of the shares in mixup, the mean of two images; 0 for none.
+      mixup: Parameter alpha of the shares in mixup, a weighted mean of two images; 0 for none.
       cutmix: Parameter alpha of the shares in CutMix (`cutmix_weights`); 0 for none. With both,
         each image takes one of the two with probability 1/2.
 

@@ -122,7 +122,7 @@ def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dic
 
 
 def in_memory(name: str) -> bool:
-    """Returns whether a dataset always has its images in memory, without crops of files."""
+    """Returns whether a dataset has its images in memory, and so cannot crop image files."""
     return name == "mnist_5k" or is_registered(name)
 
 

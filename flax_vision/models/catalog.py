@@ -85,13 +85,13 @@ CATALOG |= {
 
 
 CUSTOM_ENTRIES: dict[str, Callable[[], Entry]] = {}
-"""Functions that compute the entries of users' models."""
+"""Functions that compute the entries of custom models, by name."""
 
 
 def find(pattern: str | None = None) -> dict[str, Entry]:
     """Returns the models whose names match a shell-style pattern, or all, oldest first.
 
-    Users' models are the last.
+    Custom models come last.
 
     Raises:
       UserError: No name matches.

@@ -23,7 +23,7 @@ class EpochHistory:
 
         Args:
           config: Checked configuration.
-          imbalance: Images of the largest class over those of the smallest, in training.
+          imbalance: Ratio of the largest training class to the smallest.
         """
         self._config = config
         self._metric = choose_metric(config.checkpoint.best_metric, imbalance)

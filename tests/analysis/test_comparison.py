@@ -84,7 +84,7 @@ def test_warnings_name_the_runs_on_other_images(write):
     a, b, c = write("a"), write("b", test_digest="y"), write("c", classes=("cat", "dog"))
     assert list(data_warnings([a, a])) == []
     assert list(data_warnings([a, b, c])) == [
-        f"{b.path} has other test images than {a.path}; do not compare these figures",
+        f"{b.path} has other test images than {a.path}; do not compare their metrics",
         f"{c.path} has other classes than {a.path}; do not compare their accuracy",
     ]
 

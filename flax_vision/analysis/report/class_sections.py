@@ -1,4 +1,4 @@
-"""Builds the sections of a report about its classes and the calibration of the model."""
+"""Builds the sections of a report about the classes and the calibration."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,10 +18,10 @@ def classes(counts: ClassCounts, class_names: Sequence[str]) -> Section:
       class_names: Names of the classes.
     """
     text = (
-        "Precision is the share of correct ones among the predictions of a class, and recall the "
-        "share of correct ones among its images. F1 is their harmonic mean. The mean recall is "
-        f"the balanced accuracy, {counts.balanced_accuracy:.2%}; the mean F1 is the macro F1, "
-        f"{counts.macro_f1:.2%}. A click on a heading sorts the table."
+        "Precision is the share of the predictions of a class that are correct. Recall is the "
+        "share of the images of a class that are predicted correctly. F1 is their harmonic mean. "
+        f"The mean recall is the balanced accuracy, {counts.balanced_accuracy:.2%}. The mean F1 is "
+        f"the macro F1, {counts.macro_f1:.2%}. A click on a heading sorts the table."
     )
     return Section("Classes", text, tables=table(counts.table(class_names), is_sortable=True))
 

@@ -13,7 +13,7 @@ def reliability(counts: ClassCounts, theme: Theme = LIGHT) -> Picture:
     The accuracies of a calibrated model are on the diagonal.
 
     Args:
-      counts: Counts of the images.
+      counts: Counts of the tested images.
       theme: Colors.
     """
     picture = Picture(0.8 * WIDTH, 0.8 * WIDTH, theme)
