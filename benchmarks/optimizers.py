@@ -1,11 +1,11 @@
 """Trains LeNet-5 with each optimizer, at the learning rate that a range test suggests.
 
-    python benchmarks/optimizers.py
-    python benchmarks/optimizers.py adam lion --seed 1
+    python benchmarks/optimizers.py                     # All optimizers.
+    python benchmarks/optimizers.py adam lion --seed 1  # Two of them.
 
-It trains `lenet5_modern` on the embedded digits by its recipe, with another optimizer and no weight
-decay, and prints the suggested rate and the test accuracy. All optimizers take four minutes on two
-cores.
+It trains `lenet5_modern` on the embedded digits by its recipe, but with the optimizer and without
+weight decay. It prints the suggested rate and the test accuracy. All optimizers take four minutes
+on two cores.
 """
 
 import argparse
@@ -29,7 +29,7 @@ OPTIMIZERS = {
     "lamb": {"name": "lamb"},
     "lion": {"name": "lion"},
 }
-"""Keys of the section `optimizer` by title."""
+"""Keys of the section `optimizer`, by title of the row."""
 
 
 def measure(title: str, seed: int) -> dict[str, str]:

@@ -20,7 +20,7 @@ _BINS = 30
 class Histograms:
     """Function of a TrainState that returns histograms of weights and gradients by name.
 
-    The gradients are those of the first batch of the run, in each epoch. The function is compiled
+    The gradients in each epoch are for the first batch of the run. The function is compiled
     at its first call, and does not change the run. Without `config.tensorboard.histograms` it
     returns an empty mapping and compiles nothing.
     """
