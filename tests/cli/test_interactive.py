@@ -239,7 +239,7 @@ def test_config_file_is_the_one_of_the_program():
         ({"tensorboard.histograms": 1}, "config.tensorboard.histograms is 1; it must be True or"),
     ],
 )
-def test_mistakes_are_errors_before_anything_is_written(config, message, tmp_path):
+def test_invalid_arguments_are_errors_before_anything_is_written(config, message, tmp_path):
     with pytest.raises(UserError, match=message):
         fv.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -216,7 +216,7 @@ def test_tilde_is_home(monkeypatch):
         ["--config", "resnet50:folder", "--workdir=a", "--config.seed=1"],
     ],
 )
-def test_config_may_stand_anywhere_without_a_flag(arguments):
+def test_config_may_be_anywhere_without_a_flag(arguments):
     options, overrides = train._parse(arguments)
     assert (options.config, options.workdir) == ("resnet50:folder", "a")
     assert overrides == ["--config.seed=1"]

@@ -44,7 +44,7 @@ cases = pytest.mark.parametrize(("labels", "predicted"), CASES.values(), ids=CAS
 
 
 @cases
-def test_values_of_each_class_are_those_of_scikit_learn(labels, predicted):
+def test_values_of_each_class_match_scikit_learn(labels, predicted):
     expected = sklearn_metrics.precision_recall_fscore_support(
         labels, predicted, labels=range(CLASSES), zero_division=0
     )
@@ -54,7 +54,7 @@ def test_values_of_each_class_are_those_of_scikit_learn(labels, predicted):
 
 
 @cases
-def test_means_are_those_of_scikit_learn(labels, predicted):
+def test_means_match_scikit_learn(labels, predicted):
     counts = count(labels, predicted)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about the absent classes

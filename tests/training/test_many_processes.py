@@ -179,7 +179,7 @@ def test_stopped_run_is_saved_by_all_and_resumes_as_one(tmp_path, free_port, exp
     assert_same_curve(workdir, expected)
 
 
-def test_early_end_is_common_and_the_run_continues_as_one(tmp_path, free_port, expected):
+def test_processes_stop_early_together_and_one_continues(tmp_path, free_port, expected):
     common = [f"--coordinator=127.0.0.1:{free_port}", "--num-processes=2"]
     common += ["--config.stop.after_minutes=0.0001"]
     processes = [start(tmp_path, 2, *common, f"--process-id={index}") for index in range(2)]
