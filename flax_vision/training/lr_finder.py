@@ -67,8 +67,7 @@ def find_learning_rate(
     """Trains for some steps with a rising rate, and suggests a rate; writes no file.
 
     The configuration gives the model, the data and the optimizer; the test replaces its schedule.
-    It ends when the smoothed loss is four times its minimum, or a loss is not finite (Smith,
-    "Cyclical Learning Rates for Training Neural Networks", 2017, section 3.3).
+    It ends when the smoothed loss is four times its minimum, or a loss is not finite.
 
     Args:
       config: Checked configuration.
@@ -79,6 +78,8 @@ def find_learning_rate(
 
     Raises:
       UserError: The arguments or the data are not valid, or no rate lowers the loss.
+
+    Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3.
     """
     check_range(min_lr, max_lr, steps)
     experiment = build_experiment(config, on_progress)
