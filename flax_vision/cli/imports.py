@@ -61,12 +61,12 @@ def _describe(name: str, error: BaseException) -> str:
         return f"{error.filename}, line {error.lineno}: {error.msg}."
     problem = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_users(frame.filename)]
+    own = [frame for frame in frames if _is_user_code(frame.filename)]
     where = f"{own[-1].filename}, line {own[-1].lineno}: " if own else ""
     return where + " ".join(problem.split())
 
 
-def _is_users(filename: str) -> bool:
+def _is_user_code(filename: str) -> bool:
     """Returns whether a file is neither ours, nor Python's, nor an installed package's."""
     path = Path(filename)
     is_installed = path.is_relative_to(os.path.dirname(os.__file__)) or "site-packages" in filename
