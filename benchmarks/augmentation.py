@@ -1,11 +1,11 @@
-"""Measures the cost of each augmentation: the trainer's step with it, against the step without it.
+"""Measures the cost of each augmentation: a training step with it, against a step without it.
 
     python benchmarks/augmentation.py
     python benchmarks/augmentation.py --model resnet50 --batch-size 16 --rounds 5
 
 The two steps are compiled in one process and take turns on one batch of random images. A ratio
-compares a step with the plain step before it, in seconds and in seconds of the processor. Other
-programs disturb the second one less.
+compares a step with the plain step before it, in time and in processor time. Other programs
+disturb the processor time less.
 """
 
 from flax_vision.runtime import environment
@@ -39,7 +39,7 @@ AUGMENTATIONS = {
 
 
 def seconds(step: Callable[[], object]) -> np.ndarray:
-    """Returns the duration of one call, and the seconds of all processors in it."""
+    """Returns the time and the processor time of one call, in seconds."""
     begun = np.array([time.monotonic(), time.process_time()])
     step()
     return np.array([time.monotonic(), time.process_time()]) - begun

@@ -1,11 +1,11 @@
-"""Compares a recipe with the same recipe and `modern`, at equal epochs.
+"""Compares a recipe with and without `modern`, for the same number of epochs.
 
     python benchmarks/modern.py                     # ResNet-20 on Fashion-MNIST, 8 epochs.
     python benchmarks/modern.py --epochs 25 --seeds 0 1 2
     python benchmarks/modern.py --set optimizer.ema_decay=0.999 --set augmentation.mixup=0.0
 
-Each run resumes after a stop, as with `train.py`. `--set` changes a key of the modern runs. It
-prints the test accuracy of each run, and the mean gain of the modern recipe.
+The same command resumes stopped runs. `--set` changes a key of the runs with `modern`. The program
+prints the test accuracy of each run, and the mean gain of `modern`.
 """
 
 from flax_vision.runtime import environment

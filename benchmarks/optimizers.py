@@ -1,7 +1,7 @@
 """Trains LeNet-5 with each optimizer, at the learning rate that a range test suggests.
 
-    python benchmarks/optimizers.py
-    python benchmarks/optimizers.py adam lion --seed 1
+    python benchmarks/optimizers.py                     # All optimizers.
+    python benchmarks/optimizers.py adam lion --seed 1  # Two of them.
 
 It trains `lenet5_modern` on the embedded digits by its recipe, with another optimizer and its usual
 weight decay, and prints the suggested rate and the test accuracy. All take a minute on two cores.

@@ -1,11 +1,11 @@
-"""Measures the memory that recomputation saves in a training step, and the time it takes.
+"""Measures the memory that recomputation saves in a training step, and its time.
 
     python benchmarks/remat.py                                # ResNet-50, VGG-16 and GoogLeNet.
     python benchmarks/remat.py resnet50 --batch-size 8 --time
 
-It compiles the trainer's step with and without `model.remat`, and prints the memory of the maps and
-other intermediate values. Weights and the optimizer's state come on top. With `--time`, steps of
-both alternate.
+It compiles the training step with and without `model.remat`, and prints the memory of activations
+and other temporary values, without the weights and the optimizer's state. With `--time`, it also
+measures steps of both in turns.
 """
 
 from flax_vision.runtime import environment

@@ -1,11 +1,11 @@
-"""Compares ways to train on an unbalanced folder: ten images of a class to one of another.
+"""Compares ways to train on an unbalanced folder, with a class ratio of ten to one.
 
     python benchmarks/unbalanced.py
 
 It writes the embedded digits as a folder of JPEG files. Five classes have 400 training images each,
 the other five 40. It trains the modern LeNet-5 with equal class weights, with balanced weights and
 with balanced sampling, and tests each run on 100 images a class. The table has means over seeds,
-and the lowest and highest value. Each run resumes after a stop, as with `train.py`.
+and the lowest and highest value. The same command resumes stopped runs.
 """
 
 from flax_vision.runtime import environment
@@ -30,13 +30,13 @@ from flax_vision.training.fit import fit
 CONFIG = "configs/lenet5.py:folder"
 RARE = (1, 3, 5, 7, 9)
 SHARE = 0.1
-"""Share of the training images of a rare class that the folder has."""
+"""Share of a rare class's training images that are written to the folder."""
 
 COMMON = [
     "model.name=lenet5_modern",
-    # Smaller batches have only a few rare images, so that the weighted loss is noisy.
+    # Smaller batches have only a few rare images, so the weighted loss is noisy.
     "batch_size=128",
-    # Few of the validation images would be rare ones. The last epoch is tested.
+    # A validation set would have few rare images. The last epoch is tested.
     "data.val_fraction=0.0",
     "write_report=False",
 ]
@@ -69,7 +69,7 @@ def write_class(folder: Path, dataset: ArrayDataset, indices: np.ndarray) -> Non
 def measure(workdir: Path) -> dict[str, float]:
     """Returns the accuracies of a finished run, in percent.
 
-    The accuracy is of test images with the proportions of the training classes.
+    The accuracy has the class proportions of the training set.
     """
     result = evaluate(workdir)
     matrix = confusion_matrix(result.labels, result.predicted, len(result.class_names))
@@ -92,7 +92,7 @@ def train(overrides: list[str], folder: Path, workdir: Path) -> dict[str, float]
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, str]:
-    """Returns the mean, the lowest and the highest of each measure."""
+    """Returns the mean, the lowest and the highest value of each metric."""
     columns = {key: [measures[key] for measures in runs] for key in runs[0]}
     return {key: f"{np.mean(x):.1f} % ({min(x):.1f} to {max(x):.1f})" for key, x in columns.items()}
 

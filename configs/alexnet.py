@@ -7,9 +7,9 @@
     python train.py --config configs/alexnet.py:imagenet       # The paper's training.
     python train.py --config configs/alexnet.py:imagenet_2012_code  # The rates of their code.
     python train.py --config configs/alexnet.py:folder --config.data.image_dir=DIR  # Your images.
-    python train.py --config configs/alexnet.py:modern                # The training of today.
-    python train.py --config configs/alexnet.py:fashion_mnist+modern  # The same on clothes.
-    python train.py --config configs/alexnet.py:study                 # A student's notes: Adam.
+    python train.py --config configs/alexnet.py:modern                # Current methods.
+    python train.py --config configs/alexnet.py:fashion_mnist+modern  # The same on Fashion-MNIST.
+    python train.py --config configs/alexnet.py:study                 # From a student's notes.
 
 Add `--config.model.name=alexnet_owt` for the one-column model of 2014.
 

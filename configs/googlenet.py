@@ -6,9 +6,9 @@
     python train.py --config configs/googlenet.py:cifar10        # Small color images, from TFDS.
     python train.py --config configs/googlenet.py:imagenet       # The paper's training.
     python train.py --config configs/googlenet.py:folder --config.data.image_dir=DIR  # Your images.
-    python train.py --config configs/googlenet.py:modern                # The training of today.
-    python train.py --config configs/googlenet.py:fashion_mnist+modern  # The same on clothes.
-    python train.py --config configs/googlenet.py:study                 # A student's notes.
+    python train.py --config configs/googlenet.py:modern                # Current methods.
+    python train.py --config configs/googlenet.py:fashion_mnist+modern  # The same on Fashion-MNIST.
+    python train.py --config configs/googlenet.py:study                 # From a student's notes.
 
 Add `--config.model.name=googlenet_bn` for the same model with batch normalization.
 
@@ -70,7 +70,7 @@ RECIPES = {
     "imagenet": presets.IMAGENET,
     "folder": presets.FOLDER | _HE | {"schedule.lr": 0.01, "optimizer.ema_decay": 0.99},
     "modern": presets.MODERN | {"schedule.lr": 0.01},
-    # A student's notes: batch normalization, no auxiliary heads, pools padded on every side.
+    # From a student's notes: batch normalization, no auxiliary heads, pools padded on every side.
     "study": {
         "model.name": "googlenet_bn",
         "model.padding": "symmetric",

@@ -7,9 +7,9 @@
     python train.py --config configs/lenet5.py:folder --config.data.image_dir=DIR  # Your images.
     python train.py --config configs/lenet5.py:paper                # The paper's training.
     python train.py --config configs/lenet5.py:fashion_mnist_paper  # The same on clothes.
-    python train.py --config configs/lenet5.py:modern                # The training of today.
-    python train.py --config configs/lenet5.py:fashion_mnist+modern  # The same on clothes.
-    python train.py --config configs/lenet5.py:study                 # A student's notes.
+    python train.py --config configs/lenet5.py:modern                # Current methods.
+    python train.py --config configs/lenet5.py:fashion_mnist+modern  # The same on Fashion-MNIST.
+    python train.py --config configs/lenet5.py:study                 # From a student's notes.
 
 Add `--config.model.name=lenet5_modern`, but not to `paper` and `fashion_mnist_paper`, for the model
 as commonly coded, which `modern` and `study` train. There is no recipe for ImageNet: codes of 84
@@ -102,7 +102,7 @@ RECIPES = {
     "cifar10": presets.CIFAR10 | _LARGE | {"data.val_fraction": 0.05},
     "folder": _FOLDER | {"batch_size": 32, "epochs": 40},
     "modern": presets.MODERN,
-    # A student's notes: a softmax, and rates that follow a fixed schedule, the paper's.
+    # From a student's notes: a softmax, and rates that follow a fixed schedule, the paper's.
     "study": _STEPS | {"loss.name": "cross_entropy", "epochs": 20},
     "paper": _PAPER,
     # The weights begin larger than the paper's, as the same authors advise in the same year

@@ -6,9 +6,9 @@
     python train.py --config configs/resnet20.py:cifar10        # The paper's training.
     python train.py --config configs/resnet20.py:imagenet       # At 32x32, not in the paper.
     python train.py --config configs/resnet20.py:folder --config.data.image_dir=DIR  # Your images.
-    python train.py --config configs/resnet20.py:modern                # The training of today.
-    python train.py --config configs/resnet20.py:fashion_mnist+modern  # The same on clothes.
-    python train.py --config configs/resnet20.py:study                 # A student's notes.
+    python train.py --config configs/resnet20.py:modern                # Current methods.
+    python train.py --config configs/resnet20.py:fashion_mnist+modern  # The same on Fashion-MNIST.
+    python train.py --config configs/resnet20.py:study                 # From a student's notes.
 
 Add `--config.model.name=resnet110` or another depth.
 

@@ -6,9 +6,9 @@
     python train.py --config configs/resnet50.py:cifar10        # Small color images, from TFDS.
     python train.py --config configs/resnet50.py:imagenet       # The paper's training.
     python train.py --config configs/resnet50.py:folder --config.data.image_dir=DIR  # Your images.
-    python train.py --config configs/resnet50.py:modern                # The training of today.
-    python train.py --config configs/resnet50.py:fashion_mnist+modern  # The same on clothes.
-    python train.py --config configs/resnet50.py:study                 # A student's notes.
+    python train.py --config configs/resnet50.py:modern                # Current methods.
+    python train.py --config configs/resnet50.py:fashion_mnist+modern  # The same on Fashion-MNIST.
+    python train.py --config configs/resnet50.py:study                 # From a student's notes.
 
 Add `--config.model.name=resnet18` or another depth. The models for CIFAR are in
 `configs/resnet20.py`.

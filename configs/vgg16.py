@@ -6,9 +6,9 @@
     python train.py --config configs/vgg16.py:cifar10        # Small color images, from TFDS.
     python train.py --config configs/vgg16.py:imagenet       # The paper's training.
     python train.py --config configs/vgg16.py:folder --config.data.image_dir=DIR  # Your images.
-    python train.py --config configs/vgg16.py:modern                # The training of today.
-    python train.py --config configs/vgg16.py:fashion_mnist+modern  # The same on clothes.
-    python train.py --config configs/vgg16.py:study                 # A student's notes.
+    python train.py --config configs/vgg16.py:modern                # Current methods.
+    python train.py --config configs/vgg16.py:fashion_mnist+modern  # The same on Fashion-MNIST.
+    python train.py --config configs/vgg16.py:study                 # From a student's notes.
 
 Add `--config.model.name=vgg_a` for another configuration of the table.
 
@@ -67,6 +67,6 @@ RECIPES = {
     "imagenet": presets.IMAGENET,
     "folder": presets.FOLDER | _HE | {"schedule.lr": 0.01},
     "modern": presets.MODERN | {"schedule.lr": 0.01},
-    # A student's notes: batch normalization once a block, trained as AlexNet.
+    # From a student's notes: batch normalization once a block, trained as AlexNet.
     "study": {"model.batch_norm": "block", "schedule.name": "plateau", "schedule.lr": 0.01},
 }

@@ -3,7 +3,7 @@
     python train.py --config configs/vgg19.py           # 5,000 embedded digits.
     python train.py --config configs/vgg19.py:cifar10   # Small color images, from TFDS.
     python train.py --config configs/vgg19.py:imagenet  # The paper's training.
-    python train.py --config configs/vgg19.py:modern    # The training of today.
+    python train.py --config configs/vgg19.py:modern    # Current methods.
     python train.py --config configs/vgg19.py:folder --config.data.image_dir=DIR  # Your images.
 
 `configs/vgg16.py` has the numbers and all recipes: both models train alike.

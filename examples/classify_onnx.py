@@ -1,7 +1,7 @@
 """Classifies an image file with an exported ONNX model, without flax_vision.
 
 It needs these packages: numpy onnxruntime pillow.
-Export a run, and classify a photograph:
+Export a run, and classify an image file:
 
     flax-vision export runs/lenet5 --format onnx --preprocessing -o lenet5.onnx
     python examples/classify_onnx.py lenet5.onnx photograph.jpg

@@ -1,7 +1,7 @@
-"""Classifies an image file with an exported StableHLO model, by JAX without flax_vision.
+"""Classifies an image file with an exported StableHLO model and JAX, without flax_vision.
 
 It needs these packages: flatbuffers jax pillow.
-Export a run, and classify a photograph:
+Export a run, and classify an image file:
 
     flax-vision export runs/lenet5 --format stablehlo --preprocessing -o lenet5.stablehlo
     python examples/classify_stablehlo.py lenet5.stablehlo photograph.jpg

@@ -20,7 +20,7 @@ class TrackioLogger(fv.Callback):
         self.run.log({f"running/{name}": value for name, value in record.items()}, step)
 
     def on_epoch_end(self, epoch: int, record: dict[str, Any]) -> None:
-        self.run.log(record, record.pop("step"))  # trackio keeps this name for itself
+        self.run.log(record, record.pop("step"))  # trackio reserves this name
 
     def on_end(self, result: dict[str, Any]) -> None:
         self.run.log(result, result.pop("step"))

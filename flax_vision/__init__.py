@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from flax_vision import weights
     from flax_vision.analysis.features import features
     from flax_vision.cli.interactive import train
-    from flax_vision.data.own_datasets import register_dataset
+    from flax_vision.data.custom_datasets import register_dataset
     from flax_vision.evaluation.classifier import Classifier
     from flax_vision.models.registry import create_model, list_models, register_model
     from flax_vision.runtime.mesh import make_mesh
@@ -39,7 +39,7 @@ _MODULES = {
     "list_models": "flax_vision.models.registry",
     "load": "flax_vision.weights.loading",
     "make_mesh": "flax_vision.runtime.mesh",
-    "register_dataset": "flax_vision.data.own_datasets",
+    "register_dataset": "flax_vision.data.custom_datasets",
     "register_model": "flax_vision.models.registry",
     "train": "flax_vision.cli.interactive",
 }

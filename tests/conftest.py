@@ -28,7 +28,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from flax_vision.data import own_datasets
+from flax_vision.data import custom_datasets
 from flax_vision.data.dataset import ArrayDataset
 from flax_vision.models import catalog, registry
 from flax_vision.training.config_loader import load_config
@@ -73,8 +73,8 @@ def quick_generator() -> Iterator[None]:
 def temporary_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Removes the models and datasets that a test registers, and the modules that do so."""
     monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
-    monkeypatch.setattr(catalog, "OWN_ENTRIES", {})
-    monkeypatch.setattr(own_datasets, "_DATASETS", {})
+    monkeypatch.setattr(catalog, "CUSTOM_ENTRIES", {})
+    monkeypatch.setattr(custom_datasets, "_DATASETS", {})
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
     yield

@@ -58,7 +58,7 @@ def model_options(config):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_papers_recipes_use_nothing_newer(name):
+def test_recipes_of_papers_use_no_newer_options(name):
     config = load(name)
     new = [config.augmentation.mixup, config.augmentation.cutmix, config.loss.label_smoothing]
     assert new == [0, 0, 0]

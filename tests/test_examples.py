@@ -26,8 +26,8 @@ def commands(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["own_model.py", "own_dataset.py"])
-def test_own_model_and_own_dataset(name, temporary_names, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["custom_model.py", "custom_dataset.py"])
+def test_custom_model_and_dataset(name, temporary_names, tmp_path, monkeypatch, capsys):
     (tmp_path / "examples").symlink_to(EXAMPLES)
     (tmp_path / "configs").symlink_to(EXAMPLES.parent / "configs")
     monkeypatch.chdir(tmp_path)

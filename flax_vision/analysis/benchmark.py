@@ -128,7 +128,7 @@ def measure_in_subprocess(name: str, mode: Mode, batch_size: int, **settings: An
 
 
 def _configure_child(name: str, module: str) -> None:
-    """Ignores warnings that the parent process has given, and imports a user's model."""
+    """Ignores warnings that the parent process has given, and imports a custom model."""
     warnings.filterwarnings("ignore", "convolutions are slower|oneDNN's handlers|nothing is cached")
     if module and name not in list_models():
         importlib.import_module(module)

@@ -23,7 +23,7 @@ from flax_vision.weights.run_files import METADATA, RESTORE, Records
 from flax_vision.weights.saved_model import ModelMetadata
 
 _OTHER_LOSS_KEYS = ("loss.map_j", "loss.aux_weight")
-"""Keys of the loss without effect on the test loss of a run with cross-entropy."""
+"""Keys of the loss without effect on the test loss of cross-entropy."""
 
 _OWN_COLUMNS = ("model.name", "data.name")
 """Keys that are columns of every comparison."""
@@ -35,7 +35,7 @@ class ComparedRun:
 
     Attributes:
       path: The run directory.
-      config: The configuration by dotted key, with defaults for keys that are newer than the run.
+      config: Configuration by dotted key, with defaults for keys that are newer than the run.
       records: Records of the epochs, and the result.
       result: The result; None for an unfinished run.
       class_names: Names of the classes.
@@ -74,7 +74,7 @@ class ComparedRun:
         return self.result["test/loss"] if self.result and is_plain else None
 
     def summary(self) -> dict[str, Any]:
-        """Returns the results by name; None for what an unfinished run lacks."""
+        """Returns the results by name; None for missing results of an unfinished run."""
         best = dict(self.result or max(self.epochs, key=epoch_rank, default={}))
         speeds = [x["images_per_second"] for x in self.epochs if "images_per_second" in x]
         return {
@@ -125,7 +125,7 @@ def _parameters(metadata: ModelMetadata) -> int:
 def differences(runs: Sequence[ComparedRun]) -> list[str]:
     """Returns the keys in which the configurations differ.
 
-    An option that only some of the models have counts if it differs between these.
+    An option of only some models is included if it differs between these.
     """
     keys = dict.fromkeys(key for run in runs for key in run.config if key not in _OWN_COLUMNS)
     return [
@@ -144,7 +144,7 @@ def data_warnings(runs: Sequence[ComparedRun]) -> Iterator[str]:
         elif splits := _differing_splits(first, run):
             yield (
                 f"{run.path} has other {' and '.join(splits)} images than {first.path}; do not "
-                "compare these figures"
+                "compare their metrics"
             )
 
 

@@ -16,8 +16,8 @@ def features(
 ) -> np.ndarray:
     """Returns the activations of a layer in evaluation.
 
-    A layer is an output that the model names, such as `pool5` (the collection `intermediates`), or
-    a module by its path with slashes, such as `conv2_1/conv1`.
+    A layer is an output that the model sows into `intermediates`, such as `pool5`, or the path of a
+    module with slashes, such as `conv2_1/conv1`.
 
     ```python
     model, variables = fv.load("runs/lenet5")
@@ -35,7 +35,7 @@ def features(
       float32 [N, ...]. A module that is applied several times gives its last output.
 
     Raises:
-      UserError: The model has no such layer; the message lists all.
+      UserError: The model has no such layer; the message lists all layers.
       ValueError: The model does not accept the images.
     """
     names = list(jax.eval_shape(partial(_outputs, model), variables, images))
@@ -50,7 +50,7 @@ def _compiled_output(model: nn.Module, variables: Any, images: Any, layer: str) 
 
 
 def _outputs(model: nn.Module, variables: Any, images: Any) -> dict[str, jax.Array]:
-    """Returns the outputs of all layers with one output array; a compiler drops unused ones."""
+    """Returns the outputs of all layers with one output array; jit removes unused ones."""
     _, updates = model.apply(
         variables, images, train=False, mutable=["intermediates"], capture_intermediates=True
     )

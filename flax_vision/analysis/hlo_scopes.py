@@ -10,7 +10,7 @@ import jax
 OUTSIDE = "(loss, update, input)"
 
 _REMAT = ("checkpoint", "rematted_computation")
-"""Names in the backward pass of a recomputed segment."""
+"""Names that JAX adds in the backward pass of a recomputed segment."""
 
 
 class OpScope(NamedTuple):

@@ -23,7 +23,7 @@ MODES = ("training", "inference")
 
 
 class UsageError(UserError):
-    """An unknown argument.
+    """Raised for an unknown argument.
 
     Attributes:
       usage: Usage of the command.
@@ -34,7 +34,7 @@ class UsageError(UserError):
         self.usage = usage
 
 
-def print_mistake(error: UserError) -> None:
+def print_user_error(error: UserError) -> None:
     """Prints the line of an error, and the usage of the command after an unknown argument."""
     print_error(error)
     for line in error.usage.splitlines() if isinstance(error, UsageError) else ():
@@ -45,19 +45,19 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with the usage after an unknown argument.
 
     Args:
-      others: Beginnings of flags that the command reads itself.
+      passthrough: Prefixes of flags that the command parses itself.
       **settings: Settings of argparse's parser.
 
     Attributes:
-      others: Beginnings of flags that the command reads itself.
-      siblings: Parsers of all commands of the program.
+      passthrough: Prefixes of flags that the command parses itself.
+      siblings: Parsers of all commands of the program, for messages.
     """
 
     siblings: Collection["Parser"] = ()
 
-    def __init__(self, others: tuple[str, ...] = (), **settings: Any) -> None:
+    def __init__(self, passthrough: tuple[str, ...] = (), **settings: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
-        self.others = others
+        self.passthrough = passthrough
 
     def error(self, message: str) -> NoReturn:
         """Raises a UserError."""
@@ -83,7 +83,7 @@ class Parser(argparse.ArgumentParser):
     def _check_flag(self, argument: str) -> None:
         """Raises a UsageError if an argument is an unknown flag; it offers the nearest one."""
         flag = argument.partition("=")[0]
-        if not re.fullmatch("--[^ ]+", flag) or flag.startswith(self.others or "\n"):
+        if not re.fullmatch("--[^ ]+", flag) or flag.startswith(self.passthrough or "\n"):
             return
         valid = list(self._option_string_actions)
         if flag in valid or (self.allow_abbrev and any(x.startswith(flag) for x in valid)):

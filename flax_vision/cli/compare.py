@@ -1,7 +1,7 @@
-"""Compares runs: results, costs, and what differs in their configurations.
+"""Compares runs: results, costs, and differences of their configurations.
 
-The test loss is the plain cross-entropy, whatever loss the runs were trained with. A run with
-another loss is tested again on its own test images, unless --no-evaluate is given.
+The test loss is the plain cross-entropy for every run. A run that was trained with another loss is
+tested again on its own test images, unless --no-evaluate is given.
 
 Examples:
   flax-vision compare runs/lenet5 runs/lenet5-model.name=lenet5_modern
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     add = parser.add_argument
     add("runs", nargs="+", type=expanded_path, metavar="DIR", help="run directories")
-    picture = "draw the curves of the accuracy into a .png, .pdf or .svg file"
+    picture = "draw the accuracy curves into a .png, .pdf or .svg file"
     add("-o", "--output", type=expanded_path, metavar="FILE", help=picture)
     skip = "leave out the test loss of runs that were trained with another loss"
     add("--no-evaluate", action="store_true", help=skip)
@@ -80,7 +80,7 @@ def _read(paths: Sequence[Path]) -> list["ComparedRun"]:
 
 
 def _summary(run: "ComparedRun", evaluates: bool) -> dict[str, Any]:
-    """Returns the results of a run, with the cross-entropy of the test if it may be computed."""
+    """Returns the results of a run, with its test cross-entropy if that may be computed."""
     from flax_vision.analysis.comparison import compute_cross_entropy
 
     row = run.summary()

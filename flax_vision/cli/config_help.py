@@ -69,7 +69,7 @@ def _option_page(key: str) -> str:
     pages = {name: options[key] for name, options in models.items() if key in options}
     if not pages:
         return ""
-    longest = max(pages.values(), key=len)  # some models do not repeat the meaning
+    longest = max(pages.values(), key=len)  # some models describe the option, others do not
     return "\n".join([longest, *_indented(f"Models: {', '.join(pages)}."), ""])
 
 

@@ -21,8 +21,8 @@ _MODEL_NAME = "model.name"
 def default_workdir(spec: str, overrides: Sequence[str]) -> str:
     """Returns the default run directory of a command, such as `runs/lenet5-mnist-lr0.1-seed1`.
 
-    It has the settings that differ from the config file's own. Their order and their spelling do
-    not matter. Settings that a resumed run may change are left out.
+    The name contains the settings that differ from the config file's own values. Their order and
+    spelling do not matter. Settings that a resumed run may change are left out.
 
     Args:
       spec: Path or name of a config file, and `:RECIPE` if there is one.
@@ -58,14 +58,14 @@ def _settings(spec: str, overrides: Sequence[str]) -> Iterator[str]:
 
 
 def _short_names(keys: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the last part of each key, or the whole key where others end in the same part."""
+    """Returns the last part of each key, or the whole key if that part is not unique."""
     last = {key: key.rpartition(".")[2] for key in keys}
     counts = Counter(last.values())
     return {key: name if counts[name] == 1 else key for key, name in last.items()}
 
 
 def _text(key: str, value: Any) -> str:
-    """Returns the one spelling of a value."""
+    """Returns a value in its normal spelling."""
     if isinstance(value, tuple | list):
         return ",".join(_text(key, item) for item in value)
     text = normalized_path(value) if key in PATH_KEYS else str(value)
@@ -73,6 +73,6 @@ def _text(key: str, value: Any) -> str:
 
 
 def _joined(key: str, text: str) -> str:
-    """Returns a setting; a single number follows its key at once."""
+    """Returns `key=text`, or for a single number `keytext`."""
     is_number = re.fullmatch(r"\d[\d.e+-]*", text) and not key[-1].isdigit()
     return f"{key}{text}" if is_number else f"{key}={text}"

@@ -22,17 +22,17 @@ keep their weight. LeNet-5 has no fully convolutional form. In images of any sha
 the center square; multi_crop and googlenet_144 use the whole image. The dense protocols cut some
 pixels from the ends of the longer side: at most 15 shapes are compiled.
 
---predictions writes a row for each image: path (relative to the folder; the index in the split for
-other images), label, prediction, right, confidence, error, and the most probable classes with
-their probabilities: class_1, probability_1, class_2 and so on. An unreadable image that is skipped
-has its reason under error.
+--predictions writes a row for each image. The columns are path (relative to the folder; index in
+the split for other images), label, prediction, correct, confidence, error, and the most probable
+classes with their probabilities: class_1, probability_1, class_2 and so on. For a skipped image,
+error has the reason.
 
 Examples:
   flax-vision evaluate runs/lenet5 --split validation --confusion
   flax-vision evaluate runs/resnet20 --protocol ten_crop --no-flip
   flax-vision evaluate runs/resnet20 --protocol dense --scales 28 32 40
 
-Single classes and images:
+Results of each class and image:
   flax-vision evaluate runs/lenet5 --per-class --predictions digits.csv --top 3
 
 On other images:
@@ -97,11 +97,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared(parser, "--max-pixels", help=pixels)
     confusion = "print the confusion matrix, or the most frequent confusions of many classes"
     add("--confusion", action="store_true", help=confusion)
-    per_class = "print precision, recall, F1 and number of images of each class"
+    per_class = "print precision, recall, F1 and the number of images of each class"
     add("--per-class", action="store_true", help=per_class)
     predictions = "write a row for each image into a .csv, .jsonl or .parquet file"
     add("--predictions", type=expanded_path, metavar="FILE", help=predictions)
-    top = "classes of each image in --predictions, at most all classes (default: 5)"
+    top = "number of most probable classes in --predictions (default: 5)"
     add("--top", type=positive_int, metavar="K", help=top)
     add("--overwrite", action="store_true", help="replace an existing file of --predictions")
 
@@ -133,7 +133,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _check_predictions(path: Path, overwrite: bool) -> None:
-    """Raises a UserError if the predictions could not be written after the test."""
+    """Raises a UserError if the predictions cannot be written, before the evaluation."""
     from flax_vision.evaluation.prediction_file import check_extension
 
     check_output_file("--predictions", path, overwrite)

@@ -17,9 +17,10 @@ safetensors (torchvision's too) and onnx have them in their metadata, as JSON un
 
 stablehlo and onnx take float32 images [N, H, W, C], preprocessed, and return logits [N, classes].
 With --preprocessing they take uint8 images of the dataset's size, or of the crop of image files.
-lenet5.stablehlo.json, or ONNX's metadata_props as JSON, has model_name, class_names, input_size,
-input_dtype, mean, std and resize, the shorter side before the center crop.
-examples/classify_onnx.py and examples/classify_stablehlo.py go from an image file to a class.
+The file lenet5.stablehlo.json and the ONNX metadata describe the input as JSON: model_name,
+class_names, input_size, input_dtype, mean, std and resize. resize is the length of the shorter side
+before the center crop.
+examples/classify_onnx.py and examples/classify_stablehlo.py classify an image file.
 
 Three lines run a stablehlo file:
   import jax

@@ -1,4 +1,4 @@
-"""The option `--import`: modules that register users' models and datasets."""
+"""The option `--import` for modules that register custom models and datasets."""
 
 import argparse
 import importlib
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
-    """Adds the option, which may be given several times, to a program or a command."""
+    """Adds the option to a parser; it may be given several times."""
     parser.add_argument(
         "--import",
         dest="imports",
@@ -26,7 +26,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def with_imports_last(words: Sequence[str]) -> list[str]:
-    """Returns arguments with the options `--import` before the command moved to the end."""
+    """Returns arguments in which each `--import` before the command is moved to the end."""
     end = 0
     while end < len(words) and words[end].partition("=")[0] == "--import":
         end += 1 if "=" in words[end] else 2
@@ -34,10 +34,10 @@ def with_imports_last(words: Sequence[str]) -> list[str]:
 
 
 def import_modules(names: Sequence[str]) -> None:
-    """Imports modules, also from the current directory.
+    """Imports modules; the current directory is on the path.
 
     Raises:
-      UserError: An import fails; the line names the file and the line of the mistake.
+      UserError: An import fails; the message names the file and the line.
     """
     directory = os.getcwd()
     if names and directory not in sys.path:
@@ -61,12 +61,12 @@ def _describe(name: str, error: BaseException) -> str:
         return f"{error.filename}, line {error.lineno}: {error.msg}."
     problem = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_users(frame.filename)]
+    own = [frame for frame in frames if _is_user_code(frame.filename)]
     where = f"{own[-1].filename}, line {own[-1].lineno}: " if own else ""
     return where + " ".join(problem.split())
 
 
-def _is_users(filename: str) -> bool:
+def _is_user_code(filename: str) -> bool:
     """Returns whether a file is neither ours, nor Python's, nor an installed package's."""
     path = Path(filename)
     is_installed = path.is_relative_to(os.path.dirname(os.__file__)) or "site-packages" in filename

@@ -29,9 +29,9 @@ from flax_vision.weights.loading import load_model
 from flax_vision.weights.run_checkpoints import saved_steps
 
 _ADVICE = "Give the same command again to resume."
-"""End of the message of an interrupted run, for the command line."""
+"""End of the message of an interrupted run on the command line."""
 _SIGNALED = 128
-"""Base of the exit status after a signal."""
+"""Number that is added to a signal's number in the exit status."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class TrainedModel:
         `train/loss`, `train/top1`, `validation/loss`, `validation/top1` and others.
       result: Result of the run, as in `result.json`: `best_epoch`, `test/top1` and others.
       model: The linen module.
-      variables: Variables of the best epoch, as `fv.load` returns them.
+      variables: Variables of the best epoch, as in the result of `fv.load`.
       workdir: Run directory. A temporary one is removed together with this object.
     """
 
@@ -67,7 +67,7 @@ def train(
     *,
     overrides: Mapping[str, Any] | None = None,
 ) -> TrainedModel:
-    """Trains a model, tests its best epoch once, and exports it, as `train.py` does.
+    """Trains a model as `train.py` does, and returns the best model with its results.
 
     ```python
     import flax_vision as fv
@@ -77,20 +77,20 @@ def train(
     print(fv.features(run.model, run.variables, images, "f6").shape)  # images float32 [N, H, W, C]
     ```
 
-    A run with a `workdir` continues where an earlier call with the same settings was stopped. A
-    finished run is not trained again; its result is returned. The directory gets all files that
-    `train.py` writes, such as `report/index.html`.
+    With a `workdir`, the same call resumes a stopped run. A finished run is not trained again; its
+    result is returned. The directory gets all files that `train.py` writes, such as
+    `report/index.html`.
 
-    The interrupt of a notebook's kernel, or Ctrl-C, saves the run after the current step and raises
-    `KeyboardInterrupt` with the call that resumes it; a second one acts at once. SIGTERM saves the
-    run and raises `SystemExit`. Only in the main thread, the call replaces both signals' handlers.
+    An interrupt of the notebook's kernel, or Ctrl-C, saves the run after the current step. It then
+    raises `KeyboardInterrupt` with the call that resumes the run. A second interrupt acts at once.
+    SIGTERM saves the run and raises `SystemExit`. Signals are handled only in the main thread.
 
     Args:
-      config: A config file as `"configs/lenet5.py"` or `"configs/lenet5.py:mnist"`; or the keys
-        that differ from the defaults, in nested dictionaries or with dots (`"model.name"`).
-        `python train.py --help` lists all keys.
-      workdir: Run directory. None for a temporary one, which has no report and is removed together
-        with the returned object; it stays if the run is stopped.
+      config: Config file such as `"lenet5"` or `"configs/lenet5.py:mnist"`, or keys that differ
+        from the defaults, in nested dictionaries or with dots (`"model.name"`).
+        `flax-vision train --help` lists all keys.
+      workdir: Run directory. None for a temporary directory without a report, which is removed
+        together with the returned object. It stays if the run is stopped.
       callbacks: Instances of `fv.Callback`, such as loggers.
       overrides: Keys to change in `config`, in nested dictionaries or with dots.
 
@@ -102,7 +102,7 @@ def train(
         finite.
       OSError: A file of the run cannot be written.
       KeyboardInterrupt: The run was interrupted, and is saved.
-      Exception: A callback raised it; the run is saved, and a note has the call that resumes it.
+      Exception: A callback raised it; the run is saved, and a note shows the call to resume it.
     """
     loaded = _load_config(config, overrides or {})
     with _run_directory(workdir) as path:
@@ -121,7 +121,7 @@ def _train(
         result = fit(config, path, observer)
         if reports and multihost.is_primary():
             write_report(path, display)
-    multihost.all_max(0)  # the first process has written the files
+    multihost.all_max(0)  # waits until the first process has written the files
     history = [dict(record) for record in run_files.read_records(path) if "epoch" in record]
     loaded = load_model(path)
     return TrainedModel(history, result, loaded.model, loaded.variables, path)
@@ -163,7 +163,7 @@ def _run_directory(workdir: str | Path | None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _errors_of_stopped_runs(path: Path, observer: CallbackObserver) -> Iterator[None]:
-    """Turns the end of a stopped run into the exception that Python users expect."""
+    """Raises the exception that Python users expect from a stopped run."""
     try:
         yield
         observer.raise_error(path)

@@ -1,14 +1,14 @@
 """Finds a learning rate by a range test, and draws its curve.
 
-The model trains for some steps while the rate rises exponentially, with the optimizer, batches and
-augmentation of the config file. Nothing is written into runs/. The test ends when the smoothed loss
-is four times its minimum.
+The model trains for some steps while the rate rises exponentially. The optimizer, the batches and
+the augmentation are those in the config file. There is no run directory. The test ends when the
+smoothed loss is four times its minimum.
 
 The suggestion is the rate at which the smoothed loss falls fastest. It is a start for trials.
 
 Examples:
-  flax-vision lr-find --config configs/lenet5.py
-  flax-vision lr-find --config configs/resnet20.py:cifar10 --config.batch_size=256 -o curve.png
+  flax-vision lr-find --config lenet5
+  flax-vision lr-find --config resnet20:cifar10 --config.batch_size=256 -o curve.png
 """
 
 import argparse
@@ -34,10 +34,10 @@ _PICTURE = "lr-find.png"
 def add_arguments(parser: Parser) -> None:
     """Adds the arguments of the command."""
     add = parser.add_argument
-    file = "config file, and the name of a recipe in it; --config.KEY=VALUE sets a key"
-    add("--config", required=True, type=expanded_path, metavar="FILE[:RECIPE]", help=file)
+    file = "config file or its name, and a recipe; --config.KEY=VALUE sets a key"
+    add("--config", required=True, type=expanded_path, metavar="CONFIG[:RECIPE]", help=file)
     parser.set_defaults(overrides=[])  # the program puts --config.KEY=VALUE here
-    parser.others = ("--config.",)
+    parser.passthrough = ("--config.",)
     add("--min-lr", type=float, default=1e-6, metavar="RATE", help="first rate (default: 1e-6)")
     add("--max-lr", type=float, default=10.0, metavar="RATE", help="last rate (default: 10)")
     add("--steps", type=int, default=100, metavar="N", help="number of rates (default: 100)")

@@ -21,7 +21,7 @@ from flax_vision.cli import (
     summary,
     train,
 )
-from flax_vision.cli.arguments import Parser, join_overrides, print_mistake, split_overrides
+from flax_vision.cli.arguments import Parser, join_overrides, print_user_error, split_overrides
 from flax_vision.cli.imports import add_import, import_modules, with_imports_last
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime import environment
@@ -30,7 +30,7 @@ from flax_vision.runtime.terminal import configure_streams, print_error
 _GROUPS = {
     "Models": (models, summary, import_weights),
     "Training": (train, lr_find, report, compare),
-    "Use of a trained model": (evaluate, predict, export),
+    "Trained models": (evaluate, predict, export),
     "Speed": (bench, profile),
 }
 """Modules of the commands by subject. The docstring of each is the help page of the command."""
@@ -43,7 +43,7 @@ def _name(module: ModuleType) -> str:
 
 _COMMANDS = {_name(module): module for modules in _GROUPS.values() for module in modules}
 _TRAIN = _name(train)
-"""The command that parses its arguments itself; it is the same program as train.py."""
+"""Command that parses its arguments itself, as train.py does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             environment.check_platforms()
         return options.run(options) or 0
     except UserError as error:
-        print_mistake(error)
+        print_user_error(error)
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has enough
         return 1
@@ -90,7 +90,7 @@ def _check_command(words: Sequence[str]) -> None:
     """Raises a UserError if the first argument is neither a command nor `--help`."""
     first = words[0] if words else "--help"
     if first.startswith("-") and first not in ("-h", "--help"):
-        raise UserError(f"{first!r} stands before the command; see `flax-vision --help`.")
+        raise UserError(f"{first!r} is before the command; see `flax-vision --help`.")
     if not first.startswith("-") and first not in _COMMANDS:
         raise unknown("command", first, _COMMANDS)
 

@@ -1,4 +1,4 @@
-"""Checks of the output files that a user names, before a command takes long."""
+"""Checks of output files, before a command runs for long."""
 
 from pathlib import Path
 
@@ -29,10 +29,10 @@ def check_output_file(flag: str, path: Path, overwrite: bool) -> None:
 
 
 def check_picture(flag: str, path: Path, overwrite: bool) -> None:
-    """Checks that a picture can be written; the arguments are those of `check_output_file`.
+    """Checks that a picture can be written; for the arguments see `check_output_file`.
 
     Raises:
-      UserError: As in `check_output_file`, or the extension is not that of a picture.
+      UserError: As in `check_output_file`, or the file has another extension than a picture.
     """
     check_output_file(flag, path, overwrite)
     if path.suffix.lower() not in _PICTURES:

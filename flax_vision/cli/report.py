@@ -10,9 +10,8 @@ Sections of the page:
   feature maps of a few test images; the table of the layers; configuration, versions and times.
   Without the test images, their figures are left out, with a warning.
 
---mistakes SPLIT writes another page, DIR/report/mistakes-SPLIT.html, with all mistakes of the model
-on a split, and their paths. Wrong labels are often among the most confident mistakes on training
-images.
+--mistakes SPLIT writes the page DIR/report/mistakes-SPLIT.html instead. It shows all mistakes on a
+split, with their paths. On training images, the most confident mistakes are often wrong labels.
 
 Examples:
   flax-vision report runs/lenet5

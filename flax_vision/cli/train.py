@@ -1,6 +1,6 @@
-"""Trains a model as its config file says.
+"""Trains a model from a config file.
 
-The best model is tested once at the end, and exported.
+At the end, the best model is tested once and exported.
 
 After a stop, even by kill -9, the same command resumes the run. The run ends with the same
 parameters as without the stop.
@@ -16,8 +16,8 @@ CONFIG is a config file, configs/NAME.py in this directory, or NAME of an instal
 The classes of a folder are numbered in natural order: 9 before 10, upper and lower case alike.
 --config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
 
---import MODULE makes models and datasets of your own known: those that the Python module MODULE
-registers by fv.register_model and fv.register_dataset.
+--import MODULE imports a Python module that registers custom models and datasets, by
+fv.register_model and fv.register_dataset.
 
 --config.KEY=VALUE sets any key of the configuration. config.model also has the options of its
 model. `--help KEY` shows a key with an example, `--help data` a section, and `--help resnet50` the
@@ -36,7 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flax_vision.cli.arguments import Parser, join_overrides, print_mistake, split_overrides
+from flax_vision.cli.arguments import Parser, join_overrides, print_user_error, split_overrides
 from flax_vision.cli.config_help import add_help, keys_help
 from flax_vision.cli.imports import add_import, import_modules
 from flax_vision.errors import UserError
@@ -61,7 +61,7 @@ _ADVICE = {
 """Advice for errors of the disk."""
 
 SCRIPT = "python train.py"
-"""The program in the help page; `flax-vision train` is the same one."""
+"""The program in the help page; `flax-vision train` is the same program."""
 
 _USAGE = """[CONFIG[:RECIPE] | --config CONFIG[:RECIPE]] [--workdir DIR]
        [--config.KEY=VALUE ...] [--coordinator HOST:PORT --num-processes N --process-id I]"""
@@ -84,8 +84,8 @@ def run(arguments: Sequence[str], program: str, is_program: bool) -> int:
     """Runs the command line, and returns the exit status; see `main`.
 
     Args:
-      arguments: Arguments.
-      program: Words that start the program, for its messages.
+      arguments: Arguments without the name of the program.
+      program: Command that starts the program, for messages.
       is_program: Whether this process has no other purpose.
     """
     if is_program and not configure_streams():
@@ -107,7 +107,7 @@ def run(arguments: Sequence[str], program: str, is_program: bool) -> int:
             _exit_at_once(status)
         return status
     except UserError as error:
-        print_mistake(error)
+        print_user_error(error)
         return 2
     except OSError as error:
         return _fail(_explain(error))
@@ -123,7 +123,7 @@ def _parse(arguments: Sequence[str], program: str = SCRIPT) -> tuple[argparse.Na
     parser.check_unknown(rest)
     if options.config is None:
         names = ", ".join(config_names())
-        parser.error(f"no config; give --config with one of {names}, or a file")
+        parser.error(f"no config file; give --config with a path, or with one of {names}")
     return options, overrides
 
 
@@ -136,11 +136,11 @@ def _parser(program: str) -> Parser:
         epilog=f"{epilog}\n{keys_help()}",
         allow_abbrev=False,
         add_help=False,
-        others=("--config.",),
+        passthrough=("--config.",),
     )
     add_help(parser)
     add = parser.add_argument
-    file = "config file or its name, and the name of a recipe in it; --config may be left out"
+    file = "config file or its name, and a recipe; the flag --config may be left out"
     add("--config", type=expanded_path, metavar="CONFIG[:RECIPE]", help=file)
     workdir = "run directory (default: runs/ and a name from the file, recipe and settings)"
     add("--workdir", type=expanded_path, metavar="DIR", help=workdir)

@@ -148,7 +148,7 @@ class TrainingDisplay(TrainingObserver):
 class NotebookDisplay(TrainingDisplay):
     """A bar and a line that change in place in a notebook, and plain lines below them.
 
-    It needs IPython, which each notebook has, and no widgets.
+    It needs IPython, which every notebook has, but no widgets.
     """
 
     def __init__(self) -> None:
@@ -178,7 +178,7 @@ class NotebookDisplay(TrainingDisplay):
 
 
 def make_display() -> TrainingDisplay:
-    """Returns the display for this process: a notebook's, or the terminal's."""
+    """Returns the display of this process, for a notebook or a terminal."""
     return NotebookDisplay() if Console().is_jupyter else TrainingDisplay()
 
 
@@ -204,7 +204,7 @@ def _result_rows(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _largest_class(record: Mapping[str, Any], split: str) -> str:
-    """Returns the share of the largest class, to compare the accuracy with; empty if unknown."""
+    """Returns text with the share of the largest class, as a baseline of the accuracy; or empty."""
     share = record.get(f"{split}/majority")
     return "" if share is None else f", largest class {share:.2%}"
 

@@ -28,7 +28,7 @@ from flax_vision.data.trivial_augment import trivial_augment
 _Change = Callable[[jax.Array, jax.Array], jax.Array]
 """Function of an image [H, W, C] and a PRNG key."""
 
-# Positions of the subkeys of an image's key. A subkey does not depend on the other augmentations.
+# Positions of the subkeys of an image's key. No subkey depends on the other augmentations.
 _AFFINE, _COLOR_JITTER, _PCA_NOISE, _CROP, _FLIP = range(5)
 _VERTICAL_FLIP, _ROTATION, _HUE, _TRIVIAL_AUGMENT, _ERASING, _MIXING = range(5, 11)
 
@@ -40,7 +40,7 @@ class Augmentation:
     Attributes:
       random_affine: Strength of planar affine distortions (`random_affine`), 0 for none; LeNet-5.
       rotation: Largest angle of `random_rotation` in degrees, 0 for none.
-      trivial_augment: Whether each image has one operation of `trivial_augment`.
+      trivial_augment: Whether each image gets one operation of `trivial_augment`.
       color_jitter: Greatest distance from 1 of the factors of contrast, brightness and color
         (`color_jitter`), 0 for none; GoogLeNet.
       hue: Largest shift of `random_hue` as a share of the color circle, 0 for none.
@@ -109,7 +109,7 @@ class Augmentation:
 
         Args:
           images: float32 [N, H, W, C].
-          keys: PRNG keys [N], those of the augmentation.
+          keys: PRNG keys [N], the same as for the augmentation.
           mask: bool [N], False for unreadable images.
 
         Returns:
@@ -118,7 +118,7 @@ class Augmentation:
         return mix(images, _fold_in(keys, _MIXING), mask, self.mixup, self.cutmix)
 
     def _changes_of_pixels(self) -> Iterator[tuple[_Change, int]]:
-        """Yields the changes of pixels from 0 to 255, and the positions of their subkeys."""
+        """Yields the augmentations of pixels from 0 to 255, and the positions of their subkeys."""
         if self.random_affine:
             yield partial(random_affine, strength=self.random_affine), _AFFINE
         if self.rotation:
@@ -133,7 +133,7 @@ class Augmentation:
             yield self._add_pca_noise, _PCA_NOISE
 
     def _changes_of_input(self) -> Iterator[tuple[_Change, int]]:
-        """Yields the changes of normalized and cropped images."""
+        """Yields the augmentations of normalized and cropped images, and the positions."""
         if self.flip:
             yield random_flip, _FLIP
         if self.vertical_flip:

@@ -21,8 +21,8 @@ class Batch(NamedTuple):
       images: uint8 [N, H, W, C].
       labels: int32 [N].
       mask: bool [N], False for padding and for unreadable images, which do not count.
-      indices: int32 [N], positions of the images in the dataset. The length of the dataset is added
-        for each earlier use of the image in the epoch, so that each use has its own augmentation.
+      indices: int32 [N], positions of the images in the dataset. Each repetition of an image in an
+        epoch adds the length of the dataset, and so gets another augmentation.
     """
 
     images: Array
@@ -37,10 +37,11 @@ def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """Returns an epoch in which each class is equally often, a function of (seed, epoch) alone.
+    """Returns the order of an epoch with equally many images of each class.
 
-    Each class gives permutations of its images, one after the other, until it has its share of the
-    epoch. Random classes have one image more if the shares are not whole.
+    Each class gives permutations of its images, one after the other, until its share is full. If
+    the shares are not whole, random classes get one image more. The order depends only on (seed,
+    epoch) and the labels.
 
     Args:
       labels: int32 [N], the class of each image.
@@ -48,7 +49,7 @@ def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
       epoch: Number of the epoch, from 0.
 
     Returns:
-      int64 [N], positions of the images; N is added for each earlier use of an image.
+      int64 [N], positions of the images; each repetition of an image adds N.
     """
     random = np.random.default_rng((seed, epoch))
     size, classes = len(labels), np.unique(labels)

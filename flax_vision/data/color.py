@@ -44,7 +44,7 @@ def color_jitter(image: jax.Array, key: jax.Array, strength: float) -> jax.Array
 
 
 def random_hue(image: jax.Array, key: jax.Array, largest: float) -> jax.Array:
-    """Turns the hues of an image [H, W, 3]; gray images [H, W, 1] have none.
+    """Shifts the hue of an image [H, W, 3]; gray images [H, W, 1] have none.
 
     Args:
       image: float32 pixels from 0 to 255.
@@ -56,7 +56,7 @@ def random_hue(image: jax.Array, key: jax.Array, largest: float) -> jax.Array:
 
 
 def shift_hue(image: jax.Array, shift: jax.Array) -> jax.Array:
-    """Adds a share of the color circle to the hue of each pixel, and keeps saturation and value.
+    """Shifts the hue of each pixel by a share of the color circle; keeps saturation and value.
 
     Args:
       image: float32 pixels from 0 to 255, [H, W, 3] or [H, W, 1].

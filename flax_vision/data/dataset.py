@@ -67,8 +67,8 @@ class Dataset(ABC):
         """Yields the images of each group of indices.
 
         Args:
-          index_groups: int [N] each; the last may be shorter. An index counts modulo the length of
-            the dataset; one that is larger has other random numbers.
+          index_groups: int [N] each; the last may be shorter. Indices are modulo the length of the
+            dataset; larger ones have other random numbers.
           epoch: Training epoch; None for evaluation.
         """
 

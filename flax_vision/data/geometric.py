@@ -1,4 +1,4 @@
-"""Random crops, flips, distortions and erased rectangles of training images."""
+"""Random crops, flips, affine maps and erasing of training images."""
 
 import math
 
@@ -10,7 +10,7 @@ from jax.scipy.ndimage import map_coordinates
 from flax_vision.data.batches import Array
 
 _MAX_ATTEMPTS = 10
-"""Draws of a rectangle that must fit into the image, as in torchvision."""
+"""Number of rectangles that are drawn until one fits into the image, as in torchvision."""
 
 
 def random_crop(image: jax.Array, key: jax.Array, size: tuple[int, ...]) -> jax.Array:
@@ -85,7 +85,7 @@ def rotation_matrix(degrees: jax.Array) -> jax.Array:
 def affine_sources(
     shape: tuple[int, ...], matrix: jax.Array, shift: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns the source of each pixel of an affine map around the center of an image.
+    """Returns the source position of each pixel of an affine map around the image center.
 
     Args:
       shape: Height and width of the image, and perhaps more.
@@ -105,7 +105,7 @@ def affine_sources(
 
 
 def sample_bilinear(image: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """Interpolates an image [H, W, C] at float32 [H, W] rows and columns, on a background of 0."""
+    """Interpolates an image [H, W, C] at rows and columns, float32 [H, W]; 0 outside the image."""
 
     def sample(channel: jax.Array) -> jax.Array:
         return map_coordinates(channel, [rows, columns], order=1, mode="constant")
@@ -114,7 +114,7 @@ def sample_bilinear(image: jax.Array, rows: jax.Array, columns: jax.Array) -> ja
 
 
 def sample_nearest(image: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """Gathers pixels of an image [H, W, C] at the nearest rows and columns, on a background of 0.
+    """Gathers pixels of an image [H, W, C] at rounded rows and columns; 0 outside the image.
 
     One gather moves all channels of a pixel, which is fast on CPUs.
     """
@@ -127,7 +127,7 @@ def sample_nearest(image: jax.Array, rows: jax.Array, columns: jax.Array) -> jax
 
 
 def random_erasing(image: jax.Array, key: jax.Array, probability: float) -> jax.Array:
-    """Sets a random rectangle of an image [H, W, C] to 0, which is the mean after normalization.
+    """Sets a random rectangle of a normalized image [H, W, C] to 0, the mean.
 
     The rectangle has 2 % to 33 % of the area. The ratio of its sides is from 0.3 to 10/3, uniform
     in the logarithm as in torchvision. After ten rectangles that do not fit, nothing is erased.
@@ -151,11 +151,11 @@ def random_erasing(image: jax.Array, key: jax.Array, probability: float) -> jax.
     box = boxes[jnp.argmax(fits)]
     is_erased = jax.random.bernoulli(erase_key, probability) & fits.any()
     corner = jax.random.randint(corner_key, (2,), 0, jnp.maximum(size - box, 0) + 1)
-    is_inside = rectangle(image.shape, corner, corner + box) & is_erased
+    is_inside = rectangle_mask(image.shape, corner, corner + box) & is_erased
     return jnp.where(is_inside[..., None], 0, image)
 
 
-def rectangle(shape: tuple[int, ...], start: Array, stop: Array) -> jax.Array:
+def rectangle_mask(shape: tuple[int, ...], start: Array, stop: Array) -> jax.Array:
     """Returns a mask of the pixels in a rectangle, bool [H, W].
 
     Args:

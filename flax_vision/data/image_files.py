@@ -111,8 +111,8 @@ class ImageFileDataset(Dataset):
         are replaced by another image of the group, so batch normalization sees only real images.
 
         Args:
-          index_groups: int [N] each; the last may be shorter. An index counts modulo the length of
-            the dataset; one that is larger has another crop.
+          index_groups: int [N] each; the last may be shorter. Indices are modulo the length of the
+            dataset; larger ones have other random crops.
           epoch: Training epoch; None for evaluation.
 
         Raises:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from flax_vision.data.batches import Array
-from flax_vision.data.geometric import rectangle
+from flax_vision.data.geometric import rectangle_mask
 
 
 def mix(
@@ -14,14 +14,14 @@ def mix(
 ) -> tuple[jax.Array, jax.Array]:
     """Mixes each image with its partner, the image at the mirrored position of the batch.
 
-    An image keeps at least half of itself, so its own label has the larger share. An image stays
-    whole if it is its own partner, or if its partner is unreadable.
+    Each image keeps a share of at least one half, so its own label has the larger share. An image
+    stays unchanged if it is its own partner, or if its partner is unreadable.
 
     Args:
       images: float32 [N, H, W, C].
       keys: PRNG keys [N].
       mask: bool [N], False for unreadable images.
-      mixup: Parameter alpha of the shares in mixup, the mean of two images; 0 for none.
+      mixup: Parameter alpha of the shares in mixup, a weighted mean of two images; 0 for none.
       cutmix: Parameter alpha of the shares in CutMix (`cutmix_weights`); 0 for none. With both,
         each image takes one of the two with probability 1/2.
 
@@ -77,5 +77,5 @@ def cutmix_weights(
     """
     half = (jnp.array(shape, jnp.float32) * jnp.sqrt(1 - share)).astype(jnp.int32) // 2
     center = jax.random.randint(key, (2,), 0, jnp.array(shape))
-    weights = jnp.where(rectangle(shape, center - half, center + half), 0.0, 1.0)
+    weights = jnp.where(rectangle_mask(shape, center - half, center + half), 0.0, 1.0)
     return weights, weights.mean()

@@ -19,7 +19,7 @@ def relative_paths(images: Dataset, folder: str) -> Sequence[str]:
       folder: Path of the folder, as in the `Source` of the images.
 
     Returns:
-      A path for each image; empty for images of another source.
+      The path of each image; empty for images that are not from a folder.
     """
     if not isinstance(images, ImageFileDataset) or not isinstance(images.files, FileList):
         return []

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from flax_vision.data.crops import DecodeConfig
+from flax_vision.data.custom_datasets import custom_loaders, is_registered
 from flax_vision.data.dataset import Dataset, ProgressFn, stratified_split
 from flax_vision.data.flags import TRAIN_FLAGS, DataFlags
 from flax_vision.data.mnist_5k import load_mnist_5k
-from flax_vision.data.own_datasets import is_registered, own_loaders
 from flax_vision.errors import UserError
 from flax_vision.text import counted, listed
 
@@ -122,7 +122,7 @@ def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dic
 
 
 def in_memory(name: str) -> bool:
-    """Returns whether a dataset always has its images in memory, without crops of files."""
+    """Returns whether a dataset has its images in memory, and so cannot crop image files."""
     return name == "mnist_5k" or is_registered(name)
 
 
@@ -135,7 +135,7 @@ def _loaders(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[
             "small and in memory; give --config.crop.size=0 (config.data.resize enlarges them)."
         )
     if is_registered(name):
-        return own_loaders(name)
+        return custom_loaders(name)
     if name == "mnist_5k":
         train, test = load_mnist_5k()
         return {"train": lambda: train, "test": lambda: test}

@@ -108,7 +108,7 @@ class _Request:
                 if self.name in known
                 else f"unknown dataset {self.name!r}{hint} Valid: mnist_5k, folder (of your own "
                 "images), or any image classification set that `tfds.list_builders()` names, such "
-                "as mnist, fashion_mnist or cifar10. Your own: --import MODULE, which registers it."
+                "as mnist, fashion_mnist or cifar10. For a custom dataset give --import MODULE too."
             )
             raise UserError(f"{problem} {self._embedded}") from error
 

@@ -10,7 +10,7 @@ import numpy as np
 from flax_vision.data.color import blend, luminance
 from flax_vision.data.geometric import (
     affine_sources,
-    rectangle,
+    rectangle_mask,
     rotation_matrix,
     sample_nearest,
 )
@@ -55,7 +55,7 @@ OPERATIONS = {
     "autocontrast": _unsigned(np.zeros(_BINS)),
     "equalize": _unsigned(np.zeros(_BINS)),
 }
-"""Operations by name: the first six move pixels, and the others change their values."""
+"""Operations by name: the first six are geometric, and the others change pixel values."""
 
 _NAMES = tuple(OPERATIONS)
 _FIRST_COLOR = _NAMES.index("brightness")
@@ -108,10 +108,10 @@ def apply_operation(image: jax.Array, operation: jax.Array, magnitude: jax.Array
 
 
 def _move(image: jax.Array, operation: jax.Array, magnitude: jax.Array) -> jax.Array:
-    """Applies one of the operations that move pixels; for others the image stays the same.
+    """Applies one of the geometric operations; for the others the image stays unchanged.
 
-    All are one affine map, so that a step has one gather. As in torchvision, a shear keeps the top
-    left corner in its place.
+    All of them are one affine map, so a step has only one gather. As in torchvision, a shear keeps
+    the top left corner fixed.
     """
 
     def amount(name: str) -> jax.Array:
@@ -153,7 +153,7 @@ def sharpness(image: jax.Array, magnitude: jax.Array) -> jax.Array:
     sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
     smooth = jnp.pad((sums + 4 * image[1:-1, 1:-1]) / 13, ((1, 1), (1, 1), (0, 0)))
     height, width, _ = image.shape
-    is_inner = rectangle(image.shape, np.array([1, 1]), np.array([height - 1, width - 1]))
+    is_inner = rectangle_mask(image.shape, np.array([1, 1]), np.array([height - 1, width - 1]))
     return jnp.where(is_inner[..., None], blend(image, smooth, 1 + magnitude), image)
 
 
@@ -164,12 +164,12 @@ def posterize(image: jax.Array, magnitude: jax.Array) -> jax.Array:
 
 
 def solarize(image: jax.Array, magnitude: jax.Array) -> jax.Array:
-    """Inverts pixels from a threshold on; `magnitude` is the threshold."""
+    """Inverts pixels at or above a threshold; `magnitude` is the threshold."""
     return jnp.where(image >= magnitude, 255 - image, image)
 
 
 def autocontrast(image: jax.Array, magnitude: jax.Array) -> jax.Array:
-    """Stretches each channel to pixels from 0 to 255, except a channel of one value."""
+    """Stretches each channel to the range 0 to 255, except channels of one value."""
     del magnitude
     low, high = image.min(axis=(0, 1), keepdims=True), image.max(axis=(0, 1), keepdims=True)
     stretched = (image - low) * (255 / jnp.where(high > low, high - low, 1))
@@ -185,7 +185,7 @@ def equalize(image: jax.Array, magnitude: jax.Array) -> jax.Array:
     index = first + jnp.round(image).astype(jnp.int32)
     histogram = jnp.zeros(256 * channels, jnp.int32).at[index.reshape(-1)].add(1)
     table = jax.vmap(_equalization_table)(histogram.reshape(channels, 256))
-    # Without the product XLA computes the table anew for each pixel.
+    # Without the product, XLA computes the table again for each pixel.
     return (table @ jnp.eye(256)).reshape(-1)[index]
 
 

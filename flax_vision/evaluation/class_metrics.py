@@ -1,4 +1,4 @@
-"""Metrics of single classes, their means, and the calibration of the confidence."""
+"""Metrics of each class, their means, and the calibration of the confidence."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,18 +21,18 @@ class ClassCounts(struct.PyTreeNode):
     An undefined ratio is 0, as in scikit-learn with `zero_division=0`.
 
     Attributes:
-      right: int32 [classes], the images of each class that are predicted correctly.
+      correct: int32 [classes], the images of each class that are predicted correctly.
       support: int32 [classes], the images of each class.
       predicted: int32 [classes], the predictions of each class.
-      bin_right: int32 [15], the correct predictions in each bin.
+      bin_correct: int32 [15], the correct predictions in each bin.
       bin_count: int32 [15], the predictions in each bin.
       bin_confidence: float32 [15], the sum of the confidences in each bin.
     """
 
-    right: Any
+    correct: Any
     support: Any
     predicted: Any
-    bin_right: Any
+    bin_correct: Any
     bin_count: Any
     bin_confidence: Any
 
@@ -51,32 +51,32 @@ class ClassCounts(struct.PyTreeNode):
           mask: bool [N], False for images that do not count.
           num_classes: Number of classes.
         """
-        right = mask & (predicted == labels)
+        correct = mask & (predicted == labels)
         bins = jnp.clip(jnp.ceil(confidence * NUM_BINS).astype(jnp.int32) - 1, 0, NUM_BINS - 1)
         in_bin = _members(bins, mask, NUM_BINS)
         return cls(
-            right=_count(_members(labels, right, num_classes)),
+            correct=_count(_members(labels, correct, num_classes)),
             support=_count(_members(labels, mask, num_classes)),
             predicted=_count(_members(predicted, mask, num_classes)),
-            bin_right=_count(_members(bins, right, NUM_BINS)),
+            bin_correct=_count(_members(bins, correct, NUM_BINS)),
             bin_count=_count(in_bin),
             bin_confidence=jnp.sum(jnp.where(in_bin, confidence[:, None], 0), axis=0),
         )
 
     @property
     def precision(self) -> np.ndarray:
-        """Share of correct ones among the predictions of each class, float64 [classes]."""
-        return _ratio(self.right, self.predicted)
+        """Share of the predictions of each class that are correct, float64 [classes]."""
+        return _ratio(self.correct, self.predicted)
 
     @property
     def recall(self) -> np.ndarray:
-        """Share of correctly predicted ones among the images of each class, float64 [classes]."""
-        return _ratio(self.right, self.support)
+        """Share of the images of each class that are predicted correctly, float64 [classes]."""
+        return _ratio(self.correct, self.support)
 
     @property
     def f1(self) -> np.ndarray:
         """Harmonic mean of precision and recall of each class, float64 [classes]."""
-        return _ratio(2 * _float64(self.right), self._occurrences)
+        return _ratio(2 * _float64(self.correct), self._occurrences)
 
     @property
     def _occurrences(self) -> np.ndarray:
@@ -99,7 +99,7 @@ class ClassCounts(struct.PyTreeNode):
         It is the mean difference between confidence and accuracy in a bin, weighted by the bins'
         counts.
         """
-        gaps = np.abs(_float64(self.bin_right) - _float64(self.bin_confidence))
+        gaps = np.abs(_float64(self.bin_correct) - _float64(self.bin_confidence))
         return float(gaps.sum() / max(_float64(self.bin_count).sum(), 1))
 
     @property
@@ -171,7 +171,7 @@ class EvalTotals(Totals):
 
 
 def _members(indices: Array, mask: Array, size: int) -> jax.Array:
-    """Returns whether each index, where the mask is True, is 0, 1, ..., bool [N, size]."""
+    """Returns one-hot rows of the indices, bool [N, size]; all False where the mask is False."""
     return (indices[:, None] == jnp.arange(size, dtype=jnp.int32)[None]) & mask[:, None]
 
 

@@ -63,7 +63,7 @@ class Evaluation:
       labels: int32 [images], the true classes.
       predicted: int32 [images], the predicted classes.
       confidence: float32 [images], the probabilities of the predicted classes.
-      top_classes: int32 [images, top], the most probable classes, the most probable first.
+      top_classes: int32 [images, top], the most probable classes in descending order.
       top_probabilities: float32 [images, top], their probabilities.
       indices: int [images], positions of the readable images in the split.
       paths: Paths of all files of the split, relative to the folder; empty for other images.
@@ -147,7 +147,7 @@ def evaluate(
       flip: Whether to add mirror images, if the protocol has them.
       batch_size: Number of images in a step; None for as many as memory allows. It changes the
         result by rounding at most.
-      top: Number of most probable classes of each image in the result, at most all.
+      top: Number of most probable classes of each image in the result.
       on_progress: Function that gets a text, the items done and their number; 0 for an unknown
         number.
       on_warning: Function that gets each warning at once, mostly before the test begins.
@@ -221,7 +221,7 @@ def _facts(
 
 
 def _unreadable(groups: Sequence[ShapeGroup], labels: np.ndarray) -> list[UnreadableImage]:
-    """Returns the images that were skipped, by their position in the split."""
+    """Returns the skipped images, sorted by their position in the split."""
     reasons = {
         int(group.indices[index]): reason
         for group in groups

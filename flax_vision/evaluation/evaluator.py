@@ -35,7 +35,7 @@ class Predictions(NamedTuple):
       predicted: int32 [N], the class of each image; in a set, -1 for an unreadable image. As in
         the totals, an image is wrong if another logit equals its label's logit.
       confidence: float32 [N], the probability of that class; in a set, 0 for an unreadable image.
-      top_classes: int32 [N, top], the most probable classes, the most probable first.
+      top_classes: int32 [N, top], the most probable classes in descending order.
       top_probabilities: float32 [N, top], their probabilities.
     """
 
@@ -143,13 +143,13 @@ class ProtocolEvaluator:
 
 
 def score_batch(scores: jax.Array, labels: Array, mask: Array, top: int = 0) -> Predictions:
-    """Returns the predictions for images with these scores.
+    """Returns the predictions for a batch of scores.
 
     Args:
       scores: Logits or log probabilities, float32 [N, classes].
       labels: int32 [N].
       mask: bool [N], False for images that do not count.
-      top: Number of most probable classes to return, at most all.
+      top: Number of most probable classes to return.
     """
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
     totals = EvalTotals.of_batch(losses, scores, labels, mask)
@@ -174,7 +174,7 @@ def build_evaluator(
       image_shape: Height, width and channels of the images.
       scales: Shorter sides of the resized images; None for the paper's, in proportion.
       flip: Whether to add mirror images, if the protocol has them.
-      top: Number of most probable classes in the predictions; at most all.
+      top: Number of most probable classes in the predictions, limited to all classes.
 
     Raises:
       UserError: The protocol does not fit the model or the images, or `top` is negative.

@@ -45,7 +45,7 @@ def label_ranks(logits: jax.Array, labels: Array) -> jax.Array:
 def predict(logits: jax.Array, labels: Array) -> tuple[jax.Array, jax.Array]:
     """Returns the predicted classes, int32 [N], and their probabilities, float32 [N].
 
-    As in `label_ranks`, an image is wrong if another logit equals its label's logit.
+    As in `label_ranks`, an image is misclassified if another logit equals its label's logit.
 
     Args:
       logits: float32 [N, classes].

@@ -46,9 +46,9 @@ def write_predictions(path: Path, result: Evaluation) -> None:
       path: Path of the file, relative to the folder of the images; `index`, the position in the
         split, for other images.
       label, prediction: Names of the true and the predicted class.
-      right: Whether they are the same.
+      correct: Whether the two classes are the same.
       confidence: Probability of the prediction.
-      error: Reason why an image cannot be read; its other values are unknown.
+      error: Reason why an image cannot be read; then other values are unknown.
       class_1, probability_1, ...: The most probable classes and their probabilities.
 
     Args:
@@ -68,7 +68,7 @@ def write_predictions(path: Path, result: Evaluation) -> None:
 def _columns(result: Evaluation) -> dict[str, type]:
     """Returns the types of the columns by their names."""
     columns: dict[str, type] = {"path": str} if result.paths else {"index": int}
-    columns |= {"label": str, "prediction": str, "right": bool, "confidence": float, "error": str}
+    columns |= {"label": str, "prediction": str, "correct": bool, "confidence": float, "error": str}
     for rank in range(1, result.top_classes.shape[1] + 1):
         columns |= {f"class_{rank}": str, f"probability_{rank}": float}
     return columns
@@ -96,7 +96,7 @@ def _readable_rows(result: Evaluation, names: Sequence[str]) -> Iterator[dict[st
         values = {
             "label": names[label],
             "prediction": names[predicted],
-            "right": bool(label == predicted),
+            "correct": bool(label == predicted),
             "confidence": _shortest(confidence),
         }
         top = zip(result.top_classes[row], result.top_probabilities[row], strict=True)
@@ -106,7 +106,7 @@ def _readable_rows(result: Evaluation, names: Sequence[str]) -> Iterator[dict[st
 
 
 def _shortest(value: np.float32) -> float:
-    """Returns the number with the fewest digits that is this one in single precision."""
+    """Returns the shortest decimal number that equals this one in single precision."""
     return float(str(value))
 
 

@@ -120,8 +120,8 @@ class AlexNet(nn.Module):
       fully_convolutional: Applies fc6 to fc8 as convolutions to images of any size, and averages
         their scores (as in section 3.2 of the VGG paper).
       dropout: Rate of dropout after fc6 and fc7 (section 4.2).
-      remat: Recomputes the convolutions between two pools in the backward pass: less memory, more
-        time.
+      remat: Whether the backward pass recomputes the convolutions between two pools: less memory,
+        more time.
       dtype: Type of the arithmetic; parameters are float32.
       mesh: Mesh of devices. If its axis `column` is 2, each column runs on its own device, as in
         2012. They exchange maps only before conv3, fc6, fc7 and fc8 (section 3.2 and figure 2).
@@ -221,7 +221,7 @@ OWT_CONVOLUTIONS: dict[int, Sequence[dict[str, int]]] = {
     2: [{"features": 192, "size": 5, "padding": 2}],
     5: [{"features": features, "size": 3, "padding": 1} for features in (384, 256, 256)],
 }
-"""Convolutions of the one column, by the number of the last one before each pool."""
+"""Convolutions before each pool, by the number of the last one."""
 
 
 class AlexNetOwt(nn.Module):
@@ -237,7 +237,7 @@ class AlexNetOwt(nn.Module):
       initialization: Initialization of the weights; biases are 0.
       fully_convolutional: Applies fc6 to fc8 as convolutions to images of any size.
       dropout: Rate of dropout before fc6 and fc7.
-      remat: Recomputes the convolutions between two pools in the backward pass.
+      remat: Whether the backward pass recomputes the convolutions between two pools.
       dtype: Type of the arithmetic; parameters are float32.
     """
 

@@ -84,20 +84,20 @@ CATALOG |= {
 }
 
 
-OWN_ENTRIES: dict[str, Callable[[], Entry]] = {}
-"""Functions that compute the entries of users' models."""
+CUSTOM_ENTRIES: dict[str, Callable[[], Entry]] = {}
+"""Functions that compute the entries of custom models, by name."""
 
 
 def find(pattern: str | None = None) -> dict[str, Entry]:
     """Returns the models whose names match a shell-style pattern, or all, oldest first.
 
-    Users' models are the last.
+    Custom models come last.
 
     Raises:
       UserError: No name matches.
     """
-    valid = [*CATALOG, *OWN_ENTRIES]
+    valid = [*CATALOG, *CUSTOM_ENTRIES]
     names = fnmatch.filter(valid, pattern) if pattern else valid
     if not names:
         raise UserError(f"no model matches {pattern!r}; valid: {', '.join(sorted(valid))}")
-    return {name: OWN_ENTRIES[name]() if name in OWN_ENTRIES else CATALOG[name] for name in names}
+    return {name: CATALOG.get(name) or CUSTOM_ENTRIES[name]() for name in names}

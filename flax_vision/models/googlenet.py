@@ -145,8 +145,8 @@ class GoogLeNet(nn.Module):
         `"he"` with biases of 0.
       dropout: Rate of dropout before the last layer.
       auxiliary_dropout: Rate of dropout in the auxiliary heads.
-      remat: Recomputes the stem and each inception module in the backward pass: less memory, more
-        time.
+      remat: Whether the backward pass recomputes the stem and each inception module: less memory,
+        more time.
       variant: Differences between this model, `googlenet_bn` and `googlenet_torchvision`.
       dtype: Type of the arithmetic; parameters and statistics are float32.
     """

@@ -257,15 +257,15 @@ def check_images(images: Array, model: str, min_size: int) -> None:
 
 
 def maybe_remat(segment: Callable[..., Array], enabled: bool) -> Callable[..., Array]:
-    """Returns a segment of a model that stores only its input for the backward pass.
+    """Returns a segment of a model, with recomputation in the backward pass if enabled.
 
-    The backward pass computes the segment a second time, which saves the memory of its maps (Chen
-    et al., "Training Deep Nets with Sublinear Memory Cost", 2016). Parameters, outputs and
-    gradients stay the same.
+    Only the input of the segment is stored. The backward pass recomputes its activations, which
+    saves their memory (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016).
+    Parameters, outputs and gradients stay the same.
 
     Args:
-      segment: Function of a module and maps that applies layers of the module.
-      enabled: False returns the segment as it is.
+      segment: Function of a module and activations that applies layers of the module.
+      enabled: Whether to recompute.
     """
     return nn.remat(segment) if enabled else segment
 

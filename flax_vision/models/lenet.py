@@ -184,7 +184,7 @@ class LeNet5(nn.Module):
       initialization: Initialization of the weights, `"paper"` or `"efficient_backprop"` for larger
         ones, see `BOUNDS`; biases are 0.
       background: Value around the images, up to 32x32.
-      remat: Recomputes C1 to S2, and C3 to S4, in the backward pass: less memory, more time.
+      remat: Whether the backward pass recomputes C1 to S2, and C3 to S4: less memory, more time.
       dtype: Type of the arithmetic; parameters are float32.
     """
 

@@ -15,7 +15,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from flax_vision.errors import UserError, unknown
-from flax_vision.models import alexnet, catalog, googlenet, lenet, own_models, resnet, vgg
+from flax_vision.models import alexnet, catalog, custom_models, googlenet, lenet, resnet, vgg
 from flax_vision.models.variant import Variant
 from flax_vision.runtime.mesh import COLUMN
 
@@ -50,23 +50,23 @@ def register_model(
     image_shape: tuple[int, int, int],
     **options: Any,
 ) -> None:
-    """Adds a model of your own, for `create_model`, the trainer and every command.
+    """Registers a custom model, for `create_model`, the trainer and every command.
 
     ```python
     fv.register_model("tiny", Tiny, image_shape=(28, 28, 1), num_classes=10)
     ```
 
-    A program that loads a trained model must first import the module that registers it; the
-    commands do so by `--import MODULE`.
+    A program that loads such a trained model must first import the module that registers it. The
+    commands import it with `--import MODULE`.
 
     Args:
       name: New name.
-      module: Linen Module class, or a function with the same arguments that returns a module. It
-        has an attribute `num_classes`, and is called as `module(images, train=False)`: float32
+      module: Linen Module class, or a function with the same arguments that returns a module. The
+        module has an attribute `num_classes`. The call `module(images, train=False)` maps float32
         images [N, H, W, C] to float32 logits [N, num_classes].
-      image_shape: Height, width and channels of the images by default.
-      **options: Defaults of the module's attributes, in place of its own. Attributes with numbers,
-        texts, bools and tuples of them are options; so is `dtype`.
+      image_shape: Default height, width and channels of the images.
+      **options: Defaults of the module's attributes, in place of its own. Attributes that are
+        numbers, strings, bools or tuples of them become options of the model, and so does `dtype`.
 
     Raises:
       UserError: The name exists, or the module has another interface.
@@ -78,18 +78,18 @@ def register_model(
             "another name."
         )
     registered_by = _module_name(sys._getframe(1).f_globals)
-    variant = own_models.make_variant(name, module, image_shape, options, registered_by)
+    variant = custom_models.make_variant(name, module, image_shape, options, registered_by)
     _MODELS[name] = variant
-    catalog.OWN_ENTRIES[name] = partial(own_models.make_entry, variant)
+    catalog.CUSTOM_ENTRIES[name] = partial(custom_models.make_entry, variant)
 
 
 def registered_by(name: str) -> str:
-    """Returns the name of the Python module that registered a model; empty for the library's."""
+    """Returns the name of the Python module that registered a model; empty for built-in ones."""
     return _MODELS[name].registered_by if name in _MODELS else ""
 
 
 def _module_name(names: Mapping[str, Any]) -> str:
-    """Returns the name by which another program imports the module with these global names."""
+    """Returns the name with which another program imports the module that has these globals."""
     name = str(names.get("__name__", "__main__"))
     if name == "__main__" and names.get("__file__"):
         spec = names.get("__spec__")
@@ -145,7 +145,7 @@ def model_options(name: str) -> dict[str, Any]:
     variant = find_variant(name)
     hidden = {"parent", "name", "num_classes", "mesh", *variant.fixed}
     if variant.registered_by:
-        options = own_models.option_defaults(variant)
+        options = custom_models.option_defaults(variant)
         return {option: value for option, value in options.items() if option not in hidden}
     module: Any = variant.model_class(**variant.defaults)
     fields = [f.name for f in dataclasses.fields(module) if f.init and f.name not in hidden]

@@ -45,7 +45,7 @@ class Block(nn.Module):
       shortcut: A, zeros for new channels; B, a projection where the shape changes; C, always.
       conv: Constructor of a convolution.
       norm: Constructor of a batch normalization.
-      drop_path: Constructor of the layer that drops the residual function; None for no drops.
+      drop_path: Constructor of the layer that drops the residual function; None for none.
     """
 
     width: int
@@ -121,13 +121,13 @@ class ResNet(nn.Module):
       stride_in: Convolution of a bottleneck with the stride: the first 1x1, the only one with the
         paper's multiply-adds, or the 3x3, known as v1.5.
       initialization: Initialization of the kernels; `"he"` is the paper's (section 3.4).
-      stochastic_depth: Probability in training that the last block is only its shortcut. It rises
-        linearly over the blocks (Huang et al., "Deep Networks with Stochastic Depth", 2016, section
-        3). Kept residuals are divided by their probability, as in torchvision, so evaluation and
-        weights need no scale; the paper multiplies in evaluation instead.
-      stochastic_depth_mode: `"batch"` drops a block for all images of a step, as the paper;
-        `"row"` for each image, as torchvision and timm.
-      remat: Recomputes each block in the backward pass: less memory, more time.
+      stochastic_depth: Probability of dropping the residual function of the last block in training.
+        It rises linearly over the blocks (Huang et al., "Deep Networks with Stochastic Depth",
+        2016, section 3). Kept residuals are divided by their probability, as in torchvision; the
+        paper scales them in evaluation instead.
+      stochastic_depth_mode: `"batch"` to drop a block for all images of a step, as in the paper;
+        `"row"` to decide for each image, as in torchvision and timm.
+      remat: Whether the backward pass recomputes each block: less memory, more time.
       dtype: Type of the arithmetic; parameters and statistics are float32.
     """
 
@@ -167,9 +167,9 @@ class CifarResNet(nn.Module):
       num_classes: Number of classes.
       shortcut: Shortcut as in `ResNet`; A is the paper's.
       initialization: Initialization of the kernels; `"he"` is the paper's.
-      stochastic_depth: Probability that the last block is dropped in training, as in `ResNet`.
+      stochastic_depth: Probability of dropping the last block in training, as in `ResNet`.
       stochastic_depth_mode: `"batch"` or `"row"`, as in `ResNet`.
-      remat: Recomputes each block in the backward pass, as in `ResNet`.
+      remat: Whether the backward pass recomputes each block, as in `ResNet`.
       dtype: Type of the arithmetic; parameters and statistics are float32.
     """
 

@@ -12,12 +12,12 @@ class Variant:
     """A named model.
 
     Attributes:
-      model_class: Module class, whose attributes are the options; for a user's model also a
-        function with these arguments.
+      model_class: Module class, whose attributes are the options. For a custom model it may be a
+        function with the same arguments.
       fixed: Attributes that define this model, and are no options.
       defaults: Options with other defaults than the class.
       image_shape: Height, width and channels of the images in its paper.
-      registered_by: Name of the Python module that registered a user's model; otherwise empty.
+      registered_by: Name of the Python module that registered a custom model; otherwise empty.
     """
 
     model_class: Callable[..., nn.Module]

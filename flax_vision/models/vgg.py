@@ -59,7 +59,7 @@ class VGG(nn.Module):
       fully_convolutional: Applies fc6 to fc8 as convolutions of 7x7 and 1x1 to images of any size,
         and averages their scores (section 3.2).
       dropout: Rate of dropout after fc6 and fc7 (section 3.1).
-      remat: Recomputes each block in the backward pass: less memory, more time.
+      remat: Whether the backward pass recomputes each block: less memory, more time.
       dtype: Type of the arithmetic; parameters and statistics are float32.
     """
 

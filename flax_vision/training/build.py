@@ -35,7 +35,7 @@ class Experiment:
       steps_per_epoch: Number of whole batches in the training set.
       init_variables: Initial weights from another model; None for a run that must have a
         checkpoint.
-      notes: Lines about unused files, copied weights, frozen layers and slow arithmetic.
+      notes: Lines about unused files, copied weights, frozen layers and slow data types.
     """
 
     config: ConfigDict
@@ -56,7 +56,7 @@ class Experiment:
 
         Args:
           epoch: Number of the epoch, from 0.
-          start: Number of batches of this epoch that were used before.
+          start: Number of batches of this epoch that are skipped.
           steps_per_call: Number of batches that are stacked; see `training_batches`.
         """
         config, partitioner = self.config, self.functions.partitioner
@@ -145,7 +145,7 @@ def build_experiment(
 
 
 def _notes(dtype: str, splits: Splits, fine_tuning: Sequence[str]) -> list[str]:
-    """Returns the lines about the data, the fine-tuning and slow arithmetic."""
+    """Returns the lines about the data, the fine-tuning and slow data types."""
     notes = [*splits.warnings(), *fine_tuning]
     if dtype != "float32" and jax.default_backend() == "cpu":
         notes.append(f"config.model.dtype={dtype} is for GPUs and TPUs; on a CPU float32 is faster")
@@ -178,7 +178,7 @@ def _count_steps(config: ConfigDict, splits: Splits) -> int:
 
 
 def _check_no_validation(config: ConfigDict) -> None:
-    """Raises a UserError for a setting that needs validation images."""
+    """Raises a UserError for a setting that needs validation images, if there are none."""
     needs = {
         "schedule.name": (config.schedule.name, config.schedule.name == "plateau"),
         "stop.patience": (config.stop.patience, config.stop.patience > 0),

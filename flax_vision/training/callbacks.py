@@ -1,4 +1,4 @@
-"""Callbacks of a training run, such as loggers."""
+"""Callbacks of a training run, for example loggers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 class StopTraining(Exception):  # noqa: N818 - not an error
     """Raised by a callback to end the run.
 
-    The current epoch is finished. Then the best epoch is tested and exported as always, and the run
-    is a finished run.
+    The run finishes the current epoch. Then it tests and exports the best epoch, as at a normal
+    end.
     """
 
 
 class Callback:
-    """Functions that a training run calls; override those that you need.
+    """Base class of callbacks; override the methods that you need.
 
     ```python
     class PrintLoss(fv.Callback):
@@ -29,11 +29,12 @@ class Callback:
             print(epoch, record["train/loss"])
     ```
 
-    An exception in one of them saves the run, and then leaves `fv.train`. `StopTraining` ends the
-    run early. Only the first of several processes calls them, and a finished run calls none.
+    If a method raises an exception, the run is saved, and `fv.train` raises the exception again.
+    `StopTraining` ends the run early. Only the first of several processes calls the methods, and a
+    finished run calls none.
 
     Attributes:
-      every_steps: Number of steps between two calls of `on_step`. Each call waits for the devices.
+      every_steps: Steps between two calls of `on_step`. Each call waits for the devices.
     """
 
     every_steps: int = 50
@@ -50,11 +51,11 @@ class Callback:
 
         Args:
           step: Number of finished steps of the run.
-          record: The averages `loss` and `top1`, `images_per_second` and `input_wait_fraction`.
+          record: `loss`, `top1`, `images_per_second` and `input_wait_fraction`.
         """
 
     def on_epoch_end(self, epoch: int, record: dict[str, Any]) -> None:
-        """Receives a finished epoch.
+        """Receives the record of a finished epoch.
 
         Args:
           epoch: Number of the epoch, from 1.
@@ -70,7 +71,7 @@ class Callback:
 
 
 class CallbackObserver(TrainingObserver):
-    """An observer that calls callbacks, and passes everything on to another observer.
+    """An observer that calls callbacks, and forwards everything to another observer.
 
     After the first exception it calls no callback, and asks the run to save its state and stop.
     """
@@ -84,7 +85,7 @@ class CallbackObserver(TrainingObserver):
         """Checks the callbacks.
 
         Raises:
-          UserError: An entry is no callback, or its `every_steps` is no positive integer.
+          UserError: An entry is not a callback, or its `every_steps` is not a positive integer.
         """
         for callback in callbacks:
             _check(callback)
@@ -92,14 +93,14 @@ class CallbackObserver(TrainingObserver):
         self._callbacks = list(callbacks) if multihost.is_primary() else []
 
     def raise_error(self, path: Path) -> None:
-        """Raises the exception of a callback, if there was one, with a note about the saved run.
+        """Raises the first exception of a callback again, with a note about the saved run.
 
         Args:
           path: Run directory.
         """
         if self._error is not None:
-            what = f"{self._failed} raised it, and the run is saved."
-            self._error.add_note(f"{what} {resume_advice(path)}")
+            note = f"{self._failed} raised this error, and the run is saved."
+            self._error.add_note(f"{note} {resume_advice(path)}")
             raise self._error
 
     @property
@@ -152,7 +153,7 @@ class CallbackObserver(TrainingObserver):
             self._call(self._callbacks, "on_end", dict(result))
 
     def _due_callbacks(self, step: int) -> list[Callback]:
-        """Returns the callbacks whose multiple of `every_steps` was passed since the last call."""
+        """Returns the callbacks that passed a multiple of `every_steps` since the last call."""
         return [
             callback
             for callback in self._callbacks
@@ -173,7 +174,7 @@ class CallbackObserver(TrainingObserver):
 
 
 def resume_advice(path: Path) -> str:
-    """Returns a sentence about the call that resumes a run.
+    """Returns the text that shows the call to resume a run.
 
     Args:
       path: Run directory.

@@ -11,7 +11,7 @@ LOCAL_FOLDER = Path("configs")
 
 
 def installed_folder() -> Path:
-    """Returns the folder of this library's config files: in the package, or beside its source."""
+    """Returns the folder of this library's config files, in the package or beside it."""
     installed = _PACKAGE_FOLDER / "configs"
     return installed if installed.is_dir() else _PACKAGE_FOLDER.parent / "configs"
 
@@ -50,7 +50,7 @@ def find_config(name: str) -> Path:
 
 
 def _no_file(path: Path) -> UserError:
-    """Returns the error for a path without a file; it offers the nearest file or name."""
+    """Returns the error for a missing file, with the nearest file or name."""
     siblings = sorted(str(file) for file in path.parent.glob("*.py") if file != path)
     nearest = difflib.get_close_matches(str(path), siblings, n=1)
     nearest += difflib.get_close_matches(path.stem, config_names(), n=1)

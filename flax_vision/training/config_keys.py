@@ -38,7 +38,7 @@ SECTIONS = {
     "optimizer": "The optimizer",
     "schedule": "The learning rate over the run",
     "schedule.warmup": "The first epochs of the schedule",
-    "stop": "An early end, before the last epoch",
+    "stop": "Early stopping",
     "mesh": "Devices; a run can resume on another mesh",
     "checkpoint": "Checkpoints",
     "tensorboard": "Events for TensorBoard",
@@ -103,7 +103,7 @@ KEYS: dict[str, Key] = {
     ),
     "data.sampler": Key(
         "shuffle",
-        "Images of an epoch: shuffle (each once), or balanced (each class equally often).",
+        "Order of an epoch: shuffle (each image once), or balanced (each class equally often).",
         choices=("shuffle", "balanced"),
     ),
     "data.reshuffle": Key(True, "Use a new order of the images in each epoch."),
@@ -158,7 +158,7 @@ KEYS: dict[str, Key] = {
         0.0, "Largest angle of a random rotation in degrees.", rules.DEGREES, example=15
     ),
     "augmentation.trivial_augment": Key(
-        False, "Change each image by one of 14 operations of random strength (TrivialAugment)."
+        False, "Apply one of 14 operations with a random magnitude to each image (TrivialAugment)."
     ),
     "augmentation.color_jitter": Key(
         0.0,
@@ -186,10 +186,10 @@ KEYS: dict[str, Key] = {
         0.0, "Probability of erasing a random rectangle.", rules.FROM_0_TO_1, example=0.25
     ),
     "augmentation.mixup": Key(
-        0.0, "Parameter alpha of mixup, which blends pairs of images; 0 for none.", example=0.2
+        0.0, "Parameter alpha of mixup, which blends two images; 0 for none.", example=0.2
     ),
     "augmentation.cutmix": Key(
-        0.0, "Parameter alpha of CutMix, which pastes rectangles; 0 for none.", example=1.0
+        0.0, "Parameter alpha of CutMix, which pastes a rectangle; 0 for none.", example=1.0
     ),
     "loss.name": Key(
         "cross_entropy",
@@ -198,17 +198,17 @@ KEYS: dict[str, Key] = {
     ),
     "loss.label_smoothing": Key(
         0.0,
-        "Share of the label that cross_entropy spreads over all classes.",
+        "Share of each label that cross_entropy spreads over all classes.",
         rules.FRACTION,
         example=0.1,
     ),
     "loss.class_weights": Key(
         "none",
-        "Weights of the classes in training: none, balanced, or a number from 0 for each class.",
+        "Class weights of the training loss: none, balanced, or a number from 0 for each class.",
         rules.CLASS_WEIGHTS,
         example="1,2,0.5",
     ),
-    "loss.focal_gamma": Key(2.0, "Exponent of focal; 0 gives the cross-entropy."),
+    "loss.focal_gamma": Key(2.0, "Exponent gamma of focal; 0 gives the cross-entropy."),
     "loss.map_j": Key(10.0, "Constant j of lenet5_map.", rules.FINITE),
     "loss.aux_weight": Key(0.3, "Weight of the loss of each auxiliary head."),
     "optimizer.name": Key(
@@ -228,27 +228,27 @@ KEYS: dict[str, Key] = {
         "Form of the momentum: standard, or alexnet, whose velocity contains the rate.",
         choices=("standard", "alexnet"),
     ),
-    "optimizer.nesterov": Key(False, "Use Nesterov's form of sgd's momentum."),
+    "optimizer.nesterov": Key(False, "Use Nesterov momentum, for sgd."),
     "optimizer.b1": Key(
-        0.9, "Decay of the mean gradient, for adam, adamw, lamb and lion.", rules.FRACTION
+        0.9, "Decay of the average gradient, for adam, adamw, lamb and lion.", rules.FRACTION
     ),
     "optimizer.b2": Key(
         0.0,
-        "Decay of the squared gradient, or of lion's momentum; "
+        "Decay of the average squared gradient, or of lion's momentum; "
         "0 for 0.999 (rmsprop 0.9, lion 0.99).",
         rules.FRACTION,
         example=0.95,
     ),
     "optimizer.eps": Key(
-        1e-8, "Constant added to the root of the squared gradient.", rules.ABOVE_0
+        1e-8, "Constant added to the root of the average squared gradient.", rules.ABOVE_0
     ),
     "optimizer.clip_norm": Key(
-        0.0, "Largest norm of the whole gradient; 0 for no clipping.", example=1.0
+        0.0, "Largest norm of the gradient of all parameters; 0 for no clipping.", example=1.0
     ),
     "optimizer.weight_decay": Key(0.0, "Factor of the weight decay.", example=0.0005),
     "optimizer.decay_form": Key(
         "auto",
-        "Weight decay: coupled (in the gradient), or decoupled (times the rate). "
+        "Weight decay: coupled (added to the gradient), or decoupled (added to the update). "
         "auto is decoupled for adamw, lamb and lion.",
         choices=("auto", "coupled", "decoupled"),
     ),
@@ -256,8 +256,8 @@ KEYS: dict[str, Key] = {
     "optimizer.bias_lr_mult": Key(1.0, "Factor of the learning rate for biases."),
     "optimizer.lr_mult": Key(
         (),
-        'Factors of the rate by a pattern of layers, as {"conv.*": 0.1}; the first match counts.',
-        rules.RATES_BY_PATTERN,
+        "Factors of the learning rate by pattern of layer names; the first match counts.",
+        rules.FACTORS_BY_PATTERN,
         example='{"conv.*": 0.1}',
     ),
     "optimizer.grad_accum_steps": Key(
@@ -298,20 +298,22 @@ KEYS: dict[str, Key] = {
     "schedule.warmup.factor": Key(0.1, "First rate in multiples of lr."),
     "stop.patience": Key(
         0,
-        "Epochs without a better validation figure that end the run; 0 for no early end.",
+        "Epochs without improvement after which the run ends; 0 for no early stopping.",
         rules.COUNT_OR_0,
         example=10,
     ),
     "stop.metric": Key(
         "best",
-        "Figure for stop.patience; best is the one that chooses the best epoch.",
+        "Validation metric of stop.patience; best is the one that chooses the best epoch.",
         choices=("best", *METRICS),
     ),
     "stop.min_delta": Key(
-        0.0, "Smallest change of the figure that counts as better.", example=0.001
+        0.0, "Smallest change of the metric that counts as improvement.", example=0.001
     ),
     "stop.after_minutes": Key(
-        0.0, "Training time that ends the run, after its first epoch; 0 for no limit.", example=90
+        0.0,
+        "Minutes of training after which the run ends, at least one epoch; 0 for no limit.",
+        example=90,
     ),
     "mesh.data": Key(0, "Devices that share each batch; 0 for all devices."),
     "mesh.column": Key(1, "Devices that share AlexNet's columns: 1 or 2.", rules.COLUMNS),
@@ -322,8 +324,8 @@ KEYS: dict[str, Key] = {
     ),
     "checkpoint.best_metric": Key(
         "auto",
-        "Validation figure of the best epoch; auto is top1, or for unbalanced classes "
-        "balanced_accuracy.",
+        "Validation metric that chooses the best epoch; auto is top1, or balanced_accuracy for "
+        "unbalanced classes.",
         choices=("auto", *METRICS),
     ),
     "tensorboard.histograms": Key(

@@ -44,7 +44,7 @@ def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
     """Runs a config file and applies the overrides of the command line.
 
     Args:
-      spec: `CONFIG`, or `CONFIG:RECIPE`, with a path or a name for `find_config`.
+      spec: `CONFIG` or `CONFIG:RECIPE`; CONFIG is a path or a name, as in `find_config`.
       overrides: Arguments such as `--config.batch_size=64`.
 
     Returns:
@@ -58,10 +58,10 @@ def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
 
 
 def run_config_file(spec: str, model: str = "") -> ConfigDict:
-    """Returns the configuration of a config file, before its values are checked.
+    """Returns the configuration of a config file, without checks of its values.
 
     Args:
-      spec: `CONFIG`, or `CONFIG:RECIPE`, with a path or a name for `find_config`.
+      spec: `CONFIG` or `CONFIG:RECIPE`; CONFIG is a path or a name, as in `find_config`.
       model: Name of the model; empty for the file's own.
 
     Raises:

@@ -37,7 +37,7 @@ def _are_class_weights(text: str) -> bool:
     return text in ("none", "balanced") or _all_finite([float(x) for x in text.split(",")])
 
 
-def _are_rates_by_pattern(pairs: Any) -> bool:
+def _are_factors_by_pattern(pairs: Any) -> bool:
     return all(
         isinstance(pattern, str) and not isinstance(factor, bool) and 0 <= factor < math.inf
         for pattern, factor in pairs
@@ -85,7 +85,7 @@ INCREASING = Rule(
 CLASS_WEIGHTS = Rule(
     _are_class_weights, "none, balanced, or a number for each class, such as 1,2,0.5"
 )
-RATES_BY_PATTERN = Rule(
-    _are_rates_by_pattern, 'patterns of layers with numbers from 0, such as {"conv.*": 0.1}'
+FACTORS_BY_PATTERN = Rule(
+    _are_factors_by_pattern, 'patterns of layers with numbers from 0, such as {"conv.*": 0.1}'
 )
 COLUMNS = Rule(lambda value: value in (1, 2), "1, or 2 for AlexNet's columns")

@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from flax_vision.errors import UserError, unknown
 from flax_vision.text import counted
+from flax_vision.training.config_combinations import check_combinations
 from flax_vision.training.config_keys import KEYS
-from flax_vision.training.config_recipe import check_recipe
 from flax_vision.training.config_rules import AT_LEAST_0
 from flax_vision.training.renamed_keys import NEW_VALUES
 
@@ -51,7 +51,7 @@ def check(config: ConfigDict) -> None:
         )
     _check_layer_patterns(flat)
     _check_image_files(flat)
-    check_recipe(flat)
+    check_combinations(flat)
     _check_mixing(flat)
 
 

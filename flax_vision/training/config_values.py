@@ -1,4 +1,4 @@
-"""Other forms in which some configuration values may be given, and their stored form."""
+"""Conversion of some configuration values to the form in which they are stored."""
 
 import ast
 from collections.abc import Callable, Mapping
@@ -7,10 +7,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 
-def _rates_by_pattern(value: Any) -> Any:
+def _factors_by_pattern(value: Any) -> Any:
     """Returns pairs of a pattern and a number, from a mapping, pairs, or the text of either.
 
-    A ConfigDict cannot have dots in its keys, so that patterns are stored as pairs.
+    A ConfigDict cannot have dots in its keys, so the patterns are stored as pairs.
     """
     if isinstance(value, str):
         try:
@@ -36,13 +36,13 @@ def _class_weights(value: Any) -> Any:
 
 STORED_FORMS: dict[str, Callable[[Any], Any]] = {
     "loss.class_weights": _class_weights,
-    "optimizer.lr_mult": _rates_by_pattern,
+    "optimizer.lr_mult": _factors_by_pattern,
 }
-"""Functions from a given value to its stored form, by key; an invalid value is not changed."""
+"""Functions that convert a value to its stored form, by key; invalid values stay unchanged."""
 
 
 def with_stored_forms(config: ConfigDict) -> ConfigDict:
-    """Returns a copy of a configuration with the stored form of its values.
+    """Returns a copy of a configuration with its values in their stored form.
 
     Args:
       config: Configuration; it may lack keys.

@@ -10,12 +10,12 @@ from flax_vision.weights.best_epoch import record_metric, score
 from flax_vision.weights.run_checkpoints import History
 
 
-def epochs_without_better(scores: Sequence[float], min_delta: float) -> int:
-    """Returns the epochs since the last one that was better than the best by `min_delta`.
+def epochs_without_improvement(scores: Sequence[float], min_delta: float) -> int:
+    """Returns the number of epochs since the last improvement.
 
     Args:
       scores: Number for each epoch; larger is better.
-      min_delta: Smallest difference, which must be exceeded.
+      min_delta: Difference to the best score that an improvement must exceed.
     """
     best, since = -math.inf, 0
     for number in scores:
@@ -26,9 +26,9 @@ def epochs_without_better(scores: Sequence[float], min_delta: float) -> int:
 
 
 def patience_reason(config: ConfigDict, history: History) -> str:
-    """Returns why a run ends after the epochs in its history; empty if it does not.
+    """Returns the reason for early stopping after the last epoch; empty if there is none.
 
-    The answer depends on the history alone, so a resumed run ends after the same epoch.
+    The reason depends on the history alone, so a resumed run ends after the same epoch.
 
     Args:
       config: Section `stop` of a checked configuration.
@@ -38,19 +38,19 @@ def patience_reason(config: ConfigDict, history: History) -> str:
         return ""
     metric = record_metric(history[-1]) if config.metric == "best" else config.metric
     scores = [score(record, metric) for record in history]
-    since = epochs_without_better(scores, config.min_delta)
+    since = epochs_without_improvement(scores, config.min_delta)
     if since < config.patience:
         return ""
     return f"no better {metric} for {counted(since, 'epoch')}"
 
 
 def time_reason(config: ConfigDict) -> str:
-    """Returns why a run ends that has used up its time."""
+    """Returns the reason for early stopping at the time limit."""
     return f"{config.after_minutes:g} minutes of training are over"
 
 
 def is_time_over(config: ConfigDict, history: History, seconds: float) -> bool:
-    """Returns whether a run with a finished epoch has used up its time.
+    """Returns whether a run has reached its time limit, after its first epoch.
 
     Args:
       config: Section `stop` of a checked configuration.

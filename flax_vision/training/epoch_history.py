@@ -23,7 +23,7 @@ class EpochHistory:
 
         Args:
           config: Checked configuration.
-          imbalance: Images of the largest class over those of the smallest, in training.
+          imbalance: Ratio of the largest training class to the smallest.
         """
         self._config = config
         self._metric = choose_metric(config.checkpoint.best_metric, imbalance)
@@ -34,7 +34,7 @@ class EpochHistory:
         return len(self.records)
 
     def restore(self, records: History) -> None:
-        """Takes over the records of a checkpoint, with the metric that they have."""
+        """Takes the records of a checkpoint, and the metric in them."""
         self.records = records
         if records:
             self._metric = record_metric(records[-1])
@@ -43,14 +43,14 @@ class EpochHistory:
             self.end_by_time()
 
     def add(self, record: dict[str, Any]) -> None:
-        """Adds the record of an epoch, and the metric of the best epoch if it is not top-1."""
+        """Adds the record of an epoch, with the name of the metric unless it is top-1."""
         if "validation/top1" in record and self._metric != "top1":
             record["best_metric"] = self._metric
         self.records.append(record)
         self._end_by_patience()
 
     def best_step(self) -> int | None:
-        """Returns the step after the best epoch; None without epochs."""
+        """Returns the last step of the best epoch; None without epochs."""
         return best_first(self.records)[0]["step"] if self.records else None
 
     @property
@@ -59,7 +59,7 @@ class EpochHistory:
         return len(self) >= self._config.epochs or bool(self.stopped_early)
 
     def is_time_over(self, seconds: float) -> bool:
-        """Returns whether the time of the run is over.
+        """Returns whether the run has reached its time limit.
 
         Args:
           seconds: Training time since the last epoch, in this launch.
@@ -67,16 +67,16 @@ class EpochHistory:
         return not self.has_ended and is_time_over(self._config.stop, self.records, seconds)
 
     def end_by_time(self) -> None:
-        """Ends the run because its time is over."""
+        """Ends the run at its time limit."""
         self.stopped_early = time_reason(self._config.stop)
 
     def end_by_callback(self) -> None:
-        """Ends the run because a callback asks for it, unless it has ended already."""
+        """Ends the run for a callback, unless it has ended already."""
         if not self.has_ended:
             self.stopped_early = "a callback raised StopTraining"
 
     def totals(self) -> dict[str, float]:
-        """Returns the training time of all epochs, and the mean share of it without input."""
+        """Returns the training time of all epochs, and the mean fraction of waiting for input."""
         waits = [record.get("input_wait_fraction", 0.0) for record in self.records]
         return {
             "train_seconds": sum(record["epoch_seconds"] for record in self.records),
@@ -84,7 +84,7 @@ class EpochHistory:
         }
 
     def describe_end(self) -> str:
-        """Returns a line about an early end; empty for none."""
+        """Returns a line about early stopping; empty for a normal end."""
         finished = f"{len(self):,} of {self._config.epochs:,} epochs"
         return self.stopped_early and f"stopped early after {finished}: {self.stopped_early}"
 

@@ -1,4 +1,4 @@
-"""Frozen layers, rates of layers and initial weights of a run."""
+"""Frozen layers, learning rates of layers and initial weights of a run."""
 
 from collections.abc import Mapping
 from typing import Any

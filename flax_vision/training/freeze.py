@@ -40,7 +40,7 @@ def frozen_layers(pattern: str, params: Mapping[str, Any]) -> frozenset[Layer]:
 def check_lr_mult(
     factors: Sequence[tuple[str, float]], frozen: frozenset[Layer], params: Mapping[str, Any]
 ) -> None:
-    """Raises a UserError for a pattern that changes the rate of no layer.
+    """Raises a UserError for a pattern without effect on any learning rate.
 
     Args:
       factors: Pairs of a pattern and the factor of its layers' rate; the first match counts.

@@ -1,4 +1,4 @@
-"""Histograms of a run's weights and gradients, which TensorBoard shows for each epoch."""
+"""Histograms of the weights and gradients of a run, for TensorBoard."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -18,11 +18,11 @@ _BINS = 30
 
 
 class Histograms:
-    """Function of a TrainState that returns the histograms of its weights and gradients, by name.
+    """Function of a TrainState that returns histograms of weights and gradients by name.
 
-    Each epoch uses the same batch for the gradients: the first one of the run. The function is
-    compiled at its first call, and does not change the run. Without
-    `config.tensorboard.histograms` it returns nothing and costs nothing.
+    The gradients in each epoch are for the first batch of the run. The function is compiled
+    at its first call, and does not change the run. Without `config.tensorboard.histograms` it
+    returns an empty mapping and compiles nothing.
     """
 
     def __init__(self, experiment: Experiment) -> None:

@@ -44,7 +44,7 @@ def map_loss(logits: jax.Array, labels: Array, map_j: float) -> jax.Array:
 def focal_loss(logits: jax.Array, labels: Array, gamma: float) -> jax.Array:
     """Computes the focal loss (1 - p)^gamma (-log p), with the softmax probability p of the label.
 
-    It gives images that are already right with a large probability less weight.
+    It gives less weight to images that are predicted correctly with a large probability.
 
     Args:
       logits: float32 [N, classes].
@@ -151,9 +151,9 @@ def make_class_weights(text: str, train: Dataset) -> tuple[float, ...]:
 
 
 def mixed_loss(loss: Loss, shares: jax.Array) -> Loss:
-    """Returns the loss of images that are mixed with their mirrored position in the batch.
+    """Returns the loss of images that are mixed with the image at the mirrored position.
 
-    For the cross entropy it equals the loss of the mixed labels.
+    For the cross-entropy it equals the loss of the mixed labels.
 
     Args:
       loss: Loss of each image and one label.

@@ -16,13 +16,13 @@ from flax_vision.training.build import Experiment, build_experiment
 from flax_vision.training.step import TrainFunctions
 
 MIN_STEPS = 10
-"""Smallest number of rates that make a curve."""
+"""Smallest number of steps of a test."""
 
 _SMOOTHING = 0.9
-"""Decay of the average of the losses."""
+"""Decay of the exponential average of the losses."""
 
 _DELAY = round(_SMOOTHING / (1 - _SMOOTHING))
-"""Mean age of a loss in the average, in steps; the loss answers to the rate that long before."""
+"""Delay of the average in steps: the mean age of its losses."""
 
 _DIVERGED = 4.0
 """Ratio of the smoothed loss to its minimum at which the test ends."""
@@ -36,8 +36,8 @@ class RangeTest:
     """Result of a learning rate range test.
 
     Attributes:
-      rates: float64 [N], learning rate of each step, rising.
-      losses: float64 [N], mean training loss of its images.
+      rates: float64 [N], learning rate of each step; they rise.
+      losses: float64 [N], mean training loss of each step.
       smoothed: float64 [N], exponential average of the losses, with bias correction.
       suggestion: Rate at which the smoothed loss falls fastest, less the delay of the average.
       is_complete: Whether the loss did not diverge up to the largest rate.
@@ -57,21 +57,22 @@ def find_learning_rate(
     steps: int = 100,
     on_progress: ProgressFn = lambda what, done, total: None,
 ) -> RangeTest:
-    """Trains for some steps with a rising rate, and suggests a rate; nothing is written.
+    """Trains for some steps with a rising rate, and suggests a rate; writes no file.
 
     The configuration gives the model, the data and the optimizer; the test replaces its schedule.
-    It ends when the smoothed loss is four times its minimum, or not finite (Smith, Cyclical
-    Learning Rates for Training Neural Networks, 2017, section 3.3).
+    It ends when the smoothed loss is four times its minimum, or a loss is not finite.
 
     Args:
       config: Checked configuration.
       min_lr: First rate.
       max_lr: Last rate.
       steps: Number of rates, at least 10.
-      on_progress: Function that gets a text, the images or steps done and their number.
+      on_progress: Function of a text, the number of finished images or steps and the number of all.
 
     Raises:
       UserError: The arguments or the data are not valid, or no rate lowers the loss.
+
+    Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3.
     """
     check_range(min_lr, max_lr, steps)
     experiment = build_experiment(config, on_progress)
@@ -94,8 +95,8 @@ def check_range(min_lr: float, max_lr: float, steps: int) -> None:
     """Raises a UserError for rates that do not rise, or too few of them."""
     if not 0 < min_lr < max_lr < float("inf"):
         raise UserError(
-            f"the rates rise from {min_lr:g} to {max_lr:g}; give a lowest rate above 0 and a "
-            "highest rate above that."
+            f"the rates rise from {min_lr:g} to {max_lr:g}; give a first rate above 0 and a last "
+            "rate above the first."
         )
     if steps < MIN_STEPS:
         raise UserError(
@@ -121,7 +122,7 @@ def analyze(rates: np.ndarray, losses: np.ndarray) -> RangeTest:
 
     Args:
       rates: float64 [steps], all rates of the test.
-      losses: float64 [N], losses of the first N rates; only the last may be not finite.
+      losses: float64 [N], losses at the first N rates; only the last may be not finite.
 
     Raises:
       UserError: The loss does not fall at the first rates, or at no rate.

@@ -16,7 +16,7 @@ _DECOUPLED = ("adamw", "lamb", "lion")
 """Optimizers whose weight decay is decoupled by default."""
 
 _B2 = {"rmsprop": 0.9, "lion": 0.99}
-"""Default decay of the squared gradient, where it is not 0.999."""
+"""Default decay of the average squared gradient, where it is not 0.999."""
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
@@ -32,7 +32,7 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
 
         v = momentum v - rate g';  w = w + v.
 
-    The other optimizers are Optax's. `decay_form` says where their weight decay is.
+    The other optimizers are Optax's. `decay_form` is the form of their weight decay.
 
         coupled:    u = f(g + decay w);   w = w - rate u.
         decoupled:  u = f(g) + decay w;   w = w - rate u.
@@ -48,13 +48,13 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     optimizer = optax.chain(*clip, *_steps(config))
     if config.grad_accum_steps > 1:
-        # One step for several batches, with their mean gradient.
+        # One step with the mean gradient of several batches.
         optimizer = optax.MultiSteps(optimizer, config.grad_accum_steps)
     return _with_standard_promotion(optimizer)
 
 
 def _steps(config: ConfigDict) -> list[optax.GradientTransformation]:
-    """Returns the transformations of a clipped gradient, in their order."""
+    """Returns the transformations of a clipped gradient, in order."""
     form = config.decay_form
     if form == "auto":
         form = "decoupled" if config.name in _DECOUPLED else "coupled"
@@ -74,13 +74,13 @@ def _steps(config: ConfigDict) -> list[optax.GradientTransformation]:
 
 
 def _update_rule(config: ConfigDict) -> optax.GradientTransformation:
-    """Returns the transformation that is the optimizer's own, without decay and rate."""
+    """Returns the optimizer's own transformation, without weight decay and learning rate."""
     b2 = config.b2 or _B2.get(config.name, 0.999)
     match config.name:
         case "sgd":
             return optax.trace(config.momentum, config.nesterov)
         case "rmsprop":
-            # Outside the root, as in PyTorch.
+            # eps is outside the root, as in PyTorch.
             return optax.scale_by_rms(b2, config.eps, eps_in_sqrt=False)
         case "lion":
             return optax.scale_by_lion(config.b1, b2)
@@ -103,7 +103,7 @@ def _scale_layers(factors: Sequence[tuple[str, float]]) -> optax.GradientTransfo
     """Returns a transformation that scales each layer by the factor of its first pattern.
 
     Args:
-      factors: Pairs of a pattern, which matches as in `matching_layers`, and a factor.
+      factors: Pairs of a pattern for `matches_layer` and a factor.
     """
 
     def scale(path: tuple[Any, ...], update: jax.Array) -> jax.Array:

@@ -48,8 +48,8 @@ FOLDER: Overrides = _SHORT_RUN | {
     "epochs": 30,
 }
 
-# The training of today: He et al. 2019, "Bag of Tricks for Image Classification with Convolutional
-# Neural Networks", sections 3.1 and 5, and random erasing (Zhong et al. 2017).
+# He et al. 2019, "Bag of Tricks for Image Classification with Convolutional Neural Networks",
+# sections 3.1 and 5, and random erasing (Zhong et al. 2017).
 MODERN: Overrides = {
     "loss.name": "cross_entropy",
     "loss.label_smoothing": 0.1,
@@ -63,7 +63,7 @@ MODERN: Overrides = {
     "schedule.warmup.epochs": 1.0,
 }
 
-# The settings of a student's notes for ResNet: SGD(lr=0.1, momentum=0.9, weight_decay=0.0001) with
+# ResNet in a student's notes: SGD(lr=0.1, momentum=0.9, weight_decay=0.0001) with
 # StepLR(step_size=10, gamma=0.1) of PyTorch.
 STEP_LR: Overrides = {
     "optimizer.momentum": 0.9,
@@ -85,8 +85,8 @@ def apply_recipe(config: ConfigDict, recipe: str, recipes: Mapping[str, Override
 
     Args:
       config: Configuration to change.
-      recipe: Recipe such as `"mnist"`, or several such as `"mnist+modern"`. A later one overrides
-        an earlier one. Recipes without a dataset start from the default recipe.
+      recipe: Recipe such as `"mnist"`, or several such as `"mnist+modern"`; the later ones override
+        the earlier ones. Recipes without a dataset start from the default recipe.
       recipes: Overrides of each recipe; `""` is the default recipe.
 
     Raises:

@@ -24,7 +24,7 @@ class TrainingObserver:
         return False
 
     def due_at(self, step: int) -> bool:
-        """Returns whether the observer wants the current averages after a finished step."""
+        """Returns whether the observer wants the current averages after step `step`."""
         del step
         return self.is_due
 
@@ -62,7 +62,7 @@ class TrainingObserver:
         self._last_left_out = text
 
     def imbalance(self, ratio: float) -> None:
-        """Receives the ratio of the largest to the smallest class of training images."""
+        """Receives the ratio of the largest training class to the smallest."""
 
     def compiling(self) -> None:
         """Marks the start of compiling the steps."""

@@ -31,17 +31,17 @@ _TRAINING_KEYS = (
 """Keys, or their prefixes: a run that differs in them can start from the same weights."""
 
 CONTINUED_SECTIONS = ("epochs", "schedule", "stop")
-"""Keys and sections with which a finished run can continue."""
+"""Keys and sections that may change when a finished run continues."""
 
 _NONE = "(none)"
 
 
 class Continuation(NamedTuple):
-    """A change of settings with which a run continues from its newest checkpoint.
+    """Changed settings with which a run continues from its newest checkpoint.
 
     Attributes:
       step: Step of the checkpoint.
-      epoch: Next epoch, or the unfinished one, counted from 1.
+      epoch: Next or unfinished epoch, from 1.
       changes: Old and new value by key.
     """
 
@@ -53,17 +53,17 @@ class Continuation(NamedTuple):
         """Returns a line about the changes; `epochs` is the new number of epochs."""
         changes = [f"config.{key} {old} -> {new}" for key, (old, new) in self.changes.items()]
         return (
-            f"continues at epoch {self.epoch:,} of {epochs:,}: {', '.join(changes)}; past epochs "
-            "keep what they had"
+            f"continues at epoch {self.epoch:,} of {epochs:,}: {', '.join(changes)}; the past "
+            "epochs stay as they are"
         )
 
 
 def check_same_run(
     path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]
 ) -> Continuation | None:
-    """Compares the configuration of a run directory with another one.
+    """Compares the configuration of a run directory with a new one.
 
-    A finished run may continue with more epochs, another schedule and other rules to stop. An
+    A finished run may continue with more epochs, another schedule and another section `stop`. An
     unfinished run may change `stop`, and the number of epochs if the rates of the past epochs stay
     the same. `init_from` may be left out, because a resumed run does not read it again.
 
@@ -73,7 +73,7 @@ def check_same_run(
       given: New configuration.
 
     Returns:
-      The changes; None for the same configuration.
+      The changed settings; None for the same configuration.
 
     Raises:
       UserError: The directory belongs to another configuration.
@@ -127,14 +127,14 @@ def _model_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the defaults of the model's options, by dotted key."""
     name = config.get("model", {}).get("name")
     options = model_options(name) if name else {}
-    # The type of the arithmetic is in every saved configuration, as text.
+    # Every saved configuration has the dtype, as text.
     return {f"model.{name}": x for name, x in options.items() if name != "dtype"}
 
 
 def _continuation(
     path: Path, changes: Mapping[str, tuple[Any, Any]], config: Mapping[str, Any]
 ) -> Continuation | str:
-    """Returns how a run continues with changes, or the reason why it cannot."""
+    """Returns the continuation of a run with changes, or the reason against it."""
     is_finished, name, epochs = (
         (path / RESULT).exists(),
         config.get("schedule.name"),
@@ -148,7 +148,7 @@ def _continuation(
     if checkpoints is None:
         return "but it has no checkpoint to resume from"
     step, history = checkpoints.newest.step, checkpoints.newest.history
-    # The newest checkpoint may be of the last step of an epoch, before its record.
+    # The newest checkpoint may be that of an epoch's last step, without the epoch's record.
     done = step * history[-1]["epoch"] / history[-1]["step"] if history else 0
     started = max(math.ceil(done), 1)
     if started > epochs:

@@ -1,4 +1,4 @@
-"""The files of a run directory: configuration, metrics, records of data, model and result."""
+"""The files of a run directory: configuration, metrics, dataset, splits, model and result."""
 
 import contextlib
 import json
@@ -31,8 +31,8 @@ class RunDirectory:
       export: Directory of the exported best model.
       data_moved: Whether the data of a resumed run have another path than before.
       init_from: Model with which the run began, even if a later start leaves it out.
-      continuation: Changes of settings with which the run continues; None for none.
-      rescheduled_at: Step at which the schedule of the run began; None for the first step.
+      continuation: Changed settings with which the run continues; None for none.
+      rescheduled_at: Step at which the present schedule began; None for the first step.
     """
 
     data_moved = False

@@ -30,9 +30,8 @@ class Launch(NamedTuple):
 
     Attributes:
       original: Configuration with which the run began or last continued.
-      continuation: Changes with which it continues now; None for none.
-      rescheduled_at: Step from which its present schedule is another than before; None if it has
-        been the same from the beginning.
+      continuation: Changed settings with which it continues now; None for none.
+      rescheduled_at: Step at which the present schedule began; None for the first step.
     """
 
     original: Mapping[str, Any]
@@ -137,7 +136,7 @@ def _record_launch(path: Path, config: Mapping[str, Any]) -> Launch:
 
 
 def _describe(path: Path, continuation: Continuation | None) -> dict[str, Any]:
-    """Returns the entry about a continuation, with the result that the run had before."""
+    """Returns the entry about a continuation, with the earlier result of the run."""
     if continuation is None:
         return {}
     result = None
@@ -147,9 +146,9 @@ def _describe(path: Path, continuation: Continuation | None) -> dict[str, Any]:
 
 
 def _rescheduled_at(launches: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> int | None:
-    """Returns the step at which the last change of the schedule began; None for no change.
+    """Returns the step at which the schedule changed last; None if it never changed.
 
-    A change that never took effect, because its launch was killed too early, does not count.
+    A change does not count if its launch was killed before it took effect.
     """
     flat = json.loads(json.dumps(flatten(config)))
     for launch in reversed(launches):

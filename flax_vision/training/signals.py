@@ -51,8 +51,8 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 class Interruption:
     """Context in which the first Ctrl-C or SIGTERM is remembered, and the second acts at once.
 
-    Signals that were ignored before, as in a background job, stay ignored. Outside the main thread,
-    where Python allows no handlers, all signals keep theirs.
+    Signals that were ignored before, as in a background job, stay ignored. Outside the main thread
+    Python allows no new handlers, so all signals keep their old ones.
 
     Attributes:
       signal: First signal; None before it.

@@ -69,10 +69,11 @@ def make_train_spec(
       model: Model to train.
       frozen: Layers that keep their parameters and statistics.
       steps_per_epoch: Steps in each epoch.
-      train: Training set, for the weights of its classes; None for equal weights.
+      train: Training set, for the class weights; None for equal weights.
 
     Raises:
-      UserError: The optimizer does not support the model, or the classes have other weights.
+      UserError: The optimizer does not support the model, or the class weights do not fit the
+        classes.
     """
     options = config.loss
     loss = losses.make_loss(
@@ -133,7 +134,7 @@ class TrainState(struct.PyTreeNode):
         return {"params": params, **self.statistics}
 
     def restart_plateau(self, plateau: optax.GradientTransformationExtraArgs) -> "TrainState":
-        """Returns the state with the first state of `TrainSpec.plateau`."""
+        """Returns the state with a newly initialized `TrainSpec.plateau`."""
 
         def placed(x: jax.Array, like: jax.Array) -> jax.Array:
             return jax.device_put(np.asarray(x), like.sharding)

@@ -60,19 +60,19 @@ class Events:
     def add_hparams(
         self, step: int, config: Mapping[str, Any], metrics: Mapping[str, float]
     ) -> None:
-        """Writes the configuration and the names of the final metrics, for the tab HPARAMS.
+        """Writes the configuration and the names of the final metrics, for the HPARAMS tab.
 
         Args:
           step: Last step of the run.
           config: Values by dotted key.
-          metrics: Results of the run, which `add` has written.
+          metrics: Results of the run; `add` has written them before.
         """
         plain = (bool, int, float, str)
         values = {key: x if isinstance(x, plain) else str(x) for key, x in config.items()}
         self._write([_event(step, part) for part in summary.hparams(values, dict(metrics))])
 
     def rewind(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Replaces the file by the numbers of a history and the histograms of its steps.
+        """Replaces the file with the numbers of a history and the histograms of its steps.
 
         Args:
           history: Records up to the checkpoint at which the run resumes.
@@ -125,7 +125,7 @@ class Events:
 
 
 def write_images(directory: Path, step: int, images: Mapping[str, np.ndarray]) -> None:
-    """Writes images to an event file of their own, in place of an older one.
+    """Writes images to a separate event file, in place of an older one.
 
     Args:
       directory: Run directory.
@@ -168,7 +168,7 @@ def _proto(name: str, histogram: Histogram) -> Any:
 
 
 def _read(file: Path) -> Iterator[Event]:
-    """Yields the events of a file up to its end or to an event that a kill has cut off.
+    """Yields the complete events of a file; a kill may have cut off the last one.
 
     A TFRecord is the length in 8 bytes and its checksum in 4, the data, and their checksum in 4.
     """

@@ -94,7 +94,7 @@ class Trainer:
         self._epoch_started_at = time.monotonic()
 
     def _continue(self) -> None:
-        """Prints changed settings, and starts a changed schedule without earlier reductions."""
+        """Prints changed settings, and restarts the plateau of a changed schedule."""
         if self.directory.continuation:
             self.display.line(self.directory.continuation.describe(self._config.epochs))
         if self.directory.rescheduled_at == self._step:
@@ -110,7 +110,7 @@ class Trainer:
         return self._functions.init(self._config.seed).init_from(variables)
 
     def train(self) -> None:
-        """Trains and validates the remaining epochs, or those before an early end."""
+        """Trains and validates the remaining epochs, up to early stopping."""
         while not self._history.has_ended:
             record = self._train_epoch(len(self._history))
             if self._history.stopped_early:

@@ -1,4 +1,4 @@
-"""The best epoch of a run by a validation metric; one rule for all programs."""
+"""The best epoch of a run by a validation metric."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def choose_metric(name: str, imbalance: float) -> str:
 
     Args:
       name: `"auto"`, or one of `METRICS`.
-      imbalance: Images of the largest class over those of the smallest, in training.
+      imbalance: Ratio of the largest training class to the smallest.
     """
     if name != "auto":
         return name
@@ -40,7 +40,7 @@ def score(record: Mapping[str, Any], metric: str) -> float:
 
 
 def epoch_rank(record: Mapping[str, Any]) -> tuple[float, ...]:
-    """Sort key of epochs: the run's metric, then the loss; without validation, the epoch.
+    """Returns the sort key of an epoch: the metric, then the loss; the epoch without validation.
 
     The metric is the record's `best_metric`, or top-1 if it has none.
     """
@@ -56,5 +56,5 @@ def record_metric(record: Mapping[str, Any]) -> str:
 
 
 def best_first(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the records of epochs, the best first; of equal epochs the earlier is first."""
+    """Returns the records of epochs from best to worst; of equal epochs the earlier is first."""
     return sorted(history, key=epoch_rank, reverse=True)

@@ -50,14 +50,14 @@ def export(path: str | Path, form: str, output: str | Path, preprocessing: bool 
 
     The file includes the class names, in the order of the logits. safetensors and ONNX have them in
     their metadata; `.pth`, `.pt` and `.stablehlo` have a second file with `.json` added to the
-    name. ONNX and StableHLO also describe the input, see `describe`.
+    name. For ONNX and StableHLO they also describe the input; see `describe`.
 
     Args:
       path: A run directory or an export directory.
       form: `"orbax"`, `"safetensors"`, `"torchvision"`, `"stablehlo"` or `"onnx"`.
       output: New file, or new directory for Orbax.
       preprocessing: Whether a StableHLO or ONNX function includes the preprocessing, and takes
-        uint8 images of the dataset's size, or of the size of the crop of image files.
+        uint8 images of the dataset's size, or of the crop's size for image files.
 
     Returns:
       A line about the checkpoint of an unfinished run; empty for an export.

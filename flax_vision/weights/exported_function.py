@@ -1,4 +1,4 @@
-"""A model with its parameters as one function, and the description of its input for users."""
+"""A model with its parameters as one function, and the description of its input."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class ExportedFunction(NamedTuple):
       function: Function from images to logits.
       shape: Height, width and channels of the images.
       dtype: Type of the images.
-      description: Description for users: see `describe`.
+      description: Description of the input and the classes; see `describe`.
     """
 
     function: Callable[[Any], jax.Array]
@@ -32,10 +32,10 @@ class ExportedFunction(NamedTuple):
 class _ConvertiblePreprocessing(Preprocessing):
     """A preprocessing that jax2onnx can convert for any batch size.
 
-    It resizes by two matrices, because `jax.image.resize` compares the batch size.
+    It resizes with two matrices, because `jax.image.resize` needs a fixed batch size.
 
     Attributes:
-      matrices: Matrices that resize rows [resize, H] and columns [resize, W].
+      matrices: Matrices that resize the rows, [resize, H], and the columns, [resize, W].
     """
 
     matrices: Sequence[np.ndarray] = ()
@@ -88,9 +88,9 @@ def describe(metadata: ModelMetadata, preprocessing: bool) -> dict[str, Any]:
         class_names: Names of the classes, in the order of the logits.
         input_size: Height, width and channels of the images.
         input_dtype: Type of the images: uint8, or float32 after the preprocessing.
-        resize: Length of an image's shorter side before the center crop of that size.
+        resize: Length to which the shorter side is resized before the center crop.
         mean: Mean to subtract: one number, one per channel, or an image [H, W, C].
-        std: Divisor: one number, or one per channel. A uint8 function includes both.
+        std: Divisor: one number, or one per channel. A uint8 function applies both itself.
     """
     shape, dtype = _input(metadata, preprocessing)
     given = metadata.preprocessing

@@ -30,7 +30,7 @@ class OtherFormatError(ValueError):
 
 
 class UnregisteredModelError(ValueError):
-    """Raised for the JSON of a user's model that is not registered."""
+    """Raised for the JSON of a custom model that is not registered."""
 
 
 class _Header(msgspec.Struct):
@@ -78,7 +78,7 @@ class ModelMetadata:
     def to_json(self) -> str:
         """Returns JSON for `from_json`, without metrics that are not finite.
 
-        For a user's model, `registered_by` names the Python module that registers it.
+        For a custom model, `registered_by` is the Python module that registers it.
         """
         content = {"format": FORMAT, **dataclasses.asdict(self)}
         if module := registered_by(self.name):
@@ -95,7 +95,7 @@ def from_json(text: str | bytes) -> ModelMetadata:
 
     Raises:
       OtherFormatError: Another version of flax_vision wrote it.
-      UnregisteredModelError: The module that registers its model is not imported.
+      UnregisteredModelError: The module that registers the model has not been imported.
       ValueError: It is not JSON, or a value in it is missing, unknown or invalid.
     """
     try:
@@ -104,8 +104,8 @@ def from_json(text: str | bytes) -> ModelMetadata:
             raise OtherFormatError(f"was written by {other_version(header.format, FORMAT)}")
         if (module := header.registered_by) and header.name not in list_models():
             raise UnregisteredModelError(
-                f"was trained with a model registered by {module!r}; give --import {module}, or "
-                "import it before in Python"
+                f"has a model that {module!r} registers; give --import {module}, or import that "
+                "module first in Python"
             )
         metadata = msgspec.json.decode(text, type=ModelMetadata)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

@@ -29,7 +29,7 @@ RESTORE = "restore the file that the run wrote"
 """Hint for a file that the run cannot write again."""
 
 _TEXTS = ("best_metric", "stopped_early")
-"""Entries of records and results that are texts; all others are numbers."""
+"""Entries of records and results that are strings; all others are numbers."""
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
@@ -230,7 +230,7 @@ def write_file(path: Path, text: str) -> None:
 
 
 def _type_problem(record: Any) -> str:
-    """Returns the first entry of a record that is of another type; empty for none."""
+    """Returns the first entry of a record with a wrong type; empty for none."""
     texts = {}
     if isinstance(record, dict):
         texts = {key: record[key] for key in _TEXTS if key in record}

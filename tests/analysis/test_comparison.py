@@ -53,7 +53,7 @@ def test_unfinished_run_has_its_best_epoch_and_no_test(write):
     assert (new["best_epoch"], new["images_per_second"], new["train_seconds"]) == (None, None, 0)
 
 
-def test_loss_of_another_kind_is_no_cross_entropy(write):
+def test_another_loss_is_not_the_cross_entropy(write):
     assert write("a", "loss.name=lenet5_map").recorded_cross_entropy is None
     assert write("b", "loss.aux_weight=0.5").recorded_cross_entropy == 0.25
 
@@ -72,7 +72,7 @@ def test_key_that_is_newer_than_a_run_has_its_default(write, tmp_path):
     assert differences([one, read_run(other.path)]) == ["seed"]
 
 
-def test_option_that_only_one_model_has_does_not_differ(write):
+def test_option_of_only_one_model_does_not_differ(write):
     one, other = write("a"), write("b")
     other = dataclasses.replace(other, config={**other.config, "model.codes": "random"})
     assert differences([one, other]) == []
@@ -84,7 +84,7 @@ def test_warnings_name_the_runs_on_other_images(write):
     a, b, c = write("a"), write("b", test_digest="y"), write("c", classes=("cat", "dog"))
     assert list(data_warnings([a, a])) == []
     assert list(data_warnings([a, b, c])) == [
-        f"{b.path} has other test images than {a.path}; do not compare these figures",
+        f"{b.path} has other test images than {a.path}; do not compare their metrics",
         f"{c.path} has other classes than {a.path}; do not compare their accuracy",
     ]
 

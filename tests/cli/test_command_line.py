@@ -16,7 +16,7 @@ from flax_vision.cli.main import main
     [
         ([], "the following arguments are required: COMMAND; see `flax-vision --help`."),
         (["modles"], "unknown command 'modles'; did you mean 'models'? Valid: bench, "),
-        (["--format=json", "models"], "'--format=json' stands before the command; see `flax-"),
+        (["--format=json", "models"], "'--format=json' is before the command; see `flax-"),
     ],
 )
 def test_unknown_command(arguments, message, capsys):

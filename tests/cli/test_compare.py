@@ -76,7 +76,7 @@ def test_run_on_other_images_has_a_warning(capsys, tmp_path):
     write_run(tmp_path / "c", test_digest="y")
     assert main(["compare", "a", "c"]) == 0
     assert capsys.readouterr().err == (
-        "warning: c has other test images than a; do not compare these figures\n"
+        "warning: c has other test images than a; do not compare their metrics\n"
     )
 
 

@@ -88,7 +88,7 @@ def test_predictions_are_written_once(run, tmp_path, capsys):
     file = tmp_path / "predictions.csv"
     evaluate(run, f"--predictions={file}", "--top=2")
     heading, *rows = file.read_text().splitlines()
-    columns = "index,label,prediction,right,confidence,error"
+    columns = "index,label,prediction,correct,confidence,error"
     assert heading == f"{columns},class_1,probability_1,class_2,probability_2"
     assert len(rows) == 20
     assert f"predictions: {file}\n" in capsys.readouterr().err
@@ -110,7 +110,7 @@ def test_predictions_are_written_once(run, tmp_path, capsys):
         (["--predictions=x.csv", "--top=0"], "'0' is not a whole number of at least 1"),
     ],
 )
-def test_mistakes_about_predictions_are_found_first(arguments, message, run, capsys):
+def test_errors_about_predictions_are_found_first(arguments, message, run, capsys):
     assert main(["evaluate", str(run), *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")

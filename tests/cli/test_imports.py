@@ -50,7 +50,7 @@ def test_commands_know_the_models_of_a_module(is_first, module, capsys):
         ("raise SystemExit(3)", "mymodels.py, line 1: SystemExit: 3"),
     ],
 )
-def test_mistakes_in_a_module_are_one_line(text, message, module, capsys):
+def test_errors_in_a_module_are_one_line(text, message, module, capsys):
     module.write_text(text)
     assert main(["--import", "mymodels", "models"]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -131,7 +131,7 @@ def test_run_with_a_failing_callback_is_saved_and_resumes_to_the_bit(
         fv.train(small_config, tmp_path, [Failing()])
     (note,) = raised.value.__notes__
     assert note == (
-        "Failing.on_step raised it, and the run is saved. To resume: fv.train(config, "
+        "Failing.on_step raised this error, and the run is saved. To resume: fv.train(config, "
         f"workdir={str(tmp_path)!r})"
     )
     assert (tmp_path / "checkpoints/5").is_dir()
@@ -239,7 +239,7 @@ def test_config_file_is_the_one_of_the_program():
         ({"tensorboard.histograms": 1}, "config.tensorboard.histograms is 1; it must be True or"),
     ],
 )
-def test_mistakes_are_errors_before_anything_is_written(config, message, tmp_path):
+def test_invalid_arguments_are_errors_before_anything_is_written(config, message, tmp_path):
     with pytest.raises(UserError, match=message):
         fv.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()

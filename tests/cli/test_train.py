@@ -42,7 +42,7 @@ def fails(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "no config; give --config with one of alexnet, googlenet, lenet5, resnet20"),
+        ([], "no config file; give --config with a path, or with one of alexnet, googlenet"),
         (["--config"], "--config"),
         ([f"--config={'x' * 300}.py"], "xxx.py' cannot be read (File name too long); give ano"),
         ([f"--config={LENET5}", f"--workdir={'x' * 300}"], "cannot be written (File name too lon"),
@@ -216,7 +216,7 @@ def test_tilde_is_home(monkeypatch):
         ["--config", "resnet50:folder", "--workdir=a", "--config.seed=1"],
     ],
 )
-def test_config_may_stand_anywhere_without_a_flag(arguments):
+def test_config_may_be_anywhere_without_a_flag(arguments):
     options, overrides = train._parse(arguments)
     assert (options.config, options.workdir) == ("resnet50:folder", "a")
     assert overrides == ["--config.seed=1"]

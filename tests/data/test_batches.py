@@ -110,7 +110,7 @@ def test_balanced_shares_differ_by_one_image_at_random():
 
 
 @pytest.mark.parametrize("start", [0, 1, 3])
-def test_balanced_batches_go_on_in_the_middle_of_an_epoch(digits, start):
+def test_balanced_batches_resume_in_the_middle_of_an_epoch(digits, start):
     digits = digits.take(np.flatnonzero((digits.labels != 3) | (np.arange(40) < 8)))
     everything = list(training_batches(digits, 8, 0, 0, sampler="balanced"))
     rest = list(training_batches(digits, 8, 0, 0, start, sampler="balanced"))

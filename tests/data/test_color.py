@@ -42,7 +42,7 @@ def test_no_jitter_at_no_strength():
 
 
 @pytest.mark.parametrize("shift", [-0.5, -0.1, 0.0, 0.25, 0.5])
-def test_hue_is_turned_as_in_hsv(shift):
+def test_hue_is_shifted_as_in_hsv(shift):
     random = np.random.default_rng(0)
     image = random.integers(0, 256, (6, 5, 3)).astype(np.float32)
     image[0] = 128  # gray

@@ -47,7 +47,7 @@ def apply(image, name, magnitude):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", PIL_OPERATIONS)
-def test_values_change_as_in_pil(name, channels):
+def test_values_match_pil(name, channels):
     image = random_image(channels)
     # PIL rounds to integers, some of them twice.
     tolerance = {"posterize": 0, "solarize": 0, "equalize": 0}.get(name, 2)
@@ -90,7 +90,7 @@ def test_translations_move_whole_pixels_on_a_black_background(magnitude):
 
 
 @pytest.mark.parametrize("magnitude", [0.99, 0.33, -0.66])
-def test_shears_and_rotations_are_those_of_pil(magnitude):
+def test_shears_and_rotations_match_pil(magnitude):
     image = random_image(3)
     picture = Image.fromarray(image)
     size, affine, nearest = picture.size, Image.Transform.AFFINE, Image.Resampling.NEAREST

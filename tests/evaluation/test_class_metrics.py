@@ -34,7 +34,7 @@ def random_case(seed):
 
 CASES = {
     **{f"random {seed}": random_case(seed) for seed in range(8)},
-    "all right": (range(CLASSES), range(CLASSES)),
+    "all correct": (range(CLASSES), range(CLASSES)),
     "all wrong": ([0, 1, 2], [1, 2, 0]),
     "one class": ([3, 3, 3], [3, 3, 3]),
     "a class without images": ([0, 0, 1], [0, 5, 1]),
@@ -44,7 +44,7 @@ cases = pytest.mark.parametrize(("labels", "predicted"), CASES.values(), ids=CAS
 
 
 @cases
-def test_values_of_each_class_are_those_of_scikit_learn(labels, predicted):
+def test_values_of_each_class_match_scikit_learn(labels, predicted):
     expected = sklearn_metrics.precision_recall_fscore_support(
         labels, predicted, labels=range(CLASSES), zero_division=0
     )
@@ -54,7 +54,7 @@ def test_values_of_each_class_are_those_of_scikit_learn(labels, predicted):
 
 
 @cases
-def test_means_are_those_of_scikit_learn(labels, predicted):
+def test_means_match_scikit_learn(labels, predicted):
     counts = count(labels, predicted)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about the absent classes
@@ -64,13 +64,13 @@ def test_means_are_those_of_scikit_learn(labels, predicted):
     assert counts.macro_f1 == pytest.approx(f1, rel=1e-14)
 
 
-def calibration_error(right, confidence):
+def calibration_error(correct, confidence):
     """Guo et al. 2017, equation 3, bin by bin."""
     error, edges = 0.0, [i / 15 for i in range(16)]
     for low, high in itertools.pairwise(edges):
         inside = (confidence > low) & (confidence <= high)
         if inside.any():
-            error += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+            error += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
     return error
 
 
@@ -87,7 +87,7 @@ def test_calibration_error_of_a_constructed_case():
     counts = count([0, 0, 0, 1], [0, 0, 1, 1], [0.9, 0.9, 0.9, 0.5])
     assert counts.ece == pytest.approx(0.75 * (0.9 - 2 / 3) + 0.25 * 0.5)
     assert counts.bin_count.tolist() == [0] * 7 + [1] + [0] * 5 + [3, 0]
-    assert counts.bin_right.tolist() == [0] * 7 + [1] + [0] * 5 + [2, 0]
+    assert counts.bin_correct.tolist() == [0] * 7 + [1] + [0] * 5 + [2, 0]
 
 
 def test_certainty_is_in_the_last_bin_and_0_in_the_first():
@@ -141,11 +141,11 @@ def test_totals_of_training_are_among_those_of_evaluation(scores):
     assert averages.keys() - plain.keys() == {"balanced_accuracy", "f1", "ece", "majority"}
 
 
-def test_right_is_what_top1_counts(scores):
+def test_correct_is_what_top1_counts(scores):
     logits, labels = scores
     logits[3] = logits[4] = 0  # ties with the label are wrong
     found = totals(logits, labels)
-    assert int(found.classes.right.sum()) == int(found.top1)
+    assert int(found.classes.correct.sum()) == int(found.top1)
     assert int(found.classes.predicted.sum()) == int(found.classes.support.sum()) == 20
 
 

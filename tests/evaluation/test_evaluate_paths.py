@@ -106,7 +106,7 @@ def test_predictions_have_a_row_for_each_file(protocol, run, folder, tmp_path):
             assert row["prediction"] == row["class_1"]
             assert row["confidence"] == row["probability_1"]
             assert float(row["probability_1"]) >= float(row["probability_2"])
-            assert (row["right"] == "True") == (row["label"] == row["prediction"])
+            assert (row["correct"] == "True") == (row["label"] == row["prediction"])
 
 
 def test_probabilities_of_all_classes_add_up_to_1(run):
@@ -119,9 +119,9 @@ def test_probabilities_of_all_classes_add_up_to_1(run):
 
 def test_counts_are_those_of_the_predictions(run):
     result = evaluate(run, split="train")
-    right = result.labels == result.predicted
+    hits = result.labels[result.labels == result.predicted]
     assert result.counts.support.tolist() == np.bincount(result.labels, minlength=3).tolist()
-    assert result.counts.right.tolist() == np.bincount(result.labels[right], minlength=3).tolist()
+    assert result.counts.correct.tolist() == np.bincount(hits, minlength=3).tolist()
     assert result.counts.bin_confidence.sum() == pytest.approx(result.confidence.sum(), rel=1e-5)
 
 

@@ -14,7 +14,7 @@ from flax_vision.evaluation.evaluate import Evaluation, UnreadableImage
 from flax_vision.evaluation.prediction_file import FORMATS, write_predictions
 
 CLASSES = ["cat, big", "dög", "bad \udcff"]
-ABSENT = {"prediction": None, "right": None, "confidence": None}
+ABSENT = {"prediction": None, "correct": None, "confidence": None}
 
 
 def evaluation(paths=(), unreadable=(), top=2):
@@ -42,15 +42,15 @@ FILES = evaluation(
     unreadable=[UnreadableImage(1, 0, "it is cut")],
 )
 EXPECTED = [
-    {"path": "a/0.png", "label": "cat, big", "prediction": "cat, big", "right": True}
+    {"path": "a/0.png", "label": "cat, big", "prediction": "cat, big", "correct": True}
     | {"confidence": 0.9, "error": None, "class_1": "cat, big", "probability_1": 0.9}
     | {"class_2": "dög", "probability_2": 0.05},
     {"path": r"a/\udcfe.png", "label": "cat, big", **ABSENT, "error": "it is cut"}
     | {"class_1": None, "probability_1": None, "class_2": None, "probability_2": None},
-    {"path": "b/1.png", "label": "dög", "prediction": "dög", "right": True}
+    {"path": "b/1.png", "label": "dög", "prediction": "dög", "correct": True}
     | {"confidence": 0.5, "error": None, "class_1": "dög", "probability_1": 0.5}
     | {"class_2": "cat, big", "probability_2": 0.3},
-    {"path": "b/2.png", "label": "dög", "prediction": r"bad \udcff", "right": False}
+    {"path": "b/2.png", "label": "dög", "prediction": r"bad \udcff", "correct": False}
     | {"confidence": 0.1, "error": None, "class_1": r"bad \udcff", "probability_1": 0.1}
     | {"class_2": "dög", "probability_2": 0.1},
 ]
@@ -93,7 +93,7 @@ def test_images_in_memory_have_indices(suffix, tmp_path):
     else:
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         names, first = list(rows[0]), [row["index"] for row in rows]
-    assert names == ["index", "label", "prediction", "right", "confidence", "error"]
+    assert names == ["index", "label", "prediction", "correct", "confidence", "error"]
     assert first == [0, 1, 2]
 
 

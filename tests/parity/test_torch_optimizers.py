@@ -54,12 +54,12 @@ def our_weights(**settings):
     ],
     ids=["adam", "adamw", "rmsprop", "rmsprop-alpha", "nesterov"],
 )
-def test_optimizer_is_pytorchs(settings, make):
+def test_optimizer_matches_pytorch(settings, make):
     # Optax computes 1 - b2^t in single precision.
     np.testing.assert_allclose(our_weights(**settings), torch_weights(make), rtol=1e-6, atol=1e-6)
 
 
-def test_gradient_clipping_is_pytorchs():
+def test_gradient_clipping_matches_pytorch():
     weights = torch.nn.Parameter(torch.tensor(WEIGHTS))
     optimizer = torch.optim.SGD([weights], lr=RATE, momentum=0.9, weight_decay=DECAY)
     for gradient in GRADIENTS:
@@ -75,7 +75,7 @@ LABELS = np.array([0, 1, 2, 2, 1, 0], np.int32)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_is_pytorchs(smoothing):
+def test_cross_entropy_matches_pytorch(smoothing):
     loss = make_loss("cross_entropy", 0.0, label_smoothing=smoothing)
     expected = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)
     found = loss(jnp.asarray(LOGITS), LABELS).mean()
@@ -83,7 +83,7 @@ def test_cross_entropy_is_pytorchs(smoothing):
     np.testing.assert_allclose(found, reference.numpy(), rtol=1e-6)
 
 
-def test_class_weights_are_pytorchs():
+def test_class_weights_match_pytorch():
     weights = np.array([1.0, 2.0, 0.5], np.float32)
     logits = torch.tensor(LOGITS, requires_grad=True)
     expected = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights))(

@@ -27,7 +27,7 @@ def random_image(channels):
     return (plane + random.integers(0, 60, (40, 36, channels))).astype(np.uint8)
 
 
-def test_the_space_is_that_of_torchvision():
+def test_space_matches_torchvision():
     space = TrivialAugmentWide()._augmentation_space(31)
     assert list(space) == list(THEIR_NAMES.values())
     for (magnitudes, is_signed), ours in zip(space.values(), OPERATIONS.values(), strict=True):
@@ -38,7 +38,7 @@ def test_the_space_is_that_of_torchvision():
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_are_those_of_torchvision(name, channels):
+def test_operations_match_torchvision(name, channels):
     image = random_image(channels)
     pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())
     magnitudes, is_signed = OPERATIONS[name]

@@ -102,7 +102,7 @@ def test_weights_of_other_classes(config):
 
 
 class Maps(nn.Module):
-    """A user's model that returns maps in place of logits."""
+    """A custom model that returns maps instead of logits."""
 
     num_classes: int = 10
 

@@ -149,7 +149,7 @@ def test_callback_ends_the_run_after_the_epoch():
     assert steps_of(callback) == [1, 2]
 
 
-def test_finished_run_calls_none(tmp_path):
+def test_finished_run_calls_no_callback(tmp_path):
     callback = Calls()
     CallbackObserver(TrainingObserver(), [callback]).result("lenet5", {}, tmp_path, None)
     assert callback.calls == []
@@ -171,7 +171,7 @@ def test_only_the_first_process_calls(monkeypatch):
         (Calls(2.5), "every_steps of Calls is 2.5"),
     ],
 )
-def test_mistakes_are_errors_of_the_user(callback, message):
+def test_invalid_callbacks_are_user_errors(callback, message):
     with pytest.raises(UserError, match=message):
         CallbackObserver(TrainingObserver(), [callback])
 

@@ -31,7 +31,7 @@ def test_file_comes_before_the_local_and_the_installed_config(tmp_path):
     assert find_config("lenet5") == Path("lenet5")
 
 
-def test_names(tmp_path):
+def test_names_of_config_files(tmp_path):
     assert config_names() == NAMES
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/mine.py").touch()

@@ -18,17 +18,17 @@ def load(*overrides):
 @pytest.mark.parametrize(
     "text", ['{"C.*": 0.1, "F6": 2}', "{'C.*': 0.1, 'F6': 2}", "(('C.*', 0.1), ('F6', 2))"]
 )
-def test_rates_by_pattern_on_the_command_line(text):
+def test_factors_by_pattern_on_the_command_line(text):
     assert load(f"optimizer.lr_mult={text}").optimizer.lr_mult == PAIRS
 
 
-def test_override_replaces_earlier_rates():
+def test_override_replaces_earlier_factors():
     config = load("optimizer.lr_mult={'C1': 0.1}", "optimizer.lr_mult={}", "epochs=3")
     assert (config.optimizer.lr_mult, config.epochs) == ((), 3)
 
 
 @pytest.mark.parametrize("value", [PAIRS, [["C.*", 0.1], ["F6", 2]]])
-def test_rates_by_pattern_from_python(value):
+def test_factors_by_pattern_from_python(value):
     given = ConfigDict({"optimizer": {"lr_mult": value}})
     assert check_config(given).optimizer.lr_mult == PAIRS
     assert check_config(check_config(given)).optimizer.lr_mult == PAIRS
@@ -41,7 +41,7 @@ def test_mapping_from_python():
 
 
 @pytest.mark.parametrize("text", ["conv", "3", "{'a': 'b'}", "{", "(1, 2)"])
-def test_invalid_rates_by_pattern(text):
+def test_invalid_factors_by_pattern(text):
     with pytest.raises(UserError, match="config.optimizer.lr_mult is .*; it must be"):
         load(f"optimizer.lr_mult={text}")
 

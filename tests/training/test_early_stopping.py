@@ -4,7 +4,7 @@ import pytest
 
 from flax_vision.training.config_schema import default_config
 from flax_vision.training.early_stopping import (
-    epochs_without_better,
+    epochs_without_improvement,
     is_time_over,
     patience_reason,
 )
@@ -24,8 +24,8 @@ from flax_vision.training.early_stopping import (
         ([-3.0, -2.0, -2.5], 0.0, 1),
     ],
 )
-def test_epochs_without_better(scores, min_delta, expected):
-    assert epochs_without_better(scores, min_delta) == expected
+def test_epochs_without_improvement(scores, min_delta, expected):
+    assert epochs_without_improvement(scores, min_delta) == expected
 
 
 def stop(**settings):
@@ -47,7 +47,7 @@ def test_run_without_patience_does_not_end():
     assert patience_reason(stop(), history(top1=[0.5] * 99)) == ""
 
 
-def test_patience_counts_epochs_without_better():
+def test_patience_counts_epochs_without_improvement():
     records = history(top1=[0.5, 0.4, 0.4])
     assert patience_reason(stop(patience=3), records) == ""
     assert patience_reason(stop(patience=2), records) == "no better top1 for 2 epochs"

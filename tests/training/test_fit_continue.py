@@ -36,8 +36,8 @@ def test_finished_run_continues_with_more_epochs_and_another_rate(continued, fin
     observer = LineRecorder()
     result = fit(config, workdir, observer)
     assert (
-        "continues at epoch 4 of 5: config.epochs 3 -> 5, config.schedule.lr 0.1 -> 0.02; past "
-        "epochs keep what they had\n" in observer.text
+        "continues at epoch 4 of 5: config.epochs 3 -> 5, config.schedule.lr 0.1 -> 0.02; the past "
+        "epochs stay as they are\n" in observer.text
     )
     assert result["step"] == 15
     assert rates(workdir)[:3] == rates(finished[0])

@@ -77,7 +77,7 @@ def test_run_continues_with_more_patience(impatient, ended, tmp_path):
     shutil.copytree(ended[0], tmp_path / "run")
     impatient.stop.patience, observer = 4, LineRecorder()
     result = fit(impatient, tmp_path / "run", observer)
-    assert "continues at epoch 4 of 9: config.stop.patience 2 -> 4; past" in observer.text
+    assert "continues at epoch 4 of 9: config.stop.patience 2 -> 4; the past" in observer.text
     assert (result["stopped_early"], result["step"]) == ("no better top1 for 4 epochs", 15)
     assert json.loads((tmp_path / "run/config.json").read_text())["stop"]["patience"] == 4
 
@@ -116,7 +116,7 @@ def test_unknown_metric(key, config):
         check_config(config)
 
 
-def test_everyone_agrees_on_the_best_epoch(config, tmp_path, monkeypatch):
+def test_trainer_and_loader_agree_on_the_best_epoch(config, tmp_path, monkeypatch):
     validate = trainer.Trainer._validate
 
     def lower_top1_and_loss(self):

@@ -183,7 +183,7 @@ def test_rates_that_a_run_has_found_go_on_with_it(changes, rates, config, tmp_pa
         pytest.param({"optimizer.nesterov": True}, id="nesterov", marks=pytest.mark.slow),
     ],
 )
-def test_every_optimizer_goes_on_to_the_same_bits(changes, config, tmp_path, monkeypatch):
+def test_every_optimizer_resumes_to_the_same_bits(changes, config, tmp_path, monkeypatch):
     """The run is stopped in the middle of its second epoch, and of two accumulated batches."""
     config.update_from_flattened_dict({"schedule.lr": 1e-3, "epochs": 2, **changes})
     fit(config, tmp_path / "whole")

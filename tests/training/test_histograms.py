@@ -19,7 +19,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_histogram_is_that_of_numpy(name):
+def test_histogram_matches_numpy(name):
     x = VALUES[name].astype(np.float32)
     found = jax.jit(histograms._histogram)(x)
     counts, edges = np.histogram(x, 30)

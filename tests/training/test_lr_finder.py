@@ -62,7 +62,7 @@ def test_loss_that_falls_at_no_rate():
 
 @pytest.mark.parametrize("rates", [(0.0, 1.0), (1.0, 1.0), (1.0, np.inf), (np.nan, 1.0)])
 def test_rates_that_do_not_rise(rates):
-    with pytest.raises(UserError, match="give a lowest rate above 0 and a highest rate above that"):
+    with pytest.raises(UserError, match="give a first rate above 0 and a last rate"):
         check_range(*rates, 100)
 
 

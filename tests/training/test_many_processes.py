@@ -179,14 +179,14 @@ def test_stopped_run_is_saved_by_all_and_resumes_as_one(tmp_path, free_port, exp
     assert_same_curve(workdir, expected)
 
 
-def test_early_end_is_common_and_the_run_continues_as_one(tmp_path, free_port, expected):
+def test_processes_stop_early_together_and_one_continues(tmp_path, free_port, expected):
     common = [f"--coordinator=127.0.0.1:{free_port}", "--num-processes=2"]
     common += ["--config.stop.after_minutes=0.0001"]
     processes = [start(tmp_path, 2, *common, f"--process-id={index}") for index in range(2)]
     assert "stopped early after 1 of 3 epochs: 0.0001 minutes" in finish(processes[0])[0]
     finish(processes[1])
     output, _ = finish(start(tmp_path, 4))
-    assert ": config.stop.after_minutes 0.0001 -> 0.0; past epochs keep what they had" in output
+    assert ": config.stop.after_minutes 0.0001 -> 0.0; the past epochs stay as they are" in output
     assert_same_curve(tmp_path, expected)
 
 

@@ -131,7 +131,7 @@ def ours(**settings):
 
 @pytest.mark.parametrize("name", OPTAX)
 @pytest.mark.parametrize("decay_biases", [True, False])
-def test_optimizers_are_optaxs(name, decay_biases):
+def test_optimizers_match_optax(name, decay_biases):
     mask = None if decay_biases else lambda p: {n: {"kernel": True, "bias": False} for n in p}
     expected = run_steps(OPTAX[name](mask), layers())
     found = ours(name=name, weight_decay=DECAY, decay_biases=decay_biases)
@@ -162,7 +162,7 @@ def test_decoupled_decay(name, expected):
     chex.assert_trees_all_close(found, run_steps(expected, layers()), rtol=1e-6)
 
 
-def test_coupled_decay_of_adamw_is_adams():
+def test_coupled_decay_of_adamw_equals_adam():
     coupled = ours(name="adamw", weight_decay=DECAY, decay_form="coupled")
     chex.assert_trees_all_equal(coupled, ours(name="adam", weight_decay=DECAY))
 

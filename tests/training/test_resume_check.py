@@ -137,7 +137,7 @@ def test_continuation_is_one_line():
     changes = {"epochs": (40, 60), "schedule.lr": (0.1, 0.01)}
     assert resume_check.Continuation(480, 41, changes).describe(60) == (
         "continues at epoch 41 of 60: config.epochs 40 -> 60, config.schedule.lr 0.1 -> 0.01; "
-        "past epochs keep what they had"
+        "the past epochs stay as they are"
     )
 
 
@@ -172,7 +172,7 @@ def test_run_that_stopped_early_continues_with_more_patience(saved_at, tmp_path)
         check_same_run(tmp_path, given[0], configured(epochs=4))
 
 
-def test_unfinished_run_changes_its_early_end_but_not_its_schedule(saved_at, tmp_path):
+def test_unfinished_run_changes_early_stopping_but_not_its_schedule(saved_at, tmp_path):
     saved_at(13, 4)
     assert check_same_run(tmp_path, configured(), configured(**{"stop.after_minutes": 5}))
     with pytest.raises(UserError, match="0.5 now, but only a finished run can change its schedule"):

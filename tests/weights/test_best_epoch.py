@@ -39,7 +39,7 @@ def test_balanced_accuracy_is_stronger_than_top1():
 
 
 @pytest.mark.parametrize("metric", ["f1", "ece"])
-def test_top1_replaces_what_an_older_run_lacks(metric):
+def test_top1_replaces_missing_metrics_of_older_runs(metric):
     assert score(record(1, top1=0.7, loss=0.2), metric) == 0.7
 
 

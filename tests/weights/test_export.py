@@ -208,7 +208,7 @@ def test_metadata_file_stands_beside_files_without_metadata(suffix, run, tmp_pat
 
 
 @pytest.mark.parametrize("preprocessing", [False, True])
-def test_description_stands_beside_stablehlo(preprocessing, run, tmp_path, monkeypatch):
+def test_description_is_written_beside_stablehlo(preprocessing, run, tmp_path, monkeypatch):
     monkeypatch.setitem(
         export._FORMATS,
         "stablehlo",

@@ -1,4 +1,4 @@
-"""Builds the section of a run's report with augmented training images."""
+"""Builds the section of a report with augmented training images."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ from flax_vision.evaluation.run_data import load_images
 _SHOWN = 4
 """Number of images."""
 _MAX_IMAGES = 100_000
-"""Largest training set whose images are read again for the report."""
+"""Largest number of training images in a run with this section."""
 
 
 def augmented_images(run: TrainedRun, on_progress: ProgressFn) -> Section | None:
     """Returns the first training images as the model sees them; None without augmentation.
 
-    It is None for large training sets, and for training images that cannot be read.
+    It is also None for a large training set, or if the training images cannot be read.
 
     Args:
       run: The run.
@@ -41,14 +41,14 @@ def augmented_images(run: TrainedRun, on_progress: ProgressFn) -> Section | None
     except UserError:
         return None
     forms = augment(np.asarray(images), augmentation, metadata.preprocessing, seed)
-    text = "Each row is a training image in six epochs, with other random numbers than in the run. "
-    text += "Random noise of the colors (pca_noise) is left out."
+    text = "Each row shows six augmentations of a training image. The random numbers differ from "
+    text += "those in the run, and the color noise (pca_noise) is left out."
     alternative = f"{len(images)} training images, each augmented six times."
     drawn = figure("augmented", partial(augmented, forms), alternative)
     return Section("Augmented images", text, [drawn])
 
 
 def _augmentation(options: Mapping[str, Any]) -> Augmentation:
-    """Returns the augmentation of a configuration without its noise of the colors."""
+    """Returns the augmentation of a configuration without its color noise."""
     names = {field.name for field in dataclasses.fields(Augmentation)} - {"pca_noise"}
     return Augmentation(**{name: options[name] for name in names & options.keys()})

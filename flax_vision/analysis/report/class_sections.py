@@ -1,4 +1,4 @@
-"""Builds the sections of a report about its classes and the calibration of the model."""
+"""Builds the sections of a report about the classes and the calibration."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,10 +18,10 @@ def classes(counts: ClassCounts, class_names: Sequence[str]) -> Section:
       class_names: Names of the classes.
     """
     text = (
-        "Precision is the share of correct ones among the predictions of a class, and recall the "
-        "share of correct ones among its images. F1 is their harmonic mean. The mean recall is "
-        f"the balanced accuracy, {counts.balanced_accuracy:.2%}; the mean F1 is the macro F1, "
-        f"{counts.macro_f1:.2%}. A click on a heading sorts the table."
+        "Precision is the share of the predictions of a class that are correct. Recall is the "
+        "share of the images of a class that are predicted correctly. F1 is their harmonic mean. "
+        f"The mean recall is the balanced accuracy, {counts.balanced_accuracy:.2%}. The mean F1 is "
+        f"the macro F1, {counts.macro_f1:.2%}. A click on a heading sorts the table."
     )
     return Section("Classes", text, tables=table(counts.table(class_names), is_sortable=True))
 
@@ -43,15 +43,15 @@ def calibration(counts: ClassCounts, kind: str = "test") -> Section:
         f"difference between confidence and accuracy over {NUM_BINS} bins of equal width: "
         f"{counts.ece:.2%} (Guo et al. 2017)."
     )
-    columns = (counts.bin_count, counts.bin_right, counts.bin_confidence)
+    columns = (counts.bin_count, counts.bin_correct, counts.bin_confidence)
     rows = [
         {
             "confidence": f"{bin_number / NUM_BINS:.1%} to {(bin_number + 1) / NUM_BINS:.1%}",
             "images": int(number),
-            "accuracy, %": float(100 * right / number),
+            "accuracy, %": float(100 * correct / number),
             "mean confidence, %": float(100 * confidence / number),
         }
-        for bin_number, (number, right, confidence) in enumerate(zip(*columns, strict=True))
+        for bin_number, (number, correct, confidence) in enumerate(zip(*columns, strict=True))
         if number
     ]
     return Section("Calibration", text, [drawn], table(rows, "In numbers") if rows else "")

@@ -75,7 +75,7 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number in a table that is shown in another form.
+    """A number in a table that is displayed as other text.
 
     Attributes:
       text: Text of the cell.

@@ -1,4 +1,4 @@
-"""Images of a finished run's mistakes for TensorBoard."""
+"""TensorBoard images of a finished run's mistakes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from flax_vision.weights.run_files import Records
 def write_mistake_events(
     path: Path, records: Records, tested: PredictedImages, class_names: Sequence[str]
 ) -> None:
-    """Writes a finished run's most confident mistakes, and removes the images of earlier reports.
+    """Writes the most confident mistakes of a finished run, in place of earlier images.
 
     Args:
       path: Run directory.

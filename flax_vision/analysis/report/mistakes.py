@@ -41,7 +41,7 @@ def all_mistakes(tested: PredictedImages, class_names: Sequence[str]) -> Section
     text = (
         f"{count} are predicted incorrectly. The figure shows the {min(_DRAWN, len(indices))} most "
         f"confident mistakes. The table shows {_extent(len(indices), tested.split)}, the most "
-        "confident first. A click on a heading sorts the table. Some labels may be wrong."
+        "confident first. A click on a heading sorts the table. Some of the labels may be wrong."
     )
     tables = table(_rows(tested, shown, class_names), is_sortable=True, sorted_by="confidence")
     drawn = _figure(tested, indices[:_DRAWN], class_names)
@@ -49,7 +49,7 @@ def all_mistakes(tested: PredictedImages, class_names: Sequence[str]) -> Section
 
 
 def _extent(count: int, split: str) -> str:
-    """Returns the part of the mistakes that is in the table."""
+    """Describes which of the mistakes are in the table."""
     parts = "all mistakes"
     if count > MAX_ROWS:
         parts = f"{MAX_ROWS:,} mistakes (flax-vision evaluate DIR --split {split} --predictions "

@@ -29,7 +29,7 @@ class PredictedImages:
         return "training" if self.split == "train" else self.split
 
     def pixels(self, indices: np.ndarray) -> np.ndarray:
-        """Returns images as the input of the preprocessing, uint8."""
+        """Returns the images before the preprocessing, uint8 [N, H, W, C]."""
         ((images, _),) = self.images.batches([indices], None)
         return np.asarray(images)
 

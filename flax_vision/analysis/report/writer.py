@@ -1,4 +1,4 @@
-"""Writes the report of a run, and the pages of its mistakes, with their figures."""
+"""Writes the report of a run and the pages with its mistakes."""
 
 import contextlib
 import time
@@ -83,7 +83,7 @@ def write_mistakes(
 ) -> tuple[Path, str]:
     """Writes the page `report/mistakes-SPLIT.html` with all mistakes of a run on a split.
 
-    Wrong labels of training images are often among the most confident mistakes.
+    On training images, the most confident mistakes are often wrong labels.
 
     Args:
       path: The run directory.
@@ -159,7 +159,7 @@ def _sections(
         yield class_sections.classes(counts, metadata.class_names)
         yield class_sections.calibration(counts)
         yield all_mistakes(tested, metadata.class_names)
-    with contextlib.suppress(UserError):  # a user's model may have no such layer
+    with contextlib.suppress(UserError):  # a custom model may have no such layer
         yield sections.first_layer(variables)
     if tested is not None:
         yield sections.feature_maps(metadata, model, variables, tested)
@@ -223,7 +223,7 @@ def _write(
       page: Content of the page.
       content: Sections of the page.
       name: Name of the page.
-      suffix: End of the figures' names.
+      suffix: Suffix of the names of the figures.
     """
     for section in content:
         for figure in section.figures:

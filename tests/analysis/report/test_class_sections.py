@@ -11,10 +11,10 @@ def bins(first, last):
 
 
 COUNTS = ClassCounts(
-    right=np.array([1, 3]),
+    correct=np.array([1, 3]),
     support=np.array([2, 3]),
     predicted=np.array([1, 4]),
-    bin_right=bins(0, 4),
+    bin_correct=bins(0, 4),
     bin_count=bins(1, 4),
     bin_confidence=bins(0.05, 3.9),
 )
@@ -22,7 +22,7 @@ COUNTS = ClassCounts(
 
 def test_classes_have_a_sortable_table():
     section = classes(COUNTS, ["a", "b"])
-    assert "balanced accuracy, 75.00%; the mean F1 is the macro F1, 76.19%" in section.text
+    assert "balanced accuracy, 75.00%. The mean F1 is the macro F1, 76.19%" in section.text
     assert '<table class="sortable">' in section.tables
     assert '<td>b</td><td class="number" data-sort="75.0">75.00</td>' in section.tables
 

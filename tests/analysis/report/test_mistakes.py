@@ -53,7 +53,7 @@ def test_all_mistakes_are_there_the_most_confident_first(tested):
     assert "<td>&lt;bee&gt;</td>" in section.tables
 
 
-def test_pictures_and_rows_have_a_bound_that_is_told(tested, monkeypatch):
+def test_pictures_and_rows_have_a_limit_that_is_stated(tested, monkeypatch):
     monkeypatch.setattr(mistakes_module, "MAX_PICTURES", 2)
     section = all_mistakes(tested, CLASSES)
     assert section.tables.count("<img") == 2

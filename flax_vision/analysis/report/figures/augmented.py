@@ -1,4 +1,4 @@
-"""Draws training images beside their augmented forms."""
+"""Draws augmented training images."""
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +19,14 @@ def augment(
     seed: int,
     times: int = 6,
 ) -> np.ndarray:
-    """Returns augmented forms of images as pixels, uint8 [times, N, H, W, C].
+    """Returns several augmentations of images as pixels, uint8 [times, N, H, W, C].
 
     Args:
       images: uint8 [N, H, W, C]; mixup and CutMix mix them with each other.
       augmentation: Augmentation of the training.
       preprocessing: Preprocessing of the training.
       seed: Seed of the random numbers.
-      times: Number of forms of each image.
+      times: Number of augmentations of each image.
     """
 
     @jax.jit
@@ -39,7 +39,7 @@ def augment(
     count = len(images)
     keys = jax.random.split(jax.random.key(seed), (times, count))
     normalized = np.stack([jax.device_get(apply(own)) for own in keys])
-    # Two points of the normalization give its slope for each channel or pixel.
+    # The normalized values of 0 and 255 give the inverse of the normalization.
     black, white = (
         preprocessing.center_crop(
             preprocessing.normalize(jnp.full(_pixels_shape(images, preprocessing), value))
@@ -55,7 +55,7 @@ def _pixels_shape(images: np.ndarray, preprocessing: Preprocessing) -> tuple[int
 
 
 def augmented(forms: np.ndarray, theme: Theme = LIGHT) -> Picture:
-    """Draws images, a row for each.
+    """Draws the augmentations of each image in a row.
 
     Args:
       forms: uint8 [columns, rows, H, W, C].

@@ -14,7 +14,7 @@ SPLITS = {"train": "training", "validation": "validation"}
 """Splits with curves, by their name in the records, with their name in the figure."""
 
 UNFINISHED = "unfinished"
-"""Mark of a run without a result."""
+"""Word after the name of a run without a result."""
 
 _LINES: dict[str, dict[str, Any]] = {"train": {"lw": 1, "ls": "--"}, "validation": {"lw": 2}}
 """Lines of the splits in a figure of several runs."""
@@ -124,7 +124,7 @@ def _draw_run(axes: Any, run: str, records: Records, name: str, color: Any) -> N
 
 
 def _shade(index: int, count: int) -> Any:
-    """Returns a color of many."""
+    """Returns one of many distinct colors."""
     return colormaps["turbo"](index / (count - 1))
 
 

@@ -46,7 +46,7 @@ def stages(
 ) -> dict[str, np.ndarray]:
     """Returns the output of every stage, from the first to the last: [N, ...] each.
 
-    The stages of a model without `intermediates` are its layers.
+    For a model that sows no `intermediates`, the stages are its layers.
 
     Args:
       model: The model.

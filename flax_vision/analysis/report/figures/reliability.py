@@ -13,14 +13,14 @@ def reliability(counts: ClassCounts, theme: Theme = LIGHT) -> Picture:
     The accuracies of a calibrated model are on the diagonal.
 
     Args:
-      counts: Counts of the images.
+      counts: Counts of the tested images.
       theme: Colors.
     """
     picture = Picture(0.8 * WIDTH, 0.8 * WIDTH, theme)
     upper, lower = picture.subplots(2, sharex=True, height_ratios=[3, 1])
     centers = (np.arange(NUM_BINS) + 0.5) / NUM_BINS
     images = np.asarray(counts.bin_count, np.float64)
-    accuracy = np.asarray(counts.bin_right, np.float64) / np.maximum(images, 1)
+    accuracy = np.asarray(counts.bin_correct, np.float64) / np.maximum(images, 1)
     bars = {"width": 0.9 / NUM_BINS, "color": theme.first}
     upper.bar(centers, accuracy, **bars)
     upper.plot([0, 1], [0, 1], color=theme.second, lw=2, ls="--", label="calibrated")

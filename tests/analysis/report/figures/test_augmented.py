@@ -7,7 +7,7 @@ from flax_vision.data.preprocessing import Preprocessing
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 6, 1), np.uint8)
 
 
-def test_pixels_are_those_before_the_normalization():
+def test_pixels_are_without_the_normalization():
     preprocessing = Preprocessing((120.0, 110.0, 100.0), (60.0, 50.0, 40.0), channels=3)
     forms = augment(IMAGES, Augmentation(), preprocessing, seed=0, times=2)
     np.testing.assert_array_equal(forms, np.stack([IMAGES.repeat(3, axis=3)] * 2))

@@ -63,7 +63,7 @@ class Block(nn.Module):
 
 
 class Plain(nn.Module):
-    """A user's model without `intermediates`."""
+    """A custom model without `intermediates`."""
 
     @nn.compact
     def __call__(self, images):

@@ -5,9 +5,9 @@ from flax_vision.analysis.report.figures.reliability import reliability
 from flax_vision.evaluation.class_metrics import NUM_BINS, ClassCounts
 
 
-def counts(bin_right, bin_count):
+def counts(bin_correct, bin_count):
     empty = np.zeros(NUM_BINS)
-    return ClassCounts(empty, empty, empty, np.array(bin_right), np.array(bin_count), empty)
+    return ClassCounts(empty, empty, empty, np.array(bin_correct), np.array(bin_count), empty)
 
 
 def test_bars_are_accuracies_and_shares():

@@ -7,39 +7,39 @@ from flax_vision.errors import UserError
 from flax_vision.training.config_keys import KEYS
 
 _ADAM = ("adam", "adamw", "lamb")
-_WITH_GRADIENTS = ("sgd", *_ADAM, "rmsprop", "lion")
+_FIRST_ORDER = ("sgd", *_ADAM, "rmsprop", "lion")
 _LEVENBERG_MARQUARDT = ("levenberg_marquardt",)
 
-_USERS = {
+_USED_BY = {
     "optimizer.momentum": ("sgd",),
     "optimizer.momentum_form": ("sgd",),
     "optimizer.nesterov": ("sgd",),
     "optimizer.b1": (*_ADAM, "lion"),
     "optimizer.b2": (*_ADAM, "rmsprop", "lion"),
     "optimizer.eps": (*_ADAM, "rmsprop"),
-    "optimizer.clip_norm": _WITH_GRADIENTS,
-    "optimizer.weight_decay": _WITH_GRADIENTS,
-    "optimizer.decay_form": _WITH_GRADIENTS,
-    "optimizer.decay_biases": _WITH_GRADIENTS,
-    "optimizer.bias_lr_mult": _WITH_GRADIENTS,
-    "optimizer.lr_mult": _WITH_GRADIENTS,
-    "optimizer.grad_accum_steps": _WITH_GRADIENTS,
+    "optimizer.clip_norm": _FIRST_ORDER,
+    "optimizer.weight_decay": _FIRST_ORDER,
+    "optimizer.decay_form": _FIRST_ORDER,
+    "optimizer.decay_biases": _FIRST_ORDER,
+    "optimizer.bias_lr_mult": _FIRST_ORDER,
+    "optimizer.lr_mult": _FIRST_ORDER,
+    "optimizer.grad_accum_steps": _FIRST_ORDER,
     "optimizer.damping": _LEVENBERG_MARQUARDT,
     "optimizer.curvature_samples": _LEVENBERG_MARQUARDT,
     "loss.label_smoothing": ("cross_entropy",),
     "loss.focal_gamma": ("focal",),
     "loss.map_j": ("lenet5_map",),
 }
-"""Names of the optimizers or losses that use a key."""
+"""Names of the optimizers or losses that use each key."""
 
 
-def check_recipe(flat: Mapping[str, Any]) -> None:
-    """Raises a UserError for keys without effect, and for combinations without meaning.
+def check_combinations(flat: Mapping[str, Any]) -> None:
+    """Raises a UserError for a key without effect, or settings that exclude each other.
 
     Args:
       flat: Values by dotted key.
     """
-    for key, users in _USERS.items():
+    for key, users in _USED_BY.items():
         name_key = f"{key.partition('.')[0]}.name"
         name, default = flat[name_key], KEYS[key].default
         if flat[key] != default and name not in users:
@@ -75,7 +75,7 @@ def _check_class_balance(flat: Mapping[str, Any]) -> None:
     if weights == flat["data.sampler"] == "balanced":
         raise UserError(
             "config.loss.class_weights and config.data.sampler are both 'balanced', which would "
-            "count rare classes twice; choose one."
+            "weight rare classes twice; choose one."
         )
     if flat["optimizer.name"] != "levenberg_marquardt":
         return
@@ -83,5 +83,5 @@ def _check_class_balance(flat: Mapping[str, Any]) -> None:
         key = "loss.class_weights" if weights != "none" else "loss.name"
         raise UserError(
             f"config.{key} is {flat[key]!r}, and the curvature of levenberg_marquardt does not "
-            "know it; choose another config.optimizer.name."
+            "support it; choose another config.optimizer.name."
         )

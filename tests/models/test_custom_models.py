@@ -1,4 +1,4 @@
-"""Models that users register."""
+"""Custom models, which users register."""
 
 import functools
 from collections.abc import Callable

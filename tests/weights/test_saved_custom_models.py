@@ -1,4 +1,4 @@
-"""Saved models of users."""
+"""Saved models that users registered."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ class Net(nn.Module):
 
 @pytest.fixture
 def saved(tmp_path):
-    """An export of a user's model."""
+    """An export of a custom model."""
     fv.register_model("net", Net, image_shape=(28, 28, 1))
     metadata = dataclasses.replace(METADATA, name="net", options={"width": 3})
     variables = Net(3, 3).init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
@@ -50,9 +50,7 @@ def test_library_models_name_no_module():
 
 def test_it_is_an_error_without_its_module(saved, monkeypatch):
     monkeypatch.delitem(registry._MODELS, "net")
-    message = (
-        f"export was trained with a model registered by {__name__!r}; give --import {__name__}"
-    )
+    message = f"export has a model that {__name__!r} registers; give --import {__name__}"
     for load in (fv.load, saved_model.load_metadata, fv.Classifier):
         with pytest.raises(UserError, match=message):
             load(saved)

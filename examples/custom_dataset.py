@@ -1,16 +1,16 @@
-"""A dataset of your own, in the trainer, `evaluate` and `report`.
+"""A custom dataset, for the trainer, `evaluate` and `report`.
 
 Train on it:
 
-    python train.py --import examples.own_dataset --config configs/lenet5.py \
+    python train.py --import examples.custom_dataset --config configs/lenet5.py \
         --config.data.name=stripes --config.model.name=lenet5_modern --workdir=runs/stripes
 
-This command evaluates the model.
+This command evaluates the model:
 
-    flax-vision --import examples.own_dataset evaluate runs/stripes
+    flax-vision --import examples.custom_dataset evaluate runs/stripes
 
-The function returns uint8 images [N, H, W] or [N, H, W, C] and integer labels of each split. Shares
-of the training images replace missing splits.
+The function returns uint8 images [N, H, W] or [N, H, W, C] and integer labels of each split. A
+share of the training images replaces a missing split.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Checks and options of models that users register."""
+"""Checks and options of custom models, which users register."""
 
 import inspect
 import re
@@ -16,7 +16,7 @@ from flax_vision.models.variant import Variant
 _SIGNATURE = "def __call__(self, images, *, train=False)"
 
 _PLAIN = (bool, int, float, str)
-"""Types of options that a configuration can have; tuples of them are valid too."""
+"""Types of options that a configuration can contain; tuples of them are valid too."""
 
 
 def make_variant(
@@ -26,7 +26,7 @@ def make_variant(
     options: Mapping[str, Any],
     registered_by: str,
 ) -> Variant:
-    """Returns the definition of a user's model.
+    """Returns the definition of a custom model.
 
     Args:
       name: Name of the model.
@@ -62,9 +62,9 @@ def make_variant(
 
 
 def option_defaults(variant: Variant) -> dict[str, Any]:
-    """Returns the options of a user's model that a configuration can have, with their defaults.
+    """Returns the options of a custom model that a configuration can contain, with defaults.
 
-    Functions, modules and other objects are none of them.
+    Functions, modules and other objects are no options.
     """
     parameters = inspect.signature(variant.model_class).parameters.values()
     defaults = {item.name: item.default for item in parameters} | dict(variant.defaults)
@@ -72,7 +72,7 @@ def option_defaults(variant: Variant) -> dict[str, Any]:
 
 
 def make_entry(variant: Variant) -> Entry:
-    """Returns the catalog's entry of a user's model, for images of its shape."""
+    """Returns the catalog entry of a custom model, for images of its default shape."""
     rows = summarize(variant.model_class(**variant.defaults), variant.image_shape)
     sums = totals(rows)[-1]
     paper = Paper(None, f"(registered by {variant.registered_by})")

@@ -1,8 +1,8 @@
 import pytest
 
 from flax_vision.errors import UserError
+from flax_vision.training.config_combinations import _USED_BY
 from flax_vision.training.config_keys import KEYS
-from flax_vision.training.config_recipe import _USERS
 from flax_vision.training.config_schema import check, default_config
 
 OPTIMIZERS = KEYS["optimizer.name"].choices
@@ -16,7 +16,7 @@ def check_values(**values):
 
 def test_every_key_of_the_optimizer_has_users():
     keys = {key for key in KEYS if key.startswith("optimizer.")}
-    assert keys - _USERS.keys() == {"optimizer.name", "optimizer.ema_decay"}
+    assert keys - _USED_BY.keys() == {"optimizer.name", "optimizer.ema_decay"}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -75,7 +75,7 @@ def test_message_names_the_default_and_the_users():
         ({"loss__class_weights": "balanced", "data__sampler": "balanced"}, "both 'balanced'"),
         (
             {"optimizer__name": "levenberg_marquardt", "loss__class_weights": "1,2"},
-            "class_weights is '1,2', and the curvature of levenberg_marquardt does not know it",
+            "class_weights is '1,2', and the curvature of levenberg_marquardt does not support it",
         ),
         (
             {"optimizer__name": "levenberg_marquardt", "loss__name": "focal"},

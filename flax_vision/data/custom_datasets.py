@@ -1,4 +1,4 @@
-"""Datasets that users register by name."""
+"""Custom datasets, which users register by name."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,26 +10,26 @@ from flax_vision.data.dataset import ArrayDataset
 from flax_vision.errors import UserError, unknown
 
 BUILT_IN = ("mnist_5k", "folder")
-"""Names that are not registered datasets."""
+"""Names that users cannot register."""
 
 _SPLITS = ("train", "validation", "test")
 
 
 LoadFn = Callable[[], Mapping[str, Any]]
-"""Function that returns images and labels by split, and perhaps class_names."""
+"""Function that returns pairs of images and labels by split, and perhaps `class_names`."""
 
 _DATASETS: dict[str, tuple[LoadFn, Sequence[str] | None]] = {}
 
 
 def register_dataset(name: str, load: LoadFn, class_names: Sequence[str] | None = None) -> None:
-    """Adds a dataset of your own, for the trainer, `evaluate` and `report`.
+    """Registers a custom dataset, for the trainer, `evaluate` and `report`.
 
     ```python
     fv.register_dataset("stars", lambda: {"train": (images, labels)}, ["dwarf", "giant"])
     ```
 
     Then `--config.data.name=stars` trains on it. A share of the training images replaces missing
-    validation or test images, as for folders. A dataset of TFDS with the same name is hidden.
+    validation or test images, as for folders. The name takes precedence over a dataset of TFDS.
 
     Args:
       name: New name.
@@ -57,8 +57,8 @@ def is_registered(name: str) -> bool:
     return name in _DATASETS
 
 
-def own_loaders(name: str) -> dict[str, Callable[[], ArrayDataset]]:
-    """Returns functions by split for the images of a registered dataset, which is loaded once.
+def custom_loaders(name: str) -> dict[str, Callable[[], ArrayDataset]]:
+    """Loads a registered dataset, and returns functions by split that return its images.
 
     Raises:
       UserError: The images or labels are not valid.
@@ -89,7 +89,7 @@ _Arrays = tuple[np.ndarray, np.ndarray]
 def _check_arrays(name: str, split: str, pair: Any) -> _Arrays:
     where = f"dataset {name!r}, {split}:"
     if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise UserError(f"{where} it is a {type(pair).__name__}; give a pair (images, labels).")
+        raise UserError(f"{where} got {type(pair).__name__}; give a pair (images, labels).")
     images, labels = map(np.asarray, pair)
     if images.dtype != np.uint8:
         raise UserError(f"{where} images are {images.dtype}; give uint8 pixels from 0 to 255.")
@@ -123,7 +123,7 @@ def _check_same_shape(name: str, splits: Mapping[str, _Arrays]) -> None:
 def _class_names(
     name: str, given: Sequence[str] | None, splits: dict[str, _Arrays]
 ) -> Sequence[str]:
-    """Returns the names of the classes, and makes valid labels int32."""
+    """Returns the names of the classes, and converts the labels in `splits` to int32."""
     highest = max(int(labels.max()) for _, labels in splits.values())
     names = [str(each) for each in given] if given else [str(i) for i in range(highest + 1)]
     for split, (images, labels) in splits.items():

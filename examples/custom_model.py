@@ -1,17 +1,17 @@
-"""A model of your own, in the trainer and in every command.
+"""A custom model, for the trainer and every command.
 
 Train it:
 
-    python train.py --import examples.own_model --config configs/resnet20.py \
+    python train.py --import examples.custom_model --config configs/resnet20.py \
         --config.model.name=tiny --workdir=runs/tiny
 
-These commands evaluate it and print its layers.
+These commands evaluate it and print its layers:
 
-    flax-vision --import examples.own_model evaluate runs/tiny
-    flax-vision --import examples.own_model summary tiny
+    flax-vision --import examples.custom_model evaluate runs/tiny
+    flax-vision --import examples.custom_model summary tiny
 
-A module is called with float32 images [N, H, W, C] and `train`, and returns logits
-[N, num_classes]. Its other attributes are keys of the configuration: --config.model.width=32.
+The module maps float32 images [N, H, W, C] to logits [N, num_classes]. Its other attributes are
+keys of the configuration: --config.model.width=32.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Datasets that users register."""
+"""Custom datasets, which users register."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_crops_are_for_image_files():
         ([], "returns list; its function must return a dictionary"),
         ({"test": (IMAGES, LABELS)}, r"returns \['test'\]; .* of 'train'"),
         ({"train": (IMAGES, LABELS), "tset": 1}, "unknown split .*'tset'; did you mean 'test'"),
-        ({"train": IMAGES}, "own', train: it is a ndarray; give a pair"),
+        ({"train": IMAGES}, "own', train: got ndarray; give a pair"),
         ({"train": (IMAGES / 255, LABELS)}, "images are float64; give uint8 pixels"),
         ({"train": (IMAGES[0], LABELS)}, r"shape \(6, 8\); give at least one, \[N, H, W\]"),
         ({"train": (IMAGES[:0], LABELS[:0])}, r"shape \(0, 6, 8, 1\); give at least one"),
