@@ -72,7 +72,7 @@ _SETTINGS = (
 
 _JSON_KEYS = (
     *("model", "data", "split", "protocol", "scales", "crops", "crops_computed", "images"),
-    *("top1", "top5", "balanced_accuracy", "f1", "ece", "majority", "cross_entropy"),
+    *("top1", "top5", "balanced_accuracy", "f1", "ece", "majority_share", "cross_entropy"),
     *("seconds", "images_per_second", "compile_seconds", "warnings"),
 )
 """Attributes of an Evaluation that JSON has."""
@@ -197,7 +197,7 @@ def _rows(result: "Evaluation") -> dict[str, str]:
         "top-5": "" if result.top5 is None else f"{result.top5:.2%}",
         "balanced accuracy": f"{result.balanced_accuracy:.2%}",
         "macro F1": f"{result.f1:.2%}",
-        "largest class": f"{result.majority:.2%} of the images",
+        "largest class": f"{result.majority_share:.2%} of the images",
         "calibration error": f"{result.ece:.2%}",
         "cross-entropy": f"{result.cross_entropy:.4f}",
         "seconds": f"{result.seconds:.2f}, and {result.compile_seconds:.2f} of compiling",

@@ -16,7 +16,7 @@ from flax_vision.data.dataset import Dataset
 from flax_vision.runtime import multihost
 from flax_vision.text import counted, printable
 from flax_vision.training.progress import TrainingObserver
-from flax_vision.weights.best_epoch import UNBALANCED
+from flax_vision.weights.best_epoch import IMBALANCE_THRESHOLD
 
 
 class TrainingDisplay(TrainingObserver):
@@ -65,7 +65,7 @@ class TrainingDisplay(TrainingObserver):
 
     def imbalance(self, ratio: float) -> None:
         """Shows balanced accuracies if the classes differ by more than a factor of three."""
-        self._is_unbalanced = ratio > UNBALANCED
+        self._is_unbalanced = ratio > IMBALANCE_THRESHOLD
 
     def compiling(self) -> None:
         """Shows on the live line that the steps are being compiled."""
@@ -96,7 +96,7 @@ class TrainingDisplay(TrainingObserver):
             if f"{split}/loss" in record:
                 loss, top1 = record[f"{split}/loss"], record[f"{split}/top1"]
                 words.append(f"{split} loss {loss:.4f} top-1 {top1:.2%}")
-        if self._is_unbalanced and "validation/majority" in record:
+        if self._is_unbalanced and "validation/majority_share" in record:
             words[-1] += _largest_class(record, "validation")
             words.append(f"balanced {record['validation/balanced_accuracy']:.2%}")
         if "images_per_second" in record:
@@ -185,7 +185,7 @@ def make_display() -> TrainingDisplay:
 def _result_rows(result: Mapping[str, Any]) -> dict[str, str]:
     images = result["test/images"]
     wrong = images - round(result["test/top1"] * images)
-    shown = result if result.get("train/imbalance", 1) > UNBALANCED else {}
+    shown = result if result.get("train/imbalance", 1) > IMBALANCE_THRESHOLD else {}
     rows = {
         "best epoch": str(result["best_epoch"]),
         "validation top-1": _percent(result.get("validation/top1"))
@@ -205,7 +205,7 @@ def _result_rows(result: Mapping[str, Any]) -> dict[str, str]:
 
 def _largest_class(record: Mapping[str, Any], split: str) -> str:
     """Returns text with the share of the largest class, as a baseline of the accuracy; or empty."""
-    share = record.get(f"{split}/majority")
+    share = record.get(f"{split}/majority_share")
     return "" if share is None else f", largest class {share:.2%}"
 
 

@@ -103,18 +103,18 @@ class ClassCounts(struct.PyTreeNode):
         return float(gaps.sum() / max(_float64(self.bin_count).sum(), 1))
 
     @property
-    def majority(self) -> float:
+    def majority_share(self) -> float:
         """Share of the largest class: the accuracy of predicting it for every image."""
         support = _float64(self.support)
         return float(support.max() / max(support.sum(), 1))
 
     def averages(self) -> dict[str, float]:
-        """Returns `balanced_accuracy`, `f1` (macro), `ece` and `majority`, 0 to 1."""
+        """Returns `balanced_accuracy`, `f1` (macro), `ece` and `majority_share`, 0 to 1."""
         return {
             "balanced_accuracy": self.balanced_accuracy,
             "f1": self.macro_f1,
             "ece": self.ece,
-            "majority": self.majority,
+            "majority_share": self.majority_share,
         }
 
     def by_class(self, class_names: Sequence[str]) -> list[dict[str, Any]]:

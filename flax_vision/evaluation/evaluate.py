@@ -118,9 +118,9 @@ class Evaluation:
         return self.counts.ece
 
     @property
-    def majority(self) -> float:
+    def majority_share(self) -> float:
         """Share of the largest class among the images, 0 to 1."""
-        return self.counts.majority
+        return self.counts.majority_share
 
 
 def evaluate(

@@ -8,7 +8,7 @@ METRICS = ("top1", "top5", "loss", "balanced_accuracy", "f1", "ece")
 
 _LOWER_IS_BETTER = frozenset({"loss", "ece"})
 
-UNBALANCED = 3.0
+IMBALANCE_THRESHOLD = 3.0
 """Ratio of the largest class to the smallest above which classes count as unbalanced."""
 
 
@@ -24,7 +24,7 @@ def choose_metric(name: str, imbalance: float) -> str:
     """
     if name != "auto":
         return name
-    return "balanced_accuracy" if imbalance > UNBALANCED else "top1"
+    return "balanced_accuracy" if imbalance > IMBALANCE_THRESHOLD else "top1"
 
 
 def score(record: Mapping[str, Any], metric: str) -> float:

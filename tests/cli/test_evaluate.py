@@ -79,7 +79,7 @@ def test_metrics_of_classes_in_json(run, capsys):
     recalls = [row["recall"] for row in result["per_class"]]
     assert result["balanced_accuracy"] == pytest.approx(sum(recalls) / 6)
     assert result["f1"] == pytest.approx(sum(row["f1"] for row in result["per_class"]) / 6)
-    assert result["majority"] == 0.2
+    assert result["majority_share"] == 0.2
     assert 0 < result["ece"] < 1
 
 

@@ -105,7 +105,7 @@ def test_result_table(tmp_path):
     assert re.search(r"stopped early +│ no better f1", text)
 
 
-RARE = {"validation/balanced_accuracy": 0.62, "validation/majority": 0.85}
+RARE = {"validation/balanced_accuracy": 0.62, "validation/majority_share": 0.85}
 
 
 @pytest.mark.parametrize(("ratio", "shown"), [(3.0, False), (3.1, True)])
@@ -131,7 +131,11 @@ def test_unbalanced_set_without_validation():
 def test_result_of_an_unbalanced_set_has_the_balanced_accuracy(ratio, shown, tmp_path):
     result = {"best_epoch": 7, "test/top1": 0.9, "test/loss": 0.1, "test/images": 10}
     result |= {"train_seconds": 65.0, "input_wait_fraction": 0.01, "train/imbalance": ratio}
-    result |= {"test/balanced_accuracy": 0.6, "test/majority": 0.8, "validation/top1": 0.9} | RARE
+    result |= {
+        "test/balanced_accuracy": 0.6,
+        "test/majority_share": 0.8,
+        "validation/top1": 0.9,
+    } | RARE
     text = run(False, lambda display: display.result("lenet5", result, tmp_path, None))
     assert ("(1 of 10 images wrong), largest class 80.00%" in text) == shown
     assert ("90.00%, largest class 85.00%" in text) == shown

@@ -105,8 +105,8 @@ def test_masked_images_do_not_count():
     jax.tree.map(np.testing.assert_array_equal, masked, count([0, 2], [0, 1], [0.9, 0.3]))
 
 
-def test_majority_is_the_share_of_the_largest_class():
-    assert count([2, 2, 2, 0], [0, 0, 0, 0]).majority == 0.75
+def test_majority_share_is_the_share_of_the_largest_class():
+    assert count([2, 2, 2, 0], [0, 0, 0, 0]).majority_share == 0.75
 
 
 def test_no_images_have_defined_values():
@@ -138,7 +138,7 @@ def test_totals_of_training_are_among_those_of_evaluation(scores):
     plain = Totals.of_batch(jnp.zeros(20), jnp.asarray(logits), labels, mask).averages()
     averages = totals(logits, labels).averages()
     assert {name: averages[name] for name in plain} == plain
-    assert averages.keys() - plain.keys() == {"balanced_accuracy", "f1", "ece", "majority"}
+    assert averages.keys() - plain.keys() == {"balanced_accuracy", "f1", "ece", "majority_share"}
 
 
 def test_correct_is_what_top1_counts(scores):

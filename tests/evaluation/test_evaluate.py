@@ -213,7 +213,7 @@ def test_center_equals_the_result_of_the_run(mirrored):
     again = evaluate(directory)
     assert (again.top1, again.top5) == (result["test/top1"], result["test/top5"])
     assert again.cross_entropy == pytest.approx(result["test/loss"], rel=1e-5)
-    for name in ("balanced_accuracy", "f1", "ece", "majority"):
+    for name in ("balanced_accuracy", "f1", "ece", "majority_share"):
         assert getattr(again, name) == pytest.approx(result[f"test/{name}"], rel=1e-4), name
 
 

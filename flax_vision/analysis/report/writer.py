@@ -198,7 +198,7 @@ def _facts(result: Mapping[str, float], split: str = "test") -> dict[str, str]:
         "balanced_accuracy": "balanced accuracy",
         "f1": "macro F1",
         "ece": "calibration error",
-        "majority": "largest class",
+        "majority_share": "largest class",
     }
     values = {title: result.get(f"{split}/{name}") for name, title in titles.items()}
     facts = {title: f"{value:.2%}" for title, value in values.items() if value is not None}

@@ -188,7 +188,7 @@ def test_unknown_facts_are_left_out():
     assert run_module._facts({"test/images": 10}) == {}
     result = {"test/balanced_accuracy": 0.5, "test/f1": 0.25, "test/ece": 0.125}
     facts = {"balanced accuracy": "50.00%", "macro F1": "25.00%", "calibration error": "12.50%"}
-    assert run_module._facts(result | {"test/majority": 0.75}) == facts | {
+    assert run_module._facts(result | {"test/majority_share": 0.75}) == facts | {
         "largest class": "75.00%"
     }
     facts = run_module._facts({"test/images": 10, "test/top1": 0.5})
