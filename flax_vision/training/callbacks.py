@@ -84,8 +84,13 @@ class CallbackObserver(TrainingObserver):
         """Checks the callbacks.
 
         Raises:
-          UserError: An entry is no callback, or its `every_steps` is no positive integer.
+          UserError: It is no list, an entry is no callback, or its `every_steps` is no positive integer.
         """
+        if isinstance(callbacks, Callback):
+            name = type(callbacks).__name__
+            raise UserError(
+                f"callbacks is one {name}; give a list of callbacks, such as [{name}()]."
+            )
         for callback in callbacks:
             _check(callback)
         self._observer = observer
@@ -127,6 +132,9 @@ class CallbackObserver(TrainingObserver):
 
     def warning(self, text: str) -> None:
         self._observer.warning(text)
+
+    def imbalance(self, ratio: float) -> None:
+        self._observer.imbalance(ratio)
 
     def compiling(self) -> None:
         self._observer.compiling()
