@@ -138,7 +138,8 @@ def build_experiment(
         batch_shapes(splits.train.image_shape, config.batch_size),
         partitioner,
     )
-    notes = _notes(config.model.dtype, splits, fine_tuning.notes(metadata, shapes["params"]))
+    dtype = config.model.get("dtype", "float32")  # a user's model may have none
+    notes = _notes(dtype, splits, fine_tuning.notes(metadata, shapes["params"]))
     return Experiment(
         config, splits, metadata, functions, steps_per_epoch, fine_tuning.init_variables, notes
     )

@@ -101,6 +101,26 @@ def test_weights_of_other_classes(config):
         build_experiment(config, lambda *_: None)
 
 
+class Mean(nn.Module):
+    """A user's model whose arithmetic has no option, and whose dropout is a bool."""
+
+    num_classes: int = 10
+    use_dropout: bool = True
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        return nn.Dense(self.num_classes)(images.mean((1, 2)))
+
+
+def test_model_without_the_options_of_ours(config, temporary_names):
+    fv.register_model("mean", Mean, image_shape=(28, 28, 1))
+    del config.model
+    config.model = {"name": "mean"}
+    experiment = build_experiment(check_config(config), lambda *report: None)
+    assert experiment.metadata.options == {"use_dropout": True}
+    assert experiment.notes == []
+
+
 class Maps(nn.Module):
     """A user's model that returns maps in place of logits."""
 
