@@ -84,7 +84,8 @@ class CallbackObserver(TrainingObserver):
         """Checks the callbacks.
 
         Raises:
-          UserError: It is no list, an entry is no callback, or its `every_steps` is no positive integer.
+          UserError: It is no list, an entry is no callback, or its `every_steps` is no positive
+            integer.
         """
         if isinstance(callbacks, Callback):
             name = type(callbacks).__name__

@@ -12,6 +12,7 @@ from flax_vision.text import counted
 from flax_vision.training.config_keys import KEYS
 from flax_vision.training.config_recipe import check_recipe
 from flax_vision.training.config_rules import AT_LEAST_0
+from flax_vision.training.config_values import STORED_FORMS
 from flax_vision.training.renamed_keys import NEW_VALUES
 
 INIT_FROM = "init_from"
@@ -111,7 +112,10 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns the values of a nested configuration by dotted key; an empty section is a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping | ConfigDict) and value:
+        is_section = (
+            isinstance(value, Mapping | ConfigDict) and f"{prefix}{key}" not in STORED_FORMS
+        )
+        if is_section and value:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
