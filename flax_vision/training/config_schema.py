@@ -54,6 +54,7 @@ def check(config: ConfigDict) -> None:
     _check_image_files(flat)
     check_recipe(flat)
     _check_mixing(flat)
+    _check_early_end(flat)
 
 
 def _check_image_files(flat: Mapping[str, Any]) -> None:
@@ -83,6 +84,16 @@ def _check_mixing(flat: Mapping[str, Any]) -> None:
             raise UserError(
                 f"config.{key} is {flat[key]}, but config.batch_size is 1, and an image is mixed "
                 f"with another one of its batch; give a batch_size from 2, or --config.{key}=0."
+            )
+
+
+def _check_early_end(flat: Mapping[str, Any]) -> None:
+    """Raises a UserError for settings of `stop.patience` without it."""
+    for key in ("stop.metric", "stop.min_delta"):
+        if flat[key] != KEYS[key].default and not flat["stop.patience"]:
+            raise UserError(
+                f"config.{key} is {flat[key]!r}, but config.stop.patience is 0, which ends no run; "
+                f"give --config.stop.patience=10, or leave config.{key} out."
             )
 
 

@@ -6,6 +6,7 @@ import pytest
 from flax import linen as nn
 
 import flax_vision as fv
+from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError
 from flax_vision.training import build, data_pipeline
 from flax_vision.training.build import build_experiment
@@ -78,6 +79,14 @@ def test_batch_larger_than_the_set(config, tmp_path):
     config.batch_size = 801
     with pytest.raises(UserError, match="batch_size is 801.*only 800 images"):
         fit(config, tmp_path)
+
+
+@pytest.mark.parametrize("key", ["checkpoint.best_metric", "stop.metric"])
+def test_top5_of_few_classes(key, config, digits, monkeypatch):
+    config.update_from_flattened_dict({key: "top5", "stop.patience": 3, "batch_size": 4})
+    monkeypatch.setattr(data_pipeline, "load_data", lambda *_: Splits(digits, digits, digits))
+    with pytest.raises(UserError, match=f"config.{key} is 'top5', which is always 1 with 4 cl"):
+        build_experiment(config, lambda *report: None)
 
 
 def test_mean_for_another_number_of_channels(config, tmp_path):
