@@ -65,7 +65,8 @@ class Callback:
         """Receives the result of the run.
 
         Args:
-          result: Content of `result.json`, such as `best_epoch` and `test/top1`.
+          result: Content of `result.json`, such as `best_epoch` and `test/top1`. All are numbers,
+            but the text `stopped_early` and the list `test/per_class`.
         """
 
 
