@@ -120,7 +120,16 @@ def with_training_mean(
 def make_augmentation(
     config: ConfigDict, train: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
 ) -> Augmentation:
-    """Returns the augmentation, with the principal components of the training set's colors."""
+    """Returns the augmentation, with the principal components of the training set's colors.
+
+    Raises:
+      UserError: Gray images have no hue to change.
+    """
+    if config.hue and train.image_shape[-1] == 1:
+        raise UserError(
+            f"config.augmentation.hue is {config.hue}, and the images are gray, so they have no "
+            "hue; give --config.augmentation.hue=0."
+        )
     options = config.to_dict()
     scaling = options.pop("pca_scaling")
     if config.pca_noise:
