@@ -22,11 +22,16 @@ class MlflowLogger(fv.Callback):
         mlflow.log_metrics({f"running/{name}": x for name, x in record.items()}, step)
 
     def on_epoch_end(self, epoch: int, record: dict[str, Any]) -> None:
-        mlflow.log_metrics(record, record["step"])
+        mlflow.log_metrics(numbers(record), record["step"])
 
     def on_end(self, result: dict[str, Any]) -> None:
-        mlflow.log_metrics(result, result["step"])
+        mlflow.log_metrics(numbers(result), result["step"])
         mlflow.end_run()
+
+
+def numbers(record: dict[str, Any]) -> dict[str, float]:
+    """Returns the metrics for MLflow, which takes numbers only."""
+    return {name: x for name, x in record.items() if isinstance(x, int | float)}
 
 
 if __name__ == "__main__":

@@ -73,8 +73,10 @@ def test_logger_stores_the_run(library, storage):
     logger = runpy.run_path(str(path))[f"{library.capitalize()}Logger"]()
     logger.on_start({"epochs": 2, "model": {"name": "lenet5_modern"}})
     logger.on_step(2, {"loss": 0.5})
-    logger.on_epoch_end(1, {"epoch": 1, "step": 3, "train/loss": 0.25})
-    logger.on_end({"step": 6, "test/top1": 0.75})
+    logger.on_epoch_end(1, {"epoch": 1, "step": 3, "train/loss": 0.25, "best_metric": "f1"})
+    classes = [{"class": "a", "precision": 1.0, "recall": 0.5, "f1": 0.7, "support": 2}]
+    other = {"stopped_early": "no better f1 for 2 epochs", "test/per_class": classes}
+    logger.on_end({"step": 6, "test/top1": 0.75, **other})
     stored = STORED[library](storage)
     assert {key: stored[key] for key in EXPECTED} == EXPECTED
 

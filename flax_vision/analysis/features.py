@@ -9,6 +9,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from flax_vision.errors import unknown
+from flax_vision.models.conv_bn_relu import separate_layers
 
 
 def features(
@@ -51,9 +52,10 @@ def _compiled_output(model: nn.Module, variables: Any, images: Any, layer: str) 
 
 def _outputs(model: nn.Module, variables: Any, images: Any) -> dict[str, jax.Array]:
     """Returns the outputs of all layers with one output array; jit removes unused ones."""
-    _, updates = model.apply(
-        variables, images, train=False, mutable=["intermediates"], capture_intermediates=True
-    )
+    with separate_layers():
+        _, updates = model.apply(
+            variables, images, train=False, mutable=["intermediates"], capture_intermediates=True
+        )
     flat = flatten_dict(updates["intermediates"], sep="/")
     del flat["__call__"]  # the model's own output
     outputs = {name.removesuffix("/__call__"): calls[-1] for name, calls in flat.items()}

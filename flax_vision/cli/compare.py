@@ -1,6 +1,6 @@
 """Compares runs: results, costs, and differences of their configurations.
 
-The test loss is the plain cross-entropy for every run. A run that was trained with another loss is
+The test loss is the plain cross-entropy for every run. A run that was trained with LeNet-5's loss is
 tested again on its own test images, unless --no-evaluate is given.
 
 Examples:
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("runs", nargs="+", type=expanded_path, metavar="DIR", help="run directories")
     picture = "draw the accuracy curves into a .png, .pdf or .svg file"
     add("-o", "--output", type=expanded_path, metavar="FILE", help=picture)
-    skip = "leave out the test loss of runs that were trained with another loss"
+    skip = "leave out the test loss of runs that were trained with LeNet-5's loss"
     add("--no-evaluate", action="store_true", help=skip)
     add_shared(parser, "--overwrite")
     add_shared(parser, "--format", choices=(*FORMATS, "csv"))

@@ -22,6 +22,7 @@ from flax_vision.runtime.files import to_path
 from flax_vision.training.callbacks import Callback, CallbackObserver, resume_advice
 from flax_vision.training.config_loader import check_config, load_config
 from flax_vision.training.config_schema import flatten
+from flax_vision.training.config_values import stored_form
 from flax_vision.training.fit import fit
 from flax_vision.training.signals import Interrupted
 from flax_vision.weights import run_files
@@ -139,7 +140,8 @@ def _load_config(
             f"config is {config!r}; give a config file such as 'configs/lenet5.py', a dictionary "
             "such as {'model.name': 'resnet20'}, or a ConfigDict."
         )
-    return check_config(ConfigDict(unflatten_dict({**flatten(config), **changes}, sep=".")))
+    values = {key: stored_form(key, x) for key, x in {**flatten(config), **changes}.items()}
+    return check_config(ConfigDict(unflatten_dict(values, sep=".")))
 
 
 @contextlib.contextmanager

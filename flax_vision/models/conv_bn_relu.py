@@ -4,6 +4,10 @@ With running statistics, batch normalization is one factor and one summand per c
 convolution before it applies both at no cost.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import jax
 from flax import linen as nn
 from jax import Array
@@ -11,6 +15,21 @@ from jax import Array
 from flax_vision.models.layers import BatchNorm, Conv
 from flax_vision.ops import convolution
 from flax_vision.ops.normalization import scale_and_shift
+
+_folds = ContextVar("flax_vision_folds", default=True)
+
+
+@contextmanager
+def separate_layers() -> Iterator[None]:
+    """Traces each convolution and each normalization as a layer with its own output.
+
+    Functions that were traced earlier keep their folded layers, so trace a new function.
+    """
+    token = _folds.set(False)
+    try:
+        yield
+    finally:
+        _folds.reset(token)
 
 
 def conv_bn_relu(
@@ -29,7 +48,8 @@ def conv_bn_relu(
       Maps [N, H', W', K].
     """
     layers = (conv, "params"), (norm, "params"), (norm, "batch_stats")
-    if norm.uses_running_statistics and all(name in layer.variables for layer, name in layers):
+    folds = _folds.get() and norm.uses_running_statistics
+    if folds and all(name in layer.variables for layer, name in layers):
         with jax.named_scope(conv.name or ""):
             kernel = conv.variables["params"]["kernel"]
             scale, bias = _fold(conv, norm)

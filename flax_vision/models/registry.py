@@ -192,7 +192,7 @@ def _check_value(name: str, option: str, value: Any) -> None:
         raise UserError(f"{option} of {name} is {value!r}; it must be True or False.")
     elif hint is float and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise UserError(f"{option} of {name} is {value!r}; it must be a number.")
-    if option.endswith(("dropout", "stochastic_depth")) and not 0 <= value < 1:
+    if hint is float and option.endswith(("dropout", "stochastic_depth")) and not 0 <= value < 1:
         raise UserError(f"{option} of {name} is {value!r}; it must be from 0 to below 1.")
 
 

@@ -138,15 +138,16 @@ def build_experiment(
         batch_shapes(splits.train.image_shape, config.batch_size),
         partitioner,
     )
-    notes = _notes(config.model.dtype, splits, fine_tuning.notes(metadata, shapes["params"]))
+    notes = _notes(config, splits, fine_tuning.notes(metadata, shapes["params"]))
     return Experiment(
         config, splits, metadata, functions, steps_per_epoch, fine_tuning.init_variables, notes
     )
 
 
-def _notes(dtype: str, splits: Splits, fine_tuning: Sequence[str]) -> list[str]:
+def _notes(config: ConfigDict, splits: Splits, fine_tuning: Sequence[str]) -> list[str]:
     """Returns the lines about the data, the fine-tuning and slow data types."""
     notes = [*splits.warnings(), *fine_tuning]
+    dtype = config.model.get("dtype", "float32")  # a custom model may have none
     if dtype != "float32" and jax.default_backend() == "cpu":
         notes.append(f"config.model.dtype={dtype} is for GPUs and TPUs; on a CPU float32 is faster")
     return notes
@@ -172,27 +173,8 @@ def _count_steps(config: ConfigDict, splits: Splits) -> int:
             f"run has {counted(total, 'batch', 'batches')}, too few for one step; "
             "give at most that."
         )
-    if not len(splits.validation):
-        _check_no_validation(config)
+    data_pipeline.check_validation(config, splits)
     return steps_per_epoch
-
-
-def _check_no_validation(config: ConfigDict) -> None:
-    """Raises a UserError for a setting that needs validation images, if there are none."""
-    needs = {
-        "schedule.name": (config.schedule.name, config.schedule.name == "plateau"),
-        "stop.patience": (config.stop.patience, config.stop.patience > 0),
-        "checkpoint.best_metric": (
-            config.checkpoint.best_metric,
-            config.checkpoint.best_metric != "auto",
-        ),
-    }
-    for key, (value, is_needed) in needs.items():
-        if is_needed:
-            raise UserError(
-                f"config.{key} is {value!r}, which needs validation images, and "
-                "config.data.val_fraction is 0; give a share above 0."
-            )
 
 
 def _describe_model(config: ConfigDict, train: Dataset) -> ModelMetadata:

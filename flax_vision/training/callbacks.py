@@ -66,7 +66,8 @@ class Callback:
         """Receives the result of the run.
 
         Args:
-          result: Content of `result.json`, such as `best_epoch` and `test/top1`.
+          result: Content of `result.json`, such as `best_epoch` and `test/top1`. All are numbers,
+            but the text `stopped_early` and the list `test/per_class`.
         """
 
 
@@ -85,8 +86,14 @@ class CallbackObserver(TrainingObserver):
         """Checks the callbacks.
 
         Raises:
-          UserError: An entry is not a callback, or its `every_steps` is not a positive integer.
+          UserError: The value is not a sequence, an entry is not a callback, or its `every_steps` is
+            not a positive integer.
         """
+        if isinstance(callbacks, Callback):
+            name = type(callbacks).__name__
+            raise UserError(
+                f"callbacks is one {name}; give a list of callbacks, such as [{name}()]."
+            )
         for callback in callbacks:
             _check(callback)
         self._observer = observer
@@ -128,6 +135,9 @@ class CallbackObserver(TrainingObserver):
 
     def warning(self, text: str) -> None:
         self._observer.warning(text)
+
+    def imbalance(self, ratio: float) -> None:
+        self._observer.imbalance(ratio)
 
     def compiling(self) -> None:
         self._observer.compiling()

@@ -12,6 +12,7 @@ from flax_vision.text import counted
 from flax_vision.training.config_combinations import check_combinations
 from flax_vision.training.config_keys import KEYS
 from flax_vision.training.config_rules import AT_LEAST_0
+from flax_vision.training.config_values import STORED_FORMS
 from flax_vision.training.renamed_keys import NEW_VALUES
 
 INIT_FROM = "init_from"
@@ -53,6 +54,7 @@ def check(config: ConfigDict) -> None:
     _check_image_files(flat)
     check_combinations(flat)
     _check_mixing(flat)
+    _check_early_end(flat)
 
 
 def _check_image_files(flat: Mapping[str, Any]) -> None:
@@ -85,6 +87,16 @@ def _check_mixing(flat: Mapping[str, Any]) -> None:
             )
 
 
+def _check_early_end(flat: Mapping[str, Any]) -> None:
+    """Raises a UserError for settings of `stop.patience` without it."""
+    for key in ("stop.metric", "stop.min_delta"):
+        if flat[key] != KEYS[key].default and not flat["stop.patience"]:
+            raise UserError(
+                f"config.{key} is {flat[key]!r}, but config.stop.patience is 0, which ends no run; "
+                f"give --config.stop.patience=10, or leave config.{key} out."
+            )
+
+
 def _check_layer_patterns(flat: Mapping[str, Any]) -> None:
     """Raises a UserError for options of `init_from` or `freeze` that have no effect."""
     defaults = default_config()
@@ -111,7 +123,10 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns the values of a nested configuration by dotted key; an empty section is a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping | ConfigDict) and value:
+        is_section = (
+            isinstance(value, Mapping | ConfigDict) and f"{prefix}{key}" not in STORED_FORMS
+        )
+        if is_section and value:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

@@ -41,6 +41,11 @@ STORED_FORMS: dict[str, Callable[[Any], Any]] = {
 """Functions that convert a value to its stored form, by key; invalid values stay unchanged."""
 
 
+def stored_form(key: str, value: Any) -> Any:
+    """Returns the stored form of a key's value."""
+    return STORED_FORMS[key](value) if key in STORED_FORMS else value
+
+
 def with_stored_forms(config: ConfigDict) -> ConfigDict:
     """Returns a copy of a configuration with its values in their stored form.
 

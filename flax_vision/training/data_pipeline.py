@@ -11,6 +11,7 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.splits import Source, Splits, read_splits
 from flax_vision.data.statistics import mean_image, pca_components
 from flax_vision.errors import UserError
+from flax_vision.evaluation.metrics import has_top5
 from flax_vision.text import counted
 
 
@@ -48,6 +49,35 @@ def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
             f"the data in {location!r} cannot be read ({error.strerror or error}); fix this and "
             "give the same command again."
         ) from error
+
+
+def check_validation(config: ConfigDict, splits: Splits) -> None:
+    """Raises a UserError for a setting that needs validation images, or more classes."""
+    metrics = {
+        "checkpoint.best_metric": config.checkpoint.best_metric,
+        "stop.metric": config.stop.metric,
+    }
+    classes = len(splits.train.class_names)
+    for key, metric in metrics.items():
+        if metric == "top5" and not has_top5(classes):
+            raise UserError(
+                f"config.{key} is 'top5', which is always 1 with "
+                f"{counted(classes, 'class', 'classes')}; give top1."
+            )
+    needs = {
+        "schedule.name": (config.schedule.name, config.schedule.name == "plateau"),
+        "stop.patience": (config.stop.patience, config.stop.patience > 0),
+        "checkpoint.best_metric": (
+            config.checkpoint.best_metric,
+            config.checkpoint.best_metric != "auto",
+        ),
+    }
+    for key, (value, is_needed) in needs.items():
+        if is_needed and not len(splits.validation):
+            raise UserError(
+                f"config.{key} is {value!r}, which needs validation images, and "
+                "config.data.val_fraction is 0; give a share above 0."
+            )
 
 
 def make_preprocessing(config: ConfigDict, train: Dataset) -> Preprocessing:
@@ -90,7 +120,16 @@ def with_training_mean(
 def make_augmentation(
     config: ConfigDict, train: Dataset, preprocessing: Preprocessing, on_progress: ProgressFn
 ) -> Augmentation:
-    """Returns the augmentation, with the principal components of the training set's colors."""
+    """Returns the augmentation, with the principal components of the training set's colors.
+
+    Raises:
+      UserError: Gray images have no hue to change.
+    """
+    if config.hue and train.image_shape[-1] == 1:
+        raise UserError(
+            f"config.augmentation.hue is {config.hue}, and the images are gray, so they have no "
+            "hue; give --config.augmentation.hue=0."
+        )
     options = config.to_dict()
     scaling = options.pop("pca_scaling")
     if config.pca_noise:

@@ -83,6 +83,10 @@ class EpochHistory:
             "input_wait_fraction": statistics.fmean(waits),
         }
 
+    def early_end(self) -> dict[str, str]:
+        """Returns the entry of the result about an early end; empty for none."""
+        return {"stopped_early": self.stopped_early} if self.stopped_early else {}
+
     def describe_end(self) -> str:
         """Returns a line about early stopping; empty for a normal end."""
         finished = f"{len(self):,} of {self._config.epochs:,} epochs"

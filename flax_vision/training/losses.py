@@ -150,6 +150,20 @@ def make_class_weights(text: str, train: Dataset) -> tuple[float, ...]:
     )
 
 
+def mixed_weights(weights: jax.Array, shares: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the weights of mixed images, and their shares for `mixed_loss`, float32 [N] each.
+
+    With them, each label of an image has its own weight: share * weight of the class.
+
+    Args:
+      weights: float32 [N], weight of the class of each image.
+      shares: float32 [N], share of the own image and of its label.
+    """
+    own, partner = shares * weights, (1 - shares) * weights[::-1]
+    total = own + partner
+    return total, jnp.where(total > 0, own / jnp.where(total > 0, total, 1), shares)
+
+
 def mixed_loss(loss: Loss, shares: jax.Array) -> Loss:
     """Returns the loss of images that are mixed with the image at the mirrored position.
 

@@ -145,7 +145,11 @@ class RunDirectory:
         self.restore_config()
         self._add_line(result)
         # The other numbers belong to the best epoch or the whole run, not to this step.
-        test = {name: value for name, value in result.items() if name.startswith("test/")}
+        test = {
+            name: value
+            for name, value in result.items()
+            if name.startswith("test/") and isinstance(value, int | float)
+        }
         self._events.add({"step": result["step"], **test})
         self._events.add_hparams(result["step"], flatten(self._config), test)
         run_files.write_file(self.path / run_files.RESULT, run_files.to_json(result))

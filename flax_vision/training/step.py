@@ -16,7 +16,7 @@ from flax_vision.evaluation.class_metrics import EvalTotals
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.googlenet import auxiliary_logits
 from flax_vision.training.freeze import frozen_collection, merge_params, trainable_params
-from flax_vision.training.losses import mean_loss, mixed_loss
+from flax_vision.training.losses import mean_loss, mixed_loss, mixed_weights
 from flax_vision.training.optimizers import running_average
 from flax_vision.training.partitioning import Partitioner
 from flax_vision.training.state import TrainSpec, TrainState
@@ -197,10 +197,14 @@ class TrainFunctions:
         epoch_key = jax.random.fold_in(image_key, state.step // self.spec.steps_per_epoch)
         keys = jax.vmap(lambda index: jax.random.fold_in(epoch_key, index))(batch.indices)
         images = self.spec.augmentation(batch.images, keys, self.preprocessing)
-        loss = self.spec.loss
+        loss = reported_loss = self.spec.loss
+        weights = self._class_weights(batch.labels)
         if self.spec.augmentation.mixes:
             images, shares = self.spec.augmentation.mix(images, keys, batch.mask)
-            loss = mixed_loss(loss, shares)
+            loss = reported_loss = mixed_loss(loss, shares)
+            if weights is not None:
+                weights, shares = mixed_weights(weights, shares)
+                loss = mixed_loss(self.spec.loss, shares)
         frozen = self.spec.frozen
 
         def loss_fn(params: Any) -> tuple[jax.Array, tuple[Totals, Any]]:
@@ -216,11 +220,12 @@ class TrainFunctions:
                 mutable=[*state.statistics, "intermediates"],
             )
             logits, updated = applied
-            losses = loss(logits, batch.labels)
+            losses = reported_loss(logits, batch.labels)
             totals = Totals.of_batch(losses, logits, batch.labels, batch.mask)
+            if loss is not reported_loss:
+                losses = loss(logits, batch.labels)
             for aux_logits in auxiliary_logits(updated.pop("intermediates", {})):
                 losses += self.spec.aux_weight * loss(aux_logits, batch.labels)
-            weights = self._class_weights(batch.labels)
             return mean_loss(losses, batch.mask, weights), (totals, updated)
 
         return loss_fn

@@ -147,10 +147,10 @@ class Trainer:
         best, state = self._checkpoints.restore_best(
             self._history.records, self._functions.state, self.display.warning
         )
-        splits = self.experiment.splits
+        splits, names = self.experiment.splits, self.experiment.metadata.class_names
         totals = self._evaluate(state.variables, splits.test)
         averages = totals.averages()
-        if not has_top5(len(splits.test.class_names)):
+        if not has_top5(len(names)):
             del averages["top5"]
         self.display.left_out(unreadable_warning(splits))
         result = {
@@ -163,8 +163,8 @@ class Trainer:
             **self._history.totals(),
         }
         self._export(state, result)
-        if self._history.stopped_early:  # not in the export, whose metrics are numbers
-            result["stopped_early"] = self._history.stopped_early
+        # The metrics of the export are numbers.
+        result |= self._history.early_end() | {"test/per_class": totals.classes.by_class(names)}
         self.directory.finish(result)
         return result
 

@@ -28,9 +28,6 @@ RUN_FORMAT = 2
 RESTORE = "restore the file that the run wrote"
 """Hint for a file that the run cannot write again."""
 
-_TEXTS = ("best_metric", "stopped_early")
-"""Entries of records and results that are strings; all others are numbers."""
-
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 _Seconds = Annotated[float, msgspec.Meta(gt=-(2**63), lt=2**63)]
@@ -38,6 +35,19 @@ _Seconds = Annotated[float, msgspec.Meta(gt=-(2**63), lt=2**63)]
 
 _Classes = dict[str, tuple[int, str]]
 """Number of images and their digest, by class."""
+
+
+_ClassMetrics = TypedDict(
+    "_ClassMetrics",
+    {"class": str, "precision": _Share, "recall": _Share, "f1": _Share, "support": _Count},
+)
+
+_TYPES: dict[str, Any] = {
+    "best_metric": str,
+    "stopped_early": str,
+    "test/per_class": list[_ClassMetrics],
+}
+"""Types of the entries of records and results that are not numbers."""
 
 
 class _Loss(TypedDict, total=False):
@@ -230,12 +240,12 @@ def write_file(path: Path, text: str) -> None:
 
 
 def _type_problem(record: Any) -> str:
-    """Returns the first entry of a record with a wrong type; empty for none."""
-    texts = {}
-    if isinstance(record, dict):
-        texts = {key: record[key] for key in _TEXTS if key in record}
-        record = {key: x for key, x in record.items() if key not in texts}
-    return _problem(record, dict[str, float]) or _problem(texts, dict[str, str])
+    """Returns the first entry of a record that is of another type; empty for none."""
+    if not isinstance(record, dict):
+        return _problem(record, dict)
+    numbers = {key: x for key, x in record.items() if key not in _TYPES}
+    problems = (_problem(record[key], kind) for key, kind in _TYPES.items() if key in record)
+    return _problem(numbers, dict[str, float]) or next(filter(None, problems), "")
 
 
 def _problem(content: Any, kind: Any) -> str:

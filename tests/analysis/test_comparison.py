@@ -55,7 +55,9 @@ def test_unfinished_run_has_its_best_epoch_and_no_test(write):
 
 def test_another_loss_is_not_the_cross_entropy(write):
     assert write("a", "loss.name=lenet5_map").recorded_cross_entropy is None
-    assert write("b", "loss.aux_weight=0.5").recorded_cross_entropy == 0.25
+    for index, setting in enumerate(("aux_weight=0.5", "label_smoothing=0.1", "name=focal")):
+        assert write(f"b{index}", f"loss.{setting}").recorded_cross_entropy == 0.25
+    assert write("c", "loss.class_weights=balanced").recorded_cross_entropy == 0.25
 
 
 def test_differences_are_the_keys_that_differ(write):

@@ -1,9 +1,12 @@
 """Activations of layers, against the models' own intermediates and parameters."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from abstract import lively_variables
 from flax import linen as nn
 
 import flax_vision as fv
@@ -41,6 +44,19 @@ def test_numbers_are_float32_in_any_arithmetic(lenet5):
     _, variables = lenet5
     model = fv.create_model("lenet5_modern", dtype="bfloat16")
     assert fv.features(model, variables, IMAGES, "c1").dtype == np.float32
+
+
+def test_folded_layers_have_their_own_outputs():
+    images = np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    model = fv.create_model("resnet20").clone(n=1)
+    variables = lively_variables(model, images)
+    find = partial(fv.features, model, variables, images)
+    norm, statistics = (variables[name]["conv2_1"]["bn1"] for name in ("params", "batch_stats"))
+    scale = norm["scale"] / np.sqrt(statistics["var"] + 1e-5)
+    expected = (find("conv2_1/conv1") - statistics["mean"]) * scale + norm["bias"]
+    np.testing.assert_allclose(find("conv2_1/bn1"), expected, rtol=1e-4, atol=1e-4)
+    block = np.maximum(find("conv2_1/bn2") + find("relu1"), 0)
+    np.testing.assert_allclose(find("conv2_1"), block, rtol=1e-4, atol=1e-4)
 
 
 class Nested(nn.Module):

@@ -220,6 +220,23 @@ def test_keys_are_nested_or_dotted(config, overrides):
     assert "background" in loaded.model
 
 
+RATES = {"C.*": 0.1, "S2/.*": 1}
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides"),
+    [
+        ({"optimizer.lr_mult": RATES}, {}),
+        ({"optimizer": {"lr_mult": RATES}}, {"epochs": 2}),
+        ({"optimizer": {"lr_mult": {"F6": 2.0}}}, {"optimizer": {"lr_mult": RATES}}),
+        (LENET5, {"optimizer.lr_mult": RATES}),
+    ],
+)
+def test_rates_by_pattern_are_a_mapping(config, overrides):
+    loaded = interactive._load_config(config, overrides)
+    assert loaded.optimizer.lr_mult == tuple(RATES.items())
+
+
 def test_config_file_is_the_one_of_the_program():
     overrides = {"batch_size": 32, "data.mean": (1.0,), "model": {"name": "lenet5_modern"}}
     arguments = ["batch_size=32", "data.mean=(1.0,)", "model.name=lenet5_modern"]

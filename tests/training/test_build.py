@@ -6,6 +6,7 @@ import pytest
 from flax import linen as nn
 
 import flax_vision as fv
+from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError
 from flax_vision.training import build, data_pipeline
 from flax_vision.training.build import build_experiment
@@ -80,6 +81,14 @@ def test_batch_larger_than_the_set(config, tmp_path):
         fit(config, tmp_path)
 
 
+@pytest.mark.parametrize("key", ["checkpoint.best_metric", "stop.metric"])
+def test_top5_of_few_classes(key, config, digits, monkeypatch):
+    config.update_from_flattened_dict({key: "top5", "stop.patience": 3, "batch_size": 4})
+    monkeypatch.setattr(data_pipeline, "load_data", lambda *_: Splits(digits, digits, digits))
+    with pytest.raises(UserError, match=f"config.{key} is 'top5', which is always 1 with 4 cl"):
+        build_experiment(config, lambda *report: None)
+
+
 def test_mean_for_another_number_of_channels(config, tmp_path):
     config.data.mean = (1.0, 2.0, 3.0)
     with pytest.raises(UserError, match="data.mean has 3 numbers.*have 1 channel;"):
@@ -99,6 +108,26 @@ def test_weights_of_other_classes(config):
     config.loss.class_weights = "1,2"
     with pytest.raises(UserError, match="has 2 numbers for 10 classes; .* order: 0, 1, 2, 3"):
         build_experiment(config, lambda *_: None)
+
+
+class Mean(nn.Module):
+    """A user's model whose arithmetic has no option, and whose dropout is a bool."""
+
+    num_classes: int = 10
+    use_dropout: bool = True
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        return nn.Dense(self.num_classes)(images.mean((1, 2)))
+
+
+def test_model_without_the_options_of_ours(config, temporary_names):
+    fv.register_model("mean", Mean, image_shape=(28, 28, 1))
+    del config.model
+    config.model = {"name": "mean"}
+    experiment = build_experiment(check_config(config), lambda *report: None)
+    assert experiment.metadata.options == {"use_dropout": True}
+    assert experiment.notes == []
 
 
 class Maps(nn.Module):

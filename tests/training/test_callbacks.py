@@ -176,6 +176,11 @@ def test_invalid_callbacks_are_user_errors(callback, message):
         CallbackObserver(TrainingObserver(), [callback])
 
 
+def test_callback_in_no_list():
+    with pytest.raises(UserError, match=r"one Calls; give a list .* such as \[Calls\(\)\]"):
+        CallbackObserver(TrainingObserver(), Calls())
+
+
 def test_everything_else_is_passed_on():
     class Recorder(TrainingObserver):
         def __getattribute__(self, name):
@@ -188,6 +193,12 @@ def test_everything_else_is_passed_on():
     observer.begin(0)
     observer.line("a")
     observer.warning("")
+    observer.imbalance(3.5)
     observer.compiling()
     observer.reading("a", 1, 2)
-    assert received == ["begin", "line", "warning", "compiling", "reading"]
+    assert received == ["begin", "line", "warning", "imbalance", "compiling", "reading"]
+
+
+def test_observer_of_callbacks_passes_on_each_method():
+    names = {name for name in vars(TrainingObserver) if not name.startswith("_")}
+    assert names - vars(CallbackObserver).keys() == {"left_out"}  # it gives its text to `warning`

@@ -18,6 +18,7 @@ def test_examples_are_valid(key):
         "data.image_dir": {"data.name": "folder"},
         "init_pattern": {"init_from": "run"},
         "optimizer.b2": {"optimizer.name": "adam"},
+        "stop.min_delta": {"stop.patience": 10},
     }
     config = default_config()
     config.update_from_flattened_dict({key: value, **others.get(key, {})})

@@ -181,3 +181,13 @@ def test_a_batch_of_one_image_has_nothing_to_mix(key):
         check(config)
     config.batch_size = 2
     check(config)
+
+
+@pytest.mark.parametrize(("key", "value"), [("stop.metric", "loss"), ("stop.min_delta", 0.01)])
+def test_settings_of_an_early_end_without_patience(key, value):
+    config = default_config()
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=f"config.{key} is {value!r}, but config.stop.patience is"):
+        check(config)
+    config.stop.patience = 3
+    check(config)

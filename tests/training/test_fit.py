@@ -31,6 +31,11 @@ def test_run_directory_tells_the_whole_story(finished):
     assert [record["step"] for record in epochs] == [3, 6, 9]
     assert last == result == json.loads((workdir / "result.json").read_text())
     assert result["test/images"] == 1000
+    rows = result["test/per_class"]
+    assert [(row["class"], row["support"]) for row in rows] == [(str(i), 100) for i in range(10)]
+    recalls = [row["recall"] for row in rows]
+    assert result["test/balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert all({"precision", "f1"} <= row.keys() for row in rows)
     best = max(epochs, key=lambda record: record["validation/top1"])
     assert result["validation/top1"] == best["validation/top1"]
     names = {path.name for path in workdir.iterdir() if not path.name.startswith("events")}

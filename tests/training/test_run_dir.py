@@ -43,9 +43,10 @@ def test_same_configuration_may_come_back(tmp_path):
 
 
 def test_events_of_a_result_are_of_the_test_alone(tmp_path):
+    result = {"step": 20, "validation/top1": 0.75, "seconds": 9.0, "test/top1": 0.25}
     with open_run(tmp_path, CONFIG) as run:
         run.log({"step": 10, "validation/top1": 0.5})
-        run.finish({"step": 20, "validation/top1": 0.75, "seconds": 9.0, "test/top1": 0.25})
+        run.finish({**result, "test/per_class": [{"class": "a"}]})
     assert read_events(tmp_path) == [("validation/top1", 10, 0.5), ("test/top1", 20, 0.25)]
 
 

@@ -60,7 +60,7 @@ def batch(digits):
 
 
 def step_once(
-    batch, augmentation=BOTH, loss="cross_entropy", has_head=False, devices=1
+    batch, augmentation=BOTH, loss="cross_entropy", has_head=False, devices=1, class_weights=()
 ) -> tuple[TrainState, np.ndarray]:
     """Returns the state after a step, and the kernel before it."""
     config = default_config()
@@ -72,6 +72,7 @@ def step_once(
         make_plateau(config.schedule),
         augmentation=augmentation,
         aux_weight=0.5,
+        class_weights=class_weights,
     )
     partitioner = Partitioner(make_mesh(data=devices))
     functions = TrainFunctions(Linear(has_head), spec, PREPROCESSING, batch, partitioner)
@@ -111,6 +112,29 @@ def test_step_is_gradient_descent_on_the_losses_of_both_labels(loss, batch):
     assert int(state.totals.top1) == (right & batch.mask).sum()
     assert float(shares[6]) == 1  # its partner is unreadable
     assert (np.delete(shares, 6) < 1).sum() >= 5
+
+
+def test_each_label_of_a_mixed_image_has_the_weight_of_its_class(batch):
+    class_weights = np.array([1.0, 4.0, 0.0, 0.5], np.float32)
+    batch = batch._replace(labels=np.array([0, 1, 2, 3, 2, 1, 2, 1], np.int32))
+    state, kernel = step_once(batch, class_weights=tuple(class_weights.tolist()))
+    images = PREPROCESSING(batch.images)
+    images, shares = jax.jit(BOTH.mix)(images, image_keys(batch), batch.mask)
+    one_hot, share = np.eye(4, dtype=np.float32)[batch.labels], np.asarray(shares)[:, None]
+    soft = share * one_hot + (1 - share) * one_hot[::-1]
+    weighted = soft * class_weights * batch.mask[:, None]
+
+    def loss(kernel):
+        log_probabilities = jax.nn.log_softmax(images.reshape(8, -1) @ kernel)
+        return -(weighted * log_probabilities).sum() / weighted.sum(), log_probabilities
+
+    gradient, log_probabilities = jax.grad(loss, has_aux=True)(jnp.asarray(kernel))
+    after = state.params["Dense_0"]["kernel"]
+    np.testing.assert_allclose(after, kernel - RATE * gradient, rtol=1e-4, atol=1e-6)
+    reported = -(soft * log_probabilities).sum(axis=1) @ batch.mask.astype(
+        np.float32
+    )  # without class weights
+    assert float(state.totals.loss) == pytest.approx(float(reported), rel=1e-5)
 
 
 def test_auxiliary_heads_have_the_mixed_loss_too(batch):

@@ -21,7 +21,9 @@ START = {"time": "t", "host": "h", "python": "3", "platform": "p", "git_revision
 START |= {"devices": ["cpu"], "command": ["train.py"], "libraries": {}}
 PARTS = {"train": {"a": [2, "ff"]}, "validation": {}, "test": {}}
 RESULT = {"step": 1, "best_epoch": 1, "test/images": 5, "test/top1": 1, "test/loss": 0.5}
-RESULT |= {"train_seconds": 1.0, "input_wait_fraction": 0.0}
+RESULT |= {"train_seconds": 1.0, "input_wait_fraction": 0.0, "stopped_early": "no better f1"}
+CLASS = {"class": "a", "precision": 1.0, "recall": 0.5, "f1": 0.7, "support": 2}
+RESULT |= {"test/per_class": [CLASS]}
 RECORD = {"epoch": 1, "epoch_seconds": 1.5}
 
 READERS = {
@@ -143,6 +145,12 @@ def test_another_type_is_one_line(name, content, tmp_path):
         ("result.json", RESULT | {"input_wait_fraction": float("nan")}, "Expected `float` > "),
         ("config.json", {"init_from": 3}, "Expected `str`, got `int` - at `$.init_from`"),
         ("result.json", RESULT | {"other": None}, "Expected `float`, got `null`"),
+        ("result.json", RESULT | {"stopped_early": 3}, "Expected `str`, got `int`"),
+        (
+            "result.json",
+            RESULT | {"test/per_class": [CLASS | {"recall": 2.0}]},
+            "Expected `float` <= 1.0 - at `$[0].recall`",
+        ),
         ("metrics.jsonl", [], "line 1: Expected `object`, got `array`"),
         ("metrics.jsonl", RECORD | {"epoch": "1"}, "line 1: Expected `float`, got `str`"),
         ("metrics.jsonl", {"epoch": 1}, "line 1: Object missing required field `epoch_seconds`"),
