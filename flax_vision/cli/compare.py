@@ -1,6 +1,6 @@
 """Compares runs: results, costs, and differences of their configurations.
 
-The test loss is the plain cross-entropy for every run. A run that was trained with LeNet-5's loss is
+The test loss is the plain cross-entropy for every run. A run with LeNet-5's loss is
 tested again on its own test images, unless --no-evaluate is given.
 
 Examples:

@@ -86,8 +86,8 @@ class CallbackObserver(TrainingObserver):
         """Checks the callbacks.
 
         Raises:
-          UserError: The value is not a sequence, an entry is not a callback, or its `every_steps` is
-            not a positive integer.
+          UserError: There is no sequence, an entry is not a callback, or its `every_steps` is not
+            a positive integer.
         """
         if isinstance(callbacks, Callback):
             name = type(callbacks).__name__
