@@ -123,6 +123,17 @@ def merge_params(tree: Any, updates: Any) -> Any:
     return unflatten_dict(flatten_dict(tree) | flatten_dict(updates))
 
 
+def keep_frozen(before: Any, after: Any, frozen: frozenset[Layer]) -> Any:
+    """Returns updated collections, with those of the frozen layers as before the update.
+
+    A `BatchNorm` of Flax, as in users' models, does not know the collection `frozen`.
+    """
+    if not frozen:
+        return after
+    kept = {path: x for path, x in flatten_dict(before).items() if path[1:-1] in frozen}
+    return unflatten_dict(flatten_dict(after) | kept)
+
+
 def frozen_collection(frozen: frozenset[Layer]) -> dict[str, Any]:
     """Returns the collection `frozen`, which tells each `BatchNorm` that it is frozen."""
     return unflatten_dict({(*layer, "statistics"): True for layer in frozen})

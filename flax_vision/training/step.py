@@ -15,7 +15,12 @@ from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.evaluation.class_metrics import EvalTotals
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.googlenet import auxiliary_logits
-from flax_vision.training.freeze import frozen_collection, merge_params, trainable_params
+from flax_vision.training.freeze import (
+    frozen_collection,
+    keep_frozen,
+    merge_params,
+    trainable_params,
+)
 from flax_vision.training.losses import mean_loss, mixed_loss, mixed_weights
 from flax_vision.training.optimizers import running_average
 from flax_vision.training.partitioning import Partitioner
@@ -161,7 +166,7 @@ class TrainFunctions:
         return state.replace(
             step=step,
             params=merge_params(state.params, params) if self.spec.frozen else params,
-            statistics=statistics,
+            statistics=keep_frozen(state.statistics, statistics, self.spec.frozen),
             opt_state=opt_state,
             average=average,
             totals=state.totals + totals,

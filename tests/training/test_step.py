@@ -100,6 +100,17 @@ def test_batch_in_which_nothing_counts(batch):
     assert (int(state.totals.count), int(state.bad_step)) == (0, 0)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_frozen_layers_of_flax_keep_their_statistics(frozen, batch):
+    layers = {("BatchNorm_0",)} if frozen else ()
+    functions = compiled(Small(), batch, frozen=frozenset(layers))
+    before = jax.device_get(functions.init(0).statistics["batch_stats"]["BatchNorm_0"])
+    state = functions.train_step(functions.init(0), batch)
+    after = state.statistics["batch_stats"]["BatchNorm_0"]
+    assert np.array_equal(after["mean"], before["mean"]) == frozen
+    assert np.array_equal(after["var"], before["var"]) == frozen
+
+
 def test_step_takes_the_memory_of_the_state_before(batch):
     functions = compiled(Linear(), batch)
     state = functions.init(0)
