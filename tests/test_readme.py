@@ -102,7 +102,14 @@ ELSEWHERE = re.compile(  # tested below
 )
 
 
-@pytest.mark.parametrize("line", [line for line in OTHERS if not ELSEWHERE.search(line)])
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(line, marks=[pytest.mark.slow] * bool(re.search(" (bench|profile) ", line)))
+        for line in OTHERS
+        if not ELSEWHERE.search(line)
+    ],
+)
 def test_other_commands(line, capsys):
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     assert capsys.readouterr().out
@@ -116,6 +123,7 @@ def test_help_pages(line, capsys):
     assert topic in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_lr_find(at_the_root, tmp_path, capsys):
     (line,) = [line for line in OTHERS if " lr-find " in line]
     picture = tmp_path / "curve.png"

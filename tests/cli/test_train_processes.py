@@ -83,6 +83,7 @@ def can_mount() -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="a small file system needs user namespaces")
 def test_full_disk_is_an_error_and_earlier_checkpoints_stay_whole(tmp_path):
     script = (

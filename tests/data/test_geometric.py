@@ -162,6 +162,7 @@ def test_erasing_has_its_probability():
     assert not erased_boxes((45, 60, 3), 0.0)[0].any()
 
 
+@pytest.mark.slow
 def test_rectangles_that_never_fit_are_not_erased():
     """In an image of one row every rectangle with 2 % of its area or more is too high."""
     holes, *_ = erased_boxes((1, 900, 1), 1.0)

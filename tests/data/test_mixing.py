@@ -24,6 +24,7 @@ def test_mixup_blends_an_image_with_its_mirrored_position():
     assert 0.999 < np.delete(share, COUNT // 2).max() <= 1
 
 
+@pytest.mark.slow
 def test_cutmix_pastes_a_rectangle_and_counts_its_pixels():
     mixed, shares = map(np.asarray, MIX(IMAGES, KEYS, EVERY, **CUTMIX))
     pasted = (mixed != IMAGES).any(axis=3)

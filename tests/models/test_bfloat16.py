@@ -60,6 +60,7 @@ def make_step(model, images, rate):
     return step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), MODELS)
 def test_two_steps_lower_the_loss_and_keep_float32_parameters(name, size):
     model = fv.create_model(name, num_classes=10, dtype="bfloat16")

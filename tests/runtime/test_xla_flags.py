@@ -51,6 +51,7 @@ def test_devices_that_have_no_entry_point(package, expected, monkeypatch):
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="YNNPACK is left out on x86-64")
+@pytest.mark.slow
 def test_convolutions_are_left_to_eigen(tmp_path):
     program = """
 import jax, jax.numpy as jnp
@@ -64,6 +65,7 @@ print("__ynn_" in compiled.as_text())
     assert outputs == ["False\n", "True\n"]
 
 
+@pytest.mark.slow
 def test_barriers_are_heeded(tmp_path):
     """A barrier remains in the compiled program; nothing is computed again after it."""
     program = """
@@ -92,6 +94,7 @@ def run_flagged(program, flags, cache):
 UNKNOWN = "--xla_flag_of_another_version=1"
 
 
+@pytest.mark.slow
 def test_a_jaxlib_is_asked_which_flags_it_takes_and_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for _ in range(2):
@@ -102,6 +105,7 @@ def test_a_jaxlib_is_asked_which_flags_it_takes_and_once(tmp_path, monkeypatch):
     assert xla_flags.accepted([xla_flags.BARRIERS]) == []
 
 
+@pytest.mark.slow
 def test_barriers_are_heeded_in_small_loops(tmp_path):
     """XLA would compile a small loop into one function, in which it has no barriers."""
     program = """

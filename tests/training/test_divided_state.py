@@ -118,6 +118,7 @@ def test_a_step_gathers_the_kernel_and_gives_a_divided_state(divided):
     assert jax.tree.leaves(step.output_shardings) == shardings
 
 
+@pytest.mark.slow
 def test_a_very_large_kernel_is_multiplied_where_it_lies(monkeypatch):
     monkeypatch.setattr(partitioning, "_MIN_SIZE_IN_USE", LARGE // 4)
     functions = functions_on.__wrapped__(4, True)
@@ -158,6 +159,7 @@ def test_checkpoint_goes_on_on_other_devices_to_the_bit(tmp_path, before, after)
     ]
 
 
+@pytest.mark.slow
 def test_last_images_are_filled_up_and_do_not_count(digits, divided):
     """Thirty-nine images on four devices, in batches of eight."""
     images = digits.take(np.arange(39))
@@ -174,6 +176,7 @@ def test_last_images_are_filled_up_and_do_not_count(digits, divided):
     assert averages[1]["loss"] == pytest.approx(averages[0]["loss"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_both_moments_of_adam_are_divided():
     state = functions_on(4, True, name="adam").init(0)
     whole = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
@@ -181,6 +184,7 @@ def test_both_moments_of_adam_are_divided():
         assert bytes_of(state, device) == whole - 4 * LARGE * 3 // 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sgd", "lamb"])
 def test_norms_are_of_whole_arrays(name):
     """The norm of the gradient and the trust ratio of lamb do not depend on the mesh."""

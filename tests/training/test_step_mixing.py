@@ -89,6 +89,7 @@ def image_keys(batch):
     return jax.vmap(functools.partial(jax.random.fold_in, epoch_key))(batch.indices)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss", ["cross_entropy", pytest.param("lenet5_map", marks=pytest.mark.slow)]
 )

@@ -21,7 +21,7 @@ from flax_vision.training.trainer import Trainer
 from flax_vision.weights.saved_model import load_metadata
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_steps_receive_batches_that_are_on_the_devices(devices, config, tmp_path, monkeypatch):
     config.update_from_flattened_dict({"epochs": 1, "mesh.data": devices})
     compile_functions, names = TrainFunctions.compile, []

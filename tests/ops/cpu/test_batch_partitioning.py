@@ -76,6 +76,7 @@ def test_gradient_of_a_kernel_where_one_operand_alone_is_divided(put):
     check(gradient, (x, y), (put(x), put(y, "batch")))
 
 
+@pytest.mark.slow
 @needs_onednn
 def test_training_step_of_a_model(put):
     model = fv.create_model("resnet20", num_classes=4)

@@ -19,7 +19,7 @@ from random_arrays import random_array
 
 from flax_vision.ops.cpu import winograd
 
-pytestmark = pytest.mark.usefixtures("library")
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.slow]
 
 
 def test_shard_map(operands, mesh):
