@@ -98,7 +98,7 @@ def test_training_commands_have_a_configuration(line):
 
 OTHERS = [part for part in PARTS if part.startswith("flax-vision ") and part not in TRAINING]
 ELSEWHERE = re.compile(  # tested below
-    " (compare|evaluate|export|import-weights|lr-find|predict|report|train|--mesh) "
+    " (compare|evaluate|export|import-weights|lr-find|predict|prepare|report|train|--mesh) "
 )
 
 

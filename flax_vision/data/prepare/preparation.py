@@ -1,0 +1,263 @@
+"""Preparation of one dataset: from the publisher's files to the set that TFDS reads."""
+
+import contextlib
+import json
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import filelock
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import splits
+
+from flax_vision.data.dataset import ProgressFn
+from flax_vision.data.prepare.download import DownloadError, download
+from flax_vision.data.prepare.published_files import (
+    PublishedFile,
+    find_in_folder,
+    is_verifiable,
+    mismatch,
+    published_files,
+)
+from flax_vision.data.prepare.sets import SETS, valid_names
+from flax_vision.data.prepare.writer import write_split
+from flax_vision.errors import UserError, unknown
+from flax_vision.runtime.files import (
+    expanded_path,
+    replaced_file,
+    to_path,
+    unfinished_directory,
+    write_errors,
+)
+from flax_vision.runtime.terminal import warn
+
+_KB = 1000
+"""Bytes in the unit of a download's progress."""
+
+_HINT = "make room for it there, or give another --tfds-dir"
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A set to be prepared.
+
+    Attributes:
+      name: TFDS name, such as `"mnist"` or `"emnist/letters"`.
+      directory: Directory of prepared sets; empty for `$TFDS_DATA_DIR` or
+        `~/tensorflow_datasets`.
+      source: Folder, `file://` or `http(s)://` address with the publisher's files; empty for the
+        publisher's server.
+
+    Raises:
+      UserError: The name is unknown.
+    """
+
+    name: str
+    directory: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name not in (valid := valid_names()):
+            raise unknown("dataset to prepare", self.name, valid)
+
+    @property
+    def path(self) -> Path:
+        """Directory of the prepared set."""
+        name, _, config = self.name.partition("/")
+        config = config or next(iter(self._builder_cls.builder_configs), "")
+        return self._root / name / config / str(self._builder_cls.VERSION)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Excludes other processes that prepare the same set.
+
+        Raises:
+          UserError: Another process prepares it, or the directory is not writable.
+        """
+        lock = filelock.FileLock(self._downloads / ".lock")
+        with write_errors(self._downloads, _HINT):
+            self._downloads.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout as error:
+                raise UserError(
+                    f"another process prepares {self.name!r} in {str(self._root)!r}; wait for it."
+                ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def check_disk_space(self) -> None:
+        """Raises a UserError if the disk has no room for the downloads and the set."""
+        format = SETS[self._builder_cls.name]
+        # Records lie twice on the disk until their split is complete.
+        needed = 2 * format.record_bytes * sum(format.counts(self._config).values())
+        if self._folder is None:
+            needed += sum(x.size for x in self.files if not (self._downloads / x.name).exists())
+        free = shutil.disk_usage(self._downloads).free
+        if free < needed:
+            raise UserError(
+                f"{self.name!r} needs {needed / 1e6:,.0f} MB in {str(self._root)!r}, but "
+                f"{free / 1e6:,.0f} MB are free; {_HINT}."
+            )
+
+    def obtain_files(self, on_progress: ProgressFn) -> Mapping[str, Path]:
+        """Downloads the publisher's files, or finds them in the source, and checks them.
+
+        Args:
+          on_progress: Function that gets a text, the kilobytes done and the total.
+
+        Returns:
+          Paths by published names.
+
+        Raises:
+          UserError: A file is missing, or is not the publisher's.
+        """
+        if self._folder is None:
+            with write_errors(self._downloads, _HINT):
+                return self._download_files(on_progress)
+        found = find_in_folder(self._folder, self.files)
+        missing = [file.name for file in self.files if file.name not in found]
+        if missing:
+            raise UserError(
+                f"{str(self._folder)!r} has no {', '.join(missing)}; {self._where_files_go}"
+            )
+        for file in self.files:
+            path = found[file.name]
+            if problem := mismatch(path, file):
+                raise UserError(f"{str(path)!r} {problem}; replace it with {file.url}.")
+            if not is_verifiable(path, file):
+                warn(f"{str(path)!r} has no known checksum; only its structure is checked.")
+        return found
+
+    def write(self, files: Mapping[str, Path], on_progress: ProgressFn) -> Mapping[str, int]:
+        """Writes the set, which appears when it is complete.
+
+        Args:
+          files: Paths by published names.
+          on_progress: Function that gets a text, the records done and the total.
+
+        Returns:
+          Number of images by split.
+
+        Raises:
+          UserError: A file is damaged, or the disk is full.
+        """
+        temporary = self._root / self.name.replace("/", "-")
+        with (
+            write_errors(self.path, _HINT),
+            unfinished_directory(temporary) as root,
+        ):
+            builder = self._builder_cls(
+                config=self._config, data_dir=str(root), file_format="array_record"
+            )
+            Path(builder.data_path).mkdir(parents=True)
+            counts = self._write_records(builder, files, on_progress)
+            if self._config:
+                self._write_default_config(builder)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists():
+                self.path.rename(root / "replaced")
+            Path(builder.data_path).rename(self.path)
+        return counts
+
+    @cached_property
+    def files(self) -> Sequence[PublishedFile]:
+        """The publisher's files."""
+        return published_files(self._builder_cls)
+
+    @property
+    def _builder_cls(self) -> Any:
+        return tfds.builder_cls(self.name.partition("/")[0])
+
+    @property
+    def _config(self) -> Any:
+        """TFDS's configuration; None for a set without any."""
+        configs = self._builder_cls.builder_configs
+        return configs.get(self.path.parent.name)
+
+    @property
+    def _root(self) -> Path:
+        return Path(expanded_path(self.directory or str(tfds.core.constants.DATA_DIR)))
+
+    @property
+    def _downloads(self) -> Path:
+        return self._root / "downloads" / self._builder_cls.name
+
+    @property
+    def _folder(self) -> Path | None:
+        """Folder with the files; None for a download."""
+        scheme = urlsplit(self.source).scheme
+        if scheme in ("http", "https") or not self.source:
+            return None
+        folder = url2pathname(urlsplit(self.source).path) if scheme == "file" else self.source
+        return to_path(folder)
+
+    @property
+    def _where_files_go(self) -> str:
+        folder = str(self._folder or "DIR")
+        urls = ", ".join(file.url for file in self.files)
+        words = ["flax-vision", "prepare", self.name, f"--source={folder}"]
+        words += [f"--tfds-dir={self.directory}"] if self.directory else []
+        return f"put the files {urls} into {folder!r}, and run `{shlex.join(words)}`."
+
+    def _download_files(self, on_progress: ProgressFn) -> Mapping[str, Path]:
+        total, finished = sum(file.size for file in self.files), 0
+        for file in self.files:
+            path = self._downloads / file.name
+
+            def show(done: int, before: int = finished) -> None:
+                on_progress(self.name, (before + done) // _KB, total // _KB)
+
+            if not path.exists():
+                url = f"{self.source.rstrip('/')}/{file.name}" if self.source else file.url
+                try:
+                    download(url, path, file.size, show)
+                except DownloadError as error:
+                    raise UserError(
+                        f"{url} cannot be downloaded ({error}); run the same command again to "
+                        f"continue. Without a network, {self._where_files_go}"
+                    ) from error
+            self._check_download(path, file)
+            finished += file.size
+        return {file.name: self._downloads / file.name for file in self.files}
+
+    def _check_download(self, path: Path, file: PublishedFile) -> None:
+        """Raises a UserError, and keeps the file aside, if it is not the publisher's."""
+        if problem := mismatch(path, file):
+            aside = path.with_name(f"{path.name}.wrong")
+            path.replace(aside)
+            raise UserError(
+                f"{path.name!r} {problem}; it is kept as {str(aside)!r}. Run the same command "
+                "again to download it anew, or give another --source."
+            )
+
+    def _write_records(
+        self, builder: Any, files: Mapping[str, Path], on_progress: ProgressFn
+    ) -> Mapping[str, int]:
+        """Writes the shards and the description of the set."""
+        format = SETS[builder.name]
+        counts = format.counts(self._config)
+        infos = []
+        for split, count in counts.items():
+            records = format.records(builder, files, split, count)
+            infos.append(write_split(builder, split, records, count, on_progress))
+        builder.info.set_splits(splits.SplitDict(infos))
+        builder.info.download_size = sum(file.size for file in self.files)
+        builder.info.write_to_directory(builder.data_path)
+        return counts
+
+    def _write_default_config(self, builder: Any) -> None:
+        """Writes the name of the set's default configuration, as TFDS does."""
+        content = {"default_config_name": builder.get_default_builder_config().name}
+        file = self.path.parents[1] / ".config" / "metadata.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_file(file) as unfinished:
+            unfinished.write_text(json.dumps(content))

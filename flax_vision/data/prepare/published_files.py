@@ -1,0 +1,125 @@
+"""The files that publishers of datasets offer, and the checks of copies."""
+
+import contextlib
+import hashlib
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from flax_vision.data.prepare.archives import open_decompressed
+from flax_vision.data.prepare.sets import SETS
+
+_GZIP = ".gz"
+
+_CONTENT_SHA256: dict[str, str] = {
+    # MNIST
+    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609": (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+    ),
+    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c": (
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+    ),
+    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6": (
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+    ),
+    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6": (
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+    ),
+    # Fashion-MNIST
+}
+"""SHA-256 of a file's decompressed content by the SHA-256 of the published file.
+
+Linux distributions change the gzip header, and users decompress files.
+"""
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file as its publisher offers it.
+
+    Attributes:
+      url: Address.
+      size: Length in bytes.
+      sha256: Checksum that TFDS has registered.
+    """
+
+    url: str
+    size: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Published name of the file."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of copies: the published name, and the name after decompression."""
+        unpacked = [self.name.removesuffix(_GZIP)] if self.name.endswith(_GZIP) else []
+        return [self.name, *unpacked]
+
+
+def published_files(builder_cls: Any) -> Sequence[PublishedFile]:
+    """Returns the files of a set, with the checksums that TFDS has registered."""
+    return [PublishedFile(url, int(x.size), x.checksum) for url, x in builder_cls.url_infos.items()]
+
+
+def find_in_folder(folder: Path, files: Sequence[PublishedFile]) -> Mapping[str, Path]:
+    """Returns the copies in a folder by their published names; missing ones are left out."""
+    copies = ((file.name, folder / name) for file in files for name in reversed(file.names))
+    return {name: path for name, path in copies if path.is_file()}
+
+
+def mismatch(path: Path, file: PublishedFile) -> str:
+    """Returns why a copy is not the published file.
+
+    Args:
+      path: Copy, which may be decompressed.
+      file: Published file.
+
+    Returns:
+      A clause such as `has 5 of 7 bytes`; empty for a good copy. A decompressed copy whose checksum
+      is unknown counts as good.
+    """
+    digest, content = _sha256(path), _CONTENT_SHA256.get(file.sha256, "")
+    if path.name != file.name:
+        if digest == content or not content:
+            return ""
+        return f"has the SHA-256 {digest}, not {content}{_owner(digest)}"
+    if digest == file.sha256 or (content and _content_sha256(path) == content):
+        return ""
+    if owner := _owner(digest):
+        return f"has the SHA-256 {digest}, not {file.sha256}{owner}"
+    if (length := path.stat().st_size) < file.size:
+        return f"is cut: it has {length:,} of {file.size:,} bytes"
+    return f"has the SHA-256 {digest}, not {file.sha256} as the publisher's file"
+
+
+def is_verifiable(path: Path, file: PublishedFile) -> bool:
+    """Returns whether a checksum of a copy is known."""
+    return path.name == file.name or file.sha256 in _CONTENT_SHA256
+
+
+def _owner(digest: str) -> str:
+    """Returns which other set has a file with a checksum, as a clause or an empty text."""
+    for name in SETS:
+        for file in published_files(tfds.builder_cls(name)):
+            if digest in (file.sha256, _CONTENT_SHA256.get(file.sha256)):
+                return f": it is a file of {name!r}"
+    return ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _content_sha256(path: Path) -> str:
+    """Returns the checksum of the decompressed content; empty for a damaged file."""
+    with contextlib.suppress(EOFError, OSError, zlib.error), open_decompressed(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return ""
