@@ -1,13 +1,14 @@
 import gzip
 import shutil
 import sys
+import urllib.request
 from collections import namedtuple
 from pathlib import Path
 
 import filelock
 import pytest
 import tensorflow_datasets as tfds
-from published_archives import COUNTS, NAMES, emnist_archives, random_images, serve
+from published_archives import COUNTS, NAMES, archives, random_images, serve
 from tfds_oracle import prepare_by_tfds
 
 from flax_vision.data.prepare import preparation as module
@@ -84,9 +85,10 @@ def test_pixels_and_names_of_cifar10(publish, tmp_path):
 
 def test_default_configuration(publish, tmp_path):
     publish("emnist/byclass")
-    source = write_files(tmp_path / "source", emnist_archives("byclass"))
-    path = Preparation("emnist", str(tmp_path), source).path
+    source = write_files(tmp_path / "source", archives("emnist"))
+    path = prepare(Preparation("emnist", str(tmp_path), source))
     assert path == tmp_path / "emnist/byclass/3.1.0"
+    assert tfds.builder("emnist", data_dir=tmp_path).is_prepared()
 
 
 def test_decompressed_files(publish, tmp_path):
@@ -99,7 +101,7 @@ def test_decompressed_files(publish, tmp_path):
 
 def test_download(publish, tmp_path):
     files, calls = publish("mnist"), []
-    with serve(files) as server:
+    with serve(dict(files)) as server:
         server.breaks = [1000]
         preparation = Preparation("mnist", str(tmp_path), server.url)
         with preparation.lock():
@@ -129,6 +131,7 @@ def test_wrong_checksum_of_a_download(publish, tmp_path):
 
 def test_without_a_network_and_source(publish, tmp_path, free_port, monkeypatch):
     publish("cifar10")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it remembers the proxies
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{free_port}")
     message = (
         "https://www.cs.toronto.edu/.*cannot be downloaded .*refused.*put the files "
@@ -173,7 +176,7 @@ def test_damage_leaves_nothing(name, publish, tmp_path, monkeypatch):
 def test_archive_of_another_set(publish, tmp_path, monkeypatch):
     publish("cifar10")
     monkeypatch.setattr(module, "mismatch", lambda path, file: "")
-    (archive,) = publish("cifar100").values()
+    (archive,) = archives("cifar100").values()
     source = write_files(tmp_path / "source", {"cifar-10-binary.tar.gz": archive})
     with pytest.raises(UserError, match="another file .*cifar-10-batches-bin/batches.meta.txt"):
         prepare(Preparation("cifar10", str(tmp_path), source))
