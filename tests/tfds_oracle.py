@@ -29,7 +29,8 @@ class _Downloads:
         if name.endswith(".zip"):
             zipfile.ZipFile(content).extractall(target)
         elif name.endswith(".tar.gz"):
-            tarfile.open(fileobj=content).extractall(target, filter="data")
+            with tarfile.open(fileobj=content) as archive:
+                archive.extractall(target, filter="data")
         else:
             target.write_bytes(gzip.decompress(content.getvalue()))
         return str(target)

@@ -56,19 +56,21 @@ def test_mistakes_are_one_line(capsys):
     ("name", "config"),
     [
         ("mnist", "lenet5:mnist"),
-        ("emnist/letters", "lenet5:mnist"),
-        ("cifar10", "resnet20"),
-        ("cifar100", "resnet20"),
+        ("emnist/digits", "lenet5:mnist"),
+        ("cifar10", "resnet20:cifar10"),
+        ("cifar100", "resnet20:cifar10"),
     ],
 )
 def test_prepared_set_trains(name, config, publish, tmp_path):
-    base, _, recipe = config.partition(":")
+    file, _, recipe = config.partition(":")
     data = str(tmp_path / "data")
     with serve(publish(name)) as server:
         assert main(["prepare", name, "--source", server.url, "--tfds-dir", data]) == 0
     assert preparation.Preparation(name, data).path.exists()
     overrides = [f"data.name={name}", f"data.tfds_dir={data}", "epochs=1", "batch_size=8"]
     overrides += ["write_report=False", "mesh.data=1", "data.val_fraction=0.2"]
-    path = f"configs/{base}.py:{recipe}" if recipe else f"configs/{base}.py"
-    fit(load_config(path, [f"--config.{x}" for x in overrides]), tmp_path / "run")
+    fit(
+        load_config(f"configs/{file}.py:{recipe}", [f"--config.{x}" for x in overrides]),
+        tmp_path / "run",
+    )
     assert (tmp_path / "run/export").exists()

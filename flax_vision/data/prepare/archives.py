@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import io
 import tarfile
 import zipfile
 import zlib
@@ -13,7 +14,17 @@ from flax_vision.errors import UserError
 
 _GZIP = b"\x1f\x8b"
 
-_DAMAGE = (EOFError, KeyError, OSError, ValueError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
+Stream = IO[bytes] | io.BufferedIOBase
+
+_DAMAGE = (
+    EOFError,
+    KeyError,
+    OSError,
+    ValueError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @contextlib.contextmanager
@@ -33,14 +44,14 @@ def damage_as_user_error(path: Path) -> Iterator[None]:
         ) from error
 
 
-def open_decompressed(path: Path) -> IO[bytes]:
+def open_decompressed(path: Path) -> io.BufferedIOBase:
     """Opens a file for reading; a gzip file is decompressed."""
     with path.open("rb") as file:
         is_gzip = file.read(2) == _GZIP
     return gzip.open(path) if is_gzip else path.open("rb")
 
 
-def read_exactly(stream: IO[bytes], size: int) -> bytes:
+def read_exactly(stream: Stream, size: int) -> bytes:
     """Returns the next bytes of a stream.
 
     Args:

@@ -53,7 +53,8 @@ def _rows(
     for member in members:
         with _open_member(archive, member) as stream:
             while first := stream.read(1):
-                row = np.frombuffer(first + read_exactly(stream, num_labels - 1 + _PIXELS), np.uint8)
+                rest = read_exactly(stream, num_labels - 1 + _PIXELS)
+                row = np.frombuffer(first + rest, np.uint8)
                 pixels = row[num_labels:].reshape(_SHAPE).transpose(1, 2, 0)
                 yield row[:num_labels].tolist(), pixels
 

@@ -29,7 +29,7 @@ class DownloadError(Exception):
 def download(url: str, path: Path, size: int, on_bytes: Callable[[int], None]) -> None:
     """Downloads a file, and continues an earlier download of it.
 
-    The first bytes lie in `PATH.part`. Proxies are those of the environment, by urllib's rules.
+    `PATH.part` has the bytes so far. urllib takes the proxies from the environment.
 
     Args:
       url: Address of the file.

@@ -6,11 +6,16 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from flax_vision.data.prepare.archives import damage_as_user_error, open_decompressed, read_exactly
+from flax_vision.data.prepare.archives import (
+    Stream,
+    damage_as_user_error,
+    open_decompressed,
+    read_exactly,
+)
 
 _SIZE = (28, 28)
 """Height and width of the images."""
@@ -46,9 +51,9 @@ def mnist_records(
     """
     prefix = {"train": "train", "test": "t10k"}[split]
     images, labels = (files[f"{prefix}-{kind}-ubyte.gz"] for kind in ("images-idx3", "labels-idx1"))
+    with damage_as_user_error(labels), open_decompressed(labels) as label_stream:
+        known = read_labels(label_stream, count, _num_classes(builder))
     with damage_as_user_error(images), open_decompressed(images) as image_stream:
-        with damage_as_user_error(labels), open_decompressed(labels) as label_stream:
-            known = read_labels(label_stream, count, _num_classes(builder))
         for key, pixels in enumerate(read_images(image_stream, count)):
             yield key, {"image": pixels, "label": int(known[key])}
 
@@ -74,7 +79,7 @@ def emnist_records(
                 yield key, {"image": pixels, "label": int(known[key])}
 
 
-def read_images(stream: IO[bytes], count: int) -> Iterator[np.ndarray]:
+def read_images(stream: Stream, count: int) -> Iterator[np.ndarray]:
     """Yields the first images of an idx file.
 
     Args:
@@ -95,7 +100,7 @@ def read_images(stream: IO[bytes], count: int) -> Iterator[np.ndarray]:
         yield from np.frombuffer(content, np.uint8).reshape(images, *_SIZE)
 
 
-def read_labels(stream: IO[bytes], count: int, num_classes: int) -> np.ndarray:
+def read_labels(stream: Stream, count: int, num_classes: int) -> np.ndarray:
     """Returns the first labels of an idx file, uint8 [N].
 
     Args:
@@ -114,7 +119,7 @@ def read_labels(stream: IO[bytes], count: int, num_classes: int) -> np.ndarray:
     return labels
 
 
-def _check_header(stream: IO[bytes], shape: tuple[int, ...]) -> None:
+def _check_header(stream: Stream, shape: tuple[int, ...]) -> None:
     """Raises a ValueError unless the array has at least the records of a shape."""
     magic = read_exactly(stream, 4)
     if magic != bytes([0, 0, _UINT8, len(shape)]):
@@ -125,7 +130,7 @@ def _check_header(stream: IO[bytes], shape: tuple[int, ...]) -> None:
 
 
 @contextlib.contextmanager
-def _open_member(archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
+def _open_member(archive: zipfile.ZipFile, name: str) -> Iterator[Stream]:
     with archive.open(name) as compressed, gzip.open(compressed) as stream:
         yield stream
 

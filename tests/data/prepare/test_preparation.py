@@ -43,6 +43,10 @@ def content(directory):
     return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
+def by_content(images, labels):
+    return {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_files_are_those_of_tfds(name, publish, tmp_path, monkeypatch):
     files = publish(name)
@@ -69,8 +73,7 @@ def test_images_and_labels_are_read(name, publish, tmp_path):
     for split in COUNTS:
         dataset = loaders[split]()
         images, labels = random_images(name.rpartition("/")[2], split)
-        found = {image.tobytes(): label for image, label in zip(dataset.images, dataset.labels)}
-        assert found == {image.tobytes(): label for image, label in zip(images, labels)}
+        assert by_content(dataset.images, dataset.labels) == by_content(images, labels)
 
 
 def test_pixels_and_names_of_cifar10(publish, tmp_path):
