@@ -56,8 +56,8 @@ def emnist_archives(config, surplus=0):
     return {"gzip.zip": file.getvalue()}
 
 
-def cifar_archives(name):
-    """Returns the binary archive of `cifar10` or `cifar100`."""
+def cifar_archives(name, labels=10):
+    """Returns the binary archive of `cifar10` or `cifar100`, with labels below a number."""
     random = np.random.default_rng(0)
     if name == "cifar10":
         prefix, num_labels = "cifar-10-batches-bin", 1
@@ -74,7 +74,7 @@ def cifar_archives(name):
         in_train = COUNTS["train"] // 5 if name == "cifar10" else COUNTS["train"]
         count = COUNTS["test"] if batch.startswith("test") else in_train
         rows = random.integers(0, 256, (count, num_labels + 3072), np.uint8)
-        rows[:, :num_labels] = random.integers(0, 10, (count, num_labels))
+        rows[:, :num_labels] = random.integers(0, labels, (count, num_labels))
         members[batch] = rows.tobytes()
     published = "cifar-10-binary.tar.gz" if name == "cifar10" else "cifar-100-binary.tar.gz"
     return {published: _tar_gz(prefix, members)}

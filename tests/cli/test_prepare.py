@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from published_archives import serve
 
@@ -62,7 +64,6 @@ def test_mistakes_are_one_line(capsys):
     ],
 )
 def test_prepared_set_trains(name, config, publish, tmp_path):
-    file, _, recipe = config.partition(":")
     data = str(tmp_path / "data")
     with serve(publish(name)) as server:
         assert main(["prepare", name, "--source", server.url, "--tfds-dir", data]) == 0
@@ -70,7 +71,8 @@ def test_prepared_set_trains(name, config, publish, tmp_path):
     overrides = [f"data.name={name}", f"data.tfds_dir={data}", "epochs=1", "batch_size=8"]
     overrides += ["write_report=False", "mesh.data=1", "data.val_fraction=0.2"]
     fit(
-        load_config(f"configs/{file}.py:{recipe}", [f"--config.{x}" for x in overrides]),
+        load_config(config, [f"--config.{x}" for x in overrides]),
         tmp_path / "run",
     )
     assert (tmp_path / "run/export").exists()
+    assert "tensorflow" not in sys.modules

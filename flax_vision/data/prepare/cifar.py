@@ -40,10 +40,14 @@ def cifar_records(
             builder.info.features[label].names = [line for line in lines if line]
         members = layout.train_files if split == "train" else layout.test_files
         rows = _rows(archive, [layout.prefix + name for name in members], len(layout.label_keys))
-        for key, (labels, pixels) in zip(range(count), rows, strict=True):
+        found = 0
+        for key, (labels, pixels) in enumerate(rows):
             classes = dict(zip(layout.label_keys, labels, strict=True))
             _check_labels(builder, classes)
             yield key, {"id": f"{split}_{key:05d}", "image": pixels, **classes}
+            found += 1
+        if found != count:
+            raise ValueError(f"it has {found:,} {split} images, not {count:,}")
 
 
 def _rows(

@@ -127,7 +127,8 @@ class Preparation:
         missing = [file.name for file in self.files if file.name not in found]
         if missing:
             raise UserError(
-                f"{str(self._folder)!r} has no {', '.join(missing)}; {self._where_files_go}"
+                f"{str(self._folder)!r} has no {', '.join(missing)}; put the files of "
+                f"{self._publisher} there, and run the same command again."
             )
         for file in self.files:
             path = found[file.name]
@@ -201,12 +202,18 @@ class Preparation:
         return to_path(folder)
 
     @property
-    def _where_files_go(self) -> str:
-        folder = str(self._folder or "DIR")
-        urls = ", ".join(file.url for file in self.files)
-        words = ["flax-vision", "prepare", self.name, f"--source={folder}"]
+    def _publisher(self) -> str:
+        """Address of the publisher's folder."""
+        return self.files[0].url.removesuffix(self.files[0].name)
+
+    def _download_error(self, url: str, reason: DownloadError) -> UserError:
+        words = ["flax-vision", "prepare", self.name, "--source=DIR"]
         words += [f"--tfds-dir={self.directory}"] if self.directory else []
-        return f"put the files {urls} into {folder!r}, and run `{shlex.join(words)}`."
+        return UserError(
+            f"{url} cannot be downloaded ({reason}); run the same command again to continue. "
+            f"Without a network, put {', '.join(file.name for file in self.files)} of "
+            f"{self._publisher} into a folder DIR, and run `{shlex.join(words)}`."
+        )
 
     def _download_files(self, on_progress: ProgressFn) -> Mapping[str, Path]:
         total, finished = sum(file.size for file in self.files), 0
@@ -221,10 +228,7 @@ class Preparation:
                 try:
                     download(url, path, file.size, show)
                 except DownloadError as error:
-                    raise UserError(
-                        f"{url} cannot be downloaded ({error}); run the same command again to "
-                        f"continue. Without a network, {self._where_files_go}"
-                    ) from error
+                    raise self._download_error(url, error) from error
             self._check_download(path, file)
             finished += file.size
         return {file.name: self._downloads / file.name for file in self.files}

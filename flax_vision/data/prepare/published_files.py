@@ -98,31 +98,25 @@ def mismatch(path: Path, file: PublishedFile) -> str:
       is unknown counts as good.
     """
     digest, content = _sha256(path), _CONTENT_SHA256.get(file.sha256, "")
-    if path.name != file.name:
-        if digest == content or not content:
-            return ""
-        return f"has the SHA-256 {digest}, not {content}{_owner(digest)}"
-    if digest == file.sha256 or (content and _content_sha256(path) == content):
+    is_packed = path.name == file.name
+    if digest == file.sha256 or not (is_packed or content):
         return ""
-    if owner := _owner(digest):
-        return f"has the SHA-256 {digest}, not {file.sha256}{owner}"
-    if (length := path.stat().st_size) < file.size:
+    unpacked_digest = _content_sha256(path) if is_packed else digest
+    if content and unpacked_digest == content:
+        return ""
+    for name in SETS:
+        for other in published_files(tfds.builder_cls(name)):
+            if digest == other.sha256 or unpacked_digest == _CONTENT_SHA256.get(other.sha256):
+                return f"is a file of {name!r}"
+    if is_packed and (length := path.stat().st_size) < file.size:
         return f"is cut: it has {length:,} of {file.size:,} bytes"
-    return f"has the SHA-256 {digest}, not {file.sha256} as the publisher's file"
+    expected = file.sha256 if is_packed else content
+    return f"has the SHA-256 {digest}, not {expected} as the publisher's file"
 
 
 def is_verifiable(path: Path, file: PublishedFile) -> bool:
     """Returns whether a checksum of a copy is known."""
     return path.name == file.name or file.sha256 in _CONTENT_SHA256
-
-
-def _owner(digest: str) -> str:
-    """Returns which other set has a file with a checksum, as a clause or an empty text."""
-    for name in SETS:
-        for file in published_files(tfds.builder_cls(name)):
-            if digest in (file.sha256, _CONTENT_SHA256.get(file.sha256)):
-                return f": it is a file of {name!r}"
-    return ""
 
 
 def _sha256(path: Path) -> str:

@@ -137,8 +137,8 @@ def test_without_a_network_and_source(publish, tmp_path, free_port, monkeypatch)
     monkeypatch.setattr(urllib.request, "_opener", None)  # it remembers the proxies
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{free_port}")
     message = (
-        "https://www.cs.toronto.edu/.*cannot be downloaded .*refused.*put the files "
-        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz into 'DIR', and run "
+        "https://www.cs.toronto.edu/.*cannot be downloaded .*refused.*put "
+        "cifar-10-binary.tar.gz of https://www.cs.toronto.edu/~kriz/ into a folder DIR, and run "
         f"`flax-vision prepare cifar10 --source=DIR --tfds-dir={tmp_path}`"
     )
     preparation = Preparation("cifar10", str(tmp_path))
@@ -150,7 +150,7 @@ def test_missing_files_of_a_folder(publish, tmp_path):
     files = publish("mnist")
     files.pop("train-labels-idx1-ubyte.gz")
     source = write_files(tmp_path / "source", files)
-    message = f"'{source}' has no train-labels-idx1-ubyte.gz; put the files http.* into '{source}'"
+    message = f"'{source}' has no train-labels-idx1-ubyte.gz; put the files of https://.* there"
     with pytest.raises(UserError, match=message):
         Preparation("mnist", str(tmp_path), source).obtain_files(ignore)
 

@@ -90,7 +90,16 @@ def test_file_of_another_set_is_named(tmp_path, monkeypatch):
     other = b"kuzushiji"
     files = {"kmnist": [PublishedFile("http://example.org/train.gz", 9, sha256(other))]}
     monkeypatch.setattr(module, "published_files", lambda cls: files.get(cls.name, []))
-    assert problem(tmp_path, "train.gz", other).endswith(": it is a file of 'kmnist'")
+    assert problem(tmp_path, "train.gz", other) == "is a file of 'kmnist'"
+
+
+def test_repacked_file_of_another_set_is_named(tmp_path, monkeypatch):
+    other = gzip.compress(b"kuzushiji", 1)
+    kmnist = PublishedFile("http://example.org/train.gz", 9, "registered")
+    monkeypatch.setitem(module._CONTENT_SHA256, "registered", sha256(b"kuzushiji"))
+    files = {"kmnist": [kmnist]}
+    monkeypatch.setattr(module, "published_files", lambda cls: files.get(cls.name, []))
+    assert problem(tmp_path, "train.gz", other) == "is a file of 'kmnist'"
 
 
 def test_compressed_files_come_first(tmp_path):
