@@ -4,43 +4,27 @@ import contextlib
 import json
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import filelock
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import splits
 
 from flax_vision.data.dataset import ProgressFn
-from flax_vision.data.prepare.download import DownloadError, download
-from flax_vision.data.prepare.published_files import (
-    PublishedFile,
-    find_in_folder,
-    is_verifiable,
-    mismatch,
-    published_files,
-)
+from flax_vision.data.prepare.published_files import published_files
 from flax_vision.data.prepare.sets import SETS, valid_names
+from flax_vision.data.prepare.source import DISK_HINT, Source
 from flax_vision.data.prepare.writer import write_split
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.files import (
     expanded_path,
     replaced_file,
-    to_path,
     unfinished_directory,
     write_errors,
 )
-from flax_vision.runtime.terminal import warn
-
-_KB = 1000
-"""Bytes in the unit of a download's progress."""
-
-_HINT = "make room for it there, or give another --tfds-dir"
 
 
 @dataclass(frozen=True)
@@ -81,7 +65,7 @@ class Preparation:
           UserError: Another process prepares it, or the directory is not writable.
         """
         lock = filelock.FileLock(self._downloads / ".lock")
-        with write_errors(self._downloads, _HINT):
+        with write_errors(self._downloads, DISK_HINT):
             self._downloads.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
@@ -99,13 +83,12 @@ class Preparation:
         format = SETS[self._builder_cls.name]
         # Records lie twice on the disk until their split is complete.
         needed = 2 * format.record_bytes * sum(format.counts(self._config).values())
-        if self._folder is None:
-            needed += sum(x.size for x in self.files if not (self._downloads / x.name).exists())
+        needed += self._files.download_bytes()
         free = shutil.disk_usage(self._downloads).free
         if free < needed:
             raise UserError(
                 f"{self.name!r} needs {needed / 1e6:,.0f} MB in {str(self._root)!r}, but "
-                f"{free / 1e6:,.0f} MB are free; {_HINT}."
+                f"{free / 1e6:,.0f} MB are free; {DISK_HINT}."
             )
 
     def obtain_files(self, on_progress: ProgressFn) -> Mapping[str, Path]:
@@ -120,23 +103,7 @@ class Preparation:
         Raises:
           UserError: A file is missing, or is not the publisher's.
         """
-        if self._folder is None:
-            with write_errors(self._downloads, _HINT):
-                return self._download_files(on_progress)
-        found = find_in_folder(self._folder, self.files)
-        missing = [file.name for file in self.files if file.name not in found]
-        if missing:
-            raise UserError(
-                f"{str(self._folder)!r} has no {', '.join(missing)}; put the files of "
-                f"{self._publisher} there, and run the same command again."
-            )
-        for file in self.files:
-            path = found[file.name]
-            if problem := mismatch(path, file):
-                raise UserError(f"{str(path)!r} {problem}; replace it with {file.url}.")
-            if not is_verifiable(path, file):
-                warn(f"{str(path)!r} has no known checksum; only its structure is checked.")
-        return found
+        return self._files.obtain(on_progress)
 
     def write(self, files: Mapping[str, Path], on_progress: ProgressFn) -> Mapping[str, int]:
         """Writes the set, which appears when it is complete.
@@ -152,10 +119,7 @@ class Preparation:
           UserError: A file is damaged, or the disk is full.
         """
         temporary = self._root / self.name.replace("/", "-")
-        with (
-            write_errors(self.path, _HINT),
-            unfinished_directory(temporary) as root,
-        ):
+        with write_errors(self.path, DISK_HINT), unfinished_directory(temporary) as root:
             builder = self._builder_cls(
                 config=self._config, data_dir=str(root), file_format="array_record"
             )
@@ -169,11 +133,6 @@ class Preparation:
             Path(builder.data_path).rename(self.path)
         return counts
 
-    @cached_property
-    def files(self) -> Sequence[PublishedFile]:
-        """The publisher's files."""
-        return published_files(self._builder_cls)
-
     @property
     def _builder_cls(self) -> Any:
         return tfds.builder_cls(self.name.partition("/")[0])
@@ -181,8 +140,7 @@ class Preparation:
     @property
     def _config(self) -> Any:
         """TFDS's configuration; None for a set without any."""
-        configs = self._builder_cls.builder_configs
-        return configs.get(self.path.parent.name)
+        return self._builder_cls.builder_configs.get(self.path.parent.name)
 
     @property
     def _root(self) -> Path:
@@ -193,55 +151,11 @@ class Preparation:
         return self._root / "downloads" / self._builder_cls.name
 
     @property
-    def _folder(self) -> Path | None:
-        """Folder with the files; None for a download."""
-        scheme = urlsplit(self.source).scheme
-        if scheme in ("http", "https") or not self.source:
-            return None
-        folder = url2pathname(urlsplit(self.source).path) if scheme == "file" else self.source
-        return to_path(folder)
-
-    @property
-    def _publisher(self) -> str:
-        """Address of the publisher's folder."""
-        return self.files[0].url.removesuffix(self.files[0].name)
-
-    def _download_error(self, url: str, reason: DownloadError) -> UserError:
+    def _files(self) -> Source:
         words = ["flax-vision", "prepare", self.name, "--source=DIR"]
         words += [f"--tfds-dir={self.directory}"] if self.directory else []
-        return UserError(
-            f"{url} cannot be downloaded ({reason}); run the same command again to continue. "
-            f"Without a network, put {', '.join(file.name for file in self.files)} of "
-            f"{self._publisher} into a folder DIR, and run `{shlex.join(words)}`."
-        )
-
-    def _download_files(self, on_progress: ProgressFn) -> Mapping[str, Path]:
-        total, finished = sum(file.size for file in self.files), 0
-        for file in self.files:
-            path = self._downloads / file.name
-
-            def show(done: int, before: int = finished) -> None:
-                on_progress(self.name, (before + done) // _KB, total // _KB)
-
-            if not path.exists():
-                url = f"{self.source.rstrip('/')}/{file.name}" if self.source else file.url
-                try:
-                    download(url, path, file.size, show)
-                except DownloadError as error:
-                    raise self._download_error(url, error) from error
-            self._check_download(path, file)
-            finished += file.size
-        return {file.name: self._downloads / file.name for file in self.files}
-
-    def _check_download(self, path: Path, file: PublishedFile) -> None:
-        """Raises a UserError, and keeps the file aside, if it is not the publisher's."""
-        if problem := mismatch(path, file):
-            aside = path.with_name(f"{path.name}.wrong")
-            path.replace(aside)
-            raise UserError(
-                f"{path.name!r} {problem}; it is kept as {str(aside)!r}. Run the same command "
-                "again to download it anew, or give another --source."
-            )
+        files = published_files(self._builder_cls)
+        return Source(self.source, files, self._downloads, shlex.join(words))
 
     def _write_records(
         self, builder: Any, files: Mapping[str, Path], on_progress: ProgressFn
@@ -254,7 +168,7 @@ class Preparation:
             records = format.records(builder, files, split, count)
             infos.append(write_split(builder, split, records, count, on_progress))
         builder.info.set_splits(splits.SplitDict(infos))
-        builder.info.download_size = sum(file.size for file in self.files)
+        builder.info.download_size = sum(file.size for file in self._files.files)
         builder.info.write_to_directory(builder.data_path)
         return counts
 

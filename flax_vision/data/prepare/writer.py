@@ -35,6 +35,9 @@ def write_split(
 
     Returns:
       TFDS's description of the split.
+
+    Raises:
+      OSError: The disk is full.
     """
     template = naming.ShardedFileTemplate(
         data_dir=builder.data_path,
@@ -99,7 +102,10 @@ def _write_shards(spool: _Spool, template: naming.ShardedFileTemplate) -> list[i
     records = spool.shuffled()
     for shard, length in enumerate(lengths):
         path = template.sharded_filepath(shard_index=shard, num_shards=num_shards)
-        _ADAPTER.write_examples(path, ((0, next(records)) for _ in range(length)))
+        try:
+            _ADAPTER.write_examples(path, ((0, next(records)) for _ in range(length)))
+        except RuntimeError as error:  # ArrayRecord's error for a full disk
+            raise OSError(str(error).partition(";")[0]) from error
     return lengths
 
 

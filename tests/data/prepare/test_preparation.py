@@ -1,17 +1,16 @@
 import gzip
 import shutil
 import sys
-import urllib.request
 from collections import namedtuple
 from pathlib import Path
 
 import filelock
 import pytest
 import tensorflow_datasets as tfds
-from published_archives import COUNTS, NAMES, archives, random_images, serve
+from published_archives import COUNTS, NAMES, archives, random_images
 from tfds_oracle import prepare_by_tfds
 
-from flax_vision.data.prepare import preparation as module
+from flax_vision.data.prepare import source, writer
 from flax_vision.data.prepare.preparation import Preparation
 from flax_vision.data.tfds import tfds_loaders
 from flax_vision.errors import UserError
@@ -50,8 +49,8 @@ def by_content(images, labels):
 @pytest.mark.parametrize("name", SETS)
 def test_files_are_those_of_tfds(name, publish, tmp_path, monkeypatch):
     files = publish(name)
-    source = write_files(tmp_path / "source", files)
-    path = prepare(Preparation(name, str(tmp_path / "ours"), source))
+    folder = write_files(tmp_path / "source", files)
+    path = prepare(Preparation(name, str(tmp_path / "ours"), folder))
     assert "tensorflow" not in sys.modules
     expected = prepare_by_tfds(name, files, tmp_path / "theirs", tmp_path / "x", monkeypatch)
     assert path.relative_to(tmp_path / "ours") == Path(expected).relative_to(tmp_path / "theirs")
@@ -67,8 +66,8 @@ def test_files_are_those_of_tfds(name, publish, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mnist", "emnist/letters"])
 def test_images_and_labels_are_read(name, publish, tmp_path):
-    source = write_files(tmp_path / "source", publish(name))
-    prepare(Preparation(name, str(tmp_path), source))
+    folder = write_files(tmp_path / "source", publish(name))
+    prepare(Preparation(name, str(tmp_path), folder))
     loaders = tfds_loaders(name, str(tmp_path), ignore)
     for split in COUNTS:
         dataset = loaders[split]()
@@ -77,8 +76,8 @@ def test_images_and_labels_are_read(name, publish, tmp_path):
 
 
 def test_pixels_and_names_of_cifar10(publish, tmp_path):
-    source = write_files(tmp_path / "source", publish("cifar10"))
-    prepare(Preparation("cifar10", str(tmp_path), source))
+    folder = write_files(tmp_path / "source", publish("cifar10"))
+    prepare(Preparation("cifar10", str(tmp_path), folder))
     builder = tfds.builder("cifar10", data_dir=tmp_path)
     assert builder.info.features["label"].names == NAMES
     assert builder.info.splits["train"].num_examples == COUNTS["train"]
@@ -88,89 +87,27 @@ def test_pixels_and_names_of_cifar10(publish, tmp_path):
 
 def test_default_configuration(publish, tmp_path):
     publish("emnist/byclass")
-    source = write_files(tmp_path / "source", archives("emnist"))
-    path = prepare(Preparation("emnist", str(tmp_path), source))
+    folder = write_files(tmp_path / "source", archives("emnist"))
+    path = prepare(Preparation("emnist", str(tmp_path), folder))
     assert path == tmp_path / "emnist/byclass/3.1.0"
     assert tfds.builder("emnist", data_dir=tmp_path).is_prepared()
 
 
 def test_decompressed_files(publish, tmp_path):
     files = {x.removesuffix(".gz"): gzip.decompress(y) for x, y in publish("kmnist").items()}
-    source = write_files(tmp_path / "source", files)
+    folder = write_files(tmp_path / "source", files)
     with pytest.warns(UserWarning, match="no known checksum; only its structure"):
-        prepare(Preparation("kmnist", str(tmp_path), f"file://{source}"))
+        prepare(Preparation("kmnist", str(tmp_path), f"file://{folder}"))
     assert len(tfds_loaders("kmnist", str(tmp_path), ignore)["train"]()) == COUNTS["train"]
-
-
-def test_download(publish, tmp_path):
-    files, calls = publish("mnist"), []
-    with serve(dict(files)) as server:
-        server.breaks = [1000]
-        preparation = Preparation("mnist", str(tmp_path), server.url)
-        with preparation.lock():
-            found = preparation.obtain_files(lambda *call: calls.append(call))
-            server.files.clear()
-            assert preparation.obtain_files(ignore) == found
-    assert {name: path.read_bytes() for name, path in found.items()} == files
-    total = sum(map(len, files.values())) // 1000
-    assert calls[-1] == ("mnist", total, total)
-
-
-def test_wrong_checksum_of_a_download(publish, tmp_path):
-    files = publish("mnist")
-    name = "train-labels-idx1-ubyte.gz"
-    flipped = bytearray(files[name])
-    flipped[20] ^= 4
-    preparation = Preparation("mnist", str(tmp_path), "http://127.0.0.1")
-    with preparation.lock(), serve({**files, name: bytes(flipped)}) as server:
-        object.__setattr__(preparation, "source", server.url)
-        aside = tmp_path / f"downloads/mnist/{name}.wrong"
-        with pytest.raises(UserError, match=f"{name!r} has the SHA-256 .* kept as '{aside}'"):
-            preparation.obtain_files(ignore)
-        assert aside.read_bytes() == flipped
-        server.files[name] = files[name]
-        assert preparation.obtain_files(ignore).keys() == files.keys()
-
-
-def test_without_a_network_and_source(publish, tmp_path, free_port, monkeypatch):
-    publish("cifar10")
-    monkeypatch.setattr(urllib.request, "_opener", None)  # it remembers the proxies
-    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{free_port}")
-    message = (
-        "https://www.cs.toronto.edu/.*cannot be downloaded .*refused.*put "
-        "cifar-10-binary.tar.gz of https://www.cs.toronto.edu/~kriz/ into a folder DIR, and run "
-        f"`flax-vision prepare cifar10 --source=DIR --tfds-dir={tmp_path}`"
-    )
-    preparation = Preparation("cifar10", str(tmp_path))
-    with preparation.lock(), pytest.raises(UserError, match=message):
-        preparation.obtain_files(ignore)
-
-
-def test_missing_files_of_a_folder(publish, tmp_path):
-    files = publish("mnist")
-    files.pop("train-labels-idx1-ubyte.gz")
-    source = write_files(tmp_path / "source", files)
-    message = f"'{source}' has no train-labels-idx1-ubyte.gz; put the files of https://.* there"
-    with pytest.raises(UserError, match=message):
-        Preparation("mnist", str(tmp_path), source).obtain_files(ignore)
-
-
-def test_files_of_a_user_stay_where_they_are(publish, tmp_path):
-    files = publish("mnist")
-    cut = {name: file[:-3] for name, file in files.items()}
-    source = write_files(tmp_path / "source", cut)
-    with pytest.raises(UserError, match=f"'{source}/.*is cut: .*replace it with https://"):
-        Preparation("mnist", str(tmp_path), source).obtain_files(ignore)
-    assert content(source) == cut
 
 
 @pytest.mark.parametrize("name", ["mnist", "emnist/letters", "cifar10"])
 def test_damage_leaves_nothing(name, publish, tmp_path, monkeypatch):
     publish(name)
-    monkeypatch.setattr(module, "mismatch", lambda path, file: "")
+    monkeypatch.setattr(source, "mismatch", lambda path, file: "")
     files = {x: y[: len(y) // 2] for x, y in publish(name).items()}
-    source = write_files(tmp_path / "source", files)
-    preparation = Preparation(name, str(tmp_path / "data"), source)
+    folder = write_files(tmp_path / "source", files)
+    preparation = Preparation(name, str(tmp_path / "data"), folder)
     with pytest.raises(UserError, match="is damaged or another file .*the same command again"):
         prepare(preparation)
     assert [entry.name for entry in (tmp_path / "data").iterdir()] == ["downloads"]
@@ -178,16 +115,16 @@ def test_damage_leaves_nothing(name, publish, tmp_path, monkeypatch):
 
 def test_archive_of_another_set(publish, tmp_path, monkeypatch):
     publish("cifar10")
-    monkeypatch.setattr(module, "mismatch", lambda path, file: "")
+    monkeypatch.setattr(source, "mismatch", lambda path, file: "")
     (archive,) = archives("cifar100").values()
-    source = write_files(tmp_path / "source", {"cifar-10-binary.tar.gz": archive})
+    folder = write_files(tmp_path / "source", {"cifar-10-binary.tar.gz": archive})
     with pytest.raises(UserError, match="another file .*cifar-10-batches-bin/batches.meta.txt"):
-        prepare(Preparation("cifar10", str(tmp_path), source))
+        prepare(Preparation("cifar10", str(tmp_path), folder))
 
 
 def test_set_is_replaced_when_the_new_one_is_complete(publish, tmp_path):
-    source = write_files(tmp_path / "source", publish("mnist"))
-    preparation = Preparation("mnist", str(tmp_path), source)
+    folder = write_files(tmp_path / "source", publish("mnist"))
+    preparation = Preparation("mnist", str(tmp_path), folder)
     path = prepare(preparation)
     expected = content(path)
     (path / "dataset_info.json").write_text("damaged")
@@ -195,9 +132,9 @@ def test_set_is_replaced_when_the_new_one_is_complete(publish, tmp_path):
 
 
 def test_rest_of_a_killed_process_is_removed(publish, tmp_path):
-    source = write_files(tmp_path / "source", publish("mnist"))
+    folder = write_files(tmp_path / "source", publish("mnist"))
     (tmp_path / ".mnist.unfinished/mnist/3.0.1").mkdir(parents=True)
-    prepare(Preparation("mnist", str(tmp_path), source))
+    prepare(Preparation("mnist", str(tmp_path), folder))
     assert not list(tmp_path.glob(".*"))
 
 
@@ -207,6 +144,18 @@ def test_full_disk_is_said_before(tmp_path, monkeypatch):
     preparation = Preparation("mnist", str(tmp_path))
     with preparation.lock(), pytest.raises(UserError, match="'mnist' needs 96 MB .* 0 MB are free"):
         preparation.check_disk_space()
+
+
+def test_disk_that_fills_up(publish, tmp_path, monkeypatch):
+    def fail(path, records):
+        raise RuntimeError("write() failed: No space left on device; writing x; at byte 5")
+
+    folder = write_files(tmp_path / "source", publish("mnist"))
+    monkeypatch.setattr(writer._ADAPTER, "write_examples", fail)
+    message = "cannot be written .write.. failed: No space left on device.; make room"
+    with pytest.raises(UserError, match=message):
+        prepare(Preparation("mnist", str(tmp_path / "data"), folder))
+    assert [entry.name for entry in (tmp_path / "data").iterdir()] == ["downloads"]
 
 
 def test_two_processes(publish, tmp_path):
