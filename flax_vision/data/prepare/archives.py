@@ -15,6 +15,7 @@ from flax_vision.errors import UserError
 _GZIP = b"\x1f\x8b"
 
 Stream = IO[bytes] | io.BufferedIOBase
+"""File or member of an archive, open for reading."""
 
 _DAMAGE = (
     EOFError,
