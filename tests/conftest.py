@@ -38,7 +38,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parents[1]
 
-pytest_plugins = ["saved_models"]
+pytest_plugins = ["publishing", "saved_models"]
 
 
 @pytest.fixture

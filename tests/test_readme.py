@@ -19,6 +19,7 @@ import flax_vision as fv
 from flax_vision.cli import train
 from flax_vision.cli.imports import import_modules
 from flax_vision.cli.main import main as flax_vision_main
+from flax_vision.data.prepare import preparation
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import model_options
 from flax_vision.training.config_loader import load_config
@@ -98,7 +99,7 @@ def test_training_commands_have_a_configuration(line):
 
 OTHERS = [part for part in PARTS if part.startswith("flax-vision ") and part not in TRAINING]
 ELSEWHERE = re.compile(  # tested below
-    " (compare|evaluate|export|import-weights|lr-find|predict|report|train|--mesh) "
+    " (compare|evaluate|export|import-weights|lr-find|predict|prepare|report|train|--mesh) "
 )
 
 
@@ -187,6 +188,13 @@ def test_export_and_report_commands(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     assert Path(capsys.readouterr().out.strip()).exists()
+
+
+@pytest.mark.parametrize("line", [line for line in OTHERS if " prepare " in line])
+def test_prepare_commands(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(preparation.Preparation, "path", tmp_path)  # prepared already
+    assert flax_vision_main(shlex.split(line)[1:]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}\n"
 
 
 @pytest.mark.parametrize("line", [line for line in OTHERS if " import-weights " in line])

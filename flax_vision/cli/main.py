@@ -16,6 +16,7 @@ from flax_vision.cli import (
     lr_find,
     models,
     predict,
+    prepare,
     profile,
     report,
     summary,
@@ -29,6 +30,7 @@ from flax_vision.runtime.terminal import configure_streams, print_error
 
 _GROUPS = {
     "Models": (models, summary, import_weights),
+    "Data": (prepare,),
     "Training": (train, lr_find, report, compare),
     "Trained models": (evaluate, predict, export),
     "Speed": (bench, profile),
@@ -44,6 +46,9 @@ def _name(module: ModuleType) -> str:
 _COMMANDS = {_name(module): module for modules in _GROUPS.values() for module in modules}
 _TRAIN = _name(train)
 """Command that parses its arguments itself, as train.py does."""
+
+_WITHOUT_DEVICES = (_name(models), _name(prepare))
+"""The commands that need no device of JAX."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "summary" and options.mesh:
             environment.emulate_devices(math.prod(options.mesh.values()))
         import_modules(options.imports)  # may import JAX
-        if options.command != "models":
+        if options.command not in _WITHOUT_DEVICES:
             environment.check_platforms()
         return options.run(options) or 0
     except UserError as error:
@@ -133,4 +138,4 @@ def _compiles(options: argparse.Namespace) -> bool:
     """Returns whether the command compiles programs, and so needs a configured process."""
     if options.command == "summary":
         return options.mesh is not None
-    return options.command != "models"
+    return options.command not in _WITHOUT_DEVICES

@@ -20,6 +20,7 @@ from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import ArrayDataset, Dataset, ProgressFn
 from flax_vision.data.flags import TRAIN_FLAGS, DataFlags
 from flax_vision.data.image_files import ImageFileDataset
+from flax_vision.data.prepare.sets import preparation_command
 from flax_vision.errors import UserError
 from flax_vision.runtime.user_cache import cache_dir
 
@@ -155,6 +156,11 @@ class _Request:
     def _preparation_error(self, builder: Any, problem: str) -> UserError:
         """Returns an error that says how to prepare the set."""
         directory = self.directory or str(tfds.core.constants.DATA_DIR)
+        if command := preparation_command(builder, self.directory):
+            return UserError(
+                f"dataset {self.name!r} {problem} (looked in {directory}). Prepare it with "
+                f"`{command}`. For sets elsewhere give {self.flags.tfds_dir}DIR. {self._embedded}"
+            )
         command = f"tfds build {self.name} --file_format=array_record --data_dir={directory}"
         manual = ""
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:

@@ -76,9 +76,9 @@ def test_every_path_of_a_command_may_begin_with_a_tilde():
         f"{name} {action.dest}": action.type
         for name, command in commands.items()
         for action in command._actions
-        if action.metavar in ("DIR", "FILE", "FILE_OR_FOLDER", "PATH", "SOURCE")
+        if action.metavar in ("DIR", "DIR_OR_URL", "FILE", "FILE_OR_FOLDER", "PATH", "SOURCE")
     }
-    assert len(paths) == 17
+    assert len(paths) == 19
     assert set(paths.values()) == {expanded_path}
 
 

@@ -136,7 +136,8 @@ def test_validation_stands_in_for_a_missing_test_split(directory):
     [
         ("tiny_pictuers", "unknown dataset 'tiny_pictuers'; did you mean 'tiny_pictures'"),
         ("mnist_5", "did you mean 'mnist_5k'"),
-        ("fashion_mnist", "not prepared.*tfds build fashion_mnist --file_format=array_record"),
+        ("fashion_mnist", "not prepared.*`flax-vision prepare fashion_mnist --tfds-dir=DIRECTORY`"),
+        ("svhn_cropped", "not prepared.*tfds build svhn_cropped --file_format=array_record"),
         ("tiny_untested", "no split 'validation', only train"),
         ("tiny_of_many_sizes", "images of several sizes.*--config.crop.size=224"),
         (
@@ -150,7 +151,7 @@ def test_validation_stands_in_for_a_missing_test_split(directory):
         ("", "unknown dataset ''"),
         ("mnist:9.9.9", "unknown dataset 'mnist:9.9.9'"),
         ("huggingface:mnist", "unknown dataset 'huggingface:mnist'"),
-        ("emnist/letters", "tfds build emnist/letters .*--data_dir=DIRECTORY`"),
+        ("emnist/letters", "`flax-vision prepare emnist/letters --tfds-dir=DIRECTORY`"),
     ],
 )
 def test_unavailable_sets(name, message, directory):

@@ -1,0 +1,1 @@
+"""Preparation of datasets in the format of TensorFlow Datasets (TFDS), without TensorFlow."""

@@ -1,0 +1,78 @@
+import sys
+
+import pytest
+from published_archives import serve
+
+from flax_vision.cli.main import main
+from flax_vision.data.prepare import preparation
+from flax_vision.training.config_loader import load_config
+from flax_vision.training.fit import fit
+
+
+@pytest.fixture
+def source(publish, tmp_path):
+    """A function that publishes a small set, and returns a folder with its files."""
+
+    def write(name):
+        folder = tmp_path / "source"
+        folder.mkdir()
+        for file, content in publish(name).items():
+            (folder / file).write_bytes(content)
+        return str(folder)
+
+    return write
+
+
+def test_prepare_prints_the_directory(source, tmp_path, capsys):
+    command = ["prepare", "mnist", "--source", source("mnist"), "--tfds-dir", str(tmp_path)]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{tmp_path}/mnist/3.0.1\n"
+    assert printed.err == "prepared mnist: 35 train images, 12 test images\n"
+
+
+def test_prepared_set_is_left_alone(source, tmp_path, capsys, monkeypatch):
+    command = ["prepare", "mnist", "--source", source("mnist"), "--tfds-dir", str(tmp_path)]
+    assert main(command) == 0
+    capsys.readouterr()
+    info = tmp_path / "mnist/3.0.1/dataset_info.json"
+    before = info.stat().st_mtime_ns
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{tmp_path}/mnist/3.0.1\n"
+    assert "mnist is prepared already; --overwrite" in printed.err
+    assert info.stat().st_mtime_ns == before
+    assert main([*command, "--overwrite"]) == 0
+    assert info.stat().st_mtime_ns > before
+
+
+def test_mistakes_are_one_line(capsys):
+    assert main(["prepare", "mnits"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: unknown dataset to prepare 'mnits'; did you mean 'mnist'?")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("mnist", "lenet5:mnist"),
+        ("emnist/digits", "lenet5:mnist"),
+        ("cifar10", "resnet20:cifar10"),
+        ("cifar100", "resnet20:cifar10"),
+    ],
+)
+def test_prepared_set_trains(name, config, publish, tmp_path):
+    data = str(tmp_path / "data")
+    with serve(publish(name)) as server:
+        assert main(["prepare", name, "--source", server.url, "--tfds-dir", data]) == 0
+    assert preparation.Preparation(name, data).path.exists()
+    overrides = [f"data.name={name}", f"data.tfds_dir={data}", "epochs=1", "batch_size=8"]
+    overrides += ["write_report=False", "mesh.data=1", "data.val_fraction=0.2"]
+    fit(
+        load_config(config, [f"--config.{x}" for x in overrides]),
+        tmp_path / "run",
+    )
+    assert (tmp_path / "run/export").exists()
+    assert "tensorflow" not in sys.modules
