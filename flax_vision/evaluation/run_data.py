@@ -18,13 +18,19 @@ from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_dat
 _REQUIRED = {"name", "tfds_dir", "val_fraction"}
 """Required keys of a run's data configuration; an image folder also needs `image_dir`."""
 
-_SOURCE_KEYS = {"tfds_dir", "image_dir", "val_fraction", "test_fraction"}
+_COLUMNS = {"path_column", "label_column"}
+"""Data configuration keys of a table's columns, which other tables may have too."""
+
+_SOURCE_KEYS = _COLUMNS | {"tfds_dir", "image_dir", "labels", "val_fraction", "test_fraction"}
 """Data configuration keys of a `Source`."""
 
 OPTIONS = DataFlags(
     name="--data ",
     tfds_dir="--tfds-dir ",
     image_dir="--image-dir ",
+    labels="--labels ",
+    path_column="",
+    label_column="",
     on_error="--on-error ",
     max_pixels="--max-pixels ",
     one_size="the model was trained on small images in memory; give such a set, or a folder of "
@@ -41,6 +47,7 @@ class DataOptions(TypedDict, total=False):
       tfds_dir: Directory of TFDS's datasets. The run's own directory serves only its set.
       image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
         folder `train`.
+      labels: Table of labels for the folder. All of it is tested if it has no splits.
       on_error: Whether an unreadable image is an error, or is skipped with a warning.
       max_pixels: Bound on the pixels of an image file.
     """
@@ -48,6 +55,7 @@ class DataOptions(TypedDict, total=False):
     data: str | None
     tfds_dir: str | None
     image_dir: str | None
+    labels: str | None
     on_error: Literal["stop", "skip"] | None
     max_pixels: int | None
 
@@ -94,34 +102,48 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
         folder and a set are given.
     """
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    tfds_dir, image_dir = (
-        x and expanded_path(x) for x in map(given.get, ("tfds_dir", "image_dir"))
+    tfds_dir, image_dir, labels = (
+        x and expanded_path(x) for x in map(given.get, ("tfds_dir", "image_dir", "labels"))
     )
     config = run_config(path).get("data", {})
-    name = given.get("data") or ("folder" if image_dir is not None else config.get("name"))
+    is_folder = image_dir is not None or labels is not None
+    name = given.get("data") or ("folder" if is_folder else config.get("name"))
     if name is None:
         raise UserError(
             f"{str(path)!r} has no config.json with the name of its dataset; give --data NAME, "
             "such as --data mnist_5k, or --image-dir DIR with a folder of images for each class."
         )
-    if image_dir is not None and name != "folder":
-        raise UserError(f"--image-dir is {image_dir!r}, and --data is {name!r}; give one of them.")
+    if is_folder and name != "folder":
+        flag, value = ("image-dir", image_dir) if image_dir is not None else ("labels", labels)
+        raise UserError(f"--{flag} is {value!r}, and --data is {name!r}; give one of them.")
     own_dir = config.get("image_dir", "")
-    is_own_dir = image_dir is None or Path(image_dir).resolve() == Path(own_dir).resolve()
-    if name == config.get("name") and is_own_dir:
+    is_own = _is_same(image_dir, own_dir) and _is_same(labels, config.get("labels", ""))
+    if name == config.get("name") and is_own:
         fields = {key: config[key] for key in _SOURCE_KEYS & config.keys()}
         if name == "folder" and image_dir is None:
             _check_folder(path, Path(own_dir))
     else:
         fields = {"val_fraction": config.get("val_fraction", 0.0), "test_fraction": 1.0}
-        fields["image_dir"] = image_dir or ""
+        fields["image_dir"] = image_dir or (own_dir if labels else "")
+        if labels:
+            fields |= {"labels": labels} | {key: config[key] for key in _COLUMNS & config.keys()}
     if tfds_dir is not None:
         fields["tfds_dir"] = tfds_dir
     decode_config = _decode_config(metadata, name, config | given)
     class_names = metadata.class_names if name == "folder" else ()
     return Source(
-        name, **fields, decode_config=decode_config, class_names=class_names, flags=OPTIONS
+        name,
+        **fields,
+        decode_config=decode_config,
+        class_names=class_names,
+        flags=OPTIONS,
+        classes=tuple(config.get("classes", ())),
     )
+
+
+def _is_same(given: str | None, own: str) -> bool:
+    """Returns whether a given path is the run's own one, as is a path that is not given."""
+    return given is None or Path(given).resolve() == Path(own).resolve()
 
 
 def _check_folder(path: Path, folder: Path) -> None:
@@ -186,6 +208,8 @@ def _run_directory(path: Path) -> Path:
 
 def _empty_split(source: Source, split: str) -> str:
     """Returns the reason why a split of a set has no images."""
+    if source.labels:
+        return f"the table {source.labels!r} has no {split} images; choose another --split."
     if source.name == "folder" and source.test_fraction == 1:
         return (
             f"{source.image_dir!r} has no {split} images, because it has no folder {split}/; "

@@ -81,6 +81,23 @@ def test_folder_of_a_run_is_missing(directory, image_file_metadata):
         find_source(directory, image_file_metadata)
 
 
+def test_table_of_labels(directory, image_file_metadata):
+    config = json.loads((directory / "config.json").read_text())
+    config["data"] |= {"labels": "own.csv", "label_column": "x", "classes": ["c", "a"]}
+    (directory / "config.json").write_text(json.dumps(config))
+    own = find_source(directory, image_file_metadata)
+    assert (own.labels, own.label_column, own.test_fraction) == ("own.csv", "x", 0.2)
+    assert own.classes == ("c", "a")
+    assert find_source(directory, image_file_metadata, labels="./own.csv") == own
+    other = find_source(directory, image_file_metadata, labels="other.csv")
+    assert (other.labels, other.label_column, other.test_fraction) == ("other.csv", "x", 1.0)
+    assert (other.image_dir, other.classes) == (own.image_dir, own.classes)
+    folder = find_source(directory, image_file_metadata, image_dir="others")
+    assert (folder.labels, folder.label_column, folder.test_fraction) == ("", "", 1.0)
+    with pytest.raises(UserError, match="--labels is 'x.csv', and --data is 'cifar10'; give one"):
+        find_source(directory, image_file_metadata, data="cifar10", labels="x.csv")
+
+
 def test_on_error_can_differ_from_the_run(directory, image_file_metadata):
     source = find_source(directory, image_file_metadata, on_error="stop")
     assert source.decode_config == DecodeConfig(CROP_POLICY, "stop", 3, OPTIONS)
