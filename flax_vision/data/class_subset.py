@@ -60,7 +60,7 @@ def select_classes(dataset: DatasetT, classes: Sequence[str]) -> DatasetT:
 def loaders_of_classes(
     loaders: Mapping[str, Callable[[], Dataset]], classes: Sequence[str]
 ) -> Mapping[str, Callable[[], Dataset]]:
-    """Returns functions by split that load only the images of some classes; see `select_classes`."""
+    """Returns functions that load only the images of some classes, as in `select_classes`."""
     return {split: partial(_load, load, classes) for split, load in loaders.items()}
 
 

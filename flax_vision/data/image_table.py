@@ -33,8 +33,8 @@ def image_table_loaders(
 ) -> Mapping[str, Callable[[], ImageFileDataset]]:
     """Returns a function for each split of a table that lists the split's images.
 
-    Images are in the order of their classes and in the natural order of their paths, as in a folder
-    with a subfolder for each class. The order of the rows has no effect.
+    Images are in the natural order of their classes and paths, as in a folder with a subfolder for
+    each class. The order of the rows has no effect.
 
     Args:
       table: File with the table, in UTF-8, with commas, semicolons or tabs.
@@ -147,8 +147,11 @@ def _load_split(
             f"{listed(known, _MAX_CLASSES)}",
         )
     _check_files(reader, rows)
-    rank = {path: index for index, path in enumerate(natural(row.path for row in rows))}
-    rows = sorted(rows, key=lambda row: (labels[row.label], rank[row.path]))
+    class_rank, path_rank = (
+        {name: rank for rank, name in enumerate(natural(names))}
+        for names in ({row.label for row in rows}, [row.path for row in rows])
+    )
+    rows = sorted(rows, key=lambda row: (class_rank[row.label], path_rank[row.path]))
     paths = [reader.root / row.path for row in rows]
     targets = np.array([labels[row.label] for row in rows], np.int32)
     files = FileList(paths, decode_config.max_pixels, reader.root)

@@ -142,19 +142,21 @@ class TableReader:
 
     def _columns(self, header: Sequence[str]) -> _Columns:
         """Returns the columns by their names."""
-        flags, table = self.flags, self.table
-        label = self._find(header, _LABEL_NAMES, table.label_column, "label", flags.label_column)
-        path = self._find(header, _PATH_NAMES, table.path_column, "path", flags.path_column)
-        for column, kind in ((label, "label"), (path, "path")):
-            if column is None:
-                flag = getattr(flags, f"{kind}_column")
-                raise UserError(
-                    f"{self.name} has no column for the {kind}, only {', '.join(header)}; name one "
-                    f"{kind} in the first line{flag and f', or give {flag}NAME'}."
-                )
-        assert label is not None and path is not None
-        rest = [name if i not in (label, path) else "" for i, name in enumerate(header)]
+        label = self._require(header, _LABEL_NAMES, "label")
+        path = self._require(header, _PATH_NAMES, "path")
+        rest = ["" if i in (label, path) else name for i, name in enumerate(header)]
         return _Columns(path, label, self._find(rest, _SPLIT_NAMES, "", "split", ""))
+
+    def _require(self, header: Sequence[str], names: Sequence[str], kind: str) -> int:
+        """Returns the column of the label or of the path."""
+        given, flag = (getattr(x, f"{kind}_column") for x in (self.table, self.flags))
+        column = self._find(header, names, given, kind, flag)
+        if column is None:
+            raise UserError(
+                f"{self.name} has no column for the {kind}, only {listed(header, _MAX_NAMED)}; "
+                f"name one {kind} in the first line{flag and f', or give {flag}NAME'}."
+            )
+        return column
 
     def _find(
         self, header: Sequence[str], names: Sequence[str], given: str, kind: str, flag: str

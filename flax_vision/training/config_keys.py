@@ -81,7 +81,7 @@ KEYS: dict[str, Key] = {
     ),
     "data.labels": Key(
         "",
-        "CSV file with the path, label and perhaps split of each image; empty for one folder a class.",
+        "CSV file with path, label and perhaps split of each image; empty for one folder a class.",
         example="labels.csv",
     ),
     "data.path_column": Key(

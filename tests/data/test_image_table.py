@@ -16,8 +16,9 @@ def source(tmp_path, table="", **settings):
     if table:
         (tmp_path / "labels.csv").write_text(table)
         settings["labels"] = str(tmp_path / "labels.csv")
-    folder, decode = str(tmp_path / "images"), DecodeConfig(CROP_POLICY)
-    return Source("folder", "", folder, 0.25, 0.2, **{"decode_config": decode} | settings)
+    defaults = {"val_fraction": 0.25, "test_fraction": 0.2, "image_dir": str(tmp_path / "images")}
+    decode = {"decode_config": DecodeConfig(CROP_POLICY)}
+    return Source("folder", **defaults | decode | settings)
 
 
 def load(tmp_path, table="", **settings):
@@ -35,9 +36,14 @@ def assert_same(first, second):
         np.testing.assert_array_equal(batches[0][0][0], batches[1][0][0])
 
 
-def test_table_equals_the_folder_that_it_describes(tmp_path):
-    write(tmp_path / "images")
-    for first, second in zip(load(tmp_path), load(tmp_path, WITHOUT_SPLITS), strict=True):
+@pytest.mark.parametrize(
+    "settings", [{}, {"class_order": "sorted"}, {"classes": ("a", "9")}, {"class_names": "ba9"}]
+)
+def test_table_equals_the_folder_that_it_describes(settings, tmp_path):
+    write(tmp_path / "images", ("a", "9", "b"))
+    table = "path,label\n" + "".join(f"{x}/{i}.png,{x}\n" for i in range(6) for x in "ba9")
+    folder = load(tmp_path, **settings)
+    for first, second in zip(folder, load(tmp_path, table, **settings), strict=True):
         assert_same(first, second)
 
 
@@ -112,7 +118,7 @@ def test_model_with_more_classes_than_the_table(tmp_path):
     write(tmp_path / "images", count=2)
     known = source(tmp_path, with_splits(test="b0 a1"), class_names=["c", "b", "a"])
     images = read_split(known, "test", ignore)
-    assert (images.class_names, images.labels.tolist()) == (["c", "b", "a"], [1, 2])
+    assert (images.class_names, images.labels.tolist()) == (["c", "b", "a"], [2, 1])
     with pytest.raises(
         UserError, match="val_fraction is 0.25, which divides the 0 training images"
     ):

@@ -32,7 +32,8 @@ def test_delimiters_and_line_ends(delimiter, line_end, tmp_path):
 
 
 def test_byte_order_mark_blank_lines_and_quotes(tmp_path):
-    content = '\ufeffpath,label\n\n"x/1, or ""2"".png", "two\nlines"\n  ,  \n./a/../3.png, caf\u0065\u0301\n'
+    first, second = '"x/1, or ""2"".png", "two\nlines"', "./a/../3.png, caf\u0065\u0301"
+    content = f"\ufeffpath,label\n\n{first}\n  ,  \n{second}\n"
     assert read(tmp_path, content) == [
         Row(3, 'x/1, or "2".png', "two\nlines", "all"),
         Row(6, "3.png", "caf\u00e9", "all"),
@@ -68,7 +69,7 @@ def test_given_columns(tmp_path):
         ("name,label\n1,2\n", "has no column for the path, only name, label; .*path_column=NAME"),
         (
             "path,label,class\n1,2,3\n",
-            "several columns that could be the label: 'label', 'class'; give --config.data.label_co",
+            "several columns that could be the label: 'label', 'class'; give --config.data.labe",
         ),
         ("path,file,label\n1,2,3\n", "could be the path: 'path', 'file'; give .*path_column=NAME"),
         ("path,label,set,split\n1,2,3,4\n", "could be the split: 'set', 'split'; rename all but"),
@@ -87,7 +88,7 @@ def test_given_columns(tmp_path):
         ("path,label\nx/../../1.png,a\n", "which is outside"),
         ("path,label\n/etc/1.png,a\n", "line 2 has the path '/etc/1.png', which is outside"),
         ("path,label\n\n1.png,'a\n\"2.png,b\n", "line 4 is not valid CSV .unexpected end of data"),
-        ("path,label\n1.png,a\n2.png,".encode() + b"\xe9\n", "line 3 is not UTF-8; save the table"),
+        (b"path,label\n1.png,a\n2.png,\xe9\n", "line 3 is not UTF-8; save the table"),
         ("path,label\n1.png,a\n".encode("utf-16"), "line 1 is not UTF-8"),
     ],
 )
