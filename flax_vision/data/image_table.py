@@ -1,7 +1,6 @@
 """Images in a folder that a table of labels names."""
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -53,32 +52,33 @@ def image_table_loaders(
       UserError: The table cannot be read or a row is invalid. The functions raise it for images
         that do not exist and for classes without training images.
     """
-    flags = decode_config.flags
-    root = image_root(image_dir, flags, "the images of the table")
-    reader = TableReader(table, root, flags)
+    root = image_root(image_dir, decode_config.flags, "the images of the table")
+    reader = TableReader(table, root, decode_config.flags)
     rows, warnings = _distinct(reader, [*reader.rows()])
-    by_split: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_split[row.split].append(row)
-    train = by_split.get(ALL) or by_split.get("train", [])
-    if not train and not class_names:
-        raise UserError(f"{reader.name} has no training images; give rows the split train.")
-    known = class_names or _class_names(reader, train, class_order, classes)
-    if ALL not in by_split:
-        by_split.setdefault("train", [])
-    is_known = {nfc(name) for name in known}.__contains__
+    by_split = _by_split(rows)
+    known = class_names or _class_names(reader, next(iter(by_split.values())), class_order, classes)
+    origin = "the model" if class_names else "the training images"
+    names = {nfc(name) for name in known}
     return {
         split: partial(
             _load_split,
             reader,
-            [row for row in found if not classes or is_known(row.label)],
+            [row for row in found if not classes or row.label in names],
             known,
-            "the model" if class_names else "the training images",
+            origin,
             decode_config,
             warnings,
         )
         for split, found in by_split.items()
     }
+
+
+def _by_split(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Returns the rows of each split, or of `ALL`; training comes first and may be empty."""
+    found: dict[str, list[Row]] = {} if rows[0].split == ALL else {"train": []}
+    for row in rows:
+        found.setdefault(row.split, []).append(row)
+    return found
 
 
 def _distinct(reader: TableReader, rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
@@ -107,6 +107,8 @@ def _class_names(
 ) -> Sequence[str]:
     """Returns the names of the classes with training images, or checks the chosen ones."""
     found = natural({row.label for row in train})
+    if not found:
+        raise UserError(f"{reader.name} has no training images; give rows the split train.")
     if classes:
         check_classes(classes, found)
         return classes
