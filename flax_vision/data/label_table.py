@@ -166,17 +166,20 @@ class TableReader:
         Args:
           header: Names of the columns.
           names: Names to look for, in lower case.
-          given: Name that the user gives; empty for none.
+          given: Name that the user gives; empty for none. Without a flag it is the name in the
+            run's own table, and another table may lack it.
           kind: Meaning of the column.
           flag: Flag for the name; empty if there is none.
         """
-        wanted = [_folded(given)] if given else names
-        found = [i for i, name in enumerate(header) if _folded(name) in wanted]
-        if given and not found:
+        present = [_folded(name) for name in header]
+        is_given = bool(given) and (bool(flag) or _folded(given) in present)
+        wanted = [_folded(given)] if is_given else names
+        found = [i for i, name in enumerate(present) if name in wanted]
+        if is_given and not found:
             raise unknown(f"column of {self.table.path!r}", given, header)
         if len(found) > 1:
             columns = listed([repr(header[i]) for i in found], _MAX_NAMED)
-            advice = f"give {flag}NAME" if flag and not given else "rename all but one of them"
+            advice = f"give {flag}NAME" if flag and not is_given else "rename all but one of them"
             raise UserError(
                 f"{self.name} has several columns that could be the {kind}: {columns}; {advice}."
             )

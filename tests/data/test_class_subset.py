@@ -69,6 +69,16 @@ def test_folder(tmp_path):
     assert read_splits(model, ignore).test.labels.tolist() == [1, 0]
 
 
+def test_image_files(tmp_path):
+    write(tmp_path, "abc", 4)
+    images = read_splits(folder(tmp_path), ignore).train
+    found = select_classes(images, ["c", "a"])
+    assert relative_paths(found, tmp_path) == [
+        path for path in relative_paths(images, tmp_path) if path[0] in "ac"
+    ]
+    assert (found.labels.tolist(), found.class_names) == ([1, 1, 0, 0], ["c", "a"])
+
+
 def test_unknown_class_of_a_folder(tmp_path):
     write(tmp_path, ("cats", "dogs"), 2)
     with pytest.raises(UserError, match="has 'cat', which is .* mean 'cats'. Valid: cats, dogs"):

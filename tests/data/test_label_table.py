@@ -113,6 +113,13 @@ def test_commands_without_flags_for_columns(tmp_path):
         read(tmp_path, "path,x\n1,2\n", OPTIONS)
 
 
+def test_column_of_the_runs_own_table_may_be_missing_in_another(tmp_path):
+    rows = read(tmp_path, "path,label\nx/1.png,cat\n2.png,dog\n", OPTIONS, label_column="species")
+    assert rows == ROWS
+    content = "path,label,species\nx/1.png,a,cat\n2.png,b,dog\n"
+    assert read(tmp_path, content, OPTIONS, label_column="species") == ROWS
+
+
 def test_file_that_cannot_be_read(tmp_path):
     for path, message in (
         ("no.csv", "does not exist; give --config.data.labels=FILE"),
