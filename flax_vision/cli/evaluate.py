@@ -67,7 +67,7 @@ _TOP = 5
 
 _SETTINGS = (
     *("protocol", "split", "data", "tfds_dir", "image_dir", "labels", "on_error"),
-    *("max_pixels", "batch_size"),
+    *("max_pixels", "image_column", "label_column", "batch_size"),
 )
 """Options that are arguments of `evaluate` too."""
 
@@ -93,6 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         train/, val/ and test/ follow --split, and other folders are tested as a whole"""
     add_shared(parser, "--image-dir", help=folder)
     add_shared(parser, "--labels")
+    column = "column of the {} in --labels (default: found by its name)"
+    add("--image-column", metavar="NAME", help=column.format("paths"))
+    add("--label-column", metavar="NAME", help=column.format("labels"))
     on_error = "at unreadable images: stop, or skip and count them (default: the run's)"
     add("--on-error", choices=("stop", "skip"), help=on_error)
     pixels = "bound on the pixels of an image (default: the run's)"

@@ -5,12 +5,13 @@ import os
 import stat
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from flax_vision.data.dataset import Dataset
+from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.file_list import FileList
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.text import counted, listed
@@ -42,7 +43,7 @@ class _File(NamedTuple):
     size: int
 
 
-def duplicates_warning(splits: Mapping[str, Dataset], folder: str) -> str:
+def duplicates_warning(splits: Mapping[str, Dataset], folder: str, on_progress: ProgressFn) -> str:
     """Returns a sentence about images that are in two splits; empty for none.
 
     Files of one size are compared by a block in their middle, and then by their SHA-256. Rare sizes
@@ -51,17 +52,23 @@ def duplicates_warning(splits: Mapping[str, Dataset], folder: str) -> str:
     Args:
       splits: Images of a folder, by split.
       folder: Path of the folder, from which messages name files.
+      on_progress: Function that gets a text, the compared files and the total.
     """
     groups = _across_splits([_files(splits)], lambda files: [file.size for file in files])
     deadline = time.monotonic() + _MAX_SECONDS
+
+    def digests(digest: Callable[[_File], str], files: Sequence[_File]) -> Iterator[str]:
+        def until_deadline(file: _File) -> str:
+            return digest(file) if time.monotonic() < deadline else ""
+
+        for done, text in enumerate(pool.map(until_deadline, files), 1):
+            on_progress("files of equal size", done, len(files))
+            yield text
+
     with ThreadPoolExecutor(_THREADS) as pool:
         for digest in (_block_digest, _whole_digest):
-
-            def until_deadline(file: _File, digest: Callable[[_File], str] = digest) -> str:
-                return digest(file) if time.monotonic() < deadline else ""
-
             groups.sort(key=len)
-            groups = _across_splits(groups, lambda files: pool.map(until_deadline, files))
+            groups = _across_splits(groups, partial(digests, digest))
     return _describe(groups, folder, time.monotonic() >= deadline)
 
 

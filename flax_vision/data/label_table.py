@@ -28,12 +28,12 @@ class TableFile(NamedTuple):
 
     Attributes:
       path: Path of the file.
-      path_column: Name of the column with the paths; empty to find it.
+      image_column: Name of the column with the paths; empty to find it.
       label_column: Name of the column with the classes; empty to find it.
     """
 
     path: str
-    path_column: str = ""
+    image_column: str = ""
     label_column: str = ""
 
 
@@ -142,19 +142,21 @@ class TableReader:
 
     def _columns(self, header: Sequence[str]) -> _Columns:
         """Returns the columns by their names."""
-        label = self._require(header, _LABEL_NAMES, "label")
-        path = self._require(header, _PATH_NAMES, "path")
+        given, flags = self.table, self.flags
+        label = self._require(header, _LABEL_NAMES, given.label_column, "label", flags.label_column)
+        path = self._require(header, _PATH_NAMES, given.image_column, "path", flags.image_column)
         rest = ["" if i in (label, path) else name for i, name in enumerate(header)]
         return _Columns(path, label, self._find(rest, _SPLIT_NAMES, "", "split", ""))
 
-    def _require(self, header: Sequence[str], names: Sequence[str], kind: str) -> int:
-        """Returns the column of the label or of the path."""
-        given, flag = (getattr(x, f"{kind}_column") for x in (self.table, self.flags))
+    def _require(
+        self, header: Sequence[str], names: Sequence[str], given: str, kind: str, flag: str
+    ) -> int:
+        """Returns the column as `_find` does; a UserError if there is none."""
         column = self._find(header, names, given, kind, flag)
         if column is None:
             raise UserError(
                 f"{self.name} has no column for the {kind}, only {listed(header, _MAX_NAMED)}; "
-                f"name one {kind} in the first line{flag and f', or give {flag}NAME'}."
+                f"name one {kind} in the first line, or give {flag}NAME."
             )
         return column
 
@@ -166,20 +168,17 @@ class TableReader:
         Args:
           header: Names of the columns.
           names: Names to look for, in lower case.
-          given: Name that the user gives; empty for none. Without a flag it is the name in the
-            run's own table, and another table may lack it.
+          given: Name that the user gives; empty for none.
           kind: Meaning of the column.
-          flag: Flag for the name; empty if there is none.
+          flag: Flag for the name; empty for splits, which have none.
         """
-        present = [_folded(name) for name in header]
-        is_given = bool(given) and (bool(flag) or _folded(given) in present)
-        wanted = [_folded(given)] if is_given else names
-        found = [i for i, name in enumerate(present) if name in wanted]
-        if is_given and not found:
+        wanted = [_folded(given)] if given else names
+        found = [i for i, name in enumerate(header) if _folded(name) in wanted]
+        if given and not found:
             raise unknown(f"column of {self.table.path!r}", given, header)
         if len(found) > 1:
             columns = listed([repr(header[i]) for i in found], _MAX_NAMED)
-            advice = f"give {flag}NAME" if flag and not is_given else "rename all but one of them"
+            advice = f"give {flag}NAME" if flag and not given else "rename all but one of them"
             raise UserError(
                 f"{self.name} has several columns that could be the {kind}: {columns}; {advice}."
             )

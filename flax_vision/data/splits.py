@@ -44,7 +44,7 @@ class Source:
       class_order: Order of a folder's classes, one of `CLASS_ORDERS`.
       labels: Path of a table with the labels of the images in the folder; empty for a folder with
         a subfolder for each class.
-      path_column: Column of the table with the paths; empty to find it.
+      image_column: Column of the table with the paths; empty to find it.
       label_column: Column of the table with the labels; empty to find it.
       classes: Names of the classes to read, in the order of their labels; empty for all.
     """
@@ -59,7 +59,7 @@ class Source:
     flags: DataFlags = TRAIN_FLAGS
     class_order: str = "natural"
     labels: str = ""
-    path_column: str = ""
+    image_column: str = ""
     label_column: str = ""
     classes: Sequence[str] = ()
 
@@ -106,7 +106,7 @@ def read_splits(source: Source, on_progress: ProgressFn) -> Splits:
     if source.name == "folder":
         from flax_vision.data.duplicates import duplicates_warning
 
-        if text := duplicates_warning(splits, source.image_dir):
+        if text := duplicates_warning(splits, source.image_dir, on_progress):
             warnings = [*splits["train"].warnings, text]
             splits["train"] = dataclasses.replace(splits["train"], warnings=warnings)  # type: ignore[type-var]
     return Splits(**splits)
@@ -183,7 +183,7 @@ def _folder_loaders(
 
     options = decode_config, source.class_names, source.class_order, source.classes
     if source.labels:
-        table = TableFile(source.labels, source.path_column, source.label_column)
+        table = TableFile(source.labels, source.image_column, source.label_column)
         return image_table_loaders(table, source.image_dir, *options)
     return image_folder_loaders(source.image_dir, *options)
 

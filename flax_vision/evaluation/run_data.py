@@ -18,8 +18,8 @@ from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_dat
 _REQUIRED = {"name", "tfds_dir", "val_fraction"}
 """Required keys of a run's data configuration; an image folder also needs `image_dir`."""
 
-_COLUMNS = {"path_column", "label_column"}
-"""Data configuration keys of a table's columns, which other tables may have too."""
+_COLUMNS = {"image_column", "label_column"}
+"""Data configuration keys of a table's columns."""
 
 _SOURCE_KEYS = _COLUMNS | {"tfds_dir", "image_dir", "labels", "val_fraction", "test_fraction"}
 """Data configuration keys of a `Source`."""
@@ -29,8 +29,8 @@ OPTIONS = DataFlags(
     tfds_dir="--tfds-dir ",
     image_dir="--image-dir ",
     labels="--labels ",
-    path_column="",
-    label_column="",
+    image_column="--image-column ",
+    label_column="--label-column ",
     on_error="--on-error ",
     max_pixels="--max-pixels ",
     one_size="the model was trained on small images in memory; give such a set, or a folder of "
@@ -48,6 +48,8 @@ class DataOptions(TypedDict, total=False):
       image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
         folder `train`.
       labels: Table of labels for the folder. All of it is tested if it has no splits.
+      image_column: Column of the table with the paths.
+      label_column: Column of the table with the labels.
       on_error: Whether an unreadable image is an error, or is skipped with a warning.
       max_pixels: Bound on the pixels of an image file.
     """
@@ -56,6 +58,8 @@ class DataOptions(TypedDict, total=False):
     tfds_dir: str | None
     image_dir: str | None
     labels: str | None
+    image_column: str | None
+    label_column: str | None
     on_error: Literal["stop", "skip"] | None
     max_pixels: int | None
 
@@ -126,9 +130,10 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
         fields = {"val_fraction": config.get("val_fraction", 0.0), "test_fraction": 1.0}
         fields["image_dir"] = image_dir or (own_dir if labels else "")
         if labels:
-            fields |= {"labels": labels} | {key: config[key] for key in _COLUMNS & config.keys()}
+            fields["labels"] = labels
     if tfds_dir is not None:
         fields["tfds_dir"] = tfds_dir
+    fields |= _given_columns(given, fields.get("labels", ""))
     decode_config = _decode_config(metadata, name, config | given)
     class_names = metadata.class_names if name == "folder" else ()
     return Source(
@@ -139,6 +144,18 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
         flags=OPTIONS,
         classes=tuple(config.get("classes", ())),
     )
+
+
+def _given_columns(given: Mapping[str, Any], labels: str) -> dict[str, str]:
+    """Returns the columns that options name; a UserError without a table."""
+    columns = {key: given[key] for key in sorted(_COLUMNS & given.keys())}
+    if columns and not labels:
+        key, column = next(iter(columns.items()))
+        raise UserError(
+            f"{getattr(OPTIONS, key)}{column} is for a table, and there is none; give --labels "
+            "FILE, or leave it out."
+        )
+    return columns
 
 
 def _is_same(given: str | None, own: str) -> bool:

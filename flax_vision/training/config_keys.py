@@ -84,11 +84,11 @@ KEYS: dict[str, Key] = {
         "CSV file with path, label and perhaps split of each image; empty for one folder a class.",
         example="labels.csv",
     ),
-    "data.path_column": Key(
-        "", "Column of data.labels with the paths; empty to find it by name.", example="image_id"
+    "data.image_column": Key(
+        "", "Column of data.labels with the images' paths; empty to find it.", example="image_id"
     ),
     "data.label_column": Key(
-        "", "Column of data.labels with the labels; empty to find it by name.", example="species"
+        "", "Column of data.labels with the labels; empty to find it.", example="species"
     ),
     "data.classes": Key(
         (),

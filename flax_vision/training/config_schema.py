@@ -84,7 +84,7 @@ def _check_label_table(flat: Mapping[str, Any]) -> None:
             f"config.data.name is {flat['data.name']!r}; give --config.data.name=folder and "
             "--config.data.image_dir=DIR."
         )
-    for key in ("data.path_column", "data.label_column"):
+    for key in ("data.image_column", "data.label_column"):
         if flat[key] and not flat["data.labels"]:
             raise UserError(
                 f"config.{key} is {flat[key]!r}, but there is no table; give "

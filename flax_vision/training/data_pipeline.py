@@ -37,7 +37,7 @@ def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
     data = config.data
     fractions = (data.val_fraction, data.test_fraction)
     decode = make_decode_config(config)
-    keys = ("class_order", "labels", "path_column", "label_column", "classes")
+    keys = ("class_order", "labels", "image_column", "label_column", "classes")
     options = {key: data[key] for key in keys}
     source = Source(data.name, data.tfds_dir, data.image_dir, *fractions, decode, **options)
     try:

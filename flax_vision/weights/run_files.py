@@ -58,7 +58,7 @@ class _Data(TypedDict, total=False):
     tfds_dir: str
     image_dir: str
     labels: str
-    path_column: str
+    image_column: str
     label_column: str
     classes: list[str]
     val_fraction: _Share

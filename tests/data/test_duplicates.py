@@ -74,7 +74,18 @@ def test_files_that_cannot_be_read(folder, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.open", refuse)
-    assert duplicates_warning(splits._asdict(), str(folder)) == ""
+    assert duplicates_warning(splits._asdict(), str(folder), ignore) == ""
+
+
+def test_progress(folder):
+    for name in ("train/a/7.png", "test/b/7.png", "test/b/8.png"):
+        shutil.copy(folder / "train/a/1.png", folder / name)
+    splits = read_splits(
+        Source("folder", "", str(folder), 0.0, 0.5, DecodeConfig(CROP_POLICY, "skip")), ignore
+    )
+    calls = []
+    duplicates_warning(splits._asdict(), str(folder), lambda *call: calls.append(call))
+    assert calls[:4] == [("files of equal size", done, 4) for done in (1, 2, 3, 4)]
 
 
 def test_shares_of_one_folder_are_compared(tmp_path):
@@ -103,4 +114,4 @@ def test_only_files_of_sizes_in_two_splits_are_read(folder, monkeypatch):
 
 def test_images_in_memory():
     train, test = load_mnist_5k()
-    assert duplicates_warning({"train": train, "test": test}, "") == ""
+    assert duplicates_warning({"train": train, "test": test}, "", ignore) == ""

@@ -55,7 +55,7 @@ def test_splits(column, tmp_path):
 
 def test_given_columns(tmp_path):
     content = "id,path,label,Coarse Label\n1.png,x,cat,animal\n"
-    rows = read(tmp_path, content, path_column="id", label_column="coarse label")
+    rows = read(tmp_path, content, image_column="id", label_column="coarse label")
     assert rows == [Row(2, "1.png", "animal", "all")]
 
 
@@ -66,12 +66,12 @@ def test_given_columns(tmp_path):
         ("\n\n", "is empty"),
         ("path,label\n", "labels.csv' has no rows below the names of its columns"),
         ("path,number\n1,2\n", "has no column for the label, only path, number; .*label_column=NA"),
-        ("name,label\n1,2\n", "has no column for the path, only name, label; .*path_column=NAME"),
+        ("name,label\n1,2\n", "has no column for the path, only name, label; .*image_column=NAME"),
         (
             "path,label,class\n1,2,3\n",
             "several columns that could be the label: 'label', 'class'; give --config.data.labe",
         ),
-        ("path,file,label\n1,2,3\n", "could be the path: 'path', 'file'; give .*path_column=NAME"),
+        ("path,file,label\n1,2,3\n", "could be the path: 'path', 'file'; give .*image_column=NAME"),
         ("path,label,set,split\n1,2,3,4\n", "could be the split: 'set', 'split'; rename all but"),
         ("path,label\n1.png,a\n,b\n", "line 3 has no path; add it, or remove the line"),
         ("path,label\n1.png,\n", "line 2 has no label"),
@@ -104,20 +104,11 @@ def test_unknown_column(tmp_path):
         read(tmp_path, "path,label\n1,2\n", label_column="lable")
 
 
-def test_commands_without_flags_for_columns(tmp_path):
-    with pytest.raises(
-        UserError, match="^--labels '.*'label', 'class'; rename all but one of them"
-    ):
+def test_flags_of_evaluate(tmp_path):
+    with pytest.raises(UserError, match="^--labels '.*'label', 'class'; give --label-column NAME"):
         read(tmp_path, "path,label,class\n1,2,3\n", OPTIONS)
-    with pytest.raises(UserError, match="name one label in the first line.$"):
-        read(tmp_path, "path,x\n1,2\n", OPTIONS)
-
-
-def test_column_of_the_runs_own_table_may_be_missing_in_another(tmp_path):
-    rows = read(tmp_path, "path,label\nx/1.png,cat\n2.png,dog\n", OPTIONS, label_column="species")
-    assert rows == ROWS
-    content = "path,label,species\nx/1.png,a,cat\n2.png,b,dog\n"
-    assert read(tmp_path, content, OPTIONS, label_column="species") == ROWS
+    with pytest.raises(UserError, match="first line, or give --image-column NAME"):
+        read(tmp_path, "x,label\n1,2\n", OPTIONS)
 
 
 def test_file_that_cannot_be_read(tmp_path):

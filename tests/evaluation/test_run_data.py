@@ -90,10 +90,14 @@ def test_table_of_labels(directory, image_file_metadata):
     assert own.classes == ("c", "a")
     assert find_source(directory, image_file_metadata, labels="./own.csv") == own
     other = find_source(directory, image_file_metadata, labels="other.csv")
-    assert (other.labels, other.label_column, other.test_fraction) == ("other.csv", "x", 1.0)
+    assert (other.labels, other.label_column, other.test_fraction) == ("other.csv", "", 1.0)
+    named = find_source(directory, image_file_metadata, labels="other.csv", label_column="y")
+    assert (named.labels, named.label_column) == ("other.csv", "y")
     assert (other.image_dir, other.classes) == (own.image_dir, own.classes)
     folder = find_source(directory, image_file_metadata, image_dir="others")
     assert (folder.labels, folder.label_column, folder.test_fraction) == ("", "", 1.0)
+    with pytest.raises(UserError, match="--image-column y is for a table, and there is none; give"):
+        find_source(directory, image_file_metadata, image_dir="others", image_column="y")
     with pytest.raises(UserError, match="--labels is 'x.csv', and --data is 'cifar10'; give one"):
         find_source(directory, image_file_metadata, data="cifar10", labels="x.csv")
 

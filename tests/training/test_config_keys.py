@@ -17,7 +17,7 @@ def test_examples_are_valid(key):
     others = {
         "data.image_dir": {"data.name": "folder"},
         "data.labels": {"data.name": "folder"},
-        "data.path_column": {"data.name": "folder", "data.labels": "labels.csv"},
+        "data.image_column": {"data.name": "folder", "data.labels": "labels.csv"},
         "data.label_column": {"data.name": "folder", "data.labels": "labels.csv"},
         "init_pattern": {"init_from": "run"},
         "optimizer.b2": {"optimizer.name": "adam"},
