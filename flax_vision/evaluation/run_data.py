@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-from flax_vision.data import fingerprint
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.flags import MAX_PIXELS, DataFlags
 from flax_vision.data.splits import SPLITS, Source, in_memory, read_split
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.files import expanded_path
-from flax_vision.text import counted, nfc
+from flax_vision.text import counted
 from flax_vision.weights.model_metadata import ModelMetadata
-from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_dataset
+from flax_vision.weights.run_files import CONFIG, RESTORE, read_config
 
 _REQUIRED = {"name", "tfds_dir", "val_fraction"}
 """Required keys of a run's data configuration; an image folder also needs `image_dir`."""
@@ -110,16 +109,7 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
         x and expanded_path(x) for x in map(given.get, ("tfds_dir", "image_dir", "labels"))
     )
     config = run_config(path).get("data", {})
-    is_folder = image_dir is not None or labels is not None
-    name = given.get("data") or ("folder" if is_folder else config.get("name"))
-    if name is None:
-        raise UserError(
-            f"{str(path)!r} has no config.json with the name of its dataset; give --data NAME, "
-            "such as --data mnist_5k, or --image-dir DIR with a folder of images for each class."
-        )
-    if is_folder and name != "folder":
-        flag, value = ("image-dir", image_dir) if image_dir is not None else ("labels", labels)
-        raise UserError(f"--{flag} is {value!r}, and --data is {name!r}; give one of them.")
+    name = _dataset_name(path, config, given)
     own_dir = config.get("image_dir", "")
     is_own = _is_same(image_dir, own_dir) and _is_same(labels, config.get("labels", ""))
     if name == config.get("name") and is_own:
@@ -129,8 +119,7 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
     else:
         fields = {"val_fraction": config.get("val_fraction", 0.0), "test_fraction": 1.0}
         fields["image_dir"] = image_dir or (own_dir if labels else "")
-        if labels:
-            fields["labels"] = labels
+        fields["labels"] = labels or ""
     if tfds_dir is not None:
         fields["tfds_dir"] = tfds_dir
     fields |= _given_columns(given, fields.get("labels", ""))
@@ -144,6 +133,29 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
         flags=OPTIONS,
         classes=tuple(config.get("classes", ())),
     )
+
+
+def _dataset_name(path: Path, config: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Returns the name of the dataset; `folder` for a given folder or table.
+
+    Args:
+      path: A run directory, its export, or another export.
+      config: Data configuration of the run.
+      given: Given options.
+    """
+    of_folder = [key for key in ("image_dir", "labels") if key in given]
+    name = given.get("data") or ("folder" if of_folder else config.get("name"))
+    if name is None:
+        raise UserError(
+            f"{str(path)!r} has no config.json with the name of its dataset; give --data NAME, "
+            "such as --data mnist_5k, or --image-dir DIR with a folder of images for each class."
+        )
+    if of_folder and name != "folder":
+        key = of_folder[0]
+        raise UserError(
+            f"{getattr(OPTIONS, key)}is {given[key]!r}, and --data is {name!r}; give one of them."
+        )
+    return str(name)
 
 
 def _given_columns(given: Mapping[str, Any], labels: str) -> dict[str, str]:
@@ -208,7 +220,7 @@ def run_config(path: Path) -> dict[str, Any]:
     Raises:
       UserError: The configuration cannot be read.
     """
-    run = _run_directory(path)
+    run = run_directory(path)
     config = read_config(run)
     if config:
         data = config.get("data", {})
@@ -218,7 +230,8 @@ def run_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _run_directory(path: Path) -> Path:
+def run_directory(path: Path) -> Path:
+    """Returns the directory of a run, from its own path or from the path of its export."""
     path = path.absolute()
     return path.parent if path.name == "export" and (path / "model.json").exists() else path
 
@@ -237,42 +250,6 @@ def _empty_split(source: Source, split: str) -> str:
     return (
         f"{source.name!r} has no {split} images: val_fraction, the share of the training set for "
         f"validation, is {source.val_fraction:g}. Choose --split train or test."
-    )
-
-
-def data_warning(path: Path, source: Source, split: str, images: Dataset) -> str:
-    """Returns a warning if the images differ, or may differ, from the run's images, else nothing.
-
-    Args:
-      path: A run directory, or its export.
-      source: Source of the images. The run's own images are compared with its record; another
-        folder gets a warning only if the run's own folder is missing.
-      split: Split of the images.
-      images: The images.
-
-    Raises:
-      UserError: The run's record of its images cannot be read.
-    """
-    config = run_config(path).get("data", {})
-    if source.name != config.get("name"):
-        return ""
-    if source.test_fraction == config.get("test_fraction", 0.0):
-        hint = "delete it to continue without comparing the images"
-        recorded = read_dataset(_run_directory(path), hint)
-        if recorded is None:
-            return ""
-        changes = fingerprint.describe_changes(
-            recorded[split], fingerprint.dataset_fingerprint(images)
-        )
-        return changes and (
-            f"these are not the {split} images of the run ({changes}): the result is not "
-            "comparable with the run's, and the model may have been trained on some of them"
-        )
-    if source.name != "folder" or Path(config["image_dir"]).is_dir():
-        return ""
-    return (
-        f"the run's own folder {config['image_dir']!r} is missing; if {source.image_dir!r} is the "
-        "same one, the model was trained on most of its images"
     )
 
 
@@ -301,15 +278,3 @@ def _check_compatible(metadata: ModelMetadata, images: Dataset, name: str) -> No
             f"{metadata.name} was trained on images of {counted(ours, 'channel')}, and the images "
             f"of {name!r} have {theirs}; give a set with as many channels."
         )
-
-
-def class_names_warning(metadata: ModelMetadata, images: Dataset, name: str) -> str:
-    """Returns a warning if the classes of a set have other names, else nothing."""
-    pairs = zip(metadata.class_names, images.class_names, strict=True)
-    for index, (ours, theirs) in enumerate(pairs):
-        if nfc(ours) != nfc(theirs):
-            return (
-                f"class {index} is {ours!r} in the model and {theirs!r} in {name!r}; classes are "
-                "compared by their numbers"
-            )
-    return ""

@@ -3,12 +3,13 @@ import pytest
 from tiny_folders import CROP_POLICY, ignore, write
 
 import flax_vision as fv
+from flax_vision.data import tfds
 from flax_vision.data.class_subset import select_classes
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import ArrayDataset
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.data.split_record import relative_paths
-from flax_vision.data.splits import Source, read_splits
+from flax_vision.data.splits import Source, read_split, read_splits
 from flax_vision.errors import UserError
 
 IMAGES = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1)
@@ -47,6 +48,12 @@ def test_registered_dataset(temporary_names):
     fv.register_dataset("own", lambda: {"train": (images, np.arange(6) % 3)}, ["a", "b", "c"])
     splits = read_splits(Source("own", test_fraction=0.5, classes=("c", "a")), ignore)
     assert (sorted(splits.train.labels), splits.train.class_names) == ([0, 1], ["c", "a"])
+
+
+def test_tfds(monkeypatch):
+    monkeypatch.setattr(tfds, "tfds_loaders", lambda *_: {"test": lambda: DATASET})
+    test = read_split(Source("pets", classes=("a", "b")), "test", ignore)
+    assert (test.labels.tolist(), test.class_names) == ([0, 1, 0], ["a", "b"])
 
 
 def folder(tmp_path, **settings):

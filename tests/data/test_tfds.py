@@ -14,7 +14,6 @@ from PIL import Image
 from flax_vision.data import tfds as tfds_module
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.data.crops import CropPolicy, DecodeConfig
-from flax_vision.data.splits import Source, read_split
 from flax_vision.data.tfds import tfds_loaders
 from flax_vision.errors import UserError
 from flax_vision.evaluation.run_data import OPTIONS
@@ -118,16 +117,6 @@ def test_every_image_arrives_with_its_label(directory):
         assert by_content(dataset.images, dataset.labels) == by_content(images, labels)
     assert train.class_names == ["cat", "dog", "owl"]
     assert "tensorflow" not in sys.modules
-
-
-@pytest.mark.parametrize(
-    ("name", "decode_config", "counts"),
-    [("tiny_pictures", None, [3, 2]), ("tiny_of_many_sizes", DECODE_CONFIG, [1, 1])],
-)
-def test_some_classes(name, decode_config, counts, directory):
-    source = Source(name, directory, decode_config=decode_config, classes=("cat", "owl"))
-    test = read_split(source, "test", ignore)
-    assert (test.class_names, np.bincount(test.labels).tolist()) == (["cat", "owl"], counts)
 
 
 def test_progress(directory):

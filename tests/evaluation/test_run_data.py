@@ -12,13 +12,8 @@ from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.splits import Source
 from flax_vision.errors import UserError
-from flax_vision.evaluation.run_data import (
-    OPTIONS,
-    class_names_warning,
-    data_warning,
-    find_source,
-    load_images,
-)
+from flax_vision.evaluation.data_warnings import data_warning
+from flax_vision.evaluation.run_data import OPTIONS, find_source, load_images
 
 
 @pytest.fixture
@@ -115,13 +110,6 @@ def test_max_pixels_come_from_the_run_or_the_caller(directory, image_file_metada
     config["data"]["max_pixels"] = 9
     (directory / "config.json").write_text(json.dumps(config))
     assert find_source(directory, image_file_metadata).decode_config.max_pixels == 9
-
-
-def test_class_names_are_compared_in_one_form_of_unicode(image_file_metadata, digits):
-    metadata = dataclasses.replace(image_file_metadata, class_names=["caf\u00e9", "b", "c", "d"])
-    images = dataclasses.replace(digits, class_names=["cafe\u0301", "b", "c", "d"])
-    assert not class_names_warning(metadata, images, "pictures")
-    assert "class 0 is" in class_names_warning(metadata, digits, "pictures")
 
 
 def test_only_image_files_have_a_decode_config(metadata, image_file_metadata, tmp_path):
