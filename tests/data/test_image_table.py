@@ -163,6 +163,13 @@ def test_repeated_lines_count_once(tmp_path):
     assert warning == f"skipped 2 lines of '{tmp_path}/labels.csv' that repeat another line"
 
 
+def test_one_path_in_two_splits_is_warned_of(tmp_path):
+    write(tmp_path / "images")
+    (warning,) = load(tmp_path, with_splits(train="a0 b0 a1 b1", val="a2", test="a1")).warnings()
+    assert "1 image of one split is in another split too" in warning
+    assert "'a/1.png' (test)" in warning
+
+
 TWELVE = "path,label\n" + "".join(f"no/{i}.png,{'ab'[i % 2]}\n" for i in range(12))
 
 
