@@ -191,6 +191,10 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--max-pixels": {**_COUNT, "help": "bound on an image's pixels"},
     "--tfds-dir": {**_DIRECTORY, "help": "TFDS data (default: the run's)"},
     "--image-dir": {**_DIRECTORY, "help": "folder of images"},
+    "--labels": {
+        **{"type": expanded_path, "metavar": "FILE"},
+        "help": "CSV file with the labels of the images in the folder (default: the run's)",
+    },
     "--overwrite": {"action": "store_true", "help": "replace an existing picture"},
     "--options": {
         **{"type": model_option, "nargs": "+", "action": "extend", "default": []},

@@ -37,6 +37,7 @@ Results of each class and image:
 
 On other images:
   flax-vision evaluate runs/resnet50-folder/export --image-dir ~/photographs --protocol multi_crop
+  flax-vision evaluate runs/resnet50-folder/export --image-dir photographs --labels labels.csv
   flax-vision evaluate runs/resnet20/export --data fashion_mnist --tfds-dir ~/tfds --format json
 """
 
@@ -65,8 +66,8 @@ _TOP = 5
 """Default of `--top`."""
 
 _SETTINGS = (
-    *("protocol", "split", "data", "tfds_dir", "image_dir", "on_error", "max_pixels"),
-    "batch_size",
+    *("protocol", "split", "data", "tfds_dir", "image_dir", "labels", "on_error"),
+    *("max_pixels", "image_column", "label_column", "batch_size"),
 )
 """Options that are arguments of `evaluate` too."""
 
@@ -91,6 +92,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder = """folder of images with a folder for each class (default: the run's); split folders
         train/, val/ and test/ follow --split, and other folders are tested as a whole"""
     add_shared(parser, "--image-dir", help=folder)
+    add_shared(parser, "--labels")
+    column = "column of the {} in --labels (default: found by its name)"
+    add("--image-column", metavar="NAME", help=column.format("paths"))
+    add("--label-column", metavar="NAME", help=column.format("labels"))
     on_error = "at unreadable images: stop, or skip and count them (default: the run's)"
     add("--on-error", choices=("stop", "skip"), help=on_error)
     pixels = "bound on the pixels of an image (default: the run's)"

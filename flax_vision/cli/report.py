@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared(parser, "--tfds-dir")
     folder = "the run's folder of images, or another with the same classes"
     add_shared(parser, "--image-dir", help=folder)
+    add_shared(parser, "--labels")
     mistakes = "write the page of all mistakes on train, validation or test images instead"
     splits = ("train", "validation", "test")
     parser.add_argument("--mistakes", choices=splits, metavar="SPLIT", help=mistakes)
@@ -52,6 +53,7 @@ def run(options: argparse.Namespace) -> None:
                 options.run_directory,
                 tfds_dir=options.tfds_dir,
                 image_dir=options.image_dir,
+                labels=options.labels,
                 on_progress=on_progress,
             )
     except OSError as error:

@@ -15,6 +15,8 @@ CONFIG is a config file, configs/NAME.py in this directory, or NAME of an instal
 
 The classes of a folder are numbered in natural order: 9 before 10, upper and lower case alike.
 --config.data.class_order=sorted numbers them as torchvision's ImageFolder does.
+--config.data.labels=FILE.csv reads the labels from a table instead, with the columns path, label
+and perhaps split. --config.data.classes=cat,dog uses some of the classes.
 
 --import MODULE imports a Python module that registers custom models and datasets, by
 fv.register_model and fv.register_dataset.

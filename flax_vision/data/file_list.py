@@ -33,10 +33,12 @@ class FileList:
     Attributes:
       paths: Paths of the files.
       max_pixels: Bound on the pixels of an image, and thus on the bytes of a file.
+      root: Folder to which keys are relative; None for the folder of each file.
     """
 
     paths: Sequence[Path]
     max_pixels: int = MAX_PIXELS
+    root: Path | None = None
 
     def open(self, index: int) -> IO[bytes]:
         """Opens a file for reading.
@@ -59,8 +61,9 @@ class FileList:
         return str(self.paths[index])
 
     def key(self, index: int) -> str:
-        """Returns the name of a file without its folder, identical on every system."""
-        return nfc(self.paths[index].name)
+        """Returns the name of a file relative to its folder, identical on every system."""
+        path = self.paths[index]
+        return nfc(path.relative_to(self.root).as_posix() if self.root else path.name)
 
 
 def is_image(path: Path) -> bool:

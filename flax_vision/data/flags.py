@@ -20,6 +20,9 @@ class DataFlags:
       name: Name of the dataset.
       tfds_dir: Directory of prepared TFDS sets.
       image_dir: Folder of images.
+      labels: Table of labels.
+      image_column: Column of the table with the paths of the images.
+      label_column: Column of the table with the labels.
       on_error: Treatment of unreadable images.
       max_pixels: Bound on the pixels of an image.
       one_size: Advice for images of several sizes that cannot be read into memory.
@@ -28,6 +31,9 @@ class DataFlags:
     name: str = "--config.data.name="
     tfds_dir: str = "--config.data.tfds_dir="
     image_dir: str = "--config.data.image_dir="
+    labels: str = "--config.data.labels="
+    image_column: str = "--config.data.image_column="
+    label_column: str = "--config.data.label_column="
     on_error: str = "--config.data.on_error="
     max_pixels: str = "--config.data.max_pixels="
     one_size: str = (

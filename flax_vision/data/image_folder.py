@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from flax_vision.data.class_subset import check_classes
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import ProgressFn
 from flax_vision.data.file_list import SUFFIXES, FileList, is_image, natural, skipped_files
+from flax_vision.data.flags import DataFlags
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.errors import UserError
 from flax_vision.text import counted, listed, nfc
@@ -17,12 +19,12 @@ from flax_vision.text import counted, listed, nfc
 ALL = "all"
 """Name of the only split of a folder without split folders."""
 
-_SPLIT_FOLDERS = {
+SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-"""Folder names of each split, in any case."""
+"""Names of each split, in any case."""
 
 _MAX_NAMED = 8
 """Number of classes or folders that a message names."""
@@ -36,11 +38,12 @@ def image_folder_loaders(
     decode_config: DecodeConfig,
     class_names: Sequence[str] = (),
     class_order: str = "natural",
+    classes: Sequence[str] = (),
 ) -> Mapping[str, Callable[[], ImageFileDataset]]:
     """Returns a function for each split of a folder that lists the split's images.
 
     The folder has a subfolder for each class, or a folder `train` with such subfolders, and
-    optionally `val` and `test` (or other names of `_SPLIT_FOLDERS`). Classes and files are in
+    optionally `val` and `test` (or other names of `SPLIT_FOLDERS`). Classes and files are in
     natural order (`9.jpg` before `10.jpg`), and links are followed. The `warnings` of a split name
     unused files and folders, except hidden ones.
 
@@ -48,7 +51,8 @@ def image_folder_loaders(
       path: Path of the folder.
       decode_config: Settings for reading its images.
       class_names: Names of the model's classes, in its order; empty for the classes of `train`.
-      class_order: One of `CLASS_ORDERS`; unused with `class_names`.
+      class_order: One of `CLASS_ORDERS`; unused with `class_names` or `classes`.
+      classes: Names of the classes to read, in the order of their labels; empty for all.
 
     Returns:
       Functions by `"train"`, `"validation"` and `"test"`; or one by `ALL`, for a folder without
@@ -58,23 +62,42 @@ def image_folder_loaders(
       UserError: The folder does not exist, or two folders are the same split. The functions raise
         it too: there are no classes, a class is empty, or a split has an unknown class.
     """
+    content = "a folder of images for each class, or train/ and val/ with such folders in them"
+    root = image_root(path, decode_config.flags, content)
+    folders, warnings = _split_folders(root)
+    first = next(iter(folders.values()))
+    origin = "the model" if class_names else f"{first.name}/"
+    known = class_names or _class_names(first, class_order, classes)
+    return {
+        split: partial(_load_split, folder, known, origin, decode_config, warnings, bool(classes))
+        for split, folder in folders.items()
+    }
+
+
+def image_root(path: str, flags: DataFlags, content: str) -> Path:
+    """Returns the path of a folder of images.
+
+    Args:
+      path: Path of the folder.
+      flags: Flags that error messages name.
+      content: Content of a valid folder DIR.
+
+    Raises:
+      UserError: The folder does not exist.
+    """
     root = Path(path)
     if not path or not root.is_dir():
         found = "is not a directory" if root.exists() else "does not exist"
         problem = f"is {path!r}, which {found}" if path else "is not given"
-        flag = decode_config.flags.image_dir
-        raise UserError(
-            f"{flag.rstrip(' =')} {problem}; give {flag}DIR, where DIR has a folder of images "
-            "for each class, or train/ and val/ with such folders in them."
-        )
-    folders, warnings = _split_folders(root)
-    first = next(iter(folders.values()))
-    origin = "the model" if class_names else f"{first.name}/"
-    known = class_names or _class_names(first, class_order)
-    return {
-        split: partial(_load_split, folder, known, origin, decode_config, warnings)
-        for split, folder in folders.items()
-    }
+        flag = flags.image_dir
+        raise UserError(f"{flag.rstrip(' =')} {problem}; give {flag}DIR, where DIR has {content}.")
+    return root
+
+
+def split_of(name: str) -> str:
+    """Returns the split that a name means, in any case; empty for none."""
+    name = nfc(name).casefold()
+    return next((split for split, names in SPLIT_FOLDERS.items() if name in names), "")
 
 
 def check_headers(dataset: ImageFileDataset, split: str, on_progress: ProgressFn) -> None:
@@ -103,7 +126,7 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
     """Returns the folder of each split, training first, and warnings about unused entries."""
     found: dict[str, list[str]] = defaultdict(list)
     for name in _folders(root):
-        found[_split_of(name)].append(name)
+        found[split_of(name)].append(name)
     others = found.pop("", [])
     # A class may be named train too: then it contains images and stands beside other classes.
     if not found["train"] or (others and not any(_folders(root / x) for x in found["train"])):
@@ -121,17 +144,11 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
                 "remove all but one of them."
             )
     warnings = _warnings(root, [root / name for name in others], f"beside {found['train'][0]}/")
-    return {split: root / found[split][0] for split in _SPLIT_FOLDERS if found[split]}, warnings
+    return {split: root / found[split][0] for split in SPLIT_FOLDERS if found[split]}, warnings
 
 
-def _split_of(name: str) -> str:
-    """Returns the split that a folder name means; empty for none."""
-    name = nfc(name).casefold()
-    return next((split for split, names in _SPLIT_FOLDERS.items() if name in names), "")
-
-
-def _class_names(folder: Path, class_order: str) -> list[str]:
-    """Returns the class names of a training split."""
+def _class_names(folder: Path, class_order: str, classes: Sequence[str]) -> Sequence[str]:
+    """Returns the class names of a training split, or checks the chosen ones."""
     found = _folders(folder)
     if len(found) < 2:
         count = f"only one class, {found[0]!r}" if found else "no classes"
@@ -141,6 +158,9 @@ def _class_names(folder: Path, class_order: str) -> list[str]:
             f"{str(folder)!r} has {count}; it must have a folder of images for each of two "
             f"classes or more, named after it.{hint}"
         )
+    if classes:
+        check_classes(classes, found)
+        return classes
     return sorted(found) if class_order == "sorted" else found
 
 
@@ -150,6 +170,7 @@ def _load_split(
     origin: str,
     decode_config: DecodeConfig,
     warnings: Sequence[str],
+    known_only: bool,
 ) -> ImageFileDataset:
     """Lists the images of a split.
 
@@ -159,8 +180,10 @@ def _load_split(
       origin: Owner of these classes, for messages.
       decode_config: Settings for reading.
       warnings: Sentences about unused files and folders beside the folder.
+      known_only: Whether to ignore unknown classes.
     """
-    found, labels = _folders(folder), {nfc(name): label for label, name in enumerate(known)}
+    labels = {nfc(name): label for label, name in enumerate(known)}
+    found = [name for name in _folders(folder) if not known_only or nfc(name) in labels]
     unknown = [name for name in found if nfc(name) not in labels]
     if unknown or not found:
         problem = f"the class {unknown[0]!r}, unknown to {origin}" if found else "no classes"

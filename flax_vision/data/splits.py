@@ -1,11 +1,13 @@
 """Datasets by name, divided into training, validation and test splits."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from flax_vision.data.class_subset import loaders_of_classes
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.custom_datasets import custom_loaders, is_registered
 from flax_vision.data.dataset import Dataset, ProgressFn, stratified_split
@@ -40,6 +42,11 @@ class Source:
         folder's own classes.
       flags: Flags that error messages name.
       class_order: Order of a folder's classes, one of `CLASS_ORDERS`.
+      labels: Path of a table with the labels of the images in the folder; empty for a folder with
+        a subfolder for each class.
+      image_column: Column of the table with the paths; empty to find it.
+      label_column: Column of the table with the labels; empty to find it.
+      classes: Names of the classes to read, in the order of their labels; empty for all.
     """
 
     name: str
@@ -51,6 +58,10 @@ class Source:
     class_names: Sequence[str] = ()
     flags: DataFlags = TRAIN_FLAGS
     class_order: str = "natural"
+    labels: str = ""
+    image_column: str = ""
+    label_column: str = ""
+    classes: Sequence[str] = ()
 
 
 class Splits(NamedTuple):
@@ -91,7 +102,14 @@ def read_splits(source: Source, on_progress: ProgressFn) -> Splits:
     Raises:
       UserError: The set is unavailable, or a split is empty.
     """
-    return Splits(**_read(source, SPLITS, on_progress))
+    splits = _read(source, SPLITS, on_progress)
+    if source.name == "folder":
+        from flax_vision.data.duplicates import duplicates_warning
+
+        if text := duplicates_warning(splits, source.image_dir, on_progress):
+            warnings = [*splits["train"].warnings, text]
+            splits["train"] = dataclasses.replace(splits["train"], warnings=warnings)  # type: ignore[type-var]
+    return Splits(**splits)
 
 
 def read_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
@@ -110,6 +128,8 @@ def read_split(source: Source, split: str, on_progress: ProgressFn) -> Dataset:
 
 def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dict[str, Dataset]:
     loaders = _loaders(source, on_progress)
+    if source.classes:
+        loaders = loaders_of_classes(loaders, source.classes)
     splits = {split: loaders[split]() for split in wanted if split in loaders and split != "train"}
     if len(splits) < len(wanted):
         splits = _divide(loaders, source) | splits
@@ -140,21 +160,32 @@ def _loaders(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[
         train, test = load_mnist_5k()
         return {"train": lambda: train, "test": lambda: test}
     if name == "folder":
-        from flax_vision.data.image_folder import image_folder_loaders
-
         if decode_config is None:
             raise UserError(
                 "config.data.name is 'folder', and config.crop.size is 0; give the height and "
                 "width of a crop, such as --config.crop.size=224, or the recipe `folder` of a "
                 "config file."
             )
-        return image_folder_loaders(
-            source.image_dir, decode_config, source.class_names, source.class_order
-        )
+        return _folder_loaders(source, decode_config)
     # TFDS takes most of a second to import.
     from flax_vision.data.tfds import tfds_loaders
 
     return tfds_loaders(name, source.tfds_dir, on_progress, decode_config, source.flags)
+
+
+def _folder_loaders(
+    source: Source, decode_config: DecodeConfig
+) -> Mapping[str, Callable[[], Dataset]]:
+    """Returns a function for each split of a folder, with or without a table of labels."""
+    from flax_vision.data.image_folder import image_folder_loaders
+    from flax_vision.data.image_table import image_table_loaders
+    from flax_vision.data.label_table import TableFile
+
+    options = decode_config, source.class_names, source.class_order, source.classes
+    if source.labels:
+        table = TableFile(source.labels, source.image_column, source.label_column)
+        return image_table_loaders(table, source.image_dir, *options)
+    return image_folder_loaders(source.image_dir, *options)
 
 
 def _divide(loaders: Mapping[str, Callable[[], Dataset]], source: Source) -> dict[str, Dataset]:
@@ -170,8 +201,9 @@ def _divide(loaders: Mapping[str, Callable[[], Dataset]], source: Source) -> dic
             return {"train": train, "validation": empty, "test": test}
         train, splits["test"] = _take_out(train, "test", source.test_fraction, source.name)
         if not len(splits["test"]):
-            is_folder = source.name == "folder"
-            location, kind = (source.image_dir, "folder") if is_folder else (source.name, "split")
+            is_folder = source.name == "folder" and not source.labels
+            place = source.labels or source.name
+            location, kind = (source.image_dir, "folder") if is_folder else (place, "split")
             raise UserError(
                 f"config.data.test_fraction is {source.test_fraction}, and {location!r} has no "
                 f"{kind} test{'/' * is_folder}, so there is no test image; give a "

@@ -15,6 +15,7 @@ from flax_vision.data.split_record import relative_paths
 from flax_vision.data.splits import Source, unreadable_warning
 from flax_vision.evaluation import grouping, run_data
 from flax_vision.evaluation.class_metrics import ClassCounts
+from flax_vision.evaluation.data_warnings import class_names_warning, data_warning
 from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, build_evaluator
 from flax_vision.evaluation.grouping import BuildFn, ShapeGroup, predict_groups
 from flax_vision.evaluation.host_crops import host_crop_groups
@@ -164,8 +165,8 @@ def evaluate(
     source, images = run_data.load_images(path, metadata, split, on_progress, **options)
     warnings = _Warnings(on_warning)
     warnings.add(note, *images.warnings)
-    warnings.add(run_data.class_names_warning(metadata, images, source.name))
-    warnings.add(_flip_warning(path, evaluator), run_data.data_warning(path, source, split, images))
+    warnings.add(class_names_warning(metadata, images, source.name))
+    warnings.add(_flip_warning(path, evaluator), data_warning(path, source, split, images))
     groups = _groups(images, evaluator, build, on_progress)
     predictions, times = predict_groups(groups, variables, batch_size, on_progress)
     warnings.add(unreadable_warning([group.images for group in groups]))

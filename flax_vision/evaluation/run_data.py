@@ -4,27 +4,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-from flax_vision.data import fingerprint
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.flags import MAX_PIXELS, DataFlags
 from flax_vision.data.splits import SPLITS, Source, in_memory, read_split
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.files import expanded_path
-from flax_vision.text import counted, nfc
+from flax_vision.text import counted
 from flax_vision.weights.model_metadata import ModelMetadata
-from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_dataset
+from flax_vision.weights.run_files import CONFIG, RESTORE, read_config
 
 _REQUIRED = {"name", "tfds_dir", "val_fraction"}
 """Required keys of a run's data configuration; an image folder also needs `image_dir`."""
 
-_SOURCE_KEYS = {"tfds_dir", "image_dir", "val_fraction", "test_fraction"}
+_COLUMNS = {"image_column", "label_column"}
+"""Data configuration keys of a table's columns."""
+
+_SOURCE_KEYS = _COLUMNS | {"tfds_dir", "image_dir", "labels", "val_fraction", "test_fraction"}
 """Data configuration keys of a `Source`."""
 
 OPTIONS = DataFlags(
     name="--data ",
     tfds_dir="--tfds-dir ",
     image_dir="--image-dir ",
+    labels="--labels ",
+    image_column="--image-column ",
+    label_column="--label-column ",
     on_error="--on-error ",
     max_pixels="--max-pixels ",
     one_size="the model was trained on small images in memory; give such a set, or a folder of "
@@ -41,6 +46,9 @@ class DataOptions(TypedDict, total=False):
       tfds_dir: Directory of TFDS's datasets. The run's own directory serves only its set.
       image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
         folder `train`.
+      labels: Table of labels for the folder. All of it is tested if it has no splits.
+      image_column: Column of the table with the paths.
+      label_column: Column of the table with the labels.
       on_error: Whether an unreadable image is an error, or is skipped with a warning.
       max_pixels: Bound on the pixels of an image file.
     """
@@ -48,6 +56,9 @@ class DataOptions(TypedDict, total=False):
     data: str | None
     tfds_dir: str | None
     image_dir: str | None
+    labels: str | None
+    image_column: str | None
+    label_column: str | None
     on_error: Literal["stop", "skip"] | None
     max_pixels: int | None
 
@@ -94,34 +105,74 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
         folder and a set are given.
     """
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    tfds_dir, image_dir = (
-        x and expanded_path(x) for x in map(given.get, ("tfds_dir", "image_dir"))
+    tfds_dir, image_dir, labels = (
+        x and expanded_path(x) for x in map(given.get, ("tfds_dir", "image_dir", "labels"))
     )
     config = run_config(path).get("data", {})
-    name = given.get("data") or ("folder" if image_dir is not None else config.get("name"))
-    if name is None:
-        raise UserError(
-            f"{str(path)!r} has no config.json with the name of its dataset; give --data NAME, "
-            "such as --data mnist_5k, or --image-dir DIR with a folder of images for each class."
-        )
-    if image_dir is not None and name != "folder":
-        raise UserError(f"--image-dir is {image_dir!r}, and --data is {name!r}; give one of them.")
+    name = _dataset_name(path, config, given)
     own_dir = config.get("image_dir", "")
-    is_own_dir = image_dir is None or Path(image_dir).resolve() == Path(own_dir).resolve()
-    if name == config.get("name") and is_own_dir:
+    is_own = _is_same(image_dir, own_dir) and _is_same(labels, config.get("labels", ""))
+    if name == config.get("name") and is_own:
         fields = {key: config[key] for key in _SOURCE_KEYS & config.keys()}
         if name == "folder" and image_dir is None:
             _check_folder(path, Path(own_dir))
     else:
         fields = {"val_fraction": config.get("val_fraction", 0.0), "test_fraction": 1.0}
-        fields["image_dir"] = image_dir or ""
+        fields["image_dir"] = image_dir or (own_dir if labels else "")
+        fields["labels"] = labels or ""
     if tfds_dir is not None:
         fields["tfds_dir"] = tfds_dir
+    fields |= _given_columns(given, fields.get("labels", ""))
     decode_config = _decode_config(metadata, name, config | given)
     class_names = metadata.class_names if name == "folder" else ()
     return Source(
-        name, **fields, decode_config=decode_config, class_names=class_names, flags=OPTIONS
+        name,
+        **fields,
+        decode_config=decode_config,
+        class_names=class_names,
+        flags=OPTIONS,
+        classes=tuple(config.get("classes", ())),
     )
+
+
+def _dataset_name(path: Path, config: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Returns the name of the dataset; `folder` for a given folder or table.
+
+    Args:
+      path: A run directory, its export, or another export.
+      config: Data configuration of the run.
+      given: Given options.
+    """
+    of_folder = [key for key in ("image_dir", "labels") if key in given]
+    name = given.get("data") or ("folder" if of_folder else config.get("name"))
+    if name is None:
+        raise UserError(
+            f"{str(path)!r} has no config.json with the name of its dataset; give --data NAME, "
+            "such as --data mnist_5k, or --image-dir DIR with a folder of images for each class."
+        )
+    if of_folder and name != "folder":
+        key = of_folder[0]
+        raise UserError(
+            f"{getattr(OPTIONS, key)}is {given[key]!r}, and --data is {name!r}; give one of them."
+        )
+    return str(name)
+
+
+def _given_columns(given: Mapping[str, Any], labels: str) -> dict[str, str]:
+    """Returns the columns that options name; a UserError without a table."""
+    columns = {key: given[key] for key in sorted(_COLUMNS & given.keys())}
+    if columns and not labels:
+        key, column = next(iter(columns.items()))
+        raise UserError(
+            f"{getattr(OPTIONS, key)}{column} is for a table, and there is none; give --labels "
+            "FILE, or leave it out."
+        )
+    return columns
+
+
+def _is_same(given: str | None, own: str) -> bool:
+    """Returns whether a given path is the run's own one, as is a path that is not given."""
+    return given is None or Path(given).resolve() == Path(own).resolve()
 
 
 def _check_folder(path: Path, folder: Path) -> None:
@@ -169,7 +220,7 @@ def run_config(path: Path) -> dict[str, Any]:
     Raises:
       UserError: The configuration cannot be read.
     """
-    run = _run_directory(path)
+    run = run_directory(path)
     config = read_config(run)
     if config:
         data = config.get("data", {})
@@ -179,13 +230,16 @@ def run_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _run_directory(path: Path) -> Path:
+def run_directory(path: Path) -> Path:
+    """Returns the directory of a run, from its own path or from the path of its export."""
     path = path.absolute()
     return path.parent if path.name == "export" and (path / "model.json").exists() else path
 
 
 def _empty_split(source: Source, split: str) -> str:
     """Returns the reason why a split of a set has no images."""
+    if source.labels:
+        return f"the table {source.labels!r} has no {split} images; choose another --split."
     if source.name == "folder" and source.test_fraction == 1:
         return (
             f"{source.image_dir!r} has no {split} images, because it has no folder {split}/; "
@@ -196,42 +250,6 @@ def _empty_split(source: Source, split: str) -> str:
     return (
         f"{source.name!r} has no {split} images: val_fraction, the share of the training set for "
         f"validation, is {source.val_fraction:g}. Choose --split train or test."
-    )
-
-
-def data_warning(path: Path, source: Source, split: str, images: Dataset) -> str:
-    """Returns a warning if the images differ, or may differ, from the run's images, else nothing.
-
-    Args:
-      path: A run directory, or its export.
-      source: Source of the images. The run's own images are compared with its record; another
-        folder gets a warning only if the run's own folder is missing.
-      split: Split of the images.
-      images: The images.
-
-    Raises:
-      UserError: The run's record of its images cannot be read.
-    """
-    config = run_config(path).get("data", {})
-    if source.name != config.get("name"):
-        return ""
-    if source.test_fraction == config.get("test_fraction", 0.0):
-        hint = "delete it to continue without comparing the images"
-        recorded = read_dataset(_run_directory(path), hint)
-        if recorded is None:
-            return ""
-        changes = fingerprint.describe_changes(
-            recorded[split], fingerprint.dataset_fingerprint(images)
-        )
-        return changes and (
-            f"these are not the {split} images of the run ({changes}): the result is not "
-            "comparable with the run's, and the model may have been trained on some of them"
-        )
-    if source.name != "folder" or Path(config["image_dir"]).is_dir():
-        return ""
-    return (
-        f"the run's own folder {config['image_dir']!r} is missing; if {source.image_dir!r} is the "
-        "same one, the model was trained on most of its images"
     )
 
 
@@ -260,15 +278,3 @@ def _check_compatible(metadata: ModelMetadata, images: Dataset, name: str) -> No
             f"{metadata.name} was trained on images of {counted(ours, 'channel')}, and the images "
             f"of {name!r} have {theirs}; give a set with as many channels."
         )
-
-
-def class_names_warning(metadata: ModelMetadata, images: Dataset, name: str) -> str:
-    """Returns a warning if the classes of a set have other names, else nothing."""
-    pairs = zip(metadata.class_names, images.class_names, strict=True)
-    for index, (ours, theirs) in enumerate(pairs):
-        if nfc(ours) != nfc(theirs):
-            return (
-                f"class {index} is {ours!r} in the model and {theirs!r} in {name!r}; classes are "
-                "compared by their numbers"
-            )
-    return ""

@@ -79,6 +79,23 @@ KEYS: dict[str, Key] = {
         "Folder of images, for data.name=folder: one folder a class, or train/, val/ and test/.",
         example="photographs",
     ),
+    "data.labels": Key(
+        "",
+        "CSV file with path, label and perhaps split of each image; empty for one folder a class.",
+        example="labels.csv",
+    ),
+    "data.image_column": Key(
+        "", "Column of data.labels with the images' paths; empty to find it.", example="image_id"
+    ),
+    "data.label_column": Key(
+        "", "Column of data.labels with the labels; empty to find it.", example="species"
+    ),
+    "data.classes": Key(
+        (),
+        "Names of the classes to use, in the order of their labels; empty for all.",
+        rules.CLASSES,
+        example="cat,dog",
+    ),
     "data.val_fraction": Key(
         0.1,
         "Share of the training images that choose the best model, without a validation split.",

@@ -44,6 +44,11 @@ def _are_factors_by_pattern(pairs: Any) -> bool:
     )
 
 
+def _are_classes(names: Any) -> bool:
+    are_names = all(isinstance(name, str) and name for name in names)
+    return not names or (are_names and len(names) == len({*names}) >= 2)
+
+
 def _is_range(values: Any, most: float = math.inf) -> bool:
     """Returns whether `values` are two numbers above 0 and at most `most`, the lower first."""
     low, high = values
@@ -85,6 +90,7 @@ INCREASING = Rule(
 CLASS_WEIGHTS = Rule(
     _are_class_weights, "none, balanced, or a number for each class, such as 1,2,0.5"
 )
+CLASSES = Rule(_are_classes, "empty, or the names of two classes or more, such as cat,dog")
 FACTORS_BY_PATTERN = Rule(
     _are_factors_by_pattern, 'patterns of layers with numbers from 0, such as {"conv.*": 0.1}'
 )

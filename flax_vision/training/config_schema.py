@@ -16,7 +16,7 @@ from flax_vision.training.config_values import STORED_FORMS
 from flax_vision.training.renamed_keys import NEW_VALUES
 
 INIT_FROM = "init_from"
-DATA_PATHS = ("data.tfds_dir", "data.image_dir")
+DATA_PATHS = ("data.tfds_dir", "data.image_dir", "data.labels")
 PATH_KEYS = (INIT_FROM, *DATA_PATHS)
 """Keys with a path as their value."""
 
@@ -65,6 +65,7 @@ def _check_image_files(flat: Mapping[str, Any]) -> None:
             f"{flat['data.name']!r} uses no folder; give the recipe `folder` of a config "
             "file, such as configs/resnet50.py:folder, or --config.data.name=folder."
         )
+    _check_label_table(flat)
     shorter_sides = {"eval_resize": flat["crop.eval_resize"] or math.inf}
     if not flat["crop.scale"]:
         shorter_sides["resize_range"] = flat["crop.resize_range"][0]
@@ -74,6 +75,22 @@ def _check_image_files(flat: Mapping[str, Any]) -> None:
             raise UserError(
                 f"config.crop.size is {size}, but config.crop.{key} makes the shorter side of "
                 f"images {shorter_side}; give it at least {size}."
+            )
+
+
+def _check_label_table(flat: Mapping[str, Any]) -> None:
+    """Raises a UserError for keys of a table of labels that have no effect."""
+    if flat["data.labels"] and flat["data.name"] != "folder":
+        raise UserError(
+            f"config.data.labels is {flat['data.labels']!r}, which labels images of a folder, but "
+            f"config.data.name is {flat['data.name']!r}; give --config.data.name=folder and "
+            "--config.data.image_dir=DIR."
+        )
+    for key in ("data.image_column", "data.label_column"):
+        if flat[key] and not flat["data.labels"]:
+            raise UserError(
+                f"config.{key} is {flat[key]!r}, but there is no table; give "
+                f"--config.data.labels=FILE, or leave config.{key} out."
             )
 
 

@@ -34,7 +34,22 @@ def _class_weights(value: Any) -> Any:
         return value
 
 
+def _classes(value: Any) -> Any:
+    """Returns a tuple of names, from a sequence of names or numbers, or from text.
+
+    Names with commas need quotes, as in `"'cat, wild', 'cat, tame'"`.
+    """
+    try:
+        if isinstance(value, str):
+            is_literal = value.strip()[:1] in ("(", "[", "'", '"')
+            value = ast.literal_eval(value) if is_literal else value.split(",") if value else ()
+        return tuple(str(name).strip() for name in value)
+    except (TypeError, ValueError, SyntaxError):
+        return value
+
+
 STORED_FORMS: dict[str, Callable[[Any], Any]] = {
+    "data.classes": _classes,
     "loss.class_weights": _class_weights,
     "optimizer.lr_mult": _factors_by_pattern,
 }

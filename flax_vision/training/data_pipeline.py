@@ -38,9 +38,9 @@ def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
     data = config.data
     fractions = (data.val_fraction, data.test_fraction)
     decode = make_decode_config(config)
-    source = Source(
-        data.name, data.tfds_dir, data.image_dir, *fractions, decode, class_order=data.class_order
-    )
+    keys = ("class_order", "labels", "image_column", "label_column", "classes")
+    options = {key: data[key] for key in keys}
+    source = Source(data.name, data.tfds_dir, data.image_dir, *fractions, decode, **options)
     try:
         return read_splits(source, on_progress)
     except OSError as error:

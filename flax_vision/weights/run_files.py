@@ -67,6 +67,10 @@ class _Data(TypedDict, total=False):
     name: str
     tfds_dir: str
     image_dir: str
+    labels: str
+    image_column: str
+    label_column: str
+    classes: list[str]
     val_fraction: _Share
     test_fraction: _Share
     on_error: str

@@ -12,13 +12,8 @@ from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.splits import Source
 from flax_vision.errors import UserError
-from flax_vision.evaluation.run_data import (
-    OPTIONS,
-    class_names_warning,
-    data_warning,
-    find_source,
-    load_images,
-)
+from flax_vision.evaluation.data_warnings import data_warning
+from flax_vision.evaluation.run_data import OPTIONS, find_source, load_images
 
 
 @pytest.fixture
@@ -81,6 +76,27 @@ def test_folder_of_a_run_is_missing(directory, image_file_metadata):
         find_source(directory, image_file_metadata)
 
 
+def test_table_of_labels(directory, image_file_metadata):
+    config = json.loads((directory / "config.json").read_text())
+    config["data"] |= {"labels": "own.csv", "label_column": "x", "classes": ["c", "a"]}
+    (directory / "config.json").write_text(json.dumps(config))
+    own = find_source(directory, image_file_metadata)
+    assert (own.labels, own.label_column, own.test_fraction) == ("own.csv", "x", 0.2)
+    assert own.classes == ("c", "a")
+    assert find_source(directory, image_file_metadata, labels="./own.csv") == own
+    other = find_source(directory, image_file_metadata, labels="other.csv")
+    assert (other.labels, other.label_column, other.test_fraction) == ("other.csv", "", 1.0)
+    named = find_source(directory, image_file_metadata, labels="other.csv", label_column="y")
+    assert (named.labels, named.label_column) == ("other.csv", "y")
+    assert (other.image_dir, other.classes) == (own.image_dir, own.classes)
+    folder = find_source(directory, image_file_metadata, image_dir="others")
+    assert (folder.labels, folder.label_column, folder.test_fraction) == ("", "", 1.0)
+    with pytest.raises(UserError, match="--image-column y is for a table, and there is none; give"):
+        find_source(directory, image_file_metadata, image_dir="others", image_column="y")
+    with pytest.raises(UserError, match="--labels is 'x.csv', and --data is 'cifar10'; give one"):
+        find_source(directory, image_file_metadata, data="cifar10", labels="x.csv")
+
+
 def test_on_error_can_differ_from_the_run(directory, image_file_metadata):
     source = find_source(directory, image_file_metadata, on_error="stop")
     assert source.decode_config == DecodeConfig(CROP_POLICY, "stop", 3, OPTIONS)
@@ -94,13 +110,6 @@ def test_max_pixels_come_from_the_run_or_the_caller(directory, image_file_metada
     config["data"]["max_pixels"] = 9
     (directory / "config.json").write_text(json.dumps(config))
     assert find_source(directory, image_file_metadata).decode_config.max_pixels == 9
-
-
-def test_class_names_are_compared_in_one_form_of_unicode(image_file_metadata, digits):
-    metadata = dataclasses.replace(image_file_metadata, class_names=["caf\u00e9", "b", "c", "d"])
-    images = dataclasses.replace(digits, class_names=["cafe\u0301", "b", "c", "d"])
-    assert not class_names_warning(metadata, images, "pictures")
-    assert "class 0 is" in class_names_warning(metadata, digits, "pictures")
 
 
 def test_only_image_files_have_a_decode_config(metadata, image_file_metadata, tmp_path):

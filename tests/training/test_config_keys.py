@@ -16,6 +16,9 @@ def test_examples_are_valid(key):
     value = STORED_FORMS.get(key, lambda x: x)(KEYS[key].example)
     others = {
         "data.image_dir": {"data.name": "folder"},
+        "data.labels": {"data.name": "folder"},
+        "data.image_column": {"data.name": "folder", "data.labels": "labels.csv"},
+        "data.label_column": {"data.name": "folder", "data.labels": "labels.csv"},
         "init_pattern": {"init_from": "run"},
         "optimizer.b2": {"optimizer.name": "adam"},
         "stop.min_delta": {"stop.patience": 10},

@@ -116,6 +116,14 @@ def test_split_spec(spec, path_and_recipe):
             {"data.image_dir": "cats"},
             "config.data.image_dir is 'cats', but config.data.name 'mnist_5k'",
         ),
+        (
+            {"data.labels": "t.csv"},
+            "config.data.labels is 't.csv', .* is 'mnist_5k'; give --config",
+        ),
+        (
+            {"data.label_column": "x", "data.name": "folder"},
+            "config.data.label_column is 'x', but there is no table; give --config.data.labels=FI",
+        ),
         ({"data.class_order": "random"}, "unknown config.data.class_order 'random'.*natural, sor"),
         ({"data.max_pixels": 0}, "config.data.max_pixels is 0; it must be at least 1"),
         ({"data.on_error": "ignore"}, "unknown config.data.on_error 'ignore'.*skip, stop"),

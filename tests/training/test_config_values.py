@@ -66,6 +66,30 @@ def test_invalid_class_weights():
         load("loss.class_weights=1,many")
 
 
+@pytest.mark.parametrize(
+    "value", ["cat,dog", "cat, dog", "('cat','dog')", "['cat', \"dog\"]", "'cat', 'dog'"]
+)
+def test_classes(value):
+    assert load(f"data.classes={value}").data.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("value", ["8,3", "(8, 3)", (8, 3), ["8", "3"]])
+def test_classes_named_by_numbers(value):
+    given = ConfigDict({"data": {"classes": value}})
+    assert check_config(given).data.classes == ("8", "3")
+
+
+def test_classes_with_commas_and_no_classes():
+    assert load("data.classes='a,b','c'").data.classes == ("a,b", "c")
+    assert load("data.classes=a,b", "data.classes=").data.classes == ()
+
+
+@pytest.mark.parametrize("value", ["cat", "cat,cat", "cat,", "('cat'", "3"])
+def test_invalid_classes(value):
+    with pytest.raises(UserError, match="data.classes is .*; it must be empty, or the names of tw"):
+        load(f"data.classes={value}")
+
+
 def test_other_values_are_copied():
     given = ConfigDict({"epochs": 2, "loss": "x"})
     assert with_stored_forms(given).to_dict() == given.to_dict()
