@@ -66,7 +66,7 @@ _TOP = 5
 
 _SETTINGS = (
     *("protocol", "split", "data", "tfds_dir", "image_dir", "on_error", "max_pixels"),
-    "batch_size",
+    *("image_column", "label_column", "batch_size"),
 )
 """Options that are arguments of `evaluate` too."""
 
@@ -91,6 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder = """folder of images with a folder for each class (default: the run's); split folders
         train/, val/ and test/ follow --split, and other folders are tested as a whole"""
     add_shared(parser, "--image-dir", help=folder)
+    column = "column of the {} in a set of Hugging Face (default: as in the run, or found)"
+    add("--image-column", metavar="NAME", help=column.format("images"))
+    add("--label-column", metavar="NAME", help=column.format("labels"))
     on_error = "at unreadable images: stop, or skip and count them (default: the run's)"
     add("--on-error", choices=("stop", "skip"), help=on_error)
     pixels = "bound on the pixels of an image (default: the run's)"

@@ -8,6 +8,9 @@ MAX_PIXELS = 2**28
 Phones take photographs of up to 200 million pixels.
 """
 
+HUGGING_FACE = "hf:"
+"""Prefix of the names of Hugging Face's datasets."""
+
 CLASS_ORDERS = ("natural", "sorted")
 """Orders of a folder's classes: natural (9 before 10), or torchvision's ImageFolder order."""
 
@@ -20,6 +23,8 @@ class DataFlags:
       name: Name of the dataset.
       tfds_dir: Directory of prepared TFDS sets.
       image_dir: Folder of images.
+      image_column: Column of the images in a table.
+      label_column: Column of the labels in a table.
       on_error: Treatment of unreadable images.
       max_pixels: Bound on the pixels of an image.
       one_size: Advice for images of several sizes that cannot be read into memory.
@@ -28,6 +33,8 @@ class DataFlags:
     name: str = "--config.data.name="
     tfds_dir: str = "--config.data.tfds_dir="
     image_dir: str = "--config.data.image_dir="
+    image_column: str = "--config.data.image_column="
+    label_column: str = "--config.data.label_column="
     on_error: str = "--config.data.on_error="
     max_pixels: str = "--config.data.max_pixels="
     one_size: str = (

@@ -103,7 +103,7 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
     """Returns the folder of each split, training first, and warnings about unused entries."""
     found: dict[str, list[str]] = defaultdict(list)
     for name in _folders(root):
-        found[_split_of(name)].append(name)
+        found[split_of(name)].append(name)
     others = found.pop("", [])
     # A class may be named train too: then it contains images and stands beside other classes.
     if not found["train"] or (others and not any(_folders(root / x) for x in found["train"])):
@@ -124,7 +124,7 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
     return {split: root / found[split][0] for split in _SPLIT_FOLDERS if found[split]}, warnings
 
 
-def _split_of(name: str) -> str:
+def split_of(name: str) -> str:
     """Returns the split that a folder name means; empty for none."""
     name = nfc(name).casefold()
     return next((split for split, names in _SPLIT_FOLDERS.items() if name in names), "")

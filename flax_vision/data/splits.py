@@ -8,7 +8,7 @@ import numpy as np
 
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn, stratified_split
-from flax_vision.data.flags import TRAIN_FLAGS, DataFlags
+from flax_vision.data.flags import HUGGING_FACE, TRAIN_FLAGS, DataFlags
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.data.own_datasets import is_registered, own_loaders
 from flax_vision.errors import UserError
@@ -28,7 +28,8 @@ class Source:
     """Origin of a dataset, as in `config.data`.
 
     Attributes:
-      name: `"mnist_5k"`, `"folder"`, a registered name, or the TFDS name of a set.
+      name: `"mnist_5k"`, `"folder"`, `hf:` and a dataset of Hugging Face, a registered name, or the
+        TFDS name of a set.
       tfds_dir: Directory of prepared TFDS sets; empty for its default.
       image_dir: Path of the folder.
       val_fraction: Share of the training set for validation, 0 to below 1, if there is no
@@ -36,10 +37,12 @@ class Source:
       test_fraction: Share of the folder for the test, 0 to below 1, if there is no test split.
         With 1 a folder without `train` is a test split as a whole.
       decode_config: Settings for reading image files; None to read images into memory.
-      class_names: Names of the model's classes, for a folder, in the model's order; empty for the
-        folder's own classes.
+      class_names: Names of the model's classes, for a folder or Hugging Face, in the model's order;
+        empty for the dataset's own classes.
       flags: Flags that error messages name.
       class_order: Order of a folder's classes, one of `CLASS_ORDERS`.
+      image_column: Column of the images, for Hugging Face; empty to find it.
+      label_column: Column of the labels, for Hugging Face; empty to find it.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Source:
     class_names: Sequence[str] = ()
     flags: DataFlags = TRAIN_FLAGS
     class_order: str = "natural"
+    image_column: str = ""
+    label_column: str = ""
 
 
 class Splits(NamedTuple):
@@ -113,7 +118,8 @@ def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dic
     splits = {split: loaders[split]() for split in wanted if split in loaders and split != "train"}
     if len(splits) < len(wanted):
         splits = _divide(loaders, source) | splits
-    if source.name == "folder":
+    is_hugging_face = source.name.startswith(HUGGING_FACE)
+    if source.name == "folder" or (is_hugging_face and source.decode_config):
         from flax_vision.data.image_folder import check_headers
 
         for split in wanted:
@@ -151,6 +157,13 @@ def _loaders(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[
         return image_folder_loaders(
             source.image_dir, decode_config, source.class_names, source.class_order
         )
+    if name.startswith(HUGGING_FACE):
+        from flax_vision.data.hugging_face import hugging_face_loaders
+
+        columns = source.image_column, source.label_column
+        classes = source.class_names, source.class_order
+        settings = decode_config, source.flags, *columns, *classes
+        return hugging_face_loaders(name, on_progress, *settings)
     # TFDS takes most of a second to import.
     from flax_vision.data.tfds import tfds_loaders
 

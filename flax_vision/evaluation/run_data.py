@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from flax_vision.data import fingerprint
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn
-from flax_vision.data.flags import MAX_PIXELS, DataFlags
+from flax_vision.data.flags import HUGGING_FACE, MAX_PIXELS, DataFlags
 from flax_vision.data.splits import SPLITS, Source, in_memory, read_split
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.files import expanded_path
@@ -18,13 +18,17 @@ from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_dat
 _REQUIRED = {"name", "tfds_dir", "val_fraction"}
 """Required keys of a run's data configuration; an image folder also needs `image_dir`."""
 
-_SOURCE_KEYS = {"tfds_dir", "image_dir", "val_fraction", "test_fraction"}
+_COLUMNS = {"image_column", "label_column"}
+
+_SOURCE_KEYS = {"tfds_dir", "image_dir", "val_fraction", "test_fraction", *_COLUMNS}
 """Data configuration keys of a `Source`."""
 
 OPTIONS = DataFlags(
     name="--data ",
     tfds_dir="--tfds-dir ",
     image_dir="--image-dir ",
+    image_column="--image-column ",
+    label_column="--label-column ",
     on_error="--on-error ",
     max_pixels="--max-pixels ",
     one_size="the model was trained on small images in memory; give such a set, or a folder of "
@@ -41,6 +45,8 @@ class DataOptions(TypedDict, total=False):
       tfds_dir: Directory of TFDS's datasets. The run's own directory serves only its set.
       image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
         folder `train`.
+      image_column: Column of the images, for a set of Hugging Face.
+      label_column: Column of the labels, for a set of Hugging Face.
       on_error: Whether an unreadable image is an error, or is skipped with a warning.
       max_pixels: Bound on the pixels of an image file.
     """
@@ -48,6 +54,8 @@ class DataOptions(TypedDict, total=False):
     data: str | None
     tfds_dir: str | None
     image_dir: str | None
+    image_column: str | None
+    label_column: str | None
     on_error: Literal["stop", "skip"] | None
     max_pixels: int | None
 
@@ -117,11 +125,24 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
         fields["image_dir"] = image_dir or ""
     if tfds_dir is not None:
         fields["tfds_dir"] = tfds_dir
+    fields |= _given_columns(name, given)
     decode_config = _decode_config(metadata, name, config | given)
-    class_names = metadata.class_names if name == "folder" else ()
+    has_names = name == "folder" or name.startswith(HUGGING_FACE)
+    class_names = metadata.class_names if has_names else ()
     return Source(
         name, **fields, decode_config=decode_config, class_names=class_names, flags=OPTIONS
     )
+
+
+def _given_columns(name: str, given: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the columns that options name; a UserError for a set without columns."""
+    for key in _COLUMNS & given.keys():
+        if not name.startswith(HUGGING_FACE):
+            raise UserError(
+                f"{getattr(OPTIONS, key).strip()} is for a set of Hugging Face, and {name!r} has "
+                f"no columns; leave it out, or give --data {HUGGING_FACE}PATH."
+            )
+    return {key: given[key] for key in _COLUMNS & given.keys()}
 
 
 def _check_folder(path: Path, folder: Path) -> None:

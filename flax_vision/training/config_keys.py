@@ -70,7 +70,8 @@ KEYS: dict[str, Key] = {
     "model.name": Key("lenet5", "Name of the model; `flax-vision models` lists all."),
     "data.name": Key(
         "mnist_5k",
-        "Dataset: mnist_5k (embedded), folder (your images), a registered name, or a TFDS name.",
+        "Dataset: mnist_5k (embedded), folder (your images), hf:OWNER/NAME or hf:PATH (of Hugging "
+        "Face or parquet), a registered name, or a TFDS name.",
         example="cifar10",
     ),
     "data.tfds_dir": Key("", "Directory of the TFDS datasets; empty for TFDS's default."),
@@ -78,6 +79,12 @@ KEYS: dict[str, Key] = {
         "",
         "Folder of images, for data.name=folder: one folder a class, or train/, val/ and test/.",
         example="photographs",
+    ),
+    "data.image_column": Key(
+        "", "Column of the images, for data.name=hf:...; empty to find it.", example="picture"
+    ),
+    "data.label_column": Key(
+        "", "Column of the labels, for data.name=hf:...; empty to find it.", example="fine_label"
     ),
     "data.val_fraction": Key(
         0.1,

@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from flax_vision.data.flags import HUGGING_FACE
 from flax_vision.errors import UserError, unknown
 from flax_vision.text import counted
 from flax_vision.training.config_keys import KEYS
@@ -50,6 +51,7 @@ def check(config: ConfigDict) -> None:
             f"config.schedule.decay_factors {len(factors)}; give a factor for each."
         )
     _check_layer_patterns(flat)
+    _check_columns(flat)
     _check_image_files(flat)
     check_recipe(flat)
     _check_mixing(flat)
@@ -72,6 +74,16 @@ def _check_image_files(flat: Mapping[str, Any]) -> None:
             raise UserError(
                 f"config.crop.size is {size}, but config.crop.{key} makes the shorter side of "
                 f"images {shorter_side}; give it at least {size}."
+            )
+
+
+def _check_columns(flat: Mapping[str, Any]) -> None:
+    """Raises a UserError for a column without effect."""
+    for key in ("data.image_column", "data.label_column"):
+        if flat[key] and not flat["data.name"].startswith(HUGGING_FACE):
+            raise UserError(
+                f"config.{key} is {flat[key]!r}, but config.data.name {flat['data.name']!r} has no "
+                f"columns; leave it out, or give --config.data.name={HUGGING_FACE}PATH."
             )
 
 

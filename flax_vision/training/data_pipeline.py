@@ -38,7 +38,10 @@ def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
     fractions = (data.val_fraction, data.test_fraction)
     decode = make_decode_config(config)
     source = Source(
-        data.name, data.tfds_dir, data.image_dir, *fractions, decode, class_order=data.class_order
+        *(data.name, data.tfds_dir, data.image_dir, *fractions, decode),
+        class_order=data.class_order,
+        image_column=data.image_column,
+        label_column=data.label_column,
     )
     try:
         return read_splits(source, on_progress)

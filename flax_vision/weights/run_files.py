@@ -57,6 +57,8 @@ class _Data(TypedDict, total=False):
     name: str
     tfds_dir: str
     image_dir: str
+    image_column: str
+    label_column: str
     val_fraction: _Share
     test_fraction: _Share
     on_error: str

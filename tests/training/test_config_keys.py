@@ -16,6 +16,8 @@ def test_examples_are_valid(key):
     value = STORED_FORMS.get(key, lambda x: x)(KEYS[key].example)
     others = {
         "data.image_dir": {"data.name": "folder"},
+        "data.image_column": {"data.name": "hf:birds"},
+        "data.label_column": {"data.name": "hf:birds"},
         "init_pattern": {"init_from": "run"},
         "optimizer.b2": {"optimizer.name": "adam"},
     }

@@ -116,6 +116,10 @@ def test_split_spec(spec, path_and_recipe):
             {"data.image_dir": "cats"},
             "config.data.image_dir is 'cats', but config.data.name 'mnist_5k'",
         ),
+        (
+            {"data.label_column": "fine"},
+            "config.data.label_column is 'fine', but config.data.name 'mnist_5k' has no columns",
+        ),
         ({"data.class_order": "random"}, "unknown config.data.class_order 'random'.*natural, sor"),
         ({"data.max_pixels": 0}, "config.data.max_pixels is 0; it must be at least 1"),
         ({"data.on_error": "ignore"}, "unknown config.data.on_error 'ignore'.*skip, stop"),
