@@ -93,8 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         train/, val/ and test/ follow --split, and other folders are tested as a whole"""
     add_shared(parser, "--image-dir", help=folder)
     add_shared(parser, "--labels")
-    column = "column of the {} in --labels (default: found by its name)"
-    add("--image-column", metavar="NAME", help=column.format("paths"))
+    column = "column of the {} in a table (default: as in the run, or found)"
+    add("--image-column", metavar="NAME", help=column.format("images or paths"))
     add("--label-column", metavar="NAME", help=column.format("labels"))
     on_error = "at unreadable images: stop, or skip and count them (default: the run's)"
     add("--on-error", choices=("stop", "skip"), help=on_error)

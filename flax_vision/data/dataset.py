@@ -81,6 +81,7 @@ class ArrayDataset(Dataset):
       images: uint8 [N, H, W, C].
       labels: int32 [N], indices into `class_names`.
       class_names: Name of each class.
+      warnings: Sentences about unused images.
     """
 
     in_memory = True
@@ -88,6 +89,7 @@ class ArrayDataset(Dataset):
     images: np.ndarray
     labels: np.ndarray
     class_names: Sequence[str]
+    warnings: Sequence[str] = ()
 
     @property
     def image_shape(self) -> tuple[int, ...]:

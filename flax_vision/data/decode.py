@@ -17,6 +17,9 @@ from flax_vision.data.orientation import read_orientation
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if _HAS_AVIF else ()))
 """Supported formats. Pillow passes some others to external programs, such as EPS to Ghostscript."""
 
+_GRAY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+"""Pillow's modes without colors."""
+
 _REDUCTIONS = (8, 4, 2)
 """Factors of reduced resolution at which JPEG decoders are faster."""
 
@@ -75,6 +78,20 @@ def read_header(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> Size:
     with _open(content, max_pixels) as image:
         _check_range(image)
         return read_orientation(image, content).size
+
+
+def is_gray(content: IO[bytes], max_pixels: int = MAX_PIXELS) -> bool:
+    """Returns whether the header of an image shows one channel without a palette.
+
+    Args:
+      content: File of the image.
+      max_pixels: Bound on the pixels of an image.
+
+    Raises:
+      DecodingError: The header shows that it cannot be decoded.
+    """
+    with _open(content, max_pixels) as image:
+        return image.mode in _GRAY_MODES
 
 
 @contextlib.contextmanager

@@ -8,6 +8,9 @@ MAX_PIXELS = 2**28
 Phones take photographs of up to 200 million pixels.
 """
 
+HUGGING_FACE = "hf:"
+"""Prefix of the names of Hugging Face's datasets."""
+
 CLASS_ORDERS = ("natural", "sorted")
 """Orders of a folder's classes: natural (9 before 10), or torchvision's ImageFolder order."""
 
@@ -21,8 +24,8 @@ class DataFlags:
       tfds_dir: Directory of prepared TFDS sets.
       image_dir: Folder of images.
       labels: Table of labels.
-      image_column: Column of the table with the paths of the images.
-      label_column: Column of the table with the labels.
+      image_column: Column of a table with the images or their paths.
+      label_column: Column of a table with the labels.
       on_error: Treatment of unreadable images.
       max_pixels: Bound on the pixels of an image.
       one_size: Advice for images of several sizes that cannot be read into memory.

@@ -11,7 +11,7 @@ from flax_vision.data.class_subset import loaders_of_classes
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.custom_datasets import custom_loaders, is_registered
 from flax_vision.data.dataset import Dataset, ProgressFn, stratified_split
-from flax_vision.data.flags import TRAIN_FLAGS, DataFlags
+from flax_vision.data.flags import HUGGING_FACE, TRAIN_FLAGS, DataFlags
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.errors import UserError
 from flax_vision.text import counted, listed
@@ -30,7 +30,8 @@ class Source:
     """Origin of a dataset, as in `config.data`.
 
     Attributes:
-      name: `"mnist_5k"`, `"folder"`, a registered name, or the TFDS name of a set.
+      name: `"mnist_5k"`, `"folder"`, `hf:` and a dataset of Hugging Face, a registered name, or the
+        TFDS name of a set.
       tfds_dir: Directory of prepared TFDS sets; empty for its default.
       image_dir: Path of the folder.
       val_fraction: Share of the training set for validation, 0 to below 1, if there is no
@@ -38,14 +39,14 @@ class Source:
       test_fraction: Share of the folder for the test, 0 to below 1, if there is no test split.
         With 1 a folder without `train` is a test split as a whole.
       decode_config: Settings for reading image files; None to read images into memory.
-      class_names: Names of the model's classes, for a folder, in the model's order; empty for the
-        folder's own classes.
+      class_names: Names of the model's classes, for a folder or Hugging Face, in the model's order;
+        empty for the dataset's own classes.
       flags: Flags that error messages name.
       class_order: Order of a folder's classes, one of `CLASS_ORDERS`.
       labels: Path of a table with the labels of the images in the folder; empty for a folder with
         a subfolder for each class.
-      image_column: Column of the table with the paths; empty to find it.
-      label_column: Column of the table with the labels; empty to find it.
+      image_column: Column of a table with the images or their paths; empty to find it.
+      label_column: Column of a table with the labels; empty to find it.
       classes: Names of the classes to read, in the order of their labels; empty for all.
     """
 
@@ -133,7 +134,8 @@ def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dic
     splits = {split: loaders[split]() for split in wanted if split in loaders and split != "train"}
     if len(splits) < len(wanted):
         splits = _divide(loaders, source) | splits
-    if source.name == "folder":
+    is_hugging_face = source.name.startswith(HUGGING_FACE)
+    if source.name == "folder" or (is_hugging_face and source.decode_config):
         from flax_vision.data.image_folder import check_headers
 
         for split in wanted:
@@ -167,6 +169,13 @@ def _loaders(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[
                 "config file."
             )
         return _folder_loaders(source, decode_config)
+    if name.startswith(HUGGING_FACE):
+        from flax_vision.data.hugging_face import hugging_face_loaders
+
+        columns = source.image_column, source.label_column
+        classes = source.class_names, source.class_order
+        settings = decode_config, source.flags, *columns, *classes
+        return hugging_face_loaders(name, on_progress, *settings)
     # TFDS takes most of a second to import.
     from flax_vision.data.tfds import tfds_loaders
 

@@ -99,6 +99,8 @@ class _Request:
 
     def _builder(self) -> Any:
         try:
+            if self.name.startswith("huggingface:"):  # TFDS would ask the Hub if it can
+                raise ValueError("TFDS has no such set of its own")
             return tfds.builder(self.name, data_dir=self.directory or None)
         except (AssertionError, ImportError, ValueError) as error:  # also DatasetNotFoundError
             known = tfds.list_builders(with_community_datasets=False)  # those need a network
@@ -108,8 +110,9 @@ class _Request:
                 f"dataset {self.name!r} cannot be opened ({_first_line(error)}); choose another."
                 if self.name in known
                 else f"unknown dataset {self.name!r}{hint} Valid: mnist_5k, folder (of your own "
-                "images), or any image classification set that `tfds.list_builders()` names, such "
-                "as mnist, fashion_mnist or cifar10. For a custom dataset give --import MODULE too."
+                "images), hf:OWNER/NAME, hf:PATH, or any image classification set that "
+                "`tfds.list_builders()` names, such as mnist, fashion_mnist or cifar10. For a "
+                "custom dataset give --import MODULE too."
             )
             raise UserError(f"{problem} {self._embedded}") from error
 

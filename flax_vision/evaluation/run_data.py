@@ -6,7 +6,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn
-from flax_vision.data.flags import MAX_PIXELS, DataFlags
+from flax_vision.data.flags import HUGGING_FACE, MAX_PIXELS, DataFlags
 from flax_vision.data.splits import SPLITS, Source, in_memory, read_split
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.files import expanded_path
@@ -47,8 +47,8 @@ class DataOptions(TypedDict, total=False):
       image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
         folder `train`.
       labels: Table of labels for the folder. All of it is tested if it has no splits.
-      image_column: Column of the table with the paths.
-      label_column: Column of the table with the labels.
+      image_column: Column of a table with the images or their paths.
+      label_column: Column of a table with the labels.
       on_error: Whether an unreadable image is an error, or is skipped with a warning.
       max_pixels: Bound on the pixels of an image file.
     """
@@ -122,9 +122,10 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
         fields["labels"] = labels or ""
     if tfds_dir is not None:
         fields["tfds_dir"] = tfds_dir
-    fields |= _given_columns(given, fields.get("labels", ""))
+    fields |= _given_columns(name, fields.get("labels", ""), given)
     decode_config = _decode_config(metadata, name, config | given)
-    class_names = metadata.class_names if name == "folder" else ()
+    has_names = name == "folder" or name.startswith(HUGGING_FACE)
+    class_names = metadata.class_names if has_names else ()
     return Source(
         name,
         **fields,
@@ -158,14 +159,14 @@ def _dataset_name(path: Path, config: Mapping[str, Any], given: Mapping[str, Any
     return str(name)
 
 
-def _given_columns(given: Mapping[str, Any], labels: str) -> dict[str, str]:
-    """Returns the columns that options name; a UserError without a table."""
+def _given_columns(name: str, labels: str, given: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the columns that options name; a UserError for a dataset without columns."""
     columns = {key: given[key] for key in sorted(_COLUMNS & given.keys())}
-    if columns and not labels:
+    if columns and not labels and not name.startswith(HUGGING_FACE):
         key, column = next(iter(columns.items()))
         raise UserError(
             f"{getattr(OPTIONS, key)}{column} is for a table, and there is none; give --labels "
-            "FILE, or leave it out."
+            f"FILE or --data {HUGGING_FACE}PATH, or leave it out."
         )
     return columns
 

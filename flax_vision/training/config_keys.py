@@ -70,7 +70,8 @@ KEYS: dict[str, Key] = {
     "model.name": Key("lenet5", "Name of the model; `flax-vision models` lists all."),
     "data.name": Key(
         "mnist_5k",
-        "Dataset: mnist_5k (embedded), folder (your images), a registered name, or a TFDS name.",
+        "Dataset: mnist_5k (embedded), folder (your images), hf:OWNER/NAME or hf:PATH (of Hugging "
+        "Face or parquet), a registered name, or a TFDS name.",
         example="cifar10",
     ),
     "data.tfds_dir": Key("", "Directory of the TFDS datasets; empty for TFDS's default."),
@@ -85,10 +86,12 @@ KEYS: dict[str, Key] = {
         example="labels.csv",
     ),
     "data.image_column": Key(
-        "", "Column of data.labels with the images' paths; empty to find it.", example="image_id"
+        "",
+        "Column of a table with the images or their paths; empty to find it.",
+        example="image_id",
     ),
     "data.label_column": Key(
-        "", "Column of data.labels with the labels; empty to find it.", example="species"
+        "", "Column of a table with the labels; empty to find it.", example="species"
     ),
     "data.classes": Key(
         (),

@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from flax_vision.data.flags import HUGGING_FACE
 from flax_vision.errors import UserError, unknown
 from flax_vision.text import counted
 from flax_vision.training.config_combinations import check_combinations
@@ -86,11 +87,13 @@ def _check_label_table(flat: Mapping[str, Any]) -> None:
             f"config.data.name is {flat['data.name']!r}; give --config.data.name=folder and "
             "--config.data.image_dir=DIR."
         )
+    has_columns = flat["data.labels"] or flat["data.name"].startswith(HUGGING_FACE)
     for key in ("data.image_column", "data.label_column"):
-        if flat[key] and not flat["data.labels"]:
+        if flat[key] and not has_columns:
             raise UserError(
                 f"config.{key} is {flat[key]!r}, but there is no table; give "
-                f"--config.data.labels=FILE, or leave config.{key} out."
+                f"--config.data.labels=FILE or --config.data.name={HUGGING_FACE}PATH, or leave "
+                f"config.{key} out."
             )
 
 

@@ -97,6 +97,19 @@ def test_table_of_labels(directory, image_file_metadata):
         find_source(directory, image_file_metadata, data="cifar10", labels="x.csv")
 
 
+def test_columns_of_a_run_and_of_another_set(directory, image_file_metadata):
+    config = json.loads((directory / "config.json").read_text())
+    config["data"] |= {"name": "hf:birds", "image_column": "picture", "label_column": "fine"}
+    (directory / "config.json").write_text(json.dumps(config))
+    own = find_source(directory, image_file_metadata)
+    assert (own.name, own.image_column, own.label_column) == ("hf:birds", "picture", "fine")
+    assert own.class_names == image_file_metadata.class_names
+    other = find_source(directory, image_file_metadata, data="hf:others", label_column="kind")
+    assert (other.image_column, other.label_column, other.test_fraction) == ("", "kind", 1.0)
+    with pytest.raises(UserError, match="--label-column kind is for a table, and there is none"):
+        find_source(directory, image_file_metadata, data="mnist_5k", label_column="kind")
+
+
 def test_on_error_can_differ_from_the_run(directory, image_file_metadata):
     source = find_source(directory, image_file_metadata, on_error="stop")
     assert source.decode_config == DecodeConfig(CROP_POLICY, "stop", 3, OPTIONS)
