@@ -97,6 +97,7 @@ def multi_crop(image):
     return crops_at(image, [(top, last * i // 4) for top in (0, 1, 2, 3, 4) for i in range(5)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crops", [ten_crop, multi_crop])
 def test_crops_of_each_image_file(crops, trained, export, pictures):
     metadata, variables = trained
@@ -112,6 +113,7 @@ def test_crops_of_each_image_file(crops, trained, export, pictures):
     assert result.images == 18
 
 
+@pytest.mark.slow
 def test_image_files_of_all_shapes_share_one_compiled_step(export, pictures, monkeypatch):
     compiled = create_autospec(ProtocolEvaluator._compile, side_effect=ProtocolEvaluator._compile)
     monkeypatch.setattr(ProtocolEvaluator, "_compile", compiled)
@@ -119,6 +121,7 @@ def test_image_files_of_all_shapes_share_one_compiled_step(export, pictures, mon
     assert compiled.call_count == 1
 
 
+@pytest.mark.slow
 def test_center_is_the_crop_of_the_run(trained, run, pictures):
     (metadata, variables), (folder, images) = trained, pictures
     tested = read_split(run_source(folder), "test", ignore)
@@ -143,6 +146,7 @@ def damage(folder, pictures):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["center", "multi_crop"])
 def test_unreadable_image_files_do_not_count(protocol, export, pictures, tmp_path):
     options = {"protocol": protocol, "batch_size": 6, "on_error": "skip"}
@@ -159,12 +163,14 @@ def test_unreadable_image_files_do_not_count(protocol, export, pictures, tmp_pat
     assert not whole.warnings
 
 
+@pytest.mark.slow
 def test_order_of_the_classes_is_the_order_of_the_model(export, pictures, tmp_path):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     result = evaluate(export, image_dir=str(tmp_path / "one"))
     assert result.labels.tolist() == [3, 3, 3]
 
 
+@pytest.mark.slow
 def test_skipped_files_get_a_warning(export, pictures, tmp_path, monkeypatch):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     (tmp_path / "one/d/other.heic").touch()
@@ -181,11 +187,13 @@ def test_skipped_files_get_a_warning(export, pictures, tmp_path, monkeypatch):
     assert calls == result.warnings
 
 
+@pytest.mark.slow
 def test_too_many_pixels_are_an_error(export, pictures):
     with pytest.raises(UserError, match="more than 50 pixels, .*; --max-pixels N allows more"):
         evaluate(export, image_dir=str(pictures[0]), max_pixels=50)
 
 
+@pytest.mark.slow
 def test_folder_that_may_be_the_runs_own_gets_a_warning(run, pictures, tmp_path):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     shutil.copytree(run, tmp_path / "run")
@@ -197,6 +205,7 @@ def test_folder_that_may_be_the_runs_own_gets_a_warning(run, pictures, tmp_path)
     assert warning.startswith("the run's own folder 'gone' is missing")
 
 
+@pytest.mark.slow
 def test_images_that_are_not_the_runs_get_a_warning(run, pictures, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
     shutil.copytree(pictures[0], tmp_path / "pictures")
@@ -218,6 +227,7 @@ def test_images_that_are_not_the_runs_get_a_warning(run, pictures, tmp_path, cap
         evaluate(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_model_for_small_images_gets_square_crops_of_image_files(metadata, variables, tmp_path):
     """The crops are gray and 12x12, like the training images."""
     pixels = write_sizes(tmp_path / "pictures", "ab", SIZES)
@@ -230,6 +240,7 @@ def test_model_for_small_images_gets_square_crops_of_image_files(metadata, varia
     np.testing.assert_array_equal(result.predicted, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -131,6 +131,7 @@ def test_a_thread_is_not_lost():
     assert "this program has other threads or processes" in warnings
 
 
+@pytest.mark.slow
 def test_only_the_allocator_stays_after_jax_is_imported(tmp_path):
     after = "import os; print(os.environ['XLA_FLAGS'], jax.config.jax_compilation_cache_dir)\n"
     program = f"import jax\n{PROGRAM}\n{after}"

@@ -20,6 +20,7 @@ def run(**environment):
     return run_program(PROGRAM, **environment)
 
 
+@pytest.mark.slow
 def test_compiled_programs_are_kept_in_the_users_cache_directory(tmp_path):
     output, warnings = run(XDG_CACHE_HOME=str(tmp_path))
     assert output.startswith(str(tmp_path / "flax_vision/xla-"))
@@ -27,6 +28,7 @@ def test_compiled_programs_are_kept_in_the_users_cache_directory(tmp_path):
     assert not warnings
 
 
+@pytest.mark.slow
 def test_a_cache_directory_that_cannot_be_written_is_warned_of(tmp_path):
     (tmp_path / "file").touch()
     output, warnings = run(XDG_CACHE_HOME=str(tmp_path / "file"))
@@ -38,6 +40,7 @@ def test_a_cache_directory_that_cannot_be_written_is_warned_of(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_cache_directory_of_the_users_is_kept(tmp_path):
     output, _ = run(
         XDG_CACHE_HOME=str(tmp_path),
@@ -76,6 +79,7 @@ def test_a_bucket_is_left_to_jax():
     assert environment == {"JAX_COMPILATION_CACHE_DIR": "gs://bucket/cache"}
 
 
+@pytest.mark.slow
 def test_a_damaged_entry_is_warned_of_once_and_written_anew(tmp_path):
     settings = {
         "XDG_CACHE_HOME": str(tmp_path),

@@ -130,6 +130,7 @@ def test_a_very_large_kernel_is_multiplied_where_it_lies(monkeypatch):
     chex.assert_trees_all_close(numbers(found).params, expected.params, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -54,6 +54,7 @@ def test_finished_run_continues_with_more_epochs_and_another_rate(continued, fin
     assert fit(config, workdir) == result
 
 
+@pytest.mark.slow
 def test_continued_run_resumes_to_the_same_bits(continued, tmp_path, monkeypatch):
     workdir, config = continued
     shutil.copytree(workdir, tmp_path / "stopped")
@@ -77,6 +78,7 @@ def contents(workdir):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -95,6 +97,7 @@ def test_failed_continuation_leaves_the_finished_run(changes, message, continued
     assert contents(workdir) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "rate"),
     [

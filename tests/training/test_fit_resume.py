@@ -16,6 +16,7 @@ from flax_vision.training.fit import fit
 from flax_vision.training.signals import Interrupted
 
 
+@pytest.mark.slow
 def test_run_resumes_without_the_model_of_init_from(config, finished, tmp_path, monkeypatch):
     begin_with = tmp_path / "other"
     shutil.copytree(finished[0] / "export", begin_with)
@@ -61,6 +62,7 @@ def test_stopped_run_goes_on_to_the_same_bits(step, config, finished, tmp_path, 
         }
 
 
+@pytest.mark.slow
 def test_more_epochs_give_the_bits_of_one_long_run(config, tmp_path, monkeypatch):
     config.schedule.name, config.epochs = "constant", 3
     whole = fit(config, tmp_path / "whole")
@@ -83,6 +85,7 @@ def test_more_epochs_give_the_bits_of_one_long_run(config, tmp_path, monkeypatch
     }
 
 
+@pytest.mark.slow
 def test_stopped_run_is_evaluated_and_initializes_another(config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at(patch, 7)
@@ -98,6 +101,7 @@ def test_stopped_run_is_evaluated_and_initializes_another(config, tmp_path, monk
     assert message in observer.text
 
 
+@pytest.mark.slow
 def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         stop_at(patch, 4)
@@ -110,6 +114,7 @@ def test_checkpoint_of_a_later_step_costs_nothing(config, finished, tmp_path, mo
     chex.assert_trees_all_equal(fv.load(tmp_path)[1], fv.load(finished[0])[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "rates"),
     [
@@ -149,6 +154,7 @@ def test_rates_that_a_run_has_found_go_on_with_it(changes, rates, config, tmp_pa
         assert [x["learning_rate"] for x in records if "learning_rate" in x] == pytest.approx(rates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -197,6 +203,7 @@ def test_every_optimizer_resumes_to_the_same_bits(changes, config, tmp_path, mon
     )
 
 
+@pytest.mark.slow
 def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
     def reading(config, report):
         os.kill(os.getpid(), signal.SIGINT)

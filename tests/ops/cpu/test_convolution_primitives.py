@@ -32,6 +32,7 @@ def value_and_gradients(conv, x, kernel, *, stride, padding):
     return y, pull_back(jnp.cos(y))
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_values_and_gradients(data):
@@ -53,6 +54,7 @@ def test_values_and_gradients(data):
     assert_close(*(value_and_gradients(form, x, kernel, **geometry) for form in (ours, xla)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [(1, 1, 256, 512), (3, 3, 128, 128), (1, 1, 64, 200)])
 def test_many_kernels(kernel):
     """oneDNN's own layout has blocks that may not divide the number of kernels."""
@@ -62,6 +64,7 @@ def test_many_kernels(kernel):
     )
 
 
+@pytest.mark.slow
 def test_scale_multiplies_the_maps_not_the_kernel(library):
     """A large kernel takes longer to multiply than the maps, in a pass that is there anyway.
 
@@ -85,6 +88,7 @@ def test_scale_multiplies_the_maps_not_the_kernel(library):
     assert products["cuda"] == ["3x3x96x128"]
 
 
+@pytest.mark.slow
 def test_bias(operands):
     def value_and_gradients(conv):
         def weighted(x, kernel, bias):
@@ -99,6 +103,7 @@ def test_bias(operands):
     assert_close(value_and_gradients(with_bias), value_and_gradients(expected))
 
 
+@pytest.mark.slow
 def test_epilogue(epilogue_operands):
     def value_and_gradients(conv):
         y, pull_back = jax.vjp(conv, *epilogue_operands)
@@ -107,12 +112,14 @@ def test_epilogue(epilogue_operands):
     assert_close(value_and_gradients(ours_with_epilogue), value_and_gradients(xla_with_epilogue))
 
 
+@pytest.mark.slow
 def test_residual_without_bias(operands):
     residual = random_array(4, xla(*operands).shape)
     actual = ours(*operands, residual=residual, relu=True)
     assert_close(actual, jax.nn.relu(xla(*operands) + residual))
 
 
+@pytest.mark.slow
 def test_derivative_of_the_epilogue(epilogue_operands):
     def along(conv):
         return jax.jvp(conv, epilogue_operands, epilogue_operands)
@@ -120,6 +127,7 @@ def test_derivative_of_the_epilogue(epilogue_operands):
     assert_close(along(ours_with_epilogue), along(xla_with_epilogue))
 
 
+@pytest.mark.slow
 def test_derivative_along_scale_and_bias(epilogue_operands):
     x, kernel, affine, *residual = epilogue_operands
 
@@ -129,12 +137,14 @@ def test_derivative_along_scale_and_bias(epilogue_operands):
     assert_close(along(ours_with_epilogue), along(xla_with_epilogue))
 
 
+@pytest.mark.slow
 def test_zero_relu_has_no_gradient(operands):
     x, kernel = map(jnp.zeros_like, operands)
     gradient = jax.grad(lambda bias: ours_with_epilogue(x, kernel, bias).sum())(jnp.zeros(5))
     assert_close(gradient, jnp.zeros(5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", range(3))
 def test_relu_propagates_nan(operands, affine, which):
     """A diverged run must not look healthy."""
@@ -144,6 +154,7 @@ def test_relu_propagates_nan(operands, affine, which):
     assert jnp.isnan(ours_with_epilogue(*operands, affine, xla(*operands) * jnp.nan)).all()
 
 
+@pytest.mark.slow
 def test_vmap_of_the_epilogue(epilogue_operands):
     x, *others = epilogue_operands
     many = jnp.stack([x, 2 * x])
@@ -151,10 +162,12 @@ def test_vmap_of_the_epilogue(epilogue_operands):
     assert_close(along(ours_with_epilogue), along(xla_with_epilogue))
 
 
+@pytest.mark.slow
 def test_derivatives_along_a_direction(operands):
     assert_close(jax.jvp(ours, operands, operands), jax.jvp(xla, operands, operands))
 
 
+@pytest.mark.slow
 def test_second_derivatives(operands):
     def along(conv):
         return jax.jit(lambda *of: jax.jvp(gradients(conv), of, of))(*operands)
@@ -169,6 +182,7 @@ def test_second_derivatives(operands):
     assert_close(of_the_squared_gradient(ours), of_the_squared_gradient(xla))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
 def test_vmap(operands, axes):
     many = [
@@ -177,6 +191,7 @@ def test_vmap(operands, axes):
     assert_close(jax.vmap(ours, axes)(*many), jax.vmap(xla, axes)(*many))
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_the_epilogue(epilogue_operands):
     def along(conv):
         loss = lambda *of: (conv(*of) ** 3).sum()  # noqa: E731
@@ -186,11 +201,13 @@ def test_second_derivatives_of_the_epilogue(epilogue_operands):
     assert_close(along(ours_with_epilogue), along(xla_with_epilogue))
 
 
+@pytest.mark.slow
 def test_rematerialization(operands):
     again = jax.jit(jax.grad(jax.checkpoint(loss(ours)), (0, 1)))
     assert_close(again(*operands), gradients(xla)(*operands))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("channels", "count"), [(32, 3), (96, 0)])
 def test_onednn_computes_all_but_winograds_shapes(channels, count, library):
     """Counts a convolution and its two gradients."""
@@ -200,18 +217,21 @@ def test_onednn_computes_all_but_winograds_shapes(channels, count, library):
     assert text.count("@flax_vision_") == (count if library == "with oneDNN" else 0)
 
 
+@pytest.mark.slow
 def test_reproducible(operands):
     step = jax.jit(gradients(ours))
     first, second = step(*operands), step(*operands)
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
+@pytest.mark.slow
 def test_other_backends_use_xla(operands):
     lowered = jax.jit(gradients(ours)).trace(*operands).lower(lowering_platforms=("cuda",))
     assert "stablehlo.convolution" in lowered.as_text()
     assert "flax_vision" not in lowered.as_text()
 
 
+@pytest.mark.slow
 @can_be_heeded
 def test_only_the_result_of_a_relu_is_stored():
     """Six layers take the memory of ten maps, or thirteen with the inputs of the ReLUs."""

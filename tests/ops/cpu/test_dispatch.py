@@ -53,6 +53,7 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(dispatch, "WINOGRAD_MIN_TILES", 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_values_and_gradients(data):
