@@ -221,7 +221,7 @@ def test_same_index_twice_ends_that_process(tmp_path, free_port):
 
 def test_error_of_the_first_process_ends_all(tmp_path, free_port):
     workdir = tmp_path / "two"
-    finish(start(workdir, 1, "--config.epochs=1"))
+    finish(start(workdir, 1, "--config.seed=1"))
     for process in start_two(workdir, free_port):
         assert "error: run directory" in finish(process, 2)[1]
 
