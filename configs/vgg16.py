@@ -67,6 +67,7 @@ RECIPES = {
     "imagenet": presets.IMAGENET,
     "folder": presets.FOLDER | _HE | {"schedule.lr": 0.01},
     "modern": presets.MODERN | {"schedule.lr": 0.01},
-    # From a student's notes: batch normalization once a block, trained as AlexNet.
-    "study": {"model.batch_norm": "block", "schedule.name": "plateau", "schedule.lr": 0.01},
+    # From a student's notes: batch normalization once a block, trained as AlexNet. At the paper's
+    # rate of 0.01 it stays near chance for two epochs.
+    "study": {"model.batch_norm": "block", "schedule.name": "plateau", "schedule.lr": 0.001},
 }
