@@ -25,6 +25,8 @@ from flax_vision.evaluation.evaluator import ProtocolEvaluator
 from flax_vision.evaluation.grouping import predict_groups
 from flax_vision.weights import saved_model
 
+pytestmark = pytest.mark.slow
+
 SIZES = [(16, 12), (12, 12), (19, 12)]
 """Widths and heights; the shorter side is the test scale, so nothing is resized."""
 
@@ -97,7 +99,6 @@ def multi_crop(image):
     return crops_at(image, [(top, last * i // 4) for top in (0, 1, 2, 3, 4) for i in range(5)])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("crops", [ten_crop, multi_crop])
 def test_crops_of_each_image_file(crops, trained, export, pictures):
     metadata, variables = trained
@@ -113,7 +114,6 @@ def test_crops_of_each_image_file(crops, trained, export, pictures):
     assert result.images == 18
 
 
-@pytest.mark.slow
 def test_image_files_of_all_shapes_share_one_compiled_step(export, pictures, monkeypatch):
     compiled = create_autospec(ProtocolEvaluator._compile, side_effect=ProtocolEvaluator._compile)
     monkeypatch.setattr(ProtocolEvaluator, "_compile", compiled)
@@ -121,7 +121,6 @@ def test_image_files_of_all_shapes_share_one_compiled_step(export, pictures, mon
     assert compiled.call_count == 1
 
 
-@pytest.mark.slow
 def test_center_is_the_crop_of_the_run(trained, run, pictures):
     (metadata, variables), (folder, images) = trained, pictures
     tested = read_split(run_source(folder), "test", ignore)
@@ -146,7 +145,6 @@ def damage(folder, pictures):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["center", "multi_crop"])
 def test_unreadable_image_files_do_not_count(protocol, export, pictures, tmp_path):
     options = {"protocol": protocol, "batch_size": 6, "on_error": "skip"}
@@ -163,14 +161,12 @@ def test_unreadable_image_files_do_not_count(protocol, export, pictures, tmp_pat
     assert not whole.warnings
 
 
-@pytest.mark.slow
 def test_order_of_the_classes_is_the_order_of_the_model(export, pictures, tmp_path):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     result = evaluate(export, image_dir=str(tmp_path / "one"))
     assert result.labels.tolist() == [3, 3, 3]
 
 
-@pytest.mark.slow
 def test_skipped_files_get_a_warning(export, pictures, tmp_path, monkeypatch):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     (tmp_path / "one/d/other.heic").touch()
@@ -187,13 +183,11 @@ def test_skipped_files_get_a_warning(export, pictures, tmp_path, monkeypatch):
     assert calls == result.warnings
 
 
-@pytest.mark.slow
 def test_too_many_pixels_are_an_error(export, pictures):
     with pytest.raises(UserError, match="more than 50 pixels, .*; --max-pixels N allows more"):
         evaluate(export, image_dir=str(pictures[0]), max_pixels=50)
 
 
-@pytest.mark.slow
 def test_folder_that_may_be_the_runs_own_gets_a_warning(run, pictures, tmp_path):
     shutil.copytree(pictures[0] / "d", tmp_path / "one/d")
     shutil.copytree(run, tmp_path / "run")
@@ -205,7 +199,6 @@ def test_folder_that_may_be_the_runs_own_gets_a_warning(run, pictures, tmp_path)
     assert warning.startswith("the run's own folder 'gone' is missing")
 
 
-@pytest.mark.slow
 def test_images_that_are_not_the_runs_get_a_warning(run, pictures, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
     shutil.copytree(pictures[0], tmp_path / "pictures")
@@ -227,7 +220,6 @@ def test_images_that_are_not_the_runs_get_a_warning(run, pictures, tmp_path, cap
         evaluate(tmp_path / "run")
 
 
-@pytest.mark.slow
 def test_model_for_small_images_gets_square_crops_of_image_files(metadata, variables, tmp_path):
     """The crops are gray and 12x12, like the training images."""
     pixels = write_sizes(tmp_path / "pictures", "ab", SIZES)
@@ -240,7 +232,6 @@ def test_model_for_small_images_gets_square_crops_of_image_files(metadata, varia
     np.testing.assert_array_equal(result.predicted, expected)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -291,7 +282,6 @@ def dense(image):
     return np.stack([image, image[:, ::-1]])
 
 
-@pytest.mark.slow
 def test_dense_uses_whole_image_files(trained, pictures, tmp_path):
     preprocessing = Preprocessing([120.0], [70.0])
     metadata = dataclasses.replace(trained[0], name="resnet20", preprocessing=preprocessing)
