@@ -27,8 +27,7 @@ from flax_vision.weights import saved_model
 
 pytestmark = pytest.mark.slow
 
-SIZES = [(16, 12), (12, 12), (19, 12)]
-"""Widths and heights; the shorter side is the test scale, so nothing is resized."""
+SIZES = [(16, 12), (12, 12), (19, 12)]  # the shorter side is the test scale: no resizing
 
 CROP = CropPolicy(size=8, eval_resize=12, resize_range=(12, 12))
 MEAN = np.random.default_rng(1).integers(90, 150, (8, 8, 3)).astype(float)
