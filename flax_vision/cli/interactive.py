@@ -24,15 +24,10 @@ from flax_vision.training.config_loader import check_config, load_config
 from flax_vision.training.config_schema import flatten
 from flax_vision.training.config_values import stored_form
 from flax_vision.training.fit import fit
-from flax_vision.training.signals import Interrupted
+from flax_vision.training.signals import RESUME_ADVICE, Interrupted
 from flax_vision.weights import run_files
 from flax_vision.weights.loading import load_model
 from flax_vision.weights.run_checkpoints import saved_steps
-
-_ADVICE = "Give the same command again to resume."
-"""End of the message of an interrupted run on the command line."""
-_SIGNALED = 128
-"""Number that is added to a signal's number in the exit status."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +168,8 @@ def _errors_of_stopped_runs(path: Path, observer: CallbackObserver) -> Iterator[
         observer.raise_error(path)
         message = str(interrupted)
         if saved_steps(path):
-            message = f"{message.removesuffix(_ADVICE)}{resume_advice(path)}"
+            message = f"{message.removesuffix(RESUME_ADVICE)}{resume_advice(path)}"
         if interrupted.signal == signal.SIGINT:
             raise KeyboardInterrupt(message) from None
         observer.line(message)
-        raise SystemExit(_SIGNALED + interrupted.signal) from None
+        raise SystemExit(interrupted.exit_status) from None

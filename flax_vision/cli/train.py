@@ -47,7 +47,7 @@ from flax_vision.runtime.files import expanded_path
 from flax_vision.runtime.terminal import configure_streams, print_error, print_warning
 from flax_vision.text import printable
 from flax_vision.training.config_files import config_names
-from flax_vision.training.signals import Interrupted, stop_at_once_on_ctrl_c
+from flax_vision.training.signals import SIGNALED, Interrupted, stop_at_once_on_ctrl_c
 from flax_vision.weights.run_files import REPORT_PAGE
 
 if TYPE_CHECKING:
@@ -67,9 +67,6 @@ SCRIPT = "python train.py"
 
 _USAGE = """[CONFIG[:RECIPE] | --config CONFIG[:RECIPE]] [--workdir DIR]
        [--config.KEY=VALUE ...] [--coordinator HOST:PORT --num-processes N --process-id I]"""
-
-_SIGNALED = 128
-"""Base of the exit status after a signal; the signal's number is added."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,7 +102,7 @@ def run(arguments: Sequence[str], program: str, is_program: bool) -> int:
         config = load_config(options.config, overrides)
         workdir = Path(options.workdir or default_workdir(options.config, overrides))
         status = _fit_with_others(options, config, workdir)
-        if is_program and status > _SIGNALED:
+        if is_program and status > SIGNALED:
             _exit_at_once(status)
         return status
     except UserError as error:
@@ -174,7 +171,7 @@ def _fit_with_others(options: argparse.Namespace, config: "ConfigDict", workdir:
     except Interrupted as interrupted:
         if multihost.is_primary():
             print(printable(interrupted), flush=True)
-        status = _SIGNALED + interrupted.signal
+        status = interrupted.exit_status
         if interrupted.is_common:
             return status
     except UserError as error:

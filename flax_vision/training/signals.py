@@ -14,6 +14,12 @@ from flax_vision.runtime.environment import handle_ctrl_c
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CLEAR_LINE_AND_SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
 
+SIGNALED = 128
+"""Base of the exit status after a signal; the signal's number is added."""
+
+RESUME_ADVICE = "Give the same command again to resume."
+"""End of the message of a stopped run, for the command line."""
+
 
 def stop_at_once_on_ctrl_c() -> None:
     """Makes Ctrl-C end this process at once; see `environment.handle_ctrl_c`.
@@ -31,7 +37,7 @@ def _stop_at_once(number: int, frame: FrameType | None) -> None:
         if os.isatty(1):
             os.write(1, _CLEAR_LINE_AND_SHOW_CURSOR)
         os.write(1, b"stopped at once; the same command resumes from the last checkpoint\n")
-    os._exit(128 + number)
+    os._exit(SIGNALED + number)
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -46,6 +52,11 @@ class Interrupted(Exception):  # noqa: N818 - not an error
         super().__init__(message)
         self.signal = number
         self.is_common = is_common
+
+    @property
+    def exit_status(self) -> int:
+        """Exit status of a program that the signal stopped."""
+        return SIGNALED + self.signal
 
 
 class Interruption:

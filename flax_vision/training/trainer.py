@@ -286,7 +286,7 @@ class Trainer:
             stopped_by,
             f"stopped by {stopped_by.name} after step {self._step:,} of "
             f"{self.experiment.total_steps:,}; all of it is saved in {self.directory.path}. "
-            "Give the same command again to resume.",
+            + signals.RESUME_ADVICE,
             is_common=True,
         )
 
