@@ -26,7 +26,7 @@ _MODELS: dict[str, Variant] = (
 
 FREE_OPTIONS = (
     *("initialization", "dropout", "auxiliary_dropout", "dtype", "fully_convolutional"),
-    *("auxiliary_heads", "codes", "remat", "stochastic_depth", "stochastic_depth_mode"),
+    *("auxiliary_heads", "codes", "n", "remat", "stochastic_depth", "stochastic_depth_mode"),
 )
 """Options that may differ between two models with the same parameters.
 
