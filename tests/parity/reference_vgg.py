@@ -27,6 +27,8 @@ CONFIGURATIONS = {
         [(3, 512), (3, 512)],
         [(3, 512), (3, 512)],
     ],
+    # Section 4.1: each pair of 3x3 convolutions is one 5x5 convolution.
+    "B-5x5": [[(5, 64)], [(5, 128)], [(5, 256)], [(5, 512)], [(5, 512)]],
     "C": [
         [(3, 64), (3, 64)],
         [(3, 128), (3, 128)],
@@ -65,7 +67,7 @@ class VGG(nn.Module):
         for block, layers in enumerate(CONFIGURATIONS[configuration], start=1):
             for position, (size, width) in enumerate(layers, start=1):
                 name = f"conv{block}_{position}"
-                # 3x3: padded by 1; 1x1: not padded
+                # 3x3: padded by 1; 5x5: by 2; 1x1: not padded
                 self.convs[name] = nn.Conv2d(channels, width, size, padding=size // 2)
                 if batch_norm == "layer":
                     self.norms[name] = nn.BatchNorm2d(width)
