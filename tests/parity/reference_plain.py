@@ -105,7 +105,10 @@ WIDTHS = {
 
 
 class NaiveGoogLeNet(nn.Module):
-    """GoogLeNet of naive modules; returns its logits and the auxiliary logits on 4a and 4d."""
+    """GoogLeNet of naive modules; returns its logits and the auxiliary logits on 4a and 4d.
+
+    The auxiliary classifiers see single means, as of images of 65 to 80 pixels.
+    """
 
     def __init__(self, num_classes=1000, padding="same", dropout=0.4, auxiliary_dropout=0.7):
         super().__init__()
@@ -118,7 +121,7 @@ class NaiveGoogLeNet(nn.Module):
             self.add_module(f"inception_{name}", Naive(channels, *widths))
             channels += sum(widths)
             if name in ("4a", "4d"):
-                head = Auxiliary(channels, num_classes, auxiliary_dropout)
+                head = Auxiliary(channels, num_classes, auxiliary_dropout, map_size=1)
                 self.add_module(f"auxiliary_{name}", head)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(channels, num_classes)

@@ -54,9 +54,9 @@ CONFIGURATIONS = {
 
 
 class VGG(nn.Module):
-    """A configuration of table 1 for 224x224 images."""
+    """A configuration of table 1, for images of 32 times the size of fc6's maps."""
 
-    def __init__(self, configuration, num_classes=1000, batch_norm="none", dropout=0.5):
+    def __init__(self, configuration, num_classes=1000, batch_norm="none", dropout=0.5, map_size=7):
         super().__init__()
         if batch_norm not in ("none", "layer", "block"):
             raise ValueError(f"unknown batch_norm {batch_norm!r}")
@@ -74,7 +74,7 @@ class VGG(nn.Module):
                 channels = width
             if batch_norm == "block":
                 self.norms[f"block{block}"] = nn.BatchNorm2d(channels)
-        self.fc6 = nn.Linear(512 * 7 * 7, 4096)
+        self.fc6 = nn.Linear(512 * map_size**2, 4096)
         self.fc7 = nn.Linear(4096, 4096)
         self.fc8 = nn.Linear(4096, num_classes)
         self.dropout = nn.Dropout(dropout)

@@ -41,11 +41,11 @@ NETWORKS = {
     "plain20": ("plain20", {}, reference_plain.Plain20, plain_name, 32),
     "naive": (
         *("googlenet", {"inception": "naive", **NO_DROPOUT}),
-        *(lambda n: reference_plain.NaiveGoogLeNet(n, "same", 0.0, 0.0), ".".join, 224),
+        *(lambda n: reference_plain.NaiveGoogLeNet(n, "same", 0.0, 0.0), ".".join, 75),
     ),
     "vgg_b_5x5": (
         *("vgg_b_5x5", {"dropout": 0.0}),
-        *(lambda n: reference_vgg.VGG("B-5x5", n, dropout=0.0), vgg_name, 224),
+        *(lambda n: reference_vgg.VGG("B-5x5", n, dropout=0.0, map_size=2), vgg_name, 64),
     ),
 }
 
