@@ -39,7 +39,7 @@ LAYERS = ["conv1", "conv2_1/conv1", "conv2_1/conv2"]
 
 
 def variables_of(model):
-    """Returns random variables; normalization has scales, shifts and statistics of its own."""
+    """Returns random variables; scales, shifts and statistics are not the initial ones."""
     random = np.random.default_rng(0)
     shapes = jax.eval_shape(model.init, jax.random.key(0), IMAGES)
 
