@@ -10,7 +10,8 @@
     python train.py --config configs/googlenet.py:fashion_mnist+modern  # The same on Fashion-MNIST.
     python train.py --config configs/googlenet.py:study                 # From a student's notes.
 
-Add `--config.model.name=googlenet_bn` for the same model with batch normalization.
+Add `--config.model.name=googlenet_bn` for the same model with batch normalization, or
+`--config.model.inception=naive` for modules without dimension reduction.
 
 `get_config` is the training section of the paper; `RECIPES` has the changes for other data. Where
 the paper gives no number, Caffe's bvlc_googlenet does: one of the authors helped with it.

@@ -10,7 +10,8 @@
     python train.py --config configs/resnet20.py:fashion_mnist+modern  # The same on Fashion-MNIST.
     python train.py --config configs/resnet20.py:study                 # From a student's notes.
 
-Add `--config.model.name=resnet110` or another depth.
+Add `--config.model.name=resnet110` or another depth; `plain20` to `plain56` have no shortcuts.
+`resnet_cifar` and `plain_cifar` have 6n + 2 layers for `--config.model.n`.
 
 `get_config` is section 4.2 of the paper; `RECIPES` has its steps and the changes for other data.
 """
@@ -28,7 +29,7 @@ STEPS_PER_EPOCH = {
 
 
 def get_config(recipe: str = "", model: str = "resnet20") -> ConfigDict:
-    """Returns the configuration of a recipe for `resnet20` to `resnet1202`."""
+    """Returns the configuration of a recipe for a model of section 4.2."""
     config = default_config()
     config.model.name = model
 

@@ -10,8 +10,8 @@
     python train.py --config configs/resnet50.py:fashion_mnist+modern  # The same on Fashion-MNIST.
     python train.py --config configs/resnet50.py:study                 # From a student's notes.
 
-Add `--config.model.name=resnet18` or another depth. The models for CIFAR are in
-`configs/resnet20.py`.
+Add `--config.model.name=resnet18` or another depth; `plain18` and `plain34` have no shortcuts. The
+models for CIFAR are in `configs/resnet20.py`.
 
 `get_config` is the training section of the paper; `RECIPES` has the changes for other data.
 """
@@ -23,7 +23,7 @@ from flax_vision.training.config_schema import default_config
 
 
 def get_config(recipe: str = "", model: str = "resnet50") -> ConfigDict:
-    """Returns the configuration of a recipe for one of the ResNets."""
+    """Returns the configuration of a recipe for a model of table 1."""
     config = default_config()
     config.model.name = model
 

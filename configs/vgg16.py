@@ -10,7 +10,8 @@
     python train.py --config configs/vgg16.py:fashion_mnist+modern  # The same on Fashion-MNIST.
     python train.py --config configs/vgg16.py:study                 # From a student's notes.
 
-Add `--config.model.name=vgg_a` for another configuration of the table.
+Add `--config.model.name=vgg_a` for another configuration of the table, or `vgg_b_5x5` for the model
+that section 4.1 compares with `vgg_b`.
 
 `get_config` is the training section of the paper; `RECIPES` has the changes for other data.
 """

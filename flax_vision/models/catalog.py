@@ -49,6 +49,7 @@ CATALOG = {
     "vgg_a_lrn": Entry(VGG, 132_863_336, 7_609_090_048),
     "vgg_b": Entry(VGG, 133_047_848, 11_308_466_176),
     "vgg_b_bn": Entry(VGG, 133_053_736, 11_308_466_176),
+    "vgg_b_5x5": Entry(VGG, 134_503_528, 9_356_017_664),
     "vgg_c": Entry(VGG, 133_638_952, 11_770_888_192),
     "vgg_c_bn": Entry(VGG, 133_647_400, 11_770_888_192),
     "vgg_d": Entry(VGG, 138_357_544, 15_470_264_320),
@@ -74,6 +75,14 @@ CATALOG = {
     "resnet56": Entry(RESNET, 853_018, 125_485_696),
     "resnet110": Entry(RESNET, 1_727_962, 252_887_680),
     "resnet1202": Entry(RESNET, 19_421_274, 2_829_238_912),
+    "resnet_cifar": Entry(RESNET, 269_722, 40_551_040),
+    "plain18": Entry(RESNET, 11_515_688, 1_794_805_760),
+    "plain34": Entry(RESNET, 21_623_848, 3_644_493_824),
+    "plain20": Entry(RESNET, 269_722, 40_551_040),
+    "plain32": Entry(RESNET, 464_154, 68_862_592),
+    "plain44": Entry(RESNET, 658_586, 97_174_144),
+    "plain56": Entry(RESNET, 853_018, 125_485_696),
+    "plain_cifar": Entry(RESNET, 269_722, 40_551_040),
 }
 
 _ALIASES = {"vgg11": "vgg_a", "vgg13": "vgg_b", "vgg16": "vgg_d", "vgg19": "vgg_e"}

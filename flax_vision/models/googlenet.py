@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 
 from flax_vision.models import layers
 from flax_vision.models.conv_bn_relu import conv_bn_relu
+from flax_vision.models.inception import ConvUnit, Inception, NaiveInception
 from flax_vision.models.layers import SCALED_TO_INPUTS, Initializer, MaxPool, sow_output
 from flax_vision.models.variant import Variant
 from flax_vision.ops.padding import Padding
@@ -51,9 +52,6 @@ INITIALIZATION: dict[str, tuple[Initializer, float]] = {
     "he": (SCALED_TO_INPUTS["he"](), 0.0),
 }
 
-ConvUnit = Callable[..., Array]
-"""Function (maps, kernels, size, name=...): a convolution with its normalization and ReLU."""
-
 
 class GoogLeNetVariant(NamedTuple):
     """Differences between the three models.
@@ -71,32 +69,6 @@ class GoogLeNetVariant(NamedTuple):
     large: int = 5
     last_pool: int = 3
     adaptive_heads: bool = False
-
-
-class Inception(nn.Module):
-    """An inception module with dimension reduction (figure 2b).
-
-    Attributes:
-      kernels: Row of table 1.
-      large: Height and width of the kernels in the "5x5" branch.
-      unit: Convolution with its normalization and ReLU.
-    """
-
-    kernels: tuple[int, ...]
-    large: int
-    unit: ConvUnit
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        one, reduce3, three, reduce5, five, projection = self.kernels
-        by1 = self.unit(x, one, 1, name="conv1x1")
-        by3 = self.unit(x, reduce3, 1, name="conv3x3_reduce")
-        by3 = self.unit(by3, three, 3, padding=1, name="conv3x3")
-        by5 = self.unit(x, reduce5, 1, name="conv5x5_reduce")
-        by5 = self.unit(by5, five, self.large, padding=self.large // 2, name="conv5x5")
-        pooled = MaxPool(3, 1, padding=1)(x)
-        pooled = self.unit(pooled, projection, 1, name="pool_projection")
-        return jnp.concatenate((by1, by3, by5, pooled), axis=-1)
 
 
 class AuxiliaryHead(nn.Module):
@@ -136,6 +108,9 @@ class GoogLeNet(nn.Module):
     Attributes:
       num_classes: Number of classes.
       auxiliary_heads: Adds the two classifiers for training, on 4a and 4d.
+      inception: Inception module: `"reduced"`, with dimension reduction (figure 2b); or `"naive"`,
+        without 1x1 convolutions before 3x3 and 5x5 and after the pool (figure 2a). The naive ones
+        keep table 1's kernels of 1x1, 3x3 and 5x5, and the channels grow to 4944.
       stem: First layer: a convolution, as in table 1 and figure 3; or `"separable"`, depthwise and
         pointwise, the only one with the 2.7K parameters and 34M multiply-adds of table 1.
       padding: Padding of the first convolution and the 3x3/2 pools: figure 3's `"same"`; `"caffe"`,
@@ -153,6 +128,7 @@ class GoogLeNet(nn.Module):
 
     num_classes: int = 1000
     auxiliary_heads: bool = True
+    inception: Literal["reduced", "naive"] = "reduced"
     stem: Literal["conv", "separable"] = "conv"
     padding: Literal["same", "caffe", "symmetric"] = "same"
     conv_bias: bool = True
@@ -199,7 +175,8 @@ class GoogLeNet(nn.Module):
         return sow_output(self, "pool2", self._pool(self._normalize("norm2", x)))
 
     def _inception(self, x: Array, name: str, kernels: tuple[int, ...], unit: ConvUnit) -> Array:
-        return Inception(kernels, self.variant.large, unit, name=f"inception_{name}")(x)
+        module = NaiveInception if self.inception == "naive" else Inception
+        return module(kernels, self.variant.large, unit, name=f"inception_{name}")(x)
 
     def _head(
         self, name: str, unit: ConvUnit, dropout: Callable[[float], nn.Dropout]
@@ -267,6 +244,7 @@ MODELS = {
     "googlenet_torchvision": Variant(
         GoogLeNet,
         fixed={
+            "inception": "reduced",
             "stem": "conv",
             "padding": "caffe",
             "conv_bias": False,

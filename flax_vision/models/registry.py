@@ -26,7 +26,7 @@ _MODELS: dict[str, Variant] = (
 
 FREE_OPTIONS = (
     *("initialization", "dropout", "auxiliary_dropout", "dtype", "fully_convolutional"),
-    *("auxiliary_heads", "codes", "remat", "stochastic_depth", "stochastic_depth_mode"),
+    *("auxiliary_heads", "codes", "n", "remat", "stochastic_depth", "stochastic_depth_mode"),
 )
 """Options that may differ between two models with the same parameters.
 
@@ -122,8 +122,7 @@ def create_model(
             raise unknown(f"option of {name}", option, ["num_classes", "mesh", *valid])
         _check_value(name, option, value)
     if num_classes is not None:
-        is_integer = isinstance(num_classes, Integral) and not isinstance(num_classes, bool)
-        if not is_integer or num_classes < 1:
+        if not _is_integer(num_classes) or num_classes < 1:
             raise UserError(f"num_classes is {num_classes!r}; it must be an integer of at least 1.")
         options["num_classes"] = int(num_classes)
     variant = _MODELS[name]
@@ -190,10 +189,16 @@ def _check_value(name: str, option: str, value: Any) -> None:
             raise unknown(f"{option} of {name}", value, valid)
     elif hint is bool and not isinstance(value, bool):
         raise UserError(f"{option} of {name} is {value!r}; it must be True or False.")
+    elif hint is int and (not _is_integer(value) or value < 1):
+        raise UserError(f"{option} of {name} is {value!r}; it must be an integer of at least 1.")
     elif hint is float and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise UserError(f"{option} of {name} is {value!r}; it must be a number.")
     if hint is float and option.endswith(("dropout", "stochastic_depth")) and not 0 <= value < 1:
         raise UserError(f"{option} of {name} is {value!r}; it must be from 0 to below 1.")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _has_columns(variant: Variant) -> bool:

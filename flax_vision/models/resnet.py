@@ -1,4 +1,4 @@
-"""ResNet, 2015.
+"""ResNet, 2015, and the plain networks that its paper compares it with.
 
 He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", arXiv 1512.03385: section 3
 and table 1 for ImageNet, section 4.2 for CIFAR-10.
@@ -13,11 +13,12 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
+from flax_vision.errors import UserError
 from flax_vision.models import layers
 from flax_vision.models.conv_bn_relu import conv_bn_relu
 from flax_vision.models.layers import SCALED_TO_INPUTS, BatchNorm, Conv, sow_output
+from flax_vision.models.residual import BasicBlock, Block, Bottleneck, Shortcut
 from flax_vision.models.variant import Variant
-from flax_vision.ops.convolution import apply_epilogue
 from flax_vision.ops.padding import Padding
 
 # Table 1: blocks in conv2_x to conv5_x, and whether they are bottlenecks of 1x1, 3x3, 1x1.
@@ -33,79 +34,12 @@ TABLE_1 = {
 # pads by one on every side. Both give 56x56.
 STEM_POOL: dict[str, Padding] = {"caffe": "CEIL", "torch": 1}
 
-Shortcut = Literal["A", "B", "C"]
-
-
-class Block(nn.Module):
-    """The shortcut that both building blocks of figure 5 share.
-
-    Attributes:
-      width: Number of kernels of the 3x3 convolutions.
-      stride: Stride of the block.
-      shortcut: A, zeros for new channels; B, a projection where the shape changes; C, always.
-      conv: Constructor of a convolution.
-      norm: Constructor of a batch normalization.
-      drop_path: Constructor of the layer that drops the residual function; None for none.
-    """
-
-    width: int
-    stride: int
-    shortcut: Shortcut
-    conv: Callable[..., Conv]
-    norm: Callable[..., BatchNorm]
-    drop_path: Callable[[], nn.Dropout] | None = None
-
-    def _join(self, y: Array, conv: Conv, norm: BatchNorm, shortcut: Array) -> Array:
-        """Applies the last convolution, and adds the shortcut."""
-        if self.drop_path is None:
-            return conv_bn_relu(y, conv, norm, residual=shortcut)
-        y = self.drop_path()(conv_bn_relu(y, conv, norm, relu=False))
-        return apply_epilogue(y, None, shortcut, relu=True)
-
-    def _shortcut(self, x: Array, channels: int) -> Array:
-        changes = self.stride > 1 or x.shape[-1] != channels
-        if self.shortcut == "C" or (self.shortcut == "B" and changes):
-            projection = self.conv(channels, 1, stride=self.stride, name="projection")
-            return conv_bn_relu(x, projection, self.norm(name="projection_bn"), relu=False)
-        x = x[:, :: self.stride, :: self.stride]
-        return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
-
-
-class BasicBlock(Block):
-    """Two 3x3 convolutions (figure 5, left)."""
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        conv1 = self.conv(self.width, 3, stride=self.stride, padding=1, name="conv1")
-        y = conv_bn_relu(x, conv1, self.norm(name="bn1"))
-        conv2 = self.conv(self.width, 3, padding=1, name="conv2")
-        shortcut = self._shortcut(x, self.width)
-        return self._join(y, conv2, self.norm(name="bn2"), shortcut)
-
-
-class Bottleneck(Block):
-    """1x1, 3x3 and 1x1 convolutions, the last with four times the kernels (figure 5, right).
-
-    Attributes:
-      stride_in: Convolution with the stride: `"1x1"` for the first, or `"3x3"`.
-    """
-
-    stride_in: str = "1x1"
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        first, second = (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)
-        conv1 = self.conv(self.width, 1, stride=first, name="conv1")
-        y = conv_bn_relu(x, conv1, self.norm(name="bn1"))
-        conv2 = self.conv(self.width, 3, stride=second, padding=1, name="conv2")
-        y = conv_bn_relu(y, conv2, self.norm(name="bn2"))
-        conv3 = self.conv(4 * self.width, 1, name="conv3")
-        shortcut = self._shortcut(x, 4 * self.width)
-        return self._join(y, conv3, self.norm(name="bn3"), shortcut)
+CIFAR_SHAPE = (32, 32, 3)
+"""Height, width and channels of the images of CIFAR-10."""
 
 
 class ResNet(nn.Module):
-    """A model of table 1.
+    """A model of table 1, or its plain counterpart.
 
     Takes floating-point images [N, H, W, C], and returns float32 logits [N, num_classes]. The paper
     subtracts the mean image from 224x224 images. Intermediates: relu1, pool1, conv2_x to conv5_x,
@@ -116,7 +50,8 @@ class ResNet(nn.Module):
       num_classes: Number of classes.
       shortcut: Shortcut of a block that changes the shape: A, zeros for the new channels; B, a
         projection; C, a projection in every block (section 4.1). Table 2 has A for 18 and 34, table
-        3 all three for 34 and B for the deeper ones.
+        3 all three for 34 and B for the deeper ones. `"none"` is a plain network, without shortcuts
+        (section 3.3); with A it has the same parameters and multiply-adds.
       stem_pool: Padding of pool1, see `STEM_POOL`.
       stride_in: Convolution of a bottleneck with the stride: the first 1x1, the only one with the
         paper's multiply-adds, or the 3x3, known as v1.5.
@@ -142,6 +77,10 @@ class ResNet(nn.Module):
     remat: bool = False
     dtype: DTypeLike = jnp.float32
 
+    def __post_init__(self) -> None:
+        _check_residuals(self)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, images: Array, *, train: bool = False) -> Array:
         layers.check_images(images, "ResNet", min_size=3 if self.stem_pool == "caffe" else 1)
@@ -156,16 +95,17 @@ class ResNet(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """A model of section 4.2 for 32x32 images: 6n + 2 layers of 3x3 convolutions.
+    """A model of section 4.2 for 32x32 images, with 6n + 2 layers; or its plain counterpart.
 
     Takes floating-point images [N, H, W, C], and returns float32 logits [N, num_classes]. The paper
     subtracts the mean image from 32x32 images. Intermediates: relu1, conv2_x to conv4_x (the stages
     of 32x32, 16x16 and 8x8), pool5.
 
     Attributes:
-      n: Number of blocks in each of the three stages.
+      n: Number of blocks of two 3x3 convolutions in each of the three stages; the model has 6n + 2
+        layers.
       num_classes: Number of classes.
-      shortcut: Shortcut as in `ResNet`; A is the paper's.
+      shortcut: Shortcut as in `ResNet`; A is the paper's, and `"none"` a plain network.
       initialization: Initialization of the kernels; `"he"` is the paper's.
       stochastic_depth: Probability of dropping the last block in training, as in `ResNet`.
       stochastic_depth_mode: `"batch"` or `"row"`, as in `ResNet`.
@@ -182,6 +122,10 @@ class CifarResNet(nn.Module):
     remat: bool = False
     dtype: DTypeLike = jnp.float32
 
+    def __post_init__(self) -> None:
+        _check_residuals(self)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, images: Array, *, train: bool = False) -> Array:
         layers.check_images(images, "ResNet", min_size=1)
@@ -190,6 +134,15 @@ class CifarResNet(nn.Module):
         x = sow_output(self, "relu1", conv_bn_relu(images, conv1, norm(name="bn1")))
         make_block = partial(BasicBlock, shortcut=self.shortcut, conv=conv, norm=norm)
         return _classify(self, _apply_stages(self, x, 16, (self.n,) * 3, make_block, train))
+
+
+def _check_residuals(model: ResNet | CifarResNet) -> None:
+    """Raises a UserError if stochastic depth would drop a block without a shortcut around it."""
+    if model.shortcut == "none" and model.stochastic_depth:
+        raise UserError(
+            f"stochastic_depth is {model.stochastic_depth!r}, and with shortcut 'none' nothing "
+            "replaces a dropped block; set stochastic_depth to 0, or shortcut to A, B or C."
+        )
 
 
 def _constructors(
@@ -254,8 +207,23 @@ def _variants() -> dict[str, Variant]:
         variants[f"resnet{depth}"] = Variant(ResNet, original)
         variants[f"resnet{depth}_v1_5"] = Variant(ResNet, v1_5, {"stem_pool": "torch"})
     for n in (3, 5, 7, 9, 18, 200):
-        variants[f"resnet{6 * n + 2}"] = Variant(CifarResNet, {"n": n}, image_shape=(32, 32, 3))
+        variants[f"resnet{6 * n + 2}"] = Variant(CifarResNet, {"n": n}, image_shape=CIFAR_SHAPE)
+    variants["resnet_cifar"] = Variant(CifarResNet, image_shape=CIFAR_SHAPE)
     return variants
 
 
-MODELS = _variants()
+def _plain_variants() -> dict[str, Variant]:
+    """Returns the plain networks of table 2 and figure 6."""
+    fixed = {"shortcut": "none", "stochastic_depth": 0.0, "stochastic_depth_mode": "batch"}
+    variants = {
+        f"plain{depth}": Variant(ResNet, {"depth": depth, "stride_in": "1x1", **fixed})
+        for depth in (18, 34)
+    }
+    for n in (3, 5, 7, 9):
+        plain = Variant(CifarResNet, {"n": n, **fixed}, image_shape=CIFAR_SHAPE)
+        variants[f"plain{6 * n + 2}"] = plain
+    variants["plain_cifar"] = Variant(CifarResNet, fixed, image_shape=CIFAR_SHAPE)
+    return variants
+
+
+MODELS = _variants() | _plain_variants()

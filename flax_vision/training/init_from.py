@@ -103,12 +103,16 @@ def load_source(path: str, pattern: str, name: str, options: Mapping[str, Any]) 
 def _check_meaning(source: SourceModel, name: str, options: Mapping[str, Any]) -> None:
     """Raises a UserError if equal parameters mean something else in the two models."""
     old = source.model.metadata
+    old_options = {**model_options(old.name), **old.options}
     differing = {}
     if source.pattern.pattern == ALL:
-        differing = differing_options(find_variant(old.name).fixed, find_variant(name).fixed)
+        old_fixed, fixed = find_variant(old.name).fixed, find_variant(name).fixed
+        # One name may fix an attribute that is an option of the other.
+        pairs = differing_options({**old_options, **old_fixed}, {**options, **fixed})
+        differing = {key: pair for key, pair in pairs.items() if key in {*old_fixed, *fixed}}
     advice = f"--config.model.name={old.name}, or choose layers with --config.init_pattern"
     if not differing:
-        differing = differing_options({**model_options(old.name), **old.options}, options)
+        differing = differing_options(old_options, options)
         advice = " ".join(f"--config.model.{key}={value}" for key, (value, _) in differing.items())
     if differing:
         details = [f"{key} is {x!r} there and {y!r} here" for key, (x, y) in differing.items()]

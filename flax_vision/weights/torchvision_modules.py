@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from flax_vision.errors import unknown
+from flax_vision.errors import UserError, unknown
 from flax_vision.models import resnet, vgg
 from flax_vision.models.registry import find_variant, list_models
 
@@ -26,6 +26,12 @@ def torchvision_modules(name: str) -> dict[str, str]:
       UserError: torchvision does not have the model.
     """
     models = _models()
+    if _is_plain(name):
+        residual = ", ".join(model for model in models if model.startswith("resnet"))
+        raise UserError(
+            f"torchvision has no plain networks, so it has no weights for {name!r}. Its residual "
+            f"networks are {residual}."
+        )
     if name not in models:
         raise unknown("torchvision model", name, models)
     return dict(models[name]())
@@ -43,6 +49,11 @@ def torchvision_name(name: str) -> str:
         depth = _VGG_DEPTHS[fixed["configuration"]]
         return f"vgg{depth}_bn" if "batch_norm" in fixed else f"vgg{depth}"
     return name.removesuffix("_owt").removesuffix("_torchvision").removesuffix("_v1_5")
+
+
+def _is_plain(name: str) -> bool:
+    """Returns whether the name is a network without shortcuts."""
+    return name in list_models() and find_variant(name).fixed.get("shortcut") == "none"
 
 
 def _models() -> dict[str, Callable[[], _Pairs]]:

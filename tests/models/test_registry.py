@@ -77,6 +77,7 @@ def test_number_of_classes_must_be_positive(classes):
 
 GOOGLENET = {
     "auxiliary_heads": True,
+    "inception": "reduced",
     "stem": "conv",
     "padding": "same",
     "initialization": "caffe",
@@ -133,6 +134,9 @@ GOOGLENET = {
         ("resnet50", {"shortcut": "B", "stem_pool": "caffe", "initialization": "he"}),
         ("resnet50_v1_5", {"shortcut": "B", "stem_pool": "torch", "initialization": "he"}),
         ("resnet20", {"shortcut": "A", "initialization": "he"}),
+        ("resnet_cifar", {"n": 3, "shortcut": "A", "initialization": "he"}),
+        ("plain34", {"stem_pool": "caffe", "initialization": "he"}),
+        ("plain20", {"initialization": "he"}),
     ],
 )
 def test_options_have_their_defaults(name, defaults):

@@ -15,7 +15,7 @@ from abstract import (
 )
 
 from flax_vision.models.layers import BatchNorm, Conv
-from flax_vision.models.resnet import BasicBlock
+from flax_vision.models.residual import BasicBlock
 
 # Depth, FLOPs of table 1 in billions, multiply-adds, those with stride in the 3x3, parameters of B.
 DEPTHS = [

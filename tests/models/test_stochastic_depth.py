@@ -12,7 +12,7 @@ from flax import linen as nn
 import flax_vision as fv
 from flax_vision.errors import UserError
 from flax_vision.models.layers import BatchNorm, Conv
-from flax_vision.models.resnet import BasicBlock, Bottleneck
+from flax_vision.models.residual import BasicBlock, Bottleneck
 
 IMAGES = np.random.default_rng(0).standard_normal((8, 8, 8, 3), np.float32)
 RESIDUAL = 3.0

@@ -89,12 +89,12 @@ class Inception(nn.Module):
 
 
 class Auxiliary(nn.Module):
-    """An auxiliary classifier on 14x14 maps, for training."""
+    """An auxiliary classifier, for training; 14x14 maps leave 4x4 means."""
 
-    def __init__(self, inputs, num_classes, dropout):
+    def __init__(self, inputs, num_classes, dropout, map_size=4):
         super().__init__()
         self.conv = nn.Conv2d(inputs, 128, 1)
-        self.fc = nn.Linear(128 * 4 * 4, 1024)
+        self.fc = nn.Linear(128 * map_size**2, 1024)
         self.linear = nn.Linear(1024, num_classes)
         self.dropout = nn.Dropout(dropout)
 

@@ -27,6 +27,8 @@ CONFIGURATIONS = {
         [(3, 512), (3, 512)],
         [(3, 512), (3, 512)],
     ],
+    # Section 4.1: each pair of 3x3 convolutions is one 5x5 convolution.
+    "B-5x5": [[(5, 64)], [(5, 128)], [(5, 256)], [(5, 512)], [(5, 512)]],
     "C": [
         [(3, 64), (3, 64)],
         [(3, 128), (3, 128)],
@@ -52,9 +54,9 @@ CONFIGURATIONS = {
 
 
 class VGG(nn.Module):
-    """A configuration of table 1 for 224x224 images."""
+    """A configuration of table 1, for images of 32 times the size of fc6's maps."""
 
-    def __init__(self, configuration, num_classes=1000, batch_norm="none", dropout=0.5):
+    def __init__(self, configuration, num_classes=1000, batch_norm="none", dropout=0.5, map_size=7):
         super().__init__()
         if batch_norm not in ("none", "layer", "block"):
             raise ValueError(f"unknown batch_norm {batch_norm!r}")
@@ -65,14 +67,14 @@ class VGG(nn.Module):
         for block, layers in enumerate(CONFIGURATIONS[configuration], start=1):
             for position, (size, width) in enumerate(layers, start=1):
                 name = f"conv{block}_{position}"
-                # 3x3: padded by 1; 1x1: not padded
+                # 3x3: padded by 1; 5x5: by 2; 1x1: not padded
                 self.convs[name] = nn.Conv2d(channels, width, size, padding=size // 2)
                 if batch_norm == "layer":
                     self.norms[name] = nn.BatchNorm2d(width)
                 channels = width
             if batch_norm == "block":
                 self.norms[f"block{block}"] = nn.BatchNorm2d(channels)
-        self.fc6 = nn.Linear(512 * 7 * 7, 4096)
+        self.fc6 = nn.Linear(512 * map_size**2, 4096)
         self.fc7 = nn.Linear(4096, 4096)
         self.fc8 = nn.Linear(4096, num_classes)
         self.dropout = nn.Dropout(dropout)

@@ -146,6 +146,17 @@ def test_model_names_that_change_the_meaning_of_parameters():
     init_from._check_meaning(trained, "resnet50_v1_5", {})
 
 
+@pytest.mark.parametrize(("old", "new"), [("plain20", "resnet20"), ("resnet20", "plain20")])
+def test_plain_and_residual_models_have_the_same_parameters_with_another_meaning(old, new):
+    metadata = saved_model.ModelMetadata(
+        old, {}, ["a"], [32, 32, 3], Preprocessing([0.0], [1.0]), {}
+    )
+    there, here = ("'A'", "'none'") if new == "plain20" else ("'none'", "'A'")
+    with pytest.raises(UserError, match=f"shortcut is {there} there and {here} here. Give .*{old}"):
+        init_from._check_meaning(source_of(".*", metadata), new, with_options(new))
+    init_from._check_meaning(source_of("conv1", metadata), new, with_options(new))
+
+
 def test_no_export():
     with pytest.raises(UserError, match="no model in 'nowhere'"):
         select("nowhere", ".*", variables("lenet5"), 3)

@@ -232,6 +232,7 @@ def test_directory_that_cannot_be_written(source, variables, tmp_path, monkeypat
     ("arguments", "message"),
     [
         (["resnet18", "{source}", "net"], "unknown torchvision model 'resnet18'; did you"),
+        (["plain18", "{source}", "net"], "torchvision has no plain networks"),
         ([NAME, "{source}", "net", "--resize", "223"], "resize is 223; give at least 224"),
         ([NAME, "{source}", "net", "--resize", "0"], "resize is 0; give at least 224"),
         ([NAME, "{source}", "net", "--no-transform-input"], "is for GoogLeNet, not for resnet18"),

@@ -95,6 +95,14 @@ def test_networks_that_torchvision_does_not_have(convert, name):
         convert(name, {})
 
 
+@pytest.mark.parametrize("name", ["plain34", "plain20"])
+@pytest.mark.parametrize("convert", [fv.weights.from_torchvision, fv.weights.to_torchvision])
+def test_torchvision_has_no_plain_networks(convert, name):
+    message = f"torchvision has no plain networks.* no weights for '{name}'.*resnet34_v1_5"
+    with pytest.raises(UserError, match=message):
+        convert(name, {})
+
+
 def test_differences_list_both_sides(state_dict):
     state_dict["extra"] = np.zeros(2, np.float32)
     state_dict["layer1.0.bn1.bias"] = np.zeros(65, np.float32)
