@@ -10,7 +10,7 @@ import numpy as np
 from flax_vision.data.class_subset import loaders_of_classes
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.custom_datasets import custom_loaders, is_registered
-from flax_vision.data.dataset import Dataset, ProgressFn, stratified_split
+from flax_vision.data.dataset import Dataset, ProgressFn, random_split, stratified_split
 from flax_vision.data.flags import HUGGING_FACE, TRAIN_FLAGS, DataFlags
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.errors import UserError
@@ -48,6 +48,8 @@ class Source:
       image_column: Column of a table with the images or their paths; empty to find it.
       label_column: Column of a table with the labels; empty to find it.
       classes: Names of the classes to read, in the order of their labels; empty for all.
+      stratify: Whether a split that is taken out of another one has its proportion of each class:
+        `"always"`, `"never"`, or `"auto"` if the labels are known without a long pass.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Source:
     image_column: str = ""
     label_column: str = ""
     classes: Sequence[str] = ()
+    stratify: str = "auto"
 
 
 class Splits(NamedTuple):
@@ -143,6 +146,21 @@ def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dic
     return {split: splits[split] for split in wanted}
 
 
+def has_lazy_labels(source: Source) -> bool:
+    """Returns whether the labels of a source come with its images, with `stratify="auto"`.
+
+    Raises:
+      UserError: The set is unavailable.
+    """
+    name, decode_config = source.name, source.decode_config
+    is_other = name == "folder" or in_memory(name) or name.startswith(HUGGING_FACE)
+    if decode_config is None or is_other:
+        return False
+    from flax_vision.data import tfds
+
+    return tfds.has_lazy_labels(name, source.tfds_dir, decode_config, source.flags)
+
+
 def in_memory(name: str) -> bool:
     """Returns whether a dataset has its images in memory, and so cannot crop image files."""
     return name == "mnist_5k" or is_registered(name)
@@ -179,7 +197,8 @@ def _loaders(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[
     # TFDS takes most of a second to import.
     from flax_vision.data.tfds import tfds_loaders
 
-    return tfds_loaders(name, source.tfds_dir, on_progress, decode_config, source.flags)
+    set_of_source = name, source.tfds_dir
+    return tfds_loaders(*set_of_source, on_progress, decode_config, source.flags, source.stratify)
 
 
 def _folder_loaders(
@@ -208,7 +227,7 @@ def _divide(loaders: Mapping[str, Callable[[], Dataset]], source: Source) -> dic
             empty = train.take(np.arange(0))
             train, test = (empty, train) if is_undivided else (train, empty)
             return {"train": train, "validation": empty, "test": test}
-        train, splits["test"] = _take_out(train, "test", source.test_fraction, source.name)
+        train, splits["test"] = _take_out(train, "test", source.test_fraction, source)
         if not len(splits["test"]):
             is_folder = source.name == "folder" and not source.labels
             place = source.labels or source.name
@@ -220,13 +239,14 @@ def _divide(loaders: Mapping[str, Callable[[], Dataset]], source: Source) -> dic
             )
     if "validation" not in loaders:
         fraction = source.val_fraction
-        train, splits["validation"] = _take_out(train, "validation", fraction, source.name)
+        train, splits["validation"] = _take_out(train, "validation", fraction, source)
     return {"train": train, **splits}
 
 
-def _take_out(train: Dataset, split: str, share: float, name: str) -> tuple[Dataset, Dataset]:
-    """Splits a share of each class off the training set."""
-    rest, taken = stratified_split(train, share)
+def _take_out(train: Dataset, split: str, share: float, source: Source) -> tuple[Dataset, Dataset]:
+    """Splits a share of each class, or of all images, off the training set."""
+    name, is_random = source.name, source.stratify == "never" or not train.labels_known
+    rest, taken = (random_split if is_random else stratified_split)(train, share)
     option = f"config.data.{_FRACTION_KEYS[split]} is {share}"
     if not len(rest) or (share and not len(taken)):
         raise UserError(
@@ -234,6 +254,8 @@ def _take_out(train: Dataset, split: str, share: float, name: str) -> tuple[Data
             f"into {len(rest)} and {len(taken)}; each split needs at least one: give another "
             "share, or more images."
         )
+    if not train.labels_known:
+        return _with_note(rest, split, len(taken), name), taken
     lost = np.setdiff1d(train.labels, rest.labels)
     if len(lost):
         raise UserError(
@@ -241,3 +263,10 @@ def _take_out(train: Dataset, split: str, share: float, name: str) -> tuple[Data
             f"{name!r} and leaves none for training; give a smaller share, or more images."
         )
     return rest, taken
+
+
+def _with_note(rest: Dataset, split: str, count: int, name: str) -> Dataset:
+    """Returns the training images with a warning that a split is not stratified."""
+    note = f"{split}: {counted(count, 'random image')}; labels of {name} are not indexed, so it is "
+    note += "not stratified (config.data.stratify=always reads all labels once)"
+    return dataclasses.replace(rest, warnings=[*rest.warnings, note] if count else rest.warnings)  # type: ignore[type-var]

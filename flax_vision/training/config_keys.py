@@ -107,6 +107,12 @@ KEYS: dict[str, Key] = {
     "data.test_fraction": Key(
         0.1, "Share of the images that test the model, without a test split.", rules.FRACTION
     ),
+    "data.stratify": Key(
+        "auto",
+        "Proportion of each class in a split that is taken out: always the same, never, or auto "
+        "(the same if no long pass over the images is needed for their labels).",
+        choices=("auto", "always", "never"),
+    ),
     "data.on_error": Key(
         "stop", "Action at unreadable image files: stop or skip them.", choices=("stop", "skip")
     ),

@@ -18,14 +18,15 @@ class EpochHistory:
       stopped_early: Reason why the run ends before its last epoch; empty if it does not.
     """
 
-    def __init__(self, config: ConfigDict, imbalance: float) -> None:
+    def __init__(self, config: ConfigDict, imbalance: float | None) -> None:
         """Begins without records.
 
         Args:
           config: Checked configuration.
-          imbalance: Ratio of the largest training class to the smallest.
+          imbalance: Ratio of the largest training class to the smallest; None if unknown.
         """
         self._config = config
+        self._imbalance = {} if imbalance is None else {"train/imbalance": imbalance}
         self._metric = choose_metric(config.checkpoint.best_metric, imbalance)
         self.records: History = []
         self.stopped_early = ""
@@ -76,9 +77,9 @@ class EpochHistory:
             self.stopped_early = "a callback raised StopTraining"
 
     def totals(self) -> dict[str, float]:
-        """Returns the training time of all epochs, and the mean fraction of waiting for input."""
+        """Returns the imbalance, the training time, and the mean fraction of waiting for input."""
         waits = [record.get("input_wait_fraction", 0.0) for record in self.records]
-        return {
+        return self._imbalance | {
             "train_seconds": sum(record["epoch_seconds"] for record in self.records),
             "input_wait_fraction": statistics.fmean(waits),
         }

@@ -87,7 +87,8 @@ class Trainer:
             display.line(line)
         if self._partitioner.mesh.size > 1:
             display.line(f"mesh: {self._partitioner.describe(functions.state.params)}")
-        display.imbalance(experiment.splits.train.imbalance)
+        if (imbalance := experiment.splits.train.imbalance) is not None:
+            display.imbalance(imbalance)
         display.compiling()
         functions.compile()
         display.begin(self._step)
@@ -159,7 +160,6 @@ class Trainer:
             **{name: value for name, value in best.items() if name.startswith("validation/")},
             **_with_prefix("test", averages),
             "test/images": int(totals.count),
-            "train/imbalance": splits.train.imbalance,
             **self._history.totals(),
         }
         self._export(state, result)
