@@ -12,6 +12,8 @@ from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.custom_datasets import custom_loaders, is_registered
 from flax_vision.data.dataset import Dataset, ProgressFn, random_split, stratified_split
 from flax_vision.data.flags import HUGGING_FACE, TRAIN_FLAGS, DataFlags
+from flax_vision.data.label_noise import add_label_noise
+from flax_vision.data.limit import limit_classes
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.errors import UserError
 from flax_vision.text import counted, listed
@@ -50,6 +52,9 @@ class Source:
       classes: Names of the classes to read, in the order of their labels; empty for all.
       stratify: Whether a split that is taken out of another one has its proportion of each class:
         `"always"`, `"never"`, or `"auto"` if the labels are known without a long pass.
+      limit: Training images of each class; 0 for all.
+      label_noise: Share of the training labels that are replaced by another class.
+      seed: Seed of `limit` and `label_noise`.
     """
 
     name: str
@@ -66,6 +71,9 @@ class Source:
     label_column: str = ""
     classes: Sequence[str] = ()
     stratify: str = "auto"
+    limit: int = 0
+    label_noise: float = 0.0
+    seed: int = 0
 
 
 class Splits(NamedTuple):
@@ -137,6 +145,9 @@ def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dic
     splits = {split: loaders[split]() for split in wanted if split in loaders and split != "train"}
     if len(splits) < len(wanted):
         splits = _divide(loaders, source) | splits
+    if "train" in wanted:
+        limited = limit_classes(splits["train"], source.limit, source.seed)
+        splits["train"] = add_label_noise(limited, source.label_noise, source.seed)
     is_hugging_face = source.name.startswith(HUGGING_FACE)
     if source.name == "folder" or (is_hugging_face and source.decode_config):
         from flax_vision.data.image_folder import check_headers

@@ -21,7 +21,9 @@ _REQUIRED = {"name", "tfds_dir", "val_fraction"}
 _COLUMNS = {"image_column", "label_column"}
 """Data configuration keys of a table's columns."""
 
-_SOURCE_KEYS = _COLUMNS | {"tfds_dir", "image_dir", "labels", "val_fraction", "test_fraction"}
+_SOURCE_KEYS = _COLUMNS | {
+    *("tfds_dir", "image_dir", "labels", "val_fraction", "test_fraction", "limit", "label_noise")
+}
 """Data configuration keys of a `Source`."""
 
 OPTIONS = DataFlags(
@@ -115,7 +117,7 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
     is_own = _is_same(image_dir, own_dir) and _is_same(labels, config.get("labels", ""))
     if name == config.get("name") and is_own:
         fields = {key: config[key] for key in _SOURCE_KEYS & config.keys()}
-        fields["stratify"] = _stratify(path, config)
+        fields |= {"stratify": _stratify(path, config), "seed": run_config(path).get("seed", 0)}
         if name == "folder" and image_dir is None:
             _check_folder(path, Path(own_dir))
     else:

@@ -49,6 +49,12 @@ KEYS: dict[str, Key] = {
     "seed": Key(0, "Seed for parameters, dropout and the order of the images.", rules.COUNT_OR_0),
     "batch_size": Key(128, "Images in each training step.", rules.COUNT),
     "epochs": Key(10, "Passes over the training images.", rules.COUNT),
+    "test_every_epochs": Key(
+        0,
+        "Epochs between two tests during training, for curves; 0 for one test at the end.",
+        rules.COUNT_OR_0,
+        example=1,
+    ),
     "steps_per_call": Key(
         1, "Steps in one compiled program. More are faster with few small images.", rules.COUNT
     ),
@@ -98,6 +104,19 @@ KEYS: dict[str, Key] = {
         "Names of the classes to use, in the order of their labels; empty for all.",
         rules.CLASSES,
         example="cat,dog",
+    ),
+    "data.limit": Key(
+        0,
+        "Training images of each class, chosen by the seed; 0 for all. A smaller limit's images "
+        "are among a larger one's.",
+        rules.COUNT_OR_0,
+        example=100,
+    ),
+    "data.label_noise": Key(
+        0.0,
+        "Share of the training labels that are replaced by another class, chosen by the seed.",
+        rules.FROM_0_TO_1,
+        example=0.2,
     ),
     "data.val_fraction": Key(
         0.1,

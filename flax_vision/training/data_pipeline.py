@@ -42,8 +42,16 @@ def load_data(
     data = config.data
     fractions = (data.val_fraction, data.test_fraction)
     decode = make_decode_config(config)
-    keys = ("class_order", "labels", "image_column", "label_column", "classes")
-    options = {key: data[key] for key in keys}
+    keys = (
+        "class_order",
+        "labels",
+        "image_column",
+        "label_column",
+        "classes",
+        "limit",
+        "label_noise",
+    )
+    options = {key: data[key] for key in keys} | {"seed": config.seed}
     source = Source(data.name, data.tfds_dir, data.image_dir, *fractions, decode, **options)
     try:
         stratify = _stratify(config, source, was_stratified)
@@ -64,6 +72,8 @@ def _stratify(config: ConfigDict, source: Source, was_stratified: bool | None) -
         return "always" if was_stratified else "never"
     needs_labels = (
         config.data.classes
+        or config.data.limit
+        or config.data.label_noise
         or config.data.sampler == "balanced"
         or config.loss.class_weights == "balanced"
     )

@@ -59,6 +59,12 @@ class EpochHistory:
         """Whether no epoch follows."""
         return len(self) >= self._config.epochs or bool(self.stopped_early)
 
+    @property
+    def is_test_due(self) -> bool:
+        """Whether the next record is of an epoch with a test."""
+        every = self._config.test_every_epochs
+        return every > 0 and (len(self) + 1) % every == 0
+
     def is_time_over(self, seconds: float) -> bool:
         """Returns whether the run has reached its time limit.
 

@@ -10,13 +10,17 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Theme, label, style
 from flax_vision.weights.run_files import Records
 
-SPLITS = {"train": "training", "validation": "validation"}
+SPLITS = {"train": "training", "test": "test", "validation": "validation"}
 """Splits with curves, by their name in the records, with their name in the figure."""
 
 UNFINISHED = "unfinished"
 """Word after the name of a run without a result."""
 
-_LINES: dict[str, dict[str, Any]] = {"train": {"lw": 1, "ls": "--"}, "validation": {"lw": 2}}
+_LINES: dict[str, dict[str, Any]] = {
+    "train": {"lw": 1, "ls": "--"},
+    "test": {"lw": 1.5, "ls": ":"},
+    "validation": {"lw": 2},
+}
 """Lines of the splits in a figure of several runs."""
 
 _LEGEND_LINE = 0.22
@@ -83,7 +87,8 @@ def series(records: Records, name: str) -> tuple[list[int], list[float]]:
 
 def _curves(records: Records, name: str, heading: str, theme: Theme) -> Picture:
     picture, axes = _by_epoch(records, theme, heading)
-    for (split, title), color in zip(SPLITS.items(), (theme.second, theme.first), strict=True):
+    colors = theme.second, theme.ink, theme.first
+    for (split, title), color in zip(SPLITS.items(), colors, strict=True):
         epochs, values = series(records, f"{split}/{name}")
         if epochs:
             _line(axes, epochs, values, color, title)
@@ -97,13 +102,17 @@ def _curves(records: Records, name: str, heading: str, theme: Theme) -> Picture:
 
 def _curves_of_runs(runs: Mapping[str, Records], name: str, heading: str, theme: Theme) -> Picture:
     """Draws the curves of each run in its color."""
-    picture, axes = _by_epoch([x for records in runs.values() for x in records], theme, heading)
+    records_of_all = [x for records in runs.values() for x in records]
+    drawn = {
+        split: x for split, x in SPLITS.items() if series(records_of_all, f"{split}/{name}")[0]
+    }
+    picture, axes = _by_epoch(records_of_all, theme, heading)
     width, height = picture.get_size_inches()
-    picture.set_size_inches(width, height + _LEGEND_LINE * (len(runs) + len(SPLITS)))
+    picture.set_size_inches(width, height + _LEGEND_LINE * (len(runs) + len(drawn)))
     for index, (run, records) in enumerate(runs.items()):
         color = colormaps["tab10"](index) if len(runs) <= 10 else _shade(index, len(runs))
         _draw_run(axes, label(run, 60), records, name, color)
-    for split, title in SPLITS.items():
+    for split, title in drawn.items():
         axes.plot([], [], color=theme.ink, label=title, **_LINES[split])
     picture.legend(frameon=False, labelcolor=theme.ink, fontsize=11, loc="outside lower left")
     return picture
@@ -115,7 +124,8 @@ def _draw_run(axes: Any, run: str, records: Records, name: str, color: Any) -> N
     points: dict[int, float] = {}
     for split in SPLITS:  # the validation comes last, and gets the mark
         epochs, values = series(records, f"{split}/{name}")
-        axes.plot(epochs, values, color=color, **_LINES[split])
+        if epochs:
+            axes.plot(epochs, values, color=color, **_LINES[split])
         points = dict(zip(epochs, values, strict=True)) or points
     title, marker = (run, "o") if best is not None else (f"{run} ({UNFINISHED})", "x")
     marked = best if best in points else max(points, default=None)

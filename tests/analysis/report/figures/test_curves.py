@@ -31,6 +31,14 @@ def test_without_validation_there_is_no_curve_of_it():
     assert set(drawn(curves.loss(RECORDS))) == {"training", "best epoch"}
 
 
+def test_tests_during_training_have_a_curve():
+    tested = [VALIDATED[0], VALIDATED[1] | {"test/top1": 0.3}, *VALIDATED[2:]]
+    assert drawn(curves.accuracy(tested))["test"] == [[2, 0.3]]
+    (axes,) = curves.accuracy({"a": tested}).axes
+    styles = {line.get_label(): line.get_linestyle() for line in axes.lines}
+    assert (styles["training"], styles["test"], styles["validation"]) == ("--", ":", "-")
+
+
 @pytest.mark.parametrize(("losses", "scale"), [((100.0, 1.0), "log"), ((40.0, 1.0), "linear")])
 def test_a_loss_that_falls_far_has_a_logarithmic_axis(losses, scale):
     records = [{"epoch": i, "train/loss": loss} for i, loss in enumerate(losses, 1)]
