@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flax_vision.training.sweep_plan import SweepRun
@@ -16,9 +16,9 @@ _SMALLEST_IS_BEST = ("test/loss", "train_seconds")
 def summarize(runs: Sequence[SweepRun]) -> list[dict[str, Any]]:
     """Returns the summary of each setting, in the order of the runs.
 
-    A summary has `settings`, the numbers `runs`, `finished` and `failed`, and for each metric of
-    the finished runs `mean`, `std` and `best`. `std` is the standard deviation of the sample, with
-    n - 1 as the divisor, and None for one run.
+    A summary has `settings`, the numbers `runs`, `finished` and `failed`, `errors` by the name of
+    the run, and for each metric of the finished runs `mean`, `std` and `best`. `std` is the
+    standard deviation of the sample, with n - 1 as the divisor, and None for one run.
     """
     groups: dict[str, list[SweepRun]] = {}
     for run in runs:
@@ -33,6 +33,7 @@ def _summary(runs: Sequence[SweepRun]) -> dict[str, Any]:
         "runs": len(runs),
         "finished": len(results),
         "failed": sum(bool(run.error) for run in runs),
+        "errors": {run.workdir.name: run.error for run in runs if run.error},
     }
     for metric in METRICS:
         values = [result[metric] for result in results if metric in result]
@@ -43,3 +44,8 @@ def _summary(runs: Sequence[SweepRun]) -> dict[str, Any]:
                 "best": (min if metric in _SMALLEST_IS_BEST else max)(values),
             }
     return summary
+
+
+def best_first(summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns summaries by their mean test accuracy, the highest first; those without one last."""
+    return sorted(summaries, key=lambda x: -x.get("test/top1", {"mean": -1.0})["mean"])
