@@ -232,7 +232,7 @@ class Trainer:
         return self.experiment.train_batches(epoch, start, self._config.steps_per_call)
 
     def _evaluate_epoch(self) -> dict[str, float]:
-        """Returns the validation metrics, and those of the test in an epoch with a test."""
+        """Returns the validation metrics, and the test metrics in an epoch with a test."""
         metrics: dict[str, float] = {}
         splits = ["validation", *(["test"] if self._history.is_test_due else [])]
         for split in splits:

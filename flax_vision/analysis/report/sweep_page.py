@@ -50,7 +50,8 @@ def _curves(runs: Sequence[SweepRun]) -> list[Section]:
     groups: dict[str, list[Records]] = {}
     for run in runs:
         with contextlib.suppress(UserError):  # the tables have the result all the same
-            groups.setdefault(setting_title(run.settings), []).append(read_records(run.workdir))
+            records = read_records(run.workdir)
+            groups.setdefault(setting_title(run.settings), []).append(records)
     if not groups:
         return []
     figures = [
