@@ -22,6 +22,7 @@ from flax_vision.cli.main import main as flax_vision_main
 from flax_vision.data.prepare import preparation
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import model_options
+from flax_vision.training import sweep
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.partitioning import make_partitioner
 from flax_vision.weights import pretrained, saved_model
@@ -99,7 +100,7 @@ def test_training_commands_have_a_configuration(line):
 
 OTHERS = [part for part in PARTS if part.startswith("flax-vision ") and part not in TRAINING]
 ELSEWHERE = re.compile(  # tested below
-    " (compare|evaluate|export|import-weights|lr-find|predict|prepare|report|train|--mesh) "
+    " (compare|evaluate|export|import-weights|lr-find|predict|prepare|report|sweep|train|--mesh) "
 )
 
 
@@ -131,6 +132,15 @@ def test_lr_find(at_the_root, tmp_path, capsys):
     assert flax_vision_main([*shlex.split(line)[1:], "--steps=40", f"-o={picture}"]) == 0
     assert "to train with it: flax-vision train lenet5" in capsys.readouterr().out
     assert picture.exists()
+
+
+def test_sweep(tmp_path, monkeypatch, capsys):
+    (line,) = [line for line in OTHERS if " sweep " in line]
+    result = {"test/top1": 0.5, "test/loss": 1.0, "train_seconds": 1.0}
+    monkeypatch.setattr(sweep, "fit", lambda *_: result)
+    monkeypatch.chdir(tmp_path)
+    assert flax_vision_main(shlex.split(line)[1:]) == 0
+    assert "50.00 ± 0.00 %" in capsys.readouterr().out
 
 
 def test_compare(tmp_path, monkeypatch, capsys):

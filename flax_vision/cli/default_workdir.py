@@ -1,19 +1,15 @@
 """The default run directory of a command."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flax_vision.runtime.files import normalized_path
 from flax_vision.training.config_loader import load_config, run_config_file
-from flax_vision.training.config_schema import PATH_KEYS, flatten, split_spec
+from flax_vision.training.config_schema import flatten, split_spec
 from flax_vision.training.resume_check import CHANGEABLE_KEYS
-
-_MAX_BYTES = 255
-"""Longest file name of common file systems."""
+from flax_vision.training.run_names import directory_name, setting_text
 
 _MODEL_NAME = "model.name"
 
@@ -33,11 +29,7 @@ def default_workdir(spec: str, overrides: Sequence[str]) -> str:
     """
     path, recipe = split_spec(spec)
     words = filter(None, [Path(path).stem, recipe, *_settings(spec, overrides)])
-    name = re.sub(r"[^\w.=,+-]+", "_", "-".join(words))
-    if len(name.encode()) > _MAX_BYTES:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-        name = name.encode()[: _MAX_BYTES - 9].decode(errors="ignore") + f"-{digest}"
-    return f"runs/{name}"
+    return f"runs/{directory_name('-'.join(words))}"
 
 
 def _settings(spec: str, overrides: Sequence[str]) -> Iterator[str]:
@@ -52,7 +44,7 @@ def _settings(spec: str, overrides: Sequence[str]) -> Iterator[str]:
         own[_MODEL_NAME] = run_config_file(spec).model.name
     short = _short_names(config)
     for key in sorted(keys - {*CHANGEABLE_KEYS}):
-        value, own_value = (_text(key, values[key]) for values in (config, own))
+        value, own_value = (setting_text(key, values[key]) for values in (config, own))
         if value != own_value:
             yield _joined(short[key], value)
 
@@ -62,14 +54,6 @@ def _short_names(keys: Mapping[str, Any]) -> dict[str, str]:
     last = {key: key.rpartition(".")[2] for key in keys}
     counts = Counter(last.values())
     return {key: name if counts[name] == 1 else key for key, name in last.items()}
-
-
-def _text(key: str, value: Any) -> str:
-    """Returns a value in its normal spelling."""
-    if isinstance(value, tuple | list):
-        return ",".join(_text(key, item) for item in value)
-    text = normalized_path(value) if key in PATH_KEYS else str(value)
-    return text.removesuffix(".0") if isinstance(value, float) else text
 
 
 def _joined(key: str, text: str) -> str:

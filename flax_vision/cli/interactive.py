@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from flax import linen as nn
-from flax.traverse_util import unflatten_dict
 from ml_collections import ConfigDict
 
 from flax_vision.cli.train import write_report
@@ -20,9 +19,7 @@ from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.runtime.files import to_path
 from flax_vision.training.callbacks import Callback, CallbackObserver, resume_advice
-from flax_vision.training.config_loader import check_config, load_config
-from flax_vision.training.config_schema import flatten
-from flax_vision.training.config_values import stored_form
+from flax_vision.training.config_loader import build_config
 from flax_vision.training.fit import fit
 from flax_vision.training.signals import RESUME_ADVICE, Interrupted
 from flax_vision.weights import run_files
@@ -100,7 +97,7 @@ def train(
       KeyboardInterrupt: The run was interrupted, and is saved.
       Exception: A callback raised it; the run is saved, and a note shows the call to resume it.
     """
-    loaded = _load_config(config, overrides or {})
+    loaded = build_config(config, overrides)
     with _run_directory(workdir) as path:
         trained = _train(loaded, path, callbacks, loaded.write_report and workdir is not None)
     if workdir is None:
@@ -121,22 +118,6 @@ def _train(
     history = [dict(record) for record in run_files.read_records(path) if "epoch" in record]
     loaded = load_model(path)
     return TrainedModel(history, result, loaded.model, loaded.variables, path)
-
-
-def _load_config(
-    config: str | Mapping[str, Any] | ConfigDict, overrides: Mapping[str, Any]
-) -> ConfigDict:
-    """Returns the checked configuration; raises a UserError if it is not valid."""
-    changes = flatten(overrides)
-    if isinstance(config, str | Path):
-        return load_config(str(config), [f"--config.{key}={x}" for key, x in changes.items()])
-    if not isinstance(config, Mapping | ConfigDict):
-        raise UserError(
-            f"config is {config!r}; give a config file such as 'configs/lenet5.py', a dictionary "
-            "such as {'model.name': 'resnet20'}, or a ConfigDict."
-        )
-    values = {key: stored_form(key, x) for key, x in {**flatten(config), **changes}.items()}
-    return check_config(ConfigDict(unflatten_dict(values, sep=".")))
 
 
 @contextlib.contextmanager

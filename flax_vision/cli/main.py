@@ -20,6 +20,7 @@ from flax_vision.cli import (
     profile,
     report,
     summary,
+    sweep,
     train,
 )
 from flax_vision.cli.arguments import Parser, join_overrides, print_user_error, split_overrides
@@ -27,11 +28,12 @@ from flax_vision.cli.imports import add_import, import_modules, with_imports_las
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime import environment
 from flax_vision.runtime.terminal import configure_streams, print_error
+from flax_vision.training.signals import SIGNALED, stop_at_once_on_ctrl_c
 
 _GROUPS = {
     "Models": (models, summary, import_weights),
     "Data": (prepare,),
-    "Training": (train, lr_find, report, compare),
+    "Training": (train, sweep, lr_find, report, compare),
     "Trained models": (evaluate, predict, export),
     "Speed": (bench, profile),
 }
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return train.run(words[1:], f"flax-vision {_TRAIN}", is_program)
     try:
         if is_program:
-            environment.handle_ctrl_c(signal.SIG_DFL)  # there is no state to save
+            _handle_ctrl_c(words)
             if not configure_streams():
                 raise UserError("standard output is closed; redirect it to a file or to /dev/null.")
         _check_command(words)
@@ -78,7 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import_modules(options.imports)  # may import JAX
         if options.command not in _WITHOUT_DEVICES:
             environment.check_platforms()
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        if is_program and status > SIGNALED:
+            train.exit_at_once(status)
+        return status
     except UserError as error:
         print_user_error(error)
         return 2
@@ -89,6 +94,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print_error(f"{str(error.filename)!r}: {error.strerror}")
         return 2
+
+
+def _handle_ctrl_c(words: Sequence[str]) -> None:
+    """Makes Ctrl-C end the process at once; only a sweep can go on later, and says it."""
+    if words[:1] == [_name(sweep)]:
+        stop_at_once_on_ctrl_c()
+    else:
+        environment.handle_ctrl_c(signal.SIG_DFL)
 
 
 def _check_command(words: Sequence[str]) -> None:

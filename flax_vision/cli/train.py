@@ -103,7 +103,7 @@ def run(arguments: Sequence[str], program: str, is_program: bool) -> int:
         workdir = Path(options.workdir or default_workdir(options.config, overrides))
         status = _fit_with_others(options, config, workdir)
         if is_program and status > SIGNALED:
-            _exit_at_once(status)
+            exit_at_once(status)
         return status
     except UserError as error:
         print_user_error(error)
@@ -246,7 +246,7 @@ def write_report(workdir: Path, display: "TrainingDisplay") -> None:
     display.line(f"report: {page}")
 
 
-def _exit_at_once(status: int) -> None:
+def exit_at_once(status: int) -> None:
     """Ends a stopped process without waiting for a blocked reader."""
     from flax_vision.runtime import multihost
 

@@ -23,7 +23,7 @@ class Dataset(ABC):
 
     Attributes:
       in_memory: Whether batches need no reading.
-      labels: int32 [N], indices into `class_names`.
+      labels: int32 [N], indices into `class_names`; `LazyLabels` if they come with the images.
       class_names: Name of each class.
       image_shape: Height, width and channels of each image.
       unreadable: Reasons by the names of the images that were skipped so far.
@@ -49,8 +49,15 @@ class Dataset(ABC):
         return {}
 
     @property
-    def imbalance(self) -> float:
-        """Ratio of the largest to the smallest class with images; 1 for no images."""
+    def labels_known(self) -> bool:
+        """Whether all labels are in memory; False for those that come with the images."""
+        return isinstance(self.labels, np.ndarray)
+
+    @property
+    def imbalance(self) -> float | None:
+        """Ratio of the largest to the smallest class with images; 1 for none, None if unknown."""
+        if not self.labels_known:
+            return None
         _, counts = np.unique(self.labels, return_counts=True)
         return float(counts.max() / counts.min()) if len(counts) else 1.0
 
@@ -112,6 +119,23 @@ class ArrayDataset(Dataset):
 
 
 DatasetT = TypeVar("DatasetT", bound=Dataset)
+
+
+def random_split(dataset: DatasetT, fraction: float, seed: int = 0) -> tuple[DatasetT, DatasetT]:
+    """Splits a dataset in two by random numbers that depend only on the seed and the index.
+
+    Args:
+      dataset: Dataset to split. Its labels are not used.
+      fraction: Share of the images for the second subset, rounded to whole images.
+      seed: Seed of the random numbers.
+
+    Returns:
+      Both subsets, each in the order of `dataset`.
+    """
+    # RandomState's streams, unlike Generator's, never change between releases of NumPy.
+    order = np.random.RandomState(seed).permutation(len(dataset))
+    size = round(fraction * len(dataset))
+    return dataset.take(np.sort(order[size:])), dataset.take(np.sort(order[:size]))
 
 
 def stratified_split(dataset: DatasetT, fraction: float) -> tuple[DatasetT, DatasetT]:

@@ -12,7 +12,10 @@ from flax_vision.data.splits import SPLITS, Splits
 from flax_vision.text import counted, nfc
 
 Fingerprint = Mapping[str, Any]
-"""The pair `[images, digest]` of each class, by its name in NFC."""
+"""The pair `[images, digest]` of each class, by its name in NFC; see `ALL_CLASSES`."""
+
+ALL_CLASSES = "*"
+"""Only name in the fingerprint of a split whose labels come with the images."""
 
 _MAX_NAMED = 3
 """Number of classes that a message names."""
@@ -40,12 +43,19 @@ def dataset_fingerprint(dataset: Dataset) -> Fingerprint:
     images in memory it covers their pixels. Names and counts determine the index of every image,
     and thus its order and its augmentation.
     """
+    if not dataset.labels_known:
+        return {ALL_CLASSES: [len(dataset), _digest(dataset)]}
     counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
     members = np.split(np.argsort(dataset.labels, kind="stable"), np.cumsum(counts)[:-1])
     return {
         nfc(name): [len(indices), _digest(dataset.take(indices))]
         for name, indices in zip(dataset.class_names, members, strict=True)
     }
+
+
+def is_stratified(fingerprints: Mapping[str, Fingerprint]) -> bool:
+    """Returns whether the labels were known when the recorded images were divided into splits."""
+    return not any(ALL_CLASSES in classes for classes in fingerprints.values())
 
 
 def _digest(dataset: Dataset) -> str:
@@ -62,6 +72,10 @@ def describe_changes(before: Fingerprint, after: Fingerprint) -> str:
       before: Fingerprint of the split in the run.
       after: Fingerprint of the split now.
     """
+    if (ALL_CLASSES in before) != (ALL_CLASSES in after):
+        kinds = "with", "without"
+        old, new = kinds if ALL_CLASSES in after else reversed(kinds)
+        return f"it was recorded {old} labels, and is read {new} them"
     changed = [x for x in {**before, **after} if before.get(x) != after.get(x)]
     texts = [
         _describe_change(name, before.get(name, [0])[0], after.get(name, [0])[0])
@@ -74,6 +88,9 @@ def describe_changes(before: Fingerprint, after: Fingerprint) -> str:
 
 
 def _describe_change(name: str, before: int, after: int) -> str:
+    if name == ALL_CLASSES:
+        same = before == after
+        return f"{counted(before, 'image')} {'are others' if same else f'are now {after:,}'}"
     if before == after:
         return f"the {counted(after, 'image')} of {name!r} are others"
     return f"{name!r} had {counted(before, 'image')} and has {after:,}"

@@ -77,7 +77,7 @@ class ImageFileDataset(Dataset):
 
     def take(self, indices: np.ndarray) -> Self:
         """Returns the dataset of the images at `indices`, in that order."""
-        files, labels = self.indices[indices], self.labels[indices]
+        files, labels = self.indices[indices], self.labels.take(indices)
         return dataclasses.replace(self, indices=files, labels=labels, skipped={})
 
     def fingerprints(self) -> Iterator[bytes]:

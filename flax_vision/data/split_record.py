@@ -40,7 +40,8 @@ def splits_csv(splits: Splits, folder: str) -> str:
     rows = [
         (path, images.class_names[label], split)
         for split, images in zip(SPLITS, splits, strict=True)
-        for path, label in zip(relative_paths(images, folder), images.labels.tolist(), strict=False)
+        if (paths := relative_paths(images, folder))
+        for path, label in zip(paths, images.labels.tolist(), strict=True)
     ]
     if not rows:
         return ""

@@ -10,8 +10,10 @@ import numpy as np
 from flax_vision.data.class_subset import loaders_of_classes
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.custom_datasets import custom_loaders, is_registered
-from flax_vision.data.dataset import Dataset, ProgressFn, stratified_split
+from flax_vision.data.dataset import Dataset, ProgressFn, random_split, stratified_split
 from flax_vision.data.flags import HUGGING_FACE, TRAIN_FLAGS, DataFlags
+from flax_vision.data.label_noise import add_label_noise
+from flax_vision.data.limit import limit_classes
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.errors import UserError
 from flax_vision.text import counted, listed
@@ -48,6 +50,11 @@ class Source:
       image_column: Column of a table with the images or their paths; empty to find it.
       label_column: Column of a table with the labels; empty to find it.
       classes: Names of the classes to read, in the order of their labels; empty for all.
+      stratify: Whether a split that is taken out of another one has its proportion of each class:
+        `"always"`, `"never"`, or `"auto"` if the labels are known without a long pass.
+      limit: Training images of each class; 0 for all.
+      label_noise: Share of the training labels that are replaced by another class.
+      seed: Seed of `limit` and `label_noise`.
     """
 
     name: str
@@ -63,6 +70,10 @@ class Source:
     image_column: str = ""
     label_column: str = ""
     classes: Sequence[str] = ()
+    stratify: str = "auto"
+    limit: int = 0
+    label_noise: float = 0.0
+    seed: int = 0
 
 
 class Splits(NamedTuple):
@@ -134,6 +145,9 @@ def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dic
     splits = {split: loaders[split]() for split in wanted if split in loaders and split != "train"}
     if len(splits) < len(wanted):
         splits = _divide(loaders, source) | splits
+    if "train" in wanted:
+        limited = limit_classes(splits["train"], source.limit, source.seed)
+        splits["train"] = add_label_noise(limited, source.label_noise, source.seed)
     is_hugging_face = source.name.startswith(HUGGING_FACE)
     if source.name == "folder" or (is_hugging_face and source.decode_config):
         from flax_vision.data.image_folder import check_headers
@@ -141,6 +155,21 @@ def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dic
         for split in wanted:
             check_headers(splits[split], split, on_progress)  # type: ignore[arg-type]
     return {split: splits[split] for split in wanted}
+
+
+def has_lazy_labels(source: Source) -> bool:
+    """Returns whether the labels of a source come with its images, with `stratify="auto"`.
+
+    Raises:
+      UserError: The set is unavailable.
+    """
+    name, decode_config = source.name, source.decode_config
+    is_other = name == "folder" or in_memory(name) or name.startswith(HUGGING_FACE)
+    if decode_config is None or is_other:
+        return False
+    from flax_vision.data import tfds
+
+    return tfds.has_lazy_labels(name, source.tfds_dir, decode_config, source.flags)
 
 
 def in_memory(name: str) -> bool:
@@ -179,7 +208,8 @@ def _loaders(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[
     # TFDS takes most of a second to import.
     from flax_vision.data.tfds import tfds_loaders
 
-    return tfds_loaders(name, source.tfds_dir, on_progress, decode_config, source.flags)
+    set_of_source = name, source.tfds_dir
+    return tfds_loaders(*set_of_source, on_progress, decode_config, source.flags, source.stratify)
 
 
 def _folder_loaders(
@@ -208,7 +238,7 @@ def _divide(loaders: Mapping[str, Callable[[], Dataset]], source: Source) -> dic
             empty = train.take(np.arange(0))
             train, test = (empty, train) if is_undivided else (train, empty)
             return {"train": train, "validation": empty, "test": test}
-        train, splits["test"] = _take_out(train, "test", source.test_fraction, source.name)
+        train, splits["test"] = _take_out(train, "test", source.test_fraction, source)
         if not len(splits["test"]):
             is_folder = source.name == "folder" and not source.labels
             place = source.labels or source.name
@@ -220,13 +250,14 @@ def _divide(loaders: Mapping[str, Callable[[], Dataset]], source: Source) -> dic
             )
     if "validation" not in loaders:
         fraction = source.val_fraction
-        train, splits["validation"] = _take_out(train, "validation", fraction, source.name)
+        train, splits["validation"] = _take_out(train, "validation", fraction, source)
     return {"train": train, **splits}
 
 
-def _take_out(train: Dataset, split: str, share: float, name: str) -> tuple[Dataset, Dataset]:
-    """Splits a share of each class off the training set."""
-    rest, taken = stratified_split(train, share)
+def _take_out(train: Dataset, split: str, share: float, source: Source) -> tuple[Dataset, Dataset]:
+    """Splits a share of each class, or of all images, off the training set."""
+    name, is_random = source.name, source.stratify == "never" or not train.labels_known
+    rest, taken = (random_split if is_random else stratified_split)(train, share)
     option = f"config.data.{_FRACTION_KEYS[split]} is {share}"
     if not len(rest) or (share and not len(taken)):
         raise UserError(
@@ -234,6 +265,8 @@ def _take_out(train: Dataset, split: str, share: float, name: str) -> tuple[Data
             f"into {len(rest)} and {len(taken)}; each split needs at least one: give another "
             "share, or more images."
         )
+    if not train.labels_known:
+        return _with_note(rest, split, len(taken), name), taken
     lost = np.setdiff1d(train.labels, rest.labels)
     if len(lost):
         raise UserError(
@@ -241,3 +274,10 @@ def _take_out(train: Dataset, split: str, share: float, name: str) -> tuple[Data
             f"{name!r} and leaves none for training; give a smaller share, or more images."
         )
     return rest, taken
+
+
+def _with_note(rest: Dataset, split: str, count: int, name: str) -> Dataset:
+    """Returns the training images with a warning that a split is not stratified."""
+    note = f"{split}: {counted(count, 'random image')}; labels of {name} are not indexed, so it is "
+    note += "not stratified (config.data.stratify=always reads all labels once)"
+    return dataclasses.replace(rest, warnings=[*rest.warnings, note] if count else rest.warnings)  # type: ignore[type-var]

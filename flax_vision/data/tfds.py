@@ -2,30 +2,29 @@
 
 import contextlib
 import difflib
-import hashlib
-import io
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from flax_vision.data.crops import DecodeConfig
-from flax_vision.data.dataset import ArrayDataset, Dataset, ProgressFn
+from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.flags import TRAIN_FLAGS, DataFlags
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.data.prepare.sets import preparation_command
+from flax_vision.data.tfds_records import (
+    TfdsRecords,
+    first_line,
+    is_large,
+    known_labels,
+    read_all,
+    split_labels,
+)
 from flax_vision.errors import UserError
-from flax_vision.runtime.user_cache import cache_dir
-
-_CHUNK = 1000
-"""Records per read; ArrayRecord is slow one by one."""
 
 
 def tfds_loaders(
@@ -34,8 +33,13 @@ def tfds_loaders(
     on_progress: ProgressFn,
     decode_config: DecodeConfig | None = None,
     flags: DataFlags = TRAIN_FLAGS,
+    stratify: str = "auto",
 ) -> Mapping[str, Callable[[], Dataset]]:
     """Returns functions that read the training and the test split of a prepared TFDS set.
+
+    A label lies beside its image, so all 140 GB of ImageNet must be read for the labels. Images
+    that are read on demand therefore have `LazyLabels` if the set is large, and neither an index
+    beside its records nor the user's cache has the labels.
 
     Args:
       name: TFDS name, such as `"fashion_mnist"`.
@@ -45,6 +49,8 @@ def tfds_loaders(
       decode_config: Settings for reading images on demand; None to read all images, of one size,
         into memory.
       flags: Flags that error messages name.
+      stratify: `"always"` to read the labels of a large set too, `"never"` for `LazyLabels` of any
+        set, or `"auto"`.
 
     Returns:
       Functions by `"train"` and `"test"`. The set's `validation` stands in for a `test` that is
@@ -60,16 +66,40 @@ def tfds_loaders(
 
     def load(split: str) -> Dataset:
         with request.damage_as_user_error(builder):
-            records = _Records(builder, split)
+            records = TfdsRecords(builder, split)
             if decode_config is None:
-                return _read_all(records, on_progress)
-            labels = _cached_labels(records, on_progress)
+                return read_all(records, on_progress)
             indices = np.arange(len(records))
+            labels = split_labels(records, stratify, on_progress)
             return ImageFileDataset(records, indices, labels, records.class_names, decode_config)
 
     with request.damage_as_user_error(builder):
         test = request.test_split(builder)
     return {"train": partial(load, "train"), "test": partial(load, test)}
+
+
+def has_lazy_labels(
+    name: str, directory: str, decode_config: DecodeConfig, flags: DataFlags = TRAIN_FLAGS
+) -> bool:
+    """Returns whether a split of a set gets `LazyLabels` from `tfds_loaders` with `"auto"`.
+
+    Args:
+      name: TFDS name.
+      directory: Directory of prepared sets; empty for TFDS's default.
+      decode_config: Settings for reading images on demand.
+      flags: Flags that error messages name.
+
+    Raises:
+      UserError: As in `tfds_loaders`.
+    """
+    request = _Request(name, directory, flags)
+    builder = request.prepared_builder()
+    request.check_features(builder.info, decode_config)
+    if not is_large(builder):
+        return False
+    with request.damage_as_user_error(builder):
+        splits = ("train", request.test_split(builder))
+        return any(known_labels(TfdsRecords(builder, split)) is None for split in splits)
 
 
 @dataclass(frozen=True)
@@ -107,7 +137,7 @@ class _Request:
             nearest = difflib.get_close_matches(self.name, ["mnist_5k", "folder", *known], n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
             problem = (
-                f"dataset {self.name!r} cannot be opened ({_first_line(error)}); choose another."
+                f"dataset {self.name!r} cannot be opened ({first_line(error)}); choose another."
                 if self.name in known
                 else f"unknown dataset {self.name!r}{hint} Valid: mnist_5k, folder (of your own "
                 "images), hf:OWNER/NAME, hf:PATH, or any image classification set that "
@@ -135,7 +165,7 @@ class _Request:
     def test_split(self, builder: Any) -> str:
         """Returns the split for tests; the `test` of ImageNet has no labels (all are -1)."""
         splits = builder.info.splits
-        is_labeled = "test" in splits and _Records(builder, "test").label(0) >= 0
+        is_labeled = "test" in splits and TfdsRecords(builder, "test").label(0) >= 0
         test = "test" if is_labeled else "validation"
         missing = {"train", test} - set(splits)
         if missing:
@@ -153,7 +183,7 @@ class _Request:
         except UserError:
             raise
         except (OSError, RuntimeError, ValueError) as error:  # ArrayRecord, TFDS and Pillow
-            problem = f"is damaged ({_first_line(error)}); prepare it again"
+            problem = f"is damaged ({first_line(error)}); prepare it again"
             raise self._preparation_error(builder, problem) from error
 
     def _preparation_error(self, builder: Any, problem: str) -> UserError:
@@ -183,10 +213,6 @@ class _Request:
         return f"{self.flags.name}mnist_5k needs no download and no preparation."
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silences the log messages of TFDS about every folder without the set."""
@@ -197,89 +223,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-class _Records:
-    """The records of a split, by index."""
-
-    def __init__(self, builder: Any, split: str) -> None:
-        # TFDS would decode one image at a time and ask for OpenCV; direct calls of Pillow are
-        # faster.
-        decoders = {"image": tfds.decode.SkipDecoding()}
-        self._source = builder.as_data_source(split=split, decoders=decoders)
-        self._title = f"{builder.name} {split}"
-        self._info = Path(builder.data_path, "dataset_info.json")
-        self._split = split
-        self.image_shape = builder.info.features["image"].shape
-        self.class_names = builder.info.features["label"].names
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def open(self, index: int) -> IO[bytes]:
-        """Returns an encoded image, read as a whole."""
-        try:
-            return io.BytesIO(self._source[index]["image"])
-        except (RuntimeError, ValueError) as error:  # ArrayRecord and TFDS
-            raise OSError(f"the record is damaged: {_first_line(error)}") from error
-
-    def label(self, index: int) -> int:
-        """Returns the class of an image."""
-        return int(self._source[index]["label"])
-
-    def name(self, index: int) -> str:
-        """Returns the name of a record for messages."""
-        return f"{self._title}, record {index}"
-
-    def key(self, index: int) -> str:
-        """Returns the number of a record."""
-        return str(index)
-
-    @property
-    def identity(self) -> str:
-        """Location and date of the prepared split."""
-        modified = self._info.stat().st_mtime_ns
-        return f"{self._info.resolve()} {modified} {self._split} {len(self)}"
-
-    def enumerate(self, on_progress: ProgressFn) -> Iterator[tuple[int, Any]]:
-        """Yields all records with their indices."""
-        for start in range(0, len(self), _CHUNK):
-            indices = range(start, min(start + _CHUNK, len(self)))
-            yield from zip(indices, self._source.__getitems__(list(indices)), strict=True)
-            on_progress(self._title, indices[-1] + 1, len(self))
-
-
-def _read_all(records: _Records, on_progress: ProgressFn) -> ArrayDataset:
-    """Reads images of one size into memory."""
-    images = np.empty((len(records), *records.image_shape), np.uint8)
-    labels = np.empty(len(records), np.int32)
-    for index, record in records.enumerate(on_progress):
-        pixels = np.asarray(Image.open(io.BytesIO(record["image"])))
-        images[index] = pixels.reshape(images.shape[1:])
-        labels[index] = record["label"]
-    return ArrayDataset(images, labels, records.class_names)
-
-
-def _cached_labels(records: _Records, on_progress: ProgressFn) -> np.ndarray:
-    """Returns the labels of all records, int32 [N].
-
-    A label lies beside its image, so all 150 GB of ImageNet must be read for the labels. The
-    user's cache directory holds them for each prepared set.
-    """
-    digest = hashlib.sha256(records.identity.encode()).hexdigest()
-    directory = cache_dir()
-    file = directory and directory / f"labels-{digest[:16]}.npy"
-    if file:
-        with contextlib.suppress(OSError, ValueError, EOFError):  # missing or damaged
-            cached = np.load(file)
-            if cached.shape == (len(records),):
-                return cached
-    labels = np.empty(len(records), np.int32)
-    for index, record in records.enumerate(on_progress):
-        labels[index] = record["label"]
-    if file:
-        with contextlib.suppress(OSError):  # without a cache the labels are read again
-            unfinished = file.with_name(f"{file.stem}-{os.getpid()}.npy")
-            np.save(unfinished, labels)
-            unfinished.replace(file)
-    return labels

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import jax
@@ -111,6 +111,11 @@ class Totals(struct.PyTreeNode):
                 "no images were counted: none is readable; on_error=stop gives the first reason."
             )
         return {name: float(getattr(self, name)) / count for name in ("loss", "top1", "top5")}
+
+
+def with_prefix(split: str, averages: Mapping[str, float]) -> dict[str, float]:
+    """Returns averages with their names in a record, such as `validation/top1`."""
+    return {f"{split}/{name}": value for name, value in averages.items()}
 
 
 TotalsT = TypeVar("TotalsT", bound=Totals)

@@ -6,13 +6,14 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn
+from flax_vision.data.fingerprint import is_stratified
 from flax_vision.data.flags import HUGGING_FACE, MAX_PIXELS, DataFlags
 from flax_vision.data.splits import SPLITS, Source, in_memory, read_split
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.files import expanded_path
 from flax_vision.text import counted
 from flax_vision.weights.model_metadata import ModelMetadata
-from flax_vision.weights.run_files import CONFIG, RESTORE, read_config
+from flax_vision.weights.run_files import CONFIG, RESTORE, read_config, read_dataset
 
 _REQUIRED = {"name", "tfds_dir", "val_fraction"}
 """Required keys of a run's data configuration; an image folder also needs `image_dir`."""
@@ -20,7 +21,9 @@ _REQUIRED = {"name", "tfds_dir", "val_fraction"}
 _COLUMNS = {"image_column", "label_column"}
 """Data configuration keys of a table's columns."""
 
-_SOURCE_KEYS = _COLUMNS | {"tfds_dir", "image_dir", "labels", "val_fraction", "test_fraction"}
+_SOURCE_KEYS = _COLUMNS | {
+    *("tfds_dir", "image_dir", "labels", "val_fraction", "test_fraction", "limit", "label_noise")
+}
 """Data configuration keys of a `Source`."""
 
 OPTIONS = DataFlags(
@@ -114,6 +117,7 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
     is_own = _is_same(image_dir, own_dir) and _is_same(labels, config.get("labels", ""))
     if name == config.get("name") and is_own:
         fields = {key: config[key] for key in _SOURCE_KEYS & config.keys()}
+        fields |= {"stratify": _stratify(path, config), "seed": run_config(path).get("seed", 0)}
         if name == "folder" and image_dir is None:
             _check_folder(path, Path(own_dir))
     else:
@@ -157,6 +161,19 @@ def _dataset_name(path: Path, config: Mapping[str, Any], given: Mapping[str, Any
             f"{getattr(OPTIONS, key)}is {given[key]!r}, and --data is {name!r}; give one of them."
         )
     return str(name)
+
+
+def _stratify(path: Path, config: Mapping[str, Any]) -> str:
+    """Returns the `stratify` of a `Source` with the run's own splits.
+
+    Args:
+      path: A run directory, its export, or another export.
+      config: Data configuration of the run.
+    """
+    recorded = read_dataset(run_directory(path), "delete it to evaluate without its splits")
+    if config.get("stratify", "auto") != "auto" or not recorded:
+        return str(config.get("stratify", "auto"))
+    return "always" if is_stratified(recorded) else "never"
 
 
 def _given_columns(name: str, labels: str, given: Mapping[str, Any]) -> dict[str, str]:

@@ -97,10 +97,9 @@ def build_experiment(
     on_progress: ProgressFn,
     check_dataset: Callable[[Splits], None] = lambda splits: None,
     saved: ModelMetadata | None = None,
+    was_stratified: bool | None = None,
 ) -> Experiment:
     """Reads the data and builds the model and its functions, without compiling them.
-
-    Mistakes in the configuration are found before the passes over the images, which take long.
 
     Args:
       config: Checked configuration.
@@ -108,23 +107,24 @@ def build_experiment(
       check_dataset: Function that raises a UserError for other images than those of the run.
       saved: Description of a resumed run's model. Its background is not measured again. With
         `config.init_from` its preprocessing is used too.
+      was_stratified: Whether the splits of a resumed run are stratified; None for a new run.
 
     Raises:
       UserError: The data cannot be read, or do not fit the configuration or the model.
     """
     partitioner = partitioning.make_partitioner(config)
     fine_tuning = FineTuning(config, saved)
-    splits = data_pipeline.load_data(config, on_progress)
+    splits = data_pipeline.load_data(config, on_progress, was_stratified)
     check_dataset(splits)
     steps_per_epoch = _count_steps(config, splits)
     metadata = _describe_model(config, splits.train)
     model, shapes = _make_model(metadata, partitioner)
     spec = state.make_train_spec(config, model, fine_tuning.frozen, steps_per_epoch, splits.train)
     fine_tuning.match(shapes, len(metadata.class_names))
-    preprocessing = fine_tuning.preprocessing(
-        metadata.preprocessing
-    ) or data_pipeline.with_training_mean(
-        metadata.preprocessing, config.data.subtract_mean, splits.train, on_progress
+    given = metadata.preprocessing
+    # Mistakes in the configuration are found before the passes over the images, which take long.
+    preprocessing = fine_tuning.preprocessing(given) or data_pipeline.with_training_mean(
+        given, config.data.subtract_mean, splits.train, on_progress
     )
     augmentation = data_pipeline.make_augmentation(
         config.augmentation, splits.train, preprocessing, on_progress

@@ -49,6 +49,12 @@ KEYS: dict[str, Key] = {
     "seed": Key(0, "Seed for parameters, dropout and the order of the images.", rules.COUNT_OR_0),
     "batch_size": Key(128, "Images in each training step.", rules.COUNT),
     "epochs": Key(10, "Passes over the training images.", rules.COUNT),
+    "test_every_epochs": Key(
+        0,
+        "Epochs between two tests during training, for curves; 0 for one test at the end.",
+        rules.COUNT_OR_0,
+        example=1,
+    ),
     "steps_per_call": Key(
         1, "Steps in one compiled program. More are faster with few small images.", rules.COUNT
     ),
@@ -99,6 +105,19 @@ KEYS: dict[str, Key] = {
         rules.CLASSES,
         example="cat,dog",
     ),
+    "data.limit": Key(
+        0,
+        "Training images of each class, chosen by the seed; 0 for all. A smaller limit's images "
+        "are among a larger one's.",
+        rules.COUNT_OR_0,
+        example=100,
+    ),
+    "data.label_noise": Key(
+        0.0,
+        "Share of the training labels that are replaced by another class, chosen by the seed.",
+        rules.FROM_0_TO_1,
+        example=0.2,
+    ),
     "data.val_fraction": Key(
         0.1,
         "Share of the training images that choose the best model, without a validation split.",
@@ -106,6 +125,12 @@ KEYS: dict[str, Key] = {
     ),
     "data.test_fraction": Key(
         0.1, "Share of the images that test the model, without a test split.", rules.FRACTION
+    ),
+    "data.stratify": Key(
+        "auto",
+        "Proportion of each class in a split that is taken out: always the same, never, or auto "
+        "(the same if no long pass over the images is needed for their labels).",
+        choices=("auto", "always", "never"),
     ),
     "data.on_error": Key(
         "stop", "Action at unreadable image files: stop or skip them.", choices=("stop", "skip")

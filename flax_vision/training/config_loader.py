@@ -9,12 +9,13 @@ import re
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import flags
+from flax.traverse_util import unflatten_dict
 from ml_collections import ConfigDict, config_flags
 
 from flax_vision.errors import UserError
@@ -23,7 +24,7 @@ from flax_vision.runtime.files import expanded_path
 from flax_vision.training.config_files import find_config, installed_folder
 from flax_vision.training.config_keys import KEYS
 from flax_vision.training.config_schema import PATH_KEYS, check, default_config, flatten, split_spec
-from flax_vision.training.config_values import STORED_FORMS, with_stored_forms
+from flax_vision.training.config_values import STORED_FORMS, stored_form, with_stored_forms
 from flax_vision.training.renamed_keys import unknown_key
 
 _KINDS = {
@@ -55,6 +56,32 @@ def load_config(spec: str, overrides: Sequence[str]) -> ConfigDict:
     """
     models = [text.removeprefix(_MODEL) for text in overrides if text.startswith(_MODEL)]
     return check_config(_override(run_config_file(spec, models[-1] if models else ""), overrides))
+
+
+def build_config(
+    config: str | Mapping[str, Any] | ConfigDict, overrides: Mapping[str, Any] | None = None
+) -> ConfigDict:
+    """Returns the checked configuration of a config file, or of keys in Python.
+
+    Args:
+      config: Config file and recipe, as in `load_config`, or keys that differ from the defaults, in
+        nested dictionaries or with dots.
+      overrides: Keys to change, in nested dictionaries or with dots. A config file learns of a
+        changed `model.name`, as on the command line.
+
+    Raises:
+      UserError: The file, the recipe, a key or a value is wrong.
+    """
+    changes = flatten(overrides or {})
+    if isinstance(config, str | Path):
+        return load_config(str(config), [f"--config.{key}={x}" for key, x in changes.items()])
+    if not isinstance(config, Mapping | ConfigDict):
+        raise UserError(
+            f"config is {config!r}; give a config file such as 'configs/lenet5.py', a dictionary "
+            "such as {'model.name': 'resnet20'}, or a ConfigDict."
+        )
+    values = {key: stored_form(key, x) for key, x in {**flatten(config), **changes}.items()}
+    return check_config(ConfigDict(unflatten_dict(values, sep=".")))
 
 
 def run_config_file(spec: str, model: str = "") -> ConfigDict:

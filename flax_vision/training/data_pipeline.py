@@ -8,10 +8,11 @@ from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.preprocessing import Preprocessing
-from flax_vision.data.splits import Source, Splits, read_splits
+from flax_vision.data.splits import Source, Splits, has_lazy_labels, read_splits
 from flax_vision.data.statistics import mean_image, pca_components
 from flax_vision.errors import UserError
 from flax_vision.evaluation.metrics import has_top5
+from flax_vision.runtime import multihost
 from flax_vision.text import counted
 
 
@@ -25,12 +26,15 @@ def make_decode_config(config: ConfigDict) -> DecodeConfig | None:
     return DecodeConfig(crop, data.on_error, data.num_threads, max_pixels=data.max_pixels)
 
 
-def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
-    """Reads the dataset of a configuration.
+def load_data(
+    config: ConfigDict, on_progress: ProgressFn, was_stratified: bool | None = None
+) -> Splits:
+    """Reads the dataset of a configuration; all processes call it together.
 
     Args:
       config: Checked configuration.
       on_progress: Function that gets a text, the images read so far and their number.
+      was_stratified: Whether the splits of a resumed run are stratified; None for a new run.
 
     Raises:
       UserError: The dataset cannot be read.
@@ -38,17 +42,46 @@ def load_data(config: ConfigDict, on_progress: ProgressFn) -> Splits:
     data = config.data
     fractions = (data.val_fraction, data.test_fraction)
     decode = make_decode_config(config)
-    keys = ("class_order", "labels", "image_column", "label_column", "classes")
-    options = {key: data[key] for key in keys}
+    keys = (
+        "class_order",
+        "labels",
+        "image_column",
+        "label_column",
+        "classes",
+        "limit",
+        "label_noise",
+    )
+    options = {key: data[key] for key in keys} | {"seed": config.seed}
     source = Source(data.name, data.tfds_dir, data.image_dir, *fractions, decode, **options)
     try:
-        return read_splits(source, on_progress)
+        stratify = _stratify(config, source, was_stratified)
+        return read_splits(dataclasses.replace(source, stratify=stratify), on_progress)
     except OSError as error:
         location = data.image_dir if data.name == "folder" else data.tfds_dir or data.name
         raise UserError(
             f"the data in {location!r} cannot be read ({error.strerror or error}); fix this and "
             "give the same command again."
         ) from error
+
+
+def _stratify(config: ConfigDict, source: Source, was_stratified: bool | None) -> str:
+    """Returns `"always"` or `"never"` for the splits of a run, the same in all processes."""
+    if config.data.stratify != "auto":
+        return str(config.data.stratify)
+    if was_stratified is not None:
+        return "always" if was_stratified else "never"
+    needs_labels = (
+        config.data.classes
+        or config.data.limit
+        or config.data.label_noise
+        or config.data.sampler == "balanced"
+        or config.loss.class_weights == "balanced"
+    )
+    if needs_labels:
+        return "always"
+    # The index or the cache of one process may be missing in another.
+    (is_lazy,) = multihost.all_max(has_lazy_labels(source))
+    return "never" if is_lazy else "always"
 
 
 def check_validation(config: ConfigDict, splits: Splits) -> None:

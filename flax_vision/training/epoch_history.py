@@ -18,14 +18,15 @@ class EpochHistory:
       stopped_early: Reason why the run ends before its last epoch; empty if it does not.
     """
 
-    def __init__(self, config: ConfigDict, imbalance: float) -> None:
+    def __init__(self, config: ConfigDict, imbalance: float | None) -> None:
         """Begins without records.
 
         Args:
           config: Checked configuration.
-          imbalance: Ratio of the largest training class to the smallest.
+          imbalance: Ratio of the largest training class to the smallest; None if unknown.
         """
         self._config = config
+        self._imbalance = {} if imbalance is None else {"train/imbalance": imbalance}
         self._metric = choose_metric(config.checkpoint.best_metric, imbalance)
         self.records: History = []
         self.stopped_early = ""
@@ -58,6 +59,12 @@ class EpochHistory:
         """Whether no epoch follows."""
         return len(self) >= self._config.epochs or bool(self.stopped_early)
 
+    @property
+    def is_test_due(self) -> bool:
+        """Whether the next record is of an epoch with a test."""
+        every = self._config.test_every_epochs
+        return every > 0 and (len(self) + 1) % every == 0
+
     def is_time_over(self, seconds: float) -> bool:
         """Returns whether the run has reached its time limit.
 
@@ -76,9 +83,9 @@ class EpochHistory:
             self.stopped_early = "a callback raised StopTraining"
 
     def totals(self) -> dict[str, float]:
-        """Returns the training time of all epochs, and the mean fraction of waiting for input."""
+        """Returns the imbalance, the training time, and the mean fraction of waiting for input."""
         waits = [record.get("input_wait_fraction", 0.0) for record in self.records]
-        return {
+        return self._imbalance | {
             "train_seconds": sum(record["epoch_seconds"] for record in self.records),
             "input_wait_fraction": statistics.fmean(waits),
         }

@@ -45,7 +45,10 @@ def fit(
             result, test_images = _train(config, directory, observer)
         else:
             if directory.data_moved:
-                directory.check_dataset(data_pipeline.load_data(config, observer.reading))
+                was_stratified = directory.was_stratified()
+                directory.check_dataset(
+                    data_pipeline.load_data(config, observer.reading, was_stratified)
+                )
             observer.line("this run is finished; its result:")
         title = f"{config.model.name} on {config.data.name}"
         observer.result(title, result, directory.export, test_images)
@@ -60,8 +63,9 @@ def _train(
         with interruption.reading():
             on_progress = _stoppable(observer.reading, interruption)
             metadata = directory.metadata()
+            was_stratified = directory.was_stratified()
             experiment = build.build_experiment(
-                config, on_progress, directory.check_dataset, metadata
+                config, on_progress, directory.check_dataset, metadata, was_stratified
             )
         with Trainer(experiment, directory, observer, interruption) as trainer:
             trainer.start()

@@ -154,6 +154,18 @@ class RunDirectory:
         self._events.add_hparams(result["step"], flatten(self._config), test)
         run_files.write_file(self.path / run_files.RESULT, run_files.to_json(result))
 
+    def was_stratified(self) -> bool | None:
+        """Returns whether the splits of a resumed run are stratified; None for a new run.
+
+        All processes call it together and get the answer of the first.
+
+        Raises:
+          UserError: The record of the images is damaged.
+        """
+        own = multihost.primary_only(self._read_was_stratified)
+        was_stratified: bool | None = json.loads(multihost.all_gather_text(json.dumps(own))[0])
+        return was_stratified
+
     def check_dataset(self, splits: Splits) -> None:
         """Records the images of a new run, and compares them in a resumed run.
 
@@ -170,10 +182,20 @@ class RunDirectory:
         """Closes the files."""
         self._events.close()
 
+    def _read_dataset(self) -> dict[str, Any] | None:
+        """Returns the record of a resumed run's images; None without one."""
+        if not run_lock.has_progress(self.path):
+            return None
+        hint = "delete it to continue without comparing the images"
+        return run_files.read_dataset(self.path, hint)
+
+    def _read_was_stratified(self) -> bool | None:
+        saved = self._read_dataset()
+        return fingerprint.is_stratified(saved) if saved else None
+
     def _record_dataset(self, found: Mapping[str, fingerprint.Fingerprint]) -> None:
         self.check_exists()
-        hint = "delete it to continue without comparing the images"
-        if run_lock.has_progress(self.path) and (saved := run_files.read_dataset(self.path, hint)):
+        if saved := self._read_dataset():
             changes = {
                 split: fingerprint.describe_changes(saved[split], found[split]) for split in found
             }

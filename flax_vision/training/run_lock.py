@@ -51,7 +51,7 @@ def lock_run(path: Path, config: Mapping[str, Any], stack: contextlib.ExitStack)
       UserError: The directory is not writable, in use, or of another configuration.
     """
     try:
-        _check_wildcards(path)
+        check_wildcards(path)
         lock, rollback = filelock.FileLock(path / LOCK), Rollback(path)
         stack.callback(rollback.remove_new_folders)
         path.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,8 @@ def has_progress(path: Path) -> bool:
     return bool(saved_steps(path)) or (path / run_files.RESULT).exists()
 
 
-def _check_wildcards(path: Path) -> None:
+def check_wildcards(path: Path) -> None:
+    """Raises a UserError for a new run directory in whose path Orbax finds no checkpoints."""
     wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
     if wildcards and not has_progress(path):
         raise UserError(

@@ -16,7 +16,7 @@ from flax_vision.data.dataset import Dataset
 from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.evaluation.class_metrics import EvalTotals
-from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches
+from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches, with_prefix
 from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
 from flax_vision.training import build, poll, progress, run_dir, signals, throughput
@@ -87,7 +87,8 @@ class Trainer:
             display.line(line)
         if self._partitioner.mesh.size > 1:
             display.line(f"mesh: {self._partitioner.describe(functions.state.params)}")
-        display.imbalance(experiment.splits.train.imbalance)
+        if (imbalance := experiment.splits.train.imbalance) is not None:
+            display.imbalance(imbalance)
         display.compiling()
         functions.compile()
         display.begin(self._step)
@@ -115,7 +116,7 @@ class Trainer:
             record = self._train_epoch(len(self._history))
             if self._history.stopped_early:
                 break
-            record |= self._validate()
+            record |= self._evaluate_epoch()
             seconds = time.monotonic() - self._epoch_started_at
             self._epoch_started_at += seconds
             self._end_epoch(record | {"epoch_seconds": seconds})
@@ -157,9 +158,8 @@ class Trainer:
             "step": self._step,
             "best_epoch": best["epoch"],
             **{name: value for name, value in best.items() if name.startswith("validation/")},
-            **_with_prefix("test", averages),
+            **with_prefix("test", averages),
             "test/images": int(totals.count),
-            "train/imbalance": splits.train.imbalance,
             **self._history.totals(),
         }
         self._export(state, result)
@@ -204,7 +204,7 @@ class Trainer:
             "epoch": epoch + 1,
             "step": self._step,
             "learning_rate": float(self._functions.learning_rate(last)),
-            **_with_prefix("train", self._finite_totals().averages()),
+            **with_prefix("train", self._finite_totals().averages()),
             **meter.record(),
         }
 
@@ -231,12 +231,15 @@ class Trainer:
             self._state = self._functions.begin_epoch(self._state, samples)
         return self.experiment.train_batches(epoch, start, self._config.steps_per_call)
 
-    def _validate(self) -> dict[str, float]:
-        validation = self.experiment.splits.validation
-        if not len(validation):
-            return {}
-        averages = self._evaluate(self._state.variables, validation).averages()
-        return _with_prefix("validation", averages)
+    def _evaluate_epoch(self) -> dict[str, float]:
+        """Returns the validation metrics, and the test metrics in an epoch with a test."""
+        metrics: dict[str, float] = {}
+        splits = ["validation", *(["test"] if self._history.is_test_due else [])]
+        for split in splits:
+            if len(images := getattr(self.experiment.splits, split)):
+                totals = self._evaluate(self._state.variables, images)
+                metrics |= with_prefix(split, totals.averages())
+        return metrics
 
     def _evaluate(self, variables: Any, images: Dataset) -> EvalTotals:
         size, partitioner = self._config.batch_size, self._partitioner
@@ -294,7 +297,3 @@ class Trainer:
         self._checkpoints.wait()
         epoch = (step - 1) // self.experiment.steps_per_epoch + 1
         return not_finite_error(step, epoch, self._config.schedule.lr, self._checkpoints.steps())
-
-
-def _with_prefix(split: str, averages: dict[str, float]) -> dict[str, float]:
-    return {f"{split}/{name}": value for name, value in averages.items()}

@@ -12,7 +12,7 @@ IMBALANCE_THRESHOLD = 3.0
 """Ratio of the largest class to the smallest above which classes count as unbalanced."""
 
 
-def choose_metric(name: str, imbalance: float) -> str:
+def choose_metric(name: str, imbalance: float | None) -> str:
     """Returns one of `METRICS` for a value of `config.checkpoint.best_metric`.
 
     `"auto"` is the balanced accuracy if the largest class has more than three times the images of
@@ -20,11 +20,12 @@ def choose_metric(name: str, imbalance: float) -> str:
 
     Args:
       name: `"auto"`, or one of `METRICS`.
-      imbalance: Ratio of the largest training class to the smallest.
+      imbalance: Ratio of the largest training class to the smallest; None if unknown.
     """
     if name != "auto":
         return name
-    return "balanced_accuracy" if imbalance > IMBALANCE_THRESHOLD else "top1"
+    is_unbalanced = imbalance is not None and imbalance > IMBALANCE_THRESHOLD
+    return "balanced_accuracy" if is_unbalanced else "top1"
 
 
 def score(record: Mapping[str, Any], metric: str) -> float:

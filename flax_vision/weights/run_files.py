@@ -73,6 +73,8 @@ class _Data(TypedDict, total=False):
     classes: list[str]
     val_fraction: _Share
     test_fraction: _Share
+    limit: _Count
+    label_noise: _Share
     on_error: str
     num_threads: _Count
 
@@ -81,6 +83,7 @@ class _Config(TypedDict, total=False):
     """Configuration values that other programs than the trainer use."""
 
     format: _Count
+    seed: _Count
     epochs: _Count
     batch_size: _Count
     init_from: str

@@ -19,7 +19,7 @@ import flax_vision as fv
 from flax_vision.cli import interactive
 from flax_vision.errors import UserError
 from flax_vision.training import build, signals
-from flax_vision.training.config_loader import load_config
+from flax_vision.training.config_loader import build_config, load_config
 
 ROOT = Path(__file__).parents[2]
 LENET5 = str(ROOT / "configs/lenet5.py")
@@ -215,7 +215,7 @@ def test_thread_gets_no_handlers():
     ],
 )
 def test_keys_are_nested_or_dotted(config, overrides):
-    loaded = interactive._load_config(config, overrides)
+    loaded = build_config(config, overrides)
     assert (loaded.model.name, loaded.schedule.lr, loaded.batch_size) == ("lenet5_modern", 0.5, 128)
     assert "background" in loaded.model
 
@@ -233,7 +233,7 @@ RATES = {"C.*": 0.1, "S2/.*": 1}
     ],
 )
 def test_rates_by_pattern_are_a_mapping(config, overrides):
-    loaded = interactive._load_config(config, overrides)
+    loaded = build_config(config, overrides)
     assert loaded.optimizer.lr_mult == tuple(RATES.items())
 
 
@@ -242,7 +242,7 @@ def test_config_file_is_the_one_of_the_program():
     arguments = ["batch_size=32", "data.mean=(1.0,)", "model.name=lenet5_modern"]
     for spec in (LENET5, f"{LENET5}:mnist"):
         expected = load_config(spec, [f"--config.{argument}" for argument in arguments])
-        assert interactive._load_config(spec, overrides) == expected
+        assert build_config(spec, overrides) == expected
 
 
 @pytest.mark.parametrize(

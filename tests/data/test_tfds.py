@@ -11,7 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from flax_vision.data import tfds as tfds_module
+from flax_vision.data import tfds_records
 from flax_vision.data.batches import evaluation_batches
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.tfds import tfds_loaders
@@ -215,7 +215,7 @@ def test_images_of_several_sizes(directory, cache):
 def test_labels_are_read_once(directory, cache, monkeypatch):
     first, _ = load_tfds("tiny_of_many_sizes", directory, ignore, DECODE_CONFIG)
     assert len(list(cache.glob("labels-*.npy"))) == 2
-    monkeypatch.setattr(tfds_module._Records, "enumerate", pytest.fail)
+    monkeypatch.setattr(tfds_records.TfdsRecords, "enumerate", pytest.fail)
     again, _ = load_tfds("tiny_of_many_sizes", directory, ignore, DECODE_CONFIG)
     np.testing.assert_array_equal(first.labels, again.labels)
 

@@ -4,19 +4,25 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Theme, label, style
+from flax_vision.text import counted
 from flax_vision.weights.run_files import Records
 
-SPLITS = {"train": "training", "validation": "validation"}
+SPLITS = {"train": "training", "test": "test", "validation": "validation"}
 """Splits with curves, by their name in the records, with their name in the figure."""
 
 UNFINISHED = "unfinished"
 """Word after the name of a run without a result."""
 
-_LINES: dict[str, dict[str, Any]] = {"train": {"lw": 1, "ls": "--"}, "validation": {"lw": 2}}
+_LINES: dict[str, dict[str, Any]] = {
+    "train": {"lw": 1, "ls": "--"},
+    "test": {"lw": 1.5, "ls": ":"},
+    "validation": {"lw": 2},
+}
 """Lines of the splits in a figure of several runs."""
 
 _LEGEND_LINE = 0.22
@@ -56,6 +62,44 @@ def accuracy(records: Records | Mapping[str, Records], theme: Theme = LIGHT) -> 
     return picture
 
 
+def settings(groups: Mapping[str, Sequence[Records]], name: str, theme: Theme = LIGHT) -> Picture:
+    """Draws the mean of the runs of each setting, and the range of its validation as a band.
+
+    A setting without validation has the range of its training.
+
+    Args:
+      groups: Records of the runs of each setting, by its title.
+      name: Metric, `"top1"` or `"loss"`.
+      theme: Colors.
+    """
+    everything = [record for runs in groups.values() for records in runs for record in records]
+    drawn = _drawn_splits(everything, name)
+    picture, axes = _by_epoch(everything, theme, {"top1": "top-1 accuracy"}.get(name, name))
+    _add_space(picture, len(groups) + len(drawn))
+    for index, (title, runs) in enumerate(groups.items()):
+        color = _color(index, len(groups))
+        for split in drawn:
+            epochs, values = _by_run(runs, f"{split}/{name}")
+            axes.plot(epochs, values.mean(axis=0), color=color, **_LINES[split])
+        if drawn:  # the last split, which is the validation if there is one
+            low, high = values.min(axis=0), values.max(axis=0)
+            axes.fill_between(epochs, low, high, color=color, alpha=0.2, lw=0)
+        axes.plot(
+            [], [], color=color, lw=4, label=f"{label(title, 60)} ({counted(len(runs), 'run')})"
+        )
+    _add_legend(picture, drawn, theme)
+    if name == "top1":
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    return picture
+
+
+def _by_run(runs: Sequence[Records], name: str) -> tuple[list[int], np.ndarray]:
+    """Returns the epochs that all runs have, and the values [runs, epochs]."""
+    curves = [dict(zip(*series(records, name), strict=True)) for records in runs]
+    epochs = sorted(set.intersection(*(set(curve) for curve in curves)))
+    return epochs, np.array([[curve[epoch] for epoch in epochs] for curve in curves])
+
+
 def learning_rate(records: Records, theme: Theme = LIGHT) -> Picture:
     """Draws the learning rate at the end of each epoch.
 
@@ -83,7 +127,8 @@ def series(records: Records, name: str) -> tuple[list[int], list[float]]:
 
 def _curves(records: Records, name: str, heading: str, theme: Theme) -> Picture:
     picture, axes = _by_epoch(records, theme, heading)
-    for (split, title), color in zip(SPLITS.items(), (theme.second, theme.first), strict=True):
+    colors = theme.second, theme.ink, theme.first
+    for (split, title), color in zip(SPLITS.items(), colors, strict=True):
         epochs, values = series(records, f"{split}/{name}")
         if epochs:
             _line(axes, epochs, values, color, title)
@@ -97,16 +142,35 @@ def _curves(records: Records, name: str, heading: str, theme: Theme) -> Picture:
 
 def _curves_of_runs(runs: Mapping[str, Records], name: str, heading: str, theme: Theme) -> Picture:
     """Draws the curves of each run in its color."""
-    picture, axes = _by_epoch([x for records in runs.values() for x in records], theme, heading)
+    records_of_all = [x for records in runs.values() for x in records]
+    drawn = {
+        split: x for split, x in SPLITS.items() if series(records_of_all, f"{split}/{name}")[0]
+    }
+    picture, axes = _by_epoch(records_of_all, theme, heading)
     width, height = picture.get_size_inches()
-    picture.set_size_inches(width, height + _LEGEND_LINE * (len(runs) + len(SPLITS)))
+    picture.set_size_inches(width, height + _LEGEND_LINE * (len(runs) + len(drawn)))
     for index, (run, records) in enumerate(runs.items()):
-        color = colormaps["tab10"](index) if len(runs) <= 10 else _shade(index, len(runs))
-        _draw_run(axes, label(run, 60), records, name, color)
-    for split, title in SPLITS.items():
-        axes.plot([], [], color=theme.ink, label=title, **_LINES[split])
-    picture.legend(frameon=False, labelcolor=theme.ink, fontsize=11, loc="outside lower left")
+        _draw_run(axes, label(run, 60), records, name, _color(index, len(runs)))
+    _add_legend(picture, drawn, theme)
     return picture
+
+
+def _drawn_splits(records: Records, name: str) -> dict[str, str]:
+    """Returns the entries of `SPLITS` that have values."""
+    return {split: x for split, x in SPLITS.items() if series(records, f"{split}/{name}")[0]}
+
+
+def _add_space(picture: Picture, lines: int) -> None:
+    """Makes a picture higher for the lines of its legend."""
+    width, height = picture.get_size_inches()
+    picture.set_size_inches(width, height + _LEGEND_LINE * lines)
+
+
+def _add_legend(picture: Picture, splits: Mapping[str, str], theme: Theme) -> None:
+    """Adds the legend of several runs or settings, with the lines of the splits."""
+    for split, title in splits.items():
+        picture.axes[0].plot([], [], color=theme.ink, label=title, **_LINES[split])
+    picture.legend(frameon=False, labelcolor=theme.ink, fontsize=11, loc="outside lower left")
 
 
 def _draw_run(axes: Any, run: str, records: Records, name: str, color: Any) -> None:
@@ -115,7 +179,8 @@ def _draw_run(axes: Any, run: str, records: Records, name: str, color: Any) -> N
     points: dict[int, float] = {}
     for split in SPLITS:  # the validation comes last, and gets the mark
         epochs, values = series(records, f"{split}/{name}")
-        axes.plot(epochs, values, color=color, **_LINES[split])
+        if epochs:
+            axes.plot(epochs, values, color=color, **_LINES[split])
         points = dict(zip(epochs, values, strict=True)) or points
     title, marker = (run, "o") if best is not None else (f"{run} ({UNFINISHED})", "x")
     marked = best if best in points else max(points, default=None)
@@ -123,9 +188,9 @@ def _draw_run(axes: Any, run: str, records: Records, name: str, color: Any) -> N
     axes.plot(at, [points[x] for x in at], color=color, ls="", marker=marker, ms=6, label=title)
 
 
-def _shade(index: int, count: int) -> Any:
-    """Returns one of many distinct colors."""
-    return colormaps["turbo"](index / (count - 1))
+def _color(index: int, count: int) -> Any:
+    """Returns one of `count` distinct colors."""
+    return colormaps["tab10"](index) if count <= 10 else colormaps["turbo"](index / (count - 1))
 
 
 def _by_epoch(records: Records, theme: Theme, title: str) -> tuple[Picture, Any]:

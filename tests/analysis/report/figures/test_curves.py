@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from flax_vision.analysis.report.figures import curves
@@ -29,6 +30,14 @@ def test_curves_are_those_of_the_records():
 
 def test_without_validation_there_is_no_curve_of_it():
     assert set(drawn(curves.loss(RECORDS))) == {"training", "best epoch"}
+
+
+def test_tests_during_training_have_a_curve():
+    tested = [VALIDATED[0], VALIDATED[1] | {"test/top1": 0.3}, *VALIDATED[2:]]
+    assert drawn(curves.accuracy(tested))["test"] == [[2, 0.3]]
+    (axes,) = curves.accuracy({"a": tested}).axes
+    styles = {line.get_label(): line.get_linestyle() for line in axes.lines}
+    assert (styles["training"], styles["test"], styles["validation"]) == ("--", ":", "-")
 
 
 @pytest.mark.parametrize(("losses", "scale"), [((100.0, 1.0), "log"), ((40.0, 1.0), "linear")])
@@ -83,3 +92,28 @@ def test_several_runs_have_a_color_and_a_mark_each():
 def test_many_runs_have_different_colors():
     (axes,) = curves.accuracy({f"runs/{i}": VALIDATED for i in range(12)}).axes
     assert len({line.get_color() for line in axes.lines}) == 13
+
+
+def test_setting_has_its_mean_and_the_range_of_its_seeds():
+    runs = [[{"epoch": i, "validation/top1": x + i / 8} for i in (1, 2)] for x in (0.25, 0.5)]
+    picture = curves.settings({"a": runs, "b": runs[:1]}, "top1")
+    (axes,) = picture.axes
+    assert axes.lines[0].get_xydata().tolist() == [[1, 0.5], [2, 0.625]]
+    band, alone = (np.unique(x.get_paths()[0].vertices, axis=0) for x in axes.collections)
+    assert band.tolist() == [[1, 0.375], [1, 0.625], [2, 0.5], [2, 0.75]]
+    assert alone.tolist() == [[1, 0.375], [2, 0.5]]
+    titles = [text.get_text() for text in picture.legends[0].get_texts()]
+    assert titles == ["a (2 runs)", "b (1 run)", "validation"]
+
+
+def test_mean_is_that_of_the_epochs_that_all_seeds_have():
+    runs = [[{"epoch": i, "train/loss": 1.0} for i in range(1, n)] for n in (3, 4)]
+    (axes,) = curves.settings({"a": runs}, "loss").axes
+    assert axes.lines[0].get_xydata().tolist() == [[1, 1], [2, 1]]
+
+
+def test_setting_without_a_split_of_the_others():
+    tested = [{"epoch": 1, "validation/top1": 0.5, "test/top1": 0.25}]
+    groups = {"a": [tested], "b": [[{"epoch": 1, "validation/top1": 0.5}]], "c": [[]]}
+    (axes,) = curves.settings(groups, "top1").axes
+    assert [line.get_xydata().tolist() for line in axes.lines[:2]] == [[[1, 0.25]], [[1, 0.5]]]
