@@ -77,7 +77,10 @@ class PosteriorMean:
         self._log_sum: np.ndarray | None = None
 
     def add(self, predictions: Predictions) -> None:
-        """Adds the posteriors of a model, float32 [N, classes]."""
+        """Adds the posteriors of a model, float32 [N, classes].
+
+        The sums are computed in the array of the first model.
+        """
         self.count += 1
         is_readable, posteriors = predictions.predicted >= 0, predictions.log_posteriors
         if self._log_sum is None or self.is_readable is None:
@@ -171,6 +174,7 @@ def _evaluate_members(
             result = evaluate_images(path, loaded, source, images, settings, *functions)
             mean.add(result[1])
             results.append(EnsembleMember(path, result[0]))
+        del loaded  # frees the device before the next model is loaded
     return mean, results
 
 

@@ -1,10 +1,9 @@
 """The loop of a run: epochs, validation, checkpoints, and the final test and export."""
 
-import dataclasses
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -19,7 +18,7 @@ from flax_vision.evaluation.class_metrics import EvalTotals
 from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches
 from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
-from flax_vision.training import build, poll, progress, run_dir, signals, throughput
+from flax_vision.training import build, poll, precise_bn, progress, run_dir, signals, throughput
 from flax_vision.training.checkpoints import Checkpoints
 from flax_vision.training.epoch_history import EpochHistory
 from flax_vision.training.histograms import Histograms
@@ -47,6 +46,7 @@ class Trainer:
         self._config, self._functions = self.experiment.config, self.experiment.functions
         self._partitioner = self._functions.partitioner
         self._histograms = Histograms(self.experiment)
+        self._precise_bn = precise_bn.PreciseBatchNorm(self.experiment)
         self._history = EpochHistory(self._config, self.experiment.splits.train.imbalance)
         self._state: TrainState
         self._step = 0
@@ -144,9 +144,9 @@ class Trainer:
     def finish(self) -> dict[str, Any]:
         """Tests and exports the best model, and returns the result of the run."""
         self._checkpoints.wait()
-        best, state = self._checkpoints.restore_best(
-            self._history.records, self._functions.state, self.display.warning
-        )
+        arguments = self._history.records, self._functions.state, self.display.warning
+        best, state = self._checkpoints.restore_best(*arguments)
+        state = self._precise_bn(state, self._stop_if_due)
         splits, names = self.experiment.splits, self.experiment.metadata.class_names
         totals = self._evaluate(state.variables, splits.test)
         averages = totals.averages()
@@ -169,7 +169,7 @@ class Trainer:
         return result
 
     def _export(self, state: TrainState, result: dict[str, Any]) -> None:
-        metadata = dataclasses.replace(self.experiment.metadata, metrics=result)
+        metadata = replace(self.experiment.metadata, metrics=result)
         variables = self._partitioner.all_gather(state.variables)
         if multihost.is_primary():
             with add_file_name(self.directory.export):
@@ -235,8 +235,8 @@ class Trainer:
         validation = self.experiment.splits.validation
         if not len(validation):
             return {}
-        averages = self._evaluate(self._state.variables, validation).averages()
-        return _with_prefix("validation", averages)
+        state = self._precise_bn(self._state, self._stop_if_due)
+        return _with_prefix("validation", self._evaluate(state.variables, validation).averages())
 
     def _evaluate(self, variables: Any, images: Dataset) -> EvalTotals:
         size, partitioner = self._config.batch_size, self._partitioner
