@@ -23,7 +23,7 @@ PREPROCESSING = Preprocessing([120.0], [70.0])
 
 
 @pytest.fixture
-def save(temporary_names, tmp_path):
+def save(temporary_names, quick_generator, tmp_path):
     """Function that writes a run of the small model, whose batches are of two images."""
     fv.register_model("normalized", Normalized, image_shape=(12, 12, 1))
 
@@ -76,6 +76,7 @@ def test_statistics_of_training_images(samples, steps, save, noise):
     assert calls == [("noise train", 20, 20), *expected]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("load_calls")
 def test_evaluation_uses_them(save):
     run = save()

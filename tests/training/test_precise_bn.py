@@ -18,6 +18,7 @@ from flax_vision.evaluation.evaluate import evaluate
 from flax_vision.training.build import build_experiment
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.fit import fit
+from flax_vision.training.precise_bn import PreciseBatchNorm
 from flax_vision.training.signals import Interrupted
 
 pytestmark = pytest.mark.usefixtures("temporary_names")
@@ -58,6 +59,28 @@ def reference(config, params, count=2):
     return reference_statistics(params, [np.asarray(preprocess(x.images)) for x in batches])
 
 
+@pytest.mark.usefixtures("quick_generator")
+def test_statistics_are_those_of_the_averaged_weights(make_config):
+    config = make_config()
+    experiment = build_experiment(config, lambda *_: None)
+    state = experiment.functions.init(0)
+    average = jax.tree.map(lambda x: x + 0.5, state.average)
+    polls = []
+    found = PreciseBatchNorm(experiment)(
+        state.replace(average=average), lambda: polls.append(len(polls))
+    )
+    check_statistics(found.statistics["batch_stats"], reference(config, average))
+    assert found.params is state.params
+    assert polls == [0, 1]
+
+
+def test_running_statistics_stay_by_default(make_config):
+    experiment = build_experiment(make_config(precise_bn_samples=0), lambda *_: None)
+    state = object()
+    assert PreciseBatchNorm(experiment)(state, lambda: None) is state
+
+
+@pytest.mark.slow
 def test_averaged_model_gets_its_own_statistics(make_config, tmp_path):
     config = make_config()
     result = fit(config, tmp_path)
