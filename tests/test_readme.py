@@ -179,7 +179,8 @@ def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
         Mnist(data_dir=tmp_path, file_format="array_record").download_and_prepare()
     name = "resnet20" if "resnet20" in line else "lenet5"
-    write_run(tmp_path / f"runs/{name}", name, channels=3 if name == "resnet20" else 0)
+    for run in re.findall(r"runs/[\w-]+", line):
+        write_run(tmp_path / run, name, channels=3 if name == "resnet20" else 0)
     monkeypatch.chdir(tmp_path)
     assert flax_vision_main(shlex.split(line)[1:]) == 0
     printed = capsys.readouterr().out
@@ -230,8 +231,8 @@ def test_import_commands(line, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("line", [line for line in OTHERS if " predict " in line])
 def test_predict_commands(line, tmp_path, monkeypatch, capsys):
     name = "resnet18_v1_5" if "resnet18" in line else "lenet5"
-    run = tmp_path / ("imports/resnet18" if "resnet18" in line else "runs/lenet5")
-    write_run(run, name, channels=3 if name != "lenet5" else 0)
+    for run in re.findall(r"(?:imports|runs)/[\w-]+", line):
+        write_run(tmp_path / run, name, channels=3 if name != "lenet5" else 0)
     write(tmp_path / "photographs", "a", 2)
     monkeypatch.chdir(tmp_path)
     assert flax_vision_main(shlex.split(line)[1:]) == 0

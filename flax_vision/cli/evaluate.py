@@ -22,6 +22,10 @@ keep their weight. LeNet-5 has no fully convolutional form. In images of any sha
 the center square; multi_crop and googlenet_144 use the whole image. The dense protocols cut some
 pixels from the ends of the longer side: at most 15 shapes are compiled.
 
+Several models, or several protocols, are an ensemble: their softmax outputs are averaged. A table
+has the result of each model under each protocol. The models need the same classes and images; their
+image sizes may differ.
+
 --predictions writes a row for each image. The columns are path (relative to the folder; index in
 the split for other images), label, prediction, correct, confidence, error, and the most probable
 classes with their probabilities: class_1, probability_1, class_2 and so on. For a skipped image,
@@ -31,6 +35,11 @@ Examples:
   flax-vision evaluate runs/lenet5 --split validation --confusion
   flax-vision evaluate runs/resnet20 --protocol ten_crop --no-flip
   flax-vision evaluate runs/resnet20 --protocol dense --scales 28 32 40
+  flax-vision evaluate runs/resnet20 --precise-bn-samples 8192
+
+Ensembles of models, and of protocols as in VGG's table 5:
+  flax-vision evaluate runs/resnet20-seed0 runs/resnet20-seed1 runs/resnet20-seed2
+  flax-vision evaluate runs/vgg16 --protocol dense,multi_crop --scales 256 384 512
 
 Results of each class and image:
   flax-vision evaluate runs/lenet5 --per-class --predictions digits.csv --top 3
@@ -43,13 +52,14 @@ On other images:
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flax_vision.cli.arguments import add_shared, positive_int
 from flax_vision.cli.console import print_table, progress
 from flax_vision.cli.output_file import check_output_file
-from flax_vision.errors import UserError
+from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.files import expanded_path, write_errors
 from flax_vision.runtime.terminal import print_note, print_warning
 from flax_vision.text import counted
@@ -57,7 +67,8 @@ from flax_vision.text import counted
 if TYPE_CHECKING:
     import numpy as np
 
-    from flax_vision.evaluation.evaluate import Evaluation
+    from flax_vision.evaluation.ensemble import EnsembleMember
+    from flax_vision.evaluation.evaluation_result import Evaluation
 
 PROTOCOLS = ("center", "ten_crop", "dense", "multi_scale", "multi_crop", "googlenet_144")
 """Names of `evaluation.protocols`; importing them would import JAX, which takes a second."""
@@ -66,10 +77,10 @@ _TOP = 5
 """Default of `--top`."""
 
 _SETTINGS = (
-    *("protocol", "split", "data", "tfds_dir", "image_dir", "labels", "on_error"),
+    *("split", "data", "tfds_dir", "image_dir", "labels", "on_error"),
     *("max_pixels", "image_column", "label_column", "batch_size"),
 )
-"""Options that are arguments of `evaluate` too."""
+"""Options that are arguments of `evaluate` and `evaluate_ensemble` too."""
 
 _JSON_KEYS = (
     *("model", "data", "split", "protocol", "scales", "crops", "crops_computed", "images"),
@@ -82,11 +93,17 @@ _JSON_KEYS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     add = parser.add_argument
-    add_shared(parser, "trained", "--batch-size", "--format", "--tfds-dir")
-    add("--protocol", choices=PROTOCOLS, default="center", metavar="NAME", help="default: center")
+    several = "run or export directories; several are an ensemble"
+    add_shared(parser, "trained", nargs="+", help=several)
+    add_shared(parser, "--batch-size", "--format", "--tfds-dir")
+    protocol = "protocol, or several with commas between (default: center)"
+    add("--protocol", type=_protocols, default=("center",), metavar="NAME", help=protocol)
     scales = "shorter sides of the resized images, in pixels (default: the protocol's)"
     add("--scales", type=int, nargs="+", metavar="N", help=scales)
     add("--no-flip", action="store_true", help="leave out the mirror images")
+    precise = """training images whose mean and variance batch normalization uses, in place of its
+        running averages (default: none)"""
+    add("--precise-bn-samples", type=positive_int, metavar="N", help=precise)
     add("--split", choices=("train", "validation", "test"), default="test", help="default: test")
     add("--data", metavar="NAME", help="another dataset with the same classes")
     folder = """folder of images with a folder for each class (default: the run's); split folders
@@ -111,30 +128,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace an existing file of --predictions")
 
 
-def run(options: argparse.Namespace) -> None:
-    """Tests the model, and prints the result."""
-    from flax_vision.evaluation.evaluate import evaluate
+def _protocols(text: str) -> tuple[str, ...]:
+    """Returns the names of protocols in a text such as `dense,multi_crop`."""
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in PROTOCOLS:
+            error = str(unknown("protocol", name, PROTOCOLS)).rstrip(".")
+            raise argparse.ArgumentTypeError(error)
+        if names.count(name) > 1:
+            raise argparse.ArgumentTypeError(f"{text!r} has {name!r} twice; give it once")
+    return names
 
+
+def run(options: argparse.Namespace) -> None:
+    """Tests the models, and prints the result."""
     if options.predictions:
         _check_predictions(Path(options.predictions), options.overwrite)
     elif options.top:
         raise UserError("--top is for --predictions FILE; give that too, or leave out --top.")
-    with progress() as on_progress:
-        result = evaluate(
-            options.trained,
-            scales=tuple(options.scales) if options.scales else None,
-            flip=not options.no_flip,
-            top=(options.top or _TOP) if options.predictions else 0,
-            on_progress=on_progress,
-            on_warning=print_warning,
-            **{name: getattr(options, name) for name in _SETTINGS},
-        )
+    result, members = _evaluate(options)
     if options.predictions:
         _write_predictions(Path(options.predictions), result)
     if options.format == "json":
-        print(json.dumps(_json(result, options)))
+        print(json.dumps(_json(result, options) | _members_json(members)))
     else:
+        if members:
+            print_table([*map(_member_row, members), _mean_row(result)], options.format, totals=1)
+            print()
         _print_tables(result, options)
+
+
+def _evaluate(options: argparse.Namespace) -> "tuple[Evaluation, Sequence[EnsembleMember]]":
+    """Returns the result, and the results of an ensemble's models."""
+    from flax_vision.evaluation.ensemble import evaluate_ensemble
+    from flax_vision.evaluation.evaluate import evaluate
+
+    settings: dict[str, Any] = {
+        "scales": tuple(options.scales) if options.scales else None,
+        "flip": not options.no_flip,
+        "top": (options.top or _TOP) if options.predictions else 0,
+        "precise_bn_samples": options.precise_bn_samples or 0,
+        "on_warning": print_warning,
+        **{name: getattr(options, name) for name in _SETTINGS},
+    }
+    paths, protocols = options.trained, options.protocol
+    with progress() as on_progress:
+        settings["on_progress"] = on_progress
+        if len(paths) == len(protocols) == 1:
+            return evaluate(paths[0], protocol=protocols[0], **settings), ()
+        return evaluate_ensemble(paths, protocols=protocols, **settings)
 
 
 def _check_predictions(path: Path, overwrite: bool) -> None:
@@ -151,6 +193,38 @@ def _write_predictions(path: Path, result: "Evaluation") -> None:
     with write_errors(path, "correct that and repeat the command"):
         write_predictions(path, result)
     print_note(f"predictions: {path}")
+
+
+def _member_row(member: "EnsembleMember") -> dict[str, Any]:
+    """Returns the row of a model in the table of an ensemble."""
+    result = member.evaluation
+    top5 = {} if result.top5 is None else {"top-5, %": 100 * result.top5}
+    return {
+        "directory": str(member.path),
+        "model": result.model,
+        "protocol": result.protocol,
+        "top-1, %": 100 * result.top1,
+        **top5,
+        "cross-entropy": f"{result.cross_entropy:.4f}",
+        "calibration error, %": 100 * result.ece,
+    }
+
+
+def _mean_row(result: "Evaluation") -> dict[str, Any]:
+    """Returns the last row of the table, for the mean posteriors."""
+    from flax_vision.evaluation.ensemble import EnsembleMember
+
+    row = _member_row(EnsembleMember(Path(), result))
+    return row | {"directory": "mean of the posteriors"}
+
+
+def _members_json(members: "Sequence[EnsembleMember]") -> dict[str, Any]:
+    """Returns the results of the models of an ensemble; empty for no ensemble."""
+    results = [
+        {"path": str(path)} | {key: getattr(result, key) for key in _JSON_KEYS}
+        for path, result in members
+    ]
+    return {"members": results} if results else {}
 
 
 def _confusion(result: "Evaluation") -> "np.ndarray":

@@ -10,10 +10,14 @@ these formats are skipped and counted. Files that you name yourself may have any
 named after a class gives the true class of its images. If most images look like negatives of the
 training images, a hint says so.
 
+With --ensemble the probabilities are the mean of several models, each with its own preprocessing
+and image size. The models need the same classes.
+
 Examples:
   flax-vision predict runs/lenet5 photographs
   flax-vision predict exports/resnet50 cat.jpg dog.jpg --top 3 --format json
   flax-vision predict exports/resnet50 photographs --picture photographs.png
+  flax-vision predict runs/resnet20 photographs --ensemble runs/resnet32 runs/resnet44
 """
 
 import argparse
@@ -43,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared(parser, "trained")
     images = "images, or folders of images"
     add("images", nargs="+", type=expanded_path, metavar="FILE_OR_FOLDER", help=images)
+    ensemble = "other run or export directories, whose probabilities are averaged with the first's"
+    add("--ensemble", nargs="+", type=expanded_path, default=[], metavar="DIR", help=ensemble)
     top = "number of classes for each image, at most all classes (default: 5)"
     add("--top", type=int, default=5, metavar="N", help=top)
     picture = """draw the images, at most 64, with a bar for each class, at most 20, into a .png,
@@ -67,7 +73,8 @@ def run(options: argparse.Namespace) -> int:
         _check_picture(Path(options.picture), options.overwrite, len(paths))
     from flax_vision.evaluation.classifier import Classifier
 
-    classifier = Classifier(options.trained, max_pixels=options.max_pixels)
+    models = [options.trained, *options.ensemble]
+    classifier = Classifier(models, max_pixels=options.max_pixels)
     if classifier.note:
         print_warning(classifier.note)
     with progress() as on_progress:

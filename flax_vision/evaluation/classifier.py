@@ -1,12 +1,13 @@
-"""A trained model that predicts the classes of image files."""
+"""A trained model, or an ensemble, that predicts the classes of image files."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from flax_vision.data.background import background_hint, edge_levels
@@ -19,9 +20,12 @@ from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.errors import UserError
 from flax_vision.evaluation.evaluator import build_evaluator
 from flax_vision.evaluation.image_paths import find_images, folder_class
+from flax_vision.evaluation.members import check_paths, load_members
 from flax_vision.evaluation.protocols import CENTER
 from flax_vision.evaluation.run_data import OPTIONS, crop_policy
-from flax_vision.weights.loading import load_model
+from flax_vision.text import format_value
+from flax_vision.weights.model_metadata import ModelMetadata
+from flax_vision.weights.saved_model import LoadedModel
 
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 """Allowed batch sizes: a few, so that later calls and processes reuse compiled steps."""
@@ -70,7 +74,7 @@ class PredictionList(Sequence[Prediction]):
 
 
 class Classifier:
-    """A trained model with its parameters and its preprocessing of image files.
+    """A trained model, or an ensemble, with its parameters and its preprocessing of image files.
 
     ```python
     classifier = fv.Classifier("runs/lenet5")
@@ -78,25 +82,39 @@ class Classifier:
         print(prediction.path, prediction.classes[0], prediction.probabilities[0])
     ```
 
+    An ensemble averages the probabilities of its models (Krizhevsky et al. 2012, section 6.1). Each
+    model has its own preprocessing and image size; one at a time is on the device.
+
+    ```python
+    classifier = fv.Classifier(["runs/resnet20", "runs/resnet32"])
+    ```
+
     Attributes:
-      metadata: Description of the model: its name, classes and preprocessing.
-      note: A line about the checkpoint of an unfinished run; empty for an export.
+      metadata: Description of the first model: its name, classes and preprocessing.
+      note: Lines about the checkpoints of unfinished runs; empty for exports.
     """
 
-    def __init__(self, path: str | Path, *, max_pixels: int = MAX_PIXELS) -> None:
-        """Loads a trained or imported model.
+    def __init__(
+        self, path: str | Path | Sequence[str | Path], *, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        """Loads a trained or imported model, or the models of an ensemble.
 
         Args:
-          path: An export directory, or a run directory.
+          path: An export directory or a run directory, or several of models with the same classes.
           max_pixels: Bound on the pixels of an image file.
 
         Raises:
-          UserError: The model is missing or damaged, or does not accept image files.
+          UserError: A model is missing or damaged, does not accept image files, or has other
+            classes than the first.
         """
-        self.metadata, _, self._variables, self.note = load_model(path)
-        self._crop, self._max_pixels = crop_policy(self.metadata), max_pixels
-        evaluator = build_evaluator(self.metadata, CENTER, self._crop.image_shape)
-        self._posteriors = jax.jit(lambda v, x: jax.nn.softmax(evaluator.scores(v, x)))
+        paths = check_paths([path] if isinstance(path, str | Path) else path)
+        # The models of an ensemble wait on the host.
+        keep = _keep_on_host if len(paths) > 1 else _keep_on_device
+        models = load_members(paths, keep)
+        self._members = [_Member(loaded.metadata, loaded.variables) for loaded in models]
+        self.metadata = models[0].metadata
+        self.note = "; ".join(filter(None, (loaded.note for loaded in models)))
+        self._max_pixels = max_pixels
 
     def posteriors(self, images: jax.Array | np.ndarray) -> jax.Array:
         """Returns the probabilities of the classes for images without cropping.
@@ -105,9 +123,19 @@ class Classifier:
           images: uint8 [N, H, W, C], with the `image_shape` of the metadata.
 
         Returns:
-          float32 [N, classes], outputs of the softmax.
+          float32 [N, classes], outputs of the softmax, or their mean over the models.
+
+        Raises:
+          UserError: Models of an ensemble need images of other shapes.
         """
-        return self._posteriors(self._variables, images)
+        shapes = [tuple(member.metadata.image_shape) for member in self._members]
+        if other := next((shape for shape in shapes if shape != shapes[0]), None):
+            raise UserError(
+                f"the models of this ensemble take images of {format_value(shapes[0])} and of "
+                f"{format_value(other)}; use predict, which crops image files for each model."
+            )
+        total = sum(member.posteriors(images) for member in self._members)
+        return jnp.asarray(total) / np.float32(len(self._members))
 
     def predict(
         self,
@@ -136,27 +164,22 @@ class Classifier:
         if top < 1:
             raise UserError(f"top is {top}; give at least 1, the number of classes to name.")
         paths, _, unreadable = find_images(images)
-        started, model_seconds = time.monotonic(), 0.0
-        dataset = self._dataset(paths, threads)
-        predictions: list[Prediction] = []
-        levels = [np.empty(0)]
-        size = next((x for x in _BATCH_SIZES if x >= len(dataset)), _BATCH_SIZES[-1])
-        for batch in evaluation_batches(dataset, batch_size or size):
-            on_progress(f"predicting with {self.metadata.name}", len(predictions), len(paths))
-            before = time.monotonic()
-            posteriors = np.asarray(self.posteriors(batch.images))[batch.mask]
-            model_seconds += time.monotonic() - before
-            if not np.isfinite(posteriors).all():
-                raise UserError(
-                    f"the outputs of this {self.metadata.name} are not finite, because its weights "
-                    "are damaged or its training has diverged; export or import others."
-                )
-            levels.append(edge_levels(batch.images)[batch.mask])
-            for index, row in zip(batch.indices[batch.mask], posteriors, strict=True):
-                predictions.append(self._prediction(paths[index], row, top))
+        started = time.monotonic()
+        size = batch_size or next((x for x in _BATCH_SIZES if x >= len(paths)), _BATCH_SIZES[-1])
+        outputs = []
+        for number, member in enumerate(self._members, 1):
+            prefix = f"{number} of {len(self._members)}: " if len(self._members) > 1 else ""
+            dataset = self._dataset(member, paths, threads)
+            outputs.append(member.run(dataset, size, _prefixed(on_progress, prefix)))
+            unreadable = {**unreadable, **dataset.unreadable}
+        readable = np.logical_and.reduce([output.is_readable for output in outputs])
+        mean = np.mean([output.posteriors for output in outputs], axis=0)
+        predictions = [
+            self._prediction(paths[index], mean[index], top) for index in np.flatnonzero(readable)
+        ]
+        hint = background_hint(outputs[0].edge_levels[readable], self.metadata.background)
+        model_seconds = sum(output.seconds for output in outputs)
         seconds = time.monotonic() - started
-        hint = background_hint(np.concatenate(levels), self.metadata.background)
-        unreadable = {**unreadable, **dataset.unreadable}
         return PredictionList(predictions, unreadable, seconds, model_seconds, hint)
 
     def _prediction(self, path: Path, probabilities: np.ndarray, top: int) -> Prediction:
@@ -166,13 +189,85 @@ class Classifier:
         return Prediction(path, classes, probabilities[order], folder_class(path, names))
 
     def seen(self, path: Path) -> np.ndarray:
-        """Returns the input of the model for an image file: its crop, uint8 [H, W, C]."""
-        (crops,) = self._dataset([path], 1).batches([np.arange(1)], None)
+        """Returns the input of the first model for an image file: its crop, uint8 [H, W, C]."""
+        (crops,) = self._dataset(self._members[0], [path], 1).batches([np.arange(1)], None)
         return np.asarray(crops[0][0])
 
-    def _dataset(self, paths: Sequence[Path], threads: int) -> ImageFileDataset:
-        """Returns image files as a set without known labels."""
-        decode = DecodeConfig(self._crop, "skip", threads, OPTIONS, self._max_pixels)
+    def _dataset(self, member: "_Member", paths: Sequence[Path], threads: int) -> ImageFileDataset:
+        """Returns image files, cropped for a model, as a set without known labels."""
+        decode = DecodeConfig(member.crop, "skip", threads, OPTIONS, self._max_pixels)
         indices, labels = np.arange(len(paths)), np.zeros(len(paths), np.int32)
         files = FileList(paths, self._max_pixels)
         return ImageFileDataset(files, indices, labels, self.metadata.class_names, decode)
+
+
+class _Outputs(NamedTuple):
+    """Outputs of a model for image files.
+
+    Attributes:
+      posteriors: float32 [N, classes], 0 for unreadable files.
+      is_readable: bool [N].
+      edge_levels: float64 [N], the levels at the edges of the images.
+      seconds: Seconds in the model, with compilation.
+    """
+
+    posteriors: np.ndarray
+    is_readable: np.ndarray
+    edge_levels: np.ndarray
+    seconds: float
+
+
+class _Member:
+    """A model of a classifier.
+
+    Attributes:
+      metadata: Description of the model.
+      crop: Crop of image files.
+    """
+
+    def __init__(self, metadata: ModelMetadata, variables: Any) -> None:
+        self.metadata, self._variables = metadata, variables
+        self.crop = crop_policy(metadata)
+        evaluator = build_evaluator(metadata, CENTER, self.crop.image_shape)
+        self._apply = jax.jit(lambda v, x: jax.nn.softmax(evaluator.scores(v, x)))
+
+    def posteriors(self, images: jax.Array | np.ndarray) -> jax.Array:
+        """Returns the outputs of the softmax, float32 [N, classes]."""
+        return self._apply(self._variables, images)
+
+    def run(self, dataset: ImageFileDataset, batch_size: int, on_progress: ProgressFn) -> _Outputs:
+        """Returns the outputs for image files.
+
+        Raises:
+          UserError: An output is not finite.
+        """
+        count, name = len(dataset), self.metadata.name
+        outputs = np.zeros((count, len(self.metadata.class_names)), np.float32)
+        is_readable, levels, seconds = np.zeros(count, bool), np.zeros(count), 0.0
+        variables = jax.device_put(self._variables)
+        for batch in evaluation_batches(dataset, batch_size):
+            on_progress(f"predicting with {name}", int(is_readable.sum()), count)
+            before = time.monotonic()
+            posteriors = np.asarray(self._apply(variables, batch.images))[batch.mask]
+            seconds += time.monotonic() - before
+            if not np.isfinite(posteriors).all():
+                raise UserError(
+                    f"the outputs of this {name} are not finite, because its weights are damaged "
+                    "or its training has diverged; export or import others."
+                )
+            rows = np.asarray(batch.indices[batch.mask])
+            outputs[rows], is_readable[rows] = posteriors, True
+            levels[rows] = edge_levels(batch.images)[batch.mask]
+        return _Outputs(outputs, is_readable, levels, seconds)
+
+
+def _keep_on_device(loaded: LoadedModel) -> LoadedModel:
+    return loaded
+
+
+def _keep_on_host(loaded: LoadedModel) -> LoadedModel:
+    return loaded._replace(variables=jax.device_get(loaded.variables))
+
+
+def _prefixed(on_progress: ProgressFn, prefix: str) -> ProgressFn:
+    return lambda what, done, total: on_progress(f"{prefix}{what}", done, total)

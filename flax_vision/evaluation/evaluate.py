@@ -1,6 +1,6 @@
 """Evaluation of a saved model under a paper's test protocol."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,114 +14,58 @@ from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.data.split_record import relative_paths
 from flax_vision.data.splits import Source, unreadable_warning
 from flax_vision.evaluation import grouping, run_data
-from flax_vision.evaluation.class_metrics import ClassCounts
 from flax_vision.evaluation.data_warnings import class_names_warning, data_warning
+from flax_vision.evaluation.evaluation_result import Evaluation, UnreadableImage, prediction_facts
 from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, build_evaluator
 from flax_vision.evaluation.grouping import BuildFn, ShapeGroup, predict_groups
 from flax_vision.evaluation.host_crops import host_crop_groups
-from flax_vision.evaluation.metrics import has_top5
+from flax_vision.evaluation.precise_bn import check_samples, with_precise_statistics
 from flax_vision.evaluation.protocols import CENTER
 from flax_vision.evaluation.run_data import DataOptions
 from flax_vision.runtime.files import to_path
 from flax_vision.weights.loading import load_model
+from flax_vision.weights.saved_model import LoadedModel, ModelMetadata
 
 
 @dataclass(frozen=True)
-class UnreadableImage:
-    """An image of a split that cannot be read.
+class EvalSettings:
+    """Settings of an evaluation that do not depend on the model.
 
     Attributes:
-      index: Position in the split.
-      label: True class.
-      reason: Reason why it cannot be read.
+      protocol: One of `protocols.NAMES`.
+      split: `"train"`, `"validation"` or `"test"`.
+      scales: Shorter sides of the resized images; None for the protocol's.
+      flip: Whether to add mirror images, if the protocol has them.
+      batch_size: Number of images in a step; None for as many as memory allows.
+      top: Number of most probable classes of each image in the result.
+      has_posteriors: Whether the predictions have the probabilities of all classes.
+      has_hints: Whether to compare the background of the images with the training images.
     """
 
-    index: int
-    label: int
-    reason: str
+    protocol: str = CENTER
+    split: str = "test"
+    scales: tuple[int, ...] | None = None
+    flip: bool = True
+    batch_size: int | None = None
+    top: int = 0
+    has_posteriors: bool = False
+    has_hints: bool = False
 
+    def build(self, metadata: ModelMetadata, image_shape: tuple[int, ...]) -> ProtocolEvaluator:
+        """Returns the evaluator of a model for images of one shape.
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of an evaluation.
-
-    Attributes:
-      model: Name of the model.
-      data: Name of the dataset, or path of the image folder.
-      split: Split of the dataset.
-      protocol: Test protocol.
-      scales: Shorter sides of the resized images; empty under `"center"`.
-      top1: Share of the images whose class had the largest output, 0 to 1.
-      top5: Share of the images whose class had one of the five largest outputs; None for five
-        classes or fewer.
-      cross_entropy: Mean of -log of the true class's probability, for any training loss.
-      images: Number of readable images.
-      crops: Number of crops of each image, identical ones included.
-      crops_computed: Largest number of different crops of an image.
-      seconds: Seconds of the test, with reading the images but without compilation.
-      compile_seconds: Seconds of compilation.
-      class_names: Names of the classes.
-      labels: int32 [images], the true classes.
-      predicted: int32 [images], the predicted classes.
-      confidence: float32 [images], the probabilities of the predicted classes.
-      top_classes: int32 [images, top], the most probable classes in descending order.
-      top_probabilities: float32 [images, top], their probabilities.
-      indices: int [images], positions of the readable images in the split.
-      paths: Paths of all files of the split, relative to the folder; empty for other images.
-      unreadable: Unreadable images of the split.
-      counts: Counts by class and by bin of confidence.
-      warnings: Reasons to doubt the result.
-    """
-
-    model: str
-    data: str
-    split: str
-    protocol: str
-    scales: tuple[int, ...]
-    top1: float
-    top5: float | None
-    cross_entropy: float
-    images: int
-    crops: int
-    crops_computed: int
-    seconds: float
-    compile_seconds: float
-    class_names: Sequence[str]
-    labels: np.ndarray
-    predicted: np.ndarray
-    confidence: np.ndarray
-    top_classes: np.ndarray
-    top_probabilities: np.ndarray
-    indices: np.ndarray
-    paths: Sequence[str]
-    unreadable: Sequence[UnreadableImage]
-    counts: ClassCounts
-    warnings: Sequence[str]
-
-    @property
-    def images_per_second(self) -> float:
-        """Number of images in each second."""
-        return self.images / self.seconds
-
-    @property
-    def balanced_accuracy(self) -> float:
-        """Mean recall of the classes with images, 0 to 1."""
-        return self.counts.balanced_accuracy
-
-    @property
-    def f1(self) -> float:
-        """Macro F1: the mean F1 of the classes with images or predictions, 0 to 1."""
-        return self.counts.macro_f1
-
-    @property
-    def ece(self) -> float:
-        """Expected calibration error, 0 to 1."""
-        return self.counts.ece
-
-    @property
-    def majority_share(self) -> float:
-        """Share of the largest class among the images, 0 to 1."""
-        return self.counts.majority_share
+        Raises:
+          UserError: The protocol does not fit the model or the images.
+        """
+        return build_evaluator(
+            metadata,
+            self.protocol,
+            image_shape,
+            self.scales,
+            self.flip,
+            self.top,
+            self.has_posteriors,
+        )
 
 
 def evaluate(
@@ -133,6 +77,7 @@ def evaluate(
     flip: bool = True,
     batch_size: int | None = None,
     top: int = 0,
+    precise_bn_samples: int = 0,
     on_progress: ProgressFn = lambda what, done, total: None,
     on_warning: Callable[[str], None] = lambda warning: None,
     **options: Unpack[DataOptions],
@@ -149,6 +94,8 @@ def evaluate(
       batch_size: Number of images in a step; None for as many as memory allows. It changes the
         result by rounding at most.
       top: Number of most probable classes of each image in the result.
+      precise_bn_samples: Number of training images whose statistics batch normalization gets, in
+        place of its running averages; 0 for none. See `with_precise_statistics`.
       on_progress: Function that gets a text, the items done and their number; 0 for an unknown
         number.
       on_warning: Function that gets each warning at once, mostly before the test begins.
@@ -157,23 +104,71 @@ def evaluate(
     Raises:
       UserError: The model, the data and the protocol do not fit together.
     """
-    path = to_path(path)
-    metadata, _, variables, note = load_model(path)
-    build = partial(build_evaluator, metadata, protocol, scales=scales, flip=flip, top=top)
+    path, loaded = to_path(path), load_model(path)
+    settings = EvalSettings(
+        protocol, split, scales, flip, batch_size, top, has_hints=has_other_images(options)
+    )
     # Building it for the training images reports errors of the protocol before images are read.
-    evaluator = build(tuple(metadata.image_shape))
-    source, images = run_data.load_images(path, metadata, split, on_progress, **options)
+    settings.build(loaded.metadata, tuple(loaded.metadata.image_shape))
+    check_samples(precise_bn_samples, path, loaded.metadata)
+    source, images = run_data.load_images(path, loaded.metadata, split, on_progress, **options)
+    loaded = with_precise_statistics(path, loaded, precise_bn_samples, on_progress, **options)
+    subject = path, loaded, source, images
+    return evaluate_images(*subject, settings, on_progress, on_warning)[0]
+
+
+def has_other_images(options: Mapping[str, Any]) -> bool:
+    """Returns whether `DataOptions` name other images than the run's."""
+    return bool(options.get("data") or options.get("image_dir"))
+
+
+def evaluate_images(
+    path: Path,
+    loaded: LoadedModel,
+    source: Source,
+    images: Dataset,
+    settings: EvalSettings,
+    on_progress: ProgressFn,
+    on_warning: Callable[[str], None],
+) -> tuple[Evaluation, Predictions]:
+    """Evaluates a loaded model on loaded images.
+
+    Args:
+      path: Export or run directory of the model.
+      loaded: The model.
+      source: Source of the images.
+      images: The images.
+      settings: Protocol and other settings.
+      on_progress: Function as in `evaluate`.
+      on_warning: Function as in `evaluate`.
+
+    Returns:
+      The result, and the predictions in the order of the images.
+
+    Raises:
+      UserError: The model does not accept the images, or none is readable.
+    """
+    metadata, _, variables, note = loaded
+    evaluator = settings.build(metadata, tuple(metadata.image_shape))
     warnings = _Warnings(on_warning)
     warnings.add(note, *images.warnings)
     warnings.add(class_names_warning(metadata, images, source.name))
-    warnings.add(_flip_warning(path, evaluator), data_warning(path, source, split, images))
-    groups = _groups(images, evaluator, build, on_progress)
-    predictions, times = predict_groups(groups, variables, batch_size, on_progress)
+    warnings.add(_flip_warning(path, evaluator))
+    warnings.add(data_warning(path, source, settings.split, images))
+    groups = _groups(images, evaluator, partial(settings.build, metadata), on_progress)
+    predictions, times = predict_groups(groups, variables, settings.batch_size, on_progress)
     warnings.add(unreadable_warning([group.images for group in groups]))
-    if metadata.background and (options.get("data") or options.get("image_dir")):
+    if metadata.background and settings.has_hints:
         warnings.add(background_hint(sample_edge_levels(images, on_progress), metadata.background))
-    facts = _facts(evaluator, groups, predictions, images, source) | times._asdict()
-    return Evaluation(split=split, protocol=protocol, warnings=warnings, **facts)
+    evaluation = Evaluation(
+        split=settings.split,
+        protocol=settings.protocol,
+        warnings=warnings,
+        **_facts(evaluator, groups, images, source),
+        **prediction_facts(predictions, images),
+        **times._asdict(),
+    )
+    return evaluation, predictions
 
 
 class _Warnings(list[str]):
@@ -192,12 +187,10 @@ class _Warnings(list[str]):
 def _facts(
     evaluator: ProtocolEvaluator,
     groups: Sequence[ShapeGroup],
-    predictions: Predictions,
     images: Dataset,
     source: Source,
 ) -> dict[str, Any]:
     """Returns the fields of an Evaluation about the model, its crops and the images."""
-    averages, is_readable = predictions.totals.averages(), predictions.predicted >= 0
     return {
         "model": evaluator.metadata.name,
         "data": source.image_dir if source.name == "folder" else source.name,
@@ -206,18 +199,7 @@ def _facts(
         "scales": evaluator.scales,
         "crops": evaluator.crops.total() or 1,
         "crops_computed": max(group.crops_computed for group in groups),
-        "top1": averages["top1"],
-        "top5": averages["top5"] if has_top5(len(images.class_names)) else None,
-        "cross_entropy": averages["loss"],
-        "images": int(is_readable.sum()),
-        "labels": images.labels[is_readable],
-        "predicted": predictions.predicted[is_readable],
-        "confidence": predictions.confidence[is_readable],
-        "top_classes": predictions.top_classes[is_readable],
-        "top_probabilities": predictions.top_probabilities[is_readable],
-        "indices": np.flatnonzero(is_readable),
         "unreadable": _unreadable(groups, images.labels),
-        "counts": predictions.totals.classes,
     }
 
 

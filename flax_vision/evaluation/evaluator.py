@@ -37,6 +37,7 @@ class Predictions(NamedTuple):
       confidence: float32 [N], the probability of that class; in a set, 0 for an unreadable image.
       top_classes: int32 [N, top], the most probable classes in descending order.
       top_probabilities: float32 [N, top], their probabilities.
+      log_posteriors: float32 [N, classes], the logs of all probabilities; None if not asked for.
     """
 
     totals: EvalTotals
@@ -44,6 +45,7 @@ class Predictions(NamedTuple):
     confidence: Any
     top_classes: Any
     top_probabilities: Any
+    log_posteriors: Any = None
 
 
 Step = Callable[[Any, Batch], Predictions]
@@ -68,6 +70,7 @@ class ProtocolEvaluator:
       crops: Crops of each image with their counts; empty for center.
       images_are_crops: Whether the images are crops made on the host.
       top: Number of most probable classes in the predictions.
+      has_posteriors: Whether the predictions have the probabilities of all classes.
     """
 
     metadata: ModelMetadata
@@ -77,6 +80,7 @@ class ProtocolEvaluator:
     crops: Counter[Crop]
     images_are_crops: bool = False
     top: int = 0
+    has_posteriors: bool = False
 
     @property
     def scales(self) -> tuple[int, ...]:
@@ -129,7 +133,7 @@ class ProtocolEvaluator:
 
     def _step(self, variables: Any, batch: Batch) -> Predictions:
         scores = self.scores(variables, batch.images)
-        return score_batch(scores, batch.labels, batch.mask, self.top)
+        return score_batch(scores, batch.labels, batch.mask, self.top, self.has_posteriors)
 
     def scores(self, variables: Any, images: jax.Array | np.ndarray) -> jax.Array:
         """Returns logits, or log mean probabilities over crops, float32 [N, classes]."""
@@ -142,7 +146,9 @@ class ProtocolEvaluator:
         return average_crops(model, images, self.crops, preprocessing, crop_mean, average_logits)
 
 
-def score_batch(scores: jax.Array, labels: Array, mask: Array, top: int = 0) -> Predictions:
+def score_batch(
+    scores: jax.Array, labels: Array, mask: Array, top: int = 0, has_posteriors: bool = False
+) -> Predictions:
     """Returns the predictions for a batch of scores.
 
     Args:
@@ -150,12 +156,14 @@ def score_batch(scores: jax.Array, labels: Array, mask: Array, top: int = 0) -> 
       labels: int32 [N].
       mask: bool [N], False for images that do not count.
       top: Number of most probable classes to return.
+      has_posteriors: Whether to return the logs of all probabilities.
     """
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
     totals = EvalTotals.of_batch(losses, scores, labels, mask)
     predicted, confidence = predict(scores, labels)
     top_probabilities, top_classes = jax.lax.top_k(jax.nn.softmax(scores), top)
-    return Predictions(totals, predicted, confidence, top_classes, top_probabilities)
+    posteriors = jax.nn.log_softmax(scores) if has_posteriors else None
+    return Predictions(totals, predicted, confidence, top_classes, top_probabilities, posteriors)
 
 
 def build_evaluator(
@@ -165,6 +173,7 @@ def build_evaluator(
     scales: tuple[int, ...] | None = None,
     flip: bool = True,
     top: int = 0,
+    has_posteriors: bool = False,
 ) -> ProtocolEvaluator:
     """Returns a model under a protocol.
 
@@ -175,6 +184,7 @@ def build_evaluator(
       scales: Shorter sides of the resized images; None for the paper's, in proportion.
       flip: Whether to add mirror images, if the protocol has them.
       top: Number of most probable classes in the predictions, limited to all classes.
+      has_posteriors: Whether the predictions have the probabilities of all classes.
 
     Raises:
       UserError: The protocol does not fit the model or the images, or `top` is negative.
@@ -182,9 +192,10 @@ def build_evaluator(
     if top < 0:
         raise UserError(f"top is {top}; give the number of classes for each image, 0 or more.")
     model, top = metadata.create_model(), min(top, len(metadata.class_names))
+    outputs: dict[str, Any] = {"top": top, "has_posteriors": has_posteriors}
     if protocol == CENTER:
         _check_center(metadata, image_shape, scales)
-        return ProtocolEvaluator(metadata, model, image_shape, None, Counter(), top=top)
+        return ProtocolEvaluator(metadata, model, image_shape, None, Counter(), **outputs)
     definition = protocols.find_protocol(protocol, isinstance(model, ResNet))
     if definition.is_dense:
         model = _fully_convolutional(metadata, model, protocol)
@@ -193,7 +204,7 @@ def build_evaluator(
     size = (image_shape[0], image_shape[1])
     protocols.check_scales(definition, size, crop_size, scales)
     crops = protocols.make_crops(definition, size, crop_size, scales, flip)
-    return ProtocolEvaluator(metadata, model, image_shape, definition, crops, top=top)
+    return ProtocolEvaluator(metadata, model, image_shape, definition, crops, **outputs)
 
 
 def _check_center(metadata: ModelMetadata, image_shape: tuple[int, ...], scales: Any) -> None:

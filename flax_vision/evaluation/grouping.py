@@ -151,25 +151,28 @@ def predict_groups(
                 results.append((np.where(batch.mask, batch.indices, -1), step(variables, batch)))
                 done += int(np.sum(batch.mask))
     with _memory_hint(model, size):
-        merged = _merge(results, count)
+        merged = merge_predictions(results, count)
     return merged, Times(time.monotonic() - begun - compile_seconds, compile_seconds)
 
 
-def _merge(results: Sequence[tuple[np.ndarray, Predictions]], count: int) -> Predictions:
+def merge_predictions(results: Sequence[tuple[np.ndarray, Predictions]], count: int) -> Predictions:
     """Returns the predictions of batches in the order of the set.
 
     Args:
       results: Indices of each batch, -1 for images that do not count, and its predictions.
       count: Number of images in the set.
+
+    Raises:
+      UserError: No image is readable.
     """
     totals = sum_totals([batch.totals for _, batch in results])
     totals.averages()  # raises if no image is readable
     first = results[0][1]
-    arrays = [np.zeros((count, *x.shape[1:]), x.dtype) for x in first[1:]]
+    arrays = [np.zeros((count, *x.shape[1:]), x.dtype) for x in first[1:] if x is not None]
     merged = Predictions(totals, *arrays)
     merged.predicted[:] = -1
     for indices, batch in results:
-        for array, values in zip(arrays, batch[1:], strict=True):
+        for array, values in zip(arrays, batch[1 : 1 + len(arrays)], strict=True):
             array[indices[indices >= 0]] = np.asarray(values)[indices >= 0]
     return merged
 

@@ -107,9 +107,9 @@ class HostCropGroup(ShapeGroup):
         score_crops = self.evaluator.compile_scores(variables, batch_size)
         num_classes = len(self.evaluator.metadata.class_names)
         shape = (self.at_once, self.counts.shape[1], num_classes)
-        top = self.evaluator.top
+        outputs = self.evaluator.top, self.evaluator.has_posteriors
         labels, counts = np.zeros(self.at_once, np.int32), self.counts[: self.at_once]
-        _average(np.zeros(shape, np.float32), counts, labels, labels > 0, top)  # compiles it
+        _average(np.zeros(shape, np.float32), counts, labels, labels > 0, *outputs)  # compiles it
 
         def step(variables: Any, batch: Batch) -> Predictions:
             crops = np.asarray(batch.images).reshape(-1, *self.evaluator.image_shape)
@@ -121,15 +121,17 @@ class HostCropGroup(ShapeGroup):
             scores = np.zeros(shape, np.float32)
             for chunk, result in zip(chunks, results, strict=True):
                 scores.reshape(-1, num_classes)[chunk] = np.asarray(result)[: len(chunk)]
-            return _average(scores, counts, batch.labels, batch.mask, top)
+            return _average(scores, counts, batch.labels, batch.mask, *outputs)
 
         return step
 
 
-@partial(jax.jit, static_argnames="top")
-def _average(scores: Any, counts: Any, labels: Any, mask: Any, top: int) -> Predictions:
+@partial(jax.jit, static_argnames=("top", "has_posteriors"))
+def _average(
+    scores: Any, counts: Any, labels: Any, mask: Any, top: int, has_posteriors: bool
+) -> Predictions:
     """Returns the predictions from log probabilities of crops, float32 [N, crops, classes]."""
-    return score_batch(log_mean(scores, counts, axis=1), labels, mask, top)
+    return score_batch(log_mean(scores, counts, axis=1), labels, mask, top, has_posteriors)
 
 
 def host_crop_groups(

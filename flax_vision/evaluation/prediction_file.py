@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluate import Evaluation
+from flax_vision.evaluation.evaluation_result import Evaluation
 from flax_vision.runtime.files import replaced_file
 from flax_vision.text import encodable
 

@@ -91,7 +91,7 @@ def load_images(
     images = read_split(source, split, on_progress)
     if not len(images):
         raise UserError(_empty_split(source, split))
-    _check_compatible(metadata, images, source.name)
+    check_compatible(metadata, images, source.name)
     return source, images
 
 
@@ -271,7 +271,7 @@ def _empty_split(source: Source, split: str) -> str:
     )
 
 
-def _check_compatible(metadata: ModelMetadata, images: Dataset, name: str) -> None:
+def check_compatible(metadata: ModelMetadata, images: Dataset, name: str) -> None:
     """Checks the number of classes and channels of a set.
 
     Args:

@@ -72,6 +72,13 @@ KEYS: dict[str, Key] = {
         "Regular expression for the layers that are not trained; empty for none.",
         example="conv.*",
     ),
+    "precise_bn_samples": Key(
+        0,
+        "Training images whose mean and variance batch normalization uses in evaluations and the "
+        "export; 0 for its running averages.",
+        rules.COUNT_OR_0,
+        example=8192,
+    ),
     "write_report": Key(True, "Write a page with curves and mistakes into report/ at the end."),
     "model.name": Key("lenet5", "Name of the model; `flax-vision models` lists all."),
     "data.name": Key(

@@ -8,9 +8,10 @@ from typing import Any
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flax_vision.errors import UserError
+from flax_vision.models.layer_paths import LayerPath, layer_names, matches_layer
 
-Layer = tuple[str, ...]
-"""Path of a layer with parameters: the names from the outermost module to it."""
+Layer = LayerPath
+"""Path of a layer with parameters."""
 
 _MAX_LISTED = 5
 
@@ -76,7 +77,7 @@ def matching_layers(key: str, pattern: str, layers: Collection[Layer]) -> frozen
     compile_pattern(key, pattern)
     if found := frozenset(layer for layer in layers if matches_layer(pattern, layer)):
         return found
-    valid = sorted({name for layer in layers for name in _names(layer)})
+    valid = sorted({name for layer in layers for name in layer_names(layer)})
     nearest = difflib.get_close_matches(pattern, valid, n=_MAX_LISTED, cutoff=0.3)
     raise UserError(
         f"config.{key} is {pattern!r}, and no layer has such a name; "
@@ -84,11 +85,6 @@ def matching_layers(key: str, pattern: str, layers: Collection[Layer]) -> frozen
         f"{', '.join(nearest or valid[:_MAX_LISTED])}. The pattern must match the whole name: "
         "conv.* for all that begin with conv."
     )
-
-
-def matches_layer(pattern: str, layer: Sequence[str]) -> bool:
-    """Returns whether a regular expression matches a layer, as in `matching_layers`."""
-    return any(re.fullmatch(pattern, name) for name in _names(layer))
 
 
 def _layers(params: Mapping[str, Any]) -> frozenset[Layer]:
@@ -103,11 +99,6 @@ def compile_pattern(key: str, pattern: str) -> re.Pattern[str]:
         raise UserError(
             f"config.{key} is {pattern!r}, which is no regular expression ({error})."
         ) from error
-
-
-def _names(layer: Sequence[str]) -> list[str]:
-    """Returns the paths of a layer and of the modules that contain it."""
-    return ["/".join(layer[:end]) for end in range(1, len(layer) + 1)]
 
 
 def trainable_params(params: Any, frozen: frozenset[Layer]) -> Any:
@@ -132,8 +123,3 @@ def keep_frozen(before: Any, after: Any, frozen: frozenset[Layer]) -> Any:
         return after
     kept = {path: x for path, x in flatten_dict(before).items() if path[1:-1] in frozen}
     return unflatten_dict(flatten_dict(after) | kept)
-
-
-def frozen_collection(frozen: frozenset[Layer]) -> dict[str, Any]:
-    """Returns the collection `frozen`, which tells each `BatchNorm` that it is frozen."""
-    return unflatten_dict({(*layer, "statistics"): True for layer in frozen})

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from flax_vision.training.freeze import matches_layer
+from flax_vision.models.layer_paths import matches_layer
 from flax_vision.training.levenberg_marquardt import levenberg_marquardt
 
 _DECOUPLED = ("adamw", "lamb", "lion")

@@ -12,15 +12,12 @@ from flax import linen as nn
 
 from flax_vision.data.batches import Array, Batch
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.evaluation.batch_statistics import batch_statistics_only
 from flax_vision.evaluation.class_metrics import EvalTotals
 from flax_vision.evaluation.metrics import Totals
 from flax_vision.models.googlenet import auxiliary_logits
-from flax_vision.training.freeze import (
-    frozen_collection,
-    keep_frozen,
-    merge_params,
-    trainable_params,
-)
+from flax_vision.models.layer_paths import frozen_collection
+from flax_vision.training.freeze import keep_frozen, merge_params, trainable_params
 from flax_vision.training.losses import mean_loss, mixed_loss, mixed_weights
 from flax_vision.training.optimizers import running_average
 from flax_vision.training.partitioning import Partitioner
@@ -122,6 +119,23 @@ class TrainFunctions:
 
         step = jax.jit(summary, out_shardings=self.partitioner.replicated)
         return self._compile(step, self.state, self._batch)
+
+    def compile_batch_statistics(self) -> Callable[[TrainState, Batch], Any]:
+        """Returns a compiled function that returns the statistics of a batch alone.
+
+        It takes a TrainState and a Batch, and returns the collection `batch_stats`. The batch is
+        augmented as in the state's step. The weights are averaged, as in an evaluation.
+        """
+
+        def batch_statistics(state: TrainState, batch: Batch) -> Any:
+            state = state.replace(params=state.variables["params"])
+            params = self._gather(trainable_params(state.params, self.spec.frozen))
+            with batch_statistics_only():
+                _, (_, updated) = self._loss_fn(state, batch)(params)
+            return keep_frozen(state.statistics, updated, self.spec.frozen)["batch_stats"]
+
+        step = jax.jit(batch_statistics, out_shardings=self.partitioner.replicated)
+        return self._serialize(self._compile(step, self.state, self._batch))
 
     def _compile(self, function: Any, *args: Any) -> jax.stages.Compiled:
         compiled: jax.stages.Compiled = self._on_mesh(function.lower)(*args).compile()

@@ -1,10 +1,9 @@
 """The loop of a run: epochs, validation, checkpoints, and the final test and export."""
 
-import dataclasses
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -19,7 +18,7 @@ from flax_vision.evaluation.class_metrics import EvalTotals
 from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches, with_prefix
 from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
-from flax_vision.training import build, poll, progress, run_dir, signals, throughput
+from flax_vision.training import build, poll, precise_bn, progress, run_dir, signals, throughput
 from flax_vision.training.checkpoints import Checkpoints
 from flax_vision.training.epoch_history import EpochHistory
 from flax_vision.training.histograms import Histograms
@@ -47,6 +46,7 @@ class Trainer:
         self._config, self._functions = self.experiment.config, self.experiment.functions
         self._partitioner = self._functions.partitioner
         self._histograms = Histograms(self.experiment)
+        self._precise_bn = precise_bn.PreciseBatchNorm(self.experiment)
         self._history = EpochHistory(self._config, self.experiment.splits.train.imbalance)
         self._state: TrainState
         self._step = 0
@@ -145,9 +145,9 @@ class Trainer:
     def finish(self) -> dict[str, Any]:
         """Tests and exports the best model, and returns the result of the run."""
         self._checkpoints.wait()
-        best, state = self._checkpoints.restore_best(
-            self._history.records, self._functions.state, self.display.warning
-        )
+        arguments = self._history.records, self._functions.state, self.display.warning
+        best, state = self._checkpoints.restore_best(*arguments)
+        state = self._precise_bn(state, self._stop_if_due)
         splits, names = self.experiment.splits, self.experiment.metadata.class_names
         totals = self._evaluate(state.variables, splits.test)
         averages = totals.averages()
@@ -169,7 +169,7 @@ class Trainer:
         return result
 
     def _export(self, state: TrainState, result: dict[str, Any]) -> None:
-        metadata = dataclasses.replace(self.experiment.metadata, metrics=result)
+        metadata = replace(self.experiment.metadata, metrics=result)
         variables = self._partitioner.all_gather(state.variables)
         if multihost.is_primary():
             with add_file_name(self.directory.export):
@@ -233,12 +233,13 @@ class Trainer:
 
     def _evaluate_epoch(self) -> dict[str, float]:
         """Returns the validation metrics, and the test metrics in an epoch with a test."""
+        splits = self.experiment.splits
+        names = ["validation", "test"] if self._history.is_test_due else ["validation"]
+        parts = {name: images for name in names if len(images := getattr(splits, name))}
+        variables = self._precise_bn(self._state, self._stop_if_due).variables if parts else {}
         metrics: dict[str, float] = {}
-        splits = ["validation", *(["test"] if self._history.is_test_due else [])]
-        for split in splits:
-            if len(images := getattr(self.experiment.splits, split)):
-                totals = self._evaluate(self._state.variables, images)
-                metrics |= with_prefix(split, totals.averages())
+        for name, images in parts.items():
+            metrics |= with_prefix(name, self._evaluate(variables, images).averages())
         return metrics
 
     def _evaluate(self, variables: Any, images: Dataset) -> EvalTotals:

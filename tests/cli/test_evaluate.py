@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import jax
 import pytest
 
 from flax_vision.cli import evaluate as evaluate_command
 from flax_vision.cli.main import main
 from flax_vision.evaluation.protocols import NAMES
+from flax_vision.weights import saved_model
 
 
 def evaluate(run, *arguments):
@@ -126,6 +130,69 @@ def test_predictions_that_cannot_be_written(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("flax_vision.evaluation.prediction_file.write_predictions", fail)
     assert main(["evaluate", str(run), f"--predictions={tmp_path / 'x.csv'}"]) == 2
     assert "x.csv' cannot be written (No space left on device); correct" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def second(run, metadata, variables, tmp_path_factory):
+    """Another run on the same data, with other weights."""
+    directory = tmp_path_factory.mktemp("second")
+    shutil.copy(run / "config.json", directory)
+    tripled = jax.tree.map(lambda x: x * 3, variables)
+    saved_model.save(directory / "export", metadata, tripled)
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("load_calls")
+def test_ensemble_as_a_table(run, second, tmp_path, capsys):
+    file = tmp_path / "predictions.csv"
+    evaluate(run, str(second), "--protocol=center,ten_crop", f"--predictions={file}", "--top=1")
+    members, result = (part.splitlines() for part in capsys.readouterr().out.split("\n\nmodel ", 1))
+    headings = "directory model protocol top-1, % top-5, % cross-entropy calibration error, %"
+    assert members[0].split() == headings.split()
+    rows = [line.split() for line in members[1:5]]
+    assert [row[:3] for row in rows] == [
+        [str(path), "lenet5_modern", protocol]
+        for path in (run, second)
+        for protocol in ("center", "ten_crop")
+    ]
+    mean = re.split("  +", members[-1])
+    assert mean[:3] == ["mean of the posteriors", "2 x lenet5_modern", "center,ten_crop"]
+    top1 = next(line for line in result if line.startswith("top-1 "))
+    assert mean[3] == top1.split()[1].rstrip("%")
+    assert "crops per image" in str(result)
+    assert len(file.read_text().splitlines()) == 21
+
+
+@pytest.mark.usefixtures("load_calls")
+def test_ensemble_in_json(run, second, capsys):
+    evaluate(run, str(second), "--format=json", "--confusion")
+    result = json.loads(capsys.readouterr().out)
+    assert (result["model"], result["crops"], result["images"]) == ("2 x lenet5_modern", 2, 20)
+    assert sum(map(sum, result["confusion"])) == 20
+    assert [member.pop("path") for member in result["members"]] == [str(run), str(second)]
+    for member in result["members"]:
+        assert member.keys() == result.keys() - {"members", "confusion", "class_names"}
+        assert (member["model"], member["crops"]) == ("lenet5_modern", 1)
+    assert len({member["cross_entropy"] for member in result["members"]}) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "no model in 'nowhere'"),
+        (["--protocol=center,dense"], "no fully convolutional form"),
+        (["--protocol=center,center"], "'center,center' has 'center' twice; give it once"),
+        (["--protocol=center,ten"], "unknown protocol 'ten'; did you mean 'ten_crop'? Valid: "),
+    ],
+)
+def test_mistakes_in_an_ensemble(arguments, message, run, capsys):
+    assert main(["evaluate", str(run), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert not captured.out
 
 
 @pytest.mark.usefixtures("load_calls")

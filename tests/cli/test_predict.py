@@ -4,6 +4,7 @@ import io
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -72,6 +73,27 @@ def test_hint_for_inverted_digits(is_inverted, export, tmp_path, capsys):
     hints = [line for line in errors.splitlines() if line.startswith("hint: ")]
     assert len(hints) == is_inverted
     assert all("invert the images, for example with PIL.ImageOps.invert" in line for line in hints)
+
+
+def test_ensemble(export, folder, tmp_path, capsys):
+    """The mean over a model and the same one with weights of 0, whose outputs are equal."""
+    variables = jax.tree.map(np.zeros_like, fv.load(export)[1])
+    saved_model.save(tmp_path / "zero", saved_model.load_metadata(export), variables)
+    rows = [
+        json.loads(predict(capsys, export, folder, "--format=json", *more)[1])
+        for more in ((), ("--ensemble", tmp_path / "zero"))
+    ]
+    for alone, mean in zip(*rows, strict=True):
+        for one, both in zip(alone["top"], mean["top"], strict=True):
+            assert both["class"] == one["class"]
+            assert both["probability"] == pytest.approx((one["probability"] + 1 / 3) / 2, abs=1e-6)
+
+
+def test_missing_model_of_an_ensemble(export, folder, capsys):
+    status, output, errors = predict(capsys, export, folder, "--ensemble", "nowhere")
+    assert (status, output) == (2, "")
+    assert errors.startswith("error: no model in 'nowhere'")
+    assert errors.count("\n") == 1
 
 
 def test_table_shows_markup_unchanged(export, folder, capsys):

@@ -1,6 +1,8 @@
 """Tests of predictions for image files against the model applied to hand-made crops."""
 
+import dataclasses
 import os
+import shutil
 
 import jax
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from PIL import Image
 
 import flax_vision as fv
+from flax_vision.data.crops import CropPolicy
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.errors import UserError
 from flax_vision.weights import saved_model
@@ -70,7 +73,8 @@ def test_top_beyond_the_classes_is_all_of_them(classifier, tmp_path):
 
 def test_outputs_that_are_not_finite(classifier, tmp_path, monkeypatch):
     write_images(tmp_path, 1)
-    monkeypatch.setattr(classifier, "posteriors", lambda images: np.full((len(images), 3), np.nan))
+    nans = np.full((1, 3), np.nan)
+    monkeypatch.setattr(classifier._members[0], "_apply", lambda variables, images: nans)
     with pytest.raises(UserError, match="outputs of this lenet5_modern are not finite"):
         classifier.predict(tmp_path)
 
@@ -148,6 +152,68 @@ def test_posteriors_of_arrays(expected, classifier):
     images = np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8)
     found = classifier.posteriors(images[..., None])
     np.testing.assert_allclose(found, expected(images), rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def other(export, tmp_path_factory):
+    """Export of another model, for crops of 20x20."""
+    path = tmp_path_factory.mktemp("other") / "export"
+    metadata = dataclasses.replace(
+        saved_model.load_metadata(export),
+        image_shape=[20, 20, 1],
+        preprocessing=Preprocessing([90.0], [40.0]),
+        crop=CropPolicy(20, 24, (24, 24), channels=1),
+    )
+    variables = jax.tree.map(lambda x: 2 * x, fv.load(export)[1])
+    saved_model.save(path, metadata, variables)
+    return path
+
+
+def test_ensemble_is_the_mean_of_its_models(export, other, tmp_path):
+    """Each model gets its own crops; an unreadable file has no prediction."""
+    paths, _ = write_images(tmp_path, 4)
+    paths[2].write_bytes(b"nothing")
+    texts = []
+    found = fv.Classifier([export, other]).predict(
+        tmp_path, top=3, on_progress=lambda what, *_: texts.append(what)
+    )
+    singles = [fv.Classifier(path).predict(tmp_path, top=3) for path in (export, other)]
+    assert [prediction.path for prediction in found] == [paths[0], paths[1], paths[3]]
+    assert list(found.unreadable) == [str(paths[2])]
+    assert texts == [f"{i} of 2: predicting with lenet5_modern" for i in (1, 2)]
+    for index, prediction in enumerate(found):
+        rows = [
+            dict(zip(single[index].classes, single[index].probabilities, strict=True))
+            for single in singles
+        ]
+        assert rows[0] != rows[1]
+        expected = {name: (rows[0][name] + rows[1][name]) / 2 for name in rows[0]}
+        assert list(prediction.classes) == sorted(expected, key=expected.get, reverse=True)
+        for name, probability in zip(prediction.classes, prediction.probabilities, strict=True):
+            assert probability == pytest.approx(expected[name], abs=1e-6)
+
+
+def test_posteriors_of_an_ensemble(export, other, classifier, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), np.uint8)
+    shutil.copytree(export, tmp_path / "copy")
+    equal = fv.Classifier([export, tmp_path / "copy"])
+    expected = classifier.posteriors(images)
+    np.testing.assert_allclose(equal.posteriors(images), expected, rtol=1e-6)
+    mixed = fv.Classifier([export, other])
+    with pytest.raises(UserError, match="take images of 28x28x1 and of 20x20x1; use predict"):
+        mixed.posteriors(images)
+
+
+def test_mistakes_in_an_ensemble(export, tmp_path):
+    with pytest.raises(UserError, match="is given twice; give each model once"):
+        fv.Classifier([export, export])
+    metadata = saved_model.load_metadata(export)
+    changed = dataclasses.replace(metadata, class_names=["dog", "cat", "owl"])
+    saved_model.save(tmp_path / "changed", changed, fv.load(export)[1])
+    with pytest.raises(UserError, match="class 0 is 'cat' in .* and 'dog' in .*changed'; an ens"):
+        fv.Classifier([export, tmp_path / "changed"])
+    with pytest.raises(UserError, match="no model is given"):
+        fv.Classifier([])
 
 
 def test_progress(classifier, tmp_path):

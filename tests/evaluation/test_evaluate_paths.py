@@ -14,7 +14,8 @@ from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.data.splits import SPLITS, Source, read_splits
 from flax_vision.errors import UserError
-from flax_vision.evaluation.evaluate import UnreadableImage, _unreadable, evaluate
+from flax_vision.evaluation.evaluate import _unreadable, evaluate
+from flax_vision.evaluation.evaluation_result import UnreadableImage
 from flax_vision.evaluation.grouping import ShapeGroup
 from flax_vision.training.run_dir import open_run
 from flax_vision.weights import saved_model

@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from flax_vision.errors import UserError
 from flax_vision.evaluation.class_metrics import ClassCounts
-from flax_vision.evaluation.evaluate import Evaluation, UnreadableImage
+from flax_vision.evaluation.evaluation_result import Evaluation, UnreadableImage
 from flax_vision.evaluation.prediction_file import FORMATS, write_predictions
 
 CLASSES = ["cat, big", "dög", "bad \udcff"]
