@@ -1,12 +1,19 @@
 """Prepares a dataset, so that training can read it.
 
 Downloads the files of the publisher and checks them. Writes the set that TensorFlow Datasets (TFDS)
-would write, without TensorFlow. A command that was interrupted continues when you repeat it.
+would write, without TensorFlow. A command that was interrupted continues when you repeat it: the
+unfinished set is in a folder .NAME.unfinished of --tfds-dir.
 
 Sets:
   cifar10, cifar100, emnist, fashion_mnist, kmnist and mnist. emnist has the configurations
   byclass (the default), bymerge, balanced, letters, digits and mnist; its images are transposed, as
   TFDS has them.
+  imagenette, ten classes of ImageNet, with the configurations full-size-v2 (the default), 320px-v2,
+  160px-v2, full-size, 320px and 160px.
+  imagenet2012 cannot be downloaded without an account at image-net.org. --source is the folder with
+  ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar; ILSVRC2012_img_test.tar is optional. Names,
+  classes and numbers of images are checked, but no checksum of the 155 GB is computed. TFDS encodes
+  22 CMYK images and a PNG image as RGB JPEG; here Pillow does so, and pixels may differ slightly.
 
 Without a network, copy the published files into a folder, and give it as --source. The files may
 be decompressed (train-images-idx3-ubyte). Downloads stay in the folder downloads/ of --tfds-dir;
@@ -16,6 +23,8 @@ Examples:
   flax-vision prepare cifar10
   flax-vision prepare emnist/letters --tfds-dir ~/data
   flax-vision prepare fashion_mnist --source /usr/share/datasets/fashion-mnist
+  flax-vision prepare imagenette/160px-v2
+  flax-vision prepare imagenet2012 --source ~/Downloads --tfds-dir ~/data
 """
 
 import argparse

@@ -76,3 +76,34 @@ def test_prepared_set_trains(name, config, publish, tmp_path):
     )
     assert (tmp_path / "run/export").exists()
     assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("imagenet2012", "resnet20:imagenet"), ("imagenette/160px-v2", "resnet20:folder")],
+)
+def test_prepared_photographs_train(name, config, publish_imagenet, tmp_path):
+    data, folder = tmp_path / "data", tmp_path / "source"
+    folder.mkdir()
+    for file, content in publish_imagenet(name).items():
+        (folder / file).write_bytes(content)
+    assert main(["prepare", name, f"--source={folder}", f"--tfds-dir={data}"]) == 0
+    overrides = [f"data.name={name}", f"data.tfds_dir={data}", "epochs=1", "batch_size=4"]
+    overrides += ["model.name=resnet20", "crop.size=32", "crop.eval_resize=36"]
+    overrides += ["write_report=False", "mesh.data=1", "data.val_fraction=0.3"]
+    fit(load_config(config, [f"--config.{x}" for x in overrides]), tmp_path / "run")
+    assert (tmp_path / "run/export").exists()
+    assert "tensorflow" not in sys.modules
+
+
+def test_imagenet_cannot_be_downloaded(tmp_path, capsys):
+    assert main(["prepare", "imagenet2012", f"--tfds-dir={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        f"error: '{tmp_path}/downloads/manual' has no ILSVRC2012_img_train.tar, "
+        "ILSVRC2012_img_val.tar; download ILSVRC2012_img_train.tar (147.9 GB) and "
+        "ILSVRC2012_img_val.tar (6.7 GB) from https://image-net.org/download-images, which needs "
+        "an account, put them into a folder DIR, and run `flax-vision prepare imagenet2012 "
+        f"--source=DIR --tfds-dir={tmp_path}`.\n"
+    )

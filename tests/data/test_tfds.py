@@ -140,11 +140,11 @@ def test_validation_stands_in_for_a_missing_test_split(directory):
         ("svhn_cropped", "not prepared.*tfds build svhn_cropped --file_format=array_record"),
         ("tiny_untested", "no split 'validation', only train"),
         ("tiny_of_many_sizes", "images of several sizes.*--config.crop.size=224"),
+        ("imagenet2012", "`flax-vision prepare imagenet2012 --source=DIR --tfds-dir=DIRECTORY`"),
         (
-            "imagenet2012",
-            "not prepared.*tfds build imagenet2012 .*--manual_dir=DIRECTORY/downloads/manual`"
-            ".*into DIRECTORY/downloads/manual.*ILSVRC2012_img_train.tar and "
-            "ILSVRC2012_img_val.tar",
+            "imagenet2012_real",
+            "not prepared.*tfds build imagenet2012_real .*--manual_dir=DIRECTORY/downloads/manual`"
+            ".*into DIRECTORY/downloads/manual.*ILSVRC2012_img_val.tar",
         ),
         ("tiny_unlabeled", "no `image` with a class as `label`.*image, label"),
         ("not a name", "unknown dataset 'not a name'"),

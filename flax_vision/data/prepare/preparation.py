@@ -14,17 +14,25 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import splits
 
 from flax_vision.data.dataset import ProgressFn
+from flax_vision.data.prepare.manual_source import ManualSource
 from flax_vision.data.prepare.published_files import published_files
-from flax_vision.data.prepare.sets import SETS, valid_names
+from flax_vision.data.prepare.record_store import RecordStore
+from flax_vision.data.prepare.resumption import resumed_directory, set_identity
+from flax_vision.data.prepare.sets import SETS, SetFormat, valid_names
 from flax_vision.data.prepare.source import DISK_HINT, Source
 from flax_vision.data.prepare.writer import write_split
 from flax_vision.errors import UserError, unknown
 from flax_vision.runtime.files import (
     expanded_path,
     replaced_file,
-    unfinished_directory,
     write_errors,
 )
+
+_RESUME_HINT = (
+    "make room for it there, and run the same command again, which keeps the complete shards; or "
+    "give another --tfds-dir"
+)
+"""Advice when a set cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +87,14 @@ class Preparation:
             lock.release()
 
     def check_disk_space(self) -> None:
-        """Raises a UserError if the disk has no room for the downloads and the set."""
-        format = SETS[self._builder_cls.name]
-        # Records lie twice on the disk until their split is complete.
-        needed = 2 * format.record_bytes * sum(format.counts(self._config).values())
+        """Raises a UserError if the disk has no room for the downloads and the set.
+
+        The shards of an interrupted run are there already.
+        """
+        images = sum(self._format.counts(self._config).values())
+        needed = self._format.disk_bytes(self._files.archive_bytes(), images)
         needed += self._files.download_bytes()
+        needed -= sum(file.stat().st_size for file in self._unfinished.rglob("*.array_record*"))
         free = shutil.disk_usage(self._downloads).free
         if free < needed:
             raise UserError(
@@ -108,6 +119,8 @@ class Preparation:
     def write(self, files: Mapping[str, Path], on_progress: ProgressFn) -> Mapping[str, int]:
         """Writes the set, which appears when it is complete.
 
+        An interrupted run leaves its complete shards, and the next one goes on after them.
+
         Args:
           files: Paths by published names.
           on_progress: Function that gets a text, the records done and the total.
@@ -118,20 +131,25 @@ class Preparation:
         Raises:
           UserError: A file is damaged, or the disk is full.
         """
-        temporary = self._root / self.name.replace("/", "-")
-        with write_errors(self.path, DISK_HINT), unfinished_directory(temporary) as root:
-            builder = self._builder_cls(
-                config=self._config, data_dir=str(root), file_format="array_record"
-            )
-            Path(builder.data_path).mkdir(parents=True)
-            counts = self._write_records(builder, files, on_progress)
+        for rest in self._unfinished.rglob("dataset_info.json"):
+            rest.unlink()  # the builder would read it
+        builder = self._builder_cls(
+            config=self._config, data_dir=str(self._unfinished), file_format="array_record"
+        )
+        counts = self._format.counts(self._config)
+        with (
+            write_errors(self.path, _RESUME_HINT),
+            self._format.stores(builder, files, counts, self._downloads, on_progress) as stores,
+            resumed_directory(self._unfinished, set_identity(files, stores)),
+        ):
+            self._write_records(builder, stores, on_progress)
             if self._config:
                 self._write_default_config(builder)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.exists():
-                self.path.rename(root / "replaced")
+                self.path.rename(self._unfinished / "replaced")
             Path(builder.data_path).rename(self.path)
-        return counts
+        return {split: len(store.order) for split, store in stores.items()}
 
     @property
     def _builder_cls(self) -> Any:
@@ -151,26 +169,37 @@ class Preparation:
         return self._root / "downloads" / self._builder_cls.name
 
     @property
-    def _files(self) -> Source:
+    def _unfinished(self) -> Path:
+        """Directory for the set while it is not complete."""
+        config = [self._config.name] if self._config else []
+        return self._root / f".{'-'.join([self._builder_cls.name, *config])}.unfinished"
+
+    @property
+    def _format(self) -> SetFormat:
+        return SETS[self._builder_cls.name]
+
+    @property
+    def _files(self) -> Source | ManualSource:
         words = ["flax-vision", "prepare", self.name, "--source=DIR"]
         words += [f"--tfds-dir={self.directory}"] if self.directory else []
-        files = published_files(self._builder_cls)
-        return Source(self.source, files, self._downloads, shlex.join(words))
+        command = shlex.join(words)
+        files = published_files(self._builder_cls, self._config)
+        if not self._format.manual_url:
+            return Source(self.source, files, self._downloads, command)
+        optional, url = self._format.optional_files, self._format.manual_url
+        manual_dir = self._root / "downloads" / "manual"
+        return ManualSource(self.source, files, optional, url, manual_dir, command)
 
     def _write_records(
-        self, builder: Any, files: Mapping[str, Path], on_progress: ProgressFn
-    ) -> Mapping[str, int]:
+        self, builder: Any, stores: Mapping[str, RecordStore], on_progress: ProgressFn
+    ) -> None:
         """Writes the shards and the description of the set."""
-        format = SETS[builder.name]
-        counts = format.counts(self._config)
-        infos = []
-        for split, count in counts.items():
-            records = format.records(builder, files, split, count)
-            infos.append(write_split(builder, split, records, count, on_progress))
+        Path(builder.data_path).mkdir(parents=True, exist_ok=True)
+        infos = [write_split(builder, split, store, on_progress) for split, store in stores.items()]
         builder.info.set_splits(splits.SplitDict(infos))
-        builder.info.download_size = sum(file.size for file in self._files.files)
+        is_manual = bool(self._format.manual_url)  # TFDS counts what it downloads itself
+        builder.info.download_size = 0 if is_manual else self._files.archive_bytes()
         builder.info.write_to_directory(builder.data_path)
-        return counts
 
     def _write_default_config(self, builder: Any) -> None:
         """Writes the name of the set's default configuration, as TFDS does."""

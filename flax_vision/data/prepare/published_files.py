@@ -75,9 +75,19 @@ class PublishedFile:
         return [self.name, *unpacked]
 
 
-def published_files(builder_cls: Any) -> Sequence[PublishedFile]:
-    """Returns the files of a set, with the checksums that TFDS has registered."""
-    return [PublishedFile(url, int(x.size), x.checksum) for url, x in builder_cls.url_infos.items()]
+def published_files(builder_cls: Any, config: Any = None) -> Sequence[PublishedFile]:
+    """Returns the files of a set, with the checksums that TFDS has registered.
+
+    Args:
+      builder_cls: TFDS builder class.
+      config: TFDS configuration; None for the files of all.
+    """
+    infos = builder_cls.url_infos.items()
+    files = [PublishedFile(url, int(x.size), x.checksum) for url, x in infos]
+    archive = SETS[builder_cls.name].archive
+    if config is None or archive is None:
+        return files
+    return [file for file in files if file.name == archive(config)]
 
 
 def find_in_folder(folder: Path, files: Sequence[PublishedFile]) -> Mapping[str, Path]:

@@ -1,17 +1,26 @@
 """The datasets that `flax-vision prepare` knows, and the command for each."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 
-from flax_vision.data.prepare import cifar, idx
+from flax_vision.data.dataset import ProgressFn
+from flax_vision.data.prepare import cifar, idx, imagenet, imagenette
+from flax_vision.data.prepare.record_store import RecordStore
+from flax_vision.data.prepare.spooling import RecordsFn, spooled_stores
 
-Records = Iterator[tuple[int, dict[str, Any]]]
-"""Keys, which decide the order, and examples, with images as encoded bytes or as uint8 arrays."""
+StoresFn = Callable[
+    [Any, Mapping[str, Path], Mapping[str, int], Path, ProgressFn],
+    AbstractContextManager[Mapping[str, RecordStore]],
+]
+"""Function that gets a TFDS builder, the files by published name, the number of images by split, a
+directory for temporary files, and a function for progress; it opens the records of each split."""
 
 
 @dataclass(frozen=True)
@@ -21,24 +30,54 @@ class SetFormat:
     Attributes:
       counts: Function that gets a TFDS configuration or None, and returns the number of images by
         split.
-      records: Function that gets a TFDS builder, the files by published name, a split and its
-        number of images, and streams the records.
-      record_bytes: Average size of a record, rounded up.
+      stores: Function that opens the records of each split.
+      disk_bytes: Function that gets the bytes of the archives and the number of images, and returns
+        the bytes for the set and for temporary files.
+      archive: Function that gets a TFDS configuration, and returns the name of its archive; None
+        if all files belong to each configuration.
+      manual_url: Page where users download the files by hand; empty for a public server.
+      optional_files: Names of files that may be missing.
     """
 
     counts: Callable[[Any], Mapping[str, int]]
-    records: Callable[[Any, Mapping[str, Path], str, int], Records]
-    record_bytes: int
+    stores: StoresFn
+    disk_bytes: Callable[[int, int], int]
+    archive: Callable[[Any], str] | None = None
+    manual_url: str = ""
+    optional_files: Sequence[str] = ()
 
 
-_MNIST = SetFormat(idx.mnist_counts, idx.mnist_records, 600)
-_CIFAR = SetFormat(cifar.cifar_counts, cifar.cifar_records, 2500)
+def _streamed(
+    counts: Callable[[Any], Mapping[str, int]], records: RecordsFn, record_bytes: int
+) -> SetFormat:
+    """Returns the format of a small set, whose records lie twice on the disk for a while."""
+    stores = partial(spooled_stores, records)
+    return SetFormat(counts, stores, lambda _, images: 2 * record_bytes * images)
+
+
+_MNIST = _streamed(idx.mnist_counts, idx.mnist_records, 600)
+_CIFAR = _streamed(cifar.cifar_counts, cifar.cifar_records, 2500)
 
 SETS: dict[str, SetFormat] = {
     "cifar10": _CIFAR,
     "cifar100": _CIFAR,
-    "emnist": SetFormat(idx.emnist_counts, idx.emnist_records, 600),
+    "emnist": _streamed(idx.emnist_counts, idx.emnist_records, 600),
     "fashion_mnist": _MNIST,
+    "imagenet2012": SetFormat(
+        imagenet.imagenet_counts,
+        imagenet.imagenet_stores,
+        # A record has less beside its image than the tar has.
+        lambda archives, _: archives,
+        manual_url="https://image-net.org/download-images",
+        optional_files=imagenet.TEST_ARCHIVES,
+    ),
+    "imagenette": SetFormat(
+        imagenette.imagenette_counts,
+        imagenette.imagenette_stores,
+        # The unpacked archive and the set; compression saves a few percent of JPEG files.
+        lambda archives, _: int(2.2 * archives),
+        archive=imagenette.imagenette_archive,
+    ),
     "kmnist": _MNIST,
     "mnist": _MNIST,
 }
@@ -66,6 +105,7 @@ def preparation_command(builder: Any, directory: str) -> str:
     config = builder.builder_config
     name = f"{builder.name}/{config.name}" if config else builder.name
     words = ["flax-vision", "prepare", name]
+    words += ["--source=DIR"] if SETS[builder.name].manual_url else []
     words += [f"--tfds-dir={directory}"] if directory else []
     words += ["--overwrite"] if Path(builder.data_path).exists() else []
     return shlex.join(words)

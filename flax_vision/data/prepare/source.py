@@ -25,6 +25,14 @@ _KB = 1000
 """Bytes in the unit of a download's progress."""
 
 
+def local_folder(location: str) -> Path | None:
+    """Returns the folder of a path or of a `file://` address; None for another address."""
+    address = urlsplit(location)
+    if address.scheme in ("http", "https"):
+        return None
+    return to_path(url2pathname(address.path) if address.scheme == "file" else location)
+
+
 @dataclass(frozen=True)
 class Source:
     """Source of the files of one set.
@@ -47,6 +55,10 @@ class Source:
             return 0
         return sum(x.size for x in self.files if not (self.downloads / x.name).exists())
 
+    def archive_bytes(self) -> int:
+        """Returns the size of all files."""
+        return sum(file.size for file in self.files)
+
     def obtain(self, on_progress: ProgressFn) -> Mapping[str, Path]:
         """Downloads the files, or finds them in the folder, and checks them.
 
@@ -62,7 +74,7 @@ class Source:
         """
         if self._folder:
             return self._find_in(self._folder)
-        total, finished = sum(file.size for file in self.files), 0
+        total, finished = self.archive_bytes(), 0
         for file in self.files:
 
             def show(done: int, before: int = finished) -> None:
@@ -76,10 +88,7 @@ class Source:
     @property
     def _folder(self) -> Path | None:
         """Folder with the files; None for a server."""
-        address = urlsplit(self.location)
-        if address.scheme in ("http", "https") or not self.location:
-            return None
-        return to_path(url2pathname(address.path) if address.scheme == "file" else self.location)
+        return local_folder(self.location) if self.location else None
 
     @property
     def _publisher(self) -> str:

@@ -1,36 +1,33 @@
-"""Writer of a split's records in TFDS's order, in constant memory."""
+"""Writer of a split's shards in TFDS's order, in constant memory."""
 
-import io
 import os
-import tempfile
-from array import array
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
-from tensorflow_datasets.core import example_serializer, file_adapters, hashing, naming, splits
+from tensorflow_datasets.core import file_adapters, naming, splits
 from tensorflow_datasets.core.utils import shard_utils
 
 from flax_vision.data.dataset import ProgressFn
-from flax_vision.data.prepare.sets import Records
-
-_REPORT = 1000
-"""Records between two reports of progress."""
+from flax_vision.data.label_index import write_labels
+from flax_vision.data.prepare.record_store import RecordStore
 
 _ADAPTER = file_adapters.ADAPTER_FOR_FORMAT[file_adapters.FileFormat.ARRAY_RECORD]
 
 
 def write_split(
-    builder: Any, split: str, records: Records, count: int, on_progress: ProgressFn
+    builder: Any, split: str, store: RecordStore, on_progress: ProgressFn
 ) -> splits.SplitInfo:
     """Writes the ArrayRecord shards of a split, with TFDS's order, shards and names.
 
+    A shard that is there already is kept: a shard gets its name when it is whole and on the disk.
+
     Args:
-      builder: TFDS builder, whose `data_path` gets the shards.
+      builder: TFDS builder, whose `data_path` gets the shards and the labels.
       split: Name of the split.
-      records: Keys and examples.
-      count: Number of records.
+      store: Records.
       on_progress: Function that gets a text, the records done and the total.
 
     Returns:
@@ -45,81 +42,67 @@ def write_split(
         split=split,
         filetype_suffix=_ADAPTER.FILE_SUFFIX,
     )
-    with tempfile.TemporaryFile(dir=builder.data_path) as file:
-        spool = _Spool(file, split)
-        for done, (key, record) in enumerate(_serialized(builder.info.features, records), 1):
-            spool.add(key, record)
-            if done % _REPORT == 0 or done == count:
-                on_progress(f"{builder.name} {split}", done, count)
-        lengths = _write_shards(spool, template)
+    size, order = int(store.sizes.sum()), store.order
+    num_shards = shard_utils.ShardConfig().get_number_shards(size, len(order))
+    paths = [
+        Path(template.sharded_filepath(shard_index=shard, num_shards=num_shards))
+        for shard in range(num_shards)
+    ]
+    ends = shard_utils.get_shard_boundaries(len(order), num_shards)
+    shards = np.split(order, ends[:-1])
+
+    def show(done: int) -> None:
+        on_progress(f"{builder.name} {split}", done, len(order))
+
+    _ShardWriter(store, show).write(paths, shards)
+    write_labels(Path(builder.data_path), split, store.labels[order])
+    lengths = [len(shard) for shard in shards]
     return splits.SplitInfo(
-        name=split, shard_lengths=lengths, num_bytes=spool.size, filename_template=template
+        name=split, shard_lengths=lengths, num_bytes=size, filename_template=template
     )
 
 
-class _Spool:
-    """Records on disk in the order of their arrival, read in the order of their hashed keys.
+class _ShardWriter:
+    """Writer of the shards that are missing.
 
     Args:
-      file: Temporary file for the records.
-      salt: Name of the split, which TFDS hashes with each key.
-
-    Attributes:
-      size: Bytes of all records.
+      store: Records.
+      show: Function that gets the number of records done.
     """
 
-    def __init__(self, file: IO[bytes], salt: str) -> None:
-        self.size = 0
-        self._file = file
-        self._hasher = hashing.Hasher(salt)
-        self._digests = bytearray()
-        self._offsets = array("Q", [0])
+    def __init__(self, store: RecordStore, show: Callable[[int], None]) -> None:
+        self._store = store
+        self._show = show
 
-    def __len__(self) -> int:
-        return len(self._offsets) - 1
+    def write(self, paths: Sequence[Path], shards: Sequence[np.ndarray]) -> None:
+        """Writes shard after shard; one is synchronized while the next one is written."""
+        done, finishing = 0, Future[None]()
+        finishing.set_result(None)
+        following = [*shards[1:], np.empty(0, np.int64)]
+        with ThreadPoolExecutor(1) as pool:
+            for path, indices, soon in zip(paths, shards, following, strict=True):
+                if not path.exists():
+                    unfinished = path.with_name(f".{path.name}.unfinished")
+                    self._store.prefetch(soon.tolist())
+                    self._write_shard(unfinished, indices)
+                    finishing.result()
+                    finishing = pool.submit(_finish, unfinished, path)
+                done += len(indices)
+                self._show(done)
+            finishing.result()
 
-    def add(self, key: int | str, record: bytes) -> None:
-        """Appends a record."""
-        self._file.write(record)
-        self.size += len(record)
-        self._offsets.append(self.size)
-        self._digests += self._hasher.hash_key(key).to_bytes(16, "big")
-
-    def shuffled(self) -> Iterator[bytes]:
-        """Yields the records in the order of the hashes."""
-        self._file.flush()
-        high, low = np.frombuffer(self._digests, ">u8").reshape(-1, 2).T
-        for index in np.lexsort((low, high)):
-            start, end = self._offsets[index : index + 2]
-            yield os.pread(self._file.fileno(), end - start, start)
-
-
-def _write_shards(spool: _Spool, template: naming.ShardedFileTemplate) -> list[int]:
-    """Writes the shards, and returns the number of records in each."""
-    num_shards = shard_utils.ShardConfig().get_number_shards(spool.size, len(spool))
-    ends = shard_utils.get_shard_boundaries(len(spool), num_shards)
-    lengths = np.diff([0, *ends]).tolist()
-    records = spool.shuffled()
-    for shard, length in enumerate(lengths):
-        path = template.sharded_filepath(shard_index=shard, num_shards=num_shards)
+    def _write_shard(self, path: Path, indices: np.ndarray) -> None:
+        path.unlink(missing_ok=True)
+        read = self._store.read
         try:
-            _ADAPTER.write_examples(path, ((0, next(records)) for _ in range(length)))
+            _ADAPTER.write_examples(str(path), ((0, read(index)) for index in indices.tolist()))
         except RuntimeError as error:  # ArrayRecord's error for a full disk
+            path.unlink(missing_ok=True)
             raise OSError(str(error).partition(";")[0]) from error
-    return lengths
 
 
-def _serialized(features: Any, records: Records) -> Iterator[tuple[int, bytes]]:
-    """Yields the keys and the records as TFDS serializes them."""
-    serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
-    for key, example in records:
-        image = example["image"]
-        encoded = image if isinstance(image, bytes) else _png(image)  # TFDS would use TensorFlow
-        encodable = features.encode_example({**example, "image": encoded})
-        yield key, serializer.serialize_example(encodable)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="png")
-    return file.getvalue()
+def _finish(unfinished: Path, path: Path) -> None:
+    """Gives a shard its name when its bytes are on the disk."""
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(path)

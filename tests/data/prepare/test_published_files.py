@@ -40,7 +40,7 @@ def test_tfds_has_registered_the_files_of_every_set():
     found = {name: published_files(tfds.builder_cls(name)) for name in SETS}
     assert {name: len(files) for name, files in found.items()} == {
         **{"cifar10": 1, "cifar100": 1, "emnist": 1},
-        **{"fashion_mnist": 4, "kmnist": 4, "mnist": 4},
+        **{"fashion_mnist": 4, "imagenet2012": 2, "imagenette": 6, "kmnist": 4, "mnist": 4},
     }
     (cifar,) = found["cifar10"]
     assert cifar.name == "cifar-10-binary.tar.gz"
@@ -50,6 +50,16 @@ def test_tfds_has_registered_the_files_of_every_set():
     assert "train-images-idx3-ubyte.gz" in names
     gz = {file.sha256 for files in found.values() for file in files}
     assert module._CONTENT_SHA256.keys() <= gz
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [("full-size-v2", "imagenette2.tgz"), ("160px", "imagenette-160.tgz")],
+)
+def test_archive_of_a_configuration(config, name):
+    cls = tfds.builder_cls("imagenette")
+    (file,) = published_files(cls, cls.builder_configs[config])
+    assert file.url == f"https://s3.amazonaws.com/fast-ai-imageclas/{name}"
 
 
 def test_published_file_is_good(tmp_path):
