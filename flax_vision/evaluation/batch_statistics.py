@@ -1,9 +1,9 @@
 r"""Population statistics of batch normalization, in place of running averages.
 
 Running statistics are averages over batches whose weights have changed meanwhile. With fixed
-weights, the statistics of many batches give those of the whole population (Wu and Johnson,
-"Rethinking 'Batch' in BatchNorm", 2021, section 3; "PreciseBN" in fvcore and Detectron2). The
-authors of ResNet computed them so after training (README of their models).
+weights, many batches give the statistics of the whole population (Wu and Johnson, "Rethinking
+'Batch' in BatchNorm", 2021, section 3; "PreciseBN" in fvcore and Detectron2). The authors of ResNet
+computed them so after training (README of their models).
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -71,7 +71,7 @@ def batch_norm_layers(model: nn.Module, input_shape: tuple[int, ...]) -> frozens
 def population_statistics(
     batch_stats: Any, batches: Iterable[Any], layers: Collection[LayerPath]
 ) -> Any:
-    r"""Combines the statistics of batches into those of all their images.
+    r"""Combines the statistics of batches into the statistics of all their images.
 
     With batches of one size, and means :math:`\mu_b` and variances :math:`\sigma_b^2` of each,
 

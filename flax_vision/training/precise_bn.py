@@ -15,7 +15,7 @@ from flax_vision.training.state import TrainState
 class PreciseBatchNorm:
     """Replaces the running statistics of a state before an evaluation.
 
-    Running statistics are those of earlier weights, and with `optimizer.ema_decay` of other ones
+    Running statistics come from earlier weights, and with `optimizer.ema_decay` from other weights
     than the evaluated average. As in fvcore's PreciseBN, passes in training mode over batches of
     the training set, with its augmentation, give the statistics of the evaluated weights. The
     images are the first of the first epoch, so that they depend on the seed alone.

@@ -27,7 +27,7 @@ CONFIG = {
 
 
 def save_run(directory: Path, metadata, variables, scale=1.0, **changes):
-    """Writes a run whose weights are those of `variables` times `scale`."""
+    """Writes a run with the weights of `variables` times `scale`."""
     scaled = jax.tree.map(lambda x: x * np.float32(scale), variables)
     saved_model.save(directory / "export", dataclasses.replace(metadata, **changes), scaled)
     (directory / "config.json").write_text(json.dumps(CONFIG))
@@ -207,7 +207,7 @@ def test_no_model():
 
 
 def test_models_with_other_images(runs, noise, metadata, variables, tmp_path, monkeypatch):
-    """The second run's images are those of the first, with another order or other pixels."""
+    """The second run has the first one's images in another order, or other pixels."""
     other = save_run(tmp_path, metadata, variables)
     config = CONFIG | {"data": CONFIG["data"] | {"name": "other"}}
     (other / "config.json").write_text(json.dumps(config))

@@ -60,7 +60,7 @@ def reference(run, images, steps):
     ],
 )
 def test_statistics_of_training_images(samples, steps, save, noise):
-    """Samples are rounded up to whole batches, at most those of the five training images."""
+    """Samples are rounded up to whole batches; five training images have two of them."""
     run = save()
     calls = []
     loaded = with_precise_statistics(
