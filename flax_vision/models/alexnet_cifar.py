@@ -37,7 +37,7 @@ class AlexNetCifar(nn.Module):
 
     Attributes:
       num_classes: Number of classes.
-      activation: Activation function of the convolutions (equations of section 3.1).
+      activation: Activation function of the convolutions (section 3.1).
       initialization: `"cuda_convnet"` for N(0, 0.0001**2) in conv1 and N(0, 0.01**2) in the others,
         which is for pixels from 0 to 255 without their mean; or `"he"` or `"glorot"`. Biases are 0.
       dtype: Type of the arithmetic; parameters are float32.
@@ -66,7 +66,7 @@ class AlexNetCifar(nn.Module):
         x = sow_output(self, f"act{number}", x)
         # As in cuda-convnet, windows over the edges cover the pixels that are left over.
         if number == 1:
-            return sow_output(self, "pool1", MaxPool(3, 2, layers.ceil_padding(x.shape, 3, 2))(x))
+            return sow_output(self, "pool1", MaxPool(3, 2, "CEIL")(x))
         return sow_output(self, f"pool{number}", AveragePool(3, 2, ceil=True)(x))
 
     def _initializer(self, number: int) -> layers.Initializer:

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from flax_vision.ops import pooling
 from flax_vision.ops.convolution import conv
 from flax_vision.ops.normalization import batch_statistics, local_response_norm, normalize
-from flax_vision.ops.padding import Padding
+from flax_vision.ops.padding import Padding, padding_pairs
 
 Initializer = Callable[..., Array]
 Layer = Callable[..., Array]
@@ -116,8 +116,8 @@ class AveragePool(nn.Module):
     Attributes:
       size: Height and width of the window.
       stride: Distance between two windows, in pixels.
-      ceil: Adds windows over the right and bottom edges, for the pixels that are left over; they
-        average only pixels of the images.
+      ceil: Adds windows over the right and bottom edges for the pixels that are left over. They
+        average the pixels inside, as in cuda-convnet, and in PyTorch with `ceil_mode`.
     """
 
     size: int
@@ -125,13 +125,11 @@ class AveragePool(nn.Module):
     ceil: bool = False
 
     def __call__(self, x: Array) -> Array:
+        pool = partial(pooling.average_pool, size=self.size, stride=self.stride)
         if not self.ceil:
-            return pooling.average_pool(x, self.size, self.stride)
-        padding = ceil_padding(x.shape, self.size, self.stride)
-        means = pooling.average_pool(jnp.pad(x, ((0, 0), *padding, (0, 0))), self.size, self.stride)
-        ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
-        shares = jnp.pad(ones, ((0, 0), *padding, (0, 0)))
-        return means / pooling.average_pool(shares, self.size, self.stride)
+            return pool(x)
+        pads = ((0, 0), *padding_pairs("CEIL", x.shape, (self.size,) * 2, self.stride), (0, 0))
+        return pool(jnp.pad(x, pads)) / pool(jnp.pad(jnp.ones_like(x[:1, ..., :1]), pads))
 
 
 class AdaptiveAveragePool(nn.Module):
@@ -210,22 +208,6 @@ class BatchNorm(nn.Module):
 
     def _update(self, running: Array, new: Array) -> Array:
         return self.momentum * running + (1 - self.momentum) * new
-
-
-def ceil_padding(
-    shape: tuple[int, ...], size: int, stride: int
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Returns the padding at the bottom and the right with which windows cover all pixels.
-
-    This is the pooling of cuda-convnet and Caffe, and of PyTorch with `ceil_mode`.
-
-    Args:
-      shape: Shape of the images [N, H, W, C].
-      size: Height and width of the window.
-      stride: Distance between two windows, in pixels.
-    """
-    height, width = (max(0, -(length - size) % stride) for length in shape[1:3])
-    return (0, height), (0, width)
 
 
 def init_as_matrix(kernel_init: Initializer) -> Initializer:
