@@ -14,9 +14,9 @@
     python train.py --config configs/alexnet.py:figure1_digits  # The same on the embedded digits.
 
 Add `--config.model.name=alexnet_owt` for the one-column model of 2014, or `alexnet_half` for the
-comparison of section 3.2. `--config.model.lrn=none` and `--config.model.pool=2/2` are those of
-sections 3.3 and 3.4, and `--config.model.dropout=0` that of 4.2. The recipes of figure 1 train
-`alexnet_cifar`; add `--config.model.activation=tanh` for the other curve.
+comparison of section 3.2. `--config.model.lrn=none` makes the comparison of section 3.3,
+`--config.model.pool=2/2` section 3.4, and `--config.model.dropout=0` section 4.2. The recipes of
+figure 1 train `alexnet_cifar`; add `--config.model.activation=tanh` for the other curve.
 
 `get_config` is the training section of the paper; `RECIPES` has the changes for other data.
 """

@@ -55,6 +55,10 @@ def get_config(recipe: str = "", model: str = "") -> ConfigDict:
         config.schedule.lr = 0.1
         config.optimizer.weight_decay = 0.003
 
+    if model in ("lenet1", "lenet4"):
+        # Larger weights go further at these rates: 97.0 instead of 95.5 % of the digits for lenet1.
+        config.model.initialization = "efficient_backprop"
+
     if names & {"mnist", "fashion_mnist", "cifar10"}:
         config.optimizer.weight_decay /= 10  # ten times the images and more need less of it
     if "folder" in names and model == "lenet5":

@@ -93,6 +93,7 @@ def test_figure_1_of_alexnet_uses_no_regularization(recipe, data):
 def test_comparisons_of_lenet5_use_a_softmax(name):
     config = load("lenet5", "", f"model.name={name}")
     assert (config.model.name, config.loss.name) == (name, "cross_entropy")
+    create_model(name, **model_options(config))
 
 
 def test_alexnet_of_the_notes():

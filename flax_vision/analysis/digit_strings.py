@@ -142,8 +142,7 @@ def best_digits(scores: np.ndarray, blank: float, min_places: int) -> tuple[int,
 
     The paper's system differs. It composes the scores with a grammar of characters and their
     models, adds up the penalties of all places along a path, and trains the network on whole
-    strings. Here the network knows single digits only, and the score of a digit is that of its best
-    place.
+    strings. Here the network knows single digits only, and a digit has the score of its best place.
 
     Args:
       scores: Scores of all places, float [places, classes].

@@ -1,4 +1,4 @@
-"""Errors of a classifier that rejects the images of which it is least confident.
+"""Errors of a classifier that rejects its least confident predictions.
 
 LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section III.C and
 figure 10: the share of the test images to reject, so that 0.5 % of the others are wrong.

@@ -28,12 +28,12 @@ class AlexNetCifar(nn.Module):
     [N, num_classes]. The images at `init` fix the size. Intermediates: act1, pool1, act2, pool2,
     act3, pool3.
 
-    In the paper, "a four-layer convolutional neural network with ReLUs reaches a 25% training error
-    rate on CIFAR-10 six times faster than an equivalent network with tanh neurons", with the best
-    learning rate for each and "no regularization of any kind". The paper does not give the layers.
-    The choice here is a published network of the first author at that time: cuda-convnet's
-    example-layers/layers-18pct.cfg, three convolutions of 5x5 and a fully connected layer. Its
-    response normalization within each map is left out: the paper does not mention it for figure 1.
+    In the paper, such a network reaches a training error of 25 % on CIFAR-10 "six times faster than
+    an equivalent network with tanh neurons". Each has the best learning rate for it, and "no
+    regularization of any kind". The paper does not give the layers. The choice here is a network
+    that the first author published at that time, cuda-convnet's example-layers/layers-18pct.cfg:
+    three convolutions of 5x5 and a fully connected layer. Its response normalization within each
+    map is left out, because the paper does not mention it for figure 1.
 
     Attributes:
       num_classes: Number of classes.

@@ -26,7 +26,7 @@ FC_UNITS = 4096
 class AlexNetOneColumn(nn.Module):
     """AlexNet in one column, whose kernels see all maps of the layer before.
 
-    Inputs, results and intermediates are those of `AlexNet`.
+    It has the inputs, results and intermediates of `AlexNet`.
 
     `alexnet_half` has 59,798,312 parameters. It is "a net with half as many kernels in each
     convolutional layer trained on one GPU" (section 3.2). By its footnote the last convolution and

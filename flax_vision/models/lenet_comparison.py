@@ -85,8 +85,8 @@ class LeNet1(nn.Module):
     pixels to 16x16; `data.resize=22` does that to images of MNIST. Returns float32 logits
     [N, num_classes]. Intermediates: c1, s2, c3, s4.
 
-    The layers and their connections are those of LeCun et al., "Handwritten Digit Recognition with
-    a Back-Propagation Network", 1989, which counts 98,442 connections.
+    It has the layers and connections of LeCun et al., "Handwritten Digit Recognition with a
+    Back-Propagation Network", 1989. That paper counts 2,578 parameters and 98,442 connections.
 
     Attributes:
       num_classes: Number of classes.
@@ -96,7 +96,7 @@ class LeNet1(nn.Module):
     """
 
     num_classes: int = 10
-    initialization: Literal["paper", "efficient_backprop"] = "efficient_backprop"
+    initialization: Literal["paper", "efficient_backprop"] = "paper"
     background: float = -0.1
     dtype: DTypeLike = jnp.float32
 
@@ -139,7 +139,7 @@ class LeNet4(nn.Module):
 
     num_classes: int = 10
     wiring: Literal["counts", "full"] = "counts"
-    initialization: Literal["paper", "efficient_backprop"] = "efficient_backprop"
+    initialization: Literal["paper", "efficient_backprop"] = "paper"
     background: float = -0.1
     dtype: DTypeLike = jnp.float32
 

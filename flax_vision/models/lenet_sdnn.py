@@ -23,7 +23,7 @@ class _Displaced(nn.Module):
     """The methods in which a displaced model differs: its field, and its places."""
 
     def field(self, images: Array) -> Array:
-        """Returns images [N, 32, W, C] as they are.
+        """Returns images [N, 32, W, C] unchanged.
 
         Raises:
           ValueError: The images are not 32 high, are narrower than 32, or not floating point.
@@ -46,7 +46,7 @@ class SpaceDisplacementLeNet5(_Displaced, LeNet5):
 
     Takes floating-point images [N, 32, W, C]. Returns scores float32 [N, places, num_classes], as
     `LeNet5` does for the 32x32 pixels from each place on. Places are 4 pixels apart, so there are
-    (W - 32) // 4 + 1. Attributes are those of `LeNet5`.
+    (W - 32) // 4 + 1. It has the attributes of `LeNet5`.
     """
 
 

@@ -77,7 +77,7 @@ def test_path_of_two_digits():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_path_is_the_best_of_all(seed):
-    """Compares the sum with that of every set of places that are far enough apart."""
+    """Compares the sum with every set of places that are far enough apart."""
     scores = np.random.default_rng(seed).uniform(-60, 0, (11, 2))
     gains, distance = scores.max(axis=1) + 30, 3
     sums = [

@@ -56,6 +56,7 @@ def test_a_score_depends_only_on_its_window(variables, images, scan):
     assert (before[:, 2:] != after[:, 2:]).all()
 
 
+@pytest.mark.slow
 def test_modern_form(images):
     model = fv.create_model("lenet5_modern", num_classes=3)
     variables = jax.jit(model.init)(quick_key(), images[:, :, :32])

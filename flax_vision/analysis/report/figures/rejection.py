@@ -14,7 +14,7 @@ def rejection(
     """Draws the error of models by the share of rejected images.
 
     A line marks the error of figure 10 of LeCun et al. 1998. The legend gives the share that each
-    model has to reject for it.
+    model must reject for it.
 
     Args:
       curves: Curves by the names of the models.
