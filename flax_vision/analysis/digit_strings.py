@@ -170,5 +170,5 @@ def best_digits(scores: np.ndarray, blank: float, min_places: int) -> tuple[int,
 
 @partial(jax.jit, static_argnums=0)
 def _scan(model: nn.Module, variables: Any, images: Any) -> jax.Array:
-    scores: jax.Array = model.apply(variables, images)
+    scores: Any = model.apply(variables, images)
     return scores
