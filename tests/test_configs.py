@@ -74,6 +74,28 @@ def test_study_recipe_trains_on_the_digits(name):
     assert config.data.name == "mnist_5k"
 
 
+@pytest.mark.parametrize(
+    ("recipe", "data"), [("figure1", "cifar10"), ("figure1_digits", "mnist_5k")]
+)
+def test_figure_1_of_alexnet_uses_no_regularization(recipe, data):
+    config = load("alexnet", recipe, "model.activation=tanh")
+    assert create_model(config.model.name, **model_options(config)).activation == "tanh"
+    assert (config.model.name, config.data.name) == ("alexnet_cifar", data)
+    augmentation = config.augmentation
+    assert (config.optimizer.weight_decay, augmentation.flip, augmentation.pca_noise) == (
+        0,
+        False,
+        0,
+    )
+
+
+@pytest.mark.parametrize("name", ["lenet4", "lenet1", "lenet_linear"])
+def test_comparisons_of_lenet5_use_a_softmax(name):
+    config = load("lenet5", "", f"model.name={name}")
+    assert (config.model.name, config.loss.name) == (name, "cross_entropy")
+    create_model(name, **model_options(config))
+
+
 def test_alexnet_of_the_notes():
     """Adam(lr=0.001, weight_decay=0.01) of PyTorch, with the decay in the gradient."""
     config = load("alexnet", "study")

@@ -5,7 +5,7 @@ NIPS 2012: section 3 and figure 2. Options cover the differences between the tex
 code: github.com/computerhistory/AlexNet-Source-Code, layers/layers-145.cfg.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -39,7 +39,7 @@ class LrnConvention(NamedTuple):
     across: bool
 
 
-LRN = {
+LRN: dict[str, LrnConvention | None] = {
     # The formula and its constants. The columns exchange nothing before the third convolution
     # (section 3.2), so each normalizes its own maps only.
     "paper": LrnConvention(k=2.0, alpha=1e-4, across=False),
@@ -49,7 +49,18 @@ LRN = {
     "2012code": LrnConvention(k=2.0, alpha=1e-4 / 5, across=False),
     # bvlc_alexnet: alpha divided by n, and Caffe's default k.
     "caffe": LrnConvention(k=1.0, alpha=1e-4 / 5, across=True),
+    # No normalization: the comparison of section 3.3.
+    "none": None,
 }
+
+POOL_SIZES = {
+    # Section 3.4: overlapping windows, z = 3 and s = 2.
+    "3/2": 3,
+    # Its comparison, z = s = 2, "produces output of equivalent dimensions". Without padding, 55, 27
+    # and 13 pixels become 27, 13 and 6 for both sizes; here the last row and column have no window.
+    "2/2": 2,
+}
+"""Heights and widths of the pools' windows, which are 2 pixels apart."""
 
 FC_UNITS = 2048
 """Units of fc6 and fc7 in each column (section 3.5)."""
@@ -109,17 +120,20 @@ class AlexNet(nn.Module):
     subtracts the mean image from 224x224 images. The images at `init` fix the size; with
     `fully_convolutional` they may be larger later. Intermediates, column a before column b: relu1,
     norm1, pool1, relu2, norm2, pool2, relu3, relu4, relu5, pool5, relu6, relu7; and scores, the
-    score map of the last layer.
+    score map of the last layer. Without normalization there are no norm1 and norm2.
 
     Attributes:
       num_classes: Number of classes.
-      lrn: Convention of the local response normalization, see `LRN`.
+      lrn: Convention of the local response normalization, see `LRN`; `"none"` for none, as in the
+        comparison of section 3.3.
+      pool: Size and stride of the pools; `"2/2"` for the comparison of section 3.4, see
+        `POOL_SIZES`.
       initialization: `"paper"` for N(0, 0.01**2) and biases of 1 in conv2, conv4, conv5, fc6 and
         fc7 (section 5); `"2012code"` for the same with 0.03 in conv3 to conv5; `"he"` or
         `"glorot"`, with biases of 0.
       fully_convolutional: Applies fc6 to fc8 as convolutions to images of any size, and averages
         their scores (as in section 3.2 of the VGG paper).
-      dropout: Rate of dropout after fc6 and fc7 (section 4.2).
+      dropout: Rate of dropout after fc6 and fc7 (section 4.2); 0 for none.
       remat: Whether the backward pass recomputes the convolutions between two pools: less memory,
         more time.
       dtype: Type of the arithmetic; parameters are float32.
@@ -135,7 +149,8 @@ class AlexNet(nn.Module):
     """
 
     num_classes: int = 1000
-    lrn: Literal["paper", "paper_whole_layer", "2012code", "caffe"] = "paper"
+    lrn: Literal["paper", "paper_whole_layer", "2012code", "caffe", "none"] = "paper"
+    pool: Literal["3/2", "2/2"] = "3/2"
     initialization: Literal["paper", "2012code", "he", "glorot"] = "paper"
     fully_convolutional: bool = False
     dropout: float = 0.5
@@ -149,8 +164,9 @@ class AlexNet(nn.Module):
     def __post_init__(self) -> None:
         if self.mesh is not None:
             columns.check_mesh(self.mesh)
-        if columns.column_mesh(self.mesh) and LRN[self.lrn].across:
-            own = ", ".join(name for name, convention in LRN.items() if not convention.across)
+        across = [name for name, convention in LRN.items() if convention and convention.across]
+        if columns.column_mesh(self.mesh) and self.lrn in across:
+            own = ", ".join(name for name in LRN if name not in across)
             raise ValueError(
                 f"lrn is {self.lrn!r}, which sums over both columns, but columns on their own "
                 f"devices do not exchange these maps; choose one of {own}, or a mesh whose axis "
@@ -204,91 +220,37 @@ class AlexNet(nn.Module):
         return sow_output(self, f"relu{name[-1]}", layer(x))
 
     def _settings(self, name: str) -> dict[str, Any]:
-        return {"name": name, "dtype": self.dtype, **_initializers(self.initialization, name)}
+        init = initializers(self.initialization, name, has_columns=name in self.column_layers)
+        return {"name": name, "dtype": self.dtype, **init}
 
     def _pool(self, name: str, x: Array) -> Array:
         own = partial(columns.map_columns, mesh=self._mesh)
-        return sow_output(self, name, MaxPool(3, 2, map_columns=own)(x))
+        pool = MaxPool(POOL_SIZES[self.pool], 2, map_columns=own)
+        return sow_output(self, name, pool(x))
 
     def _normalize(self, name: str, x: Array) -> Array:
-        k, alpha, across = LRN[self.lrn]
+        convention = LRN[self.lrn]
+        if convention is None:
+            return x
+        k, alpha, across = convention
         own = None if across else partial(columns.map_columns, mesh=self._mesh)
         return sow_output(self, name, layers.LocalResponseNorm(k, alpha, own)(x))
 
 
-OWT_CONVOLUTIONS: dict[int, Sequence[dict[str, int]]] = {
-    1: [{"features": 64, "size": 11, "stride": 4, "padding": 2}],
-    2: [{"features": 192, "size": 5, "padding": 2}],
-    5: [{"features": features, "size": 3, "padding": 1} for features in (384, 256, 256)],
-}
-"""Convolutions before each pool, by the number of the last one."""
+def initializers(scheme: str, layer: str, has_columns: bool) -> dict[str, Initializer]:
+    """Returns the initializers of a layer's kernel and bias.
 
-
-class AlexNetOwt(nn.Module):
-    """AlexNet in one column, as in torchvision: 61,100,840 parameters.
-
-    After Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014: no
-    normalization, no columns, 64, 192, 384, 256 and 256 kernels, conv1 padded by 2 on every side,
-    and dropout before fc6 and fc7. Inputs and results are as in `AlexNet`. Intermediates: relu1,
-    pool1, relu2, pool2, relu3, relu4, relu5, pool5, relu6, relu7, scores.
-
-    Attributes:
-      num_classes: Number of classes.
-      initialization: Initialization of the weights; biases are 0.
-      fully_convolutional: Applies fc6 to fc8 as convolutions to images of any size.
-      dropout: Rate of dropout before fc6 and fc7.
-      remat: Whether the backward pass recomputes the convolutions between two pools.
-      dtype: Type of the arithmetic; parameters are float32.
+    Args:
+      scheme: Value of the option `initialization` of `AlexNet`.
+      layer: Name of the layer.
+      has_columns: Whether the first axis of the kernel is the column.
     """
-
-    num_classes: int = 1000
-    initialization: Literal["he", "glorot"] = "he"
-    fully_convolutional: bool = False
-    dropout: float = 0.5
-    remat: bool = False
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, images: Array, *, train: bool = False) -> Array:
-        layers.check_images(images, "AlexNet", min_size=63)
-        sow = partial(sow_output, self)
-        init = SCALED_TO_INPUTS[self.initialization]()
-        conv = partial(layers.Conv, relu=True, kernel_init=init, dtype=self.dtype)
-        fc = partial(layers.FullyConnected, kernel_init=init, dtype=self.dtype)
-        dropout = partial(nn.Dropout, self.dropout, deterministic=not train)
-        x = images
-        for last, convolutions in OWT_CONVOLUTIONS.items():
-            segment = partial(AlexNetOwt._to_pool, last=last, convolutions=convolutions, conv=conv)
-            x = layers.maybe_remat(segment, self.remat and train)(self, x)
-        fc6 = fc(4096, self.fully_convolutional, name="fc6")
-        x = sow("relu6", nn.relu(fc6(dropout()(x))))
-        x = sow("relu7", conv(4096, 1, name="fc7")(dropout()(x)))
-        scores = sow("scores", conv(self.num_classes, 1, relu=False, name="fc8")(x))
-        return scores.mean(axis=(1, 2)).astype(jnp.float32)
-
-    def _to_pool(
-        self,
-        x: Array,
-        last: int,
-        convolutions: Sequence[dict[str, int]],
-        conv: Callable[..., layers.Conv],
-    ) -> Array:
-        """Applies the convolutions up to number `last`, each with its ReLU, and the pool."""
-        for number, geometry in enumerate(convolutions, last + 1 - len(convolutions)):
-            x = conv(name=f"conv{number}", **geometry)(x)
-            x = sow_output(self, f"relu{number}", x)
-        return sow_output(self, f"pool{last}", MaxPool(3, 2)(x))
-
-
-def _initializers(scheme: str, layer: str) -> dict[str, Initializer]:
-    """Returns the initializers of a layer's kernel and bias."""
     if scheme in SCALED_TO_INPUTS:
-        batch_axis = () if layer == "fc8" else 0
-        return {"kernel_init": SCALED_TO_INPUTS[scheme](batch_axis=batch_axis)}
+        return {"kernel_init": SCALED_TO_INPUTS[scheme](batch_axis=0 if has_columns else ())}
     wider = scheme == "2012code" and layer in ("conv3", "conv4", "conv5")
     bias = 1.0 if layer in ("conv2", "conv4", "conv5", "fc6", "fc7") else 0.0
     kernel_init = layers.normal(0.03 if wider else 0.01)
     return {"kernel_init": kernel_init, "bias_init": layers.constant(bias)}
 
 
-MODELS = {"alexnet": Variant(AlexNet), "alexnet_owt": Variant(AlexNetOwt)}
+MODELS = {"alexnet": Variant(AlexNet)}

@@ -42,7 +42,13 @@ RESNET = Paper(2015, "He et al., Deep Residual Learning for Image Recognition")
 CATALOG = {
     "lenet5": Entry(LENET, 60_000, 325_680),
     "lenet5_modern": Entry(LENET, 61_706, 416_520),
+    "lenet4": Entry(LENET, 16_998, 243_600),
+    "lenet1": Entry(LENET, 2_578, 91_520),
+    "lenet_linear": Entry(LENET, 7_850, 7_840),
     "alexnet": Entry(ALEXNET, 60_965_224, 724_406_816),
+    "alexnet_half": Entry(ALEXNET, 59_798_312, 391_514_384),
+    "alexnet_one_column": Entry(ALEXNET, 62_378_344, 1_135_256_096),
+    "alexnet_cifar": Entry(ALEXNET, 89_578, 12_298_240),
     "alexnet_owt": Entry(ONE_WEIRD_TRICK, 61_100_840, 714_188_480),
     "vgg_a": Entry(VGG, 132_863_336, 7_609_090_048),
     "vgg_a_bn": Entry(VGG, 132_868_840, 7_609_090_048),

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from flax_vision.ops import pooling
 from flax_vision.ops.convolution import conv
 from flax_vision.ops.normalization import batch_statistics, local_response_norm, normalize
-from flax_vision.ops.padding import Padding
+from flax_vision.ops.padding import Padding, padding_pairs
 
 Initializer = Callable[..., Array]
 Layer = Callable[..., Array]
@@ -111,13 +111,25 @@ class MaxPool(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """The mean of each window, without padding."""
+    """The mean of each window, without padding.
+
+    Attributes:
+      size: Height and width of the window.
+      stride: Distance between two windows, in pixels.
+      ceil: Adds windows over the right and bottom edges for the pixels that are left over. They
+        average the pixels inside, as in cuda-convnet, and in PyTorch with `ceil_mode`.
+    """
 
     size: int
     stride: int
+    ceil: bool = False
 
     def __call__(self, x: Array) -> Array:
-        return pooling.average_pool(x, self.size, self.stride)
+        pool = partial(pooling.average_pool, size=self.size, stride=self.stride)
+        if not self.ceil:
+            return pool(x)
+        pads = ((0, 0), *padding_pairs("CEIL", x.shape, (self.size,) * 2, self.stride), (0, 0))
+        return pool(jnp.pad(x, pads)) / pool(jnp.pad(jnp.ones_like(x[:1, ..., :1]), pads))
 
 
 class AdaptiveAveragePool(nn.Module):

@@ -72,24 +72,26 @@ def uniform_fan_in(
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-def pad_to_field(images: Array, background: float) -> Array:
-    """Centers images of at most 32x32 in a 32x32 field of background (section II.B).
+def pad_to_field(
+    images: Array, background: float, size: int = INPUT_SIZE, model: str = "LeNet-5"
+) -> Array:
+    """Centers images in a square field of background (section II.B).
 
     Args:
       images: Images [N, H, W, C].
       background: Value of the pixels around them.
+      size: Height and width of the field.
+      model: Name of the model, for messages.
 
     Raises:
       ValueError: Images are larger than the field, of another rank, or not floating point.
     """
-    check_images(images, "LeNet-5", min_size=1)
+    check_images(images, model, min_size=1)
     height, width = images.shape[1:3]
-    if max(height, width) > INPUT_SIZE:
-        raise ValueError(
-            f"images are {height}x{width}; LeNet-5 takes at most {INPUT_SIZE}x{INPUT_SIZE}."
-        )
-    top, left = (INPUT_SIZE - height) // 2, (INPUT_SIZE - width) // 2
-    pads = (0, 0), (top, INPUT_SIZE - height - top), (left, INPUT_SIZE - width - left), (0, 0)
+    if max(height, width) > size:
+        raise ValueError(f"images are {height}x{width}; {model} takes at most {size}x{size}.")
+    top, left = (size - height) // 2, (size - width) // 2
+    pads = (0, 0), (top, size - height - top), (left, size - width - left), (0, 0)
     return jnp.pad(images, pads, constant_values=background)
 
 
@@ -153,6 +155,8 @@ class PartialConvolution(nn.Module):
 class RadialBasis(nn.Module):
     """OUT: the squared Euclidean distance y_i between F6 and the code of class i (equation 7).
 
+    Maps features [..., 84] to distances [..., classes].
+
     Attributes:
       codes: Codes [classes, 84] of -1 and 1.
       trainable: Makes the codes parameters that start at `codes`.
@@ -166,7 +170,8 @@ class RadialBasis(nn.Module):
         codes = jnp.asarray(self.codes, jnp.float32)
         if self.trainable:
             codes = self.param("codes", lambda _: codes)
-        return jnp.sum((x.astype(jnp.float32)[:, None, :] - codes[None]) ** 2, axis=-1)
+        codes = jnp.expand_dims(codes, tuple(range(x.ndim - 1)))
+        return jnp.sum((x.astype(jnp.float32)[..., None, :] - codes) ** 2, axis=-1)
 
 
 class LeNet5(nn.Module):
@@ -202,7 +207,7 @@ class LeNet5(nn.Module):
         init = partial(uniform_fan_in, scheme=scheme)
         conv = partial(Conv, size=5, kernel_init=init, dtype=self.dtype)
         subsample = partial(Subsampling, scheme, self.dtype)
-        x = pad_to_field(images, self.background)
+        x = self.field(images)
 
         def to_s2(model: nn.Module, x: Array) -> Array:
             x = sow_output(model, "c1", scaled_tanh(conv(6, name="C1")(x)))
@@ -217,9 +222,17 @@ class LeNet5(nn.Module):
             x = maybe_remat(segment, self.remat and train)(self, x)
         x = sow("c5", scaled_tanh(conv(120, name="C5")(x)))
         f6 = nn.Dense(84, kernel_init=init, dtype=self.dtype, name="F6")
-        x = sow("f6", scaled_tanh(f6(x.reshape(x.shape[0], -1))))
+        x = sow("f6", scaled_tanh(f6(self.places(x))))
         codes = CODES[self.codes](self.num_classes)
         return -RadialBasis(codes, self.trainable_codes, name="OUT")(x)
+
+    def field(self, images: Array) -> Array:
+        """Returns the input field of images."""
+        return pad_to_field(images, self.background)
+
+    def places(self, c5: Array) -> Array:
+        """Returns the features [N, 120] of the single place of C5 [N, 1, 1, 120]."""
+        return c5.reshape(c5.shape[0], -1)
 
 
 class LeNet5Modern(nn.Module):
@@ -244,13 +257,21 @@ class LeNet5Modern(nn.Module):
             x = sow_output(model, f"c{number}", tanh(conv(maps, name=f"C{number}")(x)))
             return sow_output(model, f"s{number + 1}", average_pool(x, 2, 2))
 
-        x = pad_to_field(images, self.background)
+        x = self.field(images)
         for maps, number in ((6, 1), (16, 3)):
             segment = partial(to_pool, maps=maps, number=number)
             x = maybe_remat(segment, self.remat and train)(self, x)
         x = sow("c5", tanh(conv(120, name="C5")(x)))
-        x = sow("f6", tanh(dense(84, name="F6")(x.reshape(x.shape[0], -1))))
+        x = sow("f6", tanh(dense(84, name="F6")(self.places(x))))
         return dense(self.num_classes, name="OUT")(x).astype(jnp.float32)
+
+    def field(self, images: Array) -> Array:
+        """Returns the input field of images."""
+        return pad_to_field(images, self.background)
+
+    def places(self, c5: Array) -> Array:
+        """Returns the features [N, 120] of the single place of C5 [N, 1, 1, 120]."""
+        return c5.reshape(c5.shape[0], -1)
 
 
 MODELS = {

@@ -15,14 +15,27 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from flax_vision.errors import UserError, unknown
-from flax_vision.models import alexnet, catalog, custom_models, googlenet, lenet, resnet, vgg
+from flax_vision.models import (
+    alexnet,
+    alexnet_cifar,
+    alexnet_one_column,
+    catalog,
+    custom_models,
+    googlenet,
+    lenet,
+    lenet_comparison,
+    resnet,
+    vgg,
+)
 from flax_vision.models.variant import Variant
 from flax_vision.runtime.mesh import COLUMN
 
 _DTYPES = ("bfloat16", "float16", "float32")
-_MODELS: dict[str, Variant] = (
-    lenet.MODELS | alexnet.MODELS | vgg.MODELS | googlenet.MODELS | resnet.MODELS
-)
+_MODELS: dict[str, Variant] = {
+    **(lenet.MODELS | lenet_comparison.MODELS),
+    **(alexnet.MODELS | alexnet_one_column.MODELS | alexnet_cifar.MODELS),
+    **(vgg.MODELS | googlenet.MODELS | resnet.MODELS),
+}
 
 FREE_OPTIONS = (
     *("initialization", "dropout", "auxiliary_dropout", "dtype", "fully_convolutional"),

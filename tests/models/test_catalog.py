@@ -26,5 +26,5 @@ def test_find():
     assert find("resnet20")["resnet20"].paper is RESNET
     assert RESNET.year == 2015
     assert find() == CATALOG
-    with pytest.raises(UserError, match="no model matches 'vgg'; valid: alexnet, alexnet_owt"):
+    with pytest.raises(UserError, match="no model matches 'vgg'; valid: alexnet, alexnet_cifar"):
         find("vgg")

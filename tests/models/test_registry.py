@@ -102,6 +102,7 @@ GOOGLENET = {
             "alexnet",
             {
                 "lrn": "paper",
+                "pool": "3/2",
                 "initialization": "paper",
                 "fully_convolutional": False,
                 "dropout": 0.5,

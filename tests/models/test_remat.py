@@ -23,6 +23,7 @@ SLOW_SIZES = {
         "lenet5": 28,
         "alexnet": 67,
         "alexnet_owt": 63,
+        "alexnet_half": 67,
         "vgg11_bn": 32,
         "googlenet": 79,
         "googlenet_bn": 33,
@@ -40,6 +41,7 @@ def fewer_units():
     """Narrows fully connected layers, whose width does not matter here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alexnet, "FC_UNITS", 128)
+        patch.setattr("flax_vision.models.alexnet_one_column.FC_UNITS", 128)
         patch.setattr("flax_vision.models.vgg.FC_UNITS", 128)
         yield
 

@@ -17,9 +17,11 @@ LRN_CONVENTIONS = {
 class AlexNet(nn.Module):
     """The two-column model for 224x224 images, with a module for each layer of each column."""
 
-    def __init__(self, num_classes=1000, lrn="paper", dropout=0.5):
+    def __init__(self, num_classes=1000, lrn="paper", dropout=0.5, pool=3):
         super().__init__()
-        self.k, self.alpha, self.lrn_over_both_columns = LRN_CONVENTIONS[lrn]
+        self.pool, self.has_lrn = pool, lrn != "none"
+        if self.has_lrn:
+            self.k, self.alpha, self.lrn_over_both_columns = LRN_CONVENTIONS[lrn]
         self.conv1_a = nn.Conv2d(3, 48, 11, stride=4)
         self.conv1_b = nn.Conv2d(3, 48, 11, stride=4)
         self.conv2_a = nn.Conv2d(48, 128, 5, padding=2)
@@ -39,6 +41,8 @@ class AlexNet(nn.Module):
 
     def normalize(self, a, b):
         """Normalizes the responses of both columns, separately or as one layer."""
+        if not self.has_lrn:
+            return a, b
         if not self.lrn_over_both_columns:
             return (
                 local_response_normalization(a, self.k, self.alpha),
@@ -54,14 +58,14 @@ class AlexNet(nn.Module):
         a = functional.relu(self.conv1_a(images))
         b = functional.relu(self.conv1_b(images))
         a, b = self.normalize(a, b)
-        a = functional.max_pool2d(a, 3, stride=2)  # 55 -> 27
-        b = functional.max_pool2d(b, 3, stride=2)
+        a = functional.max_pool2d(a, self.pool, stride=2)  # 55 -> 27
+        b = functional.max_pool2d(b, self.pool, stride=2)
 
         a = functional.relu(self.conv2_a(a))
         b = functional.relu(self.conv2_b(b))
         a, b = self.normalize(a, b)
-        a = functional.max_pool2d(a, 3, stride=2)  # 27 -> 13
-        b = functional.max_pool2d(b, 3, stride=2)
+        a = functional.max_pool2d(a, self.pool, stride=2)  # 27 -> 13
+        b = functional.max_pool2d(b, self.pool, stride=2)
 
         both = torch.cat([a, b], dim=1)
         a = functional.relu(self.conv3_a(both))
@@ -70,8 +74,8 @@ class AlexNet(nn.Module):
         b = functional.relu(self.conv4_b(b))
         a = functional.relu(self.conv5_a(a))
         b = functional.relu(self.conv5_b(b))
-        a = functional.max_pool2d(a, 3, stride=2)  # 13 -> 6
-        b = functional.max_pool2d(b, 3, stride=2)
+        a = functional.max_pool2d(a, self.pool, stride=2)  # 13 -> 6
+        b = functional.max_pool2d(b, self.pool, stride=2)
 
         both = torch.cat([a, b], dim=1).flatten(1)
         a = self.dropout(functional.relu(self.fc6_a(both)))

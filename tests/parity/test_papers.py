@@ -11,6 +11,7 @@ from flax_vision.models.registry import find_variant
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
 
 import reference_alexnet
+import reference_alexnet_others
 import reference_googlenet
 import reference_resnet
 import reference_vgg
@@ -19,10 +20,11 @@ from copying import copy_into, random_variables, relative
 pytestmark = pytest.mark.slow
 
 
-def compare(name, reference, layer_name, size=224, classes=10, **options):
+def compare(name, reference, layer_name, size=224, classes=10, init_size=None, **options):
     """Compares the logits, and auxiliary logits, of two images."""
     model = fv.create_model(name, num_classes=classes, **options)
-    variables = random_variables(model, (*find_variant(name).image_shape[:2], 3))
+    sides = (init_size,) * 2 if init_size else find_variant(name).image_shape[:2]
+    variables = random_variables(model, (*sides, 3))
     copy_into(reference, variables, layer_name)
     images = np.random.default_rng(1).standard_normal((2, size, size, 3), np.float32)
     apply = jax.jit(lambda v, x: model.apply(v, x, mutable=["intermediates"]))
@@ -42,6 +44,26 @@ def dotted(path):
 @pytest.mark.parametrize("lrn", ["paper", "paper_whole_layer", "2012code", "caffe"])
 def test_alexnet(lrn):
     compare("alexnet", reference_alexnet.AlexNet(10, lrn), "_".join, lrn=lrn)
+
+
+def test_alexnet_without_normalization_and_overlap():
+    reference = reference_alexnet.AlexNet(10, "none", pool=2)
+    compare("alexnet", reference, "_".join, lrn="none", pool="2/2")
+
+
+@pytest.mark.parametrize(
+    ("name", "kernels"),
+    [("alexnet_half", (48, 128, 192, 192, 256)), ("alexnet_one_column", (96, 256, 384, 384, 256))],
+)
+def test_alexnet_in_one_column(name, kernels):
+    compare(name, reference_alexnet_others.OneColumn(10, kernels), dotted)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("size", [32, 28])
+def test_alexnet_of_figure_1(activation, size):
+    reference = reference_alexnet_others.Cifar(activation, size)
+    compare("alexnet_cifar", reference, dotted, size, init_size=size, activation=activation)
 
 
 def vgg_name(path):
