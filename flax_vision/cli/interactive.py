@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from flax_vision.cli.train import write_report
 from flax_vision.cli.training_display import make_display
+from flax_vision.data.custom_datasets import ARRAYS, ArrayData, arrays_in_memory
 from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.runtime.files import to_path
@@ -62,6 +63,8 @@ def train(
     callbacks: Sequence[Callback] = (),
     *,
     overrides: Mapping[str, Any] | None = None,
+    data: ArrayData | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> TrainedModel:
     """Trains a model as `train.py` does, and returns the best model with its results.
 
@@ -71,6 +74,13 @@ def train(
     run = fv.train({"model": {"name": "lenet5_modern"}, "epochs": 2})
     print([record["validation/top1"] for record in run.history], run.result["test/top1"])
     print(fv.features(run.model, run.variables, images, "f6").shape)  # images float32 [N, H, W, C]
+    ```
+
+    Arrays in memory replace the dataset of the configuration:
+
+    ```python
+    run = fv.train("resnet20:cifar10", data=(images, labels), class_names=["cat", "dog"])
+    fv.evaluate(run.workdir, data=(images, labels)).top1  # of the same test images
     ```
 
     With a `workdir`, the same call resumes a stopped run. A finished run is not trained again; its
@@ -89,6 +99,13 @@ def train(
         together with the returned object. It stays if the run is stopped.
       callbacks: Instances of `fv.Callback`, such as loggers.
       overrides: Keys to change in `config`, in nested dictionaries or with dots.
+      data: Pair `(images, labels)` to train on, or such pairs by split, as in `{"train": (images,
+        labels), "test": (images, labels)}`, also for `"validation"`. Missing splits are shares of
+        the training images (`data.val_fraction`, `data.test_fraction`). Images are uint8 [N, H, W]
+        or [N, H, W, C], or floats from 0 to 1, which are rounded to uint8. Labels are integers [N]
+        from 0, or names. None for the dataset of the configuration.
+      class_names: Names of the classes of `data`, in the order of the labels. None for the names
+        among the labels in natural order, or for the numbers.
 
     Returns:
       The history, the result and the best model.
@@ -100,8 +117,12 @@ def train(
       KeyboardInterrupt: The run was interrupted, and is saved.
       Exception: A callback raised it; the run is saved, and a note shows the call to resume it.
     """
-    loaded = _load_config(config, overrides or {})
-    with _run_directory(workdir) as path:
+    if data is None and class_names is not None:
+        raise UserError("class_names is for data, and there is none; give data=(images, labels).")
+    given = {} if data is None else {"data.name": ARRAYS}
+    loaded = _load_config(config, flatten(overrides or {}) | given)
+    arrays = contextlib.nullcontext() if data is None else arrays_in_memory(data, class_names)
+    with arrays, _run_directory(workdir) as path:
         trained = _train(loaded, path, callbacks, loaded.write_report and workdir is not None)
     if workdir is None:
         weakref.finalize(trained, shutil.rmtree, path, ignore_errors=True)

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 from flax_vision.data.crops import CropPolicy, DecodeConfig
+from flax_vision.data.custom_datasets import ARRAYS, ArrayData
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.flags import HUGGING_FACE, MAX_PIXELS, DataFlags
 from flax_vision.data.splits import SPLITS, Source, in_memory, read_split
 from flax_vision.errors import UserError, unknown
+from flax_vision.evaluation.run_arrays import are_run_arrays, named_arrays
 from flax_vision.runtime.files import expanded_path
 from flax_vision.text import counted
 from flax_vision.weights.model_metadata import ModelMetadata
@@ -32,6 +34,7 @@ OPTIONS = DataFlags(
     label_column="--label-column ",
     on_error="--on-error ",
     max_pixels="--max-pixels ",
+    arrays="fv.evaluate(DIR, data=(images, labels))",
     one_size="the model was trained on small images in memory; give such a set, or a folder of "
     "images, --image-dir DIR.",
 )
@@ -42,7 +45,9 @@ class DataOptions(TypedDict, total=False):
     """Options of the images of an evaluation; a missing one, or None, is as in the run.
 
     Attributes:
-      data: Name of a dataset with the same classes.
+      data: Name of a dataset with the same classes; or images and labels in memory, as in
+        `fv.train`. The run's own arrays are divided as in the run, and all of another pair is
+        tested.
       tfds_dir: Directory of TFDS's datasets. The run's own directory serves only its set.
       image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
         folder `train`.
@@ -53,7 +58,7 @@ class DataOptions(TypedDict, total=False):
       max_pixels: Bound on the pixels of an image file.
     """
 
-    data: str | None
+    data: str | ArrayData | None
     tfds_dir: str | None
     image_dir: str | None
     labels: str | None
@@ -82,10 +87,11 @@ def load_images(
     Raises:
       UserError: The set cannot be loaded, does not fit the model, or the split is empty.
     """
-    source = find_source(path, metadata, **options)
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    images = read_split(source, split, on_progress)
+    with named_arrays(options, metadata, run_config(path).get("data", {}), split) as named:
+        source = find_source(path, metadata, **named)
+        images = read_split(source, split, on_progress)
     if not len(images):
         raise UserError(_empty_split(source, split))
     _check_compatible(metadata, images, source.name)
@@ -112,6 +118,8 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
     name = _dataset_name(path, config, given)
     own_dir = config.get("image_dir", "")
     is_own = _is_same(image_dir, own_dir) and _is_same(labels, config.get("labels", ""))
+    if name == ARRAYS:
+        is_own = are_run_arrays(run_directory(path), config)
     if name == config.get("name") and is_own:
         fields = {key: config[key] for key in _SOURCE_KEYS & config.keys()}
         if name == "folder" and image_dir is None:
@@ -241,6 +249,8 @@ def _empty_split(source: Source, split: str) -> str:
     """Returns the reason why a split of a set has no images."""
     if source.labels:
         return f"the table {source.labels!r} has no {split} images; choose another --split."
+    if source.name == ARRAYS:
+        return f"data has no {split} images; give a dictionary with a pair for {split!r}."
     if source.name == "folder" and source.test_fraction == 1:
         return (
             f"{source.image_dir!r} has no {split} images, because it has no folder {split}/; "

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flax_vision.data.custom_datasets import ARRAYS
 from flax_vision.errors import UserError
 from flax_vision.models.registry import model_options
 from flax_vision.runtime.files import normalized_path
@@ -89,6 +90,8 @@ def check_same_run(
             f", but a resumed run does not read {INIT_FROM} again; leave it out "
             f"(--config.{INIT_FROM}=) to resume"
         )
+    if differences.get("data.name", ("",))[0] == ARRAYS:
+        texts += ", so give fv.train the same data=(images, labels)"
     if all(key.split(".")[0] in CONTINUED_SECTIONS for key in differences):
         continuation = _continuation(path, differences, flatten(given))
         if isinstance(continuation, Continuation):
