@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Unpack
 
 from flax_vision.data.crops import CropPolicy, DecodeConfig
-from flax_vision.data.custom_datasets import ARRAYS, ArrayData
+from flax_vision.data.custom_datasets import ARRAYS
 from flax_vision.data.dataset import Dataset, ProgressFn
-from flax_vision.data.flags import HUGGING_FACE, MAX_PIXELS, DataFlags
+from flax_vision.data.flags import HUGGING_FACE, MAX_PIXELS
 from flax_vision.data.splits import SPLITS, Source, in_memory, read_split
 from flax_vision.errors import UserError, unknown
+from flax_vision.evaluation.data_options import OPTIONS, DataOptions
 from flax_vision.evaluation.run_arrays import are_run_arrays, named_arrays
 from flax_vision.runtime.files import expanded_path
 from flax_vision.text import counted
@@ -24,48 +25,6 @@ _COLUMNS = {"image_column", "label_column"}
 
 _SOURCE_KEYS = _COLUMNS | {"tfds_dir", "image_dir", "labels", "val_fraction", "test_fraction"}
 """Data configuration keys of a `Source`."""
-
-OPTIONS = DataFlags(
-    name="--data ",
-    tfds_dir="--tfds-dir ",
-    image_dir="--image-dir ",
-    labels="--labels ",
-    image_column="--image-column ",
-    label_column="--label-column ",
-    on_error="--on-error ",
-    max_pixels="--max-pixels ",
-    arrays="fv.evaluate(DIR, data=(images, labels))",
-    one_size="the model was trained on small images in memory; give such a set, or a folder of "
-    "images, --image-dir DIR.",
-)
-"""Flags of the `flax-vision` commands, for error messages."""
-
-
-class DataOptions(TypedDict, total=False):
-    """Options of the images of an evaluation; a missing one, or None, is as in the run.
-
-    Attributes:
-      data: Name of a dataset with the same classes; or images and labels in memory, as in
-        `fv.train`. The run's own arrays are divided as in the run, and all of another pair is
-        tested.
-      tfds_dir: Directory of TFDS's datasets. The run's own directory serves only its set.
-      image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
-        folder `train`.
-      labels: Table of labels for the folder. All of it is tested if it has no splits.
-      image_column: Column of a table with the images or their paths.
-      label_column: Column of a table with the labels.
-      on_error: Whether an unreadable image is an error, or is skipped with a warning.
-      max_pixels: Bound on the pixels of an image file.
-    """
-
-    data: str | ArrayData | None
-    tfds_dir: str | None
-    image_dir: str | None
-    labels: str | None
-    image_column: str | None
-    label_column: str | None
-    on_error: Literal["stop", "skip"] | None
-    max_pixels: int | None
 
 
 def load_images(
@@ -115,6 +74,7 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
         x and expanded_path(x) for x in map(given.get, ("tfds_dir", "image_dir", "labels"))
     )
     config = run_config(path).get("data", {})
+    _check_table(config, given)
     name = _dataset_name(path, config, given)
     own_dir = config.get("image_dir", "")
     is_own = _is_same(image_dir, own_dir) and _is_same(labels, config.get("labels", ""))
@@ -126,7 +86,7 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
             _check_folder(path, Path(own_dir))
     else:
         fields = {"val_fraction": config.get("val_fraction", 0.0), "test_fraction": 1.0}
-        fields["image_dir"] = image_dir or (own_dir if labels else "")
+        fields["image_dir"] = image_dir or (own_dir if "labels" in given else "")
         fields["labels"] = labels or ""
     if tfds_dir is not None:
         fields["tfds_dir"] = tfds_dir
@@ -152,7 +112,7 @@ def _dataset_name(path: Path, config: Mapping[str, Any], given: Mapping[str, Any
       config: Data configuration of the run.
       given: Given options.
     """
-    of_folder = [key for key in ("image_dir", "labels") if key in given]
+    of_folder = [key for key in ("image_dir", "labels") if given.get(key)]
     name = given.get("data") or ("folder" if of_folder else config.get("name"))
     if name is None:
         raise UserError(
@@ -165,6 +125,19 @@ def _dataset_name(path: Path, config: Mapping[str, Any], given: Mapping[str, Any
             f"{getattr(OPTIONS, key)}is {given[key]!r}, and --data is {name!r}; give one of them."
         )
     return str(name)
+
+
+def _check_table(config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises a UserError for another folder without its labels, if the run's are in a table."""
+    own, folder = config.get("labels"), given.get("image_dir")
+    if not own or not folder or "labels" in given:
+        return
+    if not _is_same(expanded_path(folder), config["image_dir"]):
+        raise UserError(
+            f"the labels of the run are in the table {own!r}, and {OPTIONS.image_dir}{folder} is "
+            f"another folder; give {OPTIONS.labels}{own} for the same images, the table of other "
+            f"images, or {OPTIONS.labels.strip()}= for a folder for each class."
+        )
 
 
 def _given_columns(name: str, labels: str, given: Mapping[str, Any]) -> dict[str, str]:

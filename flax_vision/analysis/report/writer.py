@@ -21,12 +21,13 @@ from flax_vision.analysis.report.trained_run import TrainedRun, open_trained_run
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError
+from flax_vision.evaluation.data_options import DataOptions
 from flax_vision.evaluation.data_warnings import data_warning
 from flax_vision.evaluation.evaluator import build_evaluator
 from flax_vision.evaluation.grouping import predict_groups, whole_images
 from flax_vision.evaluation.metrics import has_top5
 from flax_vision.evaluation.protocols import CENTER
-from flax_vision.evaluation.run_data import DataOptions, load_images
+from flax_vision.evaluation.run_data import load_images
 from flax_vision.models.summary import summarize
 from flax_vision.runtime.files import replaced_file, to_path
 from flax_vision.weights.run_files import REPORT_PAGE
