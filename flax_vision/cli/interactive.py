@@ -76,53 +76,32 @@ def train(
     print(fv.features(run.model, run.variables, images, "f6").shape)  # images float32 [N, H, W, C]
     ```
 
-    Arrays in memory replace the dataset of the configuration:
+    With a `workdir`, the same call resumes a stopped run, and returns the result of a finished one.
+    The directory gets all files that `train.py` writes, such as `report/index.html`.
 
-    ```python
-    run = fv.train("resnet20:cifar10", data=(images, labels), class_names=["cat", "dog"])
-    fv.evaluate(run.workdir, data=(images, labels)).top1  # of the same test images
-    ```
-
-    With a `workdir`, the same call resumes a stopped run. A finished run is not trained again; its
-    result is returned. The directory gets all files that `train.py` writes, such as
-    `report/index.html`.
-
-    An interrupt of the notebook's kernel, or Ctrl-C, saves the run after the current step. It then
-    raises `KeyboardInterrupt` with the call that resumes the run. A second interrupt acts at once.
-    SIGTERM saves the run and raises `SystemExit`. Signals are handled only in the main thread.
+    An interrupt saves the run after the current step, and raises `KeyboardInterrupt` with the call
+    that resumes it. A second interrupt acts at once. SIGTERM saves the run and raises `SystemExit`.
+    Signals are handled only in the main thread.
 
     Args:
-      config: Config file such as `"lenet5"` or `"configs/lenet5.py:mnist"`, or keys that differ
-        from the defaults, in nested dictionaries or with dots (`"model.name"`).
-        `flax-vision train --help` lists all keys.
+      config: Config file such as `"lenet5:mnist"`, or keys that differ from the defaults, in nested
+        dictionaries or with dots (`"model.name"`). `flax-vision train --help` lists all keys.
       workdir: Run directory. None for a temporary directory without a report, which is removed
         together with the returned object. It stays if the run is stopped.
       callbacks: Instances of `fv.Callback`, such as loggers.
       overrides: Keys to change in `config`, in nested dictionaries or with dots.
-      data: Pair `(images, labels)` to train on, or such pairs by split, as in `{"train": (images,
-        labels), "test": (images, labels)}`, also for `"validation"`. Missing splits are shares of
-        the training images (`data.val_fraction`, `data.test_fraction`). Images are uint8 [N, H, W]
-        or [N, H, W, C], or floats from 0 to 1, which are rounded to uint8. Labels are integers [N]
-        from 0, or names. None for the dataset of the configuration.
-      class_names: Names of the classes of `data`, in the order of the labels. None for the names
-        among the labels in natural order, or for the numbers.
-
-    Returns:
-      The history, the result and the best model.
+      data: Pair `(images, labels)` in place of the dataset of `config`, or a dictionary with such
+        pairs for `"train"`, `"validation"` and `"test"`; see `array_datasets`.
+      class_names: Names of the classes of `data`, in the order of integer labels.
 
     Raises:
-      UserError: The configuration, the data or the directory is not valid, or the loss was not
-        finite.
+      UserError: The configuration, data or directory is not valid, or the loss was not finite.
       OSError: A file of the run cannot be written.
       KeyboardInterrupt: The run was interrupted, and is saved.
       Exception: A callback raised it; the run is saved, and a note shows the call to resume it.
     """
-    if data is None and class_names is not None:
-        raise UserError("class_names is for data, and there is none; give data=(images, labels).")
-    given = {} if data is None else {"data.name": ARRAYS}
-    loaded = _load_config(config, flatten(overrides or {}) | given)
-    arrays = contextlib.nullcontext() if data is None else arrays_in_memory(data, class_names)
-    with arrays, _run_directory(workdir) as path:
+    loaded = _load_config(config, overrides or {}, data is not None)
+    with _dataset(data, class_names), _run_directory(workdir) as path:
         trained = _train(loaded, path, callbacks, loaded.write_report and workdir is not None)
     if workdir is None:
         weakref.finalize(trained, shutil.rmtree, path, ignore_errors=True)
@@ -144,11 +123,25 @@ def _train(
     return TrainedModel(history, result, loaded.model, loaded.variables, path)
 
 
+@contextlib.contextmanager
+def _dataset(data: ArrayData | None, class_names: Sequence[str] | None) -> Iterator[None]:
+    """Makes the arrays a dataset within the block, if there are any."""
+    if data is not None:
+        with arrays_in_memory(data, class_names):
+            yield
+    elif class_names is not None:
+        raise UserError("class_names is for data, and there is none; give data=(images, labels).")
+    else:
+        yield
+
+
 def _load_config(
-    config: str | Mapping[str, Any] | ConfigDict, overrides: Mapping[str, Any]
+    config: str | Mapping[str, Any] | ConfigDict,
+    overrides: Mapping[str, Any],
+    has_arrays: bool = False,
 ) -> ConfigDict:
     """Returns the checked configuration; raises a UserError if it is not valid."""
-    changes = flatten(overrides)
+    changes = flatten(overrides) | ({"data.name": ARRAYS} if has_arrays else {})
     if isinstance(config, str | Path):
         return load_config(str(config), [f"--config.{key}={x}" for key, x in changes.items()])
     if not isinstance(config, Mapping | ConfigDict):

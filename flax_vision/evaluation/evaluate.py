@@ -20,7 +20,6 @@ from flax_vision.evaluation.data_warnings import class_names_warning, data_warni
 from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, build_evaluator
 from flax_vision.evaluation.grouping import BuildFn, ShapeGroup, predict_groups
 from flax_vision.evaluation.host_crops import host_crop_groups
-from flax_vision.evaluation.metrics import has_top5
 from flax_vision.evaluation.protocols import CENTER
 from flax_vision.runtime.files import to_path
 from flax_vision.weights.loading import load_model
@@ -207,7 +206,7 @@ def _facts(
         "crops": evaluator.crops.total() or 1,
         "crops_computed": max(group.crops_computed for group in groups),
         "top1": averages["top1"],
-        "top5": averages["top5"] if has_top5(len(images.class_names)) else None,
+        "top5": averages.get("top5"),
         "cross_entropy": averages["loss"],
         "images": int(is_readable.sum()),
         "labels": images.labels[is_readable],

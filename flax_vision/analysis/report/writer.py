@@ -25,7 +25,6 @@ from flax_vision.evaluation.data_options import DataOptions
 from flax_vision.evaluation.data_warnings import data_warning
 from flax_vision.evaluation.evaluator import build_evaluator
 from flax_vision.evaluation.grouping import predict_groups, whole_images
-from flax_vision.evaluation.metrics import has_top5
 from flax_vision.evaluation.protocols import CENTER
 from flax_vision.evaluation.run_data import load_images
 from flax_vision.models.summary import summarize
@@ -130,8 +129,6 @@ def _averages(tested: PredictedImages, split: str) -> dict[str, float]:
     """Returns the averages of a split, named as in the result of a run."""
     totals = tested.predictions.totals
     averages = {f"{split}/{name}": value for name, value in totals.averages().items()}
-    if not has_top5(len(tested.images.class_names)):
-        del averages[f"{split}/top5"]
     return averages | {f"{split}/images": int(totals.count)}
 
 
