@@ -6,7 +6,7 @@ would write, without TensorFlow. A command that was interrupted continues when y
 Sets:
   cifar10, cifar100, emnist, fashion_mnist, kmnist and mnist. emnist has the configurations
   byclass (the default), bymerge, balanced, letters, digits and mnist; its images are transposed, as
-  TFDS has them.
+  TFDS has them, and training reads them upright.
 
 Without a network, copy the published files into a folder, and give it as --source. The files may
 be decompressed (train-images-idx3-ubyte). Downloads stay in the folder downloads/ of --tfds-dir;

@@ -21,6 +21,7 @@ from flax_vision.data.dataset import ArrayDataset, Dataset, ProgressFn
 from flax_vision.data.flags import TRAIN_FLAGS, DataFlags
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.data.prepare.sets import preparation_command
+from flax_vision.data.upright import upright
 from flax_vision.errors import UserError
 from flax_vision.runtime.user_cache import cache_dir
 
@@ -36,6 +37,8 @@ def tfds_loaders(
     flags: DataFlags = TRAIN_FLAGS,
 ) -> Mapping[str, Callable[[], Dataset]]:
     """Returns functions that read the training and the test split of a prepared TFDS set.
+
+    EMNIST's images, which are transposed in the set, are read upright.
 
     Args:
       name: TFDS name, such as `"fashion_mnist"`.
@@ -69,7 +72,11 @@ def tfds_loaders(
 
     with request.damage_as_user_error(builder):
         test = request.test_split(builder)
-    return {"train": partial(load, "train"), "test": partial(load, test)}
+
+    def load_upright(split: str) -> Dataset:
+        return upright(builder.name, load(split))
+
+    return {"train": partial(load_upright, "train"), "test": partial(load_upright, test)}
 
 
 @dataclass(frozen=True)

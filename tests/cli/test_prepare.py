@@ -58,6 +58,9 @@ def test_mistakes_are_one_line(capsys):
     ("name", "config"),
     [
         ("mnist", "lenet5:mnist"),
+        ("fashion_mnist", "lenet5:fashion_mnist"),
+        ("kmnist", "lenet5:mnist"),
+        ("emnist", "lenet5:mnist"),
         ("emnist/digits", "lenet5:mnist"),
         ("cifar10", "resnet20:cifar10"),
         ("cifar100", "resnet20:cifar10"),
