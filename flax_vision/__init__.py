@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from flax_vision.cli.interactive import train
     from flax_vision.data.custom_datasets import register_dataset
     from flax_vision.evaluation.classifier import Classifier
+    from flax_vision.evaluation.evaluate import evaluate
     from flax_vision.models.registry import create_model, list_models, register_model
     from flax_vision.runtime.mesh import make_mesh
     from flax_vision.training.callbacks import Callback, StopTraining
@@ -19,6 +20,7 @@ __all__ = [
     "Classifier",
     "StopTraining",
     "create_model",
+    "evaluate",
     "features",
     "list_models",
     "load",
@@ -35,6 +37,7 @@ _MODULES = {
     "Classifier": "flax_vision.evaluation.classifier",
     "StopTraining": "flax_vision.training.callbacks",
     "create_model": "flax_vision.models.registry",
+    "evaluate": "flax_vision.evaluation.evaluate",
     "features": "flax_vision.analysis.features",
     "list_models": "flax_vision.models.registry",
     "load": "flax_vision.weights.loading",

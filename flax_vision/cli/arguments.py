@@ -193,7 +193,8 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--image-dir": {**_DIRECTORY, "help": "folder of images"},
     "--labels": {
         **{"type": expanded_path, "metavar": "FILE"},
-        "help": "CSV file with the labels of the images in the folder (default: the run's)",
+        "help": "CSV file with the labels of the images in the folder (default: the run's); "
+        "--labels= for a folder for each class",
     },
     "--overwrite": {"action": "store_true", "help": "replace an existing picture"},
     "--options": {

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from flax_vision.cli.train import write_report
 from flax_vision.cli.training_display import make_display
+from flax_vision.data.custom_datasets import ARRAYS, ArrayData, arrays_in_memory
 from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.runtime.files import to_path
@@ -59,6 +60,8 @@ def train(
     callbacks: Sequence[Callback] = (),
     *,
     overrides: Mapping[str, Any] | None = None,
+    data: ArrayData | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> TrainedModel:
     """Trains a model as `train.py` does, and returns the best model with its results.
 
@@ -70,35 +73,33 @@ def train(
     print(fv.features(run.model, run.variables, images, "f6").shape)  # images float32 [N, H, W, C]
     ```
 
-    With a `workdir`, the same call resumes a stopped run. A finished run is not trained again; its
-    result is returned. The directory gets all files that `train.py` writes, such as
-    `report/index.html`.
+    With a `workdir`, the same call resumes a stopped run, and returns the result of a finished one.
+    The directory gets all files that `train.py` writes, such as `report/index.html`.
 
-    An interrupt of the notebook's kernel, or Ctrl-C, saves the run after the current step. It then
-    raises `KeyboardInterrupt` with the call that resumes the run. A second interrupt acts at once.
-    SIGTERM saves the run and raises `SystemExit`. Signals are handled only in the main thread.
+    An interrupt saves the run after the current step, and raises `KeyboardInterrupt` with the call
+    that resumes it. A second interrupt acts at once. SIGTERM saves the run and raises `SystemExit`.
+    Signals are handled only in the main thread.
 
     Args:
-      config: Config file such as `"lenet5"` or `"configs/lenet5.py:mnist"`, or keys that differ
-        from the defaults, in nested dictionaries or with dots (`"model.name"`).
-        `flax-vision train --help` lists all keys.
+      config: Config file such as `"lenet5:mnist"`, or keys that differ from the defaults, in nested
+        dictionaries or with dots (`"model.name"`). `flax-vision train --help` lists all keys.
       workdir: Run directory. None for a temporary directory without a report, which is removed
         together with the returned object. It stays if the run is stopped.
       callbacks: Instances of `fv.Callback`, such as loggers.
       overrides: Keys to change in `config`, in nested dictionaries or with dots.
-
-    Returns:
-      The history, the result and the best model.
+      data: Pair `(images, labels)` in place of the dataset of `config`, or a dictionary with such
+        pairs for `"train"`, `"validation"` and `"test"`; see `array_datasets`.
+      class_names: Names of the classes of `data`, in the order of integer labels.
 
     Raises:
-      UserError: The configuration, the data or the directory is not valid, or the loss was not
-        finite.
+      UserError: The configuration, data or directory is not valid, or the loss was not finite.
       OSError: A file of the run cannot be written.
       KeyboardInterrupt: The run was interrupted, and is saved.
       Exception: A callback raised it; the run is saved, and a note shows the call to resume it.
     """
-    loaded = build_config(config, overrides)
-    with _run_directory(workdir) as path:
+    changes = dict(overrides or {}) | ({"data.name": ARRAYS} if data is not None else {})
+    loaded = build_config(config, changes)
+    with _dataset(data, class_names), _run_directory(workdir) as path:
         trained = _train(loaded, path, callbacks, loaded.write_report and workdir is not None)
     if workdir is None:
         weakref.finalize(trained, shutil.rmtree, path, ignore_errors=True)
@@ -118,6 +119,18 @@ def _train(
     history = [dict(record) for record in run_files.read_records(path) if "epoch" in record]
     loaded = load_model(path)
     return TrainedModel(history, result, loaded.model, loaded.variables, path)
+
+
+@contextlib.contextmanager
+def _dataset(data: ArrayData | None, class_names: Sequence[str] | None) -> Iterator[None]:
+    """Makes the arrays a dataset within the block, if there are any."""
+    if data is not None:
+        with arrays_in_memory(data, class_names):
+            yield
+    elif class_names is not None:
+        raise UserError("class_names is for data, and there is none; give data=(images, labels).")
+    else:
+        yield
 
 
 @contextlib.contextmanager

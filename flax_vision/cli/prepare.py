@@ -7,7 +7,7 @@ unfinished set is in a folder .NAME.unfinished of --tfds-dir.
 Sets:
   cifar10, cifar100, emnist, fashion_mnist, kmnist and mnist. emnist has the configurations
   byclass (the default), bymerge, balanced, letters, digits and mnist; its images are transposed, as
-  TFDS has them.
+  TFDS has them, and training reads them upright.
   imagenette, ten classes of ImageNet, with the configurations full-size-v2 (the default), 320px-v2,
   160px-v2, full-size, 320px and 160px.
   imagenet2012 cannot be downloaded without an account at image-net.org. --source is the folder with

@@ -28,6 +28,7 @@ class DataFlags:
       label_column: Column of a table with the labels.
       on_error: Treatment of unreadable images.
       max_pixels: Bound on the pixels of an image.
+      arrays: Python call that takes images and labels in memory.
       one_size: Advice for images of several sizes that cannot be read into memory.
     """
 
@@ -39,6 +40,7 @@ class DataFlags:
     label_column: str = "--config.data.label_column="
     on_error: str = "--config.data.on_error="
     max_pixels: str = "--config.data.max_pixels="
+    arrays: str = "fv.train(config, data=(images, labels))"
     one_size: str = (
         "config.crop.size is 0; give the height and width of a crop, such as "
         "--config.crop.size=224, and --config.data.resize=0 --config.data.crop=0; or a recipe for "

@@ -90,8 +90,17 @@ class Splits(NamedTuple):
     test: Dataset
 
     def warnings(self) -> list[str]:
-        """Returns sentences about unused files and folders beside the images."""
-        return list(dict.fromkeys(text for dataset in self for text in dataset.warnings))
+        """Returns sentences about the images, such as unused files or classes without images."""
+        texts = [text for dataset in self for text in dataset.warnings]
+        return list(dict.fromkeys([*texts, *_empty_classes(self.train)]))
+
+
+def _empty_classes(train: Dataset) -> list[str]:
+    """Returns a sentence about the classes without training images, if there are any."""
+    counts = np.bincount(train.labels, minlength=len(train.class_names))
+    names = [repr(train.class_names[label]) for label in np.flatnonzero(counts == 0).tolist()]
+    classes = counted(len(names), "class has", "classes have")
+    return [f"{classes} no training images: {listed(names, _MAX_NAMED)}"] if names else []
 
 
 def unreadable_warning(datasets: Iterable[Dataset]) -> str:
@@ -186,7 +195,7 @@ def _loaders(source: Source, on_progress: ProgressFn) -> Mapping[str, Callable[[
             "small and in memory; give --config.crop.size=0 (config.data.resize enlarges them)."
         )
     if is_registered(name):
-        return custom_loaders(name)
+        return custom_loaders(name, source.flags)
     if name == "mnist_5k":
         train, test = load_mnist_5k()
         return {"train": lambda: train, "test": lambda: test}
@@ -230,6 +239,8 @@ def _folder_loaders(
 def _divide(loaders: Mapping[str, Callable[[], Dataset]], source: Source) -> dict[str, Dataset]:
     """Returns the training split, and the missing splits, which are taken out of it."""
     is_undivided = "train" not in loaders
+    if is_undivided and len(loaders) > 1:
+        raise UserError(f"{source.name!r} has no training images; give some.")
     (load,) = loaders.values() if is_undivided else (loaders["train"],)
     train = load()
     splits = {}

@@ -24,6 +24,7 @@ from flax_vision.data.tfds_records import (
     read_all,
     split_labels,
 )
+from flax_vision.data.upright import upright
 from flax_vision.errors import UserError
 
 
@@ -39,7 +40,8 @@ def tfds_loaders(
 
     A label lies beside its image, so all 140 GB of ImageNet must be read for the labels. Images
     that are read on demand therefore have `LazyLabels` if the set is large, and neither an index
-    beside its records nor the user's cache has the labels.
+    beside its records nor the user's cache has the labels. EMNIST's images, which are transposed
+    in the set, are read upright.
 
     Args:
       name: TFDS name, such as `"fashion_mnist"`.
@@ -75,7 +77,11 @@ def tfds_loaders(
 
     with request.damage_as_user_error(builder):
         test = request.test_split(builder)
-    return {"train": partial(load, "train"), "test": partial(load, test)}
+
+    def load_upright(split: str) -> Dataset:
+        return upright(builder.name, load(split))
+
+    return {"train": partial(load_upright, "train"), "test": partial(load_upright, test)}
 
 
 def has_lazy_labels(

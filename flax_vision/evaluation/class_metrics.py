@@ -9,7 +9,7 @@ import numpy as np
 from flax import struct
 
 from flax_vision.data.batches import Array
-from flax_vision.evaluation.metrics import Totals, predict
+from flax_vision.evaluation.metrics import Totals, has_top5, predict
 
 NUM_BINS = 15
 """Number of equal-width bins of the confidence (Guo et al. 2017, section 5)."""
@@ -162,12 +162,15 @@ class EvalTotals(Totals):
         return cls(totals.loss, totals.top1, totals.top5, totals.count, classes)
 
     def averages(self) -> dict[str, float]:
-        """Returns the averages of `Totals` and of `ClassCounts`.
+        """Returns the averages of `Totals` and of `ClassCounts`, without `top5` of few classes.
 
         Raises:
           UserError: The totals count no images.
         """
-        return super().averages() | self.classes.averages()
+        averages = super().averages() | self.classes.averages()
+        if not has_top5(len(self.classes.support)):
+            del averages["top5"]
+        return averages
 
 
 def _members(indices: Array, mask: Array, size: int) -> jax.Array:

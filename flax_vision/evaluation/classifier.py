@@ -18,11 +18,12 @@ from flax_vision.data.file_list import FileList
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.errors import UserError
+from flax_vision.evaluation.data_options import OPTIONS
 from flax_vision.evaluation.evaluator import build_evaluator
 from flax_vision.evaluation.image_paths import find_images, folder_class
 from flax_vision.evaluation.members import check_paths, load_members
 from flax_vision.evaluation.protocols import CENTER
-from flax_vision.evaluation.run_data import OPTIONS, crop_policy
+from flax_vision.evaluation.run_data import crop_policy
 from flax_vision.text import format_value
 from flax_vision.weights.model_metadata import ModelMetadata
 from flax_vision.weights.saved_model import LoadedModel

@@ -14,6 +14,7 @@ from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.data.split_record import relative_paths
 from flax_vision.data.splits import Source, unreadable_warning
 from flax_vision.evaluation import grouping, run_data
+from flax_vision.evaluation.data_options import DataOptions
 from flax_vision.evaluation.data_warnings import class_names_warning, data_warning
 from flax_vision.evaluation.evaluation_result import Evaluation, UnreadableImage, prediction_facts
 from flax_vision.evaluation.evaluator import Predictions, ProtocolEvaluator, build_evaluator
@@ -21,7 +22,6 @@ from flax_vision.evaluation.grouping import BuildFn, ShapeGroup, predict_groups
 from flax_vision.evaluation.host_crops import host_crop_groups
 from flax_vision.evaluation.precise_bn import check_samples, with_precise_statistics
 from flax_vision.evaluation.protocols import CENTER
-from flax_vision.evaluation.run_data import DataOptions
 from flax_vision.runtime.files import to_path
 from flax_vision.weights.loading import load_model
 from flax_vision.weights.saved_model import LoadedModel, ModelMetadata

@@ -9,7 +9,6 @@ import numpy as np
 from flax_vision.data.dataset import Dataset
 from flax_vision.evaluation.class_metrics import ClassCounts
 from flax_vision.evaluation.evaluator import Predictions
-from flax_vision.evaluation.metrics import has_top5
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def prediction_facts(predictions: Predictions, images: Dataset) -> dict[str, Any
     averages, is_readable = predictions.totals.averages(), predictions.predicted >= 0
     return {
         "top1": averages["top1"],
-        "top5": averages["top5"] if has_top5(len(images.class_names)) else None,
+        "top5": averages.get("top5"),
         "cross_entropy": averages["loss"],
         "images": int(is_readable.sum()),
         "labels": images.labels[is_readable],

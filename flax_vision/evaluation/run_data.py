@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Unpack
 
 from flax_vision.data.crops import CropPolicy, DecodeConfig
+from flax_vision.data.custom_datasets import ARRAYS
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.fingerprint import is_stratified
-from flax_vision.data.flags import HUGGING_FACE, MAX_PIXELS, DataFlags
+from flax_vision.data.flags import HUGGING_FACE, MAX_PIXELS
 from flax_vision.data.splits import SPLITS, Source, in_memory, read_split
 from flax_vision.errors import UserError, unknown
+from flax_vision.evaluation.data_options import OPTIONS, DataOptions
+from flax_vision.evaluation.run_arrays import are_run_arrays, named_arrays
 from flax_vision.runtime.files import expanded_path
 from flax_vision.text import counted
 from flax_vision.weights.model_metadata import ModelMetadata
@@ -25,45 +28,6 @@ _SOURCE_KEYS = _COLUMNS | {
     *("tfds_dir", "image_dir", "labels", "val_fraction", "test_fraction", "limit", "label_noise")
 }
 """Data configuration keys of a `Source`."""
-
-OPTIONS = DataFlags(
-    name="--data ",
-    tfds_dir="--tfds-dir ",
-    image_dir="--image-dir ",
-    labels="--labels ",
-    image_column="--image-column ",
-    label_column="--label-column ",
-    on_error="--on-error ",
-    max_pixels="--max-pixels ",
-    one_size="the model was trained on small images in memory; give such a set, or a folder of "
-    "images, --image-dir DIR.",
-)
-"""Flags of the `flax-vision` commands, for error messages."""
-
-
-class DataOptions(TypedDict, total=False):
-    """Options of the images of an evaluation; a missing one, or None, is as in the run.
-
-    Attributes:
-      data: Name of a dataset with the same classes.
-      tfds_dir: Directory of TFDS's datasets. The run's own directory serves only its set.
-      image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
-        folder `train`.
-      labels: Table of labels for the folder. All of it is tested if it has no splits.
-      image_column: Column of a table with the images or their paths.
-      label_column: Column of a table with the labels.
-      on_error: Whether an unreadable image is an error, or is skipped with a warning.
-      max_pixels: Bound on the pixels of an image file.
-    """
-
-    data: str | None
-    tfds_dir: str | None
-    image_dir: str | None
-    labels: str | None
-    image_column: str | None
-    label_column: str | None
-    on_error: Literal["stop", "skip"] | None
-    max_pixels: int | None
 
 
 def load_images(
@@ -85,10 +49,11 @@ def load_images(
     Raises:
       UserError: The set cannot be loaded, does not fit the model, or the split is empty.
     """
-    source = find_source(path, metadata, **options)
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    images = read_split(source, split, on_progress)
+    with named_arrays(options, metadata, run_config(path).get("data", {}), split) as named:
+        source = find_source(path, metadata, **named)
+        images = read_split(source, split, on_progress)
     if not len(images):
         raise UserError(_empty_split(source, split))
     check_compatible(metadata, images, source.name)
@@ -112,9 +77,12 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
         x and expanded_path(x) for x in map(given.get, ("tfds_dir", "image_dir", "labels"))
     )
     config = run_config(path).get("data", {})
+    _check_table(config, given)
     name = _dataset_name(path, config, given)
     own_dir = config.get("image_dir", "")
     is_own = _is_same(image_dir, own_dir) and _is_same(labels, config.get("labels", ""))
+    if name == ARRAYS:
+        is_own = are_run_arrays(run_directory(path), config)
     if name == config.get("name") and is_own:
         fields = {key: config[key] for key in _SOURCE_KEYS & config.keys()}
         fields |= {"stratify": _stratify(path, config), "seed": run_config(path).get("seed", 0)}
@@ -122,7 +90,7 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
             _check_folder(path, Path(own_dir))
     else:
         fields = {"val_fraction": config.get("val_fraction", 0.0), "test_fraction": 1.0}
-        fields["image_dir"] = image_dir or (own_dir if labels else "")
+        fields["image_dir"] = image_dir or (own_dir if "labels" in given else "")
         fields["labels"] = labels or ""
     if tfds_dir is not None:
         fields["tfds_dir"] = tfds_dir
@@ -148,7 +116,7 @@ def _dataset_name(path: Path, config: Mapping[str, Any], given: Mapping[str, Any
       config: Data configuration of the run.
       given: Given options.
     """
-    of_folder = [key for key in ("image_dir", "labels") if key in given]
+    of_folder = [key for key in ("image_dir", "labels") if given.get(key)]
     name = given.get("data") or ("folder" if of_folder else config.get("name"))
     if name is None:
         raise UserError(
@@ -174,6 +142,19 @@ def _stratify(path: Path, config: Mapping[str, Any]) -> str:
     if config.get("stratify", "auto") != "auto" or not recorded:
         return str(config.get("stratify", "auto"))
     return "always" if is_stratified(recorded) else "never"
+
+
+def _check_table(config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises a UserError for another folder without its labels, if the run's are in a table."""
+    own, folder = config.get("labels"), given.get("image_dir")
+    if not own or not folder or "labels" in given:
+        return
+    if not _is_same(expanded_path(folder), config["image_dir"]):
+        raise UserError(
+            f"the labels of the run are in the table {own!r}, and {OPTIONS.image_dir}{folder} is "
+            f"another folder; give {OPTIONS.labels}{own} for the same images, the table of other "
+            f"images, or {OPTIONS.labels.strip()}= for a folder for each class."
+        )
 
 
 def _given_columns(name: str, labels: str, given: Mapping[str, Any]) -> dict[str, str]:
@@ -258,6 +239,8 @@ def _empty_split(source: Source, split: str) -> str:
     """Returns the reason why a split of a set has no images."""
     if source.labels:
         return f"the table {source.labels!r} has no {split} images; choose another --split."
+    if source.name == ARRAYS:
+        return f"data has no {split} images; give a dictionary with a pair for {split!r}."
     if source.name == "folder" and source.test_fraction == 1:
         return (
             f"{source.image_dir!r} has no {split} images, because it has no folder {split}/; "

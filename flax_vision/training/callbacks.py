@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flax_vision.data.custom_datasets import has_arrays
 from flax_vision.errors import UserError
 from flax_vision.runtime import multihost
 from flax_vision.training.progress import TrainingObserver
@@ -189,7 +190,8 @@ def resume_advice(path: Path) -> str:
     Args:
       path: Run directory.
     """
-    return f"To resume: fv.train(config, workdir={str(path)!r})"
+    data = ", data=data" if has_arrays() else ""
+    return f"To resume: fv.train(config, workdir={str(path)!r}{data})"
 
 
 def _check(callback: Any) -> None:

@@ -141,12 +141,24 @@ def _add_location(path: Path) -> Iterator[None]:
             line, problem = None, str(error)
         elif isinstance(error, SyntaxError) and error.filename == str(path.absolute()):
             line, problem = error.lineno, f"{error.msg}."
+        elif isinstance(error, ValueError | TypeError) and own and _sets_rates(error, own[-1].line):
+            problem = (
+                "a file sets the rates of layers by pairs, not by a dictionary; write "
+                'config.optimizer.lr_mult = (("conv.*", 0.1),).'
+            )
         elif isinstance(error, AttributeError) and own:
             # A missing section, such as the `view` of older versions.
             key = re.search(r"config\.(\w+\.\w+)", own[-1].line or "")
             problem = str(unknown_key(key[1], flatten(default_config()))) if key else problem
         where = f", line {line}" if line else ""
         raise UserError(f"config file {str(path)!r}{where}: {problem}") from error
+
+
+def _sets_rates(error: Exception, line: str | None) -> bool:
+    """Returns whether an error of ml_collections is about a dictionary for `optimizer.lr_mult`."""
+    pattern = re.search(r"does not accept dots.* the key (\S+) contains", str(error))
+    is_pattern = pattern is not None and pattern[1] not in KEYS
+    return is_pattern or "lr_mult" in (line or "")
 
 
 @contextlib.contextmanager

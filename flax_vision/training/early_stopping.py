@@ -44,6 +44,20 @@ def patience_reason(config: ConfigDict, history: History) -> str:
     return f"no better {metric} for {counted(since, 'epoch')}"
 
 
+def immediate_end(config: ConfigDict, history: History) -> str:
+    """Returns the reason, with advice, why a continued run would end at once; empty for none.
+
+    Args:
+      config: Section `stop` of a checked configuration.
+      history: Records of the finished epochs.
+    """
+    if reason := patience_reason(config, history):
+        return f"{reason} would end it again at once; give a larger --config.stop.patience, or 0"
+    if is_time_over(config, history, 0.0):
+        return f"{time_reason(config)}; give a larger --config.stop.after_minutes, or 0"
+    return ""
+
+
 def time_reason(config: ConfigDict) -> str:
     """Returns the reason for early stopping at the time limit."""
     return f"{config.after_minutes:g} minutes of training are over"

@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from flax_vision.data.custom_datasets import has_arrays
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.runtime import multihost
 from flax_vision.runtime.files import to_path
@@ -44,7 +45,7 @@ def fit(
         if result is None:
             result, test_images = _train(config, directory, observer)
         else:
-            if directory.data_moved:
+            if directory.data_moved or has_arrays():
                 was_stratified = directory.was_stratified()
                 directory.check_dataset(
                     data_pipeline.load_data(config, observer.reading, was_stratified)

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ml_collections import ConfigDict
+
+from flax_vision.data.custom_datasets import ARRAYS
 from flax_vision.errors import UserError
 from flax_vision.models.registry import model_options
 from flax_vision.runtime.files import normalized_path
 from flax_vision.text import counted
 from flax_vision.training.config_schema import DATA_PATHS, INIT_FROM, default_config, flatten
+from flax_vision.training.early_stopping import immediate_end
 from flax_vision.training.schedules import INDEPENDENT_OF_EPOCHS
 from flax_vision.weights.run_checkpoints import find_checkpoints
 from flax_vision.weights.run_files import DATASET, RESULT
@@ -89,6 +93,8 @@ def check_same_run(
             f", but a resumed run does not read {INIT_FROM} again; leave it out "
             f"(--config.{INIT_FROM}=) to resume"
         )
+    if differences.get("data.name", ("",))[0] == ARRAYS:
+        texts += ", so give fv.train the same data=(images, labels)"
     if all(key.split(".")[0] in CONTINUED_SECTIONS for key in differences):
         continuation = _continuation(path, differences, flatten(given))
         if isinstance(continuation, Continuation):
@@ -156,4 +162,7 @@ def _continuation(
     if is_finished and done >= epochs:
         more = f"give more, such as --config.epochs={2 * epochs}"
         return f"but all {counted(epochs, 'epoch')} are finished; {more}"
+    stop = {key.removeprefix("stop."): x for key, x in config.items() if key.startswith("stop.")}
+    if is_finished and (reason := immediate_end(ConfigDict(stop), history)):
+        return f"but {reason}"
     return Continuation(step, int(done) + 1, changes)

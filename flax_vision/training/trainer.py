@@ -15,7 +15,7 @@ from flax_vision.data.dataset import Dataset
 from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError, add_file_name
 from flax_vision.evaluation.class_metrics import EvalTotals
-from flax_vision.evaluation.metrics import Totals, has_top5, sum_batches, with_prefix
+from flax_vision.evaluation.metrics import Totals, sum_batches, with_prefix
 from flax_vision.ops import backend
 from flax_vision.runtime import environment, multihost
 from flax_vision.training import build, poll, precise_bn, progress, run_dir, signals, throughput
@@ -150,15 +150,12 @@ class Trainer:
         state = self._precise_bn(state, self._stop_if_due)
         splits, names = self.experiment.splits, self.experiment.metadata.class_names
         totals = self._evaluate(state.variables, splits.test)
-        averages = totals.averages()
-        if not has_top5(len(names)):
-            del averages["top5"]
         self.display.left_out(unreadable_warning(splits))
         result = {
             "step": self._step,
             "best_epoch": best["epoch"],
             **{name: value for name, value in best.items() if name.startswith("validation/")},
-            **with_prefix("test", averages),
+            **with_prefix("test", totals.averages()),
             "test/images": int(totals.count),
             **self._history.totals(),
         }

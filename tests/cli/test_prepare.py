@@ -1,3 +1,4 @@
+import gzip
 import sys
 
 import pytest
@@ -53,14 +54,28 @@ def test_mistakes_are_one_line(capsys):
     assert error.count("\n") == 1
 
 
+def train(name, config, data, workdir):
+    """Trains one epoch on a prepared set, without TensorFlow."""
+    overrides = [f"data.name={name}", f"data.tfds_dir={data}", "epochs=1", "batch_size=8"]
+    overrides += ["write_report=False", "mesh.data=1", "data.val_fraction=0.2"]
+    if config.startswith("lenet5"):
+        overrides.append("model.name=lenet5_modern")  # for any number of classes
+    fit(load_config(config, [f"--config.{x}" for x in overrides]), workdir)
+    assert (workdir / "export").exists()
+    assert "tensorflow" not in sys.modules
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "config"),
     [
         ("mnist", "lenet5:mnist"),
+        ("fashion_mnist", "lenet5:fashion_mnist"),
+        ("kmnist", "lenet5:mnist"),
+        ("emnist", "lenet5:mnist"),
         ("emnist/digits", "lenet5:mnist"),
         ("cifar10", "resnet20:cifar10"),
-        ("cifar100", "resnet20:cifar10"),
+        ("cifar100", "lenet5:cifar10"),
     ],
 )
 def test_prepared_set_trains(name, config, publish, tmp_path):
@@ -68,14 +83,16 @@ def test_prepared_set_trains(name, config, publish, tmp_path):
     with serve(publish(name)) as server:
         assert main(["prepare", name, "--source", server.url, "--tfds-dir", data]) == 0
     assert preparation.Preparation(name, data).path.exists()
-    overrides = [f"data.name={name}", f"data.tfds_dir={data}", "epochs=1", "batch_size=8"]
-    overrides += ["write_report=False", "mesh.data=1", "data.val_fraction=0.2"]
-    fit(
-        load_config(config, [f"--config.{x}" for x in overrides]),
-        tmp_path / "run",
-    )
-    assert (tmp_path / "run/export").exists()
-    assert "tensorflow" not in sys.modules
+    train(name, config, data, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_set_of_decompressed_files_trains(publish, tmp_path):
+    for file, content in publish("mnist").items():
+        (tmp_path / file.removesuffix(".gz")).write_bytes(gzip.decompress(content))
+    data = str(tmp_path / "data")
+    assert main(["prepare", "mnist", "--source", str(tmp_path), "--tfds-dir", data]) == 0
+    train("mnist", "lenet5:mnist", data, tmp_path / "run")
 
 
 @pytest.mark.slow

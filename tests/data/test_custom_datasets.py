@@ -1,4 +1,6 @@
-"""Custom datasets, which users register."""
+"""Custom datasets, which users register, and arrays in memory."""
+
+import re
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from tiny_folders import CROP_POLICY, ignore
 
 import flax_vision as fv
 from flax_vision.data.crops import DecodeConfig
+from flax_vision.data.custom_datasets import arrays_in_memory, has_arrays
 from flax_vision.data.splits import Source, read_split, read_splits
 from flax_vision.errors import UserError
 
@@ -65,31 +68,70 @@ def test_crops_are_for_image_files():
         ({"test": (IMAGES, LABELS)}, r"returns \['test'\]; .* of 'train'"),
         ({"train": (IMAGES, LABELS), "tset": 1}, "unknown split .*'tset'; did you mean 'test'"),
         ({"train": IMAGES}, "own', train: got ndarray; give a pair"),
-        ({"train": (IMAGES / 255, LABELS)}, "images are float64; give uint8 pixels"),
-        ({"train": (IMAGES[0], LABELS)}, r"shape \(6, 8\); give at least one, \[N, H, W\]"),
-        ({"train": (IMAGES[:0], LABELS[:0])}, r"shape \(0, 6, 8, 1\); give at least one"),
-        ({"train": (IMAGES[..., None].repeat(2, 3), LABELS)}, "with 1 or 3 channels"),
-        ({"train": (IMAGES, LABELS[:9])}, r"labels have the shape \(9,\), and there are 20 images"),
-        ({"train": (IMAGES, np.eye(2)[LABELS])}, "labels are float64; give integers from 0"),
-        ({"train": (IMAGES, LABELS - 1)}, "train: labels are from -1 to 0, and there are 1 class"),
-        ({"train": (IMAGES, LABELS), "class_names": ["a"]}, "from 0 to 1, and there are 1 class"),
-        (
-            {"train": (IMAGES, LABELS), "test": (IMAGES[:, :5], LABELS)},
-            r"test: images are \(5, 8, 1\), and those of train \(6, 8, 1\); give images of one",
-        ),
     ],
 )
-def test_invalid_images_and_labels(content, message):
+def test_invalid_content(content, message):
     with pytest.raises(UserError, match=message):
         load(content)
 
 
-def test_names_that_exist_or_are_not_valid():
+def test_names_that_exist():
     fv.register_dataset("own", dict)
-    for name in ("own", "folder", "mnist_5k"):
+    for name in ("own", "folder", "mnist_5k", "arrays"):
         with pytest.raises(UserError, match=f"a dataset '{name}' exists already"):
             fv.register_dataset(name, dict)
+
+
+def test_arguments_that_are_not_valid():
     with pytest.raises(UserError, match="got '' and .*; give a name and a function"):
         fv.register_dataset("", dict)
     with pytest.raises(UserError, match="got 'x' and 3; give a name and a function"):
         fv.register_dataset("x", 3)
+
+
+@pytest.mark.parametrize("name", ["hf:own", "a/b", "a b", "-a", ".a", "a=b", "a\n", "a'b", "a\\b"])
+def test_names_that_paths_or_commands_cannot_have(name):
+    message = re.escape(f"name is {name!r}; give letters, digits and the signs _.-")
+    with pytest.raises(UserError, match=message):
+        fv.register_dataset(name, dict)
+    fv.register_dataset("größe-1.v_2", dict)
+
+
+def test_arrays_are_a_dataset_within_a_block():
+    source = Source("arrays", val_fraction=0.25, test_fraction=0.2)
+    assert not has_arrays()
+    with arrays_in_memory((IMAGES, LABELS), ["no", "yes"]):
+        assert has_arrays()
+        splits = read_splits(source, ignore)
+        with arrays_in_memory((IMAGES[:10], LABELS[:10])):
+            assert len(read_splits(source, ignore).test) == 2
+        assert len(read_splits(source, ignore).test) == 4
+    assert [np.bincount(split.labels).tolist() for split in splits] == [[6, 6], [2, 2], [2, 2]]
+    assert splits.train.class_names == ["no", "yes"]
+    message = (
+        r"dataset 'arrays' was in memory and is not saved; give the same arrays in Python, "
+        r"fv.train\(config, data=\(images, labels\)\), or --config.data.name=NAME for another"
+    )
+    with pytest.raises(UserError, match=message):
+        read_splits(source, ignore)
+
+
+def test_arrays_by_split():
+    data = {"train": (IMAGES, LABELS), "test": (IMAGES[:4], LABELS[:4])}
+    with arrays_in_memory(data):
+        splits = read_splits(Source("arrays", val_fraction=0.1), ignore)
+    assert [len(split) for split in splits] == [18, 2, 4]
+
+
+@pytest.mark.parametrize("data", [{}, {"test": (IMAGES, LABELS)}])
+def test_arrays_of_the_wanted_split_are_missing(data):
+    message = "give .images, labels., or a dictionary with such a pair for 'train'"
+    with pytest.raises(UserError, match=message), arrays_in_memory(data):
+        pass
+    assert not has_arrays()
+
+
+def test_classes_without_training_images_are_named():
+    content = {"train": (IMAGES, LABELS), "class_names": "abcd"}
+    (text,) = load(content, test_fraction=0.2).warnings()
+    assert text == "2 classes have no training images: 'c', 'd'"

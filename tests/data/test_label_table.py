@@ -3,7 +3,7 @@ import pytest
 from flax_vision.data.flags import TRAIN_FLAGS
 from flax_vision.data.label_table import Row, TableFile, TableReader
 from flax_vision.errors import UserError
-from flax_vision.evaluation.run_data import OPTIONS
+from flax_vision.evaluation.data_options import OPTIONS
 
 
 def read(tmp_path, content, flags=TRAIN_FLAGS, **columns):

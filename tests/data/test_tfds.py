@@ -16,7 +16,7 @@ from flax_vision.data.batches import evaluation_batches
 from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.tfds import tfds_loaders
 from flax_vision.errors import UserError
-from flax_vision.evaluation.run_data import OPTIONS
+from flax_vision.evaluation.data_options import OPTIONS
 
 RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.integers(0, 256, (2345, 4, 5, 3), np.uint8)

@@ -141,6 +141,14 @@ def test_totals_of_training_are_among_those_of_evaluation(scores):
     assert averages.keys() - plain.keys() == {"balanced_accuracy", "f1", "ece", "majority_share"}
 
 
+@pytest.mark.parametrize(("classes", "has_top5"), [(5, False), (6, True)])
+def test_top5_of_few_classes_is_left_out(classes, has_top5):
+    logits = np.eye(classes, dtype=np.float32)
+    averages = totals(logits, np.arange(classes, dtype=np.int32)).averages()
+    assert ("top5" in averages) is has_top5
+    assert averages["top1"] == 1
+
+
 def test_correct_is_what_top1_counts(scores):
     logits, labels = scores
     logits[3] = logits[4] = 0  # ties with the label are wrong

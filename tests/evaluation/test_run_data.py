@@ -12,8 +12,9 @@ from flax_vision.data.crops import CropPolicy, DecodeConfig
 from flax_vision.data.flags import MAX_PIXELS
 from flax_vision.data.splits import Source
 from flax_vision.errors import UserError
+from flax_vision.evaluation.data_options import OPTIONS
 from flax_vision.evaluation.data_warnings import data_warning
-from flax_vision.evaluation.run_data import OPTIONS, find_source, load_images
+from flax_vision.evaluation.run_data import find_source, load_images
 
 
 @pytest.fixture
@@ -76,10 +77,17 @@ def test_folder_of_a_run_is_missing(directory, image_file_metadata):
         find_source(directory, image_file_metadata)
 
 
-def test_table_of_labels(directory, image_file_metadata):
+@pytest.fixture
+def table_directory(directory):
+    """Directory of its run on a table of labels."""
     config = json.loads((directory / "config.json").read_text())
     config["data"] |= {"labels": "own.csv", "label_column": "x", "classes": ["c", "a"]}
     (directory / "config.json").write_text(json.dumps(config))
+    return directory
+
+
+def test_table_of_labels(table_directory, image_file_metadata):
+    directory = table_directory
     own = find_source(directory, image_file_metadata)
     assert (own.labels, own.label_column, own.test_fraction) == ("own.csv", "x", 0.2)
     assert own.classes == ("c", "a")
@@ -89,12 +97,31 @@ def test_table_of_labels(directory, image_file_metadata):
     named = find_source(directory, image_file_metadata, labels="other.csv", label_column="y")
     assert (named.labels, named.label_column) == ("other.csv", "y")
     assert (other.image_dir, other.classes) == (own.image_dir, own.classes)
-    folder = find_source(directory, image_file_metadata, image_dir="others")
-    assert (folder.labels, folder.label_column, folder.test_fraction) == ("", "", 1.0)
-    with pytest.raises(UserError, match="--image-column y is for a table, and there is none; give"):
-        find_source(directory, image_file_metadata, image_dir="others", image_column="y")
     with pytest.raises(UserError, match="--labels is 'x.csv', and --data is 'cifar10'; give one"):
         find_source(directory, image_file_metadata, data="cifar10", labels="x.csv")
+
+
+def test_another_folder_needs_labels_of_its_own(table_directory, image_file_metadata):
+    path = f"{table_directory}/pictures"
+    own = find_source(table_directory, image_file_metadata)
+    assert find_source(table_directory, image_file_metadata, image_dir=path) == own
+    message = (
+        "the labels of the run are in the table 'own.csv', and --image-dir others is another "
+        "folder; give --labels own.csv for the same images, the table of other images, or --labels="
+    )
+    with pytest.raises(UserError, match=message):
+        find_source(table_directory, image_file_metadata, image_dir="others")
+    other = find_source(table_directory, image_file_metadata, image_dir="others", labels="own.csv")
+    assert (other.image_dir, other.labels, other.test_fraction) == ("others", "own.csv", 1.0)
+
+
+def test_no_table_means_a_folder_for_each_class(table_directory, image_file_metadata):
+    folder = find_source(table_directory, image_file_metadata, image_dir="others", labels="")
+    assert (folder.image_dir, folder.labels, folder.label_column) == ("others", "", "")
+    own = find_source(table_directory, image_file_metadata, labels="")
+    assert (own.image_dir, own.labels) == (f"{table_directory}/pictures", "")
+    with pytest.raises(UserError, match="--image-column y is for a table, and there is none; give"):
+        find_source(table_directory, image_file_metadata, labels="", image_column="y")
 
 
 def test_columns_of_a_run_and_of_another_set(directory, image_file_metadata):

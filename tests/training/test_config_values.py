@@ -93,3 +93,28 @@ def test_invalid_classes(value):
 def test_other_values_are_copied():
     given = ConfigDict({"epochs": 2, "loss": "x"})
     assert with_stored_forms(given).to_dict() == given.to_dict()
+
+
+FILE = """
+from configs import lenet5
+
+def get_config(recipe=""):
+    config = lenet5.get_config(recipe)
+    config.optimizer.{}
+    return config
+"""
+
+
+@pytest.mark.parametrize(
+    "line", ['lr_mult = {"C.*": 0.1}', 'lr_mult = {"C1": 0.1}', 'update({"lr_mult": {"C.*": 0.1}})']
+)
+def test_mapping_in_a_file_is_an_error_with_the_right_form(line, tmp_path):
+    (tmp_path / "own.py").write_text(FILE.format(line))
+    message = r"own.py', line 6: a file sets .*; write config.optimizer.lr_mult = \(\(\"conv"
+    with pytest.raises(UserError, match=message):
+        load_config(str(tmp_path / "own.py"), [])
+
+
+def test_pairs_in_a_file(tmp_path):
+    (tmp_path / "own.py").write_text(FILE.format(f"lr_mult = {PAIRS}"))
+    assert load_config(str(tmp_path / "own.py"), []).optimizer.lr_mult == PAIRS

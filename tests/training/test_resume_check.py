@@ -19,8 +19,11 @@ def configured(**changes):
 def saved_at(monkeypatch):
     """Returns a function that sets the step and epochs of the newest checkpoint."""
 
-    def saved_at(step, epochs):
-        history = [{"epoch": epoch, "step": 3 * epoch} for epoch in range(1, epochs + 1)]
+    def saved_at(step, epochs, **metrics):
+        history = [
+            {"epoch": epoch, "step": 3 * epoch, "epoch_seconds": 20.0, **metrics}
+            for epoch in range(1, epochs + 1)
+        ]
         newest = Checkpoint(None, step, history)
         monkeypatch.setattr(
             resume_check, "find_checkpoints", lambda path: UsableCheckpoints(newest, newest, [])
@@ -170,6 +173,34 @@ def test_run_that_stopped_early_continues_with_more_patience(saved_at, tmp_path)
     assert check_same_run(tmp_path, given[0], configured(epochs=5, **{"stop.patience": 5}))
     with pytest.raises(UserError, match="has already started 5 epochs; give at least 5"):
         check_same_run(tmp_path, given[0], configured(epochs=4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 20}, "no better top1 for 3 epochs would end it again at once; give a larger -"),
+        ({"stop.patience": 3}, "no better top1 for 3 epochs would end it again at once"),
+        ({"stop.patience": 0, "stop.after_minutes": 1}, "1 minutes of training are over; give a l"),
+        ({"epochs": 3}, "has already started 4 epochs"),
+    ],
+)
+def test_run_that_stopped_early_would_end_at_once(changes, message, saved_at, tmp_path):
+    saved_at(12, 4, **{"validation/top1": 0.5})
+    saved = configured(epochs=10, **{"stop.patience": 2})
+    given = configured(**{"epochs": 10, "stop.patience": 2, **changes})
+    with pytest.raises(UserError, match=f"now, but .*{message}"):
+        check_same_run(finish(tmp_path), saved, given)
+    (tmp_path / "result.json").unlink()
+    if changes != {"epochs": 3}:
+        assert check_same_run(tmp_path, saved, given)  # an unfinished run may end now
+
+
+def test_run_that_stopped_early_continues_for_more_patience(saved_at, tmp_path):
+    saved_at(12, 4, **{"validation/top1": 0.5})
+    saved = configured(epochs=10, **{"stop.patience": 3})
+    for patience in (4, 0):
+        given = configured(epochs=20, **{"stop.patience": patience})
+        assert check_same_run(finish(tmp_path), saved, given).epoch == 5
 
 
 def test_unfinished_run_changes_early_stopping_but_not_its_schedule(saved_at, tmp_path):

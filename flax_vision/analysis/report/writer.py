@@ -21,12 +21,13 @@ from flax_vision.analysis.report.trained_run import TrainedRun, open_trained_run
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.splits import unreadable_warning
 from flax_vision.errors import UserError
+from flax_vision.evaluation.data_options import DataOptions
 from flax_vision.evaluation.data_warnings import data_warning
 from flax_vision.evaluation.evaluator import build_evaluator
 from flax_vision.evaluation.grouping import predict_groups, whole_images
-from flax_vision.evaluation.metrics import has_top5, with_prefix
+from flax_vision.evaluation.metrics import with_prefix
 from flax_vision.evaluation.protocols import CENTER
-from flax_vision.evaluation.run_data import DataOptions, load_images
+from flax_vision.evaluation.run_data import load_images
 from flax_vision.models.summary import summarize
 from flax_vision.runtime.files import replaced_file, to_path
 from flax_vision.weights.run_files import REPORT_PAGE
@@ -129,8 +130,6 @@ def _averages(tested: PredictedImages, split: str) -> dict[str, float]:
     """Returns the averages of a split, named as in the result of a run."""
     totals = tested.predictions.totals
     averages = with_prefix(split, totals.averages())
-    if not has_top5(len(tested.images.class_names)):
-        del averages[f"{split}/top5"]
     return averages | {f"{split}/images": int(totals.count)}
 
 

@@ -74,6 +74,7 @@ def test_images_and_labels_are_read(name, publish, tmp_path):
     for split in COUNTS:
         dataset = loaders[split]()
         images, labels = random_images(name.rpartition("/")[2], split)
+        images = images.swapaxes(1, 2) if name.startswith("emnist") else images
         assert by_content(dataset.images, dataset.labels) == by_content(images, labels)
 
 
