@@ -57,9 +57,8 @@ def large(monkeypatch):
 
 
 @pytest.fixture
-def records(tmp_path, large, monkeypatch):
-    """The directory of a set's records, and an empty cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def records(tmp_path, large):
+    """The directory of a set's records, without known labels."""
     return tiny_tfds.prepare(tmp_path / "tfds")
 
 
@@ -146,21 +145,14 @@ def test_other_split_is_another_configuration(records, tmp_path):
 
 
 def test_two_processes_agree(records, tmp_path):
-    """Only the cache of the first has the labels."""
-    for split in ("train", "test"):
-        loaders = tfds_loaders(
-            tiny_tfds.NAME,
-            str(records.parents[1]),
-            ignore,
-            tiny_tfds.DECODE_CONFIG,
-            stratify="always",
-        )
-        assert loaders[split]().labels_known
+    """Only the first sees the index of labels."""
+    index_labels(records)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     program = (
         "import sys; from flax_vision.data import tfds_records as r; r._MAX_SCANNED_RECORDS = 10; "
+        "r.TfdsRecords.indexed_labels = {}; "
         "from flax_vision.cli.train import main; sys.argv[0] = 'train.py'; sys.exit(main())"
     )
     common = ["--config", str(ROOT / "configs/lenet5.py:folder"), f"--workdir={tmp_path / 'run'}"]
@@ -168,13 +160,13 @@ def test_two_processes_agree(records, tmp_path):
     common += flags(records, batch_size=12)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", program, *common, f"--process-id={index}"],
+            [sys.executable, "-c", program.format(labels), *common, f"--process-id={index}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "XDG_CACHE_HOME": str(cache), "XLA_FLAGS": ""},
+            env={**os.environ, "XLA_FLAGS": ""},
         )
-        for index, cache in enumerate([tmp_path / "cache", tmp_path / "other"])
+        for index, labels in enumerate(["r.TfdsRecords.indexed_labels", "None"])
     ]
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
