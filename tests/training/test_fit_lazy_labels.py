@@ -1,10 +1,6 @@
 """Whole runs on a set that counts as large, so that its labels come with the images."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import chex
@@ -142,32 +138,3 @@ def test_other_split_is_another_configuration(records, tmp_path):
     message = "data.stratify is 'auto' there and 'always' now"
     with pytest.raises(UserError, match=message):
         fit(configuration(records, **{"data.stratify": "always"}), tmp_path / "run")
-
-
-def test_two_processes_agree(records, tmp_path):
-    """Only the first sees the index of labels."""
-    index_labels(records)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = (
-        "import sys; from flax_vision.data import tfds_records as r; r._MAX_SCANNED_RECORDS = 10; "
-        "r.TfdsRecords.indexed_labels = {}; "
-        "from flax_vision.cli.train import main; sys.argv[0] = 'train.py'; sys.exit(main())"
-    )
-    common = ["--config", str(ROOT / "configs/lenet5.py:folder"), f"--workdir={tmp_path / 'run'}"]
-    common += [f"--coordinator=127.0.0.1:{port}", "--num-processes=2"]
-    common += flags(records, batch_size=12)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program.format(labels), *common, f"--process-id={index}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "XLA_FLAGS": ""},
-        )
-        for index, labels in enumerate(["r.TfdsRecords.indexed_labels", "None"])
-    ]
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert [output.count(NOTE) for output in outputs] == [1, 0]
