@@ -105,7 +105,8 @@ class ArrayDataset(Dataset):
 
     def take(self, indices: np.ndarray) -> Self:
         """Returns the dataset of the images at `indices`, in that order."""
-        return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
+        images, labels = self.images[indices], self.labels.take(indices)
+        return dataclasses.replace(self, images=images, labels=labels)
 
     def fingerprints(self) -> Iterator[bytes]:
         """Yields the pixels of each image."""

@@ -19,6 +19,9 @@ from flax_vision.text import counted, listed
 _MAX_SECONDS = 20
 """Time limit of the search, for millions of files of equal sizes and for slow disks."""
 
+_CHUNK = 1000
+"""Files that are given to the threads at once."""
+
 _BLOCK = 4096
 """Bytes in the middle of a file that are compared before its whole content."""
 
@@ -61,9 +64,11 @@ def duplicates_warning(splits: Mapping[str, Dataset], folder: str, on_progress: 
         def until_deadline(file: _File) -> str:
             return digest(file) if time.monotonic() < deadline else ""
 
-        for done, text in enumerate(pool.map(until_deadline, files), 1):
-            on_progress("files of equal size", done, len(files))
-            yield text
+        for start in range(0, len(files), _CHUNK):  # a million tasks at once need gigabytes
+            chunk = files[start : start + _CHUNK]
+            for done, text in enumerate(pool.map(until_deadline, chunk), start + 1):
+                on_progress("files of equal size", done, len(files))
+                yield text
 
     with ThreadPoolExecutor(_THREADS) as pool:
         for digest in (_block_digest, _whole_digest):

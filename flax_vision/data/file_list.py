@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from flax_vision.data.decode import FORMATS, TooManyPixelsError
 from flax_vision.data.flags import MAX_PIXELS
@@ -24,6 +24,24 @@ _BYTES_PER_PIXEL, _METADATA_BYTES = 8, 2**24
 
 _MAX_NAMED = 4
 """Number of extensions that a message names."""
+
+
+class PathList(Sequence[Path]):
+    """Paths that are kept as texts: a million of them need a fifth of the memory.
+
+    Args:
+      texts: Texts of the paths.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._texts[index]
+        return PathList(found) if isinstance(index, slice) else Path(found)
 
 
 @dataclass(frozen=True)
@@ -68,7 +86,12 @@ class FileList:
 
 def is_image(path: Path) -> bool:
     """Returns whether a path has the extension of an image."""
-    return path.suffix.lower() in SUFFIXES
+    return has_image_extension(path.name)
+
+
+def has_image_extension(name: str) -> bool:
+    """Returns whether the name of a file has the extension of an image."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def skipped_files(files: Collection[Path]) -> str:

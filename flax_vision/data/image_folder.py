@@ -1,5 +1,6 @@
 """Images in a folder that has a subfolder for each class."""
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,7 +11,15 @@ import numpy as np
 from flax_vision.data.class_subset import check_classes
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.dataset import ProgressFn
-from flax_vision.data.file_list import SUFFIXES, FileList, is_image, natural, skipped_files
+from flax_vision.data.file_list import (
+    SUFFIXES,
+    FileList,
+    PathList,
+    has_image_extension,
+    is_image,
+    natural,
+    skipped_files,
+)
 from flax_vision.data.flags import DataFlags
 from flax_vision.data.image_files import ImageFileDataset
 from flax_vision.errors import UserError
@@ -198,11 +207,15 @@ def _load_split(
             "in their Unicode form (NFC and NFD); move all images into one of them."
         )
     unused: list[Path] = []
-    images = [(labels[nfc(name)], x) for name in found for x in _images(folder / name, unused)]
+    paths: list[str] = []
+    counts: list[int] = []
+    for name in found:
+        paths += _images(folder / name, unused)
+        counts.append(len(paths) - sum(counts))
     warnings = [*warnings, *_warnings(folder, unused, "in class folders")]
-    files = FileList([path for _, path in images], decode_config.max_pixels)
-    targets = np.array([label for label, _ in images], np.int32)
-    indices = np.arange(len(images))
+    files = FileList(PathList(paths), decode_config.max_pixels)
+    targets = np.repeat(np.array([labels[nfc(name)] for name in found], np.int32), counts)
+    indices = np.arange(len(paths))
     return ImageFileDataset(files, indices, targets, known, decode_config, warnings=warnings)
 
 
@@ -228,13 +241,15 @@ def _warnings(folder: Path, unused: Sequence[Path], where: str) -> list[str]:
     return warnings
 
 
-def _images(folder: Path, unused: list[Path]) -> list[Path]:
+def _images(folder: Path, unused: list[Path]) -> list[str]:
     """Returns the image files of a class, and adds all other entries to `unused`."""
     # A link that leads nowhere is listed, so that it is an error when it is read.
-    entries = _visible(folder)
-    names = [entry.name for entry in entries if is_image(entry) and not entry.is_dir()]
-    images = set(names)
-    unused += [entry for entry in entries if entry.name not in images]
+    names = []
+    for entry in _entries(folder):
+        if has_image_extension(entry.name) and not _is_folder(entry):
+            names.append(entry.name)
+        else:
+            unused.append(folder / entry.name)
     if not names:
         inner, files = _folders(folder), _files(folder)
         hint = f", but folders, such as {inner[0]!r}, which are not searched" if inner else ""
@@ -243,20 +258,27 @@ def _images(folder: Path, unused: list[Path]) -> list[Path]:
             f"the folder of the class {folder.name!r} has no images in it{hint} ({str(folder)!r}); "
             f"add some ({', '.join(SUFFIXES)}), or remove the folder."
         )
-    return [folder / name for name in natural(names)]
+    return [os.path.join(folder, name) for name in natural(names)]
 
 
 def _folders(folder: Path) -> list[str]:
-    return natural(entry.name for entry in _visible(folder) if entry.is_dir())
+    return natural(entry.name for entry in _entries(folder) if _is_folder(entry))
 
 
 def _files(folder: Path) -> list[Path]:
-    return [entry for entry in _visible(folder) if not entry.is_dir()]
+    return [folder / entry.name for entry in _entries(folder) if not _is_folder(entry)]
 
 
-def _visible(folder: Path) -> list[Path]:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Returns whether an entry is a folder or a link to one; without a system call for files."""
+    return Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Returns the visible entries of a folder."""
     try:
-        return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise UserError(
             f"folder {str(folder)!r} cannot be read ({error.strerror}); check its permissions."

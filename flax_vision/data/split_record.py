@@ -2,7 +2,9 @@
 
 import csv
 import io
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from flax_vision.data.dataset import Dataset
 from flax_vision.data.file_list import FileList
@@ -23,8 +25,14 @@ def relative_paths(images: Dataset, folder: str) -> Sequence[str]:
     """
     if not isinstance(images, ImageFileDataset) or not isinstance(images.files, FileList):
         return []
-    paths = images.files.paths
-    return [paths[index].relative_to(folder).as_posix() for index in images.indices.tolist()]
+    names = map(images.files.name, images.indices.tolist())
+    prefix = f"{Path(folder)}{os.sep}"
+    return [
+        name[len(prefix) :].replace(os.sep, "/")
+        if name.startswith(prefix)
+        else Path(name).relative_to(folder).as_posix()
+        for name in names
+    ]
 
 
 def splits_csv(splits: Splits, folder: str) -> str:

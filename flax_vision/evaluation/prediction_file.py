@@ -84,7 +84,8 @@ def _rows(result: Evaluation, columns: Mapping[str, type]) -> Iterator[Row]:
         key = {"path": encodable(result.paths[index])} if result.paths else {"index": index}
         if index in unreadable:
             image = unreadable[index]
-            yield unknown | key | {"label": names[image.label], "error": encodable(image.reason)}
+            label = names[image.label] if image.label >= 0 else None  # of a damaged record
+            yield unknown | key | {"label": label, "error": encodable(image.reason)}
         else:
             yield unknown | key | next(readable)
 

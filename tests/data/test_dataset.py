@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from flax_vision.data.dataset import ArrayDataset, stratified_split
+from flax_vision.data.dataset import ArrayDataset, random_split, stratified_split
+from flax_vision.data.lazy_labels import LazyLabels
 
 
 def make(labels) -> ArrayDataset:
@@ -27,6 +28,33 @@ def test_split_is_always_the_same_and_takes_no_block():
     first, again = (stratified_split(make([0] * 100), 0.1)[1].images.ravel() for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert first.max() - first.min() > 50
+
+
+@pytest.mark.parametrize(("fraction", "size"), [(0, 0), (0.25, 25), (0.125, 12), (0.99, 99)])
+def test_random_split_has_a_share_of_the_images(fraction, size):
+    rest, subset = random_split(make([0] * 90 + [1] * 10), fraction)
+    assert (len(rest), len(subset)) == (100 - size, size)
+    numbers = [images.images.ravel().tolist() for images in (rest, subset)]
+    assert sorted([*numbers[0], *numbers[1]]) == list(range(100))
+    assert numbers == [sorted(x) for x in numbers]
+
+
+def test_random_split_depends_on_the_seed_and_not_on_the_labels():
+    splits = [(0, [0] * 100), (0, [1, 0] * 50), (1, [0] * 100)]
+    first, same, other = (
+        random_split(make(labels), 0.1, seed)[1].images.ravel().tolist() for seed, labels in splits
+    )
+    assert first == same == [2, 16, 26, 54, 55, 73, 75, 86, 93, 95]
+    assert other != first
+
+
+def test_random_split_reads_no_labels():
+    labels = LazyLabels(pytest.fail, np.arange(20))
+    images = ArrayDataset(np.zeros((20, 1, 1, 1), np.uint8), labels, ["a", "b"])
+    rest, subset = random_split(images, 0.25)
+    assert (len(rest.labels), len(subset.labels)) == (15, 5)
+    assert not rest.labels_known
+    assert rest.imbalance is None
 
 
 def test_take_keeps_images_with_their_labels():

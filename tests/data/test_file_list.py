@@ -1,10 +1,11 @@
 import os
+from pathlib import Path
 
 import pytest
 from tiny_folders import load, write
 
 from flax_vision.data.decode import TooManyPixelsError
-from flax_vision.data.file_list import FileList
+from flax_vision.data.file_list import FileList, PathList
 from flax_vision.errors import UserError
 
 HUGE = 2**32
@@ -45,3 +46,10 @@ def test_huge_file_in_a_folder_is_an_error_or_counted(tmp_path):
     train, *_ = load(tmp_path, on_error="skip")
     train.sizes(lambda *progress: None)
     assert list(train.unreadable) == [str(tmp_path / "a/0.png")]
+
+
+def test_list_of_paths():
+    paths = PathList(["a/1.png", "b.png", "c"])
+    assert [*paths] == [Path("a/1.png"), Path("b.png"), Path("c")]
+    assert [*paths[1:]] == [Path("b.png"), Path("c")]
+    assert (len(paths), paths[-1]) == (3, Path("c"))

@@ -1,18 +1,23 @@
 """Changes of the images of a split."""
 
+import dataclasses
 import json
 import shutil
 
 import numpy as np
+import pytest
 from tiny_folders import CROP_POLICY, ignore, load, write
 
 from flax_vision.data.crops import DecodeConfig
 from flax_vision.data.fingerprint import (
+    ALL_CLASSES,
     dataset_fingerprint,
     describe_changes,
+    is_stratified,
     split_fingerprints,
     summaries,
 )
+from flax_vision.data.lazy_labels import LazyLabels
 from flax_vision.data.splits import Source, read_splits
 
 
@@ -89,6 +94,31 @@ def test_fingerprint_of_images_in_memory_is_of_their_pixels(digits):
     )
     fewer = dataset_fingerprint(digits.take(np.arange(39)))
     assert "'d' had 10 images and has 9" in describe_changes(before, fewer)
+
+
+def lazy(digits):
+    """Returns the images with labels that are never read."""
+    return dataclasses.replace(digits, labels=LazyLabels(pytest.fail, np.arange(len(digits))))
+
+
+def test_fingerprint_without_labels(digits):
+    before = dataset_fingerprint(lazy(digits))
+    assert list(before) == [ALL_CLASSES]
+    assert before[ALL_CLASSES][0] == 40
+    assert before == dataset_fingerprint(lazy(digits))
+    fewer = dataset_fingerprint(lazy(digits).take(np.arange(39)))
+    assert describe_changes(before, fewer) == "40 images are now 39"
+    digits.images[5, 0, 0] ^= 1
+    after = dataset_fingerprint(lazy(digits))
+    assert describe_changes(before, after) == "40 images are others"
+
+
+def test_fingerprints_with_and_without_labels_differ(digits):
+    pair = dataset_fingerprint(digits), dataset_fingerprint(lazy(digits))
+    assert describe_changes(*pair) == "it was recorded with labels, and is read without them"
+    assert describe_changes(*pair[::-1]) == "it was recorded without labels, and is read with them"
+    known, unknown = ({"train": each} for each in pair)
+    assert (is_stratified(known), is_stratified(unknown)) == (True, False)
 
 
 def test_summaries_differ_for_one_other_file(tmp_path):

@@ -1,9 +1,22 @@
+import dataclasses
+
 import numpy as np
 import pytest
+import tiny_tfds
 from tiny_folders import CROP_POLICY, ignore, write
 
+from flax_vision.data import tfds_records
+from flax_vision.data.batches import evaluation_batches
 from flax_vision.data.crops import DecodeConfig
-from flax_vision.data.splits import SPLITS, Source, read_split, read_splits, unreadable_warning
+from flax_vision.data.splits import (
+    SPLITS,
+    Source,
+    has_lazy_labels,
+    read_split,
+    read_splits,
+    unreadable_warning,
+)
+from flax_vision.data.tfds_records import TfdsRecords
 from flax_vision.errors import UserError
 
 
@@ -158,3 +171,68 @@ def test_labels_follow_the_names_of_the_classes(tmp_path):
     source = Source("folder", "", str(tmp_path), 0.0, 1.0, config, ["a", "b"])
     with pytest.raises(UserError, match=r"the class 'c', unknown to the model;.*\(a, b\)"):
         read_split(source, "test", ignore)
+
+
+def tfds_source(tmp_path, **settings):
+    tiny_tfds.prepare(tmp_path)
+    settings = {"val_fraction": 0.25, "decode_config": tiny_tfds.DECODE_CONFIG} | settings
+    return Source(tiny_tfds.NAME, str(tmp_path), **settings)
+
+
+def test_random_splits_without_labels(tmp_path, monkeypatch):
+    monkeypatch.setattr(TfdsRecords, "labels", pytest.fail)
+    monkeypatch.setattr(TfdsRecords, "enumerate", pytest.fail)
+    source = tfds_source(tmp_path, stratify="never")
+    splits, again = read_splits(source, ignore), read_splits(source, ignore)
+    assert [len(images) for images in splits] == [45, 15, 9]
+    for one, other in zip(splits, again, strict=True):
+        np.testing.assert_array_equal(one.indices, other.indices)
+    both = np.concatenate([splits.train.indices, splits.validation.indices])
+    assert sorted(both.tolist()) == list(range(60))
+    assert splits.warnings() == [
+        "validation: 15 random images; labels of tiny_records are not indexed, so it is not "
+        "stratified (config.data.stratify=always reads all labels once)"
+    ]
+    alone = read_split(source, "validation", ignore)
+    np.testing.assert_array_equal(alone.indices, splits.validation.indices)
+    assert not alone.warnings
+
+
+def test_no_note_without_a_split(tmp_path):
+    source = tfds_source(tmp_path, stratify="never", val_fraction=0.0)
+    assert not read_splits(source, ignore).warnings()
+
+
+def test_large_set_gets_stratified_splits_on_demand(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_records, "_MAX_SCANNED_RECORDS", 10)
+    source = tfds_source(tmp_path, stratify="always")
+    splits = read_splits(source, ignore)
+    assert splits.train.labels_known
+    assert not splits.warnings()
+    ours = np.bincount(splits.validation.labels)
+    assert ours.tolist() == np.round(0.25 * (np.bincount(splits.train.labels) + ours)).tolist()
+
+
+def test_classes_of_a_large_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_records, "_MAX_SCANNED_RECORDS", 10)
+    source = tfds_source(tmp_path, classes=("owl", "cat"))
+    (batch,) = evaluation_batches(read_splits(source, ignore).test, 9)
+    owls = tiny_tfds.labels_of(batch.images[batch.mask]) == 2
+    np.testing.assert_array_equal(batch.labels[batch.mask], np.where(owls, 0, 1))
+
+
+def test_sources_with_lazy_labels(tmp_path, monkeypatch):
+    source = tfds_source(tmp_path)
+    assert not has_lazy_labels(source)
+    monkeypatch.setattr(tfds_records, "_MAX_SCANNED_RECORDS", 10)
+    assert has_lazy_labels(source)
+    for other in ("folder", "mnist_5k", "hf:there"):
+        assert not has_lazy_labels(dataclasses.replace(source, name=other))
+    assert not has_lazy_labels(dataclasses.replace(source, decode_config=None))
+
+
+def test_random_splits_of_images_in_memory():
+    splits = read_splits(Source("mnist_5k", val_fraction=0.1, stratify="never"), ignore)
+    assert len(splits.validation) == 400
+    assert len(set(np.bincount(splits.validation.labels))) > 1
+    assert not splits.warnings()
