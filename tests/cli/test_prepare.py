@@ -91,7 +91,8 @@ def test_set_of_decompressed_files_trains(publish, tmp_path):
     for file, content in publish("mnist").items():
         (tmp_path / file.removesuffix(".gz")).write_bytes(gzip.decompress(content))
     data = str(tmp_path / "data")
-    assert main(["prepare", "mnist", "--source", str(tmp_path), "--tfds-dir", data]) == 0
+    with pytest.warns(UserWarning, match="ubyte' has no known checksum"):
+        assert main(["prepare", "mnist", "--source", str(tmp_path), "--tfds-dir", data]) == 0
     train("mnist", "lenet5:mnist", data, tmp_path / "run")
 
 
