@@ -70,18 +70,15 @@ def tfds_loaders(
         with request.damage_as_user_error(builder):
             records = TfdsRecords(builder, split)
             if decode_config is None:
-                return read_all(records, on_progress)
-            indices = np.arange(len(records))
+                return upright(builder.name, read_all(records, on_progress))
             labels = split_labels(records, stratify, on_progress)
-            return ImageFileDataset(records, indices, labels, records.class_names, decode_config)
+            indices, names = np.arange(len(records)), records.class_names
+            images = ImageFileDataset(records, indices, labels, names, decode_config)
+            return upright(builder.name, images)
 
     with request.damage_as_user_error(builder):
         test = request.test_split(builder)
-
-    def load_upright(split: str) -> Dataset:
-        return upright(builder.name, load(split))
-
-    return {"train": partial(load_upright, "train"), "test": partial(load_upright, test)}
+    return {"train": partial(load, "train"), "test": partial(load, test)}
 
 
 def has_lazy_labels(
