@@ -9,13 +9,14 @@ import zipfile
 from types import SimpleNamespace
 
 import tensorflow_datasets as tfds
-from PIL import Image
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.core.download import extractor, resource
 from tensorflow_datasets.core.features import image_feature
 from tensorflow_datasets.datasets.imagenet2012 import imagenet2012_dataset_builder, imagenet_common
 from tensorflow_datasets.datasets.imagenette import imagenette_dataset_builder
 from tensorflow_datasets.image_classification import cifar, mnist
+
+from flax_vision.data.prepare.png import encode_png
 
 
 class _Downloads:
@@ -54,9 +55,7 @@ class _Downloads:
 
 
 def _encode_png(self, pixels):
-    file = io.BytesIO()
-    Image.fromarray(pixels.squeeze()).save(file, format="png")
-    return file.getvalue()
+    return encode_png(pixels)  # TensorFlow's encoder in TFDS
 
 
 def _serialize(self, example):

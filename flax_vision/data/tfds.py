@@ -38,10 +38,9 @@ def tfds_loaders(
 ) -> Mapping[str, Callable[[], Dataset]]:
     """Returns functions that read the training and the test split of a prepared TFDS set.
 
-    A label lies beside its image, so all 140 GB of ImageNet must be read for the labels. Images
-    that are read on demand therefore have `LazyLabels` if the set is large, and neither an index
-    beside its records nor the user's cache has the labels. EMNIST's images, which are transposed
-    in the set, are read upright.
+    A label lies beside its image, so all of ImageNet must be read for its labels. Images of large
+    sets have `LazyLabels` if neither an index beside the records nor the user's cache has them.
+    EMNIST's images, which are transposed in the set, are read upright.
 
     Args:
       name: TFDS name, such as `"fashion_mnist"`.
@@ -72,9 +71,9 @@ def tfds_loaders(
             if decode_config is None:
                 return upright(builder.name, read_all(records, on_progress))
             labels = split_labels(records, stratify, on_progress)
-            indices, names = np.arange(len(records)), records.class_names
-            images = ImageFileDataset(records, indices, labels, names, decode_config)
-            return upright(builder.name, images)
+            every, names = np.arange(len(records)), records.class_names
+            dataset = ImageFileDataset(records, every, labels, names, decode_config)
+            return upright(builder.name, dataset)
 
     with request.damage_as_user_error(builder):
         test = request.test_split(builder)

@@ -1,15 +1,14 @@
 """Records of a split on disk, and TFDS's order of them."""
 
-import io
 import os
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, Protocol
 
 import numpy as np
-from PIL import Image
 from tensorflow_datasets.core import hashing
 
+from flax_vision.data.prepare.png import encode_png
 from flax_vision.data.prepare.tf_example import serialize_example
 
 Records = Iterator[tuple[int, dict[str, Any]]]
@@ -130,12 +129,6 @@ def encoded_example(features: Any, example: dict[str, Any]) -> dict[str, Any]:
       example: Values; the image is encoded, or uint8 [H, W] or [H, W, 3].
     """
     image = example["image"]
-    encoded = image if isinstance(image, bytes) else _png(image)  # TFDS would use TensorFlow
+    encoded = image if isinstance(image, bytes) else encode_png(image)  # TFDS would use TensorFlow
     values = features.encode_example({**example, "image": encoded})
     return {name: np.asarray(value, object).item() for name, value in values.items()}
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="png")
-    return file.getvalue()
