@@ -15,6 +15,7 @@ from flax_vision.cli import (
     import_weights,
     lr_find,
     models,
+    paper,
     predict,
     prepare,
     profile,
@@ -36,6 +37,7 @@ _GROUPS = {
     "Training": (train, sweep, lr_find, report, compare),
     "Trained models": (evaluate, predict, export),
     "Speed": (bench, profile),
+    "Papers": (paper,),
 }
 """Modules of the commands by subject. The docstring of each is the help page of the command."""
 

@@ -1,0 +1,79 @@
+"""The experiments of the GoogLeNet paper."""
+
+from functools import partial
+
+from flax_vision.papers import layer_sizes, protocols
+from flax_vision.papers.experiment import Experiment, Training
+from flax_vision.papers.figures import bars
+from flax_vision.papers.measures import (
+    TEST_ERROR,
+    compare,
+    multiply_adds,
+    parameters,
+    test_error,
+)
+
+GOOGLENET = Training(
+    "googlenet",
+    "googlenet",
+    {
+        "auxiliary heads": {},
+        "no auxiliary heads": {"model.auxiliary_heads": False},
+        "naive modules": {"model.auxiliary_heads": False, "model.inception": "naive"},
+    },
+    full="imagenet",
+    reduced={"epochs": 6},
+    smoke={"epochs": 1, "batch_size": 8, "data.limit": 2},
+)
+
+_COST = {"parameters": parameters, "multiply-adds": multiply_adds}
+
+EXPERIMENTS = {
+    # Table 1 prints operations in millions.
+    "table1": Experiment(
+        partial(
+            layer_sizes.analyze,
+            model="googlenet",
+            shape=(224, 224, 3),
+            paper={
+                "multiply-adds": {
+                    "conv1": 34e6,
+                    "inception_3a": 128e6,
+                    "inception_3b": 304e6,
+                    "inception_4a": 73e6,
+                    "inception_4b": 88e6,
+                    "inception_4c": 100e6,
+                    "inception_4d": 119e6,
+                    "inception_4e": 170e6,
+                    "inception_5a": 54e6,
+                    "inception_5b": 71e6,
+                }
+            },
+        ),
+        note="conv1 and inception_5a do not follow from the paper's own columns",
+    ),
+    "table3": Experiment(
+        partial(protocols.analyze, protocols=["center", "ten_crop", "googlenet_144"]),
+        GOOGLENET,
+        ("auxiliary heads",),
+        paper={},
+        note="the paper prints top-5 errors: 10.07 % with 1 crop, 9.15 % with 10, 7.89 % with 144",
+    ),
+    "fig2": Experiment(
+        compare,
+        GOOGLENET,
+        ("no auxiliary heads", "naive modules"),
+        columns={TEST_ERROR: test_error, **_COST},
+        draw=bars,
+        note="the paper draws both modules, and gives no numbers for the naive one",
+        smoke_labels=("naive modules",),
+    ),
+    "section5": Experiment(
+        compare,
+        GOOGLENET,
+        ("auxiliary heads", "no auxiliary heads"),
+        columns={TEST_ERROR: test_error, **_COST},
+        draw=bars,
+        note="the paper gives no numbers for a network without auxiliary heads",
+    ),
+}

@@ -1,0 +1,86 @@
+"""The experiments of the VGG paper."""
+
+from functools import partial
+
+from flax_vision.papers import protocols, sizes
+from flax_vision.papers.experiment import Experiment, Training
+from flax_vision.papers.figures import bars
+from flax_vision.papers.measures import TEST_ERROR, compare, parameters, test_error
+
+_NETS = ("A", "A-LRN", "B", "C", "D", "E")
+_MODELS = {name: f"vgg_{name.lower().replace('-', '_')}" for name in _NETS}
+
+VGG = Training(
+    "vgg",
+    "vgg16",
+    {name: {"model.name": model} for name, model in _MODELS.items()}
+    | {"B, 5x5": {"model.name": "vgg_b_5x5"}},
+    full="imagenet",
+    reduced={"epochs": 6},
+    smoke={"epochs": 1, "batch_size": 16, "data.limit": 4},
+)
+
+_FIXED_SCALE = "the paper's numbers are for a training scale of 256, tested densely"
+
+EXPERIMENTS = {
+    "table2": Experiment(
+        partial(
+            sizes.analyze,
+            models=list(_MODELS.values()),
+            paper={
+                "parameters": {
+                    "vgg_a": 133_000_000,
+                    "vgg_a_lrn": 133_000_000,
+                    "vgg_b": 133_000_000,
+                    "vgg_c": 134_000_000,
+                    "vgg_d": 138_000_000,
+                    "vgg_e": 144_000_000,
+                }
+            },
+        )
+    ),
+    "table3": Experiment(
+        compare,
+        VGG,
+        _NETS,
+        columns={TEST_ERROR: test_error, "parameters": parameters},
+        paper={
+            TEST_ERROR: {"A": 29.6, "A-LRN": 29.7, "B": 28.7, "C": 28.1, "D": 27.0, "E": 27.3},
+        },
+        draw=bars,
+        note=_FIXED_SCALE,
+        smoke_labels=("A",),
+    ),
+    "table4": Experiment(
+        partial(protocols.analyze, protocols=["dense", "multi_scale"]),
+        VGG,
+        ("B", "D"),
+        paper={
+            TEST_ERROR: {
+                "B, dense": 28.7,
+                "B, multi_scale": 28.2,
+                "D, dense": 27.0,
+                "D, multi_scale": 26.6,
+            }
+        },
+        note="the reduced form tests two of the models",
+        smoke_labels=("A",),
+    ),
+    "table5": Experiment(
+        partial(protocols.analyze, protocols=["dense", "multi_crop"]),
+        VGG,
+        ("D",),
+        paper={TEST_ERROR: {"D, dense": 24.8, "D, multi_crop": 24.6}},
+        note="the paper trains with scales from 256 to 512",
+        smoke_labels=("A",),
+    ),
+    "section4.1": Experiment(
+        compare,
+        VGG,
+        ("B", "B, 5x5"),
+        columns={TEST_ERROR: test_error, "parameters": parameters},
+        draw=bars,
+        note="the paper finds a top-1 error that is 7 % higher with 5x5",
+        smoke_labels=("B, 5x5",),
+    ),
+}

@@ -1,0 +1,1 @@
+"""The tables, figures and sections of each paper as data."""

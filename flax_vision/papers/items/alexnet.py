@@ -1,0 +1,30 @@
+"""AlexNet: Krizhevsky, Sutskever and Hinton, 2012."""
+
+from flax_vision.papers.items.item import NEEDS_IMAGENET, REDUCED, REPRODUCED, Item, Paper
+
+_TRAIN = "python train.py --config configs/alexnet.py:imagenet"
+_TEST = f"{_TRAIN} --workdir=runs/alexnet && flax-vision evaluate runs/alexnet --protocol ten_crop"
+
+_ITEMS = (
+    Item("table1", NEEDS_IMAGENET, "Test errors on ILSVRC-2010 (here: on ILSVRC-2012)", _TEST),
+    Item("table2", NEEDS_IMAGENET, "Errors on ILSVRC-2012, of one model and of several", _TEST),
+    Item("fig1", REDUCED, "Training error of ReLU and tanh by epoch", runs=True),
+    Item("fig2", REPRODUCED, "Layers in two columns", "flax-vision summary alexnet", runs=True),
+    Item("fig3", REDUCED, "Kernels of the first layer", runs=True),
+    Item("fig4", REDUCED, "Predictions, and nearest training images by features", runs=True),
+    Item("section3.1", REDUCED, "ReLU against tanh, as in figure 1", runs=True),
+    Item("section3.2", REDUCED, "Two columns against one column of half the kernels", runs=True),
+    Item("section3.3", REDUCED, "With and without response normalization", runs=True),
+    Item("section3.4", REDUCED, "Overlapping pools against pools side by side", runs=True),
+    Item("section4.1", REDUCED, "With and without color noise", runs=True),
+    Item("section4.2", REDUCED, "With and without dropout", runs=True),
+)
+
+PAPER = Paper(
+    "alexnet",
+    "ImageNet Classification with Deep Convolutional Neural Networks",
+    "Krizhevsky, Sutskever and Hinton, 2012",
+    figures=4,
+    tables=2,
+    items=_ITEMS,
+)
