@@ -32,9 +32,6 @@ def test_smoke(paper, item, workdir):
     labels = experiment.chosen_labels(SMOKE)
     assert outcome.rows
     if labels:
-        assert all(any(label in str(row) for row in outcome.rows) for label in labels) or (
-            len(labels) == 1
-        )
         assert outcome.train_seconds > 0
         assert "1 seed" in outcome.reduced
     folder = directory(paper, item, options)
