@@ -8,6 +8,7 @@ from matplotlib.ticker import FixedLocator
 
 from flax_vision.analysis.report.figures.augmented import augment
 from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Sheet, Theme, style
+from flax_vision.analysis.report.figures.mistake_page import mistake_page
 from flax_vision.data.augmentation import Augmentation
 from flax_vision.data.mnist_5k import load_mnist_5k
 from flax_vision.data.preprocessing import Preprocessing
@@ -19,6 +20,8 @@ from flax_vision.papers.run_images import probabilities, read_images
 
 _CODE_SIZE = (12, 7)
 _GAP = 0.05
+MAX_DRAWN = 200
+"""Largest number of mistakes in a figure."""
 
 
 def show_connections(experiment: Experiment, runs: Sequence[Run]) -> Analysis:
@@ -126,35 +129,28 @@ def show_mistakes(experiment: Experiment, runs: Sequence[Run]) -> Analysis:
         )
     pixels, tests = read_images(runs[0], "test")
     predicted = probabilities(runs[0], pixels).argmax(-1)
-    wrong = np.flatnonzero(predicted != tests.labels)
-    names = tests.class_names
-    texts = [f"{names[tests.labels[i]]}→{names[predicted[i]]}" for i in wrong]
-    draw = partial(draw_grid, pixels[wrong], 12, texts)
-    return Analysis(rows, draw, f"Misclassified images: {', '.join(texts)}.")
+    shown = np.flatnonzero(predicted != tests.labels)[:MAX_DRAWN]
+    if not len(shown):
+        return Analysis(rows, partial(draw_grid, pixels[:0], 1), "No misclassified images.")
+    wrong = pixels[shown], tests.labels[shown], predicted[shown]
+    draw = partial(mistake_page, *wrong, tests.class_names, 12)
+    return Analysis(rows, draw, f"{len(shown)} misclassified images with both classes.")
 
 
-def draw_grid(
-    images: np.ndarray, columns: int, texts: Sequence[str] = (), theme: Theme = LIGHT
-) -> Picture:
+def draw_grid(images: np.ndarray, columns: int, theme: Theme = LIGHT) -> Picture:
     """Draws images in rows.
 
     Args:
       images: uint8 [N, H, W] or [N, H, W, C].
       columns: Images in a row.
-      texts: Text below each image; empty for none.
       theme: Colors.
     """
     cell = WIDTH / columns
     height = cell * images.shape[1] / images.shape[2]
-    line = 0.22 if len(texts) else 0.0
     rows = max(1, -(-len(images) // columns))
-    sheet = Sheet(WIDTH, rows * (height + line), theme)
+    sheet = Sheet(WIDTH, rows * height, theme)
     for index, image in enumerate(images):
-        left, top = index % columns * cell, index // columns * (height + line)
+        left, top = index % columns * cell, index // columns * height
         size = (cell - _GAP, height - _GAP)
         sheet.put(image, left + _GAP / 2, top + _GAP / 2, size, vmin=0, vmax=255)
-        if len(texts):
-            sheet.write(texts[index], left + _GAP, top + height - 0.02, fontsize=8)
-    if not len(images):
-        sheet.write("no mistakes", 0.1, 0.1)
     return sheet

@@ -7,6 +7,7 @@ from flax_vision.papers.experiment import Experiment, Training
 from flax_vision.papers.figures import bars, error_curves, errors_by_size
 from flax_vision.papers.measures import TEST_ERROR, compare, test_error, train_error
 from flax_vision.papers.rejection import compare_rejections
+from flax_vision.papers.strings import read_strings
 
 _TRAIN_ERROR = "training error, %"
 _SMOKE = {"epochs": 1, "data.limit": 10}
@@ -53,7 +54,17 @@ _MODELS = ("lenet_linear", "lenet1", "lenet4", "lenet5")
 _SIZES = ("eighth of the images", "quarter of the images", "half of the images", "no distortions")
 _PAPER_ERRORS = {TEST_ERROR: {"no distortions": 0.95, "distortions": 0.8}}
 
+_STRINGS = Experiment(
+    read_strings,
+    DIGITS,
+    ("distortions",),
+    note="a path of digits and blanks replaces the paper's graph transformers, and the network is "
+    "trained on single digits only",
+)
+
 EXPERIMENTS = {
+    "fig25": _STRINGS,
+    "section7": _STRINGS,
     "table1": Experiment(digits.show_connections),
     "fig2": Experiment(
         partial(
@@ -114,7 +125,8 @@ EXPERIMENTS = {
         compare_rejections,
         METHODS,
         ("LeNet-1", "LeNet-4", "LeNet-5"),
-        note="the paper rejects by penalties, and here by the difference of two probabilities",
+        note="the paper does not say by which number it rejects; here it is the difference of the "
+        "two largest probabilities",
     ),
     "fig11": Experiment(
         partial(

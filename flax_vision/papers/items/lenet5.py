@@ -28,10 +28,12 @@ _ITEMS = (
     Item("fig19", OUT_OF_SCOPE, "Viterbi training", _DIAGRAM),
     Item("fig20", OUT_OF_SCOPE, "Discriminative Viterbi training", _DIAGRAM),
     Item("fig21", OUT_OF_SCOPE, "Discriminative forward training", _DIAGRAM),
-    Item("fig22", REPRODUCED, "A recognizer at every position", "`paper lenet5 section7`"),
-    Item("fig23", REPRODUCED, "LeNet-5 on a wide field", "`paper lenet5 section7`"),
+    Item(
+        "fig22", REPRODUCED, "A recognizer at every position", "flax-vision paper lenet5 section7"
+    ),
+    Item("fig23", REPRODUCED, "LeNet-5 on a wide field", "flax-vision paper lenet5 section7"),
     Item("fig24", OUT_OF_SCOPE, "Graph transformer after the wide network", _DIAGRAM),
-    Item("fig25", REDUCED, "Strings read without segmentation", "`paper lenet5 section7`"),
+    Item("fig25", REDUCED, "Strings read without segmentation", runs=True),
     Item("fig26", OUT_OF_SCOPE, "Noisy strings", "the images were not published"),
     Item("fig27", OUT_OF_SCOPE, "Hidden Markov model after the wide network", _DIAGRAM),
     Item("fig28", OUT_OF_SCOPE, "Composition of two graphs", _DIAGRAM),
@@ -46,6 +48,7 @@ _ITEMS = (
         REDUCED,
         "LeNet-5 as a space displacement network on digit strings",
         "a path of digits and blanks replaces the graph transformers",
+        runs=True,
     ),
 )
 
