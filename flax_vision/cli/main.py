@@ -99,8 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _handle_ctrl_c(words: Sequence[str]) -> None:
-    """Makes Ctrl-C end the process at once; only a sweep can go on later, and says it."""
-    if words[:1] == [_name(sweep)]:
+    """Makes Ctrl-C end the process at once; commands that train can go on later, and say it."""
+    if words and words[0] in (_name(sweep), _name(paper)):
         stop_at_once_on_ctrl_c()
     else:
         environment.handle_ctrl_c(signal.SIG_DFL)
@@ -153,4 +153,6 @@ def _compiles(options: argparse.Namespace) -> bool:
     """Returns whether the command compiles programs, and so needs a configured process."""
     if options.command == "summary":
         return options.mesh is not None
+    if options.command == _name(paper):
+        return options.item is not None or options.all
     return options.command not in _WITHOUT_DEVICES

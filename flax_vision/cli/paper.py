@@ -4,7 +4,7 @@ Without arguments, it lists all papers; with PAPER, the items of one. With PAPER
 measures, prints the paper's numbers beside the measured ones, and draws the figure.
 
 An experiment is reduced to at most twenty minutes on two cores, on the embedded digits or --data;
-the output says what is reduced. --full has the paper's size and data. A command that was stopped
+the output lists the reductions. --full has the paper's size and data. A command that was stopped
 continues when you repeat it, and experiments share their runs.
 
 --all runs every experiment, or those of PAPER, and writes the page WORKDIR/gallery.html.
@@ -71,14 +71,19 @@ def _seeds(text: str) -> tuple[int, ...]:
 def run(options: argparse.Namespace) -> int:
     """Lists items or runs experiments, and returns the exit status."""
     papers = [find_paper(options.paper)] if options.paper else list(PAPERS.values())
-    if options.all:
-        if options.item:
-            raise UserError(f"--all runs every item; leave out {options.item!r}, or --all.")
-        return _run_all(papers, options)
-    if options.item:
-        return _run_item(papers[0], options)
-    _list(papers, options)
-    return 0
+    if options.all and options.item:
+        raise UserError(f"--all runs every item; leave out {options.item!r}, or --all.")
+    if not (options.all or options.item):
+        _list(papers, options)
+        return 0
+    from flax_vision.training.signals import Interrupted
+
+    try:
+        return _run_all(papers, options) if options.all else _run_item(papers[0], options)
+    except Interrupted as interrupted:
+        print_note(interrupted)
+        print_note("Finished runs are kept. To go on, repeat the command.")
+        return interrupted.exit_status
 
 
 def _list(papers: "list[Paper]", options: argparse.Namespace) -> None:
@@ -136,6 +141,8 @@ def _run_all(papers: "list[Paper]", options: argparse.Namespace) -> int:
     from flax_vision.papers.outcome import read_outcome, run_experiment
 
     choices, outcomes, failed = _choices(options), [], 0
+    if options.output:
+        raise UserError("--output is for one item; --all writes a page with all figures.")
     todo = [(paper, item) for paper in papers for item in runnable(paper.items)]
     for number, (paper, item) in enumerate(todo, 1):
         print_note(f"experiment {number} of {len(todo)}: {paper.name} {item.long_name}")

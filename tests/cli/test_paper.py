@@ -2,7 +2,12 @@ import json
 
 import pytest
 
+from flax_vision.cli import paper as paper_command
 from flax_vision.cli.main import main
+from flax_vision.errors import UserError
+from flax_vision.papers import outcome as outcome_module
+from flax_vision.papers.experiment import Experiment
+from flax_vision.papers.experiments import lenet5
 from flax_vision.papers.ledger import PAPERS
 
 SECONDS = "time: 0:"
@@ -51,6 +56,48 @@ def test_json_of_an_experiment(capsys, tmp_path):
     assert found["figure"] == str(tmp_path / "items" / "lenet5-table1" / "figure.png")
 
 
+@pytest.fixture
+def two_items(monkeypatch):
+    """Two experiments without training in place of all, and the names of those that ran."""
+    started = []
+
+    original = outcome_module.run_experiment
+
+    def run_experiment(paper, item, *arguments):
+        started.append(item.name)
+        return original(paper, item, *arguments)
+
+    monkeypatch.setattr(outcome_module, "run_experiment", run_experiment)
+    monkeypatch.setattr(
+        paper_command, "runnable", lambda items: [x for x in items if x.name in ("table1", "fig12")]
+    )
+    return started
+
+
+def test_all_continues_where_it_was_stopped(capsys, tmp_path, two_items):
+    arguments = ["paper", "lenet5", "--all", "--workdir", str(tmp_path)]
+    assert main(arguments) == 0
+    page = tmp_path / "gallery.html"
+    assert capsys.readouterr().out == f"{page}\n"
+    (tmp_path / "items" / "lenet5-fig12" / "outcome.json").unlink()
+    assert main(arguments) == 0
+    assert two_items == ["table1", "fig12", "fig12"]
+    assert page.read_text().count("<section") == 2
+
+
+def test_all_leaves_out_what_cannot_run(capsys, tmp_path, two_items, monkeypatch):
+    broken = Experiment(lambda *_: raise_user_error())
+    monkeypatch.setitem(lenet5.EXPERIMENTS, "table1", broken)
+    assert main(["paper", "lenet5", "--all", "--workdir", str(tmp_path)]) == 1
+    assert two_items == ["table1", "fig12"]
+    assert "warning: lenet5 table1 is left out: no data" in capsys.readouterr().err
+    assert (tmp_path / "gallery.html").read_text().count("<section") == 1
+
+
+def raise_user_error():
+    raise UserError("no data")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -64,6 +111,7 @@ def test_json_of_an_experiment(capsys, tmp_path):
         (["resnet", "fig6", "--smoke", "--full"], "not allowed with argument"),
         (["resnet", "fig6", "-o", "a.txt"], "has no valid extension"),
         (["resnet", "--full"], "there is no ITEM to run"),
+        (["resnet", "--all", "-o", "a.png"], "--output is for one item"),
         (["resnet", "fig6", "--all"], "leave out 'fig6', or --all"),
     ],
 )
