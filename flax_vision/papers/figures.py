@@ -145,10 +145,12 @@ def bar_chart(
         if len(numbers) > 1:
             axes.plot(numbers, [position] * len(numbers), "o", color=theme.second, ms=4)
     for position, mean in zip(positions, means, strict=True):
-        text = f" {mean:,.4g}" if math.isfinite(mean) else " not reached"
+        number = f"{mean:,.0f}" if mean >= 1000 else f"{mean:.3g}"
+        text = f" {number}" if math.isfinite(mean) else " not reached"
         axes.text(shown[position], position, text, va="center", fontsize=11, color=theme.ink)
     axes.set_yticks(positions, [label(name, 40) for name in values])
-    axes.margins(x=0.15)
+    axes.margins(x=0.18)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.invert_yaxis()
     return picture
 

@@ -120,6 +120,7 @@ EXPERIMENTS = {
         },
         draw=bars,
         note="other methods than convolutional networks and the linear one are left out",
+        smoke_labels=("linear classifier", "LeNet-1"),
     ),
     "fig10": Experiment(
         compare_rejections,
@@ -127,6 +128,7 @@ EXPERIMENTS = {
         ("LeNet-1", "LeNet-4", "LeNet-5"),
         note="the paper does not say by which number it rejects; here it is the difference of the "
         "two largest probabilities",
+        smoke_labels=("LeNet-1",),
     ),
     "fig11": Experiment(
         partial(
