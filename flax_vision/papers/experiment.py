@@ -20,6 +20,9 @@ _RECIPES = {MNIST_5K: "", "imagenet2012": "imagenet"}
 DATASETS = (MNIST_5K, "mnist", "fashion_mnist", "cifar10", "imagenet2012")
 """Datasets of the experiments; LeNet-5 has no recipe for ImageNet."""
 
+FEW_IMAGES: Overrides = {"epochs": 1, "batch_size": 16, "data.limit": 4, "mesh.data": 1}
+"""Overrides of most smoke forms: two steps on one device."""
+
 Row = dict[str, Any]
 """Cells by heading. A list has one number for each seed."""
 
@@ -144,6 +147,7 @@ class Experiment:
       draw: Function that draws the runs; see `papers.figures`.
       note: Difference from the paper that holds at every size; empty for none.
       smoke_labels: Settings of the smoke form; empty for those of `labels`.
+      smoke_analyze: Quicker form of `analyze` for the smoke form; None for the same.
     """
 
     analyze: Analyze
@@ -154,6 +158,12 @@ class Experiment:
     draw: Draw | None = None
     note: str = ""
     smoke_labels: Sequence[str] = ()
+    smoke_analyze: Analyze | None = None
+
+    def findings(self, runs: Sequence[Run], size: str) -> Analysis:
+        """Returns the findings of the finished runs of a size."""
+        quick = self.smoke_analyze if size == SMOKE else None
+        return (quick or self.analyze)(self, runs)
 
     def chosen_labels(self, size: str) -> Sequence[str]:
         """Returns the names of the settings that a size trains."""

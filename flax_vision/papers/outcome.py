@@ -85,7 +85,7 @@ def run_experiment(
     """
     began = time.monotonic()
     runs = train(experiment, options, observer)
-    analysis = experiment.analyze(experiment, runs)
+    analysis = experiment.findings(runs, options.size)
     folder = directory(paper, item, options)
     pictures, size = _draw(analysis, folder)
     outcome = Outcome(

@@ -13,7 +13,7 @@ from flax_vision.papers.runs import Options
 NAMES = [(paper, item) for paper, items in EXPERIMENTS.items() for item in items]
 PNG = b"\x89PNG"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_generator")]
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,11 @@
 from functools import partial
 
 from flax_vision.papers import layer_sizes
-from flax_vision.papers.experiment import Experiment, Training
+from flax_vision.papers.experiment import FEW_IMAGES, Experiment, Training
 from flax_vision.papers.figures import bars, error_curves
 from flax_vision.papers.kernels import show_kernels
 from flax_vision.papers.measures import TEST_ERROR, compare, epochs_to, parameters, test_error
 from flax_vision.papers.nearest import show_nearest
-
-_SMOKE = {"epochs": 1, "batch_size": 16, "data.limit": 4}
 
 ALEXNET = Training(
     "alexnet",
@@ -25,7 +23,7 @@ ALEXNET = Training(
     },
     full="imagenet",
     reduced={"epochs": 12},
-    smoke=_SMOKE,
+    smoke=FEW_IMAGES,
 )
 
 ACTIVATIONS = Training(
@@ -36,7 +34,7 @@ ACTIVATIONS = Training(
         "tanh": {"model.activation": "tanh"},
     },
     full="figure1",
-    smoke=_SMOKE,
+    smoke=FEW_IMAGES,
     recipes={"mnist_5k": "figure1_digits", "cifar10": "figure1"},
     common={"model.name": "alexnet_cifar"},
 )

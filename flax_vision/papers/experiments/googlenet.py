@@ -3,7 +3,7 @@
 from functools import partial
 
 from flax_vision.papers import layer_sizes
-from flax_vision.papers.experiment import Experiment, Training
+from flax_vision.papers.experiment import FEW_IMAGES, Experiment, Training
 from flax_vision.papers.figures import bars
 from flax_vision.papers.measures import (
     TEST_ERROR,
@@ -24,7 +24,7 @@ GOOGLENET = Training(
     },
     full="imagenet",
     reduced={"epochs": 6},
-    smoke={"epochs": 1, "batch_size": 8, "data.limit": 2},
+    smoke=FEW_IMAGES,
 )
 
 _COST = {"parameters": parameters, "multiply-adds": multiply_adds}
@@ -63,6 +63,7 @@ EXPERIMENTS = {
         ("auxiliary heads",),
         note="the paper prints top-5 errors: 10.07 % with 1 crop, 9.15 % with 10, 7.89 % with 144; "
         "and 8.09, 7.62 and 6.67 % with 7 models. --seeds 0,1,2,3,4,5,6 trains 7 models",
+        smoke_analyze=partial(compare_protocols, protocols=["center"]),
     ),
     "fig2": Experiment(
         compare,

@@ -10,7 +10,7 @@ from flax_vision.papers.rejection import compare_rejections
 from flax_vision.papers.strings import read_strings
 
 _TRAIN_ERROR = "training error, %"
-_SMOKE = {"epochs": 1, "data.limit": 10}
+_SMOKE = {"epochs": 1, "data.limit": 10, "mesh.data": 1}
 _DISTORTED = {"augmentation.random_affine": 0.5}
 
 DIGITS = Training(

@@ -3,7 +3,7 @@
 from functools import partial
 
 from flax_vision.papers import sizes
-from flax_vision.papers.experiment import Experiment, Training
+from flax_vision.papers.experiment import FEW_IMAGES, Experiment, Training
 from flax_vision.papers.figures import bars, error_curves
 from flax_vision.papers.measures import (
     TEST_ERROR,
@@ -17,7 +17,6 @@ from flax_vision.papers.responses import compare_responses
 
 _TRAIN_ERROR = "training error, %"
 _DEPTHS = (20, 32, 44, 56)
-_SMOKE = {"epochs": 1, "batch_size": 16, "data.limit": 4}
 _TESTED = {"test_every_epochs": 1}
 
 CIFAR = Training(
@@ -26,7 +25,7 @@ CIFAR = Training(
     {f"{kind}{n}": {"model.name": f"{kind}{n}"} for kind in ("plain", "resnet") for n in _DEPTHS},
     full="cifar10",
     reduced={"epochs": 12},
-    smoke=_SMOKE,
+    smoke=FEW_IMAGES,
     common=_TESTED,
 )
 _PLAIN = tuple(f"plain{n}" for n in _DEPTHS)
@@ -45,7 +44,7 @@ IMAGENET = Training(
     },
     full="imagenet",
     reduced={"epochs": 8},
-    smoke=_SMOKE,
+    smoke=FEW_IMAGES,
     common=_TESTED,
 )
 

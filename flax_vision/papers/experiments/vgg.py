@@ -3,7 +3,7 @@
 from functools import partial
 
 from flax_vision.papers import sizes
-from flax_vision.papers.experiment import Experiment, Training
+from flax_vision.papers.experiment import FEW_IMAGES, Experiment, Training
 from flax_vision.papers.figures import bars
 from flax_vision.papers.measures import TEST_ERROR, compare, parameters, test_error
 from flax_vision.papers.protocols import compare_protocols
@@ -18,7 +18,7 @@ VGG = Training(
     | {"B, 5x5": {"model.name": "vgg_b_5x5"}},
     full="imagenet",
     reduced={"epochs": 6},
-    smoke={"epochs": 1, "batch_size": 16, "data.limit": 4},
+    smoke=FEW_IMAGES,
 )
 
 _FIXED_SCALE = "the paper's numbers are for a training scale of 256, tested densely"
@@ -65,6 +65,7 @@ EXPERIMENTS = {
             }
         },
         note="the reduced form tests two of the models",
+        smoke_analyze=partial(compare_protocols, protocols=["dense"]),
         smoke_labels=("A",),
     ),
     "table5": Experiment(
@@ -79,6 +80,9 @@ EXPERIMENTS = {
             }
         },
         note="the paper trains with scales from 256 to 512",
+        smoke_analyze=partial(
+            compare_protocols, protocols=["center", "dense"], averages_protocols=True
+        ),
         smoke_labels=("A",),
     ),
     "section4.1": Experiment(
