@@ -7,7 +7,8 @@ An experiment is reduced to at most twenty minutes on two cores, on the embedded
 the output lists the reductions. --full has the paper's size and data. A command that was stopped
 continues when you repeat it, and experiments share their runs.
 
---all runs every experiment, or those of PAPER, and writes the page WORKDIR/gallery.html.
+--all runs every experiment and writes the page WORKDIR/gallery.html. With PAPER, it runs those of
+one paper.
 
 Examples:
   flax-vision paper resnet
@@ -113,7 +114,7 @@ def _item_row(item: "Item", paper: "Paper | None" = None) -> dict[str, Any]:
 
 
 def _run_item(paper: "Paper", options: argparse.Namespace) -> int:
-    """Runs one experiment, and prints and copies what it found."""
+    """Runs one experiment, prints its findings, and copies its figure."""
     item = find_experiment(paper, options.item)
     if options.output:
         check_picture("--output", Path(options.output), options.overwrite)
@@ -171,7 +172,7 @@ def _choices(options: argparse.Namespace) -> "Options":
 
 
 def _print(outcome: "Outcome", item: "Item", figure: Path, form: str) -> None:
-    """Prints the table, what was reduced, and how to repeat it."""
+    """Prints the table, the reductions, and the command."""
     from flax_vision.cli.training_display import format_duration
     from flax_vision.papers.outcome import as_json, table_rows
 

@@ -108,7 +108,7 @@ def show_distortions(
 
 
 def show_mistakes(experiment: Experiment, runs: Sequence[Run]) -> Analysis:
-    """Returns the number of misclassified test images, and draws those of the first run.
+    """Returns the number of misclassified test images, and draws them for the first run.
 
     Args:
       experiment: The experiment.

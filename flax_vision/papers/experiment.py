@@ -1,4 +1,4 @@
-"""The form of an experiment: what it trains, what it measures, and how it draws."""
+"""The form of an experiment: its training, its measurements and its figure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -140,7 +140,7 @@ class Experiment:
 
     Attributes:
       analyze: Function from the finished runs to the findings.
-      training: What is trained; None for nothing.
+      training: Settings to train; None for no training.
       labels: Names of the trained settings; empty for all.
       columns: Measurements of a run, by heading.
       paper: The paper's numbers, by heading and setting.

@@ -13,8 +13,8 @@ from flax_vision.weights.loading import load_model
 def show_kernels(experiment: Experiment, runs: Sequence[Run]) -> Analysis:
     """Returns the number of kernels and the share of color in each column.
 
-    The share is the variance between the channels in that of all weights: 0 for gray kernels. The
-    paper finds that one column specializes in color.
+    The share divides the squared differences between the channels by all squared weights. Gray
+    kernels have 0. The paper finds that one column specializes in color.
 
     Args:
       experiment: The experiment.

@@ -105,7 +105,7 @@ def make_config(training: Training, label: str, options: Options) -> ConfigDict:
     """Returns the checked configuration of a setting.
 
     Args:
-      training: What is trained.
+      training: Settings to train.
       label: Name of the setting.
       options: Choices of the experiment.
 

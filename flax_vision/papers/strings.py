@@ -52,7 +52,7 @@ def read_strings(experiment: Experiment, runs: Sequence[Run]) -> Analysis:
 
 
 def _read(run: Run) -> tuple[list[np.ndarray], list[tuple[int, ...]], list[StringReading]]:
-    """Returns strings of test digits, their digits, and what a run reads."""
+    """Returns strings of test digits, their true digits, and the readings of a run."""
     images, tests = read_images(run, "test")
     made = [make_string(images, tests.labels, DIGITS, seed) for seed in range(STRINGS)]
     strings, truths = [string for string, _ in made], [truth for _, truth in made]
