@@ -13,7 +13,8 @@ QUERIES, NEIGHBORS, TOP = 8, 6, 5
 """Test images, nearest training images of each, and drawn classes, as in the figure."""
 
 _TRAIN_IMAGES = 2000
-_CELL, _BARS, _LINE = 0.8, 1.7, 0.16
+_CELL, _BARS, _LINE, _MARGIN = 0.8, 1.7, 0.16, 0.06
+"""Sizes of a cell, of the classes, of a line and of the upper margin, in inches."""
 
 
 def show_nearest(experiment: Experiment, runs: Sequence[Run], layer: str = "relu7") -> Analysis:
@@ -78,10 +79,10 @@ def draw_nearest(
       theme: Colors.
     """
     count = neighbors.shape[1]
-    sheet = Sheet(_CELL * (1 + count) + _BARS, len(queries) * (_CELL + 0.25), theme)
+    sheet = Sheet(_CELL * (1 + count) + _BARS, len(queries) * (_CELL + 0.25) + _MARGIN, theme)
     size = (_CELL - 0.06, _CELL - 0.06)
     for index, image in enumerate(queries):
-        top = index * (_CELL + 0.25)
+        top = index * (_CELL + 0.25) + _MARGIN
         sheet.put(image, 0.03, top, size, vmin=0, vmax=255)
         sheet.write(label(class_names[labels[index]], 12), 0.03, top + _CELL - 0.04, fontsize=8)
         best = np.argsort(-scores[index], kind="stable")[:TOP]
