@@ -78,7 +78,7 @@ def test_every_path_of_a_command_may_begin_with_a_tilde():
         for action in command._actions
         if action.metavar in ("DIR", "DIR_OR_URL", "FILE", "FILE_OR_FOLDER", "PATH", "SOURCE")
     }
-    assert len(paths) == 25
+    assert len(paths) == 26
     assert set(paths.values()) == {expanded_path}
 
 
