@@ -12,7 +12,7 @@ from flax_vision.data.prepare.archives import (
 from flax_vision.errors import UserError
 
 
-@pytest.mark.parametrize("content", [b"pixels", gzip.compress(b"pixels")])
+@pytest.mark.parametrize("content", [b"pixels", gzip.compress(b"pixels", mtime=0)])
 def test_gzip_files_are_decompressed(content, tmp_path):
     (tmp_path / "file").write_bytes(content)
     with open_decompressed(tmp_path / "file") as stream:
