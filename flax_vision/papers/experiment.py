@@ -15,7 +15,7 @@ SIZES = (SMOKE, REDUCED, FULL)
 
 MNIST_5K = "mnist_5k"
 _RECIPES = {MNIST_5K: "", "imagenet2012": "imagenet"}
-"""Recipes whose name is not that of the dataset, by dataset."""
+"""Recipes by dataset, where the names differ."""
 
 DATASETS = (MNIST_5K, "mnist", "fashion_mnist", "cifar10", "imagenet2012")
 """Datasets of the experiments; LeNet-5 has no recipe for ImageNet."""
