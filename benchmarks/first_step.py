@@ -3,9 +3,9 @@
     python benchmarks/first_step.py            # A TFDS set: 1,281,167 records in 1,024 shards.
     python benchmarks/first_step.py --folder   # A folder of as many links to a few JPEGs.
 
-It writes the images into a temporary folder, which needs 1.5 GB. They are small, so that the
-number of images takes the time and not their size. The model is LeNet-5. Another process trains it
-on no more than one batch. Its cache is empty, so it knows no labels and compiles everything.
+It writes 1.5 GB of images into a temporary folder. They are small, so the time depends
+on their number and not on their size. Another process trains LeNet-5 on one batch. Its cache is
+empty: no labels are known, and everything is compiled.
 """
 
 import argparse
@@ -157,7 +157,7 @@ def main() -> None:
     )
     parser.add_argument("--folder", action="store_true", help="a folder in place of a TFDS set")
     parser.add_argument("--records", type=int, default=RECORDS)
-    parser.add_argument("--directory", help="directory of the images, which stay; default: none")
+    parser.add_argument("--directory", help="directory to keep the images; default: temporary")
     parser.add_argument("--train", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()

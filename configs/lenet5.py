@@ -56,7 +56,7 @@ def get_config(recipe: str = "", model: str = "") -> ConfigDict:
         config.optimizer.weight_decay = 0.003
 
     if model in ("lenet1", "lenet4"):
-        # Larger weights go further at these rates: 97.0 instead of 95.5 % of the digits for lenet1.
+        # At these rates, larger initial weights give lenet1 97.0 instead of 95.5 % on the digits.
         config.model.initialization = "efficient_backprop"
 
     if names & {"mnist", "fashion_mnist", "cifar10"}:

@@ -1,4 +1,4 @@
-"""Strings of digits, and how LeNet-5 reads them without cutting them into digits.
+"""Strings of digits, which LeNet-5 reads without segmentation.
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition",
 Proceedings of the IEEE 86(11): section VII.
@@ -13,19 +13,19 @@ from flax import linen as nn
 
 from flax_vision.errors import UserError
 from flax_vision.models.lenet import INPUT_SIZE
-from flax_vision.models.lenet_sdnn import PLACE_DISTANCE, space_displacement
+from flax_vision.models.lenet_sdnn import OUTPUT_STRIDE, space_displacement
 
 BLANK = -35.0
-"""Score of a place without a digit, for LeNet-5.
+"""Score of a position without a digit, for LeNet-5.
 
-It scores a centered digit at about -5, the negated distance of equation 7, and most other places
-below -40. With this value a model of the embedded digits read most of 1,000 strings of five of its
-training digits: 91 to 96 %, by their distance. Of strings of test digits it read 74 to 82 %; it
-knows 97.2 % of the single digits, which are 87 % of all strings of five.
+The score of a centered digit is about -5, the negated distance of equation 7. Most other positions
+are below -40. With this value, a model of the embedded digits read 91 to 96 % of 1,000 strings of
+five training digits, depending on their distance. It read 74 to 82 % of strings of test digits. It
+classifies 97.2 % of single test digits correctly; five in a row would give 87 %.
 """
 
-MIN_PLACES = 5
-"""Smallest number of places from one digit to the next: 20 pixels, the size of MNIST's digits."""
+MIN_DISTANCE = 5
+"""Smallest distance between two digits, in positions: 20 pixels, the size of MNIST's digits."""
 
 
 class StringReading(NamedTuple):
@@ -33,12 +33,12 @@ class StringReading(NamedTuple):
 
     Attributes:
       digits: Classes from left to right.
-      places: Place of each digit; the center of place p is the column 4 p + 16.
-      scores: Scores of all places, float32 [places, classes].
+      positions: Position of each digit; the center of position p is column 4 p + 16.
+      scores: Scores of all positions, float32 [positions, classes].
     """
 
     digits: tuple[int, ...]
-    places: tuple[int, ...]
+    positions: tuple[int, ...]
     scores: np.ndarray
 
 
@@ -47,14 +47,14 @@ def make_string(
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """Draws random digits side by side, in a field that is 32 pixels high.
 
-    Where the images of two digits overlap, the brighter pixel counts.
+    Where two images overlap, the brighter pixel is kept.
 
     Args:
       images: Digits, uint8 [N, H, W, C] of at most 32x32.
       labels: Their classes, int [N].
       count: Number of digits in the string.
       seed: Seed of the choice.
-      distance: Distance from one image to the next, in pixels.
+      distance: Distance between the left edges of two images, in pixels.
 
     Returns:
       The image uint8 [32, width, C], and the classes of its digits from left to right. The width
@@ -72,7 +72,7 @@ def make_string(
         raise UserError(f"the digits are {height}x{width}; give images of at most 32x32.")
     chosen = np.random.default_rng(seed).choice(len(images), count, replace=False)
     total = INPUT_SIZE + distance * (count - 1)
-    string = np.zeros((INPUT_SIZE, total + -total % PLACE_DISTANCE, channels), images.dtype)
+    string = np.zeros((INPUT_SIZE, total + -total % OUTPUT_STRIDE, channels), images.dtype)
     top, left = (INPUT_SIZE - height) // 2, (INPUT_SIZE - width) // 2
     for index, image in enumerate(images[chosen]):
         start = left + distance * index
@@ -86,9 +86,9 @@ def read_string(
     variables: Any,
     image: np.ndarray,
     blank: float = BLANK,
-    min_places: int = MIN_PLACES,
+    min_distance: int = MIN_DISTANCE,
 ) -> StringReading:
-    """Reads the digits of a string by the space displacement network of LeNet-5.
+    """Reads the digits of a string with the space displacement network of LeNet-5.
 
     ```python
     model, variables = fv.load("runs/lenet5")
@@ -97,29 +97,29 @@ def read_string(
     print(read_string(model, variables, image).digits, truth)
     ```
 
-    This is simpler than the paper's system, see `best_digits`.
+    The paper's system is more complex, see `best_digits`.
 
     Args:
       model: Model `lenet5`, or `lenet5_modern` with another `blank`.
       variables: Its variables, trained on single digits.
       image: Preprocessed string, float32 [32, width, C].
-      blank: Score of a place without a digit.
-      min_places: Smallest number of places from one digit to the next.
+      blank: Score of a position without a digit.
+      min_distance: Smallest distance between two digits, in positions.
 
     Raises:
-      UserError: The model has no space displacement form, or `min_places` is below 1.
+      UserError: The model has no space displacement form, or `min_distance` is below 1.
       ValueError: The image is not 32 pixels high.
 
     Source: LeCun et al. 1998, section VII.
     """
     scores = string_scores(model, variables, np.asarray(image)[None])[0]
-    places = best_digits(scores, blank, min_places)
-    digits = tuple(int(scores[place].argmax()) for place in places)
-    return StringReading(digits, places, scores)
+    positions = best_digits(scores, blank, min_distance)
+    digits = tuple(int(scores[position].argmax()) for position in positions)
+    return StringReading(digits, positions, scores)
 
 
 def string_scores(model: nn.Module, variables: Any, images: np.ndarray) -> np.ndarray:
-    """Returns the scores of all places of strings, float32 [N, places, classes].
+    """Returns the scores of all positions of strings, float32 [N, positions, classes].
 
     Args:
       model: Model `lenet5` or `lenet5_modern`.
@@ -133,38 +133,38 @@ def string_scores(model: nn.Module, variables: Any, images: np.ndarray) -> np.nd
     return np.asarray(_scan(space_displacement(model), variables, images))
 
 
-def best_digits(scores: np.ndarray, blank: float, min_places: int) -> tuple[int, ...]:
-    """Returns the places of the best path of digits and blanks.
+def best_digits(scores: np.ndarray, blank: float, min_distance: int) -> tuple[int, ...]:
+    """Returns the positions of the best path of digits and blanks.
 
-    A digit takes `min_places` places, its own first; every other place is blank. The path has the
-    largest sum of the scores of its digits, less `blank` for each. Dynamic programming finds it
-    (Viterbi's algorithm).
+    A digit takes `min_distance` positions, its own first; every other position is blank. The best
+    path has the largest sum of digit scores, minus `blank` for each digit. Dynamic programming
+    finds it (Viterbi's algorithm).
 
-    The paper's system differs. It composes the scores with a grammar of characters and their
-    models, adds up the penalties of all places along a path, and trains the network on whole
-    strings. Here the network knows single digits only, and a digit has the score of its best place.
+    The paper's system composes the scores with a grammar of characters, sums the penalties of all
+    positions along a path, and trains the network on whole strings. Here the network is trained on
+    single digits, and a digit has the score of its best position.
 
     Args:
-      scores: Scores of all places, float [places, classes].
-      blank: Score of a place without a digit.
-      min_places: Smallest number of places from one digit to the next.
+      scores: Scores of all positions, float [positions, classes].
+      blank: Score of a position without a digit.
+      min_distance: Smallest distance between two digits, in positions.
 
     Raises:
-      UserError: `min_places` is below 1.
+      UserError: `min_distance` is below 1.
     """
-    if min_places < 1:
-        raise UserError(f"min_places is {min_places}; give a number of places of at least 1.")
+    if min_distance < 1:
+        raise UserError(f"min_distance is {min_distance}; give at least 1.")
     gains = scores.max(axis=1) - blank
-    best = np.zeros(len(gains) + 1)  # of the places before each
-    for place, gain in enumerate(gains):
-        best[place + 1] = max(best[place], best[max(0, place + 1 - min_places)] + gain)
-    found, place = [], len(gains)
-    while place:
-        if best[place] > best[place - 1]:
-            found.append(place - 1)
-            place = max(0, place - min_places)
+    best = np.zeros(len(gains) + 1)  # of the positions before each
+    for position, gain in enumerate(gains):
+        best[position + 1] = max(best[position], best[max(0, position + 1 - min_distance)] + gain)
+    found, position = [], len(gains)
+    while position:
+        if best[position] > best[position - 1]:
+            found.append(position - 1)
+            position = max(0, position - min_distance)
         else:
-            place -= 1
+            position -= 1
     return tuple(reversed(found))
 
 

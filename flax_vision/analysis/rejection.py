@@ -1,7 +1,7 @@
 """Errors of a classifier that rejects its least confident predictions.
 
 LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section III.C and
-figure 10: the share of the test images to reject, so that 0.5 % of the others are wrong.
+figure 10: the share of test images to reject for an error of 0.5 % on the others.
 """
 
 from typing import NamedTuple
@@ -15,15 +15,15 @@ class RejectionCurve(NamedTuple):
     """The error of a classifier by the share of rejected images.
 
     Attributes:
-      rejected: Shares of all images that are rejected, from 0 on, float [N].
-      errors: Shares of the other images that are predicted incorrectly, float [N].
+      rejected: Shares of rejected images, ascending from 0, float [N].
+      errors: Error rates on the other images, float [N].
     """
 
     rejected: np.ndarray
     errors: np.ndarray
 
     def rejected_for(self, error: float = 0.005) -> float:
-        """Returns the smallest share of rejected images for an error; 1 if there is none.
+        """Returns the smallest share of images to reject for an error; 1 if no share gives it.
 
         Args:
           error: Largest share of incorrect predictions, 0.5 % in figure 10.
@@ -42,8 +42,7 @@ def rejection_curve(
     Args:
       labels: True classes of the images, int [N].
       predicted: Predicted classes, int [N].
-      confidence: Confidence of each prediction, float [N]; images with equal ones are rejected
-        together.
+      confidence: Confidence of each prediction, float [N]; equal ones are rejected together.
 
     Raises:
       UserError: There are no images, or the arrays have different lengths.

@@ -1,4 +1,4 @@
-"""Layer responses, as figure 7 of ResNet's paper compares them."""
+"""Layer responses, as in figure 7 of the ResNet paper."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +28,7 @@ def layer_responses(
     print({layer: float(x.std()) for layer, x in responses.items()})
     ```
 
-    The convolutions of a model without this call stay fused with their normalization and ReLU.
+    Other calls of the model keep its convolutions fused with normalization and ReLU.
 
     Args:
       model: The model.

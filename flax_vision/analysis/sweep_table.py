@@ -1,4 +1,4 @@
-"""Rows of the tables about a sweep: one for each setting, and one for each run."""
+"""Rows of the tables of a sweep, by setting and by run."""
 
 import textwrap
 from collections.abc import Mapping, Sequence

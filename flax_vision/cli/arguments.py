@@ -194,7 +194,7 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--labels": {
         **{"type": expanded_path, "metavar": "FILE"},
         "help": "CSV file with the labels of the images in the folder (default: the run's); "
-        "--labels= for a folder for each class",
+        "--labels= if each class has a folder",
     },
     "--overwrite": {"action": "store_true", "help": "replace an existing picture"},
     "--options": {

@@ -22,9 +22,9 @@ keep their weight. LeNet-5 has no fully convolutional form. In images of any sha
 the center square; multi_crop and googlenet_144 use the whole image. The dense protocols cut some
 pixels from the ends of the longer side: at most 15 shapes are compiled.
 
-Several models, or several protocols, are an ensemble: their softmax outputs are averaged. A table
-has the result of each model under each protocol. The models need the same classes and images; their
-image sizes may differ.
+Several models, or several protocols, form an ensemble: their softmax outputs are averaged. A table
+shows the result of each model under each protocol. The models need the same classes and images;
+their image sizes may differ.
 
 --predictions writes a row for each image. The columns are path (relative to the folder; index in
 the split for other images), label, prediction, correct, confidence, error, and the most probable
@@ -93,16 +93,16 @@ _JSON_KEYS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     add = parser.add_argument
-    several = "run or export directories; several are an ensemble"
+    several = "run or export directories; several form an ensemble"
     add_shared(parser, "trained", nargs="+", help=several)
     add_shared(parser, "--batch-size", "--format", "--tfds-dir")
-    protocol = "protocol, or several with commas between (default: center)"
+    protocol = "protocol, or several separated by commas (default: center)"
     add("--protocol", type=_protocols, default=("center",), metavar="NAME", help=protocol)
     scales = "shorter sides of the resized images, in pixels (default: the protocol's)"
     add("--scales", type=int, nargs="+", metavar="N", help=scales)
     add("--no-flip", action="store_true", help="leave out the mirror images")
-    precise = """training images whose mean and variance batch normalization uses, in place of its
-        running averages (default: none)"""
+    precise = """number of training images whose statistics replace the running averages of batch
+        normalization (default: 0)"""
     add("--precise-bn-samples", type=positive_int, metavar="N", help=precise)
     add("--split", choices=("train", "validation", "test"), default="test", help="default: test")
     add("--data", metavar="NAME", help="another dataset with the same classes")

@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _handle_ctrl_c(words: Sequence[str]) -> None:
-    """Makes Ctrl-C end the process at once; commands that train can go on later, and say it."""
+    """Makes Ctrl-C end the process at once; commands with runs to resume say so."""
     if words and words[0] in (_name(sweep), _name(paper)):
         stop_at_once_on_ctrl_c()
     else:

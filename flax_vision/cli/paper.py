@@ -1,14 +1,14 @@
 """Lists the tables and figures of the papers, and runs their experiments.
 
-Without arguments, it lists all papers; with PAPER, the items of one. With PAPER and ITEM it trains,
-measures, prints the paper's numbers beside the measured ones, and draws the figure.
+Without arguments, it lists the items of all papers; with PAPER, of one. With PAPER and ITEM it
+trains, prints the paper's numbers beside the measured ones, and draws the figure.
 
-An experiment is reduced to at most twenty minutes on two cores, on the embedded digits or --data;
-the output lists the reductions. --full has the paper's size and data. A command that was stopped
-continues when you repeat it, and experiments share their runs.
+By default an experiment is reduced: it takes at most twenty minutes on two cores, with the embedded
+digits or --data. The output lists the reductions. --full has the paper's size and data. Repeat a
+stopped command to resume it. Experiments share their runs.
 
---all runs every experiment and writes the page WORKDIR/gallery.html. With PAPER, it runs those of
-one paper.
+--all runs every experiment and writes the page WORKDIR/gallery.html. With PAPER, it runs only the
+experiments of this paper.
 
 Examples:
   flax-vision paper resnet
@@ -27,7 +27,7 @@ from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import print_table
 from flax_vision.cli.output_file import check_picture
 from flax_vision.errors import UserError
-from flax_vision.papers.ledger import PAPERS, find_experiment, find_paper, runnable
+from flax_vision.papers.catalog import PAPERS, find_experiment, find_paper, runnable
 from flax_vision.runtime.files import expanded_path, write_errors
 from flax_vision.runtime.terminal import print_note, print_warning
 from flax_vision.text import printable
@@ -43,16 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("paper", nargs="?", metavar="PAPER", help=f"one of {', '.join(PAPERS)}")
     add("item", nargs="?", metavar="ITEM", help="table, figure or section, such as fig6")
-    add("--all", action="store_true", help="run every experiment, and write a page of all")
+    add("--all", action="store_true", help="run every experiment, and write one page about all")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--full", action="store_true", help="train as in the paper, on its data")
-    smoke = "train on a few images for a moment, to try the command"
+    smoke = "train on a few images for seconds, to try the command"
     size.add_argument("--smoke", action="store_true", help=smoke)
-    add("--data", default="", metavar="NAME", help="dataset (default: mnist_5k)")
-    add("--seeds", type=_seeds, default=(), metavar="S,S,...", help="seeds (default: 0, or 0,1,2)")
+    data = "dataset (default: mnist_5k, or the paper's with --full)"
+    add("--data", default="", metavar="NAME", help=data)
+    seeds = "seeds (default: 0; 0,1,2 for some experiments of lenet5)"
+    add("--seeds", type=_seeds, default=(), metavar="N,N", help=seeds)
     workdir = "directory of the runs and figures (default: runs/papers)"
     add("--workdir", type=expanded_path, default="runs/papers", metavar="DIR", help=workdir)
-    picture = "write the figure into a .png, .pdf or .svg file too"
+    picture = "also write the figure into a .png, .pdf or .svg file"
     add("-o", "--output", type=expanded_path, metavar="FILE", help=picture)
     add_shared(parser, "--tfds-dir", default="", help="directory of prepared sets")
     add_shared(parser, "--overwrite", "--format")
@@ -83,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         return _run_all(papers, options) if options.all else _run_item(papers[0], options)
     except Interrupted as interrupted:
         print_note(interrupted)
-        print_note("Finished runs are kept. To go on, repeat the command.")
+        print_note("Finished runs are kept. To resume, repeat the command.")
         return interrupted.exit_status
 
 
@@ -102,7 +104,7 @@ def _list(papers: "list[Paper]", options: argparse.Namespace) -> None:
         rows = [_item_row(item, paper) for paper in papers for item in paper.items]
     print_table(rows, options.format)
     if options.format == "table":
-        print("\n`flax-vision paper PAPER ITEM` runs an item with yes in its column `runs`.")
+        print("\n`flax-vision paper PAPER ITEM` runs an item whose column `runs` is yes.")
 
 
 def _item_row(item: "Item", paper: "Paper | None" = None) -> dict[str, Any]:

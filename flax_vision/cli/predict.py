@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared(parser, "trained")
     images = "images, or folders of images"
     add("images", nargs="+", type=expanded_path, metavar="FILE_OR_FOLDER", help=images)
-    ensemble = "other run or export directories, whose probabilities are averaged with the first's"
+    ensemble = "more run or export directories; all probabilities are averaged"
     add("--ensemble", nargs="+", type=expanded_path, default=[], metavar="DIR", help=ensemble)
     top = "number of classes for each image, at most all classes (default: 5)"
     add("--top", type=int, default=5, metavar="N", help=top)

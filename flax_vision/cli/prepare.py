@@ -1,19 +1,20 @@
 """Prepares a dataset, so that training can read it.
 
 Downloads the files of the publisher and checks them. Writes the set that TensorFlow Datasets (TFDS)
-would write, without TensorFlow. A command that was interrupted continues when you repeat it: the
-unfinished set is in a folder .NAME.unfinished of --tfds-dir.
+would write, without TensorFlow. Repeat an interrupted command to resume it: the unfinished set is
+in the folder .NAME.unfinished of --tfds-dir.
 
 Sets:
   cifar10, cifar100, emnist, fashion_mnist, kmnist and mnist. emnist has the configurations
-  byclass (the default), bymerge, balanced, letters, digits and mnist; its images are transposed, as
-  TFDS has them, and training reads them upright.
+  byclass (the default), bymerge, balanced, letters, digits and mnist. Its images are stored
+  transposed, as in TFDS, and training reads them upright.
   imagenette, ten classes of ImageNet, with the configurations full-size-v2 (the default), 320px-v2,
   160px-v2, full-size, 320px and 160px.
-  imagenet2012 cannot be downloaded without an account at image-net.org. --source is the folder with
+  imagenet2012 needs an account at image-net.org. --source is the folder with the downloaded files
   ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar; ILSVRC2012_img_test.tar is optional. Names,
   classes and numbers of images are checked, but no checksum of the 155 GB is computed. TFDS encodes
-  22 CMYK images and a PNG image as RGB JPEG; here Pillow does so, and pixels may differ slightly.
+  22 CMYK images and a PNG image as RGB JPEG. Here Pillow encodes them, and pixels may differ
+  slightly.
 
 Without a network, copy the published files into a folder, and give it as --source. The files may
 be decompressed (train-images-idx3-ubyte). Downloads stay in the folder downloads/ of --tfds-dir;

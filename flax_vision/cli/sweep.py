@@ -1,9 +1,9 @@
 """Trains several settings with several seeds, one run after the other.
 
-Each run has a directory in DIR, named after its settings and its seed. The same command goes on
-where it was stopped: finished runs are kept, and an unfinished run resumes. With other values or
-seeds, it trains only what is missing. A run that fails is named in the table, and the others go on;
-the exit status is then 1.
+Each run has a directory in DIR, named after its settings and its seed. The same command resumes a
+stopped sweep: finished runs are kept, and an unfinished run resumes. With other values or seeds, it
+trains only the missing runs. If a run fails, the others still run; the table has its error, and the
+exit status is 1.
 
 DIR/sweep.json has all results. DIR/sweep.html has the table and the curves of all runs.
 
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         )
     except Interrupted as interrupted:
         print_note(interrupted)
-        print_note(f"{display.describe_finished()}. To go on: {_command(options)}")
+        print_note(f"{display.describe_finished()}. To resume: {_command(options)}")
         return interrupted.exit_status
     _print(runs, options.format)
     print_note(f"page: {_write_page(path, runs)}")
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def split_values(text: str) -> list[str]:
-    """Returns the parts of a text between commas; commas in brackets and quotes separate nothing.
+    """Splits a text at its commas, except for commas in brackets and quotes.
 
     ```python
     >>> split_values("0.1,(30, 60),'a,b'")
@@ -107,7 +107,7 @@ def _seeds(text: str) -> list[int]:
         return [int(word) for word in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no list of whole numbers, such as 0,1,2"
+            f"{text!r} is not a list of whole numbers, such as 0,1,2"
         ) from None
 
 
@@ -136,11 +136,11 @@ def _check_once(overrides: Mapping[str, str], grid: Mapping[str, list[str]]) -> 
     for key in overrides.keys() & grid.keys():
         raise UserError(f"{key!r} is given by --set and by --config.{key}; give one of them.")
     if "seed" in overrides or "seed" in grid:
-        raise UserError("the seed is given like a setting; give --seeds N,N in its place.")
+        raise UserError("the seed is given like a setting; give --seeds N,N instead.")
 
 
 def _command(options: argparse.Namespace) -> str:
-    """Returns the command that goes on with a sweep."""
+    """Returns the command that resumes a sweep."""
     sets = [word for key, x in options.set for word in ("--set", f"{key}={','.join(x)}")]
     words = ["flax-vision", "sweep", "--config", options.config, *options.overrides, *sets]
     seeds = ["--seeds", ",".join(map(str, options.seeds))]

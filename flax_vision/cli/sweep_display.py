@@ -19,7 +19,7 @@ from flax_vision.training.sweep_plan import SweepRun
 
 
 class SweepDisplay(SweepObserver):
-    """Lines about the runs on standard error, and the live line of the present run."""
+    """Lines about the runs on standard error, and the live line of the current run."""
 
     def __init__(self) -> None:
         self._finished: set[str] = set()

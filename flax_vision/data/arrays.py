@@ -29,15 +29,15 @@ def array_datasets(
 ) -> dict[str, ArrayDataset]:
     """Returns the datasets of pairs of images and labels, by split.
 
-    Pixels are uint8, other integers from 0 to 255, or floats from 0 to 1. Floats are multiplied by
-    255 and rounded, with a warning of the dataset. Labels are integers from 0, or names.
+    Pixels are integers from 0 to 255, or floats from 0 to 1. Floats are multiplied by 255 and
+    rounded, and the dataset gets a warning. Labels are integers from 0, or names.
 
     Args:
       title: Name of the data, for messages.
-      content: Pairs `(images, labels)` by split, or one by `WHOLE`; and perhaps `"class_names"`.
+      content: Pairs `(images, labels)` by split, or one for `WHOLE`; optionally `"class_names"`.
         Images are [N, H, W] or [N, H, W, C], labels [N] or [N, 1].
-      class_names: Names of the classes, in the order of the labels. None for those in `content`,
-        for the names in natural order, or for the numbers.
+      class_names: Names of the classes, in the order of the labels. None to take them from
+        `content`, or from the labels: names in natural order, or numbers.
 
     Raises:
       UserError: The images or labels are not valid.
@@ -79,7 +79,9 @@ def _array(where: str, what: str, values: Any) -> np.ndarray:
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: PyTorch's, for a GPU
         reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"{where}: {what} are no array ({reason}); give a NumPy array.") from error
+        raise UserError(
+            f"{where}: {what} are not an array ({reason}); give a NumPy array."
+        ) from error
 
 
 def _pixels(where: str, values: Any) -> tuple[np.ndarray, Sequence[str]]:
@@ -175,7 +177,7 @@ def _class_names(
 
 
 def _found_names(title: str, labels: np.ndarray) -> list[str]:
-    """Returns the names among labels in natural order, or the numbers up to the largest."""
+    """Returns the different names in natural order, or the numbers up to the largest label."""
     if labels.dtype == object:
         return natural({nfc(name) for name in labels.tolist()})
     highest = int(labels.max())

@@ -1,4 +1,4 @@
-"""Custom datasets, which users register by name, and arrays in memory for one call."""
+"""Datasets that users register by name, and arrays in memory for one call."""
 
 import contextlib
 import re
@@ -22,12 +22,12 @@ LoadFn = Callable[[], Mapping[str, Any]]
 """Function that returns pairs of images and labels by split, and perhaps `class_names`."""
 
 ArrayData = tuple[Any, Any] | Mapping[str, Any]
-"""A pair of images and labels; or such pairs by split, and perhaps `class_names`."""
+"""A pair of images and labels; or such pairs by split, optionally with `class_names`."""
 
 _DATASETS: dict[str, tuple[LoadFn, Sequence[str] | None]] = {}
 
 _ARRAYS: ContextVar[Mapping[str, ArrayDataset]] = ContextVar("arrays")
-"""The datasets by split of `arrays_in_memory`, for the present call in the present thread."""
+"""The datasets by split of `arrays_in_memory`, for the current call in the current thread."""
 
 
 def register_dataset(name: str, load: LoadFn, class_names: Sequence[str] | None = None) -> None:
@@ -111,7 +111,7 @@ def custom_loaders(
       flags: Flags that error messages name.
 
     Raises:
-      UserError: The images or labels are not valid, or the arrays of `ARRAYS` are not there.
+      UserError: The images or labels are not valid, or the arrays of `ARRAYS` are not in memory.
     """
     datasets = _given_arrays(flags) if name == ARRAYS else _load(name)
     return {split: partial(datasets.__getitem__, split) for split in datasets}

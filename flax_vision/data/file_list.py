@@ -27,7 +27,7 @@ _MAX_NAMED = 4
 
 
 class PathList(Sequence[Path]):
-    """Paths that are kept as texts: a million of them need a fifth of the memory.
+    """Paths stored as texts, which take a fifth of the memory of `Path` objects.
 
     Args:
       texts: Texts of the paths.

@@ -15,7 +15,7 @@ Fingerprint = Mapping[str, Any]
 """The pair `[images, digest]` of each class, by its name in NFC; see `ALL_CLASSES`."""
 
 ALL_CLASSES = "*"
-"""Only name in the fingerprint of a split whose labels come with the images."""
+"""The only name in the fingerprint of a split with lazy labels."""
 
 _MAX_NAMED = 3
 """Number of classes that a message names."""
@@ -54,7 +54,7 @@ def dataset_fingerprint(dataset: Dataset) -> Fingerprint:
 
 
 def is_stratified(fingerprints: Mapping[str, Fingerprint]) -> bool:
-    """Returns whether the labels were known when the recorded images were divided into splits."""
+    """Returns whether the recorded images were divided into splits by known labels."""
     return not any(ALL_CLASSES in classes for classes in fingerprints.values())
 
 

@@ -1,4 +1,4 @@
-"""Labels of a prepared split in one small file, so that no image is read for its label."""
+"""Labels of a prepared split in one file, so that no image is read for its label."""
 
 import contextlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def label_file(directory: Path, split: str) -> Path:
     """Returns the path of the labels of a split.
 
     Args:
-      directory: Directory of a prepared set, beside whose shards the file lies.
+      directory: Directory of the prepared set, which also has the shards.
       split: Name of the split.
     """
     return directory / f"flax_vision-labels-{split}.npy"

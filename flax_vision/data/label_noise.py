@@ -1,4 +1,4 @@
-"""Wrong labels in a training set, on purpose."""
+"""Random label noise in a training set."""
 
 import dataclasses
 
@@ -12,9 +12,9 @@ from flax_vision.text import counted
 def add_label_noise(dataset: DatasetT, share: float, seed: int) -> DatasetT:
     """Returns a dataset in which a share of the labels is replaced by another class.
 
-    All other classes are equally likely (symmetric noise). The seed and the index of an image
-    decide whether its label is replaced, and by which class. A larger share replaces the labels of
-    a smaller one too, by the same classes.
+    All other classes are equally likely (symmetric noise). The seed, the number of images and the
+    index decide whether a label is replaced, and by which class. A larger share also replaces the
+    labels of a smaller one, by the same classes.
 
     Args:
       dataset: Training images.
@@ -32,7 +32,7 @@ def add_label_noise(dataset: DatasetT, share: float, seed: int) -> DatasetT:
         return dataset
     if classes < 2:
         raise UserError(
-            f"config.data.label_noise is {share}, and the only class is "
+            f"config.data.label_noise is {share}, but there is only the class "
             f"{dataset.class_names[0]!r}, so no label can be replaced; give 0."
         )
     labels = np.array(dataset.labels, np.int32)

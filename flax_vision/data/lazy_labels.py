@@ -13,11 +13,11 @@ ReadLabels = Callable[[np.ndarray], np.ndarray]
 class LazyLabels(NDArrayOperatorsMixin):
     """Labels of a set that is too large for a pass over all records.
 
-    It stands in for an array int32 [N]. The labels of images that were read cost nothing. Code that
-    uses all labels, as in `np.bincount(labels)`, reads the records that are missing.
+    It replaces an array int32 [N]. Labels of images that were read are in memory. Code that needs
+    all labels, such as `np.bincount(labels)`, reads the missing records.
 
     Args:
-      read: Function that returns the labels of records, and remembers them.
+      read: Function that returns the labels of records, and caches them.
       records: int [N], record number of each label.
     """
 
@@ -47,7 +47,7 @@ class LazyLabels(NDArrayOperatorsMixin):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Returns all labels, int32 [N]."""
         if copy is False:
-            raise ValueError("lazy labels have no array that could be shared")
+            raise ValueError("lazy labels have no array to share")
         return self._read(self._records).astype(dtype or self.dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Training sets of a given number of images of each class."""
+"""Training sets with a limited number of images of each class."""
 
 import dataclasses
 
@@ -12,12 +12,12 @@ from flax_vision.text import counted
 def limit_classes(dataset: DatasetT, limit: int, seed: int) -> DatasetT:
     """Returns the first images of each class in a random order.
 
-    The order depends only on the seed, the class and its number of images. A smaller limit's images
-    are therefore contained in a larger one's.
+    The order depends only on the seed, the class and its number of images. A larger limit therefore
+    contains the images of a smaller one.
 
     Args:
       dataset: Training images.
-      limit: Images of each class; 0 for all.
+      limit: Number of images of each class; 0 for all.
       seed: Seed of the order.
 
     Returns:

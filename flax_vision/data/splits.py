@@ -50,10 +50,10 @@ class Source:
       image_column: Column of a table with the images or their paths; empty to find it.
       label_column: Column of a table with the labels; empty to find it.
       classes: Names of the classes to read, in the order of their labels; empty for all.
-      stratify: Whether a split that is taken out of another one has its proportion of each class:
+      stratify: Whether a split taken from the training images keeps its share of each class:
         `"always"`, `"never"`, or `"auto"` if the labels are known without a long pass.
-      limit: Training images of each class; 0 for all.
-      label_noise: Share of the training labels that are replaced by another class.
+      limit: Number of training images of each class; 0 for all.
+      label_noise: Share of the training labels to replace by another class.
       seed: Seed of `limit` and `label_noise`.
     """
 
@@ -167,7 +167,7 @@ def _read(source: Source, wanted: Sequence[str], on_progress: ProgressFn) -> dic
 
 
 def has_lazy_labels(source: Source) -> bool:
-    """Returns whether the labels of a source come with its images, with `stratify="auto"`.
+    """Returns whether a source has `LazyLabels` with `stratify="auto"`.
 
     Raises:
       UserError: The set is unavailable.

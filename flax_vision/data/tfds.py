@@ -38,9 +38,9 @@ def tfds_loaders(
 ) -> Mapping[str, Callable[[], Dataset]]:
     """Returns functions that read the training and the test split of a prepared TFDS set.
 
-    A label lies beside its image, so all of ImageNet must be read for its labels. Images of large
-    sets have `LazyLabels` if neither an index beside the records nor the user's cache has them.
-    EMNIST's images, which are transposed in the set, are read upright.
+    A record has an image and its label, so all of ImageNet must be read for its labels. Large sets
+    have `LazyLabels` unless an index beside the records, or the user's cache, has the labels. The
+    images of EMNIST are stored transposed, and read upright.
 
     Args:
       name: TFDS name, such as `"fashion_mnist"`.
@@ -50,7 +50,7 @@ def tfds_loaders(
       decode_config: Settings for reading images on demand; None to read all images, of one size,
         into memory.
       flags: Flags that error messages name.
-      stratify: `"always"` to read the labels of a large set too, `"never"` for `LazyLabels` of any
+      stratify: `"always"` to read all labels even of a large set, `"never"` for `LazyLabels` of any
         set, or `"auto"`.
 
     Returns:

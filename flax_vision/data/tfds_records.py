@@ -22,7 +22,7 @@ _CHUNK = 1000
 """Records per read; ArrayRecord is slow one by one."""
 
 _MAX_SCANNED_BYTES, _MAX_SCANNED_RECORDS = 10**10, 10**6
-"""Largest split in a set whose labels are read before the first step, in a minute or two."""
+"""Largest split of a set whose labels are read before the first step, in a minute or two."""
 
 _UNREAD, _UNREADABLE = -2, -1
 """Labels of records that were not read, and of damaged records."""
@@ -62,14 +62,14 @@ class TfdsRecords:
         return int(self._source[index]["label"])
 
     def labels(self, indices: np.ndarray, on_progress: ProgressFn) -> np.ndarray:
-        """Returns the classes of images, int32 [...]; reads those records that were not read.
+        """Returns the classes of images, int32 [...]; reads records that were not read yet.
 
         Args:
           indices: int [...], numbers of the records.
           on_progress: Function that gets a text, the records read and the total.
 
         Returns:
-          The classes, and -1 for damaged records.
+          The classes; -1 for damaged records.
         """
         missing = np.unique(indices[self._labels[indices] == _UNREAD])
         for start in range(0, len(missing), _CHUNK):
@@ -131,7 +131,7 @@ def is_large(builder: Any) -> bool:
 
 
 def split_labels(records: TfdsRecords, stratify: str, on_progress: ProgressFn) -> Any:
-    """Returns the labels of a split's records, int32 [N]; `LazyLabels` rather than a long pass.
+    """Returns the labels of a split, int32 [N]; `LazyLabels` in place of a long pass.
 
     Args:
       records: Records of the split.

@@ -1,4 +1,4 @@
-"""Upright images of EMNIST, whose files have them transposed, as its publisher and TFDS do."""
+"""Upright images of EMNIST, which its publisher and TFDS store transposed."""
 
 import dataclasses
 import io
@@ -18,11 +18,11 @@ _CHUNK = 1024
 
 
 def upright(name: str, dataset: Dataset) -> Dataset:
-    """Returns a set with its images upright, as a user's images are; most sets are unchanged.
+    """Returns a dataset with upright images; only transposed sets change.
 
     Args:
       name: TFDS name without a configuration.
-      dataset: Images as the set has them. Arrays change in place.
+      dataset: Images as stored in the set. Arrays change in place.
     """
     if name not in TRANSPOSED:
         return dataset
@@ -40,7 +40,7 @@ class _UprightFiles:
     """Encoded images that are transposed when they are opened.
 
     Attributes:
-      files: Source of the images as the set has them.
+      files: Source of the stored images.
     """
 
     files: Files

@@ -1,9 +1,9 @@
 r"""Population statistics of batch normalization, in place of running averages.
 
-Running statistics are averages over batches whose weights have changed meanwhile. With fixed
-weights, many batches give the statistics of the whole population (Wu and Johnson, "Rethinking
-'Batch' in BatchNorm", 2021, section 3; "PreciseBN" in fvcore and Detectron2). The authors of ResNet
-computed them so after training (README of their models).
+Running statistics average over batches, and the weights change between these. With fixed weights,
+many batches give the statistics of the whole population (Wu and Johnson, "Rethinking 'Batch' in
+BatchNorm", 2021, section 3; "PreciseBN" in fvcore and Detectron2). The authors of ResNet computed
+them in this way after training (README of their models).
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -23,12 +23,12 @@ from flax_vision.models.layers import BatchNorm
 
 @contextmanager
 def batch_statistics_only() -> Iterator[set[LayerPath]]:
-    """Traces each batch normalization so that it stores the statistics of its batch alone.
+    """Within this context, traced batch normalization stores the statistics of its batch alone.
 
-    This holds for `BatchNorm` of this package and of Flax, and functions traced within the context.
+    The layers are `BatchNorm` of this package and of Flax.
 
     Yields:
-      A set that gets the paths of these layers during tracing.
+      A set to which tracing adds the paths of these layers.
     """
     layers: set[LayerPath] = set()
     with nn.intercept_methods(partial(_without_momentum, layers)):
@@ -42,7 +42,7 @@ def _without_momentum(
     kwargs: Any,
     context: nn.module.InterceptorContext,
 ) -> Any:
-    """Calls a method; a batch normalization keeps nothing of its running statistics."""
+    """Calls a method; batch normalization replaces its running statistics."""
     layer = context.module
     if not isinstance(layer, BatchNorm | nn.BatchNorm) or context.method_name != "__call__":
         return method(*args, **kwargs)
@@ -56,7 +56,7 @@ def _without_momentum(
 
 
 def batch_norm_layers(model: nn.Module, input_shape: tuple[int, ...]) -> frozenset[LayerPath]:
-    """Returns the paths of the batch normalizations of a model.
+    """Returns the paths of the batch normalization layers of a model.
 
     Args:
       model: The model.
@@ -78,12 +78,12 @@ def population_statistics(
     .. math:: E[x] = \overline{\mu_b}, \quad E[x^2] = \overline{\sigma_b^2 + \mu_b^2}, \quad
        \sigma^2 = E[x^2] - E[x]^2.
 
-    The mean of the variances alone would leave out the variance between batches. As in training,
-    each layer sees maps that earlier layers have normalized by the statistics of the batch.
+    The mean of the variances alone would omit the variance between batches. As in training, earlier
+    layers normalize the inputs of a layer by the statistics of the batch.
 
     Args:
       batch_stats: Collection of a model, with a mean and a variance for each layer.
-      batches: The same collection with the statistics of each batch; at least one.
+      batches: The same collection for each batch; at least one.
       layers: Paths of the layers to replace; the others keep their statistics.
 
     Returns:
@@ -107,7 +107,7 @@ def population_statistics(
 
 
 def _one_behind(batches: Iterable[Any]) -> Iterator[Any]:
-    """Yields each item when the device has got the next one, so that it never waits."""
+    """Yields each item after the next one is dispatched, so that the device never waits."""
     iterator = iter(batches)
     previous = next(iterator)
     for following in iterator:

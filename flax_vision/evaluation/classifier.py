@@ -101,15 +101,15 @@ class Classifier:
         """Loads a trained or imported model, or the models of an ensemble.
 
         Args:
-          path: An export directory or a run directory, or several of models with the same classes.
+          path: An export or run directory; or several, for models with the same classes.
           max_pixels: Bound on the pixels of an image file.
 
         Raises:
-          UserError: A model is missing or damaged, does not accept image files, or has other
-            classes than the first.
+          UserError: A model is missing or damaged, does not accept image files, or its classes
+            differ from the first model's.
         """
         paths = check_paths([path] if isinstance(path, str | Path) else path)
-        # The models of an ensemble wait on the host.
+        # The models of an ensemble stay on the host until they are used.
         keep = _keep_on_host if len(paths) > 1 else _keep_on_device
         models = load_members(paths, keep)
         self._members = [_Member(loaded.metadata, loaded.variables) for loaded in models]
@@ -127,7 +127,7 @@ class Classifier:
           float32 [N, classes], outputs of the softmax, or their mean over the models.
 
         Raises:
-          UserError: Models of an ensemble need images of other shapes.
+          UserError: Models of an ensemble need images of different shapes.
         """
         shapes = [tuple(member.metadata.image_shape) for member in self._members]
         if other := next((shape for shape in shapes if shape != shapes[0]), None):
@@ -208,7 +208,7 @@ class _Outputs(NamedTuple):
     Attributes:
       posteriors: float32 [N, classes], 0 for unreadable files.
       is_readable: bool [N].
-      edge_levels: float64 [N], the levels at the edges of the images.
+      edge_levels: float64 [N], the pixel levels at the edges of the images.
       seconds: Seconds in the model, with compilation.
     """
 

@@ -1,4 +1,4 @@
-"""Options of the images of an evaluation, and the flags of the commands for them."""
+"""Options that choose the images of an evaluation, and the flags of the commands for them."""
 
 from typing import Literal, TypedDict
 
@@ -22,13 +22,13 @@ OPTIONS = DataFlags(
 
 
 class DataOptions(TypedDict, total=False):
-    """Options of the images of an evaluation; a missing one, or None, is as in the run.
+    """Options that choose the images; a missing one, or None, is as in the run.
 
     Attributes:
       data: Name of a dataset with the same classes; or images and labels in memory, as in
-        `fv.train`. The run's own arrays are divided as in the run, and all of another pair is
-        tested.
-      tfds_dir: Directory of TFDS's datasets. The run's own directory serves only its set.
+        `fv.train`. The arrays of the run are divided as in the run; of other arrays, all images
+        are tested.
+      tfds_dir: Directory of TFDS's datasets; the run's own is used only for its own dataset.
       image_dir: Folder of images to test in place of a named set. All of it is tested if it has no
         folder `train`.
       labels: Table of labels for the folder. All of it is tested if it has no splits.

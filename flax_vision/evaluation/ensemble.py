@@ -33,7 +33,7 @@ from flax_vision.weights.saved_model import LoadedModel
 
 _score_batch = jax.jit(score_batch, static_argnames="top")
 _ROWS = 1024
-"""Number of images whose mean posteriors are scored at once."""
+"""Number of images to score at once."""
 
 
 class EnsembleMember(NamedTuple):
@@ -61,13 +61,13 @@ class EnsembleEvaluation(NamedTuple):
 
 
 class PosteriorMean:
-    """Mean of posteriors over models, kept as logarithms.
+    """Mean of posteriors over models.
 
-    Small probabilities would underflow in float32.
+    It is stored as logarithms: small probabilities would underflow in float32.
 
     Attributes:
-      count: Number of models so far.
-      is_readable: bool [N], whether every model has a posterior of the image; None before the
+      count: Number of added models.
+      is_readable: bool [N], whether all models have a posterior of the image; None before the
         first model.
     """
 
@@ -79,7 +79,7 @@ class PosteriorMean:
     def add(self, predictions: Predictions) -> None:
         """Adds the posteriors of a model, float32 [N, classes].
 
-        The sums are computed in the array of the first model.
+        The array of the first model is overwritten with the sum.
         """
         self.count += 1
         is_readable, posteriors = predictions.predicted >= 0, predictions.log_posteriors
@@ -116,8 +116,8 @@ def evaluate_ensemble(
 ) -> EnsembleEvaluation:
     """Evaluates the mean posteriors of several models, or of one model under several protocols.
 
-    Each model has its own preprocessing and image size. All have the same classes, and are tested
-    on the same images. All are checked first; then one at a time is on the device.
+    Each model has its own preprocessing and image size. All need the same classes and images. They
+    are checked first; then one model at a time is on the device.
 
     ```python
     result = evaluate_ensemble(["runs/a", "runs/b", "runs/c"])
@@ -136,7 +136,7 @@ def evaluate_ensemble(
         has no effect on models without it.
       on_progress: Function that gets a text, the items done and their number.
       on_warning: Function that gets each warning at once.
-      **options: Choice of other images than the runs', as in `DataOptions`.
+      **options: Other images than the runs', as in `DataOptions`.
 
     Raises:
       UserError: A model is missing or damaged, or models, images and protocols do not match.
@@ -179,7 +179,7 @@ def _evaluate_members(
 
 
 def _checked(loaded: LoadedModel, settings: Sequence[EvalSettings]) -> LoadedModel:
-    """Returns a model without its weights, if it fits the protocols."""
+    """Returns the model without its weights; raises a UserError if a protocol does not fit it."""
     for each in settings:
         each.build(loaded.metadata, tuple(loaded.metadata.image_shape))
     return loaded._replace(variables=None)

@@ -94,12 +94,12 @@ def evaluate(
       batch_size: Number of images in a step; None for as many as memory allows. It changes the
         result by rounding at most.
       top: Number of most probable classes of each image in the result.
-      precise_bn_samples: Number of training images whose statistics batch normalization gets, in
-        place of its running averages; 0 for none. See `with_precise_statistics`.
+      precise_bn_samples: Number of training images whose statistics replace the running averages of
+        batch normalization; 0 for none. See `with_precise_statistics`.
       on_progress: Function that gets a text, the items done and their number; 0 for an unknown
         number.
       on_warning: Function that gets each warning at once, mostly before the test begins.
-      **options: Choice of other images than the run's, as in `DataOptions`.
+      **options: Other images than the run's, as in `DataOptions`.
 
     Raises:
       UserError: The model, the data and the protocol do not fit together.

@@ -35,7 +35,7 @@ class Evaluation:
       data: Name of the dataset, or path of the image folder.
       split: Split of the dataset.
       protocol: Test protocol.
-      scales: Shorter sides of the resized images; empty under `"center"`.
+      scales: Shorter sides of the resized images; empty for `"center"`.
       top1: Share of the images whose class had the largest output, 0 to 1.
       top5: Share of the images whose class had one of the five largest outputs; None for five
         classes or fewer.
@@ -43,8 +43,8 @@ class Evaluation:
       images: Number of readable images.
       crops: Number of crops of each image, identical ones included.
       crops_computed: Largest number of different crops of an image.
-      seconds: Seconds of the test, with reading the images but without compilation.
-      compile_seconds: Seconds of compilation.
+      seconds: Duration of the test, with reading of the images and without compilation.
+      compile_seconds: Duration of compilation.
       class_names: Names of the classes.
       labels: int32 [images], the true classes.
       predicted: int32 [images], the predicted classes.
@@ -85,7 +85,7 @@ class Evaluation:
 
     @property
     def images_per_second(self) -> float:
-        """Number of images in each second."""
+        """Images per second."""
         return self.images / self.seconds
 
     @property

@@ -1,4 +1,4 @@
-"""The models of an ensemble, checked before their evaluation takes long."""
+"""The models of an ensemble, checked before the evaluation."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -75,10 +75,10 @@ def load_members(
 
     Args:
       paths: Export or run directories.
-      check: Function that may raise a UserError, or drop the weights.
+      check: Function that returns the model to keep, or raises a UserError.
 
     Raises:
-      UserError: A model is missing or damaged, or has other classes than the first.
+      UserError: A model is missing or damaged, or its classes differ from the first model's.
     """
     members: list[LoadedModel] = []
     for path in paths:
@@ -90,7 +90,7 @@ def load_members(
 def check_same_classes(
     first_path: Path, first: ModelMetadata, path: Path, metadata: ModelMetadata
 ) -> None:
-    """Raises a UserError if two models have other classes, or another order of classes."""
+    """Raises a UserError if two models have different classes, or in a different order."""
     counts = [len(first.class_names), len(metadata.class_names)]
     if counts[0] != counts[1]:
         raise UserError(
@@ -122,7 +122,7 @@ def load_common_images(
       models: The models.
       split: `"train"`, `"validation"` or `"test"`.
       on_progress: Function that gets a text, the images so far and their number.
-      **options: Choice of other images than the runs'.
+      **options: Other images than the runs', as in `DataOptions`.
 
     Raises:
       UserError: The images cannot be loaded, do not fit a model, or differ between models.
@@ -146,7 +146,7 @@ def _check_same_images(first: MemberImages, other: MemberImages, split: str) -> 
     pairs = first.images, other.images
     changes = fingerprint.describe_changes(*map(fingerprint.dataset_fingerprint, pairs))
     if not changes and not np.array_equal(first.images.labels, other.images.labels):
-        changes = "they have another order"
+        changes = "their order differs"
     if changes:
         raise UserError(
             f"the {split} images of {str(other.path)!r} are not those of {str(first.path)!r} "

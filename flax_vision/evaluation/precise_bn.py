@@ -27,7 +27,7 @@ _BATCH_SIZE = 128
 
 
 def updated_layers(path: Path, metadata: ModelMetadata) -> frozenset[LayerPath]:
-    """Returns the batch normalizations of a saved model that its training did not freeze.
+    """Returns the batch normalization layers that the training of a saved model did not freeze.
 
     Args:
       path: Export or run directory of the model.
@@ -50,8 +50,8 @@ def check_samples(samples: int, path: Path, metadata: ModelMetadata) -> None:
         raise UserError(f"precise_bn_samples is {samples}; give a number of images, or 0 for none.")
     if samples and not updated_layers(path, metadata):
         raise UserError(
-            f"{str(path)!r} ({metadata.name}) has no batch normalization, or only frozen ones, and "
-            "--precise-bn-samples computes its statistics; leave it out."
+            f"{str(path)!r} ({metadata.name}) has no batch normalization, or only frozen layers of "
+            "it; leave out --precise-bn-samples."
         )
 
 
@@ -64,16 +64,16 @@ def with_precise_statistics(
 ) -> LoadedModel:
     """Returns a model whose batch normalization has the statistics of training images.
 
-    The images have the crops and the preprocessing of a test, without augmentation. Batches have
-    the size of the run's training; their images are the first of its first epoch.
+    The images are cropped and preprocessed as in a test, without augmentation. The batches have the
+    run's training batch size, and contain the first images of its first epoch.
 
     Args:
       path: Export or run directory of the model.
       loaded: The model.
-      samples: Number of images, rounded up to whole batches, at most the training set; 0 for no
-        change.
+      samples: Number of images, rounded up to whole batches and limited to the training set; 0 for
+        no change.
       on_progress: Function that gets a text, the images done and their number.
-      **options: Choice of other images than the run's.
+      **options: Other images than the run's, as in `DataOptions`.
 
     Raises:
       UserError: The training images cannot be loaded, or do not fit the model.

@@ -17,11 +17,11 @@ from flax_vision.weights.run_files import read_dataset
 def named_arrays(
     options: Mapping[str, Any], metadata: ModelMetadata, config: Mapping[str, Any], split: str
 ) -> Iterator[dict[str, Any]]:
-    """Yields options in which a name replaces arrays in memory, which it stands for in the block.
+    """Yields options in which a name replaces arrays in memory; it is valid within the block.
 
     Args:
       options: Options of the images, as in `DataOptions`.
-      metadata: Description of the model, whose classes the labels number or name.
+      metadata: Description of the model. Labels are numbers or names of its classes.
       config: Data configuration of the run.
       split: Split to test.
 
@@ -39,7 +39,7 @@ def named_arrays(
 
 
 def are_run_arrays(directory: Path, config: Mapping[str, Any]) -> bool:
-    """Returns whether the arrays in memory are those of a run, for a split as in the run.
+    """Returns whether a run was trained on the arrays in memory.
 
     Args:
       directory: Run directory.

@@ -1,4 +1,4 @@
-"""The network of figure 1 of the AlexNet paper, 2012, for images of 32x32 pixels.
+"""The model of figure 1 in the AlexNet paper, 2012, for images of 32x32 pixels.
 
 Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks",
 NIPS 2012: section 3.1 and figure 1.
@@ -29,17 +29,17 @@ class AlexNetCifar(nn.Module):
     act3, pool3.
 
     In the paper, such a network reaches a training error of 25 % on CIFAR-10 "six times faster than
-    an equivalent network with tanh neurons". Each has the best learning rate for it, and "no
-    regularization of any kind". The paper does not give the layers. The choice here is a network
-    that the first author published at that time, cuda-convnet's example-layers/layers-18pct.cfg:
-    three convolutions of 5x5 and a fully connected layer. Its response normalization within each
-    map is left out, because the paper does not mention it for figure 1.
+    an equivalent network with tanh neurons". Both have their own best learning rate, and "no
+    regularization of any kind". The paper does not give the layers. Here they are from the first
+    author's cuda-convnet, example-layers/layers-18pct.cfg: three convolutions of 5x5 and a fully
+    connected layer. Its response normalization within each map is left out, because the paper does
+    not mention it for figure 1.
 
     Attributes:
       num_classes: Number of classes.
       activation: Activation function of the convolutions (section 3.1).
       initialization: `"cuda_convnet"` for N(0, 0.0001**2) in conv1 and N(0, 0.01**2) in the others,
-        which is for pixels from 0 to 255 without their mean; or `"he"` or `"glorot"`. Biases are 0.
+        for pixels from 0 to 255 minus their mean; or `"he"` or `"glorot"`. Biases are 0.
       dtype: Type of the arithmetic; parameters are float32.
     """
 

@@ -1,4 +1,4 @@
-"""AlexNet in one column: the comparison of the paper, 2012, and torchvision's model.
+"""AlexNet in one column: the paper's comparison, 2012, and torchvision's model.
 
 Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks",
 NIPS 2012: section 3.2. The authors' code for the comparison is layers/layers-145-half.cfg in
@@ -24,7 +24,7 @@ FC_UNITS = 4096
 
 
 class AlexNetOneColumn(nn.Module):
-    """AlexNet in one column, whose kernels see all maps of the layer before.
+    """AlexNet in one column, whose kernels see all maps of the previous layer.
 
     It has the inputs, results and intermediates of `AlexNet`.
 

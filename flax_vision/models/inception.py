@@ -41,11 +41,11 @@ class Inception(nn.Module):
 class NaiveInception(nn.Module):
     """An inception module without dimension reduction (figure 2a).
 
-    Its pool passes every channel on, so the channels grow from module to module: 416 and 832 after
+    Its pool keeps all channels, so the channels grow from module to module: 416 and 832 after
     3a and 3b, 1280 to 3344 after 4a to 4e, 4048 and 4944 after 5a and 5b.
 
     Attributes:
-      kernels: Row of table 1. Those of 1x1, 3x3 and 5x5 are used, the other three do not exist.
+      kernels: Row of table 1; only its counts of 1x1, 3x3 and 5x5 kernels are used.
       large: Height and width of the kernels in the "5x5" branch.
       unit: Convolution with its normalization and ReLU.
     """

@@ -1,4 +1,4 @@
-"""Layers by their paths: matching patterns, and the mark of frozen layers."""
+"""Paths of layers: matching patterns, and the collection of frozen layers."""
 
 import re
 from collections.abc import Iterable, Sequence

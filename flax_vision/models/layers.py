@@ -116,8 +116,8 @@ class AveragePool(nn.Module):
     Attributes:
       size: Height and width of the window.
       stride: Distance between two windows, in pixels.
-      ceil: Adds windows over the right and bottom edges for the pixels that are left over. They
-        average the pixels inside, as in cuda-convnet, and in PyTorch with `ceil_mode`.
+      ceil: Whether windows may extend over the right and bottom edges. They average the pixels
+        inside the image, as in cuda-convnet, and in PyTorch with `ceil_mode`.
     """
 
     size: int

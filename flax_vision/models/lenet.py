@@ -222,7 +222,7 @@ class LeNet5(nn.Module):
             x = maybe_remat(segment, self.remat and train)(self, x)
         x = sow("c5", scaled_tanh(conv(120, name="C5")(x)))
         f6 = nn.Dense(84, kernel_init=init, dtype=self.dtype, name="F6")
-        x = sow("f6", scaled_tanh(f6(self.places(x))))
+        x = sow("f6", scaled_tanh(f6(self.positions(x))))
         codes = CODES[self.codes](self.num_classes)
         return -RadialBasis(codes, self.trainable_codes, name="OUT")(x)
 
@@ -230,8 +230,8 @@ class LeNet5(nn.Module):
         """Returns the input field of images."""
         return pad_to_field(images, self.background)
 
-    def places(self, c5: Array) -> Array:
-        """Returns the features [N, 120] of the single place of C5 [N, 1, 1, 120]."""
+    def positions(self, c5: Array) -> Array:
+        """Returns the features [N, 120] of C5 [N, 1, 1, 120], which has one position."""
         return c5.reshape(c5.shape[0], -1)
 
 
@@ -262,15 +262,15 @@ class LeNet5Modern(nn.Module):
             segment = partial(to_pool, maps=maps, number=number)
             x = maybe_remat(segment, self.remat and train)(self, x)
         x = sow("c5", tanh(conv(120, name="C5")(x)))
-        x = sow("f6", tanh(dense(84, name="F6")(self.places(x))))
+        x = sow("f6", tanh(dense(84, name="F6")(self.positions(x))))
         return dense(self.num_classes, name="OUT")(x).astype(jnp.float32)
 
     def field(self, images: Array) -> Array:
         """Returns the input field of images."""
         return pad_to_field(images, self.background)
 
-    def places(self, c5: Array) -> Array:
-        """Returns the features [N, 120] of the single place of C5 [N, 1, 1, 120]."""
+    def positions(self, c5: Array) -> Array:
+        """Returns the features [N, 120] of C5 [N, 1, 1, 120], which has one position."""
         return c5.reshape(c5.shape[0], -1)
 
 

@@ -1,4 +1,4 @@
-"""The classifiers beside LeNet-5, 1998: LeNet-1, LeNet-4 and a linear classifier.
+"""The classifiers that LeNet-5 is compared with: LeNet-1, LeNet-4 and a linear classifier.
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition",
 Proceedings of the IEEE 86(11): section III.C, figures 9 to 12. The paper gives only rounded counts
@@ -31,7 +31,7 @@ LENET1_INPUT_SIZE = 28
 
 
 def connection_table(inputs: int, maps: Iterable[Iterable[int]]) -> np.ndarray:
-    """Returns the table bool [inputs, maps] of maps that are given by their input maps."""
+    """Returns a table bool [inputs, maps] from the input maps of each map."""
     columns = [np.isin(np.arange(inputs), list(own)) for own in maps]
     return np.stack(columns, axis=1)
 
@@ -44,7 +44,7 @@ LENET1_TABLE = connection_table(
 
 
 def _neighbors(inputs: int, offsets: Iterable[int], starts: Iterable[int]) -> Iterator[set[int]]:
-    """Yields for each start the maps at some offsets from it; after the last comes the first."""
+    """Yields the maps at the offsets from each start; after the last map comes the first."""
     offsets = list(offsets)
     return ({(start + offset) % inputs for offset in offsets} for start in starts)
 
@@ -124,8 +124,8 @@ class LeNet4(nn.Module):
 
     The paper contradicts itself. It describes 4 maps, 8 sub-sampling maps, two for each of these,
     16 maps, 16 sub-sampling maps, a "fully connected layer with 120 units" and 10 outputs. But 120
-    units that see 16 whole maps of 5x5 have 48,120 parameters. `wiring` offers both readings. The
-    connections of C3 and F5 are ours: the paper gives none.
+    units with all 16 maps of 5x5 as inputs have 48,120 parameters. `wiring` offers both readings.
+    The connections of C3 and F5 are ours: the paper gives none.
 
     Attributes:
       num_classes: Number of classes.

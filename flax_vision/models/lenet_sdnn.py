@@ -2,8 +2,8 @@
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition",
 Proceedings of the IEEE 86(11): section VII. C5 is a convolution, so a field wider than 32 pixels
-gives a row of outputs instead of one. It equals LeNet-5 at each place along the field, and shares
-the convolutions of overlapping places.
+gives a row of outputs instead of one. Each output is the output of LeNet-5 on a window of 32x32
+pixels; overlapping windows share their convolutions.
 """
 
 import dataclasses
@@ -15,12 +15,12 @@ from flax_vision.errors import UserError
 from flax_vision.models.layers import check_images
 from flax_vision.models.lenet import INPUT_SIZE, LeNet5, LeNet5Modern
 
-PLACE_DISTANCE = 4
-"""Distance between two places in pixels: S2 and S4 each halve the resolution."""
+OUTPUT_STRIDE = 4
+"""Distance between two positions, in pixels: S2 and S4 each halve the resolution."""
 
 
 class _Displaced(nn.Module):
-    """The methods in which a displaced model differs: its field, and its places."""
+    """The methods that differ from LeNet-5: the input field and the output positions."""
 
     def field(self, images: Array) -> Array:
         """Returns images [N, 32, W, C] unchanged.
@@ -36,17 +36,17 @@ class _Displaced(nn.Module):
             )
         return images
 
-    def places(self, c5: Array) -> Array:
-        """Returns the features [N, places, 120] of C5 [N, 1, places, 120]."""
+    def positions(self, c5: Array) -> Array:
+        """Returns the features [N, positions, 120] of C5 [N, 1, positions, 120]."""
         return c5[:, 0]
 
 
 class SpaceDisplacementLeNet5(_Displaced, LeNet5):
     """LeNet-5 along a field of any width, with the parameters of `LeNet5`.
 
-    Takes floating-point images [N, 32, W, C]. Returns scores float32 [N, places, num_classes], as
-    `LeNet5` does for the 32x32 pixels from each place on. Places are 4 pixels apart, so there are
-    (W - 32) // 4 + 1. It has the attributes of `LeNet5`.
+    Takes floating-point images [N, 32, W, C]. Returns scores float32 [N, positions,
+    num_classes]. Each position has the scores of `LeNet5` for its window of 32x32 pixels. Windows
+    are 4 pixels apart, so there are (W - 32) // 4 + 1. It has the attributes of `LeNet5`.
     """
 
 
@@ -73,7 +73,7 @@ def space_displacement(model: nn.Module) -> nn.Module:
       model: Model `lenet5` or `lenet5_modern`.
 
     Returns:
-      Module that maps images [N, 32, W, C] to scores [N, places, num_classes].
+      Module that maps images [N, 32, W, C] to scores [N, positions, num_classes].
 
     Raises:
       UserError: The model is another one.

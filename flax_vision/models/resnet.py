@@ -137,7 +137,7 @@ class CifarResNet(nn.Module):
 
 
 def _check_residuals(model: ResNet | CifarResNet) -> None:
-    """Raises a UserError if stochastic depth would drop a block without a shortcut around it."""
+    """Raises a UserError for stochastic depth in blocks without a shortcut."""
     if model.shortcut == "none" and model.stochastic_depth:
         raise UserError(
             f"stochastic_depth is {model.stochastic_depth!r}, and with shortcut 'none' nothing "

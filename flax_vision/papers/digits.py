@@ -50,11 +50,15 @@ def draw_connections(theme: Theme = LIGHT) -> Picture:
 
 
 def show_codes(experiment: Experiment, runs: Sequence[Run]) -> Analysis:
-    """Returns the number of components of 1 in the code of each digit."""
+    """Returns the number of components equal to 1 in the code of each digit."""
     del experiment, runs
     codes = digit_codes(10)
     rows: list[Row] = [
-        {"digit": digit, "components": codes.shape[1], "components of 1": int((code > 0).sum())}
+        {
+            "digit": digit,
+            "components": codes.shape[1],
+            "components equal to 1": int((code > 0).sum()),
+        }
         for digit, code in enumerate(codes)
     ]
     pictures = np.where(codes > 0, 0, 255).reshape(10, *_CODE_SIZE).astype(np.uint8)
@@ -81,13 +85,15 @@ def show_examples(experiment: Experiment, runs: Sequence[Run], each: int = 12) -
     ]
     chosen = [np.flatnonzero(train.labels == digit)[:each] for digit in range(10)]
     images = train.images[np.concatenate(chosen)]
-    return Analysis(rows, partial(draw_grid, images, each), "Examples of each digit, a row each.")
+    return Analysis(
+        rows, partial(draw_grid, images, each), "Examples of the digits, one row for each digit."
+    )
 
 
 def show_distortions(
     experiment: Experiment, runs: Sequence[Run], strength: float = 0.5
 ) -> Analysis:
-    """Returns the strengths of the distortions, and draws ten digits with distortions of each.
+    """Returns the strength of the distortions, and draws nine distortions of ten digits.
 
     Args:
       experiment: The experiment.

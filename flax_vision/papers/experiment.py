@@ -1,4 +1,4 @@
-"""The form of an experiment: its training, its measurements and its figure."""
+"""Experiments of the papers: training, measurements and figure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ SIZES = (SMOKE, REDUCED, FULL)
 
 MNIST_5K = "mnist_5k"
 _RECIPES = {MNIST_5K: "", "imagenet2012": "imagenet"}
-"""Recipes of the config files that do not have the name of their dataset."""
+"""Recipes by dataset, where the names differ."""
 
 DATASETS = (MNIST_5K, "mnist", "fashion_mnist", "cifar10", "imagenet2012")
 """Datasets of the experiments; LeNet-5 has no recipe for ImageNet."""
 
 FEW_IMAGES: Overrides = {"epochs": 1, "batch_size": 16, "data.limit": 4, "mesh.data": 1}
-"""Overrides of most smoke forms: two steps on one device."""
+"""Overrides of most experiments at smoke size: two steps on one device."""
 
 Row = dict[str, Any]
 """Cells by heading. A list has one number for each seed."""
@@ -29,19 +29,19 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Training:
-    """Settings that are trained, for one or several experiments.
+    """Settings to train, for one or several experiments.
 
     Attributes:
-      name: Name of the directory of the runs.
+      name: Name of the directory with the runs.
       config: Name of the config file.
       settings: Overrides of each setting, by its name in tables.
       full: Recipe of the paper's training.
-      reduced: Overrides of the reduced form.
-      smoke: Overrides of the smoke form, after those of the reduced form.
-      seeds: Number of seeds of the reduced form.
-      full_settings: Overrides that replace those of a setting at the paper's size.
+      reduced: Overrides at reduced size.
+      smoke: Overrides at smoke size, applied after `reduced`.
+      seeds: Number of seeds at reduced size.
+      full_settings: Overrides of a setting at full size, in place of those in `settings`.
       common: Overrides at every size.
-      recipes: Recipes of datasets, in place of the recipe with the dataset's name.
+      recipes: Recipes by dataset, for recipes that have another name.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Analysis:
     Attributes:
       rows: Rows of the table, with the paper's numbers beside the measured ones.
       draw: Function that draws the figure.
-      alternative: Description of the figure in words.
+      alternative: Alternative text of the figure.
     """
 
     rows: Sequence[Row]
@@ -146,8 +146,8 @@ class Experiment:
       paper: The paper's numbers, by heading and setting.
       draw: Function that draws the runs; see `papers.figures`.
       note: Difference from the paper that holds at every size; empty for none.
-      smoke_labels: Settings of the smoke form; empty for those of `labels`.
-      smoke_analyze: Quicker form of `analyze` for the smoke form; None for the same.
+      smoke_labels: Settings at smoke size; empty for those of `labels`.
+      smoke_analyze: Quicker function in place of `analyze` at smoke size; None for `analyze`.
     """
 
     analyze: Analyze

@@ -75,7 +75,7 @@ def errors_by_size(
     groups: Mapping[str, str],
     theme: Theme = LIGHT,
 ) -> Picture:
-    """Draws the errors against the size of the training set, as LeNet-5's figure 6.
+    """Draws the errors against the size of the training set, as in LeNet-5's figure 6.
 
     Args:
       runs: Finished runs.
@@ -126,7 +126,7 @@ def bars(
 def bar_chart(
     values: Mapping[str, Sequence[float]], theme: Theme = LIGHT, heading: str = TEST_ERROR
 ) -> Picture:
-    """Draws horizontal bars, as LeNet-5's figure 9.
+    """Draws horizontal bars, as in LeNet-5's figure 9.
 
     Args:
       values: Numbers of each bar, one for each seed.

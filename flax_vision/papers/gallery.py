@@ -46,7 +46,7 @@ def _section(paper: Paper, item: Item, outcome: Outcome, options: Options) -> ht
         "Note": outcome.note,
         "Command": outcome.command,
         "Seeds": ", ".join(map(str, outcome.seeds)),
-        "Time": f"{_duration(outcome.seconds)}, of training {_duration(outcome.train_seconds)}",
+        "Time": f"{_duration(outcome.seconds)}; training {_duration(outcome.train_seconds)}",
     }
     text = " ".join(f"{name}: {line}." for name, line in lines.items() if line)
     folder = directory(paper, item, options)

@@ -13,8 +13,9 @@ from flax_vision.weights.loading import load_model
 def show_kernels(experiment: Experiment, runs: Sequence[Run]) -> Analysis:
     """Returns the number of kernels and the share of color in each column.
 
-    The share divides the squared differences between the channels by all squared weights. Gray
-    kernels have 0. The paper finds that one column specializes in color.
+    The share of color is the mean squared difference from the mean over the channels, divided by
+    the mean squared weight. It is 0 for gray kernels. In the paper, one column specializes in
+    color.
 
     Args:
       experiment: The experiment.

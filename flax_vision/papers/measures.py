@@ -25,7 +25,7 @@ def train_error(run: Run) -> float:
 
 
 def epochs_to(run: Run, error: float = 25.0) -> float:
-    """Returns the first epoch with at most `error` percent of training error; NaN for none."""
+    """Returns the first epoch with a training error of at most `error` percent; NaN for none."""
     for record in run.records:
         if 100 * (1 - record["train/top1"]) <= error:
             return float(record["epoch"])
@@ -79,7 +79,7 @@ def compare(experiment: Experiment, runs: Sequence[Run]) -> Analysis:
 
 
 def _finite(value: float) -> float | None:
-    """Returns a number for JSON; None for NaN. Whole numbers become int."""
+    """Returns a number for JSON; None for NaN or infinity."""
     if not math.isfinite(value):
         return None
     return int(value) if isinstance(value, int) else float(value)

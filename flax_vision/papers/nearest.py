@@ -20,7 +20,7 @@ _CELL, _BARS, _LINE, _MARGIN = 0.8, 1.7, 0.16, 0.06
 def show_nearest(experiment: Experiment, runs: Sequence[Run], layer: str = "relu7") -> Analysis:
     """Returns the classes of eight test images and of their nearest training images.
 
-    Distances are Euclidean ones between the outputs of a layer (section 6.1).
+    Distances are Euclidean, between the outputs of a layer (section 6.1).
 
     Args:
       experiment: The experiment.
@@ -90,7 +90,7 @@ def draw_nearest(
             color = theme.second if guess == labels[index] else theme.ink
             text = f"{label(class_names[guess], 14)}  {scores[index, guess]:.0%}"
             sheet.write(text, _CELL + 0.1, top + line * _LINE, fontsize=8, color=color)
-        for place, neighbor in enumerate(neighbors[index]):
-            left = _CELL + _BARS + place * _CELL
+        for position, neighbor in enumerate(neighbors[index]):
+            left = _CELL + _BARS + position * _CELL
             sheet.put(neighbor, left, top, size, vmin=0, vmax=255)
     return sheet

@@ -21,23 +21,23 @@ _OUTCOME = "outcome.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment found.
+    """The outcome of an experiment.
 
     Attributes:
       paper: Name of the paper.
       item: Name of the item.
       title: Content of the item.
       rows: Rows of the table.
-      reduced: Lines about the differences from the paper's training.
+      reduced: Differences from the paper's training, one line each.
       note: Difference from the paper at every size; empty for none.
       command: Command that repeats the experiment.
       seeds: Seeds of the runs.
-      train_seconds: Training time of all runs.
-      seconds: Time of the first command that finished it.
+      train_seconds: Training time of all runs in seconds.
+      seconds: Duration of the command that finished it; runs of earlier commands do not count.
       pictures: Names of the PNG files, in the order of the themes.
       width: Width of the figure in inches.
       height: Height of the figure in inches.
-      alternative: Description of the figure in words.
+      alternative: Alternative text of the figure.
     """
 
     paper: str
@@ -70,15 +70,15 @@ def run_experiment(
 ) -> tuple[Outcome, Analysis]:
     """Trains, measures, draws, and writes the outcome.
 
-    Returns:
-      The outcome, and the findings with the function that draws the figure.
-
     Args:
       paper: The paper.
       item: Item of the paper.
       experiment: Its experiment.
       options: Choices of the experiment.
       observer: Receiver of the progress; None for warnings only.
+
+    Returns:
+      The outcome, and the findings with the function that draws the figure.
 
     Raises:
       UserError: A run cannot be trained, for example without its dataset.
@@ -147,12 +147,12 @@ def command(paper: Paper, item: Item, options: Options) -> str:
 
 
 def table_rows(rows: Sequence[Row]) -> list[Row]:
-    """Returns rows for readers: several seeds become their mean and standard deviation."""
+    """Returns rows to print: several seeds become their mean and standard deviation."""
     return [{heading: _cell(value) for heading, value in row.items()} for row in rows]
 
 
 def _cell(value: Any) -> Any:
-    """Returns a number or a text; numbers that are whole become int."""
+    """Returns a number or a text; whole numbers from 1000 on become int."""
     if isinstance(value, list):
         numbers = [x for x in value if x is not None]
         if len(numbers) > 1:

@@ -1,4 +1,4 @@
-"""Tests trained runs under several protocols, alone and averaged."""
+"""Evaluates finished runs under several protocols, each alone and averaged."""
 
 from collections.abc import Sequence
 from functools import partial

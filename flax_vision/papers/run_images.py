@@ -17,12 +17,12 @@ _BATCH = 128
 
 
 def read_images(run: Run, split: str, limit: int = 0) -> tuple[np.ndarray, Dataset]:
-    """Returns the first images of a split, uint8 [N, H, W, C], and their dataset.
+    """Returns images of a split, uint8 [N, H, W, C], and their dataset.
 
     Args:
       run: A finished run.
       split: `train`, `validation` or `test`.
-      limit: Largest number of images, from all classes alike; 0 for all.
+      limit: Number of images in a random sample; 0 for all images.
     """
     _, images = load_images(run.path, load_metadata(run.path), split, lambda *_: None)
     if 0 < limit < len(images):

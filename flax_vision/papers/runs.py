@@ -22,7 +22,7 @@ _PLAIN = {"write_report": False}
 """Overrides of every run of an experiment."""
 
 _PATHS = ("data.tfds_dir", "data.image_dir", "seed", "write_report")
-"""Keys that are no difference from the paper."""
+"""Keys that do not count as differences from the paper."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def reductions(experiment: Experiment, options: Options, runs: Sequence[Run]) ->
 
 
 def _text(value: Any) -> str:
-    """Returns a setting in few characters."""
+    """Returns a short text of a value."""
     if isinstance(value, list | tuple):
         return f"({', '.join(map(_text, value))})"
     return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)

@@ -7,7 +7,7 @@ import numpy as np
 
 from flax_vision.analysis.digit_strings import (
     BLANK,
-    MIN_PLACES,
+    MIN_DISTANCE,
     StringReading,
     best_digits,
     make_string,
@@ -63,7 +63,7 @@ def _read(run: Run) -> tuple[list[np.ndarray], list[tuple[int, ...]], list[Strin
     )
     readings = []
     for scores in np.concatenate(parts):
-        places = best_digits(scores, BLANK, MIN_PLACES)
-        digits = tuple(int(scores[place].argmax()) for place in places)
-        readings.append(StringReading(digits, places, scores))
+        positions = best_digits(scores, BLANK, MIN_DISTANCE)
+        digits = tuple(int(scores[position].argmax()) for position in positions)
+        readings.append(StringReading(digits, positions, scores))
     return strings, truths, readings

@@ -182,15 +182,15 @@ def _count_steps(config: ConfigDict, splits: Splits) -> int:
 def _check_precise_bn(
     config: ConfigDict, model: nn.Module, metadata: ModelMetadata, frozen: frozenset[Layer]
 ) -> None:
-    """Raises a UserError for precise statistics without a layer that has them."""
+    """Raises a UserError for precise statistics if no layer can have them."""
     if not config.precise_bn_samples:
         return
     layers = batch_norm_layers(model, metadata.input_shape)
     if not layers - frozen:
-        reason = "freeze freezes all batch normalization of" if layers else "there is none in"
+        text = "config.freeze freezes all" if layers else "there is no"
         raise UserError(
-            f"config.precise_bn_samples is {config.precise_bn_samples}, the images that give batch "
-            f"normalization its statistics, but {reason} {metadata.name}; leave it out."
+            f"config.precise_bn_samples is {config.precise_bn_samples}, but {text} batch "
+            f"normalization in {metadata.name}; set it to 0."
         )
 
 

@@ -51,7 +51,7 @@ KEYS: dict[str, Key] = {
     "epochs": Key(10, "Passes over the training images.", rules.COUNT),
     "test_every_epochs": Key(
         0,
-        "Epochs between two tests during training, for curves; 0 for one test at the end.",
+        "Number of epochs between tests during training; 0 to test only at the end.",
         rules.COUNT_OR_0,
         example=1,
     ),
@@ -74,7 +74,7 @@ KEYS: dict[str, Key] = {
     ),
     "precise_bn_samples": Key(
         0,
-        "Training images whose mean and variance batch normalization uses in evaluations and the "
+        "Number of training images whose statistics batch normalization uses in evaluation and "
         "export; 0 for its running averages.",
         rules.COUNT_OR_0,
         example=8192,
@@ -114,14 +114,14 @@ KEYS: dict[str, Key] = {
     ),
     "data.limit": Key(
         0,
-        "Training images of each class, chosen by the seed; 0 for all. A smaller limit's images "
-        "are among a larger one's.",
+        "Number of training images of each class, chosen by the seed; 0 for all. A larger limit "
+        "contains the images of a smaller one.",
         rules.COUNT_OR_0,
         example=100,
     ),
     "data.label_noise": Key(
         0.0,
-        "Share of the training labels that are replaced by another class, chosen by the seed.",
+        "Share of the training labels to replace by a random other class; the seed chooses them.",
         rules.FROM_0_TO_1,
         example=0.2,
     ),
@@ -135,8 +135,8 @@ KEYS: dict[str, Key] = {
     ),
     "data.stratify": Key(
         "auto",
-        "Proportion of each class in a split that is taken out: always the same, never, or auto "
-        "(the same if no long pass over the images is needed for their labels).",
+        "Whether splits taken from the training images keep its share of each class: always, "
+        "never, or auto (only if the labels are known without reading a large set).",
         choices=("auto", "always", "never"),
     ),
     "data.on_error": Key(

@@ -66,8 +66,8 @@ def build_config(
     Args:
       config: Config file and recipe, as in `load_config`, or keys that differ from the defaults, in
         nested dictionaries or with dots.
-      overrides: Keys to change, in nested dictionaries or with dots. A config file learns of a
-        changed `model.name`, as on the command line.
+      overrides: Keys to change, in nested dictionaries or with dots. A changed `model.name` is
+        passed to the config file, as on the command line.
 
     Raises:
       UserError: The file, the recipe, a key or a value is wrong.

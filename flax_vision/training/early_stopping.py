@@ -45,7 +45,7 @@ def patience_reason(config: ConfigDict, history: History) -> str:
 
 
 def immediate_end(config: ConfigDict, history: History) -> str:
-    """Returns the reason, with advice, why a continued run would end at once; empty for none.
+    """Returns why a continued run would end at once, with advice; empty if it would not.
 
     Args:
       config: Section `stop` of a checked configuration.

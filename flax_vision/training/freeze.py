@@ -115,7 +115,7 @@ def merge_params(tree: Any, updates: Any) -> Any:
 
 
 def keep_frozen(before: Any, after: Any, frozen: frozenset[Layer]) -> Any:
-    """Returns updated collections, with those of the frozen layers as before the update.
+    """Returns updated collections, in which frozen layers are as before the update.
 
     A `BatchNorm` of Flax, as in users' models, does not know the collection `frozen`.
     """

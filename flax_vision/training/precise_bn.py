@@ -16,13 +16,13 @@ class PreciseBatchNorm:
     """Replaces the running statistics of a state before an evaluation.
 
     Running statistics come from earlier weights, and with `optimizer.ema_decay` from other weights
-    than the evaluated average. As in fvcore's PreciseBN, passes in training mode over batches of
-    the training set, with its augmentation, give the statistics of the evaluated weights. The
-    images are the first of the first epoch, so that they depend on the seed alone.
+    than the evaluated average. As in fvcore's PreciseBN, forward passes in training mode give the
+    statistics of the evaluated weights. The batches are the first of the first epoch, with its
+    augmentation, so they depend on the seed alone.
     """
 
     def __init__(self, experiment: Experiment) -> None:
-        """Compiles nothing yet, and does nothing without `config.precise_bn_samples`."""
+        """Compiles nothing yet; calls do nothing if `config.precise_bn_samples` is 0."""
         self._experiment = experiment
         config = experiment.config
         needed = -(-config.precise_bn_samples // config.batch_size)
@@ -30,7 +30,7 @@ class PreciseBatchNorm:
         self._step: Callable[[TrainState, Any], Any] | None = None
 
     def __call__(self, state: TrainState, poll: Callable[[], None]) -> TrainState:
-        """Returns a state for an evaluation: the same one, with other statistics.
+        """Returns the state with new statistics, for an evaluation.
 
         Args:
           state: State of the run; it is not changed.

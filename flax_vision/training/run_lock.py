@@ -88,7 +88,7 @@ def has_progress(path: Path) -> bool:
 
 
 def check_wildcards(path: Path) -> None:
-    """Raises a UserError for a new run directory in whose path Orbax finds no checkpoints."""
+    """Raises a UserError for a new run directory with wildcards in its path."""
     wildcards = sorted(set(str(path.absolute())) & set("[]*?\\"))
     if wildcards and not has_progress(path):
         raise UserError(

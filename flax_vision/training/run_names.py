@@ -8,7 +8,7 @@ from flax_vision.runtime.files import normalized_path
 from flax_vision.training.config_schema import PATH_KEYS
 
 _MAX_BYTES = 255
-"""Longest file name of common file systems."""
+"""Longest file name of common file systems, in bytes."""
 
 
 def setting_text(key: str, value: Any) -> str:

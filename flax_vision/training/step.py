@@ -121,10 +121,10 @@ class TrainFunctions:
         return self._compile(step, self.state, self._batch)
 
     def compile_batch_statistics(self) -> Callable[[TrainState, Batch], Any]:
-        """Returns a compiled function that returns the statistics of a batch alone.
+        """Returns a compiled function that computes the statistics of one batch.
 
         It takes a TrainState and a Batch, and returns the collection `batch_stats`. The batch is
-        augmented as in the state's step. The weights are averaged, as in an evaluation.
+        augmented as in the state's step. The weights are the averaged ones, as in an evaluation.
         """
 
         def batch_statistics(state: TrainState, batch: Batch) -> Any:

@@ -27,7 +27,7 @@ class SweepObserver:
 
     @contextlib.contextmanager
     def running(self, number: int, run: SweepRun, config: ConfigDict) -> Iterator[TrainingObserver]:
-        """Context of a run, which yields the observer of its training.
+        """Context of a run; yields the observer of its training.
 
         Args:
           number: Number of the run, from 1.
@@ -63,15 +63,15 @@ def run_sweep(
     ```
 
     A run has a directory such as `workdir/model.name=resnet20,schedule.lr=0.1,seed=0`. The same
-    call goes on where an earlier one was stopped: finished runs are not trained again, and an
-    unfinished run resumes. This holds for changed settings and seeds too. A run that fails keeps
-    its error, and the others go on. After each run, `workdir/sweep.json` gets the results.
+    call resumes a stopped sweep: finished runs are not trained again, and an unfinished run
+    resumes. With other settings or seeds, only the missing runs are trained. If a run fails, its
+    error is recorded, and the others still run. Each run updates `workdir/sweep.json`.
 
     Args:
       config: Config file and recipe such as `"resnet20:cifar10"`, or keys that differ from the
-        defaults. A config file learns of a setting `model.name`, as on the command line.
-      settings: Settings by dotted key, one mapping for each group of runs; or the values of each
-        key, whose combinations are the groups. `[{}]` changes nothing but the seed.
+        defaults. A setting `model.name` is passed to the config file, as on the command line.
+      settings: Settings by dotted key, one mapping for each group of runs; or a grid, the list of
+        values of each key. `[{}]` changes only the seed.
       seeds: Seeds of each group.
       workdir: Directory of the sweep.
       observer: Receiver of the progress; None for warnings only.
@@ -83,7 +83,7 @@ def run_sweep(
     Raises:
       UserError: A setting is not valid, two runs would have the same directory, or the directory
         belongs to another sweep. No run has started then.
-      Interrupted: Ctrl-C or SIGTERM arrived; the state of the present run was saved.
+      Interrupted: Ctrl-C or SIGTERM arrived; the state of the current run was saved.
     """
     path, observer = to_path(workdir), observer or SweepObserver()
     planned = plan_sweep(config, settings, seeds, path, overrides)
@@ -115,7 +115,7 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
 def _base(
     config: str | Mapping[str, Any] | ConfigDict, overrides: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Returns the common configuration; empty if it is valid only with the settings."""
+    """Returns the common configuration; empty if it is invalid without the settings."""
     with contextlib.suppress(UserError):
         return build_config(config, overrides).to_dict()
     return {}

@@ -76,7 +76,7 @@ def open_sweep(
       UserError: The directory cannot be written, is in use, or belongs to another sweep.
     """
     if multihost.process_count() > 1:
-        raise UserError("a sweep uses one process; give each run of several processes to train.py.")
+        raise UserError("a sweep runs in one process; use train.py for a run of several processes.")
     run_lock.check_wildcards(path)
     swept = {key for run, _ in planned for key in run.settings}
     _check_same_sweep(path, base, swept)
@@ -118,7 +118,7 @@ def _read_base(file: Path) -> dict[str, Any]:
         found, base = content["format"], dict(content["config"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{file} is damaged ({error}); delete it to go on with the runs beside it."
+            f"{file} is damaged ({error}); delete it to continue with the runs beside it."
         ) from error
     if found != _FORMAT:
         raise UserError(

@@ -102,9 +102,7 @@ def _check_not_empty(groups: Sequence[Mapping[str, Any]], seeds: Sequence[int]) 
             raise UserError(f"{name} is empty, so there is no run; give at least one.")
     for group in groups:
         if "seed" in group:
-            raise UserError(
-                f"seed is one of the settings ({group['seed']!r}); give the seeds of a sweep apart."
-            )
+            raise UserError(f"seed is one of the settings ({group['seed']!r}); give it in `seeds`.")
 
 
 def _check_distinct(runs: Sequence[SweepRun]) -> None:

@@ -35,7 +35,7 @@ def test_string_of_separate_digits(digits):
 
 def test_overlapping_digits_keep_the_brighter_pixels(digits):
     string, _ = make_string(*digits, 2, seed=1, distance=9)
-    assert string.shape == (32, 44, 1)  # 41, and three columns for whole places
+    assert string.shape == (32, 44, 1)  # 41, and three columns for whole positions
     apart, _ = make_string(*digits, 2, seed=1, distance=28)
     first, second = apart[:, 2:30], apart[:, 30:58]
     overlap = np.maximum(first[:, 9:], second[:, :19])
@@ -77,34 +77,34 @@ def test_path_of_two_digits():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_path_is_the_best_of_all(seed):
-    """Compares the sum with every set of places that are far enough apart."""
+    """Compares the sum with every set of positions that are far enough apart."""
     scores = np.random.default_rng(seed).uniform(-60, 0, (11, 2))
     gains, distance = scores.max(axis=1) + 30, 3
     sums = [
-        sum(gains[list(places)])
+        sum(gains[list(positions)])
         for count in range(5)
-        for places in itertools.combinations(range(11), count)
-        if all(b - a >= distance for a, b in itertools.pairwise(places))
+        for positions in itertools.combinations(range(11), count)
+        if all(b - a >= distance for a, b in itertools.pairwise(positions))
     ]
     found = best_digits(scores, -30, distance)
     assert all(b - a >= distance for a, b in itertools.pairwise(found))
     assert sum(gains[list(found)]) == pytest.approx(max(sums))
 
 
-def test_error_for_a_distance_of_no_place():
-    with pytest.raises(UserError, match="min_places is 0; give a number of places of at least 1"):
+def test_error_for_a_distance_of_no_position():
+    with pytest.raises(UserError, match="min_distance is 0; give at least 1"):
         best_digits(np.zeros((3, 2)), -1, 0)
 
 
-def test_reading_has_the_classes_and_scores_of_its_places():
+def test_reading_has_the_classes_and_scores_of_its_positions():
     model = fv.create_model("lenet5_modern")
     random = np.random.default_rng(0)
     image = random.uniform(-0.1, 1.175, (32, 60, 1)).astype(np.float32)
     variables = jax.jit(model.init)(jax.random.key(0, impl="unsafe_rbg"), image[None, :, :32])
-    reading = read_string(model, variables, image, blank=-9.0, min_places=4)
+    reading = read_string(model, variables, image, blank=-9.0, min_distance=4)
     assert reading.scores.shape == (8, 10)
-    assert len(reading.places) == 2  # every place is better than a blank
-    assert reading.digits == tuple(reading.scores[list(reading.places)].argmax(axis=1))
+    assert len(reading.positions) == 2  # every position is better than a blank
+    assert reading.digits == tuple(reading.scores[list(reading.positions)].argmax(axis=1))
 
 
 @pytest.mark.slow

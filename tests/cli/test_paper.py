@@ -6,9 +6,9 @@ from flax_vision.cli import paper as paper_command
 from flax_vision.cli.main import main
 from flax_vision.errors import UserError
 from flax_vision.papers import outcome as outcome_module
+from flax_vision.papers.catalog import PAPERS
 from flax_vision.papers.experiment import Experiment
 from flax_vision.papers.experiments import lenet5
-from flax_vision.papers.ledger import PAPERS
 
 SECONDS = "time: 0:"
 

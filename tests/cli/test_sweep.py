@@ -96,12 +96,12 @@ def test_failed_run_is_in_the_table(capsys):
     assert "run 3 of 3: seed=2; about 0:00 left" in printed.err
 
 
-def test_interrupt_shows_the_command_to_go_on(capsys):
+def test_interrupt_shows_the_command_to_resume(capsys):
     words = ["--set", "schedule.boundaries=()", "--seeds", "1,14,2"]
     assert main([*SWEEP, *words]) == 130
     printed = capsys.readouterr().err
-    assert "1 of 3 runs finished and kept. To go on: flax-vision sweep --config lenet5 " in printed
-    command = printed.partition("To go on: ")[2]
+    assert "1 of 3 runs finished and kept. To resume: flax-vision sweep --config lenet5 " in printed
+    command = printed.partition("To resume: ")[2]
     assert "--set 'schedule.boundaries=()' --seeds 1,14,2 --workdir s" in command
 
 
@@ -127,7 +127,7 @@ def test_page_has_all_runs(tmp_path, monkeypatch):
     ("words", "message"),
     [
         (["--set", "epochs"], "'epochs' is not KEY=A,B, such as"),
-        (["--seeds", "1,x"], "'1,x' is no list of whole numbers"),
+        (["--seeds", "1,x"], "'1,x' is not a list of whole numbers"),
         (["--seeds", "-1"], "config.seed is -1"),
         (["--set", "epoch=1"], "config.epoch is not a key; did you mean 'config.epochs'?"),
         (["--set", "epochs=1,two"], "config.epochs is 'two'; it must be a whole number"),
@@ -147,7 +147,7 @@ def test_mistakes_are_one_line_before_any_run(words, message, trained, tmp_path,
     assert not (tmp_path / "s").exists()
 
 
-def test_ctrl_c_says_that_the_sweep_can_go_on(monkeypatch):
+def test_ctrl_c_says_that_the_sweep_can_resume(monkeypatch):
     handlers = []
     monkeypatch.setattr(program, "stop_at_once_on_ctrl_c", lambda: handlers.append("sweep"))
     monkeypatch.setattr(program.environment, "handle_ctrl_c", handlers.append)

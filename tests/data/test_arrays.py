@@ -91,7 +91,7 @@ def test_names_are_compared_in_one_form_of_unicode():
         (IMAGES.astype(int) + 1, "are int64 from 1 to 256"),
         (IMAGES.astype(int) - 1, "are int64 from -1 to 254"),
         (IMAGES > 9, "are bool; give uint8"),
-        ([[1, 2], [3]], "are no array .*; give a NumPy array"),
+        ([[1, 2], [3]], "are not an array .*; give a NumPy array"),
     ],
 )
 def test_invalid_images(images, message):

@@ -1,4 +1,4 @@
-"""Wrong labels in a training set, on purpose."""
+"""Random label noise in a training set."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_line_names_the_numbers(many):
 
 def test_one_class_has_no_other(digits):
     only = ArrayDataset(digits.images, np.zeros(40, np.int32), ["a"])
-    with pytest.raises(UserError, match="label_noise is 0.5, and the only class is 'a'"):
+    with pytest.raises(UserError, match="label_noise is 0.5, but there is only the class 'a'"):
         add_label_noise(only, 0.5, 0)
 
 

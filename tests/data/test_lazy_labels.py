@@ -64,5 +64,5 @@ def test_functions_of_numpy_get_all_labels(function, labels):
 def test_types(labels):
     assert np.asarray(labels).dtype == labels.dtype == np.int32
     assert np.asarray(labels, np.int64).dtype == np.int64
-    with pytest.raises(ValueError, match="no array that could be shared"):
+    with pytest.raises(ValueError, match="no array to share"):
         np.asarray(labels, copy=False)

@@ -1,4 +1,4 @@
-"""Training sets of a given number of images of each class."""
+"""Training sets with a limited number of images of each class."""
 
 import itertools
 

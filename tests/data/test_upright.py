@@ -1,4 +1,4 @@
-"""EMNIST is read upright, in memory and as files; other sets stay as they are."""
+"""EMNIST is read upright, in memory and as files; other sets do not change."""
 
 import numpy as np
 import pytest

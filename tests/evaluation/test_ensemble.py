@@ -217,7 +217,7 @@ def test_models_with_other_images(runs, noise, metadata, variables, tmp_path, mo
     with pytest.raises(UserError, match=r"test images of .* are not those of .*a' \(the 4 images"):
         evaluate_ensemble([runs[0], other])
     sets["other"] = noise.take(np.argsort(noise.labels, kind="stable"))
-    with pytest.raises(UserError, match=r"are not those of .*a' \(they have another order\)"):
+    with pytest.raises(UserError, match=r"are not those of .*a' \(their order differs\)"):
         evaluate_ensemble([runs[0], other])
 
 

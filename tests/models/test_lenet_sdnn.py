@@ -1,4 +1,4 @@
-"""LeNet-5 along a field of any width, against LeNet-5 at each place."""
+"""LeNet-5 along a field of any width, against LeNet-5 at each position."""
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +8,9 @@ from abstract import quick_key
 
 import flax_vision as fv
 from flax_vision.errors import UserError
-from flax_vision.models.lenet_sdnn import PLACE_DISTANCE, space_displacement
+from flax_vision.models.lenet_sdnn import OUTPUT_STRIDE, space_displacement
 
-WIDTH = 47  # four places, and three columns that are left over
+WIDTH = 47  # four positions, and three columns that are left over
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def scan(model):
 
 
 def windows(images):
-    """Returns the windows of all places [places * N, 32, 32, 1], one place after another."""
-    starts = range(0, images.shape[2] - 31, PLACE_DISTANCE)
+    """Returns the windows of all positions [positions * N, 32, 32, 1], by position."""
+    starts = range(0, images.shape[2] - 31, OUTPUT_STRIDE)
     return np.concatenate([images[:, :, start : start + 32] for start in starts])
 
 
@@ -49,7 +49,7 @@ def test_scores_are_those_of_each_window(model, variables, images, scan):
 
 def test_a_score_depends_only_on_its_window(variables, images, scan):
     changed = images.copy()
-    changed[:, :, 36:40] += 1  # in the windows of all places but the first
+    changed[:, :, 36:40] += 1  # in the windows of all positions but the first
     changed[:, :, 44:] += 1  # in none
     before, after = np.asarray(scan(variables, images)), np.asarray(scan(variables, changed))
     np.testing.assert_array_equal(before[:, 0], after[:, 0])

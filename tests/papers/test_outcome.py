@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from flax_vision.papers.catalog import PAPERS, find_item
 from flax_vision.papers.experiments import EXPERIMENTS
 from flax_vision.papers.gallery import write_gallery
-from flax_vision.papers.ledger import PAPERS, find_item
 from flax_vision.papers.outcome import command, directory, read_outcome, run_experiment, table_rows
 from flax_vision.papers.runs import Options
 

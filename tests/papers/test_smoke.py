@@ -1,12 +1,12 @@
-"""Every experiment in its smoke form."""
+"""Every experiment at smoke size."""
 
 import json
 
 import pytest
 
+from flax_vision.papers.catalog import PAPERS, find_item
 from flax_vision.papers.experiment import SMOKE
 from flax_vision.papers.experiments import EXPERIMENTS
-from flax_vision.papers.ledger import PAPERS, find_item
 from flax_vision.papers.outcome import directory, read_outcome, run_experiment
 from flax_vision.papers.runs import Options
 

@@ -40,7 +40,7 @@ def partial_convolution(x, kernels, bias):
 
 
 def scan(images, params, kernels, codes):
-    """Returns the negated distances [N, places, classes] along images [N, 1, 32, W].
+    """Returns the negated distances [N, positions, classes] along images [N, 1, 32, W].
 
     Args:
       images: Preprocessed images.

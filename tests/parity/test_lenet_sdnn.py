@@ -35,7 +35,7 @@ def c3_kernels(links):
 
 
 @pytest.mark.parametrize("width", [32, 101])
-def test_scores_of_all_places(width):
+def test_scores_of_all_positions(width):
     model = space_displacement(fv.create_model("lenet5"))
     variables = random_variables(model)
     params = variables["params"]

@@ -180,8 +180,14 @@ def test_frozen_layers_keep_their_statistics(make_config, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model.name": "lenet5_modern"}, "but there is none in lenet5_modern; leave it out"),
-        ({"freeze": "first|second"}, "but freeze freezes all batch normalization of normalized"),
+        (
+            {"model.name": "lenet5_modern"},
+            "but there is no batch normalization in lenet5_modern; set it to 0",
+        ),
+        (
+            {"freeze": "first|second"},
+            "but config.freeze freezes all batch normalization in normalized",
+        ),
     ],
 )
 def test_option_without_effect(changes, message, make_config):

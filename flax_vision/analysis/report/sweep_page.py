@@ -70,8 +70,10 @@ def _alternative(title: str, groups: Mapping[str, Sequence[Records]]) -> str:
 def _tables(runs: Sequence[SweepRun]) -> list[Section]:
     rows = settings_rows(best_first(summarize(runs)))
     by_setting = table(rows, is_sortable=True, sorted_by="test top-1")
-    text = "Mean and standard deviation over the seeds; the deviation is that of a sample. Best is "
-    text += "the highest test accuracy of a seed. A click on a heading sorts."
+    text = (
+        "Mean and sample standard deviation over the seeds. Best is the highest test accuracy of "
+    )
+    text += "a seed. A click on a heading sorts the table."
     by_run = table(run_rows(runs), is_sortable=True)
     return [
         Section("Settings", text, tables=by_setting),

@@ -91,7 +91,7 @@ def read_images(stream: Stream, count: int) -> Iterator[np.ndarray]:
 
     Raises:
       ValueError: The header is of another file.
-      EOFError: The file is cut.
+      EOFError: The file is truncated.
     """
     _check_header(stream, (count, *_SIZE))
     for start in range(0, count, _CHUNK):
@@ -110,7 +110,7 @@ def read_labels(stream: Stream, count: int, num_classes: int) -> np.ndarray:
 
     Raises:
       ValueError: The header is of another file, or a label is not below the number of classes.
-      EOFError: The file is cut.
+      EOFError: The file is truncated.
     """
     _check_header(stream, (count,))
     labels = np.frombuffer(read_exactly(stream, count), np.uint8)

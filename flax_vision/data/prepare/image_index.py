@@ -1,4 +1,4 @@
-"""Index of the images in an uncompressed tar, which are read where they lie."""
+"""Index of the images in an uncompressed tar; they are read from the tar itself."""
 
 import os
 import posixpath
@@ -17,29 +17,29 @@ from flax_vision.data.prepare.tf_example import example_sizes, serialize_example
 
 
 def tar_members(file: IO[bytes], start: int = 0) -> Iterator[tarfile.TarInfo]:
-    """Yields the members of a tar that are no directories, from their headers alone.
+    """Yields the members of a tar that are not directories, from their headers alone.
 
     Args:
       file: File with the tar; it may be moved between two members.
-      start: Offset of the tar in the file. The members' `offset_data` counts from the file's begin.
+      start: Offset of the tar in the file. `offset_data` of the members counts from byte 0.
 
     Raises:
-      tarfile.TarError: The tar is cut, or the file is no tar.
-      ValueError: A member is no regular file.
+      tarfile.TarError: The tar is truncated, or the file is not a tar.
+      ValueError: A member is not a regular file.
     """
     file.seek(start)
     with tarfile.open(fileobj=file, mode="r:") as archive:
         while member := archive.next():
             archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
             if not (member.isreg() or member.isdir()):
-                raise ValueError(f"{member.name} is no regular file")
+                raise ValueError(f"{member.name} is not a regular file")
             if not member.isdir():
                 member.name = posixpath.normpath(member.name)
                 yield member
 
 
 class ImageIndex:
-    """Images of a split in a tar: a store of records.
+    """Records of a split, with images from a tar; a `RecordStore`.
 
     Args:
       path: Path of the tar, for messages.
@@ -68,7 +68,7 @@ class ImageIndex:
         """Appends an image.
 
         Args:
-          key: Key, which decides the order, and the `file_name` of the record.
+          key: Key that decides the order; also the `file_name` of the record.
           member: Header of the image in the tar.
           label: Class; -1 without one.
         """
@@ -84,7 +84,7 @@ class ImageIndex:
         self._lengths[-1] = len(content)
 
     def check(self, count: int) -> None:
-        """Raises a ValueError for another number of images, or for two with the same key."""
+        """Raises a ValueError for a wrong number of images, or for two equal keys."""
         if len(self) != count:
             raise ValueError(f"it has {len(self):,} {self._split} images, not {count:,}")
         _ = self.order  # raises for two keys that are equal
@@ -119,7 +119,7 @@ class ImageIndex:
         return serialize_example(values)
 
     def prefetch(self, indices: Sequence[int]) -> None:
-        """Lets the system read images in the order of the disk, if it can."""
+        """Asks the system to read images ahead, in the order of the disk."""
         if hasattr(os, "posix_fadvise"):  # Linux
             advice = os.POSIX_FADV_WILLNEED
             for index in sorted(indices, key=self._offsets.__getitem__):
@@ -127,9 +127,9 @@ class ImageIndex:
                 os.posix_fadvise(self._file.fileno(), start, length, advice)
 
     def _image(self, index: int) -> bytes | memoryview:
-        """Returns an encoded image, until the next one is read.
+        """Returns an encoded image, valid until the next one is read.
 
-        All images go through one buffer: to allocate memory for each takes four times as long.
+        All images share one buffer: allocating memory for each takes four times as long.
         """
         if (replaced := self._replaced.get(index)) is not None:
             return replaced
@@ -139,5 +139,5 @@ class ImageIndex:
         content = memoryview(self._buffer)[:length]
         with damage_as_user_error(self._path):
             if os.preadv(self._file.fileno(), [content], start) < length:
-                raise EOFError(f"{self._names[index].decode()} is cut")
+                raise EOFError(f"{self._names[index].decode()} is truncated")
         return content

@@ -45,7 +45,7 @@ def imagenet_stores(
     scratch: Path,
     on_progress: ProgressFn,
 ) -> Iterator[Mapping[str, ImageIndex]]:
-    """Yields the indices of the archives, which are checked.
+    """Checks the archives, and yields their indices.
 
     Args:
       builder: TFDS builder of ImageNet.
@@ -55,7 +55,7 @@ def imagenet_stores(
       on_progress: Function that gets a text, the images found and the total.
 
     Raises:
-      UserError: An archive is cut, or is another file.
+      UserError: An archive is truncated, or is another file.
     """
     del scratch
     with contextlib.ExitStack() as stack:
@@ -79,7 +79,7 @@ def _count(images: Iterator[int], task: str, total: int, on_progress: ProgressFn
 
 
 def fix_image(name: str, content: bytes) -> bytes:
-    """Returns an image as RGB JPEG, if TFDS's list has it as PNG or as CMYK.
+    """Returns an image as RGB JPEG, if TFDS lists it as PNG or CMYK.
 
     TFDS uses TensorFlow's encoder with the same settings; pixels may differ slightly.
 
@@ -113,7 +113,9 @@ def _fill_train(index: ImageIndex, file: IO[bytes], classes: list[str]) -> Itera
     for archive in tar_members(file):
         name = archive.name.removesuffix(".tar")
         if name not in missing:
-            raise ValueError(f"{archive.name} is no archive of one of the {len(classes):,} classes")
+            raise ValueError(
+                f"{archive.name} is not an archive of one of the {len(classes):,} classes"
+            )
         del missing[name]
         for member in tar_members(file, archive.offset_data):
             _check_train_image(member, archive)
@@ -125,12 +127,12 @@ def _fill_train(index: ImageIndex, file: IO[bytes], classes: list[str]) -> Itera
 
 
 def _check_train_image(member: tarfile.TarInfo, archive: tarfile.TarInfo) -> None:
-    """Raises a ValueError unless an image is of a class, and lies in the archive of the class."""
+    """Raises a ValueError unless an image is in the archive of its class."""
     name = archive.name.removesuffix(".tar")
     if not re.fullmatch(rf"{name}_\d+\.JPEG", member.name):
-        raise ValueError(f"{member.name} in {archive.name} is no image of the class")
+        raise ValueError(f"{member.name} in {archive.name} is not an image of the class")
     if member.offset_data + member.size > archive.offset_data + archive.size:
-        raise ValueError(f"{archive.name} is cut")
+        raise ValueError(f"{archive.name} is truncated")
 
 
 def _fix_last(index: ImageIndex, file: IO[bytes], member: tarfile.TarInfo) -> None:
@@ -149,13 +151,13 @@ def _fill_numbered(
         found = re.fullmatch(rf"ILSVRC2012_{prefix}_(\d{{8}})\.JPEG", name)
         number = int(found[1]) if found else 0
         if not 1 <= number <= len(labels):
-            raise ValueError(f"{member.name} is no image of the {split} split")
+            raise ValueError(f"{member.name} is not an image of the {split} split")
         index.add(member.name, member, labels[number - 1])
         yield len(index)
 
 
 def _labels(builder: Any, split: str, count: int) -> list[int]:
-    """Returns the labels by number; those of the test split are secret."""
+    """Returns the labels by number; -1 for the test split, whose labels are secret."""
     if split == "test":
         return [-1] * count
     to_label = builder.info.features["label"].str2int

@@ -38,7 +38,7 @@ def imagenette_stores(
     scratch: Path,
     on_progress: ProgressFn,
 ) -> Iterator[Mapping[str, ImageIndex]]:
-    """Yields the indices of the splits, whose images lie unpacked in a temporary file.
+    """Unpacks the archive into a temporary file, and yields the indices of the splits.
 
     Args:
       builder: TFDS builder of a configuration.
@@ -48,7 +48,7 @@ def imagenette_stores(
       on_progress: Function that gets a text, the images unpacked (an estimate) and the total.
 
     Raises:
-      UserError: The archive is cut, or is another file.
+      UserError: The archive is truncated, or is another file.
       OSError: The disk is full.
     """
     (path,) = files.values()
@@ -68,7 +68,7 @@ def imagenette_stores(
 
 
 def _unpack(path: Path, file: IO[bytes], show: Callable[[float], None]) -> None:
-    """Decompresses an archive; an error of the disk is not one of the archive."""
+    """Decompresses an archive; a full disk does not count as a damaged archive."""
     size = path.stat().st_size
     with path.open("rb") as packed, gzip.open(packed) as stream:
         while chunk := _read(path, stream):
@@ -83,7 +83,7 @@ def _read(path: Path, stream: gzip.GzipFile) -> bytes:
 
 
 def _fill(indices: Mapping[str, ImageIndex], file: IO[bytes], builder: Any) -> None:
-    """Adds the images, whose folders are those of their splits and classes."""
+    """Adds the images; their folders name the split and the class."""
     root = builder.builder_config.dirname
     folders = {f"{root}/{folder}": split for split, folder in _FOLDERS.items()}
     to_label = builder.info.features["label"].str2int

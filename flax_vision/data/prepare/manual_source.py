@@ -1,4 +1,4 @@
-"""Source of files that users download by hand, as ImageNet's."""
+"""Source of files that users download by hand, such as ImageNet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +12,16 @@ from flax_vision.errors import UserError
 
 @dataclass(frozen=True)
 class ManualSource:
-    """Source of the files of one set, which only users with an account can download.
+    """Source of the files of a set that only users with an account can download.
 
-    Checksums are not computed, for the files have 150 GB; the readers check their structure.
+    Checksums are not computed, because ImageNet has 150 GB; the readers check the structure.
 
     Attributes:
-      location: Folder or `file://` address; empty for TFDS's folder of such files.
+      location: Folder or `file://` address; empty for `manual_dir`.
       files: The publisher's files.
-      optional: Names of further files.
-      url: Page where the files are.
-      manual_dir: TFDS's folder of such files.
+      optional: Names of files that may be missing.
+      url: Page to download the files from.
+      manual_dir: TFDS's folder of manual downloads.
       command: Command that prepares the set from a folder DIR, for messages.
     """
 
@@ -37,7 +37,7 @@ class ManualSource:
         return 0
 
     def archive_bytes(self) -> int:
-        """Returns the size of the files that are there.
+        """Returns the size of the files.
 
         Raises:
           UserError: A file is missing.
@@ -54,7 +54,7 @@ class ManualSource:
           Paths by published names.
 
         Raises:
-          UserError: A file is missing, or is cut.
+          UserError: A file is missing, or is truncated.
         """
         del on_progress
         found = self._find()
@@ -62,15 +62,15 @@ class ManualSource:
             path = found[file.name]
             if (length := path.stat().st_size) < file.size:
                 raise UserError(
-                    f"{str(path)!r} is cut: it has {length:,} of {file.size:,} bytes; download it "
-                    f"again from {self.url}."
+                    f"{str(path)!r} is truncated: it has {length:,} of {file.size:,} bytes; "
+                    f"download it again from {self.url}."
                 )
         return found
 
     def _find(self) -> Mapping[str, Path]:
         folder = local_folder(self.location) if self.location else self.manual_dir
         if folder is None:
-            raise UserError(f"--source {self.location!r} is no folder; {self._advice()}")
+            raise UserError(f"--source {self.location!r} is not a folder; {self._advice()}")
         optional = [replace(self.files[0], url=name) for name in self.optional]
         found = find_in_folder(folder, [*self.files, *optional])
         if missing := [file.name for file in self.files if file.name not in found]:

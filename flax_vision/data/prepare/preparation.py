@@ -89,7 +89,7 @@ class Preparation:
     def check_disk_space(self) -> None:
         """Raises a UserError if the disk has no room for the downloads and the set.
 
-        The shards of an interrupted run are there already.
+        The shards of an interrupted run count as written.
         """
         images = sum(self._format.counts(self._config).values())
         needed = self._format.disk_bytes(self._files.archive_bytes(), images)
@@ -119,7 +119,7 @@ class Preparation:
     def write(self, files: Mapping[str, Path], on_progress: ProgressFn) -> Mapping[str, int]:
         """Writes the set, which appears when it is complete.
 
-        An interrupted run leaves its complete shards, and the next one goes on after them.
+        An interrupted run leaves its complete shards; the next run writes only the others.
 
         Args:
           files: Paths by published names.
@@ -170,7 +170,7 @@ class Preparation:
 
     @property
     def _unfinished(self) -> Path:
-        """Directory for the set while it is not complete."""
+        """Directory of the unfinished set."""
         config = [self._config.name] if self._config else []
         return self._root / f".{'-'.join([self._builder_cls.name, *config])}.unfinished"
 

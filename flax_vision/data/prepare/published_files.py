@@ -80,7 +80,7 @@ def published_files(builder_cls: Any, config: Any = None) -> Sequence[PublishedF
 
     Args:
       builder_cls: TFDS builder class.
-      config: TFDS configuration; None for the files of all.
+      config: TFDS configuration; None for the files of all configurations.
     """
     infos = builder_cls.url_infos.items()
     files = [PublishedFile(url, int(x.size), x.checksum) for url, x in infos]
@@ -119,7 +119,7 @@ def mismatch(path: Path, file: PublishedFile) -> str:
             if digest == other.sha256 or unpacked_digest == _CONTENT_SHA256.get(other.sha256):
                 return f"is a file of {name!r}"
     if is_packed and (length := path.stat().st_size) < file.size:
-        return f"is cut: it has {length:,} of {file.size:,} bytes"
+        return f"is truncated: it has {length:,} of {file.size:,} bytes"
     expected = file.sha256 if is_packed else content
     return f"has the SHA-256 {digest}, not {expected} as the publisher's file"
 

@@ -1,4 +1,4 @@
-"""Records of a split on disk, and TFDS's order of them."""
+"""Records of a split on disk, and their order in TFDS."""
 
 import os
 from array import array
@@ -12,11 +12,11 @@ from flax_vision.data.prepare.png import encode_png
 from flax_vision.data.prepare.tf_example import serialize_example
 
 Records = Iterator[tuple[int, dict[str, Any]]]
-"""Keys, which decide the order, and examples, with images as encoded bytes or as uint8 arrays."""
+"""Keys that decide the order, and examples with images as encoded bytes or as uint8 arrays."""
 
 
 class RecordStore(Protocol):
-    """Records of a split, by the order of their arrival.
+    """Records of a split, indexed in the order of the archive.
 
     Attributes:
       labels: Labels, int32 [N].
@@ -36,12 +36,12 @@ class RecordStore(Protocol):
         ...
 
     def prefetch(self, indices: Sequence[int]) -> None:
-        """Lets the system read records that are needed soon."""
+        """Asks the system to read records ahead."""
         ...
 
 
 class KeyHashes:
-    """Hashes of the keys of records, by which TFDS orders them.
+    """Hashes of the records' keys; TFDS orders the records by these.
 
     Args:
       split: Name of the split, which TFDS hashes with each key.
@@ -69,7 +69,7 @@ class KeyHashes:
 
 
 class Spool:
-    """Records that a stream gives, kept in a temporary file.
+    """Records of a stream, stored in a temporary file.
 
     Args:
       file: Temporary file for the records.
@@ -110,7 +110,7 @@ class Spool:
         return os.pread(self._file.fileno(), end - start, start)
 
     def prefetch(self, indices: Sequence[int]) -> None:
-        """Does nothing: the records were written a moment ago."""
+        """Does nothing: the records have just been written."""
 
     def fill(self, features: Any, records: Records) -> Iterator[int]:
         """Appends the records of a stream, and yields their number after each."""

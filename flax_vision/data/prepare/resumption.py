@@ -1,4 +1,4 @@
-"""Unfinished sets, with which the next run of the command goes on."""
+"""Unfinished sets, which the next run of the command resumes."""
 
 import contextlib
 import hashlib
@@ -13,11 +13,11 @@ from flax_vision.runtime.files import replaced_file
 _IDENTITY = "identity.json"
 
 _FORMAT = 1
-"""Number of the way in which sets are written."""
+"""Version of the format of unfinished sets."""
 
 
 def set_identity(files: Mapping[str, Path], stores: Mapping[str, RecordStore]) -> str:
-    """Returns a text that differs for other files, and for other records.
+    """Returns a text that identifies the files and the records.
 
     Args:
       files: Paths of the archives by published name.
@@ -35,13 +35,13 @@ def set_identity(files: Mapping[str, Path], stores: Mapping[str, RecordStore]) -
 
 @contextlib.contextmanager
 def resumed_directory(path: Path, identity: str) -> Iterator[None]:
-    """Creates a directory for unfinished content; an error or a kill leaves it for the next run.
+    """Creates a directory for unfinished content, and removes it at the end.
 
-    A directory of another identity is emptied. At the end, the directory is removed.
+    An error or a kill leaves it for the next run. A directory of another identity is emptied first.
 
     Args:
       path: Directory.
-      identity: Text that decides whether its content can be used.
+      identity: Text that must be the same to reuse the content.
     """
     file = path / _IDENTITY
     if not (file.exists() and file.read_text() == identity):

@@ -19,8 +19,11 @@ StoresFn = Callable[
     [Any, Mapping[str, Path], Mapping[str, int], Path, ProgressFn],
     AbstractContextManager[Mapping[str, RecordStore]],
 ]
-"""Function that gets a TFDS builder, the files by published name, the number of images by split, a
-directory for temporary files, and a function for progress; it opens the records of each split."""
+"""Function that opens the records of each split.
+
+It gets a TFDS builder, the files by published name, the number of images by split, a directory for
+temporary files, and a function for progress.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,10 @@ class SetFormat:
       counts: Function that gets a TFDS configuration or None, and returns the number of images by
         split.
       stores: Function that opens the records of each split.
-      disk_bytes: Function that gets the bytes of the archives and the number of images, and returns
-        the bytes for the set and for temporary files.
-      archive: Function that gets a TFDS configuration, and returns the name of its archive; None
-        if all files belong to each configuration.
+      disk_bytes: Function from the bytes of the archives and the number of images to the bytes
+        needed for the set and for temporary files.
+      archive: Function from a TFDS configuration to the name of its archive; None if each
+        configuration needs all files.
       manual_url: Page where users download the files by hand; empty for a public server.
       optional_files: Names of files that may be missing.
     """
@@ -50,7 +53,7 @@ class SetFormat:
 def _streamed(
     counts: Callable[[Any], Mapping[str, int]], records: RecordsFn, record_bytes: int
 ) -> SetFormat:
-    """Returns the format of a small set, whose records lie twice on the disk for a while."""
+    """Returns the format of a small set, which needs twice its size on the disk."""
     stores = partial(spooled_stores, records)
     return SetFormat(counts, stores, lambda _, images: 2 * record_bytes * images)
 
@@ -66,7 +69,7 @@ SETS: dict[str, SetFormat] = {
     "imagenet2012": SetFormat(
         imagenet.imagenet_counts,
         imagenet.imagenet_stores,
-        # A record has less beside its image than the tar has.
+        # A record has less overhead than a member of the tar.
         lambda archives, _: archives,
         manual_url="https://image-net.org/download-images",
         optional_files=imagenet.TEST_ARCHIVES,

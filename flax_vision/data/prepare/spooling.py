@@ -1,4 +1,4 @@
-"""Stores of the small sets, whose archives are read as streams."""
+"""Record stores of the small sets, whose archives are read as streams."""
 
 import contextlib
 import tempfile

@@ -1,7 +1,7 @@
 """TensorFlow's `Example` records in the encoding of Protocol Buffers.
 
-protobuf's own encoder writes the features in an order that differs from process to process. Here
-they are sorted by name, so that records are reproducible. Readers accept any order.
+The encoder of protobuf writes the features in an order that differs between processes. Here they
+are sorted by name, so the records are reproducible. Readers accept any order.
 """
 
 import functools
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 _FIELD_1 = b"\x0a"
-"""Tag of field 1, with a length: in each message here the list, the features or the key."""
+"""Tag of field 1 with a length: the list, the features or the key of a message."""
 
 _ENTRY_VALUE = b"\x12"
 """Tag of the value in an entry of the map of features."""
@@ -68,7 +68,7 @@ def _message_sizes(lengths: Any) -> Any:
 
 
 def _entry(name: str, value: Any) -> list[bytes | memoryview]:
-    """Returns an entry of the map of features in two pieces, so that no image is copied."""
+    """Returns an entry of the map of features in two pieces, to avoid a copy of the image."""
     tag, content = _feature(value)
     item = _field(_FIELD_1, len(content))
     value_list = _field(tag, len(item) + len(content)) + item
@@ -87,7 +87,7 @@ def _feature(value: Any) -> tuple[bytes, bytes | memoryview]:
 
 
 def _field(tag: bytes, length: int) -> bytes:
-    """Returns the begin of a field with a content of some length."""
+    """Returns the tag and the length that precede the content of a field."""
     return tag + _varint(length)
 
 

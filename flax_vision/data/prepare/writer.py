@@ -22,7 +22,7 @@ def write_split(
 ) -> splits.SplitInfo:
     """Writes the ArrayRecord shards of a split, with TFDS's order, shards and names.
 
-    A shard that is there already is kept: a shard gets its name when it is whole and on the disk.
+    Existing shards are kept: a shard gets its name when it is complete and on the disk.
 
     Args:
       builder: TFDS builder, whose `data_path` gets the shards and the labels.
@@ -75,7 +75,7 @@ class _ShardWriter:
         self._show = show
 
     def write(self, paths: Sequence[Path], shards: Sequence[np.ndarray]) -> None:
-        """Writes shard after shard; one is synchronized while the next one is written."""
+        """Writes the missing shards; one is flushed to the disk while the next one is written."""
         done, finishing = 0, Future[None]()
         finishing.set_result(None)
         following = [*shards[1:], np.empty(0, np.int64)]

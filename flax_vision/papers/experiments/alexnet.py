@@ -16,7 +16,7 @@ ALEXNET = Training(
         "two columns": {},
         "one column of half the kernels": {"model.name": "alexnet_half"},
         "no response normalization": {"model.lrn": "none"},
-        "pools side by side": {"model.pool": "2/2"},
+        "non-overlapping pools": {"model.pool": "2/2"},
         "no color noise": {"augmentation.pca_noise": 0.0},
         "color noise": {"augmentation.pca_noise": 0.1},
         "no dropout": {"model.dropout": 0.0},
@@ -54,7 +54,7 @@ def _ablation(other: str, gain: str) -> Experiment:
 
     Args:
       other: Name of the other setting.
-      gain: Difference of the top-1 error that the paper prints.
+      gain: Note about the difference that the paper reports.
     """
     return Experiment(
         compare,
@@ -84,7 +84,7 @@ EXPERIMENTS = {
         "one column of half the kernels", "the paper's two columns gain 1.7 % top-1"
     ),
     "section3.3": _ablation("no response normalization", "the paper's normalization gains 1.4 %"),
-    "section3.4": _ablation("pools side by side", "the paper's overlapping pools gain 0.4 %"),
+    "section3.4": _ablation("non-overlapping pools", "the paper's overlapping pools gain 0.4 %"),
     "section4.1": Experiment(
         compare,
         ALEXNET,

@@ -51,7 +51,7 @@ EXPERIMENTS = {
                 }
             },
         ),
-        note="conv1 and inception_5a do not follow from the paper's own columns",
+        note="the paper's numbers for conv1 and inception_5a do not follow from its kernels",
     ),
     "table3": Experiment(
         partial(

@@ -119,7 +119,7 @@ EXPERIMENTS = {
             }
         },
         draw=bars,
-        note="other methods than convolutional networks and the linear one are left out",
+        note="the paper's other methods are left out",
         smoke_labels=("linear classifier", "LeNet-1"),
     ),
     "fig10": Experiment(
@@ -136,7 +136,7 @@ EXPERIMENTS = {
             models=_MODELS,
             paper={"multiply-adds": {"lenet1": 100_000, "lenet4": 260_000, "lenet5": 401_000}},
         ),
-        note="section II.B has 340,908 connections of LeNet-5, and the figure 401,000",
+        note="section II.B counts 340,908 connections in LeNet-5, and the figure 401,000",
     ),
     "fig12": Experiment(
         partial(

@@ -21,7 +21,7 @@ VGG = Training(
     smoke=FEW_IMAGES,
 )
 
-_FIXED_SCALE = "the paper's numbers are for a training scale of 256, tested densely"
+_FIXED_SCALE = "the paper's numbers are for training at scale 256 and dense evaluation"
 
 EXPERIMENTS = {
     "table2": Experiment(
@@ -64,7 +64,7 @@ EXPERIMENTS = {
                 "D, multi_scale": 26.6,
             }
         },
-        note="the reduced form tests two of the models",
+        note="only the models B and D are tested",
         smoke_analyze=partial(compare_protocols, protocols=["dense"]),
         smoke_labels=("A",),
     ),
@@ -91,7 +91,7 @@ EXPERIMENTS = {
         ("B", "B, 5x5"),
         columns={TEST_ERROR: test_error, "parameters": parameters},
         draw=bars,
-        note="the paper finds a top-1 error that is 7 % higher with 5x5",
+        note="in the paper the top-1 error is 7 % higher with 5x5",
         smoke_labels=("B, 5x5",),
     ),
 }

@@ -15,7 +15,7 @@ _ITEMS = (
     Item("section3.1", REDUCED, "ReLU against tanh, as in figure 1", runs=True),
     Item("section3.2", REDUCED, "Two columns against one column of half the kernels", runs=True),
     Item("section3.3", REDUCED, "With and without response normalization", runs=True),
-    Item("section3.4", REDUCED, "Overlapping pools against pools side by side", runs=True),
+    Item("section3.4", REDUCED, "Overlapping against non-overlapping pools", runs=True),
     Item("section4.1", REDUCED, "With and without color noise", runs=True),
     Item("section4.2", REDUCED, "With and without dropout", runs=True),
 )

@@ -8,10 +8,10 @@ REDUCED = "reduced"
 NEEDS_IMAGENET = "needs ImageNet"
 OUT_OF_SCOPE = "out of scope"
 STATES = {
-    REPRODUCED: "this library gives the paper's content",
-    REDUCED: "an experiment gives it for less data; --full has the paper's size",
-    NEEDS_IMAGENET: "a command gives it, with ImageNet",
-    OUT_OF_SCOPE: "this library does not give it",
+    REPRODUCED: "this library reproduces it",
+    REDUCED: "an experiment reproduces it with less data; --full has the paper's size",
+    NEEDS_IMAGENET: "a command reproduces it with ImageNet",
+    OUT_OF_SCOPE: "this library does not reproduce it",
 }
 """Meaning of each state."""
 
@@ -24,7 +24,7 @@ class Item:
       name: Name, such as `fig6`, `table2` or `section3.3`.
       state: One of `STATES`.
       title: Content in a few words.
-      note: Command that gives the content, difference from the paper, or reason for its absence.
+      note: Command that reproduces it, difference from the paper, or reason for its absence.
       runs: Whether `flax-vision paper` has an experiment for it.
     """
 
@@ -68,7 +68,7 @@ class Paper:
 
 
 def normalized(name: str) -> str:
-    """Returns the name of an item as the ledger has it: `Figure 6` and `Fig. 6` become `fig6`."""
+    """Returns the name of an item in its normal form: `Figure 6` and `Fig. 6` become `fig6`."""
     text = re.sub(r"[\s_-]", "", name.lower())
     text = re.sub(r"^(figure|fig)\.?", "fig", text)
     text = re.sub(r"^(table|tab)\.?", "table", text)

@@ -3,7 +3,7 @@
 from flax_vision.papers.items.item import OUT_OF_SCOPE, REDUCED, REPRODUCED, Item, Paper
 
 _DIAGRAM = "diagram of graph transformer networks, which this library does not have"
-_METHODS = "other methods than convolutional networks are left out"
+_METHODS = "the paper's other methods are left out"
 
 _ITEMS = (
     Item("table1", REPRODUCED, "Maps of S2 that each map of C3 combines", runs=True),

@@ -138,5 +138,7 @@ def test_system_without_advice(index, monkeypatch):
 def test_archive_that_is_cut_later(index, tmp_path):
     with (tmp_path / "images.tar").open("r+b") as file:
         file.truncate(2000)
-    with pytest.raises(UserError, match="images.tar' is damaged or another file .b.JPEG is cut"):
+    with pytest.raises(
+        UserError, match="images.tar' is damaged or another file .b.JPEG is truncated"
+    ):
         index.read(0)

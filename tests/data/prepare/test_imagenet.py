@@ -158,7 +158,7 @@ def test_without_a_source_the_folder_of_tfds_is_used(imagenet_folder, tmp_path):
 
 def test_addresses_are_no_source(imagenet_folder, tmp_path):
     imagenet_folder()
-    with pytest.raises(UserError, match="--source 'http://example.org' is no folder; download"):
+    with pytest.raises(UserError, match="--source 'http://example.org' is not a folder; download"):
         prepare("http://example.org", tmp_path)
 
 

@@ -44,12 +44,15 @@ def damaged_cmyk(archives):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (wrong_class, "n99999999.tar is no archive of one of the 4 classes"),
+        (wrong_class, "n99999999.tar is not an archive of one of the 4 classes"),
         (missing_class, "1 of its classes are missing, such as n02979186"),
-        (wrong_image, "n02979186_7.JPEG in n01440764.tar is no image of the class"),
+        (wrong_image, "n02979186_7.JPEG in n01440764.tar is not an image of the class"),
         (missing_image, "it has 13 train images, not 14"),
         (repeated_image, "two images have the same name"),
-        (cut_class, "in n01440764.tar is no image of the class|n01440764.tar is cut|unexpected"),
+        (
+            cut_class,
+            "in n01440764.tar is not an image of the class|n01440764.tar is truncated|unexpected",
+        ),
         (damaged_cmyk, "cannot identify image"),
     ],
 )
@@ -65,10 +68,10 @@ def test_wrong_training_archives(change, reason, imagenet_folder, tmp_path):
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        (["n01440764.tar"], "n01440764.tar is no image of the validation split"),
-        (["ILSVRC2012_val_00000007.JPEG"], "00000007.JPEG is no image of the validation split"),
+        (["n01440764.tar"], "n01440764.tar is not an image of the validation split"),
+        (["ILSVRC2012_val_00000007.JPEG"], "00000007.JPEG is not an image of the validation split"),
         (numbered_names("validation")[:-1], "it has 5 validation images, not 6"),
-        (numbered_names("test"), "ILSVRC2012_test_.* is no image of the validation split"),
+        (numbered_names("test"), "ILSVRC2012_test_.* is not an image of the validation split"),
     ],
 )
 def test_wrong_validation_archives(names, reason, imagenet_folder, tmp_path):
@@ -83,7 +86,7 @@ def test_cut_archives(name, length, imagenet_folder, tmp_path):
     folder = imagenet_folder()
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(whole[:length])
-    with pytest.raises(UserError, match=f"{name}' is cut: it has .* of {len(whole):,} bytes"):
+    with pytest.raises(UserError, match=f"{name}' is truncated: it has .* of {len(whole):,} bytes"):
         prepare(folder, tmp_path)
 
 
@@ -106,5 +109,5 @@ def test_archive_that_is_cut_while_it_is_read(imagenet_folder, tmp_path):
             with (folder / VALIDATION).open("r+b") as file:
                 file.truncate(1000)
 
-    with pytest.raises(UserError, match="is damaged or another file .*JPEG is cut"):
+    with pytest.raises(UserError, match="is damaged or another file .*JPEG is truncated"):
         prepare(folder, tmp_path, cut)

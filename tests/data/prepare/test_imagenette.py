@@ -101,7 +101,7 @@ def test_damaged_archives(change, reason, folder, tmp_path, monkeypatch):
 
 def test_wrong_checksum(folder, tmp_path):
     location = folder(NAME, b"no archive of this name")
-    with pytest.raises(UserError, match=f"{ARCHIVE}' is cut: it has 23 of .*amazonaws.com"):
+    with pytest.raises(UserError, match=f"{ARCHIVE}' is truncated: it has 23 of .*amazonaws.com"):
         prepare(NAME, tmp_path, location)
 
 
@@ -112,7 +112,7 @@ def test_links_are_refused(folder, tmp_path, monkeypatch):
         link = tarfile.TarInfo("imagenette2-160/train/n01440764/n01440764_1.JPEG")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
-    with pytest.raises(UserError, match="n01440764_1.JPEG is no regular file"):
+    with pytest.raises(UserError, match="n01440764_1.JPEG is not a regular file"):
         prepare(NAME, tmp_path, folder(NAME, path.read_bytes()))
 
 

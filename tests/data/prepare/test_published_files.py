@@ -74,7 +74,7 @@ def test_one_wrong_bit(tmp_path):
 
 def test_cut_file(tmp_path):
     found = problem(tmp_path, "train.gz", PACKED[:-5])
-    assert found == f"is cut: it has {len(PACKED) - 5} of {len(PACKED)} bytes"
+    assert found == f"is truncated: it has {len(PACKED) - 5} of {len(PACKED)} bytes"
 
 
 @pytest.mark.usefixtures("known_content")

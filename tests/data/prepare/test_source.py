@@ -126,7 +126,9 @@ def test_missing_file_of_a_folder(source, folder):
 
 def test_wrong_file_of_a_user_stays_where_it_is(source, folder):
     (folder / LABELS).write_bytes(CONTENTS[LABELS][:-3])
-    message = f"'{folder}/{LABELS}' is cut: .*; replace it with https://example.org/sets/{LABELS}"
+    message = (
+        f"'{folder}/{LABELS}' is truncated: .*; replace it with https://example.org/sets/{LABELS}"
+    )
     with pytest.raises(UserError, match=message):
         source(str(folder)).obtain(ignore)
     assert (folder / LABELS).exists()

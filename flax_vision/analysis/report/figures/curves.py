@@ -63,9 +63,9 @@ def accuracy(records: Records | Mapping[str, Records], theme: Theme = LIGHT) -> 
 
 
 def settings(groups: Mapping[str, Sequence[Records]], name: str, theme: Theme = LIGHT) -> Picture:
-    """Draws the mean of the runs of each setting, and the range of its validation as a band.
+    """Draws the mean of the runs of each setting, and their range as a band.
 
-    A setting without validation has the range of its training.
+    The band shows validation; without it, the test during training; without both, training.
 
     Args:
       groups: Records of the runs of each setting, by its title.

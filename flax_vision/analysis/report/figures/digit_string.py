@@ -13,10 +13,10 @@ from matplotlib.patches import Rectangle
 from flax_vision.analysis.digit_strings import StringReading
 from flax_vision.analysis.report.figures.drawing import LIGHT, WIDTH, Picture, Theme, label, style
 from flax_vision.models.lenet import INPUT_SIZE
-from flax_vision.models.lenet_sdnn import PLACE_DISTANCE
+from flax_vision.models.lenet_sdnn import OUTPUT_STRIDE
 
 _RANGE = 60
-"""Difference of scores from the darkest to the lightest cell."""
+"""Difference of scores between the darkest and the lightest cell."""
 
 
 def digit_string(
@@ -26,10 +26,10 @@ def digit_string(
     class_names: Sequence[str] = (),
     theme: Theme = LIGHT,
 ) -> Picture:
-    """Draws a string of digits, the scores of all places, and the digits that were read.
+    """Draws a string of digits, the scores of all positions, and the digits that were read.
 
-    Each column of cells is a place, below the center of its window; each row is a class. The digits
-    of the best path are framed.
+    Each column of cells is a position, below the center of its window; each row is a class. Frames
+    mark the digits of the best path.
 
     Args:
       image: The string, uint8 [32, width, C].
@@ -57,17 +57,17 @@ def digit_string(
 
 
 def _draw_scores(axes: Any, reading: StringReading, names: Sequence[str], theme: Theme) -> None:
-    """Draws the cells of all places and classes; the best scores are the darkest."""
+    """Draws the cells of all positions and classes; the best scores are the darkest."""
     style(axes, theme)
-    places, classes = reading.scores.shape
-    left = (INPUT_SIZE - PLACE_DISTANCE) / 2 - 0.5
-    edges = left, left + PLACE_DISTANCE * places, classes - 0.5, -0.5
+    positions, classes = reading.scores.shape
+    left = (INPUT_SIZE - OUTPUT_STRIDE) / 2 - 0.5
+    edges = left, left + OUTPUT_STRIDE * positions, classes - 0.5, -0.5
     scale = LinearSegmentedColormap.from_list("", [theme.paper, theme.first])
     best = float(reading.scores.max())
     axes.imshow(reading.scores.T, scale, vmin=best - _RANGE, vmax=best, aspect="auto", extent=edges)
-    for place, digit in zip(reading.places, reading.digits, strict=True):
-        corner = left + PLACE_DISTANCE * place, digit - 0.5
+    for position, digit in zip(reading.positions, reading.digits, strict=True):
+        corner = left + OUTPUT_STRIDE * position, digit - 0.5
         axes.add_patch(
-            Rectangle(corner, PLACE_DISTANCE, 1, fill=False, edgecolor=theme.second, lw=2)
+            Rectangle(corner, OUTPUT_STRIDE, 1, fill=False, edgecolor=theme.second, lw=2)
         )
     axes.set_yticks(range(classes), [label(name, 12) for name in names], fontsize=9)

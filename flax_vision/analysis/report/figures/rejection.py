@@ -1,4 +1,4 @@
-"""Draws the error of classifiers by the share of rejected images, see `analysis.rejection`."""
+"""Draws errors by the share of rejected images, see `analysis.rejection`."""
 
 from collections.abc import Mapping
 
@@ -13,8 +13,8 @@ def rejection(
 ) -> Picture:
     """Draws the error of models by the share of rejected images.
 
-    A line marks the error of figure 10 of LeCun et al. 1998. The legend gives the share that each
-    model must reject for it.
+    A line marks the error of figure 10 of LeCun et al. 1998. The legend has the share to reject for
+    this error.
 
     Args:
       curves: Curves by the names of the models.

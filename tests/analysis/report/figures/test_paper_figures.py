@@ -38,7 +38,7 @@ def test_string_is_drawn_above_its_outputs(string):
 
 def test_string_without_digits_and_with_names(string):
     image, reading = string
-    picture = digit_string(image, reading._replace(digits=(), places=()))
+    picture = digit_string(image, reading._replace(digits=(), positions=()))
     assert picture.axes[0].get_title(loc="left") == "read nothing"
     named = digit_string(image, reading, class_names="ABCDEFGHIJ")
     assert named.axes[0].get_title(loc="left") == "read DB"

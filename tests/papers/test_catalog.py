@@ -3,9 +3,9 @@ from collections import Counter
 import pytest
 
 from flax_vision.errors import UserError
+from flax_vision.papers.catalog import PAPERS, find_experiment, find_item, find_paper, runnable
 from flax_vision.papers.experiments import EXPERIMENTS
 from flax_vision.papers.items.item import NEEDS_IMAGENET, OUT_OF_SCOPE, STATES, normalized
-from flax_vision.papers.ledger import PAPERS, find_experiment, find_item, find_paper, runnable
 
 COUNTS = {  # figures and tables of each paper
     "lenet5": (34, 1),
