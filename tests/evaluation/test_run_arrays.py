@@ -124,6 +124,8 @@ def test_evaluation_and_report_of_arrays(directory, run, pair):
     shutil.copytree(run / "export", directory / "export")
     result = fv.evaluate(directory, data=pair)
     assert (result.data, result.images, result.warnings) == ("arrays", 6, [])
+    with pytest.raises(UserError, match=r"^data: got ndarray; give a pair"):
+        fv.evaluate(directory, data=pair[0])
     data = {"test": pair, "class_names": ["f", "e", "d", "c", "b", "a"]}
     (warning,) = fv.evaluate(directory, data=data).warnings
     assert warning.startswith("class 0 is 'a' in the model and 'f' in 'arrays'")
