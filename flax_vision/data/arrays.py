@@ -53,7 +53,7 @@ def array_datasets(
         images[split], warnings[split] = _pixels(where[split], pair[0])
         labels[split] = _labels(where[split], pair[1], len(images[split]))
     _check_same_shape(where, images)
-    given = content.get("class_names", ()) if class_names is None else class_names
+    given = content.get("class_names") if class_names is None else class_names
     names = _class_names(title, given, labels)
     datasets = {}
     for split in splits:
@@ -160,11 +160,13 @@ def _check_same_shape(where: Mapping[str, str], images: Mapping[str, np.ndarray]
             )
 
 
-def _class_names(
-    title: str, given: Sequence[Any], labels: Mapping[str, np.ndarray]
-) -> Sequence[str]:
+def _class_names(title: str, given: Any, labels: Mapping[str, np.ndarray]) -> Sequence[str]:
     """Returns the names of the classes, given or found in the labels of the first split."""
-    names = [str(name) for name in given] or _found_names(title, next(iter(labels.values())))
+    try:
+        names = [] if given is None else [str(name) for name in given]
+    except TypeError as error:
+        raise UserError(f"{title}: class_names is {given!r}; give a list of names.") from error
+    names = names or _found_names(title, next(iter(labels.values())))
     if len(names) < 2:
         raise UserError(
             f"{title}: there is only the class {names[0]!r}; give images of two classes or more."

@@ -26,21 +26,21 @@ _MAX_NAMED = 4
 """Number of extensions that a message names."""
 
 
+@dataclass(frozen=True)
 class PathList(Sequence[Path]):
     """Paths stored as texts, which take a fifth of the memory of `Path` objects.
 
-    Args:
+    Attributes:
       texts: Texts of the paths.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._texts = texts
+    texts: Sequence[str]
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self.texts)
 
     def __getitem__(self, index: Any) -> Any:
-        found = self._texts[index]
+        found = self.texts[index]
         return PathList(found) if isinstance(index, slice) else Path(found)
 
 

@@ -210,8 +210,9 @@ def _load_split(
     paths: list[str] = []
     counts: list[int] = []
     for name in found:
-        paths += _images(folder / name, unused)
-        counts.append(len(paths) - sum(counts))
+        images = _images(folder / name, unused)
+        paths += images
+        counts.append(len(images))
     warnings = [*warnings, *_warnings(folder, unused, "in class folders")]
     files = FileList(PathList(paths), decode_config.max_pixels)
     targets = np.repeat(np.array([labels[nfc(name)] for name in found], np.int32), counts)

@@ -97,6 +97,8 @@ class Splits(NamedTuple):
 
 def _empty_classes(train: Dataset) -> list[str]:
     """Returns a sentence about the classes without training images, if there are any."""
+    if not train.labels_known:
+        return []  # to count them, all records would be read before the first step
     counts = np.bincount(train.labels, minlength=len(train.class_names))
     names = [repr(train.class_names[label]) for label in np.flatnonzero(counts == 0).tolist()]
     classes = counted(len(names), "class has", "classes have")

@@ -26,6 +26,7 @@ from flax_vision.data.tfds_records import (
 )
 from flax_vision.data.upright import upright
 from flax_vision.errors import UserError
+from flax_vision.runtime.open_files import allow_open_files
 
 
 def tfds_loaders(
@@ -58,8 +59,8 @@ def tfds_loaders(
       missing or has no labels.
 
     Raises:
-      UserError: The set does not exist, is not prepared, is damaged, or has no labeled images. The
-        functions raise it for damaged records.
+      UserError: The set does not exist, is not prepared, is damaged, has no labeled images, or has
+        more files than a process may open. The functions raise it for damaged records.
     """
     request = _Request(name, directory, flags)
     builder = request.prepared_builder()
@@ -77,6 +78,8 @@ def tfds_loaders(
 
     with request.damage_as_user_error(builder):
         test = request.test_split(builder)
+    shards = sum(builder.info.splits[split].num_shards for split in ("train", test))
+    allow_open_files(shards, f"dataset {name!r}")  # a reader holds all shards open
     return {"train": partial(load, "train"), "test": partial(load, test)}
 
 

@@ -119,7 +119,9 @@ def evaluate(
 
 def has_other_images(options: Mapping[str, Any]) -> bool:
     """Returns whether `DataOptions` name other images than the run's."""
-    return bool(options.get("data") or options.get("image_dir"))
+    data = options.get("data")
+    has_data = bool(data) if isinstance(data, str) else data is not None
+    return has_data or bool(options.get("image_dir"))
 
 
 def evaluate_images(

@@ -1,7 +1,7 @@
 """Arrays in memory as the images of an evaluation."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +38,18 @@ def named_arrays(
         yield {**options, "data": ARRAYS}
 
 
-def are_run_arrays(directory: Path, config: Mapping[str, Any]) -> bool:
+def are_run_arrays(directory: Path, fields: Mapping[str, Any], classes: Sequence[str]) -> bool:
     """Returns whether a run was trained on the arrays in memory.
 
     Args:
       directory: Run directory.
-      config: Data configuration of the run.
+      fields: Fields of the `Source` of the run.
+      classes: Chosen classes of the run; empty for all.
 
     Raises:
       UserError: The run's record of its images cannot be read.
     """
-    keys = ("val_fraction", "test_fraction", "classes")
-    source = Source(ARRAYS, **{key: config[key] for key in keys if key in config})
+    source = Source(ARRAYS, **fields, classes=classes)
     try:
         splits = read_splits(source, lambda what, done, total: None)
     except UserError:

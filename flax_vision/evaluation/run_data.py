@@ -81,11 +81,11 @@ def find_source(path: Path, metadata: ModelMetadata, **options: Unpack[DataOptio
     name = _dataset_name(path, config, given)
     own_dir = config.get("image_dir", "")
     is_own = _is_same(image_dir, own_dir) and _is_same(labels, config.get("labels", ""))
+    fields = {key: config[key] for key in _SOURCE_KEYS & config.keys()}
+    fields |= {"stratify": _stratify(path, config), "seed": run_config(path).get("seed", 0)}
     if name == ARRAYS:
-        is_own = are_run_arrays(run_directory(path), config)
+        is_own = are_run_arrays(run_directory(path), fields, config.get("classes", ()))
     if name == config.get("name") and is_own:
-        fields = {key: config[key] for key in _SOURCE_KEYS & config.keys()}
-        fields |= {"stratify": _stratify(path, config), "seed": run_config(path).get("seed", 0)}
         if name == "folder" and image_dir is None:
             _check_folder(path, Path(own_dir))
     else:

@@ -122,6 +122,7 @@ def test_invalid_labels(labels, message):
         (LABELS * 0, None, "there is only the class '0'; give images of two classes"),
         (NAMES[:1].repeat(20), None, "there is only the class 'owl'"),
         (LABELS, ["a"], "there is only the class 'a'"),
+        (LABELS, 3, "class_names is 3; give a list of names"),
         (LABELS, ["a", "b", "a"], "class_names has 'a' 2 times; give different names"),
         (np.arange(20) % 3, ["a", "b"], "labels are up to 2, and there are 2 classes; .* 0 to 1"),
         (NAMES, ["cats", "owl"], "there is no class 'cat'; did you mean 'cats'.* Valid: cats, owl"),
@@ -159,3 +160,5 @@ def test_class_names_in_the_content():
     found = array_datasets("data", {"train": PAIR, "test": PAIR, "class_names": ["a", "b"]})
     assert list(found) == ["train", "test"]
     assert found["test"].class_names == ["a", "b"]
+    found = array_datasets("data", {"train": (IMAGES, NAMES), "class_names": None})
+    assert found["train"].class_names == ["cat", "owl"]

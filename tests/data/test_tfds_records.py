@@ -1,5 +1,6 @@
 """Labels of a set that counts as large."""
 
+import resource
 import shutil
 
 import numpy as np
@@ -15,6 +16,7 @@ from flax_vision.data.label_index import write_labels
 from flax_vision.data.lazy_labels import LazyLabels
 from flax_vision.data.tfds import has_lazy_labels, tfds_loaders
 from flax_vision.data.tfds_records import TfdsRecords
+from flax_vision.errors import UserError
 from flax_vision.evaluation.run_data import OPTIONS
 
 
@@ -129,6 +131,12 @@ def test_cached_labels_of_a_large_set(directory, large, cache, expected, monkeyp
 def test_small_set_without_stratified_splits(directory, monkeypatch):
     monkeypatch.setattr(TfdsRecords, "enumerate", pytest.fail)
     assert not load(directory, "never").labels_known
+
+
+def test_more_files_than_a_process_may_open(directory, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (257, 257))
+    with pytest.raises(UserError, match="'tiny_records' has 2 files, .* may open only 257"):
+        load(directory)
 
 
 def test_label_of_a_damaged_record(directory, large, expected, monkeypatch):

@@ -51,6 +51,23 @@ def test_arrays_of_the_run_are_divided_as_in_the_run(load, pair):
     assert not has_arrays()
 
 
+@pytest.mark.parametrize(
+    "settings", [{"limit": 1}, {"label_noise": 0.5}, {"stratify": "never", "val_fraction": 0.3}]
+)
+def test_arrays_of_a_run_with_other_splits_are_divided_as_in_the_run(
+    settings, metadata, pair, noise, tmp_path
+):
+    settings = {"val_fraction": 0.2, "test_fraction": 0.35} | settings
+    data = {"name": "arrays", "tfds_dir": "", **settings}
+    (tmp_path / "config.json").write_text(json.dumps({"format": 2, "seed": 3, "data": data}))
+    with arrays_in_memory(pair, noise.class_names):
+        splits = read_splits(Source("arrays", **settings, seed=3), ignore)
+    (tmp_path / "dataset.json").write_text(json.dumps(split_fingerprints(splits)))
+    for split in ("train", "validation", "test"):
+        images = load_images(tmp_path, metadata, split, ignore, data=pair)[1]
+        np.testing.assert_array_equal(images.images, getattr(splits, split).images)
+
+
 def test_all_of_other_arrays_is_tested(load, metadata, pair, tmp_path):
     images, labels = pair
     assert len(load((images[::-1], labels[::-1]))) == 20
@@ -107,6 +124,8 @@ def test_evaluation_and_report_of_arrays(directory, run, pair):
     shutil.copytree(run / "export", directory / "export")
     result = fv.evaluate(directory, data=pair)
     assert (result.data, result.images, result.warnings) == ("arrays", 6, [])
+    with pytest.raises(UserError, match=r"^data: got ndarray; give a pair"):
+        fv.evaluate(directory, data=pair[0])
     data = {"test": pair, "class_names": ["f", "e", "d", "c", "b", "a"]}
     (warning,) = fv.evaluate(directory, data=data).warnings
     assert warning.startswith("class 0 is 'a' in the model and 'f' in 'arrays'")

@@ -69,7 +69,7 @@ class ManualSource:
 
     def _find(self) -> Mapping[str, Path]:
         folder = local_folder(self.location) if self.location else self.manual_dir
-        if folder is None:
+        if folder is None or (self.location and not folder.is_dir()):
             raise UserError(f"--source {self.location!r} is not a folder; {self._advice()}")
         optional = [replace(self.files[0], url=name) for name in self.optional]
         found = find_in_folder(folder, [*self.files, *optional])

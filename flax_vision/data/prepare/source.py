@@ -96,6 +96,11 @@ class Source:
         return self.files[0].url.removesuffix(self.files[0].name)
 
     def _find_in(self, folder: Path) -> Mapping[str, Path]:
+        if not folder.is_dir():
+            raise UserError(
+                f"--source {self.location!r} is not a folder; give one with the files of "
+                f"{self._publisher}, or an address that begins with http:// or https://."
+            )
         found = find_in_folder(folder, self.files)
         missing = [file.name for file in self.files if file.name not in found]
         if missing:

@@ -117,6 +117,12 @@ def test_decompressed_file(source, folder):
     assert found[LABELS].name == LABELS.removesuffix(".gz")
 
 
+@pytest.mark.parametrize("location", ["there", "ftp://host/files"])
+def test_source_that_is_no_folder(location, source):
+    with pytest.raises(UserError, match=f"^--source '{location}' is not a folder; give one with the"):
+        source(location).obtain(ignore)
+
+
 def test_missing_file_of_a_folder(source, folder):
     (folder / LABELS).unlink()
     message = f"'{folder}' has no {LABELS}; put the files of https://example.org/sets/ there"
