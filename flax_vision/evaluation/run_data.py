@@ -1,6 +1,6 @@
 """The images of an evaluation: a run's own dataset, or another one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -35,6 +35,7 @@ def load_images(
     metadata: ModelMetadata,
     split: str,
     on_progress: ProgressFn,
+    loaded: Sequence[tuple[Source, Dataset]] = (),
     **options: Unpack[DataOptions],
 ) -> tuple[Source, Dataset]:
     """Loads one split of a run's images, or of others.
@@ -44,6 +45,7 @@ def load_images(
       metadata: Description of the model.
       split: `"train"`, `"validation"` or `"test"`.
       on_progress: Function that gets a text, the images so far and their number.
+      loaded: Images of the same split and options that are not loaded again, by their source.
       **options: Choice of other images.
 
     Raises:
@@ -53,7 +55,8 @@ def load_images(
         raise unknown("split", split, SPLITS)
     with named_arrays(options, metadata, run_config(path).get("data", {}), split) as named:
         source = find_source(path, metadata, **named)
-        images = read_split(source, split, on_progress)
+        shared = next((images for known, images in loaded if known == source), None)
+        images = read_split(source, split, on_progress) if shared is None else shared
     if not len(images):
         raise UserError(_empty_split(source, split))
     check_compatible(metadata, images, source.name)

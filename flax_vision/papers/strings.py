@@ -6,11 +6,9 @@ from functools import partial
 import numpy as np
 
 from flax_vision.analysis.digit_strings import (
-    BLANK,
-    MIN_DISTANCE,
     StringReading,
-    best_digits,
     make_string,
+    read_scores,
     string_scores,
 )
 from flax_vision.analysis.report.figures.digit_string import digit_string
@@ -61,9 +59,4 @@ def _read(run: Run) -> tuple[list[np.ndarray], list[tuple[int, ...]], list[Strin
         lambda x: string_scores(model, variables, np.asarray(metadata.preprocessing(x))),
         np.stack(strings),
     )
-    readings = []
-    for scores in np.concatenate(parts):
-        positions = best_digits(scores, BLANK, MIN_DISTANCE)
-        digits = tuple(int(scores[position].argmax()) for position in positions)
-        readings.append(StringReading(digits, positions, scores))
-    return strings, truths, readings
+    return strings, truths, [read_scores(scores) for scores in np.concatenate(parts)]

@@ -221,6 +221,14 @@ def test_models_with_other_images(runs, noise, metadata, variables, tmp_path, mo
         evaluate_ensemble([runs[0], other])
 
 
+def test_models_share_arrays_in_memory(runs, noise):
+    models, data = members.load_members(runs[:2]), (noise.images, noise.labels)
+    arguments = runs[:2], models, "test", lambda *_: None
+    first, second = members.load_common_images(*arguments, data=data)
+    assert first.images is second.images
+    np.testing.assert_array_equal(first.images.labels, noise.labels)
+
+
 @pytest.mark.slow
 def test_ensemble_is_at_least_as_good_as_the_mean_of_its_models(config, tmp_path):
     config.epochs = 12

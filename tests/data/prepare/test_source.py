@@ -119,7 +119,9 @@ def test_decompressed_file(source, folder):
 
 @pytest.mark.parametrize("location", ["there", "ftp://host/files"])
 def test_source_that_is_no_folder(location, source):
-    with pytest.raises(UserError, match=f"^--source '{location}' is not a folder; give one with the"):
+    with pytest.raises(
+        UserError, match=f"^--source '{location}' is not a folder; give one with the"
+    ):
         source(location).obtain(ignore)
 
 
