@@ -18,23 +18,11 @@ from flax_vision.models.lenet_sdnn import OUTPUT_STRIDE, space_displacement
 BLANK = -35.0
 """Score of a position without a digit, for LeNet-5.
 
-<<<<<<< HEAD
 The score of a centered digit is about -5, the negated distance of equation 7. Most other positions
-are below -40. With this value, a model of the embedded digits read 91 to 96 % of 1,000 strings of
-five training digits, depending on their distance. It read 74 to 82 % of strings of test digits. It
-classifies 97.2 % of single test digits correctly; five in a row would give 87 %.
-||||||| 465d1a0
-It scores a centered digit at about -5, the negated distance of equation 7, and most other places
-below -40. With this value a model of the embedded digits read most of 1,000 strings of five of its
-training digits: 91 to 96 %, by their distance. Of strings of test digits it read 74 to 82 %; it
-knows 97.2 % of the single digits, which are 87 % of all strings of five.
-=======
-It scores a centered digit at about -5, the negated distance of equation 7, and most other places
-below -40. With this value a model of the embedded digits read 83 to 94 % of 1,000 strings of five
-of its training digits, by their distance of 20 to 28 pixels; most are right at multiples of the 4
-pixels between two places. Of strings of test digits it read 72 to 77 %. It knows 97.2 % of the
-single digits, which are 87 % of all strings of five.
->>>>>>> rev29a
+are below -40. With this value, a model of the embedded digits read 83 to 94 % of 1,000 strings of
+five training digits, at distances of 20 to 28 pixels. It reads most at multiples of 4 pixels, the
+distance of two positions. It read 72 to 77 % of strings of test digits. It classifies 97.2 % of
+single test digits correctly; five in a row would give 87 %.
 """
 
 MIN_DISTANCE = 5
@@ -126,17 +114,7 @@ def read_string(
     Source: LeCun et al. 1998, section VII.
     """
     scores = string_scores(model, variables, np.asarray(image)[None])[0]
-<<<<<<< HEAD
-    positions = best_digits(scores, blank, min_distance)
-    digits = tuple(int(scores[position].argmax()) for position in positions)
-    return StringReading(digits, positions, scores)
-||||||| 465d1a0
-    places = best_digits(scores, blank, min_places)
-    digits = tuple(int(scores[place].argmax()) for place in places)
-    return StringReading(digits, places, scores)
-=======
-    return read_scores(scores, blank, min_places)
->>>>>>> rev29a
+    return read_scores(scores, blank, min_distance)
 
 
 def string_scores(model: nn.Module, variables: Any, images: np.ndarray) -> np.ndarray:
@@ -154,34 +132,26 @@ def string_scores(model: nn.Module, variables: Any, images: np.ndarray) -> np.nd
     return np.asarray(_scan(space_displacement(model), variables, images))
 
 
-<<<<<<< HEAD
-def best_digits(scores: np.ndarray, blank: float, min_distance: int) -> tuple[int, ...]:
-    """Returns the positions of the best path of digits and blanks.
-||||||| 465d1a0
-def best_digits(scores: np.ndarray, blank: float, min_places: int) -> tuple[int, ...]:
-    """Returns the places of the best path of digits and blanks.
-=======
 def read_scores(
-    scores: np.ndarray, blank: float = BLANK, min_places: int = MIN_PLACES
+    scores: np.ndarray, blank: float = BLANK, min_distance: int = MIN_DISTANCE
 ) -> StringReading:
     """Reads the digits of a string from its scores, see `best_digits`.
 
     Args:
-      scores: Scores of all places, float [places, classes].
-      blank: Score of a place without a digit.
-      min_places: Smallest number of places from one digit to the next.
+      scores: Scores at all positions, float [positions, classes].
+      blank: Score of a position without a digit.
+      min_distance: Smallest number of positions from one digit to the next.
 
     Raises:
-      UserError: `min_places` is below 1.
+      UserError: `min_distance` is below 1.
     """
-    places = best_digits(scores, blank, min_places)
-    digits = tuple(int(scores[place].argmax()) for place in places)
-    return StringReading(digits, places, scores)
+    positions = best_digits(scores, blank, min_distance)
+    digits = tuple(int(scores[position].argmax()) for position in positions)
+    return StringReading(digits, positions, scores)
 
 
-def best_digits(scores: np.ndarray, blank: float, min_places: int) -> tuple[int, ...]:
-    """Returns the places of the best path of digits and blanks.
->>>>>>> rev29a
+def best_digits(scores: np.ndarray, blank: float, min_distance: int) -> tuple[int, ...]:
+    """Returns the positions of the best path of digits and blanks.
 
     A digit takes `min_distance` positions, its own first; every other position is blank. The best
     path has the largest sum of digit scores, minus `blank` for each digit. Dynamic programming

@@ -1,6 +1,6 @@
 """Errors of a classifier that rejects its least confident predictions.
 
-LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section III.C and
+LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section III.D and
 figure 10: the share of test images to reject for an error of 0.5 % on the others.
 """
 
@@ -37,7 +37,7 @@ def rejection_curve(
 ) -> RejectionCurve:
     """Returns the error when the least confident predictions are rejected, one after another.
 
-    The paper does not say by which number its systems reject. `margins` is a common one.
+    The paper's confidence is `margins` of the scores.
 
     Args:
       labels: True classes of the images, int [N].
@@ -61,10 +61,10 @@ def rejection_curve(
 
 
 def margins(scores: np.ndarray) -> np.ndarray:
-    """Returns the differences of the two largest scores, float [N].
+    """Returns the differences of the two largest scores, the confidence in figure 10, float [N].
 
     Args:
-      scores: Logits or probabilities, float [N, classes] of at least two classes.
+      scores: Scores such as logits, float [N, classes] of at least two classes.
     """
     second, first = np.partition(scores, -2, axis=1)[:, -2:].T
     return np.asarray(first - second)

@@ -6,8 +6,8 @@ from functools import partial
 from flax_vision.analysis.rejection import RejectionCurve, margins, rejection_curve
 from flax_vision.analysis.report.figures.rejection import rejection
 from flax_vision.papers.experiment import Analysis, Experiment, Row, Run
-from flax_vision.papers.measures import TEST_ERROR, test_error
-from flax_vision.papers.run_images import probabilities, read_images
+from flax_vision.papers.measures import PAPER, TEST_ERROR, test_error
+from flax_vision.papers.run_images import logits, read_images
 
 REJECTED = "rejected for an error of 0.5 %, %"
 
@@ -15,18 +15,18 @@ REJECTED = "rejected for an error of 0.5 %, %"
 def compare_rejections(experiment: Experiment, runs: Sequence[Run]) -> Analysis:
     """Returns the share of test images to reject for an error of 0.5 % on the others.
 
-    Images with a small difference between the two largest probabilities are rejected first.
+    Images with a small difference between the scores of the best two classes are rejected first
+    (section III.D).
 
     Args:
-      experiment: The experiment.
+      experiment: Experiment whose paper numbers are under `REJECTED`, by setting.
       runs: Finished runs; the figure shows the first seed of each setting.
     """
-    del experiment
     curves: dict[str, list[RejectionCurve]] = {}
     errors: dict[str, list[float]] = {}
     for run in runs:
         images, tests = read_images(run, "test")
-        scores = probabilities(run, images)
+        scores = logits(run, images)
         curve = rejection_curve(tests.labels, scores.argmax(1), margins(scores))
         curves.setdefault(run.label, []).append(curve)
         errors.setdefault(run.label, []).append(test_error(run))
@@ -35,6 +35,7 @@ def compare_rejections(experiment: Experiment, runs: Sequence[Run]) -> Analysis:
             "setting": label,
             TEST_ERROR: errors[label],
             REJECTED: [100 * curve.rejected_for() for curve in own],
+            f"{REJECTED}, {PAPER}": experiment.paper[REJECTED].get(label),
         }
         for label, own in curves.items()
     ]

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from flax_vision.analysis.features import features
@@ -47,8 +48,8 @@ def layer_outputs(run: Run, images: np.ndarray, layer: str) -> np.ndarray:
     return np.concatenate([part.reshape(len(part), -1) for part in parts])
 
 
-def probabilities(run: Run, images: np.ndarray) -> np.ndarray:
-    """Returns the softmax outputs of a run's model, float32 [N, classes].
+def logits(run: Run, images: np.ndarray) -> np.ndarray:
+    """Returns the outputs of a run's model, float32 [N, classes].
 
     Args:
       run: A finished run.
@@ -58,10 +59,20 @@ def probabilities(run: Run, images: np.ndarray) -> np.ndarray:
 
     @jax.jit
     def apply(variables: Mapping[str, Any], x: jax.Array) -> jax.Array:
-        logits: Any = model.apply(variables, metadata.preprocessing(x), train=False)
-        return jax.nn.softmax(logits)
+        outputs: Any = model.apply(variables, metadata.preprocessing(x), train=False)
+        return jnp.asarray(outputs)
 
     return np.concatenate(in_batches(partial(apply, variables), images))
+
+
+def probabilities(run: Run, images: np.ndarray) -> np.ndarray:
+    """Returns the softmax outputs of a run's model, float32 [N, classes].
+
+    Args:
+      run: A finished run.
+      images: uint8 [N, H, W, C].
+    """
+    return np.asarray(jax.nn.softmax(logits(run, images)))
 
 
 def in_batches(function: Callable[[Any], Any], images: np.ndarray) -> list[np.ndarray]:
