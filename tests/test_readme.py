@@ -16,12 +16,13 @@ from safetensors.numpy import save_file
 from tiny_folders import write
 
 import flax_vision as fv
-from flax_vision.cli import train
+from flax_vision.cli import main, train
 from flax_vision.cli.imports import import_modules
 from flax_vision.cli.main import main as flax_vision_main
 from flax_vision.data.prepare import preparation
 from flax_vision.data.preprocessing import Preprocessing
 from flax_vision.models.registry import model_options
+from flax_vision.papers.experiments import EXPERIMENTS
 from flax_vision.training import sweep
 from flax_vision.training.config_loader import load_config
 from flax_vision.training.partitioning import make_partitioner
@@ -100,7 +101,7 @@ def test_training_commands_have_a_configuration(line):
 
 OTHERS = [part for part in PARTS if part.startswith("flax-vision ") and part not in TRAINING]
 ELSEWHERE = re.compile(  # tested below
-    " (compare|evaluate|export|import-weights|lr-find|predict|prepare|report|sweep|train|--mesh) "
+    " (compare|evaluate|export|import-weights|lr-find|paper|predict|prepare|report|sweep|train|--mesh) "
 )
 
 
@@ -132,6 +133,12 @@ def test_lr_find(at_the_root, tmp_path, capsys):
     assert flax_vision_main([*shlex.split(line)[1:], "--steps=40", f"-o={picture}"]) == 0
     assert "to train with it: flax-vision train lenet5" in capsys.readouterr().out
     assert picture.exists()
+
+
+def test_paper_commands_have_an_experiment():
+    lines = [shlex.split(line)[1:] for line in OTHERS if " paper " in line]
+    for options in map(main._parser().parse_args, lines):
+        assert options.item in EXPERIMENTS[options.paper]
 
 
 def test_sweep(tmp_path, monkeypatch, capsys):
