@@ -39,7 +39,7 @@ def named_arrays(
 
 
 def are_run_arrays(directory: Path, fields: Mapping[str, Any], classes: Sequence[str]) -> bool:
-    """Returns whether the arrays in memory are those of a run, for a split as in the run.
+    """Returns whether the arrays in memory have the splits of a run, as its record has them.
 
     Args:
       directory: Run directory.
