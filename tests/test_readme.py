@@ -101,7 +101,8 @@ def test_training_commands_have_a_configuration(line):
 
 OTHERS = [part for part in PARTS if part.startswith("flax-vision ") and part not in TRAINING]
 ELSEWHERE = re.compile(  # tested below
-    " (compare|evaluate|export|import-weights|lr-find|paper|predict|prepare|report|sweep|train|--mesh) "
+    " (compare|evaluate|export|import-weights|lr-find|paper|predict|prepare|report|sweep|train"
+    "|--mesh) "
 )
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -72,14 +72,12 @@ def tfds_loaders(
             if decode_config is None:
                 return upright(builder.name, read_all(records, on_progress))
             labels = split_labels(records, stratify, on_progress)
-            every, names = np.arange(len(records)), records.class_names
-            dataset = ImageFileDataset(records, every, labels, names, decode_config)
-            return upright(builder.name, dataset)
+            images = records, np.arange(len(records)), labels, records.class_names
+            return upright(builder.name, ImageFileDataset(*images, decode_config))
 
     with request.damage_as_user_error(builder):
         test = request.test_split(builder)
-    shards = sum(builder.info.splits[split].num_shards for split in ("train", test))
-    allow_open_files(shards, f"dataset {name!r}")  # a reader holds all shards open
+    request.allow_open_shards(builder, ("train", test))
     return {"train": partial(load, "train"), "test": partial(load, test)}
 
 
@@ -179,6 +177,11 @@ class _Request:
                 f"{', '.join(sorted(splits)) or 'none'}; choose another set."
             )
         return test
+
+    def allow_open_shards(self, builder: Any, splits: Sequence[str]) -> None:
+        """Lets readers of some splits hold all shards open; a UserError if they cannot."""
+        shards = sum(builder.info.splits[split].num_shards for split in splits)
+        allow_open_files(shards, f"dataset {self.name!r}")
 
     @contextlib.contextmanager
     def damage_as_user_error(self, builder: Any) -> Iterator[None]:

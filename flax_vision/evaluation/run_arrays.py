@@ -39,7 +39,7 @@ def named_arrays(
 
 
 def are_run_arrays(directory: Path, fields: Mapping[str, Any], classes: Sequence[str]) -> bool:
-    """Returns whether a run was trained on the arrays in memory.
+    """Returns whether the arrays in memory have the splits of a run, as its record has them.
 
     Args:
       directory: Run directory.

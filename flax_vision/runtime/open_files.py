@@ -5,10 +5,10 @@ import resource
 from flax_vision.errors import UserError
 
 _OTHERS = 256
-"""Files beside those of a dataset: libraries, checkpoints, connections of other processes."""
+"""Other open files: libraries, checkpoints and connections."""
 
 _DATASETS = 4
-"""Readers of a dataset that may be open at once, such as those of an ensemble."""
+"""Open readers of one dataset, such as one for each member of an ensemble."""
 
 
 def allow_open_files(count: int, owner: str) -> None:
