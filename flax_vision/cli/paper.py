@@ -8,7 +8,7 @@ the output lists the reductions. --full has the paper's size and data. A command
 continues when you repeat it, and experiments share their runs.
 
 --all runs every experiment and writes the page WORKDIR/gallery.html. With PAPER, it runs those of
-one paper.
+one paper, and the page is WORKDIR/gallery-PAPER.html.
 
 Examples:
   flax-vision paper resnet
@@ -157,7 +157,7 @@ def _run_all(papers: "list[Paper]", options: argparse.Namespace) -> int:
             print_warning(f"{paper.name} {item.name} is left out: {error}")
             continue
         outcomes.append((paper, item, outcome))
-        page = write_gallery(outcomes, choices)
+        page = write_gallery(outcomes, choices, options.paper or "")
     if not outcomes:
         raise UserError("no experiment could run; the warnings above say why.")
     print(printable(page))
