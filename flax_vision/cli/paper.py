@@ -8,7 +8,7 @@ digits or --data. The output lists the reductions. --full has the paper's size a
 stopped command to resume it. Experiments share their runs.
 
 --all runs every experiment and writes the page WORKDIR/gallery.html. With PAPER, it runs only the
-experiments of this paper.
+experiments of this paper, and the page is WORKDIR/gallery-PAPER.html.
 
 Examples:
   flax-vision paper resnet
@@ -159,7 +159,7 @@ def _run_all(papers: "list[Paper]", options: argparse.Namespace) -> int:
             print_warning(f"{paper.name} {item.name} is left out: {error}")
             continue
         outcomes.append((paper, item, outcome))
-        page = write_gallery(outcomes, choices)
+        page = write_gallery(outcomes, choices, options.paper or "")
     if not outcomes:
         raise UserError("no experiment could run; the warnings above say why.")
     print(printable(page))

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from rich.console import Console
 
 from flax_vision.cli.training_display import TrainingDisplay, format_duration
 from flax_vision.data.dataset import Dataset
-from flax_vision.runtime.terminal import print_note, print_warning
+from flax_vision.errors import UserError
+from flax_vision.runtime.terminal import print_note
 from flax_vision.training.progress import TrainingObserver
 from flax_vision.training.sweep import SweepObserver
 from flax_vision.training.sweep_plan import SweepRun
@@ -50,8 +52,8 @@ class ExperimentDisplay(SweepObserver):
             yield display
 
     def end(self, number: int, run: SweepRun, error: Exception | None) -> None:
-        """Counts a run; a failed one has a warning."""
-        del number
+        """Counts a run, and prints the traceback of an unexpected error."""
+        del number, run
         self._trained, self._left = self._trained + 1, self._left - 1
-        if error is not None:
-            print_warning(f"{run.workdir}: {run.error}")
+        if error is not None and not isinstance(error, UserError | OSError):
+            traceback.print_exception(error)

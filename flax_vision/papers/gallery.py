@@ -10,17 +10,19 @@ from flax_vision.papers.outcome import Outcome, directory, table_rows
 from flax_vision.papers.runs import Options
 from flax_vision.runtime.files import replaced_file
 
-GALLERY = "gallery.html"
 _WIDTH = 614
 """Width of a figure in CSS pixels."""
 
 
-def write_gallery(outcomes: Sequence[tuple[Paper, Item, Outcome]], options: Options) -> Path:
+def write_gallery(
+    outcomes: Sequence[tuple[Paper, Item, Outcome]], options: Options, paper: str = ""
+) -> Path:
     """Writes the page, and returns its path.
 
     Args:
       outcomes: Outcomes with their papers and items, in the order of the page.
       options: Choices of the experiments.
+      paper: Name of the only paper, for a page of its own; empty for the page of all papers.
     """
     sections = [_section(paper, item, outcome, options) for paper, item, outcome in outcomes]
     seconds = sum(outcome.seconds for _, _, outcome in outcomes)
@@ -30,10 +32,10 @@ def write_gallery(outcomes: Sequence[tuple[Paper, Item, Outcome]], options: Opti
         "Each section has the paper's numbers beside the measured ones.",
         facts,
         sections,
-        "Written by `flax-vision paper --all`.",
+        f"Written by `flax-vision paper {paper} --all`.".replace("  ", " "),
     )
-    path = options.workdir / options.name(Path(GALLERY).stem)
-    path = path.with_name(f"{path.name}.html")
+    name = options.name(f"gallery-{paper}" if paper else "gallery")
+    path = options.workdir / f"{name}.html"
     with replaced_file(path) as file:
         file.write_text(text, "utf-8")
     return path
@@ -41,12 +43,13 @@ def write_gallery(outcomes: Sequence[tuple[Paper, Item, Outcome]], options: Opti
 
 def _section(paper: Paper, item: Item, outcome: Outcome, options: Options) -> html.Section:
     """Returns the section of an outcome."""
+    training = f", of training {_duration(outcome.train_seconds)}" if outcome.train_seconds else ""
     lines = {
         "Reduced": "; ".join(outcome.reduced),
         "Note": outcome.note,
         "Command": outcome.command,
         "Seeds": ", ".join(map(str, outcome.seeds)),
-        "Time": f"{_duration(outcome.seconds)}; training {_duration(outcome.train_seconds)}",
+        "Time": f"{_duration(outcome.seconds)}{training}",
     }
     text = " ".join(f"{name}: {line}." for name, line in lines.items() if line)
     folder = directory(paper, item, options)

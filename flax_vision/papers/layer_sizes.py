@@ -24,7 +24,8 @@ def analyze(
       runs: No runs.
       model: Name of the model.
       shape: Height, width and channels of the images.
-      paper: The paper's numbers: by `parameters` or `multiply-adds`, and by layer.
+      paper: The paper's numbers: by `parameters` or `multiply-adds`, and by layer. The figure draws
+        the first of them, which may be empty.
     """
     del experiment, runs
     rows: list[Row] = []
@@ -34,7 +35,7 @@ def analyze(
         row: Row = {"layer": layer.layer, "output": "x".join(map(str, layer.output))}
         for heading in ("parameters", "multiply-adds"):
             row[heading] = getattr(layer, heading.replace("-", "_"))
-            if heading in paper:
+            if paper.get(heading):
                 row[f"{heading}, {PAPER}"] = paper[heading].get(layer.layer)
         rows.append(row)
     heading = next(iter(paper))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from flax_vision.data.flags import TRAIN_FLAGS
 from flax_vision.errors import UserError, unknown
 from flax_vision.papers.experiment import DATASETS, FULL, REDUCED, Experiment, Run, Training
 from flax_vision.papers.measures import training_images
@@ -87,12 +88,21 @@ def train(
         options.workdir / options.name(training.name),
         observer,
         common_overrides(training, options),
+        stop_at_failure=True,
     )
     for run in swept:
         if run.error:
-            raise UserError(run.error)
+            raise UserError(_with_own_options(run.error))
     keys = [(label, seed) for label in labels for seed in seeds]
     return [read_run(run.workdir, *key) for run, key in zip(swept, keys, strict=True)]
+
+
+def _with_own_options(error: str) -> str:
+    """Returns an error of a run with the options of `flax-vision paper` for those of train.py."""
+    names = {TRAIN_FLAGS.tfds_dir: "--tfds-dir=", TRAIN_FLAGS.name: "--data="}
+    for name, own in names.items():
+        error = error.replace(name, own)
+    return error
 
 
 def common_overrides(training: Training, options: Options) -> Overrides:

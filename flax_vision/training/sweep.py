@@ -54,6 +54,7 @@ def run_sweep(
     workdir: str | Path,
     observer: SweepObserver | None = None,
     overrides: Mapping[str, Any] | None = None,
+    stop_at_failure: bool = False,
 ) -> list[SweepRun]:
     """Trains each setting with each seed, and returns the runs with their results.
 
@@ -76,6 +77,7 @@ def run_sweep(
       workdir: Directory of the sweep.
       observer: Receiver of the progress; None for warnings only.
       overrides: Keys to change in `config` for all runs.
+      stop_at_failure: Whether no run follows one that fails.
 
     Returns:
       All runs: the groups in the order of `settings`, each with its seeds.
@@ -88,13 +90,14 @@ def run_sweep(
     path, observer = to_path(workdir), observer or SweepObserver()
     planned = plan_sweep(config, settings, seeds, path, overrides)
     with sweep_directory.open_sweep(path, planned, _base(config, overrides)) as directory:
-        return _run_all(planned, directory, observer)
+        return _run_all(planned, directory, observer, stop_at_failure)
 
 
 def _run_all(
     planned: Sequence[tuple[SweepRun, ConfigDict]],
     directory: sweep_directory.SweepDirectory,
     observer: SweepObserver,
+    stop_at_failure: bool,
 ) -> list[SweepRun]:
     runs = [dataclasses.replace(run, result=read_result(run.workdir)) for run, _ in planned]
     directory.write(runs)
@@ -103,6 +106,8 @@ def _run_all(
         if runs[index].result is None:
             runs[index] = _train(index + 1, runs[index], config, observer)
             directory.write(runs)
+            if runs[index].error and stop_at_failure:
+                break
     return runs
 
 

@@ -77,7 +77,7 @@ def two_items(monkeypatch):
 def test_all_continues_where_it_was_stopped(capsys, tmp_path, two_items):
     arguments = ["paper", "lenet5", "--all", "--workdir", str(tmp_path)]
     assert main(arguments) == 0
-    page = tmp_path / "gallery.html"
+    page = tmp_path / "gallery-lenet5.html"
     assert capsys.readouterr().out == f"{page}\n"
     (tmp_path / "items" / "lenet5-fig12" / "outcome.json").unlink()
     assert main(arguments) == 0
@@ -91,7 +91,7 @@ def test_all_leaves_out_what_cannot_run(capsys, tmp_path, two_items, monkeypatch
     assert main(["paper", "lenet5", "--all", "--workdir", str(tmp_path)]) == 1
     assert two_items == ["table1", "fig12"]
     assert "warning: lenet5 table1 is left out: no data" in capsys.readouterr().err
-    assert (tmp_path / "gallery.html").read_text().count("<section") == 1
+    assert (tmp_path / "gallery-lenet5.html").read_text().count("<section") == 1
 
 
 def raise_user_error():

@@ -74,6 +74,7 @@ def test_gallery_has_command_numbers_and_figure(outcome, options):
     page = write_gallery([(VGG, TABLE2, outcome)], options)
     text = page.read_text()
     assert page == options.workdir / "gallery.html"
+    assert write_gallery([], options, "vgg") == options.workdir / "gallery-vgg.html"
     assert "flax-vision paper vgg table2" in text
     assert "132,863,336" in text
     assert text.count("data:image/png;base64,") == 2

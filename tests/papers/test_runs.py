@@ -5,6 +5,7 @@ from flax_vision.errors import UserError
 from flax_vision.papers.experiment import FULL, Experiment, Training
 from flax_vision.papers.measures import compare, training_images
 from flax_vision.papers.runs import Options, common_overrides, read_run, reductions, train
+from flax_vision.training.sweep import SweepObserver
 
 TRAINING = Training(
     "t",
@@ -58,7 +59,17 @@ def test_experiment_without_training():
     assert reductions(experiment, Options(), []) == []
 
 
-def test_missing_dataset_is_one_error(tmp_path):
+def test_missing_dataset_is_one_error_before_any_run(tmp_path):
+    ended = []
+
+    class Observer(SweepObserver):
+        def end(self, number, run, error):
+            ended.append(number)
+
     options = Options(FULL, tfds_dir=str(tmp_path / "data"), workdir=tmp_path)
-    with pytest.raises(UserError, match="flax-vision prepare mnist"):
-        train(EXPERIMENT, options)
+    with pytest.raises(UserError, match="flax-vision prepare mnist") as raised:
+        train(EXPERIMENT, options, Observer())
+    assert ended == [1]
+    assert "--tfds-dir=DIR" in str(raised.value)
+    assert "--data=mnist_5k" in str(raised.value)
+    assert "--config" not in str(raised.value)

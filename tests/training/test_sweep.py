@@ -91,6 +91,13 @@ def test_failed_run_does_not_end_the_others(tmp_path, trained, monkeypatch):
     assert records[0]["error"] == "the loss is nan."
 
 
+def test_failure_may_end_the_sweep(tmp_path, trained, monkeypatch):
+    fail_in(monkeypatch, "epochs=1,seed=1", UserError("no"))
+    first, second = run_sweep({}, GRID, [1], tmp_path, stop_at_failure=True)
+    assert (first.error, second.error, second.result) == ("no", "", None)
+    assert trained == []
+
+
 def test_unexpected_error_is_named_with_its_type(tmp_path, trained, monkeypatch):
     fail_in(monkeypatch, "epochs=1,seed=1", ZeroDivisionError())
     run, _ = run_sweep({}, GRID, [1], tmp_path)
