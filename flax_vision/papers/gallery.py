@@ -43,7 +43,7 @@ def write_gallery(
 
 def _section(paper: Paper, item: Item, outcome: Outcome, options: Options) -> html.Section:
     """Returns the section of an outcome."""
-    training = f", of training {_duration(outcome.train_seconds)}" if outcome.train_seconds else ""
+    training = f"; training {_duration(outcome.train_seconds)}" if outcome.train_seconds else ""
     lines = {
         "Reduced": "; ".join(outcome.reduced),
         "Note": outcome.note,
