@@ -30,4 +30,4 @@ def test_no_training_takes_no_time():
 @pytest.mark.slow
 @pytest.mark.parametrize(("paper", "item"), REDUCED_ITEMS)
 def test_default_takes_at_most_twenty_minutes(paper, item):
-    assert 60 < estimate_seconds(EXPERIMENTS[paper][item], Options()) < 20 * 60
+    assert 0 < estimate_seconds(EXPERIMENTS[paper][item], Options()) < 20 * 60
