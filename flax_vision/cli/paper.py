@@ -126,6 +126,7 @@ def _run_item(paper: "Paper", options: argparse.Namespace) -> int:
 
     experiment = EXPERIMENTS[paper.name][item.name]
     choices = _choices(options)
+    _print_estimate(paper, item, choices)
     outcome, analysis = run_experiment(paper, item, experiment, choices, ExperimentDisplay())
     figure = picture_path(outcome, paper, item, choices)
     _print(outcome, item, figure, options.format)
@@ -153,6 +154,7 @@ def _run_all(papers: "list[Paper]", options: argparse.Namespace) -> int:
             outcome = read_outcome(paper, item, choices)
             if outcome is None:
                 experiment = EXPERIMENTS[paper.name][item.name]
+                _print_estimate(paper, item, choices)
                 outcome, _ = run_experiment(paper, item, experiment, choices, ExperimentDisplay())
         except UserError as error:
             failed += 1
@@ -164,6 +166,22 @@ def _run_all(papers: "list[Paper]", options: argparse.Namespace) -> int:
         raise UserError("no experiment could run; the warnings above say why.")
     print(printable(page))
     return 1 if failed else 0
+
+
+def _print_estimate(paper: "Paper", item: "Item", choices: "Options") -> None:
+    """Prints the time of an experiment that trains, except for the smoke form."""
+    from flax_vision.cli.training_display import format_duration
+    from flax_vision.papers.estimate import estimate_seconds
+    from flax_vision.papers.experiment import SMOKE
+    from flax_vision.papers.experiments import EXPERIMENTS
+
+    if choices.size == SMOKE:
+        return
+    seconds = estimate_seconds(EXPERIMENTS[paper.name][item.name], choices)
+    if seconds:
+        print_note(
+            f"estimate for two cores: {format_duration(seconds)}, less what earlier runs have done"
+        )
 
 
 def _choices(options: argparse.Namespace) -> "Options":
