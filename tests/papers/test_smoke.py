@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import pytest
 
 from flax_vision.papers.catalog import PAPERS, find_item
@@ -13,7 +14,15 @@ from flax_vision.papers.runs import Options
 NAMES = [(paper, item) for paper, items in EXPERIMENTS.items() for item in items]
 PNG = b"\x89PNG"
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_generator")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_generator", "quick_compilation")]
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Programs without most optimizations, which compile in less than half the time."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
