@@ -19,10 +19,10 @@ BLANK = -35.0
 """Score of a place without a digit, for LeNet-5.
 
 It scores a centered digit at about -5, the negated distance of equation 7, and most other places
-below -40. With this value a model of the embedded digits read 83 to 94 % of 1,000 strings of five
-of its training digits, by their distance of 20 to 28 pixels; most are right at multiples of the 4
-pixels between two places. Of strings of test digits it read 72 to 77 %. It knows 97.2 % of the
-single digits, which are 87 % of all strings of five.
+below -40. A model of the embedded digits read 83 to 94 % of 1,000 strings of five of its training
+digits. That depends on their distance, 20 to 28 pixels; multiples of 4, as between two places, are
+best. Of strings of test digits it read 72 to 77 %. It knows 97.2 % of the single digits, which are
+87 % of all strings of five.
 """
 
 MIN_PLACES = 5
