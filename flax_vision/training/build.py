@@ -14,11 +14,9 @@ from flax_vision.data.batches import Batch, batch_shapes, sample_batch, training
 from flax_vision.data.dataset import Dataset, ProgressFn
 from flax_vision.data.splits import Splits
 from flax_vision.errors import UserError
-from flax_vision.evaluation.batch_statistics import batch_norm_layers
 from flax_vision.text import counted
 from flax_vision.training import data_pipeline, partitioning, state, step
 from flax_vision.training.fine_tuning import FineTuning
-from flax_vision.training.freeze import Layer
 from flax_vision.weights.saved_model import ModelMetadata
 
 _MAX_STEPS = 2**31 - 1
@@ -123,7 +121,7 @@ def build_experiment(
     model, shapes = _make_model(metadata, partitioner)
     spec = state.make_train_spec(config, model, fine_tuning.frozen, steps_per_epoch, splits.train)
     fine_tuning.match(shapes, len(metadata.class_names))
-    _check_precise_bn(config, model, metadata, spec.frozen)
+    fine_tuning.check_precise_bn(model, metadata)
     given = metadata.preprocessing
     # Mistakes in the configuration are found before the passes over the images, which take long.
     preprocessing = fine_tuning.preprocessing(given) or data_pipeline.with_training_mean(
@@ -177,21 +175,6 @@ def _count_steps(config: ConfigDict, splits: Splits) -> int:
         )
     data_pipeline.check_validation(config, splits)
     return steps_per_epoch
-
-
-def _check_precise_bn(
-    config: ConfigDict, model: nn.Module, metadata: ModelMetadata, frozen: frozenset[Layer]
-) -> None:
-    """Raises a UserError for precise statistics if no layer can have them."""
-    if not config.precise_bn_samples:
-        return
-    layers = batch_norm_layers(model, metadata.input_shape)
-    if not layers - frozen:
-        text = "config.freeze freezes all" if layers else "there is no"
-        raise UserError(
-            f"config.precise_bn_samples is {config.precise_bn_samples}, but {text} batch "
-            f"normalization in {metadata.name}; set it to 0."
-        )
 
 
 def _describe_model(config: ConfigDict, train: Dataset) -> ModelMetadata:

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+from flax import linen as nn
 from ml_collections import ConfigDict
 
 from flax_vision.data.preprocessing import Preprocessing
+from flax_vision.errors import UserError
+from flax_vision.evaluation.batch_statistics import batch_norm_layers
 from flax_vision.models.registry import create_model, find_variant
 from flax_vision.text import counted
 from flax_vision.training import init_from
@@ -66,6 +69,23 @@ class FineTuning:
         """
         if self._source:
             self._start = init_from.select_weights(self._source, shapes, num_classes)
+
+    def check_precise_bn(self, model: nn.Module, metadata: ModelMetadata) -> None:
+        """Raises a UserError for precise statistics if no layer can have them.
+
+        Args:
+          model: Model of the run.
+          metadata: Its description.
+        """
+        if not self._config.precise_bn_samples:
+            return
+        layers = batch_norm_layers(model, metadata.input_shape)
+        if not layers - self.frozen:
+            text = "config.freeze freezes all" if layers else "there is no"
+            raise UserError(
+                f"config.precise_bn_samples is {self._config.precise_bn_samples}, but {text} batch "
+                f"normalization in {metadata.name}; set it to 0."
+            )
 
     @property
     def init_variables(self) -> Mapping[str, Any] | None:

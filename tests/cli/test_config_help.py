@@ -51,7 +51,7 @@ def test_page_of_a_model_has_its_options():
 def test_page_of_an_option_lists_its_models():
     text = topic_help("model.background")
     assert "      Value around the images, up to 32x32.\n" in text
-    assert text.endswith("      Models: lenet5, lenet5_modern.\n")
+    assert text.endswith("      Models: lenet5, lenet5_modern, lenet4, lenet1.\n")
 
 
 @pytest.mark.parametrize("name", CATALOG)

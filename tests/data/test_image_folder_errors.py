@@ -1,5 +1,7 @@
 """Image folders that cannot be used, and checks of headers."""
 
+import os
+
 import pytest
 from PIL import Image
 from tiny_folders import CROP_POLICY, ignore, load, write
@@ -96,10 +98,10 @@ def test_no_path():
 def test_folder_that_may_not_be_read(tmp_path, monkeypatch):
     write(tmp_path)
 
-    def refuse(self):
+    def refuse(folder):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match="cannot be read .Permission denied"):
         load(tmp_path)
 

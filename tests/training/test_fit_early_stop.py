@@ -117,13 +117,13 @@ def test_unknown_metric(key, config):
 
 
 def test_trainer_and_loader_agree_on_the_best_epoch(config, tmp_path, monkeypatch):
-    validate = trainer.Trainer._validate
+    evaluate_epoch = trainer.Trainer._evaluate_epoch
 
     def lower_top1_and_loss(self):
         epoch = len(self._history) + 1
-        return validate(self) | {"validation/top1": 0.5 / epoch, "validation/f1": epoch / 10}
+        return evaluate_epoch(self) | {"validation/top1": 0.5 / epoch, "validation/f1": epoch / 10}
 
-    monkeypatch.setattr(trainer.Trainer, "_validate", lower_top1_and_loss)
+    monkeypatch.setattr(trainer.Trainer, "_evaluate_epoch", lower_top1_and_loss)
     config.checkpoint.best_metric = "f1"
     with monkeypatch.context() as patch:
         stop_at(patch, 8)
