@@ -48,6 +48,7 @@ def test_memory_is_in_bytes():
     assert 5e7 < benchmark.peak_bytes() < 1e12
 
 
+@pytest.mark.slow
 def test_the_speed_of_a_matrix_product_is_plausible(monkeypatch):
     time_steps = benchmark.time_steps
     monkeypatch.setattr(

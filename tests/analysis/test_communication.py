@@ -10,6 +10,8 @@ from flax_vision.errors import UserError
 from flax_vision.models.alexnet import AlexNet
 from flax_vision.models.summary import Row, summarize
 
+pytestmark = pytest.mark.slow
+
 FLOAT = 4
 BATCH = 2
 

@@ -96,6 +96,7 @@ def test_error_for_a_distance_of_no_position():
         best_digits(np.zeros((3, 2)), -1, 0)
 
 
+@pytest.mark.slow
 def test_reading_has_the_classes_and_scores_of_its_positions():
     model = fv.create_model("lenet5_modern")
     random = np.random.default_rng(0)

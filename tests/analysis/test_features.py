@@ -46,6 +46,7 @@ def test_numbers_are_float32_in_any_arithmetic(lenet5):
     assert fv.features(model, variables, IMAGES, "c1").dtype == np.float32
 
 
+@pytest.mark.slow
 def test_folded_layers_have_their_own_outputs():
     images = np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype(np.float32)
     model = fv.create_model("resnet20").clone(n=1)
@@ -74,6 +75,7 @@ class Inner(nn.Module):
         return nn.Dense(3, name="layer")(x)
 
 
+@pytest.mark.slow
 def test_path_has_slashes_and_the_last_output_counts():
     model, x = Nested(), jnp.full((2, 1), 5.0)
     variables = model.init(jax.random.key(0), x)

@@ -87,6 +87,7 @@ def test_metrics_of_classes_in_json(run, capsys):
     assert 0 < result["ece"] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("load_calls")
 def test_predictions_are_written_once(run, tmp_path, capsys):
     file = tmp_path / "predictions.csv"
@@ -164,6 +165,7 @@ def test_ensemble_as_a_table(run, second, tmp_path, capsys):
     assert len(file.read_text().splitlines()) == 21
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("load_calls")
 def test_ensemble_in_json(run, second, capsys):
     evaluate(run, str(second), "--format=json", "--confusion")

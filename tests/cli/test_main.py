@@ -177,6 +177,7 @@ def test_mistakes_end_before_the_measurements(command, arguments, words, capsys)
     assert "measuring" not in captured.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_limit")
 def test_batch_larger_than_memory(capsys):
     assert main(["bench", "lenet5", "--mode", "inference", "--batch-size", "100000000000"]) == 2
@@ -242,6 +243,7 @@ def test_models_are_listed_without_a_device():
     assert main(["models"]) == 0
 
 
+@pytest.mark.slow
 def test_unavailable_platform():
     command = [sys.executable, "-c", "import sys, flax_vision.cli.main as c; sys.exit(c.main())"]
     environment = {**os.environ, "JAX_PLATFORMS": "nonsense"}

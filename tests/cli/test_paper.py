@@ -119,6 +119,7 @@ def test_mistakes(capsys, arguments, message):
     assert message in error_of(capsys, *arguments)
 
 
+@pytest.mark.slow
 def test_missing_dataset_names_the_command_that_prepares_it(capsys, tmp_path):
     data = ["--data", "cifar10", "--tfds-dir", str(tmp_path / "tfds")]
     line = error_of(capsys, "resnet", "fig1", *data, "--workdir", str(tmp_path / "runs"))

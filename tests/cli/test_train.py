@@ -150,6 +150,7 @@ def test_mistake_leaves_nothing_behind(mistake, fails, tmp_path):
     assert (tmp_path / "old/config.json").read_text() == "{}"
 
 
+@pytest.mark.slow
 def test_directory_of_another_configuration(fails, tmp_path):
     settings = ["--config.schedule.lr=1e30", "--config.checkpoint.save_interval_secs=0"]
     fails("--config", LENET5, "--workdir=run", *settings)

@@ -88,6 +88,7 @@ def test_random_numbers_of_old_recipes_stay_the_same():
     ]
 
 
+@pytest.mark.slow
 def test_an_augmentation_does_not_change_the_random_numbers_of_others():
     alone = augment(PIXELS, flip=True, pad_and_crop=2)
     erased = augment(PIXELS, flip=True, pad_and_crop=2, random_erasing=1.0)

@@ -143,6 +143,7 @@ def erased_boxes(shape, probability):
     return holes, heights, widths
 
 
+@pytest.mark.slow
 def test_erased_rectangles_have_the_area_and_ratio_of_the_paper():
     holes, heights, widths = erased_boxes((45, 60, 3), 1.0)
     assert (heights > 0).all()

@@ -70,6 +70,7 @@ def test_inner_rectangles_have_the_shape_of_the_image():
     np.testing.assert_allclose(1 - sides.prod(axis=1) / (400 * 300), shares, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_with_both_half_of_the_images_take_each():
     mixed, shares = map(np.asarray, MIX(IMAGES, KEYS, EVERY, **BOTH))
     is_blended = (mixed == mixed[:, :1, :1]).all(axis=(1, 2, 3)) & (shares < 1)
@@ -81,6 +82,7 @@ def test_with_both_half_of_the_images_take_each():
     assert ((cut == own) | (cut == partner)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alphas", [MIXUP, CUTMIX, BOTH])
 def test_images_stay_whole_beside_unreadable_ones_and_themselves(alphas):
     mask = np.arange(COUNT) >= 150  # partners of the last 150 are unreadable

@@ -125,6 +125,7 @@ def totals(logits, labels):
     return EvalTotals.of_batch(jnp.zeros(len(labels)), jnp.asarray(logits), labels, mask)
 
 
+@pytest.mark.slow
 def test_batches_add_up_to_the_whole(scores):
     logits, labels = scores
     whole = sum_totals([totals(logits, labels)])
@@ -157,6 +158,7 @@ def test_correct_is_what_top1_counts(scores):
     assert int(found.classes.predicted.sum()) == int(found.classes.support.sum()) == 20
 
 
+@pytest.mark.slow
 def test_sharded_batch_has_the_counts_of_one_device(scores):
     logits, labels = (np.concatenate([x, x, x, x]) for x in scores)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))

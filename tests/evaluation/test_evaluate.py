@@ -177,6 +177,7 @@ def test_damaged_configuration(content, run, tmp_path):
         evaluate(damaged)
 
 
+@pytest.mark.slow
 def test_five_classes_have_no_top5(metadata, noise, replace_dataset, tmp_path):
     five = dataclasses.replace(metadata, class_names=metadata.class_names[:5])
     variables = jax.jit(five.create_model().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))

@@ -74,6 +74,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", CLASSES)
 def test_evaluation_has_the_splits_that_the_run_has_recorded(order, folder, trained, tmp_path):
     run = make_run(tmp_path, folder, trained, order)
@@ -89,6 +90,7 @@ def test_evaluation_has_the_splits_that_the_run_has_recorded(order, folder, trai
         assert len(recorded) == result.images + len(result.unreadable)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["center", "ten_crop", "multi_crop"])
 def test_predictions_have_a_row_for_each_file(protocol, run, folder, tmp_path):
     split = next(x["split"] for x in read(run / "splits.csv") if x["path"] == f"9/{CUT}.png")

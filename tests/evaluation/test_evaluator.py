@@ -63,6 +63,7 @@ def test_dense_vgg_is_fully_convolutional():
     assert {crop.shape for crop in evaluator.crops} == {(32, 48)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_generator")
 @pytest.mark.parametrize(
     ("model", "map_name", "layer"),

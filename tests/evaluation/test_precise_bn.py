@@ -50,6 +50,7 @@ def reference(run, images, steps):
     return reference_statistics(fv.load(run)[1]["params"], batches)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("load_calls")
 @pytest.mark.parametrize(
     ("samples", "steps"),

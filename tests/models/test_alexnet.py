@@ -142,6 +142,7 @@ def test_initialization(initialization, stds, ones):
     assert unbiased == set(params) - biased
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["alexnet", "alexnet_owt"])
 def test_fully_convolutional_application(name):
     ordinary = fv.create_model(name, num_classes=3)

@@ -58,6 +58,7 @@ def assert_close(actual, expected):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * abs(np.asarray(other)).max())
 
 
+@pytest.mark.slow
 def test_gradients_logits_and_intermediates_with_dropout(case, split):
     model, variables, images = case
     step, sharded = split

@@ -69,6 +69,7 @@ def test_evaluation_is_one_convolution(variables):
     )  # no product with the kernel, the largest array
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
 @pytest.mark.parametrize("collection", ["params", "batch_stats"])
 def test_gradients_equal_separate_layers(variables, collection, train):

@@ -213,6 +213,7 @@ def test_heads_update_their_statistics_in_training_even_if_their_logits_are_unus
     assert not set(jaxpr.invars) & set(jaxpr.outvars)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("initialization", "bound", "bias"),
     [

@@ -215,6 +215,7 @@ def test_smaller_images_and_other_channels(name, shape):
     chex.assert_type(logits, jnp.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", fv.list_models("lenet5*"))
 def test_bfloat16_arithmetic_with_float32_parameters(name):
     half = fv.create_model(name, dtype=jnp.bfloat16)

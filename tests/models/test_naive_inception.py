@@ -78,6 +78,7 @@ def test_row_of_the_summary():
     assert row.kernels == ("1x1 64, 3x3 128, 5x5 32, max pool 3x3",)
 
 
+@pytest.mark.slow
 def test_order_of_the_branches():
     """Convolutions see the input itself, and the pooled input comes last and unchanged."""
 

@@ -80,6 +80,7 @@ def make_gradient(model):
     return gradient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), MODELS)
 def test_gradients_logits_and_collections_are_the_same(name, size):
     plain, remat = (make_model(name, remat=enabled) for enabled in (False, True))

@@ -75,6 +75,7 @@ def test_stages(depth):
         assert rows_of(f"resnet{depth}")[stage].output == expected[stage]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shortcut", "parameters"),
     [
@@ -99,6 +100,7 @@ def test_projections_of_34_layers(shortcut, projections):
     assert sum("projection" in block for block in blocks) == projections
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "total_a", "total_b", "millions", "printed"), CIFAR)
 def test_cifar_totals(depth, total_a, total_b, millions, printed):
     name = f"resnet{depth}"

@@ -109,6 +109,7 @@ def test_parameters_and_evaluation_are_those_without(model, variables):
     assert program(model) == program(plain)
 
 
+@pytest.mark.slow
 def test_key_determines_the_dropped_blocks_with_and_without_recomputation(model, variables):
     first = train(model, variables, 0)
     np.testing.assert_array_equal(train(model.clone(remat=True), variables, 0), first)

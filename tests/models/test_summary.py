@@ -36,6 +36,7 @@ def test_a_layer_that_extends_another_counts_once():
     assert rows_of("resnet50")["bn1"].parameters == 128
 
 
+@pytest.mark.slow
 def test_inception_module_is_a_row():
     assert rows_of("googlenet")["inception_3a"].kernels == (
         "1x1 64, 1x1 96, 3x3 128, 1x1 16, 5x5 32, max pool 3x3, 1x1 32",

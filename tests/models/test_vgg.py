@@ -127,6 +127,7 @@ def test_dense_evaluation_gives_a_map_of_scores(side, map_side):
     chex.assert_shape(logits, (2, 1000))
 
 
+@pytest.mark.slow
 def test_fully_convolutional_network_is_the_ordinary_one():
     ordinary = fv.create_model("vgg_a", num_classes=3)
     dense = fv.create_model("vgg_a", num_classes=3, fully_convolutional=True)
@@ -153,6 +154,7 @@ def test_error_for_another_size_than_at_init():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("initialization", "std"),
     [

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from random_arrays import random_array
 
 from flax_vision.ops.normalization import batch_statistics, normalize
@@ -27,6 +28,7 @@ def test_normalized_maps():
     np.testing.assert_allclose(y.std((0, 1, 2)), abs(scale), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradient_against_the_formula_in_float64():
     x = np.random.default_rng(0).standard_normal((2, 3, 3, 2))
 

@@ -38,6 +38,7 @@ def run(program=PROGRAM, **environment):
     return run_program(program, "a", "b c", **environment)
 
 
+@pytest.mark.slow
 @glibc
 def test_the_program_starts_again_with_its_settings_and_arguments():
     output, warnings = run()
@@ -46,6 +47,7 @@ def test_the_program_starts_again_with_its_settings_and_arguments():
     assert not warnings
 
 
+@pytest.mark.slow
 @glibc
 @pytest.mark.skipif(not has_huge_pages(), reason="the kernel gives no huge pages")
 def test_a_step_faults_in_fewer_pages():

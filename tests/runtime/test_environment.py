@@ -63,6 +63,7 @@ def starts(module, arguments, cache):
     return [line for line in output.splitlines() if line.startswith("starts: ")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
@@ -113,6 +114,7 @@ def test_own_warnings_of_programs_are_one_line_and_others_keep_their_form():
     assert warnings.startswith("warning: ours\n<string>:6: UserWarning: theirs\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not allocator._is_glibc(), reason="other allocators need no restart")
 @pytest.mark.parametrize(
     ("module", "arguments"),

@@ -40,6 +40,7 @@ def test_closed_errors_are_not_mixed_with_output():
     assert run(CLI, "models", "lenet6", redirected="2>&-") == (2, "", "")
 
 
+@pytest.mark.slow
 def test_training_warns_about_closed_output_and_continues():
     status, _, errors = run(TRAIN, "--config", "missing.py", redirected=">&-")
     assert (status, errors.count("\n")) == (2, 2)

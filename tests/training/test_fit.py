@@ -50,6 +50,7 @@ def test_training_learns(finished):
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 def test_bfloat16_arithmetic_trains_float32_parameters(config, finished, tmp_path):
     with config.unlocked():
         config.model.dtype = "bfloat16"
@@ -173,6 +174,7 @@ def test_run_whose_directory_is_removed_is_an_error(when, config, tmp_path, monk
         fit(config, workdir)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("best", [1, 2, 3])
 def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path, monkeypatch):
     monkeypatch.setattr(best_epoch, "epoch_rank", lambda record: (record["epoch"] == best,))
@@ -187,6 +189,7 @@ def test_best_epoch_is_exported_whichever_it_is(best, config, finished, tmp_path
     assert validated["loss"] == pytest.approx(record["validation/loss"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_averages_of_an_epoch_are_its_own(config, tmp_path):
     config.schedule.lr = 1e-30
     fit(config, tmp_path)
@@ -197,6 +200,7 @@ def test_averages_of_an_epoch_are_its_own(config, tmp_path):
         assert record["train/top1"] <= 1
 
 
+@pytest.mark.slow
 def test_progress_is_shown_within_an_epoch(config, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(TrainingDisplay, "_PLAIN_SECONDS", 0.0)
     config.epochs = 1
@@ -205,6 +209,7 @@ def test_progress_is_shown_within_an_epoch(config, tmp_path, monkeypatch, capsys
     assert len(lines) == 4  # three steps and the whole
 
 
+@pytest.mark.slow
 def test_no_validation_part_exports_the_last_epoch(config, tmp_path):
     config.data.val_fraction = 0.0
     config.epochs = 1

@@ -31,6 +31,7 @@ def continued(config, finished, tmp_path):
     return tmp_path / "run", config
 
 
+@pytest.mark.slow
 def test_finished_run_continues_with_more_epochs_and_another_rate(continued, finished):
     workdir, config = continued
     observer = LineRecorder()

@@ -51,6 +51,7 @@ def test_run_without_a_better_epoch_ends_as_a_finished_run(impatient, ended):
     assert "stopped_early" not in load_metadata(workdir).metrics
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_run_ends_early_with_the_same_bits(
     impatient, ended, tmp_path, monkeypatch
 ):
@@ -62,6 +63,7 @@ def test_stopped_and_resumed_run_ends_early_with_the_same_bits(
     chex.assert_trees_all_equal(fv.load(tmp_path)[1], fv.load(ended[0])[1])
 
 
+@pytest.mark.slow
 def test_run_killed_before_its_test_ends_after_the_same_epoch(impatient, tmp_path, monkeypatch):
     def fail(self):
         raise MemoryError
@@ -82,6 +84,7 @@ def test_run_continues_with_more_patience(impatient, ended, tmp_path):
     assert json.loads((tmp_path / "run/config.json").read_text())["stop"]["patience"] == 4
 
 
+@pytest.mark.slow
 def test_run_that_is_out_of_time_stops_at_once_and_can_continue(
     config, finished, tmp_path, monkeypatch
 ):

@@ -123,6 +123,7 @@ def test_finished_run_whose_folder_has_moved(folder, finished, tmp_path):
     assert (workdir / "config.json").read_text() == before
 
 
+@pytest.mark.slow
 def test_start_that_failed_claims_no_images(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "pictures")
     (tmp_path / "pictures/a/1.jpg").write_bytes(b"nothing")
@@ -149,6 +150,7 @@ def test_damaged_image_stops_a_run_before_its_first_step(damaged, tmp_path):
     assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_damaged_images_are_left_out_and_counted(damaged, tmp_path, capsys):
     settings = {"data.on_error": "skip", "batch_size": 16}
     result = fit(configuration(damaged, **settings), tmp_path / "run")
@@ -163,6 +165,7 @@ def test_damaged_images_are_left_out_and_counted(damaged, tmp_path, capsys):
         assert all(0 <= value <= 1 for value in values)
 
 
+@pytest.mark.slow
 def test_no_image_can_be_read(damaged, tmp_path):
     for file in damaged.rglob("*.*"):
         Image.effect_noise((40, 40), 50).save(file, "JPEG")

@@ -87,6 +87,7 @@ def _is_trace(x):
     return isinstance(x, optax.TraceState)
 
 
+@pytest.mark.slow
 def test_frozen_batch_norm_uses_running_statistics(shapes):
     """A frozen trunk gives the same features in training and evaluation."""
     functions, batch = make_functions(shapes, TRUNK)

@@ -188,6 +188,7 @@ def test_model_with_more_layers(residual):
         select(residual, ".*", variables("resnet32", 3, 32, 3), 3)
 
 
+@pytest.mark.slow
 def test_heads_of_other_classes_keep_their_first_layers(tmp_path):
     """GoogLeNet's auxiliary classifiers have as many classes as its last layer."""
     path = export(tmp_path / "export", "googlenet_torchvision", size=96, channels=3)

@@ -71,6 +71,7 @@ def test_too_few_steps():
         check_range(1e-6, 10.0, 9)
 
 
+@pytest.mark.slow
 def test_digits(config):
     progress = []
     test = find_learning_rate(config, 1e-3, 10.0, 30, lambda *report: progress.append(report))

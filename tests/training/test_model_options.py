@@ -13,6 +13,7 @@ def notes_of(config):
     return " ".join(build_experiment(config, lambda *_: None).notes)
 
 
+@pytest.mark.slow
 def test_run_with_recomputation_is_the_same_run(config, finished, tmp_path):
     config.model.remat = True
     result = fit(config, tmp_path)

@@ -100,6 +100,7 @@ def test_batch_in_which_nothing_counts(batch):
     assert (int(state.totals.count), int(state.bad_step)) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [False, True])
 def test_frozen_layers_of_flax_keep_their_statistics(frozen, batch):
     layers = {("BatchNorm_0",)} if frozen else ()
@@ -247,6 +248,7 @@ def test_several_steps_at_once_are_the_same_steps(batch):
     chex.assert_trees_all_close(one.params, many.params, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_augmentation_depends_on_seed_epoch_and_image_alone(batch):
     """The position of an image in its epoch does not change its augmentation."""
     seen = []

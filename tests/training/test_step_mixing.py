@@ -22,6 +22,8 @@ from flax_vision.training.schedules import make_plateau
 from flax_vision.training.state import TrainSpec, TrainState
 from flax_vision.training.step import TrainFunctions
 
+pytestmark = pytest.mark.slow
+
 RATE = 0.1
 BOTH = Augmentation(mixup=0.4, cutmix=1.0)
 EVERYTHING = Augmentation(
@@ -89,10 +91,7 @@ def image_keys(batch):
     return jax.vmap(functools.partial(jax.random.fold_in, epoch_key))(batch.indices)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "loss", ["cross_entropy", pytest.param("lenet5_map", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("loss", ["cross_entropy", "lenet5_map"])
 def test_step_is_gradient_descent_on_the_losses_of_both_labels(loss, batch):
     state, kernel = step_once(batch, loss=loss)
     keys, images = image_keys(batch), PREPROCESSING(batch.images)
@@ -151,7 +150,6 @@ def test_partners_are_on_other_devices(batch):
     assert float(one.totals.loss) == pytest.approx(float(two.totals.loss), rel=1e-6)
 
 
-@pytest.mark.slow
 def test_all_augmentations_on_several_devices(batch):
     one, two, four = (step_once(batch, EVERYTHING, devices=devices)[0] for devices in (1, 2, 4))
     for other in (two, four):

@@ -99,6 +99,7 @@ def train(config, workdir, before_step, interruption=None):
         run.train()
 
 
+@pytest.mark.slow
 def test_steps_between_decisions_call_no_collective(config, tmp_path, two_processes):
     config.update_from_flattened_dict({"epochs": 1, "batch_size": 64})
     counts = []
@@ -121,6 +122,7 @@ def test_stop_between_decisions_is_noticed_at_the_next(config, tmp_path, two_pro
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_fast_evaluation_does_not_delay_decisions_of_slow_training(
     config, tmp_path, two_processes, monkeypatch
 ):

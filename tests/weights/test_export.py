@@ -64,6 +64,7 @@ def check_arrays(file, variables):
             np.testing.assert_array_equal(found[name], x, err_msg=name, strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "name"),
     [
@@ -110,6 +111,7 @@ def test_another_program_runs_a_network_with_statistics(preprocessing, normalize
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_preprocessing_is_a_part_of_it_on_request(run, tmp_path):
     path = tmp_path / "net.stablehlo"
     export.export(run, "stablehlo", path, preprocessing=True)

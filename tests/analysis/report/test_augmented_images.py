@@ -22,6 +22,7 @@ def with_config(trained, train=12, **augmentation):
     return dataclasses.replace(trained, config=config, image_counts={"train": train})
 
 
+@pytest.mark.slow
 def test_section_has_a_figure_of_the_first_images(trained, images, monkeypatch):
     monkeypatch.setattr(module, "load_images", lambda *_: (None, images))
     augmented = with_config(trained, flip=True, pca_noise=0.1, pca_scaling="eigenvalues", mixup=0.2)

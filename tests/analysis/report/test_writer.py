@@ -145,6 +145,7 @@ def test_images_of_which_none_can_be_read_are_left_out_with_a_warning(run, image
     assert page.read_text().count("<img") == 4
 
 
+@pytest.mark.slow
 def test_images_that_are_not_those_of_the_run_are_said_to_be_others(
     run, images, monkeypatch, capsys
 ):
@@ -167,6 +168,7 @@ def test_run_before_the_end_of_its_first_epoch():
     assert sections.training([], {}, {}).text == "No epoch is finished yet."
 
 
+@pytest.mark.slow
 def test_checkpoint_of_an_unfinished_run_is_named(run, images, monkeypatch):
     def loaded(path):
         return saved_model.load_export(path)._replace(note="epoch 1 of 2; using the checkpoint")
@@ -217,6 +219,7 @@ def asked(images, monkeypatch):
     return splits
 
 
+@pytest.mark.slow
 def test_page_of_the_mistakes_of_a_split(run, asked, capsys):
     before = {file.name: file.read_bytes() for file in (run / "report").glob("*")}
     assert main(["report", str(run), "--mistakes=train"]) == 0

@@ -50,6 +50,7 @@ def check(x, axis, size, stride):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_values_and_derivatives(data):
@@ -66,6 +67,7 @@ def test_long_axes(size, stride):
     check(random_array(0, (1, 300, 2)), 1, size, stride)
 
 
+@pytest.mark.slow
 def test_windows_of_more_than_127():
     check(random_array(0, (1, 160, 1)), 1, 150, 1)
 
@@ -90,6 +92,7 @@ def test_second_derivatives_and_vmap():
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_half_precision_is_unchanged():
     x = random_array(0, (4, 9)).astype(jnp.bfloat16)
     y, pull = jax.vjp(lambda x: window_max(x, 1, 3, 2), x)

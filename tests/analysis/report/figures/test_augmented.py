@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from flax_vision.analysis.report.figures.augmented import augment, augmented
 from flax_vision.data.augmentation import Augmentation
@@ -13,6 +14,7 @@ def test_pixels_are_without_the_normalization():
     np.testing.assert_array_equal(forms, np.stack([IMAGES.repeat(3, axis=3)] * 2))
 
 
+@pytest.mark.slow
 def test_crops_and_a_mean_of_each_pixel():
     mean = np.full((8, 6, 1), 100.0).tolist()
     forms = augment(IMAGES, Augmentation(flip=True), Preprocessing(mean, (1.0,), crop=6), 0, 4)

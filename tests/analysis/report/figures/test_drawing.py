@@ -56,6 +56,7 @@ def test_label_is_short_and_no_mathematics():
     assert sheet.png()
 
 
+@pytest.mark.slow
 def test_pictures_leave_pyplot_alone():
     source = (
         "import sys, flax_vision.analysis.report.writer; print('matplotlib.pyplot' in sys.modules)"

@@ -72,6 +72,7 @@ class Plain(nn.Module):
         return nn.Dense(3, name="last")(x.reshape(len(x), 1, -1).mean(1))
 
 
+@pytest.mark.slow
 def test_stages_of_a_model_that_sows_nothing_are_its_layers():
     model = Plain()
     variables = jax.jit(model.init)(jax.random.key(0), jnp.asarray(IMAGES))

@@ -55,6 +55,7 @@ def test_colors_are_explained_where_a_class_is_known(classifier, prediction):
     assert not draw(classifier, [unknown]).legends
 
 
+@pytest.mark.slow
 def test_twenty_classes_have_a_bar(classifier, prediction):
     names, shares = [f"class {number}" for number in range(1000)], np.full(1000, 1e-3, np.float32)
     figure = draw(classifier, [Prediction(prediction.path, names, shares)] * 64)
