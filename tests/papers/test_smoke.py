@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import pytest
 
 from flax_vision.papers.catalog import PAPERS, find_item
@@ -11,18 +10,10 @@ from flax_vision.papers.experiments import EXPERIMENTS
 from flax_vision.papers.outcome import directory, read_outcome, run_experiment
 from flax_vision.papers.runs import Options
 
-NAMES = [(paper, item) for paper, items in EXPERIMENTS.items() for item in items]
+NAMES = [(paper, item) for paper in ("lenet5", "resnet") for item in EXPERIMENTS[paper]]
 PNG = b"\x89PNG"
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_generator", "quick_compilation")]
-
-
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """Programs without most optimizations, which compile in less than half the time."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_generator")]
 
 
 @pytest.fixture(scope="module")
