@@ -1,4 +1,4 @@
-"""Every experiment at smoke size."""
+"""Experiments at smoke size: those of LeNet-5 and ResNet, whose models compile soon."""
 
 import json
 
