@@ -98,7 +98,7 @@ def train(
 
 
 def _with_own_options(error: str) -> str:
-    """Returns an error of a run with the options of `flax-vision paper` for those of train.py."""
+    """Replaces the flags of train.py in an error by the options of `flax-vision paper`."""
     names = {TRAIN_FLAGS.tfds_dir: "--tfds-dir=", TRAIN_FLAGS.name: "--data="}
     for name, own in names.items():
         error = error.replace(name, own)

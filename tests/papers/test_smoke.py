@@ -1,4 +1,4 @@
-"""Experiments at smoke size: those of LeNet-5 and ResNet, whose models compile soon."""
+"""Experiments at smoke size, with LeNet-5 and ResNet: the other models compile for minutes."""
 
 import json
 

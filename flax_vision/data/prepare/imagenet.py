@@ -87,7 +87,7 @@ def fix_image(name: str, content: bytes) -> bytes:
       name: Name of the image.
       content: Encoded image.
     """
-    if name not in (*tfds_imagenet.CMYK_IMAGES, *tfds_imagenet.PNG_IMAGES):
+    if not _is_recoded(name):
         return content
     file = io.BytesIO()
     with Image.open(io.BytesIO(content)) as image:
@@ -95,6 +95,11 @@ def fix_image(name: str, content: bytes) -> bytes:
     rgb.info.clear()  # its color profile is that of CMYK
     rgb.save(file, "jpeg", quality=100, subsampling="4:2:0", dpi=(300, 300))
     return file.getvalue()
+
+
+def _is_recoded(name: str) -> bool:
+    """Returns whether TFDS lists an image as PNG or CMYK."""
+    return name in (*tfds_imagenet.CMYK_IMAGES, *tfds_imagenet.PNG_IMAGES)
 
 
 def _fill(
@@ -136,7 +141,7 @@ def _check_train_image(member: tarfile.TarInfo, archive: tarfile.TarInfo) -> Non
 
 
 def _fix_last(index: ImageIndex, file: IO[bytes], member: tarfile.TarInfo) -> None:
-    if member.name in (*tfds_imagenet.CMYK_IMAGES, *tfds_imagenet.PNG_IMAGES):
+    if _is_recoded(member.name):
         file.seek(member.offset_data)
         index.replace_last(fix_image(member.name, file.read(member.size)))
 
