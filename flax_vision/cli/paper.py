@@ -35,7 +35,7 @@ from flax_vision.text import printable
 if TYPE_CHECKING:
     from flax_vision.papers.items.item import Item, Paper
     from flax_vision.papers.outcome import Outcome
-    from flax_vision.papers.runs import Options
+    from flax_vision.papers.runs import ExperimentOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +110,7 @@ def _list(papers: "list[Paper]", options: argparse.Namespace) -> None:
 def _item_row(item: "Item", paper: "Paper | None" = None) -> dict[str, Any]:
     """Returns the row of an item; the note is left out in a list of several papers."""
     row: dict[str, Any] = {"paper": paper.name} if paper else {}
-    row |= {"item": item.name, "state": item.state, "runs": "yes" if item.runs else "no"}
+    row |= {"item": item.name, "state": item.state, "runs": "yes" if item.runnable else "no"}
     row["title"] = item.title
     return row if paper else row | {"note": item.note}
 
@@ -168,7 +168,7 @@ def _run_all(papers: "list[Paper]", options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _print_estimate(paper: "Paper", item: "Item", choices: "Options") -> None:
+def _print_estimate(paper: "Paper", item: "Item", choices: "ExperimentOptions") -> None:
     """Prints the time of an experiment that trains, except for the smoke form."""
     from flax_vision.cli.training_display import format_duration
     from flax_vision.papers.estimate import estimate_seconds
@@ -184,11 +184,13 @@ def _print_estimate(paper: "Paper", item: "Item", choices: "Options") -> None:
         )
 
 
-def _choices(options: argparse.Namespace) -> "Options":
-    from flax_vision.papers.runs import Options
+def _choices(options: argparse.Namespace) -> "ExperimentOptions":
+    from flax_vision.papers.runs import ExperimentOptions
 
     size = "full" if options.full else "smoke" if options.smoke else "reduced"
-    return Options(size, options.data, options.seeds, options.tfds_dir, Path(options.workdir))
+    return ExperimentOptions(
+        size, options.data, options.seeds, options.tfds_dir, Path(options.workdir)
+    )
 
 
 def _print(outcome: "Outcome", item: "Item", figure: Path, form: str) -> None:

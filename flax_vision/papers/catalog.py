@@ -43,7 +43,7 @@ def find_experiment(paper: Paper, name: str) -> Item:
       UserError: There is no such item, or it has no experiment.
     """
     item = find_item(paper, name)
-    if item.runs:
+    if item.runnable:
         return item
     valid = ", ".join(other.name for other in runnable(paper.items))
     reason = {NEEDS_IMAGENET: f"it needs ImageNet: {item.note}"}.get(
@@ -57,4 +57,4 @@ def find_experiment(paper: Paper, name: str) -> Item:
 
 def runnable(items: Iterable[Item]) -> list[Item]:
     """Returns the items with an experiment."""
-    return [item for item in items if item.runs]
+    return [item for item in items if item.runnable]

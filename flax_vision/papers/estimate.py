@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from flax_vision.models.registry import create_model
 from flax_vision.models.summary import summarize, totals
 from flax_vision.papers.experiment import Experiment
-from flax_vision.papers.runs import Options, make_config
+from flax_vision.papers.runs import ExperimentOptions, make_config
 
 # Training images, height and channels, and classes of each dataset.
 _DATASETS: Mapping[str, tuple[int, int, int, int]] = {
@@ -28,7 +28,7 @@ _TRAINING = 3
 """Cost of a training step in forward passes."""
 
 
-def estimate_seconds(experiment: Experiment, options: Options) -> float:
+def estimate_seconds(experiment: Experiment, options: ExperimentOptions) -> float:
     """Returns the seconds of all runs of an experiment on two cores; 0 without training.
 
     Args:

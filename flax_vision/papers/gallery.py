@@ -7,7 +7,7 @@ from pathlib import Path
 from flax_vision.analysis.report import html
 from flax_vision.papers.items.item import Item, Paper
 from flax_vision.papers.outcome import Outcome, directory, table_rows
-from flax_vision.papers.runs import Options
+from flax_vision.papers.runs import ExperimentOptions
 from flax_vision.runtime.files import replaced_file
 
 _WIDTH = 614
@@ -15,7 +15,7 @@ _WIDTH = 614
 
 
 def write_gallery(
-    outcomes: Sequence[tuple[Paper, Item, Outcome]], options: Options, paper: str = ""
+    outcomes: Sequence[tuple[Paper, Item, Outcome]], options: ExperimentOptions, paper: str = ""
 ) -> Path:
     """Writes the page, and returns its path.
 
@@ -41,7 +41,9 @@ def write_gallery(
     return path
 
 
-def _section(paper: Paper, item: Item, outcome: Outcome, options: Options) -> html.Section:
+def _section(
+    paper: Paper, item: Item, outcome: Outcome, options: ExperimentOptions
+) -> html.Section:
     """Returns the section of an outcome."""
     training = f"; training {_duration(outcome.train_seconds)}" if outcome.train_seconds else ""
     lines = {

@@ -12,7 +12,7 @@ from typing import Any
 from flax_vision.analysis.report.html import THEMES
 from flax_vision.papers.experiment import REDUCED, Analysis, Experiment, Row
 from flax_vision.papers.items.item import REPRODUCED, Item, Paper
-from flax_vision.papers.runs import Options, reductions, train
+from flax_vision.papers.runs import ExperimentOptions, reductions, train
 from flax_vision.runtime.files import replaced_file
 from flax_vision.training.sweep import SweepObserver
 
@@ -56,7 +56,7 @@ class Outcome:
     alternative: str
 
 
-def directory(paper: Paper, item: Item, options: Options) -> Path:
+def directory(paper: Paper, item: Item, options: ExperimentOptions) -> Path:
     """Returns the directory of an outcome."""
     return options.workdir / "items" / options.name(f"{paper.name}-{item.name}")
 
@@ -65,7 +65,7 @@ def run_experiment(
     paper: Paper,
     item: Item,
     experiment: Experiment,
-    options: Options,
+    options: ExperimentOptions,
     observer: SweepObserver | None = None,
 ) -> tuple[Outcome, Analysis]:
     """Trains, measures, draws, and writes the outcome.
@@ -123,7 +123,7 @@ def _draw(analysis: Analysis, folder: Path) -> tuple[list[str], tuple[float, flo
     return pictures, size
 
 
-def read_outcome(paper: Paper, item: Item, options: Options) -> Outcome | None:
+def read_outcome(paper: Paper, item: Item, options: ExperimentOptions) -> Outcome | None:
     """Returns the outcome of an earlier command with the same options; None without one."""
     path = directory(paper, item, options)
     try:
@@ -134,7 +134,7 @@ def read_outcome(paper: Paper, item: Item, options: Options) -> Outcome | None:
     return outcome if is_whole and outcome.command == command(paper, item, options) else None
 
 
-def command(paper: Paper, item: Item, options: Options) -> str:
+def command(paper: Paper, item: Item, options: ExperimentOptions) -> str:
     """Returns the command that runs an experiment."""
     words = ["flax-vision", "paper", paper.name, item.name]
     if options.size != REDUCED:
@@ -167,7 +167,7 @@ def _cell(value: Any) -> Any:
     return int(value) if is_whole else value
 
 
-def picture_path(outcome: Outcome, paper: Paper, item: Item, options: Options) -> Path:
+def picture_path(outcome: Outcome, paper: Paper, item: Item, options: ExperimentOptions) -> Path:
     """Returns the path of the light figure."""
     return directory(paper, item, options) / outcome.pictures[0]
 

@@ -27,7 +27,7 @@ _PATHS = ("data.tfds_dir", "data.image_dir", "seed", "write_report")
 
 
 @dataclass(frozen=True)
-class Options:
+class ExperimentOptions:
     """Choices of an experiment.
 
     Attributes:
@@ -62,7 +62,7 @@ class Options:
 
 
 def train(
-    experiment: Experiment, options: Options, observer: SweepObserver | None = None
+    experiment: Experiment, options: ExperimentOptions, observer: SweepObserver | None = None
 ) -> list[Run]:
     """Trains every setting with every seed, and returns the finished runs.
 
@@ -105,13 +105,13 @@ def _with_own_options(error: str) -> str:
     return error
 
 
-def common_overrides(training: Training, options: Options) -> Overrides:
+def common_overrides(training: Training, options: ExperimentOptions) -> Overrides:
     """Returns the overrides of all settings of a training."""
     overrides = training.overrides(options.size) | _PLAIN
     return overrides | ({"data.tfds_dir": options.tfds_dir} if options.tfds_dir else {})
 
 
-def make_config(training: Training, label: str, options: Options) -> ConfigDict:
+def make_config(training: Training, label: str, options: ExperimentOptions) -> ConfigDict:
     """Returns the checked configuration of a setting.
 
     Args:
@@ -141,7 +141,9 @@ def read_run(path: Path, label: str, seed: int) -> Run:
     return Run(label, seed, path, config, result, epochs)
 
 
-def reductions(experiment: Experiment, options: Options, runs: Sequence[Run]) -> list[str]:
+def reductions(
+    experiment: Experiment, options: ExperimentOptions, runs: Sequence[Run]
+) -> list[str]:
     """Returns a line for each difference between the runs and the paper's training.
 
     Args:
@@ -152,7 +154,7 @@ def reductions(experiment: Experiment, options: Options, runs: Sequence[Run]) ->
     training = experiment.training
     if training is None or not runs:
         return []
-    full = Options(FULL, options.data if options.size == FULL else "")
+    full = ExperimentOptions(FULL, options.data if options.size == FULL else "")
     label = runs[0].label
     paper, here = (flatten(make_config(training, label, x)) for x in (full, options))
     lines = [

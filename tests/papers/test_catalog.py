@@ -38,9 +38,9 @@ def test_states(name):
     for item in PAPERS[name].items:
         assert item.state in STATES
         assert item.title
-        assert item.note or item.runs, f"{item.name} has neither an experiment nor a note"
+        assert item.note or item.runnable, f"{item.name} has neither an experiment nor a note"
         if item.state in (NEEDS_IMAGENET, OUT_OF_SCOPE):
-            assert not item.runs
+            assert not item.runnable
 
 
 def test_imagenet_items_have_a_command():

@@ -3,7 +3,7 @@ import pytest
 from flax_vision.papers.experiment import FULL, REDUCED, SMOKE, Training
 from flax_vision.papers.experiments import EXPERIMENTS
 from flax_vision.papers.measures import compare
-from flax_vision.papers.runs import Options, make_config
+from flax_vision.papers.runs import ExperimentOptions, make_config
 
 TRAINING = Training(
     "t",
@@ -43,14 +43,20 @@ def test_recipes_of_datasets(size, data, spec):
 
 
 def test_names_of_directories():
-    assert Options(FULL, "cifar10").name("t") == "t-cifar10-full"
-    assert Options().name("t") == "t"
+    assert ExperimentOptions(FULL, "cifar10").name("t") == "t-cifar10-full"
+    assert ExperimentOptions().name("t") == "t"
 
 
 def test_seeds():
-    assert list(Options().seeds_of(Training("t", "lenet5", {}, "mnist", seeds=3))) == [0, 1, 2]
-    assert list(Options(seeds=(5,)).seeds_of(TRAINING)) == [5]
-    assert list(Options(FULL).seeds_of(Training("t", "lenet5", {}, "mnist", seeds=3))) == [0]
+    assert list(ExperimentOptions().seeds_of(Training("t", "lenet5", {}, "mnist", seeds=3))) == [
+        0,
+        1,
+        2,
+    ]
+    assert list(ExperimentOptions(seeds=(5,)).seeds_of(TRAINING)) == [5]
+    assert list(
+        ExperimentOptions(FULL).seeds_of(Training("t", "lenet5", {}, "mnist", seeds=3))
+    ) == [0]
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -79,7 +85,7 @@ SETTINGS = [(name, label) for name, x in TRAININGS.items() for label in x.settin
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_configurations_of_first_settings_are_valid(name):
-    config = make_config(TRAININGS[name], next(iter(TRAININGS[name].settings)), Options())
+    config = make_config(TRAININGS[name], next(iter(TRAININGS[name].settings)), ExperimentOptions())
     assert not config.write_report
 
 
@@ -87,6 +93,6 @@ def test_configurations_of_first_settings_are_valid(name):
 @pytest.mark.parametrize(("name", "label"), SETTINGS)
 def test_configurations_are_valid(name, label):
     for size in (SMOKE, FULL):
-        config = make_config(TRAININGS[name], label, Options(size))
+        config = make_config(TRAININGS[name], label, ExperimentOptions(size))
         assert not config.write_report
         assert config.epochs == 1 or size != SMOKE

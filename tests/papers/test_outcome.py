@@ -6,7 +6,7 @@ from flax_vision.papers.catalog import PAPERS, find_item
 from flax_vision.papers.experiments import EXPERIMENTS
 from flax_vision.papers.gallery import write_gallery
 from flax_vision.papers.outcome import command, directory, read_outcome, run_experiment, table_rows
-from flax_vision.papers.runs import Options
+from flax_vision.papers.runs import ExperimentOptions
 
 VGG = PAPERS["vgg"]
 TABLE2 = find_item(VGG, "table2")
@@ -14,7 +14,7 @@ TABLE2 = find_item(VGG, "table2")
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    return Options(workdir=tmp_path_factory.mktemp("papers"))
+    return ExperimentOptions(workdir=tmp_path_factory.mktemp("papers"))
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def test_cells_of_seeds():
 
 
 def test_commands_repeat_the_options():
-    assert command(VGG, TABLE2, Options()) == "flax-vision paper vgg table2"
-    full = Options("full", "cifar10", (0, 3))
+    assert command(VGG, TABLE2, ExperimentOptions()) == "flax-vision paper vgg table2"
+    full = ExperimentOptions("full", "cifar10", (0, 3))
     expected = "flax-vision paper vgg table2 --full --data cifar10 --seeds 0,3"
     assert command(VGG, TABLE2, full) == expected
 
@@ -58,7 +58,7 @@ def test_outcome_is_written(outcome, options):
 
 def test_earlier_outcome_is_read(outcome, options):
     assert read_outcome(VGG, TABLE2, options) == outcome
-    assert read_outcome(VGG, TABLE2, Options("full", workdir=options.workdir)) is None
+    assert read_outcome(VGG, TABLE2, ExperimentOptions("full", workdir=options.workdir)) is None
     figure = directory(VGG, TABLE2, options) / "figure.png"
     figure.rename(figure.with_suffix(".other"))
     assert read_outcome(VGG, TABLE2, options) is None
@@ -67,7 +67,7 @@ def test_earlier_outcome_is_read(outcome, options):
 
 def test_outcome_of_other_seeds_is_not_read(outcome, options):
     del outcome
-    assert read_outcome(VGG, TABLE2, Options(seeds=(7,), workdir=options.workdir)) is None
+    assert read_outcome(VGG, TABLE2, ExperimentOptions(seeds=(7,), workdir=options.workdir)) is None
 
 
 def test_gallery_has_command_numbers_and_figure(outcome, options):

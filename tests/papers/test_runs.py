@@ -4,7 +4,7 @@ from written_runs import EPOCHS, RESULT, write_run
 from flax_vision.errors import UserError
 from flax_vision.papers.experiment import FULL, Experiment, Training
 from flax_vision.papers.measures import compare, training_images
-from flax_vision.papers.runs import Options, common_overrides, read_run, reductions, train
+from flax_vision.papers.runs import ExperimentOptions, common_overrides, read_run, reductions, train
 from flax_vision.training.sweep import SweepObserver
 
 TRAINING = Training(
@@ -32,7 +32,7 @@ def test_runs_are_read(run):
 
 
 def test_common_overrides():
-    assert common_overrides(TRAINING, Options(tfds_dir="data")) == {
+    assert common_overrides(TRAINING, ExperimentOptions(tfds_dir="data")) == {
         "epochs": 2,
         "schedule.lr": 0.25,
         "test_every_epochs": 1,
@@ -42,7 +42,7 @@ def test_common_overrides():
 
 
 def test_reductions_are_differences_from_the_papers_training(run):
-    lines = reductions(EXPERIMENT, Options(), [run])
+    lines = reductions(EXPERIMENT, ExperimentOptions(), [run])
     assert lines[:2] == ["8 training images", "1 seed"]
     assert {"epochs is 2, not 20", 'data.name is "mnist_5k", not "mnist"'} <= set(lines)
     assert "schedule.lr is 0.25, not 0.001" in lines
@@ -50,13 +50,13 @@ def test_reductions_are_differences_from_the_papers_training(run):
 
 
 def test_full_size_has_no_reductions(run):
-    assert reductions(EXPERIMENT, Options(FULL), [run]) == ["8 training images", "1 seed"]
+    assert reductions(EXPERIMENT, ExperimentOptions(FULL), [run]) == ["8 training images", "1 seed"]
 
 
 def test_experiment_without_training():
     experiment = Experiment(compare)
-    assert train(experiment, Options()) == []
-    assert reductions(experiment, Options(), []) == []
+    assert train(experiment, ExperimentOptions()) == []
+    assert reductions(experiment, ExperimentOptions(), []) == []
 
 
 def test_missing_dataset_is_one_error_before_any_run(tmp_path):
@@ -66,7 +66,7 @@ def test_missing_dataset_is_one_error_before_any_run(tmp_path):
         def end(self, number, run, error):
             ended.append(number)
 
-    options = Options(FULL, tfds_dir=str(tmp_path / "data"), workdir=tmp_path)
+    options = ExperimentOptions(FULL, tfds_dir=str(tmp_path / "data"), workdir=tmp_path)
     with pytest.raises(UserError, match="flax-vision prepare mnist") as raised:
         train(EXPERIMENT, options, Observer())
     assert ended == [1]

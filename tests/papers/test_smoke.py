@@ -8,7 +8,7 @@ from flax_vision.papers.catalog import PAPERS, find_item
 from flax_vision.papers.experiment import SMOKE
 from flax_vision.papers.experiments import EXPERIMENTS
 from flax_vision.papers.outcome import directory, read_outcome, run_experiment
-from flax_vision.papers.runs import Options
+from flax_vision.papers.runs import ExperimentOptions
 
 NAMES = [(paper, item) for paper in ("lenet5", "resnet") for item in EXPERIMENTS[paper]]
 PNG = b"\x89PNG"
@@ -24,7 +24,7 @@ def workdir(tmp_path_factory):
 
 @pytest.mark.parametrize(("paper", "item"), NAMES)
 def test_smoke(paper, item, workdir):
-    options = Options(SMOKE, workdir=workdir)
+    options = ExperimentOptions(SMOKE, workdir=workdir)
     experiment = EXPERIMENTS[paper][item]
     paper = PAPERS[paper]
     item = find_item(paper, item)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from flax_vision.papers import digits, layer_sizes, sizes
+from flax_vision.papers import digits, layer_sizes, model_sizes
 from flax_vision.papers.experiment import Experiment, Training
 from flax_vision.papers.figures import bars, error_curves, errors_by_size
 from flax_vision.papers.measures import TEST_ERROR, compare, test_error, train_error
@@ -133,7 +133,7 @@ EXPERIMENTS = {
     ),
     "fig11": Experiment(
         partial(
-            sizes.analyze,
+            model_sizes.analyze,
             models=_MODELS,
             paper={
                 "multiply-adds": {
@@ -149,7 +149,7 @@ EXPERIMENTS = {
     ),
     "fig12": Experiment(
         partial(
-            sizes.analyze,
+            model_sizes.analyze,
             models=_MODELS,
             paper={
                 "parameters": {

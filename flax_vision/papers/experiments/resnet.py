@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from flax_vision.papers import sizes
+from flax_vision.papers import model_sizes
 from flax_vision.papers.experiment import FEW_IMAGES, Experiment, Training
 from flax_vision.papers.figures import bars, error_curves
 from flax_vision.papers.measures import (
@@ -56,7 +56,7 @@ EXPERIMENTS = {
     # Table 1 prints the operations as billions of multiply-adds.
     "table1": Experiment(
         partial(
-            sizes.analyze,
+            model_sizes.analyze,
             models=[f"resnet{n}" for n in (18, 34, 50, 101, 152)],
             paper={
                 "multiply-adds": {

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from flax_vision.papers import sizes
+from flax_vision.papers import model_sizes
 from flax_vision.papers.experiment import FEW_IMAGES, Experiment, Training
 from flax_vision.papers.figures import bars
 from flax_vision.papers.measures import TEST_ERROR, compare, parameters, test_error
@@ -26,7 +26,7 @@ _FIXED_SCALE = "the paper's numbers are for training at scale 256 and dense eval
 EXPERIMENTS = {
     "table2": Experiment(
         partial(
-            sizes.analyze,
+            model_sizes.analyze,
             models=list(_MODELS.values()),
             paper={
                 "parameters": {

@@ -16,15 +16,15 @@ _TEST = (
 )
 
 _ITEMS = (
-    Item("table1", REPRODUCED, "Layers and multiply-adds", runs=True),
+    Item("table1", REPRODUCED, "Layers and multiply-adds", runnable=True),
     Item("table2", NEEDS_IMAGENET, "Errors beside the other teams", _TEST),
-    Item("table3", REDUCED, "Errors by the number of crops and models", runs=True),
+    Item("table3", REDUCED, "Errors by the number of crops and models", runnable=True),
     Item("table4", OUT_OF_SCOPE, "Detection of the teams", _DETECTION),
     Item("table5", OUT_OF_SCOPE, "Detection of single models", _DETECTION),
     Item("fig1", OUT_OF_SCOPE, "Two similar breeds of dogs", "photographs without results"),
-    Item("fig2", REDUCED, "Naive module against one with reductions", runs=True),
+    Item("fig2", REDUCED, "Naive module against one with reductions", runnable=True),
     Item("fig3", REPRODUCED, "The whole network", "flax-vision summary googlenet"),
-    Item("section5", REDUCED, "With and without auxiliary heads", runs=True),
+    Item("section5", REDUCED, "With and without auxiliary heads", runnable=True),
 )
 
 PAPER = Paper(

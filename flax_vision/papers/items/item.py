@@ -25,14 +25,14 @@ class Item:
       state: One of `STATES`.
       title: Content in a few words.
       note: Command that reproduces it, difference from the paper, or reason for its absence.
-      runs: Whether `flax-vision paper` has an experiment for it.
+      runnable: Whether `flax-vision paper` has an experiment for it.
     """
 
     name: str
     state: str
     title: str
     note: str = ""
-    runs: bool = False
+    runnable: bool = False
 
     @property
     def kind(self) -> str:

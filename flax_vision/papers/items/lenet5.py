@@ -6,19 +6,21 @@ _DIAGRAM = "diagram of graph transformer networks, which this library does not h
 _METHODS = "the paper's other methods are left out"
 
 _ITEMS = (
-    Item("table1", REPRODUCED, "Maps of S2 that each map of C3 combines", runs=True),
+    Item("table1", REPRODUCED, "Maps of S2 that each map of C3 combines", runnable=True),
     Item("fig1", OUT_OF_SCOPE, "Feature extraction and classification", "diagram without results"),
-    Item("fig2", REPRODUCED, "Layers of LeNet-5", "flax-vision summary lenet5", runs=True),
-    Item("fig3", REDUCED, "Codes of the output units", "digits only, not all of ASCII", runs=True),
-    Item("fig4", REDUCED, "Examples from MNIST", "examples of the embedded digits", runs=True),
-    Item("fig5", REDUCED, "Training and test error by pass", runs=True),
-    Item("fig6", REDUCED, "Errors for training sets of several sizes", runs=True),
-    Item("fig7", REDUCED, "Distortions of ten training images", runs=True),
-    Item("fig8", REDUCED, "All misclassified test images", runs=True),
-    Item("fig9", REDUCED, "Test errors of several methods", _METHODS, runs=True),
-    Item("fig10", REDUCED, "Rejections for an error of 0.5 %", _METHODS, runs=True),
-    Item("fig11", REPRODUCED, "Multiply-adds of several methods", _METHODS, runs=True),
-    Item("fig12", REPRODUCED, "Parameters of several methods", _METHODS, runs=True),
+    Item("fig2", REPRODUCED, "Layers of LeNet-5", "flax-vision summary lenet5", runnable=True),
+    Item(
+        "fig3", REDUCED, "Codes of the output units", "digits only, not all of ASCII", runnable=True
+    ),
+    Item("fig4", REDUCED, "Examples from MNIST", "examples of the embedded digits", runnable=True),
+    Item("fig5", REDUCED, "Training and test error by pass", runnable=True),
+    Item("fig6", REDUCED, "Errors for training sets of several sizes", runnable=True),
+    Item("fig7", REDUCED, "Distortions of ten training images", runnable=True),
+    Item("fig8", REDUCED, "All misclassified test images", runnable=True),
+    Item("fig9", REDUCED, "Test errors of several methods", _METHODS, runnable=True),
+    Item("fig10", REDUCED, "Rejections for an error of 0.5 %", _METHODS, runnable=True),
+    Item("fig11", REPRODUCED, "Multiply-adds of several methods", _METHODS, runnable=True),
+    Item("fig12", REPRODUCED, "Parameters of several methods", _METHODS, runnable=True),
     Item("fig13", OUT_OF_SCOPE, "Unusual and noisy digits", "the images were not published"),
     Item("fig14", OUT_OF_SCOPE, "A system of several modules", "diagram without results"),
     Item("fig15", OUT_OF_SCOPE, "Modules that exchange graphs", _DIAGRAM),
@@ -33,7 +35,7 @@ _ITEMS = (
     ),
     Item("fig23", REPRODUCED, "LeNet-5 on a wide field", "flax-vision paper lenet5 section7"),
     Item("fig24", OUT_OF_SCOPE, "Graph transformer after the wide network", _DIAGRAM),
-    Item("fig25", REDUCED, "Strings read without segmentation", runs=True),
+    Item("fig25", REDUCED, "Strings read without segmentation", runnable=True),
     Item("fig26", OUT_OF_SCOPE, "Noisy strings", "the images were not published"),
     Item("fig27", OUT_OF_SCOPE, "Hidden Markov model after the wide network", _DIAGRAM),
     Item("fig28", OUT_OF_SCOPE, "Composition of two graphs", _DIAGRAM),
@@ -48,7 +50,7 @@ _ITEMS = (
         REDUCED,
         "LeNet-5 as a space displacement network on digit strings",
         "a path of digits and blanks replaces the graph transformers",
-        runs=True,
+        runnable=True,
     ),
 )
 

@@ -14,9 +14,9 @@ _LOCALIZATION = "localization of objects, which this library does not have"
 _TRAIN = "python train.py --config configs/resnet50.py:imagenet --workdir=runs/resnet50"
 
 _ITEMS = (
-    Item("table1", REPRODUCED, "Layers and multiply-adds for ImageNet", runs=True),
-    Item("table2", REDUCED, "Errors of plain and residual networks", runs=True),
-    Item("table3", REDUCED, "Errors of the shortcuts A, B and C", runs=True),
+    Item("table1", REPRODUCED, "Layers and multiply-adds for ImageNet", runnable=True),
+    Item("table2", REDUCED, "Errors of plain and residual networks", runnable=True),
+    Item("table3", REDUCED, "Errors of the shortcuts A, B and C", runnable=True),
     Item(
         "table4",
         NEEDS_IMAGENET,
@@ -30,7 +30,7 @@ _ITEMS = (
         f"{_TRAIN}, the same for other depths, and flax-vision evaluate RUN RUN ... --protocol "
         "multi_scale",
     ),
-    Item("table6", REDUCED, "Sizes and errors on CIFAR-10", runs=True),
+    Item("table6", REDUCED, "Sizes and errors on CIFAR-10", runnable=True),
     Item("table7", OUT_OF_SCOPE, "Detection on PASCAL VOC", _DETECTION),
     Item("table8", OUT_OF_SCOPE, "Detection on COCO", _DETECTION),
     Item("table9", OUT_OF_SCOPE, "Improvements of the detection on COCO", _DETECTION),
@@ -39,13 +39,13 @@ _ITEMS = (
     Item("table12", OUT_OF_SCOPE, "Detection on ImageNet", _DETECTION),
     Item("table13", OUT_OF_SCOPE, "Localization on ImageNet", _LOCALIZATION),
     Item("table14", OUT_OF_SCOPE, "Localization beside other papers", _LOCALIZATION),
-    Item("fig1", REDUCED, "Errors of plain networks with 20 and 56 layers", runs=True),
+    Item("fig1", REDUCED, "Errors of plain networks with 20 and 56 layers", runnable=True),
     Item("fig2", REPRODUCED, "A residual block", "flax-vision summary resnet20"),
     Item("fig3", REPRODUCED, "VGG-19, plain-34 and ResNet-34", "flax-vision summary resnet34"),
-    Item("fig4", REDUCED, "Errors by iteration of plain and residual networks", runs=True),
+    Item("fig4", REDUCED, "Errors by iteration of plain and residual networks", runnable=True),
     Item("fig5", REPRODUCED, "A block with a bottleneck", "flax-vision summary resnet50"),
-    Item("fig6", REDUCED, "Errors by iteration on CIFAR-10", runs=True),
-    Item("fig7", REDUCED, "Standard deviations of the layers' responses", runs=True),
+    Item("fig6", REDUCED, "Errors by iteration on CIFAR-10", runnable=True),
+    Item("fig7", REDUCED, "Standard deviations of the layers' responses", runnable=True),
 )
 
 PAPER = Paper(

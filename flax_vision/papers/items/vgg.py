@@ -17,10 +17,10 @@ _FUSION = (
 
 _ITEMS = (
     Item("table1", REPRODUCED, "Layers of configurations A to E", "flax-vision summary vgg_a"),
-    Item("table2", REPRODUCED, "Parameters of configurations A to E", runs=True),
-    Item("table3", REDUCED, "Errors of configurations A to E at one scale", runs=True),
-    Item("table4", REDUCED, "Errors at several test scales", runs=True),
-    Item("table5", REDUCED, "Dense evaluation, crops, and both", runs=True),
+    Item("table2", REPRODUCED, "Parameters of configurations A to E", runnable=True),
+    Item("table3", REDUCED, "Errors of configurations A to E at one scale", runnable=True),
+    Item("table4", REDUCED, "Errors at several test scales", runnable=True),
+    Item("table5", REDUCED, "Dense evaluation, crops, and both", runnable=True),
     Item("table6", NEEDS_IMAGENET, "Errors of several models together", _FUSION),
     Item("table7", NEEDS_IMAGENET, "Errors beside other papers", _FUSION),
     Item("table8", OUT_OF_SCOPE, "Localization with several settings", _LOCALIZATION),
@@ -33,7 +33,7 @@ _ITEMS = (
         "linear classifiers on VOC and Caltech, which this library does not have",
     ),
     Item("table12", OUT_OF_SCOPE, "Recognition of actions", "VOC's actions are not a dataset here"),
-    Item("section4.1", REDUCED, "Pairs of 3x3 layers against one 5x5 layer", runs=True),
+    Item("section4.1", REDUCED, "Pairs of 3x3 layers against one 5x5 layer", runnable=True),
 )
 
 PAPER = Paper(
