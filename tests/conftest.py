@@ -11,11 +11,13 @@ from flax_vision.runtime import xla_flags
 # Before JAX is imported anywhere.
 DEVICES = "--xla_force_host_platform_device_count=4"
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Many tests, and the programs that they start, compile the same steps. Each of pytest's processes
-# has a directory of its own: JAX does not write the files of its cache at one stroke.
-_CACHE = tempfile.TemporaryDirectory()
-os.environ["XDG_CACHE_HOME"] = _CACHE.name
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+# Many tests, and the programs that they start, compile the same steps. Pytest's processes share one
+# cache: with a limit of its size, JAX locks the directory.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _CACHE = tempfile.TemporaryDirectory()
+    os.environ["XDG_CACHE_HOME"] = _CACHE.name
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2 * 1024**3)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 # As in programs, except a flag that makes convolutions in double precision slow.
 os.environ["XLA_FLAGS"] = " ".join([DEVICES, *xla_flags.accepted([xla_flags.BARRIERS])])
@@ -39,6 +41,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 ROOT = Path(__file__).parents[1]
 
 pytest_plugins = ["publishing", "saved_models"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles with few optimizations in the quick tests, whose time is mostly compilation."""
+    if config.option.markexpr == "not slow":
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for programs that tests start
+        jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ STORED = {"wandb": stored_wandb, "mlflow": stored_mlflow, "trackio": stored_trac
 EXPECTED = {"running/loss": (0.5, 2), "train/loss": (0.25, 3), "test/top1": (0.75, 6)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", NAMES)
 def test_logger_stores_the_run(library, storage):
     pytest.importorskip(library, reason=f"{library} is in the extra `loggers`")

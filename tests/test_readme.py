@@ -72,6 +72,7 @@ def at_the_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", blocks("python"))
 def test_python_runs(source, tmp_path, monkeypatch):
     if "torchvision" in source:
@@ -176,6 +177,7 @@ class Mnist(tfds.builder_cls("mnist"), skip_registration=True):
             yield label, {"image": file.getvalue(), "label": label}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", [line for line in OTHERS if " evaluate " in line and "--help" not in line]
 )
@@ -199,6 +201,7 @@ def test_evaluation_commands(line, tmp_path, monkeypatch, capsys):
     assert re.search(rf"\b{images}\b", printed.replace(",", ""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in OTHERS if re.search(" (export|report) ", line)])
 def test_export_and_report_commands(line, tmp_path, monkeypatch, capsys):
     name = "resnet18_v1_5" if "resnet18" in line else "lenet5"

@@ -59,6 +59,7 @@ def trained(small_config, recorder, tmp_path_factory):
     return fv.train(small_config, workdir, [recorder], overrides=overrides)
 
 
+@pytest.mark.slow
 def test_history_result_and_model_are_those_of_the_directory(trained):
     *epochs, last = read_metrics(trained.workdir)
     assert trained.history == epochs
@@ -69,6 +70,7 @@ def test_history_result_and_model_are_those_of_the_directory(trained):
     assert repr(trained).startswith("TrainedModel(LeNet5Modern, 3 epochs, test top-1 ")
 
 
+@pytest.mark.slow
 def test_callbacks_receive_the_run(trained, recorder):
     assert recorder.config["model"]["name"] == "lenet5_modern"
     assert recorder.steps == [2, 4, 6, 8]
@@ -76,6 +78,7 @@ def test_callbacks_receive_the_run(trained, recorder):
     assert recorder.results == [trained.result]
 
 
+@pytest.mark.slow
 def test_histograms_are_of_each_epoch(trained):
     found = [(step, x) for step, x in read_values(trained.workdir) if x.HasField("histo")]
     assert {step for step, _ in found} == {3, 6, 9}
@@ -85,6 +88,7 @@ def test_histograms_are_of_each_epoch(trained):
     assert last["weights/C1/kernel"].num == 150
 
 
+@pytest.mark.slow
 def test_finished_run_is_returned_without_training(trained, small_config, monkeypatch):
     monkeypatch.setattr(build, "build_experiment", pytest.fail)
     again = fv.train(small_config, str(trained.workdir), [recorder := Recorder()])
@@ -92,6 +96,7 @@ def test_finished_run_is_returned_without_training(trained, small_config, monkey
     assert recorder.config == {}
 
 
+@pytest.mark.slow
 def test_temporary_directory_lives_as_long_as_the_model(trained, small_config, monkeypatch):
     def fit(config, path, observer):
         shutil.copytree(trained.workdir, path, dirs_exist_ok=True)
@@ -107,6 +112,7 @@ def test_temporary_directory_lives_as_long_as_the_model(trained, small_config, m
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_directory_gets_its_report(trained, small_config, monkeypatch):
     reports = []
     monkeypatch.setattr(interactive, "write_report", lambda path, display: reports.append(path))
@@ -124,6 +130,7 @@ class Failing(fv.Callback):
             raise ConnectionError("no server")
 
 
+@pytest.mark.slow
 def test_run_with_a_failing_callback_is_saved_and_resumes_to_the_bit(
     trained, small_config, tmp_path
 ):
@@ -141,6 +148,7 @@ def test_run_with_a_failing_callback_is_saved_and_resumes_to_the_bit(
     assert again.result["test/loss"] == trained.result["test/loss"]
 
 
+@pytest.mark.slow
 def test_callback_ends_the_run_as_a_finished_one(trained, small_config, tmp_path):
     class Enough(fv.Callback):
         def on_epoch_end(self, epoch, record):
@@ -268,6 +276,7 @@ def test_processes_need_a_shared_directory(small_config, monkeypatch):
         fv.train(small_config)
 
 
+@pytest.mark.slow
 def test_example_of_the_docstring_runs(trained, monkeypatch, capsys):
     monkeypatch.setattr(interactive, "_train", lambda *arguments: trained)
     example = inspect.getdoc(fv.train).split("```")[1].removeprefix("python")

@@ -141,6 +141,7 @@ def known_limit(monkeypatch):
     monkeypatch.setattr(benchmark, "matrix_product_gigaflops", lambda: 50.0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_limit")
 def test_bench(capsys):
     (speed,) = run_json(capsys, *BENCH, "--options", "background=0.0")
@@ -192,6 +193,7 @@ def test_invalid_numbers(argument, value, capsys):
     assert repr(value) in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_generator")
 def test_profile(capsys):
     (rows,) = run_json(capsys, "profile", "lenet5", "--batch-size=2", "--by=layer").values()

@@ -94,7 +94,11 @@ def fails(capsys, tmp_path, monkeypatch):
         ([f"--config={LENET5}", "--config.model.dtype=float64"], "dtype of lenet5 'float64'"),
         ([f"--config={LENET5}", "--workdir=/dev/null/run"], "cannot be written"),
         ([f"--config={LENET5}", "--config.schedule.lr=-1"], "greater than 0"),
-        ([f"--config={LENET5}", "--config.schedule.lr=1e30"], "not finite at step"),
+        pytest.param(
+            [f"--config={LENET5}", "--config.schedule.lr=1e30"],
+            "not finite at step",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(arguments, message, fails, tmp_path):
@@ -232,6 +236,7 @@ def test_help_lists_examples_and_all_keys(capsys):
     assert all(f"\n  {key} = {value!r}" in text for key, value in flatten(default_config()).items())
 
 
+@pytest.mark.slow
 def test_each_configuration_has_its_own_directory(fails, tmp_path):
     diverging = ["--config.schedule.lr=1e30", "--config.checkpoint.save_interval_secs=0"]
     fails("--config", LENET5, *diverging)

@@ -158,6 +158,7 @@ def test_other_number_of_channels(run, noise, replace_dataset):
         evaluate(run)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("load_calls")
 def test_mirror_images_absent_in_training_get_a_warning(run, tmp_path):
     unseen = configure(run, tmp_path / "unseen", augmentation={"flip": False})

@@ -120,6 +120,7 @@ def test_columns_have_different_initial_weights():
     assert not np.array_equal(kernels[0], kernels[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("initialization", "stds", "ones"),
     [

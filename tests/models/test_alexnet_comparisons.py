@@ -103,6 +103,7 @@ def test_dropout_can_be_turned_off(name):
     assert [rate for _, rate in dropouts(name, train=True, dropout=0.0)] == [0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("initialization", "stds", "ones"),
     [
@@ -117,6 +118,7 @@ def test_initialization_of_one_column(initialization, stds, ones):
     assert {layer for layer in params if np.all(params[layer]["bias"] == 1)} == ones
 
 
+@pytest.mark.slow
 def test_initialization_of_the_cifar_model():
     params = initial_params("alexnet_cifar", 32, "conv1", "conv2", "conv3", "fc4")
     found = {layer: float(np.std(leaves["kernel"])) for layer, leaves in params.items()}

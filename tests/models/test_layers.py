@@ -35,6 +35,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_half_precision_is_for_the_arithmetic_only(name):
     model = fv.create_model(name, dtype=jnp.bfloat16)

@@ -127,6 +127,7 @@ def test_subsampling_adds_and_multiplies():
     np.testing.assert_allclose(y[0, :, :, 0], 0.5 * sums - 1, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_initialization_that_keeps_the_variance():
     """Efficient BackProp, section 4.6: a standard deviation of 1 / sqrt(F) in every layer."""
     model = LeNet5(initialization="efficient_backprop")
@@ -188,6 +189,7 @@ def test_trainable_codes_are_parameters_that_start_at_the_bitmaps():
     np.testing.assert_array_equal(variables["params"]["OUT"]["codes"], digit_codes(10))
 
 
+@pytest.mark.slow
 def test_more_classes_than_digits_need_random_codes():
     model = fv.create_model("lenet5", num_classes=47)
     with pytest.raises(ValueError, match=r'num_classes is 47.*codes="random"'):

@@ -31,6 +31,7 @@ def test_warnings_of_pillow_without_a_file_name_are_hidden():
     assert "Tag data" not in warnings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "devices"),
     [("import jax", len(jax.devices())), ("import flax_vision.cli.main", 3)],

@@ -141,6 +141,7 @@ def test_only_the_allocator_stays_after_jax_is_imported(tmp_path):
     assert warnings == "warning: the allocator is not configured: JAX was imported before\n"
 
 
+@pytest.mark.slow
 def test_nothing_is_configured_after_jax_has_started():
     output, warnings = run("-c", f"import jax; jax.devices()\n{PROGRAM}", XLA_FLAGS="")
     assert output == "goes on\n"

@@ -51,6 +51,7 @@ def test_a_cache_directory_of_the_users_is_kept(tmp_path):
     assert not list(tmp_path.glob("flax_vision/xla-*"))
 
 
+@pytest.mark.slow
 def test_a_directory_of_the_users_that_cannot_be_written_is_warned_of(tmp_path):
     (tmp_path / "file").touch()
     output, warnings = run(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "file/mine"))

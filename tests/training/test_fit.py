@@ -73,6 +73,7 @@ def test_export_is_the_best_model_and_reaches_what_was_reported(config, finished
     assert model.num_classes == 10
 
 
+@pytest.mark.slow
 def test_fine_tuning_begins_with_a_run_and_keeps_what_is_frozen(config, finished, tmp_path):
     config.init_from, config.freeze = str(finished[0]), "C.*"
     config.seed, config.epochs = 5, 1
@@ -230,6 +231,7 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(config
     chex.assert_tree_all_finite(restored.params)
 
 
+@pytest.mark.slow
 def test_damaged_checkpoint_of_the_best_epoch_gives_way(config, tmp_path, monkeypatch, capsys):
     config.checkpoint.save_interval_secs = 0.0
     restore = Checkpoints.restore

@@ -75,6 +75,7 @@ def test_run_killed_before_its_test_ends_after_the_same_epoch(impatient, tmp_pat
     assert fit(impatient, tmp_path)["step"] == 9
 
 
+@pytest.mark.slow
 def test_run_continues_with_more_patience(impatient, ended, tmp_path):
     shutil.copytree(ended[0], tmp_path / "run")
     impatient.stop.patience, observer = 4, LineRecorder()
@@ -119,6 +120,7 @@ def test_unknown_metric(key, config):
         check_config(config)
 
 
+@pytest.mark.slow
 def test_trainer_and_loader_agree_on_the_best_epoch(config, tmp_path, monkeypatch):
     evaluate_epoch = trainer.Trainer._evaluate_epoch
 

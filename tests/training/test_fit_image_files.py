@@ -64,6 +64,7 @@ def test_run_on_a_folder(finished):
     assert 0 <= result["validation/ece"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 5])
 def test_stopped_run_goes_on_to_the_same_bits_with_other_threads(
     step, folder, finished, tmp_path, monkeypatch
@@ -82,6 +83,7 @@ def test_stopped_run_goes_on_to_the_same_bits_with_other_threads(
     }
 
 
+@pytest.mark.slow
 def test_run_goes_on_with_its_own_images_only(folder, tmp_path, monkeypatch):
     shutil.copytree(folder, tmp_path / "pictures")
     config = configuration(tmp_path / "pictures", epochs=1)

@@ -37,7 +37,7 @@ def test_run_resumes_without_the_model_of_init_from(config, finished, tmp_path, 
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize("step", [1, 4, 6])
+@pytest.mark.parametrize("step", [1, *(pytest.param(x, marks=pytest.mark.slow) for x in (4, 6))])
 def test_stopped_run_goes_on_to_the_same_bits(step, config, finished, tmp_path, monkeypatch):
     workdir, whole = finished
     with monkeypatch.context() as patch:
@@ -205,7 +205,7 @@ def test_every_optimizer_resumes_to_the_same_bits(changes, config, tmp_path, mon
 
 @pytest.mark.slow
 def test_stopped_while_reading_the_data(config, tmp_path, monkeypatch):
-    def reading(config, report):
+    def reading(config, report, was_stratified):
         os.kill(os.getpid(), signal.SIGINT)
         report(config.data.name, 1, 2)
         pytest.fail("it went on reading")

@@ -106,6 +106,7 @@ def test_directory_in_the_place_of_a_file(name, tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_directory_in_use_by_another_process(tmp_path):
     program = (
         "import sys; from pathlib import Path\n"

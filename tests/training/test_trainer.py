@@ -108,6 +108,7 @@ def test_steps_between_decisions_call_no_collective(config, tmp_path, two_proces
     assert counts == [1, 2, 3, 4, 4, 4, 5, 6, 6, 6, 6, 6]
 
 
+@pytest.mark.slow
 def test_stop_between_decisions_is_noticed_at_the_next(config, tmp_path, two_processes):
     config.update_from_flattened_dict({"epochs": 1, "batch_size": 64})
     interruption, steps = Interruption(), []

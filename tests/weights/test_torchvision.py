@@ -40,11 +40,11 @@ def state_dict(variables):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("alexnet_owt", {}),
+        pytest.param("alexnet_owt", {}, marks=pytest.mark.slow),
         pytest.param("vgg11", {}, marks=pytest.mark.slow),
         pytest.param("vgg13_bn", {}, marks=pytest.mark.slow),
         ("googlenet_torchvision", {"auxiliary_heads": True}),
-        ("googlenet_torchvision", {"auxiliary_heads": False}),
+        pytest.param("googlenet_torchvision", {"auxiliary_heads": False}, marks=pytest.mark.slow),
         ("resnet50_v1_5", {}),
     ],
 )

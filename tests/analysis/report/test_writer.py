@@ -238,6 +238,7 @@ def test_page_of_the_mistakes_of_a_split(run, asked, capsys):
     assert all((run / "report" / name).read_bytes() == content for name, content in before.items())
 
 
+@pytest.mark.slow
 def test_unreadable_images_are_a_warning_on_the_page(run, asked, monkeypatch):
     monkeypatch.setattr(run_module, "unreadable_warning", lambda images: "1 image cannot be read")
     page, warning = write_mistakes(run, "validation")

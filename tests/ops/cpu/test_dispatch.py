@@ -79,14 +79,14 @@ def test_chunks_of_images_and_rows(channels, size):
 @pytest.mark.parametrize(
     ("images", "height", "padding", "channels"),
     [
-        (1, 1, ONE, (96, 112)),
-        (3, 1, ((2, 2), (2, 2)), (112, 96)),
+        pytest.param(1, 1, ONE, (96, 112), marks=pytest.mark.slow),
+        pytest.param(3, 1, ((2, 2), (2, 2)), (112, 96), marks=pytest.mark.slow),
         (3, 2, ((0, 2), (1, 0)), (96, 112)),
-        (1, 5, ONE, (112, 96)),
-        (2, 5, ONE, (96, 112)),
+        pytest.param(1, 5, ONE, (112, 96), marks=pytest.mark.slow),
+        pytest.param(2, 5, ONE, (96, 112), marks=pytest.mark.slow),
         (3, 5, ONE, (96, 112)),
-        (1, 7, ((2, 1), (2, 1)), (96, 112)),
-        (3, 12, ONE, (112, 96)),
+        pytest.param(1, 7, ((2, 1), (2, 1)), (96, 112), marks=pytest.mark.slow),
+        pytest.param(3, 12, ONE, (112, 96), marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.usefixtures("small_chunks")
