@@ -1,7 +1,8 @@
 """Text of names, counts, lists and table cells, safe to show on a terminal."""
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -77,3 +78,19 @@ def format_value(value: Any) -> str:
     if isinstance(value, tuple):
         return "x".join(map(str, value))
     return "\n".join(map(printable, value if isinstance(value, list) else [value]))
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a Markdown table of rows with the same keys, which become the headings.
+
+    Numbers are right-aligned, and markup in texts is escaped.
+    """
+    ruler = ["--:" if isinstance(value, int | float) else "---" for value in rows[0].values()]
+    cells = [[_markdown_cell(x) for x in line] for line in (rows[0], *(r.values() for r in rows))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (cells[0], ruler, *cells[1:]))
+
+
+def _markdown_cell(value: Any) -> str:
+    """Returns a value for a cell of Markdown, with all markup escaped."""
+    text = re.sub(r"(\\*)\|", r"\1\1\\|", format_value(value))
+    return re.sub(r"([*`<])", r"\\\1", text).replace("\n", "<br>")

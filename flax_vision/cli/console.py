@@ -1,7 +1,6 @@
 """Tables and progress lines on a terminal."""
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from flax_vision.text import format_value, printable
+from flax_vision.text import format_value, markdown_table, printable
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -37,7 +36,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], form: str, totals: int = 0) -
     if form == "json":
         print(json.dumps(rows, indent=2))
     elif form == "markdown":
-        print(_markdown(rows))
+        print(markdown_table(rows))
     else:
         # A file or pipe gets lines of any length; a terminal wraps them.
         Console(width=None if sys.stdout.isatty() else 200).print(_table(rows, totals))
@@ -54,18 +53,6 @@ def _table(rows: Sequence[Mapping[str, Any]], totals: int) -> Table:
             table.add_row()
         table.add_row(*(Text(format_value(value)) for value in row.values()))
     return table
-
-
-def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    ruler = ["--:" if isinstance(value, int | float) else "---" for value in rows[0].values()]
-    cells = [[_markdown_cell(x) for x in line] for line in (rows[0], *(r.values() for r in rows))]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (cells[0], ruler, *cells[1:]))
-
-
-def _markdown_cell(value: Any) -> str:
-    """Returns a value for a cell of Markdown, with all markup escaped."""
-    text = re.sub(r"(\\*)\|", r"\1\1\\|", format_value(value))
-    return re.sub(r"([*`<])", r"\\\1", text).replace("\n", "<br>")
 
 
 def progress_bar(console: Console, *columns: "str | ProgressColumn", **settings: Any) -> Progress:

@@ -28,6 +28,17 @@ def check_output_file(flag: str, path: Path, overwrite: bool) -> None:
             raise UserError(f"{flag} {str(path)!r} {problem}.")
 
 
+def check_markdown(flag: str, path: Path, overwrite: bool) -> None:
+    """Checks that a Markdown page can be written; for the arguments see `check_output_file`.
+
+    Raises:
+      UserError: As in `check_output_file`, or the file has another extension than `.md`.
+    """
+    check_output_file(flag, path, overwrite)
+    if path.suffix.lower() != ".md":
+        raise UserError(f"{flag} {str(path)!r} is a page with all figures; give a .md file.")
+
+
 def check_picture(flag: str, path: Path, overwrite: bool) -> None:
     """Checks that a picture can be written; for the arguments see `check_output_file`.
 

@@ -8,14 +8,15 @@ digits or --data. The output lists the reductions. --full has the paper's size a
 stopped command to resume it. Experiments share their runs.
 
 --all runs every experiment and writes the page WORKDIR/gallery.html. With PAPER, it runs only the
-experiments of this paper, and the page is WORKDIR/gallery-PAPER.html.
+experiments of this paper, and the page is WORKDIR/gallery-PAPER.html. -o PAGE.md also writes the
+page as Markdown, with its pictures in the folder PAGE.
 
 Examples:
   flax-vision paper resnet
   flax-vision paper resnet fig6
   flax-vision paper resnet fig6 --full --seeds 0,1,2 -o fig6.png
   flax-vision paper lenet5 "figure 8" --data fashion_mnist
-  flax-vision paper --all
+  flax-vision paper --all -o papers.md
 """
 
 import argparse
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from flax_vision.cli.arguments import add_shared
 from flax_vision.cli.console import print_table
-from flax_vision.cli.output_file import check_picture
+from flax_vision.cli.output_file import check_markdown, check_picture
 from flax_vision.errors import UserError
 from flax_vision.papers.catalog import PAPERS, find_experiment, find_paper, runnable
 from flax_vision.runtime.files import expanded_path, write_errors
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seeds", type=_seeds, default=(), metavar="N,N", help=seeds)
     workdir = "directory of the runs and figures (default: runs/papers)"
     add("--workdir", type=expanded_path, default="runs/papers", metavar="DIR", help=workdir)
-    picture = "also write the figure into a .png, .pdf or .svg file"
+    picture = "also write the figure into a .png, .pdf or .svg file, or with --all the page as .md"
     add("-o", "--output", type=expanded_path, metavar="FILE", help=picture)
     add_shared(parser, "--tfds-dir", default="", help="directory of prepared sets")
     add_shared(parser, "--overwrite", "--format")
@@ -141,12 +142,12 @@ def _run_all(papers: "list[Paper]", options: argparse.Namespace) -> int:
     """Runs all experiments, writes the page, and returns the exit status."""
     from flax_vision.cli.paper_display import ExperimentDisplay
     from flax_vision.papers.experiments import EXPERIMENTS
-    from flax_vision.papers.gallery import write_gallery
+    from flax_vision.papers.gallery import write_gallery, write_markdown
     from flax_vision.papers.outcome import read_outcome, run_experiment
 
     choices, outcomes, failed = _choices(options), [], 0
     if options.output:
-        raise UserError("--output is for one item; --all writes a page with all figures.")
+        check_markdown("--output", Path(options.output), options.overwrite)
     todo = [(paper, item) for paper in papers for item in runnable(paper.items)]
     for number, (paper, item) in enumerate(todo, 1):
         print_note(f"experiment {number} of {len(todo)}: {paper.name} {item.long_name}")
@@ -164,6 +165,8 @@ def _run_all(papers: "list[Paper]", options: argparse.Namespace) -> int:
         page = write_gallery(outcomes, choices, options.paper or "")
     if not outcomes:
         raise UserError("no experiment could run; the warnings above say why.")
+    if options.output:
+        write_markdown(outcomes, choices, Path(options.output))
     print(printable(page))
     return 1 if failed else 0
 

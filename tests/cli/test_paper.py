@@ -76,7 +76,8 @@ def two_items(monkeypatch):
 
 def test_all_continues_where_it_was_stopped(capsys, tmp_path, two_items):
     arguments = ["paper", "lenet5", "--all", "--workdir", str(tmp_path)]
-    assert main(arguments) == 0
+    assert main([*arguments, "-o", str(tmp_path / "papers.md")]) == 0
+    assert (tmp_path / "papers.md").read_text().count("\n## lenet5, ") == 2
     page = tmp_path / "gallery-lenet5.html"
     assert capsys.readouterr().out == f"{page}\n"
     (tmp_path / "items" / "lenet5-fig12" / "outcome.json").unlink()
@@ -111,7 +112,7 @@ def raise_user_error():
         (["resnet", "fig6", "--smoke", "--full"], "not allowed with argument"),
         (["resnet", "fig6", "-o", "a.txt"], "has no valid extension"),
         (["resnet", "--full"], "there is no ITEM to run"),
-        (["resnet", "--all", "-o", "a.png"], "--output is for one item"),
+        (["resnet", "--all", "-o", "a.png"], "'a.png' is a page with all figures; give a .md file"),
         (["resnet", "fig6", "--all"], "leave out 'fig6', or --all"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from flax_vision.papers.catalog import PAPERS, find_item
 from flax_vision.papers.experiments import EXPERIMENTS
-from flax_vision.papers.gallery import write_gallery
+from flax_vision.papers.gallery import write_gallery, write_markdown
 from flax_vision.papers.outcome import command, directory, read_outcome, run_experiment, table_rows
 from flax_vision.papers.runs import ExperimentOptions
 
@@ -78,3 +78,14 @@ def test_gallery_has_command_numbers_and_figure(outcome, options):
     assert "flax-vision paper vgg table2" in text
     assert "132,863,336" in text
     assert text.count("data:image/png;base64,") == 2
+
+
+def test_markdown_has_command_numbers_and_figure(outcome, options):
+    page = options.workdir / "papers.md"
+    write_markdown([(VGG, TABLE2, outcome)], options, page)
+    text = page.read_text()
+    picture = options.workdir / "papers" / "vgg-table2.png"
+    assert f"![{outcome.alternative}](papers/{picture.name})" in text
+    assert picture.read_bytes() == (directory(VGG, TABLE2, options) / "figure.png").read_bytes()
+    assert "- Command: `flax-vision paper vgg table2`" in text
+    assert "| vgg_a | 132,863,336 | 133,000,000 | 7,609,090,048 |" in text
