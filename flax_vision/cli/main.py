@@ -54,6 +54,9 @@ _TRAIN = _name(train)
 _WITHOUT_DEVICES = (_name(models), _name(prepare))
 """The commands that need no device of JAX."""
 
+_RESUMABLE = (_name(prepare), _name(sweep), _name(paper))
+"""The commands that resume where they were stopped."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status.
@@ -99,8 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _handle_ctrl_c(words: Sequence[str]) -> None:
-    """Makes Ctrl-C end the process at once; commands with runs to resume say so."""
-    if words and words[0] in (_name(sweep), _name(paper)):
+    """Makes Ctrl-C end the process at once; commands that can resume say so."""
+    if words and words[0] in _RESUMABLE:
         stop_at_once_on_ctrl_c()
     else:
         environment.handle_ctrl_c(signal.SIG_DFL)

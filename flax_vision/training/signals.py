@@ -36,7 +36,7 @@ def _stop_at_once(number: int, frame: FrameType | None) -> None:
     with contextlib.suppress(OSError):
         if os.isatty(1):
             os.write(1, _CLEAR_LINE_AND_SHOW_CURSOR)
-        os.write(1, b"stopped at once; the same command resumes from the last checkpoint\n")
+        os.write(1, b"stopped at once; the same command resumes from what is saved\n")
     os._exit(SIGNALED + number)
 
 

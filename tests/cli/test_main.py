@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -7,6 +8,7 @@ from functools import partial
 import pytest
 
 from flax_vision.analysis import benchmark
+from flax_vision.cli import main as program
 from flax_vision.cli.main import main
 from flax_vision.errors import UserError
 from flax_vision.runtime import environment
@@ -260,3 +262,13 @@ def test_unavailable_platform():
     assert done.stderr.startswith(
         "error: JAX_PLATFORMS is 'nonsense', but JAX finds no such device"
     )
+
+
+@pytest.mark.parametrize("command", ["prepare", "sweep", "paper"])
+def test_ctrl_c_says_that_the_command_can_resume(command, monkeypatch):
+    handlers = []
+    monkeypatch.setattr(program, "stop_at_once_on_ctrl_c", lambda: handlers.append("resume"))
+    monkeypatch.setattr(program.environment, "handle_ctrl_c", handlers.append)
+    program._handle_ctrl_c([command, "x"])
+    program._handle_ctrl_c(["models"])
+    assert handlers == ["resume", signal.SIG_DFL]

@@ -6,7 +6,6 @@ import signal
 import pytest
 from written_runs import EPOCHS, RESULT
 
-from flax_vision.cli import main as program
 from flax_vision.cli import sweep as command
 from flax_vision.cli.main import main
 from flax_vision.cli.sweep import split_values
@@ -145,12 +144,3 @@ def test_mistakes_are_one_line_before_any_run(words, message, trained, tmp_path,
     assert message in line
     assert trained == []
     assert not (tmp_path / "s").exists()
-
-
-def test_ctrl_c_says_that_the_sweep_can_resume(monkeypatch):
-    handlers = []
-    monkeypatch.setattr(program, "stop_at_once_on_ctrl_c", lambda: handlers.append("sweep"))
-    monkeypatch.setattr(program.environment, "handle_ctrl_c", handlers.append)
-    program._handle_ctrl_c(["sweep", "--seeds"])
-    program._handle_ctrl_c(["models"])
-    assert handlers == ["sweep", signal.SIG_DFL]

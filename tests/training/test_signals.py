@@ -14,7 +14,7 @@ import pytest
 from flax_vision.training.signals import Interrupted, Interruption
 
 ROOT = Path(__file__).parents[2]
-AT_ONCE = "stopped at once; the same command resumes from the last checkpoint\n"
+AT_ONCE = "stopped at once; the same command resumes from what is saved\n"
 
 
 @pytest.fixture(autouse=True)
