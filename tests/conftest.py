@@ -19,6 +19,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2 * 1024**3)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+# Most of the time of the tests is compilation; see `full_optimization`.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 # As in programs, except a flag that makes convolutions in double precision slow.
 os.environ["XLA_FLAGS"] = " ".join([DEVICES, *xla_flags.accepted([xla_flags.BARRIERS])])
 
@@ -43,13 +45,6 @@ ROOT = Path(__file__).parents[1]
 pytest_plugins = ["publishing", "saved_models"]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Compiles with few optimizations in the quick tests, whose time is mostly compilation."""
-    if config.option.markexpr == "not slow":
-        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for programs that tests start
-        jax.config.update("jax_disable_most_optimizations", True)
-
-
 @pytest.fixture
 def digits() -> ArrayDataset:
     """Forty small random images of four classes."""
@@ -66,6 +61,16 @@ def files_are_damaged() -> Iterator[None]:
     """
     yield
     gc.collect()
+
+
+@pytest.fixture(scope="module")
+def full_optimization() -> Iterator[None]:
+    """Compiles as programs do, for tests whose time is not compilation."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")
+        jax.config.update("jax_disable_most_optimizations", False)
+        yield
+        jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

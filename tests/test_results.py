@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("full_optimization")
 @pytest.mark.parametrize("model", ["lenet5", "lenet5_modern"])
 def test_embedded_recipe_learns_the_digits(model, tmp_path):
     config = f"--config={ROOT}/configs/lenet5.py"
