@@ -160,6 +160,7 @@ def test_callback_ends_the_run_as_a_finished_one(trained, small_config, tmp_path
     assert fv.train(small_config, tmp_path).result == run.result
 
 
+@pytest.mark.slow
 def test_interrupt_saves_the_run_and_names_the_call(small_config, tmp_path, monkeypatch):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     stop_at(monkeypatch, 2, signal.SIGINT)

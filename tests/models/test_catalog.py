@@ -5,8 +5,10 @@ import flax_vision as fv
 from flax_vision.errors import UserError
 from flax_vision.models.catalog import CATALOG, RESNET, find
 
+DEEPEST = ("resnet101", "resnet152", "resnet1202")
 NAMES = [
-    pytest.param(name, marks=pytest.mark.slow) if name == "resnet1202" else name for name in CATALOG
+    pytest.param(name, marks=pytest.mark.slow) if name.startswith(DEEPEST) else name
+    for name in CATALOG
 ]
 
 

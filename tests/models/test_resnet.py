@@ -55,7 +55,9 @@ def test_totals(depth, billions, macs, macs_v1_5, parameters):
     assert convolutions_and_fc == depth
 
 
-@pytest.mark.parametrize("depth", STAGES)
+@pytest.mark.parametrize(
+    "depth", [18, 34, 50, *(pytest.param(x, marks=pytest.mark.slow) for x in (101, 152))]
+)
 def test_stages(depth):
     shapes = abstract_intermediates(f"resnet{depth}")
     wide = 4 if depth >= 50 else 1

@@ -26,7 +26,10 @@ def value_and_gradient(pool, x):
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME", "CEIL", 1, ((0, 1), (2, 0))])
-@pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2), (3, 1), (1, 1), (3, 3)])
+@pytest.mark.parametrize(
+    ("size", "stride"),
+    [(3, 2), (2, 2), *(pytest.param(*x, marks=pytest.mark.slow) for x in ((3, 1), (1, 1), (3, 3)))],
+)
 @pytest.mark.parametrize("shape", [SHAPE, MANY_CHANNELS])
 def test_max_pool_equals_reference(size, stride, padding, shape, use_reference_ops):
     x = random_array(0, shape)

@@ -57,6 +57,7 @@ def test_a_step_faults_in_fewer_pages():
     assert int(kept) < int(system) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{"FLAX_VISION_ALLOCATOR": "system"}, {"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}],

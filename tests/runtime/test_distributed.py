@@ -151,6 +151,7 @@ def run(source):
     return done.returncode, done.stderr.splitlines()
 
 
+@pytest.mark.slow
 def test_other_processes_do_not_come(free_port):
     status, errors = run(
         "from flax_vision.runtime.distributed import initialize; "
@@ -172,6 +173,7 @@ ctypes.CDLL(None).abort()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("connect", "text", "expected"),
     [
@@ -184,10 +186,12 @@ def test_abort_sets_the_status_after_a_last_line(connect, text, expected):
     assert (status, errors[-1]) == expected
 
 
+@pytest.mark.slow
 def test_abort_ends_a_process_whose_last_line_fails():
     assert run(ABORT.format(set="connected.set()", text="1 / 0")) == (1, [])
 
 
+@pytest.mark.slow
 def test_abort_of_a_process_that_stays_alone_has_no_handler():
     status, errors = run(
         "import ctypes, os\n"
