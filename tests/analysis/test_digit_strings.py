@@ -109,6 +109,7 @@ def test_reading_has_the_classes_and_scores_of_its_positions():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("full_optimization")
 def test_trained_lenet5_reads_strings_without_cutting_them(tmp_path):
     """The strings of five are right about as often as five single digits are."""
     run = fv.train("lenet5", tmp_path, overrides={"epochs": 15})

@@ -13,7 +13,10 @@ from flax_vision.papers.runs import ExperimentOptions
 NAMES = [(paper, item) for paper in ("lenet5", "resnet") for item in EXPERIMENTS[paper]]
 PNG = b"\x89PNG"
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_generator")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("full_optimization", "quick_generator"),
+]
 
 
 @pytest.fixture(scope="module")
