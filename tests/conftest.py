@@ -11,13 +11,12 @@ from flax_vision.runtime import xla_flags
 # Before JAX is imported anywhere.
 DEVICES = "--xla_force_host_platform_device_count=4"
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Many tests, and the programs that they start, compile the same steps. Pytest's processes share one
-# cache: with a limit of its size, JAX locks the directory.
-if "PYTEST_XDIST_WORKER" not in os.environ:
-    _CACHE = tempfile.TemporaryDirectory()
-    os.environ["XDG_CACHE_HOME"] = _CACHE.name
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
-os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2 * 1024**3)
+# Many tests, and the programs that they start, compile the same steps. Each of pytest's processes
+# has a cache of its own: JAX does not write its files at one stroke, and with a limit of its size,
+# where JAX locks it, each new entry takes a tenth of a second.
+_CACHE = tempfile.TemporaryDirectory()
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 # Most of the time of the tests is compilation; see `full_optimization`.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
