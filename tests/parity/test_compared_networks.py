@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
 import reference_plain
 import reference_vgg
 from copying import LEAVES, copy_into, random_variables, relative, tensor
+from quick_jit import quick_jit
 from torch.nn import functional
 
 pytestmark = pytest.mark.slow
@@ -107,7 +108,7 @@ def test_gradients_of_a_step(network):
 def train_step(model, variables, images):
     """Returns the loss, the gradients and the logits."""
 
-    @jax.jit
+    @quick_jit
     def step(params, rest):
         def objective(params):
             logits, updates = model.apply(

@@ -99,8 +99,9 @@ def test_googlenet(padding, stem):
     compare("googlenet", reference, name, stem=stem, padding=padding)
 
 
-@pytest.mark.parametrize("size", [224, 97])
-@pytest.mark.parametrize("padding", ["same", "caffe", "symmetric"])
+@pytest.mark.parametrize(
+    ("padding", "size"), [("same", 97), ("caffe", 97), ("symmetric", 97), ("same", 224)]
+)
 def test_googlenet_with_batch_normalization(padding, size):
     def name(path):
         layer = dotted(path)
@@ -116,13 +117,12 @@ def resnet_name(path):
     return dotted(("blocks", *path) if len(path) > 1 else path)
 
 
-@pytest.mark.parametrize("shortcut", ["A", "B", "C"])
 @pytest.mark.parametrize(
-    ("name", "size", "blocks", "bottleneck"),
+    ("name", "size", "blocks", "bottleneck", "shortcut"),
     [
-        ("resnet18", 224, [2, 2, 2, 2], False),
-        ("resnet34", 97, [3, 4, 6, 3], False),
-        ("resnet50", 97, [3, 4, 6, 3], True),
+        *(("resnet18", 224, [2, 2, 2, 2], False, shortcut) for shortcut in "ABC"),
+        ("resnet34", 97, [3, 4, 6, 3], False, "A"),
+        *(("resnet50", 97, [3, 4, 6, 3], True, shortcut) for shortcut in "ABC"),
     ],
 )
 def test_resnet(name, size, blocks, bottleneck, shortcut):

@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is in the extra `parity`")
 pytest.importorskip("torchvision", reason="torchvision is in the extra `parity`")
 
 from copying import random_variables, relative
+from quick_jit import quick_jit
 from torch.nn import functional
 from torchvision import models as theirs
 
@@ -141,7 +142,7 @@ def without_dropout(name):
 def train_ours(model, variables, images):
     """Returns the loss, and the gradients with the updated running statistics."""
 
-    @jax.jit
+    @quick_jit
     def step(params, rest):
         def objective(params):
             collections = ["batch_stats", "intermediates"]
