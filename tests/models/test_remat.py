@@ -25,6 +25,7 @@ SLOW_SIZES = {
     "alexnet_half": 67,
     "vgg11_bn": 32,
     "googlenet": 79,
+    "resnet50": 32,
 }
 MODELS = [
     *SIZES.items(),

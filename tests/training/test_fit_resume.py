@@ -185,6 +185,7 @@ def test_rates_that_a_run_has_found_go_on_with_it(changes, rates, config, tmp_pa
             marks=pytest.mark.slow,
         ),
         pytest.param({"optimizer.name": "lion"}, id="lion", marks=pytest.mark.slow),
+        pytest.param({"optimizer.name": "adam"}, id="adam", marks=pytest.mark.slow),
         pytest.param({"optimizer.nesterov": True}, id="nesterov", marks=pytest.mark.slow),
     ],
 )

@@ -106,7 +106,7 @@ def test_two_processes_have_the_curve_of_one_and_only_the_first_prints(
     assert (tmp_path / "two/export").is_dir()
 
 
-@pytest.mark.parametrize("killed", [1])
+@pytest.mark.parametrize("killed", [0, 1])
 def test_killed_process_ends_the_other_and_the_run_resumes_as_two_or_one(
     killed, tmp_path, free_port, expected
 ):
@@ -143,7 +143,7 @@ print("connected", flush=True)
 """
 
 
-@pytest.mark.parametrize("killed", [1])
+@pytest.mark.parametrize("killed", [0, 1])
 @pytest.mark.parametrize("what", ["time.sleep(100)", "while True: pass", ""])
 def test_killed_process_ends_one_that_waits_computes_or_exits(killed, what, free_port):
     """Without further code the process waits in JAX's own exit for the other."""

@@ -174,23 +174,22 @@ def bytes_of(memory) -> int:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("smaller", "double_precision")
-def test_ten_steps_on_two_columns_are_those_on_one_device():
-    shape, mesh = (67, 67, 3), make_mesh(data=2, column=2)
+@pytest.mark.parametrize(("data", "fsdp"), [(1, False), (2, True)])
+def test_ten_steps_on_two_columns_are_those_on_one_device(data, fsdp):
+    shape, mesh = (67, 67, 3), make_mesh(data=data, column=2)
     layers = create_model("alexnet", mesh=mesh).column_layers
-    divided = functions_for(
-        "alexnet", shape, Partitioner(mesh, fsdp=True, column_layers=layers), mesh=mesh
-    )
+    divided = functions_for("alexnet", shape, Partitioner(mesh, fsdp, layers), mesh=mesh)
     state = after_steps(divided, shape)
     kernel = state.params["conv1"]["kernel"]
     # Nowhere, and at no moment, are both columns' kernels.
     whole = f"f64[{','.join(map(str, kernel.shape))}]"
     assert kernel.dtype == np.float64
     assert whole not in divided.compile_training().as_text()
-    assert kernel.addressable_shards[0].data.nbytes * 4 == kernel.nbytes
+    assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
     in_use = divided.partitioner.use_shardings(state.params)["fc7"]["kernel"]
-    assert "data" in in_use.spec
+    assert ("data" in in_use.spec) == fsdp
     kernel = state.params["fc7"]["kernel"]
-    assert kernel.addressable_shards[0].data.nbytes * 4 == kernel.nbytes
+    assert kernel.addressable_shards[0].data.nbytes * 2 * data == kernel.nbytes
     assert_close(state, after_steps(functions_for("alexnet", shape, partitioner_on(1)), shape))
 
 
